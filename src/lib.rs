@@ -1,0 +1,4 @@
+//! wasock: the socket host for WebAssembly servers on Wasmtime.
+
+pub mod error;
+pub mod observe;

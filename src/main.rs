@@ -1,0 +1,2 @@
+//! wasock
+fn main() {}
