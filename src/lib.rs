@@ -1,4 +1,6 @@
 //! wasock: the socket host for WebAssembly servers on Wasmtime.
 
 pub mod error;
+pub mod fd;
 pub mod observe;
+pub mod policy;

@@ -1,0 +1,277 @@
+//! The table: numbers to open things.
+//!
+//! A vector of slots, and a bitmap that finds the lowest free number a word of 64
+//! at a time, as POSIX asks of every call that makes a descriptor. The table
+//! never holds more than its limit, and grows only as far as it was used.
+
+use std::sync::Arc;
+
+use super::Rights;
+use crate::error::Errno;
+
+/// One number's entry: the open thing, shared by duplicates, and what this
+/// number may do with it.
+#[derive(Debug)]
+pub struct Descriptor<T> {
+    /// The open thing.
+    pub open: Arc<T>,
+    /// What this descriptor may do.
+    pub rights: Rights,
+    /// What descriptors made from this one may do.
+    pub inheriting: Rights,
+    /// Does the descriptor end when the program is replaced?
+    pub close_on_exec: bool,
+}
+
+impl<T> Clone for Descriptor<T> {
+    fn clone(&self) -> Self {
+        Self { open: Arc::clone(&self.open), ..*self }
+    }
+}
+
+/// The descriptors of one guest.
+#[derive(Debug)]
+pub struct FdTable<T> {
+    slots: Vec<Option<Descriptor<T>>>,
+    /// One bit a number; set: taken.
+    taken: Vec<u64>,
+    /// No word before this one has a free bit.
+    first_free_word: usize,
+    limit: u32,
+}
+
+impl<T> FdTable<T> {
+    /// An empty table for the numbers below `limit`.
+    pub fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), taken: Vec::new(), first_free_word: 0, limit }
+    }
+
+    /// The descriptor `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where it is not open.
+    pub fn get(&self, fd: u32) -> Result<&Descriptor<T>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        self.slots.get(index).and_then(Option::as_ref).ok_or(Errno::EBADF)
+    }
+
+    /// The descriptor `fd`, to change its rights or flags.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where it is not open.
+    pub fn get_mut(&mut self, fd: u32) -> Result<&mut Descriptor<T>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        self.slots.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)
+    }
+
+    /// Is there room for one more?
+    ///
+    /// Asked before an effect that could not be undone, such as taking a
+    /// connection from a queue.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the table is full.
+    pub fn check_room(&self) -> Result<(), Errno> {
+        self.lowest_free(0).map(|_| ())
+    }
+
+    /// Gives `descriptor` the lowest free number.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the table is full; the descriptor is dropped.
+    pub fn insert(&mut self, descriptor: Descriptor<T>) -> Result<u32, Errno> {
+        self.insert_from(0, descriptor)
+    }
+
+    /// Gives `descriptor` the lowest free number that is at least `minimum`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where `minimum` is not below the limit, `EMFILE` where no number
+    /// from there on is free.
+    pub fn insert_from(&mut self, minimum: u32, descriptor: Descriptor<T>) -> Result<u32, Errno> {
+        // "EINVAL: arg is negative or greater than or equal to {OPEN_MAX}" - fcntl(3p), F_DUPFD
+        if minimum > 0 && minimum >= self.limit {
+            return Err(Errno::EINVAL);
+        }
+        let fd = self.lowest_free(minimum)?;
+        self.place(fd, descriptor);
+        Ok(fd)
+    }
+
+    /// Closes `fd` and hands out what it was, so that the caller may drop it
+    /// outside of a lock.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where it is not open.
+    pub fn remove(&mut self, fd: u32) -> Result<Descriptor<T>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        let descriptor = self.slots.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        if let Some(word) = self.taken.get_mut(index / 64) {
+            *word &= !(1 << (index % 64));
+        }
+        self.first_free_word = self.first_free_word.min(index / 64);
+        Ok(descriptor)
+    }
+
+    /// Moves `from` to the number `to`; what `to` was is handed out.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where one of the two is not open.
+    pub fn renumber(&mut self, from: u32, to: u32) -> Result<Option<Descriptor<T>>, Errno> {
+        self.get(from)?;
+        self.get(to)?;
+        if from == to {
+            return Ok(None);
+        }
+        let moved = self.remove(from)?;
+        Ok(self.place(to, moved))
+    }
+
+    /// Makes `to` a duplicate of `from`, as dup2 does; what `to` was is handed out.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where `from` is not open or `to` is not below the limit.
+    pub fn duplicate_onto(&mut self, from: u32, to: u32) -> Result<Option<Descriptor<T>>, Errno> {
+        let source = self.get(from)?.clone();
+        // "EBADF: ... fildes2 is negative or greater than or equal to {OPEN_MAX}" - dup2(3p)
+        if to >= self.limit {
+            return Err(Errno::EBADF);
+        }
+        if from == to {
+            return Ok(None);
+        }
+        Ok(self.place(to, Descriptor { close_on_exec: false, ..source }))
+    }
+
+    /// How many descriptors are open.
+    pub fn open_count(&self) -> usize {
+        self.taken.iter().map(|word| usize::try_from(word.count_ones()).unwrap_or(0)).sum()
+    }
+
+    fn lowest_free(&self, minimum: u32) -> Result<u32, Errno> {
+        let minimum = usize::try_from(minimum).map_err(|_| Errno::EMFILE)?;
+        let start = self.first_free_word.max(minimum / 64);
+        let mut number = start.max(self.taken.len()) * 64;
+        for (index, word) in self.taken.iter().enumerate().skip(start) {
+            let below_minimum = if index == minimum / 64 { (1u64 << (minimum % 64)) - 1 } else { 0 };
+            let free = !(word | below_minimum);
+            if free != 0 {
+                number = index * 64 + usize::try_from(free.trailing_zeros()).unwrap_or(0);
+                break;
+            }
+        }
+        let fd = u32::try_from(number.max(minimum)).map_err(|_| Errno::EMFILE)?;
+        if fd < self.limit { Ok(fd) } else { Err(Errno::EMFILE) }
+    }
+
+    /// Puts `descriptor` at `fd`, which is below the limit.
+    fn place(&mut self, fd: u32, descriptor: Descriptor<T>) -> Option<Descriptor<T>> {
+        let index = usize::try_from(fd).ok()?;
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, || None);
+            self.taken.resize(index / 64 + 1, 0);
+        }
+        if let Some(word) = self.taken.get_mut(index / 64) {
+            *word |= 1 << (index % 64);
+        }
+        while self.taken.get(self.first_free_word) == Some(&u64::MAX) {
+            self.first_free_word += 1;
+        }
+        self.slots.get_mut(index).and_then(|slot| slot.replace(descriptor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor(value: u32) -> Descriptor<u32> {
+        Descriptor {
+            open: Arc::new(value),
+            rights: Rights::ALL,
+            inheriting: Rights::NONE,
+            close_on_exec: false,
+        }
+    }
+
+    #[test]
+    fn the_lowest_free_number_is_given() -> Result<(), Errno> {
+        let mut table = FdTable::new(1024);
+        for expected in 0..200 {
+            assert_eq!(table.insert(descriptor(expected)), Ok(expected));
+        }
+        for fd in [130, 5, 64] {
+            table.remove(fd)?;
+        }
+        for expected in [5, 64, 130, 200] {
+            assert_eq!(table.insert(descriptor(0)), Ok(expected));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_table_takes_no_more_until_one_is_closed() -> Result<(), Errno> {
+        let mut table = FdTable::new(65);
+        for _ in 0..65 {
+            table.insert(descriptor(0))?;
+        }
+        assert_eq!(table.check_room(), Err(Errno::EMFILE));
+        assert_eq!(table.insert(descriptor(0)), Err(Errno::EMFILE));
+        table.remove(64)?;
+        assert_eq!(table.insert(descriptor(0)), Ok(64));
+        Ok(())
+    }
+
+    #[test]
+    fn a_minimum_is_kept() -> Result<(), Errno> {
+        let mut table = FdTable::new(300);
+        table.insert(descriptor(0))?;
+        assert_eq!(table.insert_from(0, descriptor(0)), Ok(1));
+        assert_eq!(table.insert_from(70, descriptor(0)), Ok(70));
+        assert_eq!(table.insert_from(70, descriptor(0)), Ok(71));
+        assert_eq!(table.insert_from(299, descriptor(0)), Ok(299));
+        assert_eq!(table.insert_from(299, descriptor(0)), Err(Errno::EMFILE));
+        assert_eq!(table.insert_from(300, descriptor(0)), Err(Errno::EINVAL));
+        assert_eq!(table.insert(descriptor(0)), Ok(2));
+        Ok(())
+    }
+
+    #[test]
+    fn renumber_moves_and_hands_out_what_it_replaced() -> Result<(), Errno> {
+        let mut table = FdTable::new(8);
+        table.insert(descriptor(10))?;
+        table.insert(descriptor(11))?;
+        let replaced = table.renumber(0, 1)?;
+        assert_eq!(replaced.map(|old| *old.open), Some(11));
+        assert_eq!(*table.get(1)?.open, 10);
+        assert_eq!(table.get(0).err(), Some(Errno::EBADF));
+        assert_eq!(table.renumber(1, 5).err(), Some(Errno::EBADF));
+        Ok(())
+    }
+
+    #[test]
+    fn duplicate_onto_keeps_its_source() -> Result<(), Errno> {
+        let mut table = FdTable::new(8);
+        table.insert(descriptor(10))?;
+        assert!(table.duplicate_onto(0, 6)?.is_none());
+        assert_eq!(*table.get(6)?.open, 10);
+        assert_eq!(*table.get(0)?.open, 10);
+        assert_eq!(table.duplicate_onto(0, 8).err(), Some(Errno::EBADF));
+        assert_eq!(table.insert(descriptor(0)), Ok(1));
+        Ok(())
+    }
+
+    #[test]
+    fn a_wild_number_is_not_open() {
+        let table: FdTable<u32> = FdTable::new(8);
+        assert_eq!(table.get(u32::MAX).err(), Some(Errno::EBADF));
+    }
+}

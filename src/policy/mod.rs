@@ -1,0 +1,211 @@
+//! What this guest may do.
+//!
+//! The policy answers a named question, a [`Use`], with yes or with a
+//! [`Denial`] that tells the operator which flag would change the answer. It is
+//! pure: it opens nothing, looks nothing up and remembers nothing of the guest.
+//! Everything is refused until it was granted; only who may connect to a granted
+//! listener is open until it was narrowed.
+//!
+//! It is asked at every use, on the address in use: at bind and again at listen,
+//! for each accepted peer, for each connect. An IPv4 rule holds for the
+//! IPv4-mapped form of its addresses, so that no guest slips past a rule by
+//! writing an address differently.
+//!
+//! Key types: [`Policy`], [`Use`], [`Grant`] (an address pattern as an operator
+//! writes it), [`NamePattern`].
+
+mod grant;
+
+use std::net::{IpAddr, SocketAddr};
+
+use cap_primitives::ambient_authority;
+use cap_primitives::net::Pool;
+use ipnet::IpNet;
+
+pub use grant::{Grant, NamePattern, ParseGrantError};
+
+/// Something that a guest wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use<'a> {
+    /// Have a TCP socket at this address: bind, or listen.
+    TcpListen(SocketAddr),
+    /// Take a connection from this peer.
+    TcpAccept(SocketAddr),
+    /// Connect a TCP socket to this address.
+    TcpConnect(SocketAddr),
+    /// Look this name up.
+    Resolve(&'a str),
+}
+
+/// A refusal, in the operator's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The address or name that was asked for.
+    pub what: String,
+    /// The flag that would allow exactly this.
+    pub flag: String,
+}
+
+/// The grants of one guest.
+///
+/// The default grants nothing: no listener, no connection, no name.
+#[derive(Clone, Default)]
+pub struct Policy {
+    listen: Pool,
+    /// `None`: anyone may connect to a granted listener.
+    accept_from: Option<Pool>,
+    connect: Pool,
+    resolve: Vec<NamePattern>,
+}
+
+impl Policy {
+    /// Grants listening on the addresses of `grant`.
+    pub fn allow_listen(&mut self, grant: &Grant) {
+        insert(&mut self.listen, grant);
+    }
+
+    /// Grants connecting to the addresses of `grant`.
+    pub fn allow_connect(&mut self, grant: &Grant) {
+        insert(&mut self.connect, grant);
+    }
+
+    /// Narrows who may connect to a listener to `network`, and to what earlier
+    /// calls named.
+    pub fn allow_accept_from(&mut self, network: IpNet) {
+        let pool = self.accept_from.get_or_insert_with(Pool::new);
+        pool.insert_ip_net_port_any(network, ambient_authority());
+    }
+
+    /// Grants looking up the names of `pattern`. A name does not grant the
+    /// address behind it.
+    pub fn allow_resolve(&mut self, pattern: NamePattern) {
+        self.resolve.push(pattern);
+    }
+
+    /// May the guest do this?
+    ///
+    /// # Errors
+    ///
+    /// The refusal; a guest sees it as `EACCES`.
+    pub fn check(&self, wish: Use<'_>) -> Result<(), Denial> {
+        let allowed = match wish {
+            Use::TcpListen(address) => holds(&self.listen, address),
+            Use::TcpAccept(peer) => self.accept_from.as_ref().is_none_or(|pool| holds(pool, peer)),
+            Use::TcpConnect(address) => holds(&self.connect, address),
+            Use::Resolve(name) => self.resolve.iter().any(|pattern| pattern.matches(name)),
+        };
+        if allowed { Ok(()) } else { Err(Denial::of(wish)) }
+    }
+}
+
+impl Denial {
+    fn of(wish: Use<'_>) -> Self {
+        let (what, flag) = match wish {
+            Use::TcpListen(address) => (address.to_string(), format!("--listen {address}")),
+            Use::TcpAccept(peer) => (peer.to_string(), format!("--accept-from {}", peer.ip())),
+            Use::TcpConnect(address) => (address.to_string(), format!("--connect {address}")),
+            // A guest chooses the name; what reaches a terminal is printable.
+            Use::Resolve(name) => {
+                let name = name.escape_default().to_string();
+                (name.clone(), format!("--resolve {name}"))
+            }
+        };
+        Self { what, flag }
+    }
+}
+
+fn insert(pool: &mut Pool, grant: &Grant) {
+    for network in grant.networks() {
+        // The pool's range is half open; a range up to 65535 has no end.
+        let end = grant.last_port().checked_add(1);
+        pool.insert_ip_net_port_range(*network, grant.first_port(), end, ambient_authority());
+    }
+}
+
+fn holds(pool: &Pool, address: SocketAddr) -> bool {
+    let canonical: IpAddr = address.ip().to_canonical();
+    pool.check_addr(&SocketAddr::new(canonical, address.port())).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    fn listening(grant: &str) -> Result<Policy, ParseGrantError> {
+        let mut policy = Policy::default();
+        policy.allow_listen(&grant.parse()?);
+        Ok(policy)
+    }
+
+    fn may_listen(policy: &Policy, address: &str) -> Result<bool, std::net::AddrParseError> {
+        Ok(policy.check(Use::TcpListen(address.parse()?)).is_ok())
+    }
+
+    #[test]
+    fn nothing_is_granted_by_default() -> Outcome {
+        let policy = Policy::default();
+        assert!(!may_listen(&policy, "127.0.0.1:0")?);
+        assert!(policy.check(Use::TcpConnect("127.0.0.1:1".parse()?)).is_err());
+        assert!(policy.check(Use::Resolve("localhost")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn anyone_may_connect_until_it_was_narrowed() -> Outcome {
+        let mut policy = Policy::default();
+        let stranger = Use::TcpAccept("192.0.2.1:5".parse()?);
+        assert!(policy.check(stranger).is_ok());
+        policy.allow_accept_from("10.0.0.0/8".parse()?);
+        assert!(policy.check(stranger).is_err());
+        assert!(policy.check(Use::TcpAccept("10.9.9.9:5".parse()?)).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn a_listen_grant_is_no_connect_grant() -> Outcome {
+        let policy = listening("127.0.0.1:80")?;
+        assert!(policy.check(Use::TcpConnect("127.0.0.1:80".parse()?)).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn port_ranges_hold_at_their_edges() -> Outcome {
+        let policy = listening("127.0.0.1:80-82")?;
+        assert!(!may_listen(&policy, "127.0.0.1:79")?);
+        assert!(may_listen(&policy, "127.0.0.1:80")?);
+        assert!(may_listen(&policy, "127.0.0.1:82")?);
+        assert!(!may_listen(&policy, "127.0.0.1:83")?);
+        let highest = listening("127.0.0.1:65535")?;
+        assert!(may_listen(&highest, "127.0.0.1:65535")?);
+        assert!(!may_listen(&highest, "127.0.0.1:65534")?);
+        Ok(())
+    }
+
+    #[test]
+    fn networks_hold_at_their_edges() -> Outcome {
+        let policy = listening("10.1.0.0/16:80")?;
+        assert!(may_listen(&policy, "10.1.255.255:80")?);
+        assert!(!may_listen(&policy, "10.2.0.0:80")?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_mapped_address_is_its_ipv4_address() -> Outcome {
+        let policy = listening("127.0.0.1:80")?;
+        assert!(may_listen(&policy, "[::ffff:127.0.0.1]:80")?);
+        assert!(!may_listen(&policy, "[::ffff:127.0.0.2]:80")?);
+        let six_only = listening("[::]/0:80")?;
+        assert!(!may_listen(&six_only, "[::ffff:127.0.0.1]:80")?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_denial_names_the_flag() -> Outcome {
+        let denial = Policy::default().check(Use::TcpListen("[::1]:80".parse()?));
+        let expected = Denial { what: "[::1]:80".into(), flag: "--listen [::1]:80".into() };
+        assert_eq!(denial, Err(expected));
+        Ok(())
+    }
+}
