@@ -4,3 +4,5 @@ pub mod error;
 pub mod fd;
 pub mod observe;
 pub mod policy;
+pub mod ready;
+pub mod socket;

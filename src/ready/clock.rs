@@ -1,0 +1,172 @@
+//! Sleeping for as long as the guest asked, to the nanosecond.
+//!
+//! tokio's own timers count milliseconds. On Linux a limit is a timer descriptor
+//! of the kernel instead; elsewhere it is tokio's timer, rounded up.
+
+use std::time::Duration;
+
+use crate::error::Errno;
+
+/// Waits for `duration`; never less.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+pub async fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        return;
+    }
+    match Timer::new() {
+        Ok(timer) if timer.arm(duration).is_ok() => timer.expired().await,
+        // Without a descriptor for a timer the coarse one still keeps the promise.
+        _ => tokio::time::sleep(duration).await,
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub use kernel::Timer;
+
+#[cfg(not(target_os = "linux"))]
+pub use coarse::Timer;
+
+#[cfg(target_os = "linux")]
+mod kernel {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::Errno;
+    use crate::socket::{Interest, Registered};
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+
+    /// A timer that can be armed again and again.
+    #[derive(Debug)]
+    pub struct Timer {
+        io: Arc<Registered>,
+    }
+
+    impl Timer {
+        /// A timer that is not armed.
+        ///
+        /// # Errors
+        ///
+        /// `EMFILE`, `ENFILE`, `ENOMEM`: what the host reports.
+        pub fn new() -> Result<Self, Errno> {
+            let fd =
+                timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+            let io = Registered::new(Arc::new(fd))?;
+            Ok(Self { io })
+        }
+
+        /// Expires once, after `after`; an earlier setting is void.
+        ///
+        /// # Errors
+        ///
+        /// What the host reports.
+        pub fn arm(&self, after: Duration) -> Result<(), Errno> {
+            // All zero would disarm the timer.
+            let after = after.max(Duration::from_nanos(1));
+            // A time beyond the kernel's range is as good as for ever.
+            let farthest = Duration::from_secs(i64::MAX.unsigned_abs() / 4);
+            let value = Timespec::try_from(after.min(farthest)).map_err(|_| Errno::EINVAL)?;
+            let spec = Itimerspec { it_interval: Timespec::default(), it_value: value };
+            timerfd_settime(self.io.host_fd(), TimerfdTimerFlags::empty(), &spec)?;
+            Ok(())
+        }
+
+        /// Waits until the timer has expired since it was last armed.
+        ///
+        /// # Cancel safety
+        ///
+        /// Nothing is lost when the future is dropped.
+        pub async fn expired(&self) {
+            loop {
+                self.io.forget(Interest::Read);
+                let mut count = [0; 8];
+                match rustix::io::read(self.io.host_fd(), &mut count) {
+                    Err(rustix::io::Errno::AGAIN) => {}
+                    _ => return,
+                }
+                if self.io.ready(Interest::Read).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod coarse {
+    use std::sync::Mutex;
+    use std::time::{Duration, Instant};
+
+    use super::Errno;
+
+    /// A timer that can be armed again and again.
+    #[derive(Debug)]
+    pub struct Timer {
+        deadline: Mutex<Option<Instant>>,
+    }
+
+    impl Timer {
+        /// A timer that is not armed.
+        ///
+        /// # Errors
+        ///
+        /// None on this system.
+        pub fn new() -> Result<Self, Errno> {
+            Ok(Self { deadline: Mutex::new(None) })
+        }
+
+        /// Expires once, after `after`; an earlier setting is void.
+        ///
+        /// # Errors
+        ///
+        /// None on this system.
+        pub fn arm(&self, after: Duration) -> Result<(), Errno> {
+            *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                Instant::now().checked_add(after);
+            Ok(())
+        }
+
+        /// Waits until the timer has expired since it was last armed.
+        pub async fn expired(&self) {
+            let deadline = *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn a_sleep_is_never_short() {
+        for nanoseconds in [1, 1_000, 250_000, 1_500_000] {
+            let asked = Duration::from_nanos(nanoseconds);
+            let start = Instant::now();
+            sleep(asked).await;
+            assert!(start.elapsed() >= asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_timer_forgets_its_earlier_setting() -> Result<(), Errno> {
+        let timer = Timer::new()?;
+        timer.arm(Duration::from_nanos(1))?;
+        timer.expired().await;
+        let asked = Duration::from_millis(5);
+        let start = Instant::now();
+        timer.arm(asked)?;
+        timer.expired().await;
+        assert!(start.elapsed() >= asked);
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! Waiting for many things at once.
+//!
+//! The kernel's own `poll` decides what is ready: it is exact, it consumes
+//! nothing, and it knows of events that the reactor has not fetched yet, so that a
+//! guest which is always busy still sees its new connections. The reactor only
+//! says when to look again.
+
+use std::future::Future;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Resource, getrlimit};
+use tokio::task::coop::consume_budget;
+
+use super::clock::Timer;
+use crate::error::Errno;
+use crate::socket::{Interest, Registered};
+
+/// A thing without a host descriptor that may have to be waited for.
+pub trait Stream: Sync {
+    /// Is there something to read, and how many bytes? Wakes the caller when so.
+    ///
+    /// 0 bytes mean the end of the stream.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<u64>;
+}
+
+/// What stands behind a subscription.
+#[derive(Clone)]
+pub enum Source<'a> {
+    /// A socket of the host. One that the reactor does not watch never changes by
+    /// itself.
+    Host(BorrowedFd<'a>, Option<Arc<Registered>>),
+    /// A stream without a host descriptor.
+    Stream(&'a dyn Stream),
+    /// Never makes anybody wait: a file. Readable for this many bytes.
+    Always(u64),
+}
+
+/// One thing to wait for.
+#[derive(Clone)]
+pub struct Watched<'a> {
+    /// The thing.
+    pub source: Source<'a>,
+    /// What to wait for.
+    pub interest: Interest,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Bytes to read; at least 1 where a connection waits; 0 at the end of a
+    /// stream. For writing, 1: there is room, and nobody knows how much.
+    pub bytes: u64,
+    /// The peer has closed, or is gone.
+    pub hangup: bool,
+}
+
+type Found = Vec<Option<Readiness>>;
+
+/// Waits until one of `watched` is ready, or `limit` has passed, and tells of each
+/// whether it is.
+///
+/// `limit` of `None` waits for ever; of zero only looks.
+///
+/// # Cancel safety
+///
+/// Nothing is consumed, so nothing is lost.
+///
+/// # Errors
+///
+/// What the host reports: `ENOMEM`, `ENFILE` for the timer.
+pub async fn poll(
+    watched: &[Watched<'_>],
+    limit: Option<Duration>,
+    timer: &mut Option<Timer>,
+) -> Result<Found, Errno> {
+    consume_budget().await;
+    forget(watched);
+    let found = look(watched).await?;
+    if limit == Some(Duration::ZERO) || found.iter().any(Option::is_some) {
+        return Ok(found);
+    }
+    let timer = match limit {
+        Some(limit) => Some(armed(timer, limit)?),
+        None => None,
+    };
+    loop {
+        let expired = wait_for_news(watched, timer).await;
+        // Forget, look, sleep: what arrives after the look ends the next sleep.
+        forget(watched);
+        let found = look(watched).await?;
+        if expired || found.iter().any(Option::is_some) {
+            return Ok(found);
+        }
+    }
+}
+
+fn forget(watched: &[Watched<'_>]) {
+    for each in watched {
+        if let Source::Host(_, Some(registered)) = &each.source {
+            registered.forget(each.interest);
+        }
+    }
+}
+
+/// The timer, made at its first use and kept for the next one.
+fn armed(slot: &mut Option<Timer>, limit: Duration) -> Result<&Timer, Errno> {
+    let timer = match slot.take() {
+        Some(timer) => timer,
+        None => Timer::new()?,
+    };
+    timer.arm(limit)?;
+    Ok(slot.insert(timer))
+}
+
+type Heard<'a> = Pin<Box<dyn Future<Output = Result<(), Errno>> + Send + 'a>>;
+
+/// Sleeps until the reactor has heard of one of `watched`, or the timer expires;
+/// tells whether it has.
+async fn wait_for_news(watched: &[Watched<'_>], timer: Option<&Timer>) -> bool {
+    let mut sockets: Vec<Heard<'_>> = Vec::new();
+    for each in watched {
+        if let Source::Host(_, Some(registered)) = &each.source {
+            sockets.push(Box::pin(registered.ready(each.interest)));
+        }
+    }
+    let mut expired = std::pin::pin!(async {
+        match timer {
+            Some(timer) => timer.expired().await,
+            None => std::future::pending().await,
+        }
+    });
+    std::future::poll_fn(|context| {
+        let mut heard = false;
+        for socket in &mut sockets {
+            heard |= socket.as_mut().poll(context).is_ready();
+        }
+        heard |= watched.iter().any(|each| stream_readiness(each, context).is_some());
+        let is_over = expired.as_mut().poll(context).is_ready();
+        if heard || is_over { Poll::Ready(is_over) } else { Poll::Pending }
+    })
+    .await
+}
+
+fn stream_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Readiness> {
+    let Source::Stream(stream) = &watched.source else { return None };
+    match watched.interest {
+        Interest::Write => Some(Readiness { bytes: 1, hangup: false }),
+        Interest::Read => match stream.poll_readable(context) {
+            Poll::Ready(bytes) => Some(Readiness { bytes, hangup: bytes == 0 }),
+            Poll::Pending => None,
+        },
+    }
+}
+
+/// Looks once, without waiting.
+async fn look(watched: &[Watched<'_>]) -> Result<Found, Errno> {
+    let mut found: Found = std::future::poll_fn(|context| {
+        let look = |each: &Watched<'_>| match each.source {
+            Source::Always(bytes) => Some(Readiness { bytes, hangup: false }),
+            _ => stream_readiness(each, context),
+        };
+        Poll::Ready(watched.iter().map(look).collect())
+    })
+    .await;
+    look_at_sockets(watched, &mut found)?;
+    Ok(found)
+}
+
+/// Asks the kernel about every socket among `watched`.
+fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found) -> Result<(), Errno> {
+    let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len());
+    for each in watched {
+        if let Source::Host(fd, _) = &each.source {
+            asked.push(PollFd::from_borrowed_fd(*fd, flags(each.interest)));
+        }
+    }
+    if asked.is_empty() {
+        return Ok(());
+    }
+    for chunk in asked.chunks_mut(most_at_once()) {
+        rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
+    }
+    let mut answers = asked.iter();
+    for (each, found) in watched.iter().zip(found.iter_mut()) {
+        if let Source::Host(fd, _) = &each.source
+            && let Some(answer) = answers.next()
+        {
+            *found = socket_readiness(*fd, each.interest, answer.revents());
+        }
+    }
+    Ok(())
+}
+
+/// "EINVAL: The nfds value exceeds the RLIMIT_NOFILE value." - poll(2)
+fn most_at_once() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX).clamp(16, 1 << 16)
+}
+
+fn flags(interest: Interest) -> PollFlags {
+    match interest {
+        #[cfg(target_os = "linux")]
+        Interest::Read => PollFlags::IN | PollFlags::RDHUP,
+        #[cfg(not(target_os = "linux"))]
+        Interest::Read => PollFlags::IN,
+        Interest::Write => PollFlags::OUT,
+    }
+}
+
+fn socket_readiness(fd: BorrowedFd<'_>, interest: Interest, events: PollFlags) -> Option<Readiness> {
+    if events.is_empty() {
+        return None;
+    }
+    let gone = PollFlags::HUP | PollFlags::ERR;
+    let hangup = events.intersects(gone);
+    Some(match interest {
+        Interest::Write => Readiness { bytes: 1, hangup },
+        Interest::Read => Readiness { bytes: readable_bytes(fd), hangup: hangup || peer_closed(events) },
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn peer_closed(events: PollFlags) -> bool {
+    events.contains(PollFlags::RDHUP)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peer_closed(_: PollFlags) -> bool {
+    false
+}
+
+/// How much can be read at once; 1 for a listener, which has no bytes but a
+/// connection.
+fn readable_bytes(fd: BorrowedFd<'_>) -> u64 {
+    rustix::io::ioctl_fionread(fd).unwrap_or(1)
+}

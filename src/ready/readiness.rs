@@ -1,0 +1,56 @@
+//! The one loop that makes a try wait.
+
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::task::coop::consume_budget;
+
+use super::clock::sleep;
+use crate::error::Errno;
+use crate::socket::{Interest, Registered};
+
+/// Repeats `attempt` until it is ready, sleeping in between until the socket has
+/// news.
+///
+/// `limit` bounds the whole wait; `None` waits for ever, and a limit of zero tries
+/// once. `attempt` answers [`Poll::Pending`] where the host said `EAGAIN`.
+///
+/// # Cancel safety
+///
+/// As safe as `attempt`: the loop itself holds nothing that could be lost.
+///
+/// # Errors
+///
+/// `EAGAIN` where the limit has passed.
+pub async fn blocking<T>(
+    io: &Registered,
+    interest: Interest,
+    limit: Option<Duration>,
+    mut attempt: impl FnMut() -> Poll<T>,
+) -> Result<T, Errno> {
+    // A guest that never has to wait still leaves others their turn.
+    consume_budget().await;
+    // A limit too far away to be written down is none.
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    loop {
+        // Forget, look, sleep: what arrives after the look ends the sleep.
+        io.forget(interest);
+        if let Poll::Ready(done) = attempt() {
+            return Ok(done);
+        }
+        match (limit, deadline) {
+            (Some(Duration::ZERO), _) => return Err(Errno::EAGAIN),
+            (_, None) => io.ready(interest).await?,
+            (_, Some(deadline)) => ready_before(io, interest, deadline).await?,
+        }
+    }
+}
+
+async fn ready_before(io: &Registered, interest: Interest, deadline: Instant) -> Result<(), Errno> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    tokio::select! {
+        biased;
+        ready = io.ready(interest) => ready,
+        () = sleep(left) => Err(Errno::EAGAIN),
+    }
+}

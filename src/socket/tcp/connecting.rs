@@ -1,0 +1,80 @@
+//! Connecting: the host is at work; how it ended is found out when somebody looks.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno as Os;
+
+use super::{Connected, Endpoint, State, Transition};
+use crate::error::Errno;
+use crate::policy::{Policy, Use};
+use crate::socket::{Refusal, Registered};
+
+/// A socket whose attempt to connect is on its way.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    registered: Arc<Registered>,
+    peer: SocketAddr,
+    /// What the socket becomes again should the attempt fail.
+    before: Box<State>,
+}
+
+/// How an attempt stands.
+pub(super) enum Settled {
+    Pending(Connecting),
+    Connected(Connected),
+    Failed(Errno, State),
+}
+
+/// Begins to connect; on failure the socket stays in `before`.
+pub(super) fn start(
+    endpoint: &Endpoint,
+    mut before: State,
+    peer: SocketAddr,
+    policy: &Policy,
+) -> Transition<()> {
+    if let Err(denial) = policy.check(Use::TcpConnect(peer)) {
+        return (before, Err(denial.into()));
+    }
+    if let State::Bound(bound) = &mut before
+        && let Err(refusal) = bound.make_real(endpoint, policy)
+    {
+        return (before, Err(refusal));
+    }
+    let outcome = rustix::net::connect(&endpoint.fd, &peer);
+    if !matches!(outcome, Ok(()) | Err(Os::INPROGRESS | Os::INTR)) {
+        return (before, outcome.map_err(Refusal::from));
+    }
+    // Registered only now: see `Registered`.
+    let registered = match Registered::new(Arc::clone(&endpoint.fd)) {
+        Ok(registered) => registered,
+        Err(errno) => return (before, Err(errno.into())),
+    };
+    match outcome {
+        Ok(()) => (State::Connected(Connected::new(registered, peer)), Ok(())),
+        Err(_) => {
+            let connecting = Connecting { registered, peer, before: Box::new(before) };
+            (State::Connecting(connecting), Err(Errno::EINPROGRESS.into()))
+        }
+    }
+}
+
+impl Connecting {
+    pub(super) fn registered(&self) -> Arc<Registered> {
+        Arc::clone(&self.registered)
+    }
+
+    /// Looks whether the attempt has ended.
+    pub(super) fn settle(self, endpoint: &Endpoint) -> Settled {
+        let mut fds = [PollFd::new(&endpoint.fd, PollFlags::OUT)];
+        let ended = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+        if !matches!(ended, Ok(count) if count > 0) {
+            return Settled::Pending(self);
+        }
+        match rustix::net::sockopt::socket_error(&endpoint.fd) {
+            Ok(Ok(())) => Settled::Connected(Connected::new(self.registered, self.peer)),
+            Ok(Err(error)) | Err(error) => Settled::Failed(error.into(), *self.before),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Stream sockets over IPv4 and IPv6: the state, and who may change it.
+//!
+//! One file a state. A transition consumes the state and hands it back when it
+//! fails, so that a refused call leaves the socket as it was. [`Tcp::change`] is
+//! the only place that takes the state out, and nothing waits or returns early
+//! while it is out.
+
+mod bound;
+mod connected;
+mod connecting;
+mod listening;
+mod unbound;
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+use super::option::Timeouts;
+use super::{Family, Refusal, Registered, open_host, reactor};
+use crate::error::Errno;
+use crate::policy::{Policy, Use};
+
+use bound::Bound;
+pub use connected::{Connected, RecvFlags, ShutdownHow};
+use connecting::{Connecting, Settled};
+pub use listening::Accepted;
+use listening::Listening;
+use unbound::Unbound;
+
+/// The host's socket and its family: what every state works on.
+#[derive(Clone, Debug)]
+struct Endpoint {
+    fd: Arc<OwnedFd>,
+    family: Family,
+}
+
+#[derive(Debug)]
+enum State {
+    Unbound(Unbound),
+    Bound(Bound),
+    Connecting(Connecting),
+    Listening(Listening),
+    Connected(Connected),
+}
+
+/// What `sock_status` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not usable for data yet: fresh, or connecting.
+    Opening,
+    /// Bound, listening or connected.
+    Opened,
+    /// The peer has gone.
+    Closed,
+    /// The last attempt to connect failed, or the connection broke.
+    Failed,
+}
+
+/// A stream socket.
+#[derive(Debug)]
+pub struct Tcp {
+    // Before the endpoint: a registration leaves the reactor before its socket closes.
+    inner: Mutex<Inner>,
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+    /// Would closing the host's socket wait for what is left to be delivered?
+    lingers: AtomicBool,
+    /// After the endpoint: its end tells the thread that lingers that it holds the
+    /// last descriptor.
+    closed: Option<mpsc::Sender<()>>,
+}
+
+/// Guarded by the socket's one lock, which is never held across a wait.
+#[derive(Debug)]
+struct Inner {
+    /// `None` only inside [`Tcp::change`].
+    state: Option<State>,
+    /// Why the last connect failed, until somebody asks.
+    connect_error: Option<Errno>,
+}
+
+/// The outcome of a transition: the next state, and what to answer.
+type Transition<T> = (State, Result<T, Refusal>);
+
+impl Tcp {
+    pub(super) fn open(family: Family) -> Result<Self, Errno> {
+        let fd = open_host(family, rustix::net::SocketType::STREAM)?;
+        Ok(Self::with_state(Endpoint { fd: Arc::new(fd), family }, State::Unbound(Unbound), false))
+    }
+
+    fn with_state(endpoint: Endpoint, state: State, lingers: bool) -> Self {
+        let inner = Inner { state: Some(state), connect_error: None };
+        Self {
+            inner: Mutex::new(inner),
+            endpoint,
+            timeouts: Timeouts::default(),
+            lingers: AtomicBool::new(lingers),
+            closed: None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The state is whole whenever the lock is free: a panic can't leave it torn.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Swaps the state for what `transition` makes of it.
+    fn change<T>(&self, transition: impl FnOnce(State) -> Transition<T>) -> Result<T, Refusal> {
+        let mut inner = self.lock();
+        inner.settle(&self.endpoint);
+        let Some(state) = inner.state.take() else { return Err(Errno::EIO.into()) };
+        let (state, answer) = transition(state);
+        inner.state = Some(state);
+        answer
+    }
+
+    /// Looks at the state, after a finished attempt to connect was taken note of.
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, Errno> {
+        let mut inner = self.lock();
+        inner.settle(&self.endpoint);
+        inner.state.as_ref().map(look).ok_or(Errno::EIO)
+    }
+
+    /// Gives the socket an address. A port of 0 lets the host choose.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket
+    /// has an address already; a denial where the policy grants no listening there;
+    /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and what else the host reports.
+    pub fn bind(&self, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
+        self.endpoint.family.check(&address)?;
+        self.change(|state| match state {
+            State::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy) {
+                Ok(bound) => (State::Bound(bound), Ok(())),
+                Err((refusal, unbound)) => (State::Unbound(unbound), Err(refusal)),
+            },
+            // "EINVAL: The socket is already bound to an address, and the protocol does
+            // not support binding to a new address" - bind(3p)
+            other => (other, Err(Errno::EINVAL.into())),
+        })
+    }
+
+    /// Listens, or changes how many connections may wait. Answers the capacity.
+    ///
+    /// `backlog` is the guest's number, `maximum` the operator's.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where the socket has no address, `EISCONN` where it is connected or
+    /// connecting, a denial of the policy, `EADDRINUSE` where another socket
+    /// listens there by now. The socket stays as it was.
+    pub fn listen(&self, backlog: u32, maximum: u32, policy: &Policy) -> Result<u32, Refusal> {
+        let capacity = super::listen::capacity(backlog, maximum);
+        self.change(|state| match state {
+            State::Bound(bound) => match bound.listen(&self.endpoint, capacity, policy) {
+                Ok(listening) => (State::Listening(listening), Ok(capacity)),
+                Err((refusal, bound)) => (State::Bound(bound), Err(refusal)),
+            },
+            // "Listen again" updates the backlog (LISTEN.md, profiles).
+            State::Listening(listening) => {
+                let answer = listening.set_capacity(&self.endpoint, capacity);
+                (State::Listening(listening), answer.map(|()| capacity).map_err(Refusal::from))
+            }
+            // LISTEN.md, profile wasix: "socket not bound: EINVAL".
+            State::Unbound(unbound) => (State::Unbound(unbound), Err(Errno::EINVAL.into())),
+            // LISTEN.md, profile wasix: "connected or connecting socket: EISCONN".
+            other => (other, Err(Errno::EISCONN.into())),
+        })
+    }
+
+    /// Takes a waiting connection, without waiting for one.
+    ///
+    /// A connection that was reset while it waited is passed over.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where none waits; `EINVAL` where the socket does not listen;
+    /// `ENFILE` where the host has no descriptor left (the connection goes on
+    /// waiting); a denial where the policy refuses the peer, which sees a reset.
+    pub fn try_accept(&self, policy: &Policy) -> Result<Accepted, Refusal> {
+        self.look(|state| match state {
+            State::Listening(_) => Ok(()),
+            // "EINVAL: The socket is not accepting connections." - accept(3p)
+            _ => Err(Errno::EINVAL),
+        })??;
+        listening::try_accept(&self.endpoint, self.lingers.load(Relaxed), policy)
+    }
+
+    /// Begins to connect. `Ok` means connected.
+    ///
+    /// # Errors
+    ///
+    /// `EINPROGRESS` once the attempt is on its way; `EALREADY` while an earlier one
+    /// is; `EISCONN` when connected; `EOPNOTSUPP` (`ENOTSUP`) on a listener;
+    /// `EAFNOSUPPORT` for another family; a denial of the policy; what the host
+    /// reports.
+    pub fn try_connect(&self, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
+        self.endpoint.family.check(&address)?;
+        let address = super::address::destination(address);
+        self.change(|state| match state {
+            State::Unbound(unbound) => {
+                connecting::start(&self.endpoint, State::Unbound(unbound), address, policy)
+            }
+            State::Bound(bound) => connecting::start(&self.endpoint, State::Bound(bound), address, policy),
+            // "EALREADY: A connection request is already in progress" - connect(3p)
+            State::Connecting(connecting) => (State::Connecting(connecting), Err(Errno::EALREADY.into())),
+            // "EISCONN: The specified socket is connection-mode and is already connected."
+            State::Connected(connected) => (State::Connected(connected), Err(Errno::EISCONN.into())),
+            // "EOPNOTSUPP: The socket is listening and cannot be connected."
+            State::Listening(listening) => (State::Listening(listening), Err(Errno::ENOTSUP.into())),
+        })
+    }
+
+    /// How an attempt to connect stands: `EINPROGRESS`, connected, or why it failed.
+    ///
+    /// # Errors
+    ///
+    /// `EINPROGRESS`; `ECONNREFUSED`, `ETIMEDOUT` and what else the host reports;
+    /// `ENOTCONN` where no attempt was made.
+    pub fn try_finish_connect(&self) -> Result<(), Errno> {
+        let state = self.look(|state| match state {
+            State::Connecting(_) => Err(Errno::EINPROGRESS),
+            State::Connected(_) => Ok(()),
+            _ => Err(Errno::ENOTCONN),
+        })?;
+        match state {
+            Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
+            other => other,
+        }
+    }
+
+    /// The connection, for data.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` while connecting, `ENOTCONN` in any other state; once, why the
+    /// last attempt to connect failed.
+    pub fn connected(&self) -> Result<Connected, Errno> {
+        let found = self.look(|state| match state {
+            State::Connected(connected) => Ok(connected.clone()),
+            State::Connecting(_) => Err(Errno::EAGAIN),
+            _ => Err(Errno::ENOTCONN),
+        })?;
+        match found {
+            Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
+            other => other,
+        }
+    }
+
+    /// The address that the socket has; the wildcard with port 0 while it has none.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn local_address(&self) -> Result<SocketAddr, Errno> {
+        let deferred = self.look(|state| match state {
+            State::Bound(bound) => bound.deferred_address(),
+            _ => None,
+        })?;
+        match deferred {
+            Some(address) => Ok(address),
+            None => super::address::from_host(rustix::net::getsockname(&self.endpoint.fd)?),
+        }
+    }
+
+    /// The peer's address, also after the peer reset the connection.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` where there is no peer.
+    pub fn peer_address(&self) -> Result<SocketAddr, Errno> {
+        self.look(|state| match state {
+            State::Connected(connected) => Ok(connected.peer()),
+            _ => Err(Errno::ENOTCONN),
+        })?
+    }
+
+    /// What `sock_status` tells.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn status(&self) -> Result<Status, Errno> {
+        let failed = self.lock().connect_error.is_some();
+        self.look(|state| match state {
+            State::Unbound(_) | State::Bound(_) if failed => Status::Failed,
+            State::Unbound(_) | State::Connecting(_) => Status::Opening,
+            State::Bound(_) | State::Listening(_) => Status::Opened,
+            State::Connected(connected) => connected.status(),
+        })
+    }
+
+    /// Does the socket listen?
+    pub fn is_listening(&self) -> bool {
+        self.look(|state| matches!(state, State::Listening(_))).unwrap_or(false)
+    }
+
+    pub(super) fn take_connect_error(&self) -> Option<Errno> {
+        let mut inner = self.lock();
+        inner.settle(&self.endpoint);
+        inner.connect_error.take()
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.endpoint.family
+    }
+
+    pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.fd.as_fd()
+    }
+
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    pub(super) fn registered(&self) -> Option<Arc<Registered>> {
+        match self.lock().state.as_ref()? {
+            State::Unbound(_) | State::Bound(_) => None,
+            State::Connecting(connecting) => Some(connecting.registered()),
+            State::Listening(listening) => Some(listening.registered()),
+            State::Connected(connected) => Some(connected.registered()),
+        }
+    }
+}
+
+impl Inner {
+    /// Takes note of an attempt to connect that has ended meanwhile.
+    fn settle(&mut self, endpoint: &Endpoint) {
+        let Some(State::Connecting(connecting)) =
+            self.state.take_if(|state| matches!(state, State::Connecting(_)))
+        else {
+            return;
+        };
+        self.state = Some(match connecting.settle(endpoint) {
+            Settled::Pending(connecting) => State::Connecting(connecting),
+            Settled::Connected(connected) => State::Connected(connected),
+            Settled::Failed(errno, before) => {
+                self.connect_error = Some(errno);
+                before
+            }
+        });
+    }
+}
+
+impl Tcp {
+    pub(super) fn note_linger(&self, lingers: bool) {
+        self.lingers.store(lingers, Relaxed);
+    }
+
+    /// Leaves the wait of a lingering close to a thread that may wait.
+    ///
+    /// On Linux such a close waits, nonblocking or not, for as long as the guest
+    /// chose; only the last descriptor's close does.
+    fn linger_elsewhere(&mut self) {
+        let Ok(last) = self.endpoint.fd.try_clone() else { return };
+        let (closed, wait_until_closed) = mpsc::channel();
+        reactor().spawn_blocking(move || {
+            let _ended = wait_until_closed.recv();
+            drop(last);
+        });
+        self.closed = Some(closed);
+    }
+}
+
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        if self.lingers.load(Relaxed) {
+            self.linger_elsewhere();
+        }
+    }
+}
+
+/// Asks the policy for `address`, then the host.
+///
+/// # Errors
+///
+/// A denial, or what the host reports.
+fn bind_host(endpoint: &Endpoint, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
+    policy.check(Use::TcpListen(address))?;
+    // LISTEN.md, row 20: restarting at once on the same address works. Two live
+    // listeners on one address stay impossible on Linux with this option.
+    rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?;
+    rustix::net::bind(&endpoint.fd, &address)?;
+    Ok(())
+}
