@@ -1,2 +1,278 @@
-//! build
-fn main() {}
+//! Writes what follows from the witx files: the bindings, the linker's glue and
+//! the table of every function. One source, so that the three cannot differ.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, bail};
+use witx::{BuiltinType, Document, InterfaceFunc, InterfaceFuncParam, Type, TypeRef, WasmType};
+
+/// A witx file, and where its functions are linked.
+struct Dialect {
+    /// The file's name without `.witx`, which is also the import module's.
+    file: &'static str,
+    /// The room below `src/abi` that implements it.
+    room: &'static str,
+    /// A second import module that has the same functions.
+    also: Option<&'static str>,
+}
+
+const DIALECTS: &[Dialect] = &[
+    Dialect { file: "wasi_snapshot_preview1", room: "preview1", also: Some("wasix_32v1") },
+    Dialect { file: "wasix_32v1", room: "wasix", also: None },
+];
+
+/// Preview 1 functions for which `wasix_32v1` has its own: another type
+/// (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
+const REPLACED: &[&str] = &["fd_renumber", "sock_accept"];
+
+/// The calls that can wait: for the network, the clock, another thread, or the
+/// disk. They are async; every other call is sync, which is faster.
+const WAITS: &[&str] = &[
+    "fd_allocate",
+    "fd_datasync",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_sync",
+    "fd_write",
+    "futex_wait",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_open2",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "resolve",
+    "sched_yield",
+    "sock_accept",
+    "sock_accept_v2",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_from",
+    "sock_send",
+    "sock_send_file",
+    "sock_send_to",
+    "thread_sleep",
+];
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed=witx");
+    println!("cargo::rerun-if-changed=build.rs");
+    let out = env::var("OUT_DIR").context("OUT_DIR")?;
+    let out = Path::new(&out);
+    let mut table = Vec::new();
+    for dialect in DIALECTS {
+        let file = format!("witx/{}.witx", dialect.file);
+        let document = witx::load(&[&file]).with_context(|| format!("cannot read {file}"))?;
+        fs::write(out.join(format!("bindings_{}.rs", dialect.file)), bindings(dialect, &document))?;
+        collect(dialect, &document, &mut table)?;
+    }
+    fs::write(out.join("link.rs"), link(&table)?)?;
+    fs::write(out.join("functions.rs"), functions(&table)?)?;
+    Ok(())
+}
+
+/// The invocation of `from_witx!` for one file.
+fn bindings(dialect: &Dialect, document: &Document) -> String {
+    let mut waits = String::new();
+    for module in document.modules() {
+        for function in module.funcs().filter(|f| waits_for(f)) {
+            _ = write!(waits, "{}::{}, ", module.name.as_str(), function.name.as_str());
+        }
+    }
+    format!(
+        "wiggle::from_witx!({{\n    witx: [\"witx/{}.witx\"],\n    errors: {{ errno => Error }},\n    \
+         async: {{ {waits} }},\n    wasmtime: false,\n    tracing: false,\n    mutable: true,\n}});\n",
+        dialect.file
+    )
+}
+
+fn waits_for(function: &InterfaceFunc) -> bool {
+    WAITS.contains(&function.name.as_str())
+}
+
+/// One function as one import module has it.
+struct Entry {
+    import: &'static str,
+    room: &'static str,
+    noun: String,
+    name: String,
+    waits: bool,
+    params: Vec<WasmType>,
+    result: Option<WasmType>,
+    arguments: Vec<(String, &'static str)>,
+}
+
+fn collect(dialect: &Dialect, document: &Document, table: &mut Vec<Entry>) -> Result<()> {
+    let imports = [Some(dialect.file), dialect.also];
+    for (import, own) in imports.into_iter().flatten().zip([true, false]) {
+        for module in document.modules() {
+            for function in module.funcs() {
+                let name = function.name.as_str();
+                if !own && REPLACED.contains(&name) {
+                    continue;
+                }
+                let (params, results) = function.wasm_signature();
+                table.push(Entry {
+                    import,
+                    room: dialect.room,
+                    noun: module.name.as_str().to_owned(),
+                    name: name.to_owned(),
+                    waits: waits_for(&function),
+                    params,
+                    result: results.first().copied(),
+                    arguments: arguments(&function).with_context(|| format!("{import}.{name}"))?,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names and kinds of the arguments, for the call trace.
+fn arguments(function: &InterfaceFunc) -> Result<Vec<(String, &'static str)>> {
+    let mut all = Vec::new();
+    for param in &function.params {
+        all.push((param.name.as_str().to_owned(), kind_of_parameter(param)));
+    }
+    for result in &function.results {
+        let Type::Variant(expected) = &**result.tref.type_() else { bail!("a result that is no `expected`") };
+        let Some((Some(ok), _)) = expected.as_expected() else {
+            continue;
+        };
+        let types: Vec<&TypeRef> = match &**ok.type_() {
+            Type::Record(record) if record.is_tuple() => record.members.iter().map(|m| &m.tref).collect(),
+            _ => vec![ok],
+        };
+        let names: Vec<&str> = result.name.as_str().split('.').collect();
+        if names.len() != types.len() {
+            bail!("the result `{}` names {} of {} values", result.name.as_str(), names.len(), types.len());
+        }
+        for (name, ty) in names.iter().zip(types) {
+            all.push(((*name).to_owned(), kind_of_output(ty)));
+        }
+    }
+    Ok(all)
+}
+
+fn name_of(ty: &TypeRef) -> &str {
+    match ty {
+        TypeRef::Name(named) => named.name.as_str(),
+        TypeRef::Value(_) => "",
+    }
+}
+
+fn kind_of_parameter(param: &InterfaceFuncParam) -> &'static str {
+    match (name_of(&param.tref), &**param.tref.type_()) {
+        ("fd", _) => "Fd",
+        ("path", _) => "Text",
+        ("rights", _) => "Flags",
+        (name, Type::Builtin(_)) if name.contains("flags") => "Flags",
+        ("filedelta", _) => "Signed",
+        (_, Type::Builtin(_)) => "Number",
+        (_, Type::List(item)) => match &**item.type_() {
+            Type::Builtin(BuiltinType::Char) => "Text",
+            Type::Builtin(_) => "Bytes",
+            _ => "Iovs",
+        },
+        (_, Type::ConstPointer(_)) if param.name == "addr" => "AddressIn",
+        (_, Type::Pointer(_)) if param.name == "addr" => "AddressOut",
+        (_, Type::ConstPointer(to)) if name_of(to) == "option_timestamp" => "OptionTimestampIn",
+        (_, Type::Pointer(to)) if is_result(param) => kind_of_output(to),
+        _ => "Pointer",
+    }
+}
+
+/// Whether a pointer parameter is where one value goes, and not a buffer or a
+/// word that the guest owns (`futex`).
+fn is_result(param: &InterfaceFuncParam) -> bool {
+    let name = param.name.as_str();
+    name.starts_with("ret_") || matches!(name, "timeout" | "path_len")
+}
+
+fn kind_of_output(ty: &TypeRef) -> &'static str {
+    match (name_of(ty), &**ty.type_()) {
+        ("fd", _) => "OutFd",
+        ("option_timestamp", _) => "OptionTimestampOut",
+        (_, Type::Builtin(BuiltinType::U8 { .. })) => "OutU8",
+        (_, Type::Builtin(BuiltinType::U16)) => "OutU16",
+        (_, Type::Builtin(BuiltinType::U32 { .. })) => "OutU32",
+        (_, Type::Builtin(BuiltinType::U64)) => "OutU64",
+        _ => "Pointer",
+    }
+}
+
+/// One line a function; `src/host/link.rs` says what a line means.
+fn link(table: &[Entry]) -> Result<String> {
+    let mut out = String::from("macro_rules! every_function {\n    ($now:ident, $waits:ident) => {\n");
+    for (index, entry) in table.iter().enumerate() {
+        let mut params = String::new();
+        for (at, ty) in entry.params.iter().enumerate() {
+            write!(params, "a{at}: {}, ", rust(*ty)?)?;
+        }
+        let result = entry.result.map_or(Ok("()"), rust)?;
+        writeln!(
+            out,
+            "        ${}!({index}, {}::bindings::{}::{}, [{}] -> {result});",
+            if entry.waits { "waits" } else { "now" },
+            entry.room,
+            entry.noun,
+            entry.name,
+            params.trim_end_matches([',', ' ']),
+        )?;
+    }
+    out.push_str("    };\n}\n");
+    Ok(out)
+}
+
+/// The table of every function, in the order of the glue.
+fn functions(table: &[Entry]) -> Result<String> {
+    let mut out = format!("pub static FUNCTIONS: [Function; {}] = [\n", table.len());
+    for entry in table {
+        write!(out, "    Function {{ module: {:?}, name: {:?}, params: &[", entry.import, entry.name)?;
+        for ty in &entry.params {
+            write!(out, "CoreType::{}, ", core(*ty)?)?;
+        }
+        out.push_str("], result: ");
+        match entry.result {
+            Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
+            None => out.push_str("None"),
+        }
+        write!(out, ", waits: {}, arguments: &[", entry.waits)?;
+        for (name, kind) in &entry.arguments {
+            let name = name.strip_prefix("ret_").unwrap_or(name);
+            write!(out, "Argument {{ name: {name:?}, kind: Kind::{kind} }}, ")?;
+        }
+        out.push_str("] },\n");
+    }
+    out.push_str("];\n");
+    Ok(out)
+}
+
+fn rust(ty: WasmType) -> Result<&'static str> {
+    Ok(match ty {
+        WasmType::I32 => "i32",
+        WasmType::I64 => "i64",
+        WasmType::F32 | WasmType::F64 => bail!("no call takes a float"),
+    })
+}
+
+fn core(ty: WasmType) -> Result<&'static str> {
+    Ok(match ty {
+        WasmType::I32 => "I32",
+        WasmType::I64 => "I64",
+        WasmType::F32 | WasmType::F64 => bail!("no call takes a float"),
+    })
+}

@@ -38,7 +38,7 @@ pub enum Use<'a> {
 }
 
 /// A refusal, in the operator's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Denial {
     /// The address or name that was asked for.
     pub what: String,

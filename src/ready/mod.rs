@@ -15,8 +15,10 @@ mod block_on;
 mod clock;
 mod poll;
 mod readiness;
+mod socket;
 
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};
 pub use poll::{Readiness, Source, Stream, Watched, poll};
 pub use readiness::blocking;
+pub use socket::{accept, connect, recv, send};

@@ -315,7 +315,8 @@ impl Tcp {
         &self.timeouts
     }
 
-    pub(super) fn registered(&self) -> Option<Arc<Registered>> {
+    /// The reactor's view of the socket, once it has one.
+    pub fn registered(&self) -> Option<Arc<Registered>> {
         match self.lock().state.as_ref()? {
             State::Unbound(_) | State::Bound(_) => None,
             State::Connecting(connecting) => Some(connecting.registered()),

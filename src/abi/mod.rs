@@ -1,0 +1,9 @@
+//! The front desk: guest bytes to host values and back, one folder a dialect.
+//!
+//! It decides nothing. Every call checks in one order: descriptor, kind, rights,
+//! memory, arguments, state, policy, operating system. A number that a type of
+//! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
+
+pub(crate) mod preview1;
+mod stand_in;
+pub(crate) mod wasix;

@@ -1,0 +1,132 @@
+//! The running guest.
+//!
+//! A [`Process`] is what all threads of a guest share: the descriptor table, the
+//! policy, arguments and environment, clocks. A [`Thread`] is what one of them has
+//! for itself; the calls of every dialect act on a thread. Waiting is `ready`'s;
+//! this room says on what.
+//!
+//! Locks: the descriptor table's is held for a look-up only, never across a wait
+//! and never while something is closed.
+
+mod futex;
+mod open;
+mod settings;
+mod stdio;
+mod thread;
+mod thread_local;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Errno, Error};
+use crate::fd::{Descriptor, FdTable, Rights};
+use crate::observe::Event;
+use crate::policy::{Denial, Policy};
+use crate::socket::Refusal;
+
+pub use futex::Woken;
+pub use open::{Directory, Open, OpenFile};
+pub use settings::Settings;
+pub use stdio::{Input, Output};
+pub use thread::{SocketRef, Thread};
+
+/// How many different refusals are remembered, so that each is told once. A guest
+/// that asks for more different things than this is told of without end no more.
+const MAX_TOLD_DENIALS: usize = 1024;
+
+/// A guest: what its threads share.
+pub struct Process {
+    fds: Mutex<FdTable<OpenFile>>,
+    told: Mutex<HashSet<(&'static str, Denial)>>,
+    working_directory: Mutex<String>,
+    settings: Settings,
+}
+
+impl Process {
+    /// A guest with the standard streams and the preopened directories of
+    /// `settings`.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where they do not fit the descriptor table.
+    pub fn new(mut settings: Settings) -> Result<Self, Errno> {
+        let mut fds = FdTable::new(settings.max_fds);
+        let [input, output, error] = settings.take_stdio();
+        for stream in [input, output, error] {
+            fds.insert(Descriptor {
+                open: OpenFile::shared(stream),
+                rights: Rights::STDIO,
+                inheriting: Rights::NONE,
+                close_on_exec: false,
+            })?;
+        }
+        for directory in settings.take_directories() {
+            fds.insert(Descriptor {
+                open: OpenFile::shared(Open::Directory(directory)),
+                rights: Rights::DIRECTORY,
+                inheriting: Rights::DIRECTORY_INHERITING,
+                close_on_exec: false,
+            })?;
+        }
+        Ok(Self {
+            fds: Mutex::new(fds),
+            told: Mutex::default(),
+            working_directory: Mutex::new("/".to_owned()),
+            settings,
+        })
+    }
+
+    /// The descriptor table. Hold it for a look-up, not for a wait.
+    pub(crate) fn fds(&self) -> MutexGuard<'_, FdTable<OpenFile>> {
+        unpoisoned(&self.fds)
+    }
+
+    /// What the guest may do.
+    pub fn policy(&self) -> &Policy {
+        &self.settings.policy
+    }
+
+    /// What the operator chose.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {
+        unpoisoned(&self.working_directory)
+    }
+
+    /// Tells the operator of an event.
+    pub fn tell(&self, event: &Event) {
+        if let Some(observer) = &self.settings.observer {
+            observer.observe(event);
+        }
+    }
+
+    /// Tells the operator of a refusal of `call`, each different one once.
+    pub fn tell_denial(&self, call: &'static str, denial: Denial) {
+        let is_new = {
+            let mut told = unpoisoned(&self.told);
+            told.len() < MAX_TOLD_DENIALS && told.insert((call, denial.clone()))
+        };
+        if is_new {
+            self.tell(&Event::Denied { call, what: denial.what, flag: denial.flag });
+        }
+    }
+
+    /// The guest's answer to what a socket said to `call`.
+    pub(crate) fn answer<T>(&self, call: &'static str, outcome: Result<T, Refusal>) -> Result<T, Error> {
+        outcome.map_err(|refusal| match refusal {
+            Refusal::Errno(errno) => errno.into(),
+            Refusal::Denied(denial) => {
+                self.tell_denial(call, denial);
+                Errno::EACCES.into()
+            }
+        })
+    }
+}
+
+/// Takes a lock; what it guards is whole whenever the lock is free, so a panic
+/// elsewhere can't have torn it.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,153 @@
+//! Standard streams, on whatever the embedder plugs in.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
+use wasmtime_wasi::cli::{StdinStream, StdoutStream};
+
+use crate::error::Errno;
+use crate::ready::Stream;
+
+type Reader = Pin<Box<BufReader<Pin<Box<dyn AsyncRead + Send + Sync>>>>>;
+type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
+
+/// Standard input.
+pub struct Input {
+    reader: Mutex<Reader>,
+    terminal: bool,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("terminal", &self.terminal).finish_non_exhaustive()
+    }
+}
+
+impl Input {
+    /// An input that is at its end.
+    pub fn closed() -> Self {
+        Self::new(&tokio::io::empty())
+    }
+
+    /// The input that `stream` gives.
+    pub fn new(stream: &dyn StdinStream) -> Self {
+        let reader = Box::pin(BufReader::new(Box::into_pin(stream.async_stream())));
+        Self { reader: Mutex::new(reader), terminal: stream.is_terminal() }
+    }
+
+    /// Is it a terminal?
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Reads what is there, up to the length of `buffer`; 0 is the end. Waits where
+    /// nothing is there, unless `waits` is false.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not, and what the stream reports.
+    pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
+        poll_fn(|context| match self.poll_fill(context, |data| take(data, buffer)) {
+            Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
+            other => other,
+        })
+        .await
+    }
+
+    fn poll_fill<T>(
+        &self,
+        context: &mut Context<'_>,
+        look: impl FnOnce(&[u8]) -> (usize, T),
+    ) -> Poll<Result<T, Errno>> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken, answer) = match reader.as_mut().poll_fill_buf(context) {
+            Poll::Ready(Ok(data)) => look(data),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => return Poll::Pending,
+        };
+        reader.as_mut().consume(taken);
+        Poll::Ready(Ok(answer))
+    }
+}
+
+fn take(data: &[u8], buffer: &mut [u8]) -> (usize, usize) {
+    let count = data.len().min(buffer.len());
+    for (to, from) in buffer.iter_mut().zip(data) {
+        *to = *from;
+    }
+    (count, count)
+}
+
+impl Stream for Input {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<u64> {
+        let filled = self.poll_fill(context, |data| (0, data.len()));
+        // A stream that fails is ready: the read reports how.
+        filled.map(|length| u64::try_from(length.unwrap_or(0)).unwrap_or(u64::MAX))
+    }
+}
+
+/// Standard output or standard error.
+pub struct Output {
+    writer: tokio::sync::Mutex<Writer>,
+    terminal: bool,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("terminal", &self.terminal).finish_non_exhaustive()
+    }
+}
+
+impl Output {
+    /// An output that takes everything and keeps nothing.
+    pub fn discarding() -> Self {
+        Self::new(&tokio::io::empty())
+    }
+
+    /// The output that `stream` takes.
+    pub fn new(stream: &dyn StdoutStream) -> Self {
+        let writer = Box::into_pin(stream.async_stream());
+        Self { writer: tokio::sync::Mutex::new(writer), terminal: stream.is_terminal() }
+    }
+
+    /// Is it a terminal?
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Writes all of `data`, and sees it out.
+    ///
+    /// # Cancel safety
+    ///
+    /// A part may be written when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the stream reports: `EPIPE` where nobody reads any more.
+    pub async fn write(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let mut writer = self.writer.lock().await;
+        let mut total = 0;
+        for slice in data {
+            let mut rest: &[u8] = slice;
+            while !rest.is_empty() {
+                let count = poll_fn(|context| writer.as_mut().poll_write(context, rest)).await?;
+                if count == 0 {
+                    return Err(Errno::EPIPE);
+                }
+                total += count;
+                rest = rest.get(count..).unwrap_or_default();
+            }
+        }
+        poll_fn(|context| writer.as_mut().poll_flush(context)).await?;
+        Ok(total)
+    }
+}

@@ -1,0 +1,173 @@
+//! One thread of a guest: what the calls of every dialect act on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::thread_local::ThreadLocals;
+use super::{Open, OpenFile, Process, Woken, futex};
+use crate::error::{Errno, Error};
+use crate::fd::{Descriptor, Rights};
+use crate::observe::Event;
+use crate::ready::{self, Readiness, Timer, Watched};
+use crate::socket::{Refusal, Socket, reactor};
+
+/// One thread of a guest.
+pub struct Thread {
+    process: Arc<Process>,
+    /// Kept between waits: making one costs three system calls.
+    timer: Option<Timer>,
+    pub(crate) locals: ThreadLocals,
+    /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
+    /// move, as preview 1 says?
+    pub(crate) renumber_duplicates: bool,
+}
+
+/// A socket as a call sees it: the thing, and whether this descriptor waits.
+pub struct SocketRef {
+    /// The socket.
+    pub socket: Arc<Socket>,
+    /// Do calls on it wait?
+    pub waits: bool,
+}
+
+impl Thread {
+    /// The first thread of `process`.
+    pub fn new(process: Arc<Process>) -> Self {
+        Self { process, timer: None, locals: ThreadLocals::default(), renumber_duplicates: false }
+    }
+
+    /// What this thread shares with the others.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// The descriptor `fd`, for a call that needs `rights`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `ENOTCAPABLE`.
+    pub(crate) fn descriptor(&self, fd: u32, rights: Rights) -> Result<Descriptor<OpenFile>, Errno> {
+        let descriptor = self.process.fds().get(fd)?.clone();
+        descriptor.rights.require(rights)?;
+        Ok(descriptor)
+    }
+
+    /// The socket `fd`, for a call that needs `rights`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE` (LISTEN.md, row 9).
+    pub(crate) fn socket(&self, fd: u32, rights: Rights) -> Result<SocketRef, Errno> {
+        let fds = self.process.fds();
+        let descriptor = fds.get(fd)?;
+        let socket = descriptor.open.open.socket()?;
+        descriptor.rights.require(rights)?;
+        Ok(SocketRef { socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking() })
+    }
+
+    /// Opens `open` as a new descriptor.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the guest's table is full.
+    pub(crate) fn insert(&self, open: Arc<OpenFile>, rights: Rights, inheriting: Rights) -> Result<u32, Errno> {
+        self.process.fds().insert(Descriptor { open, rights, inheriting, close_on_exec: false })
+    }
+
+    /// Opens a socket as a new descriptor.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the guest's table is full.
+    pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
+        let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
+        self.insert(open, Rights::SOCKET, Rights::SOCKET)
+    }
+
+    /// Accepts the next connection of `listener` as a new descriptor.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` before anything is taken from the queue where the guest's table is
+    /// full (LISTEN.md, row 12), and those of [`ready::accept`].
+    pub(crate) async fn accept(
+        &self,
+        call: &'static str,
+        listener: &SocketRef,
+        nonblocking: bool,
+    ) -> Result<(u32, SocketAddr), Errno> {
+        // The kind and the state of the listener come first: LISTEN.md, row 9.
+        let tcp = listener.socket.stream()?;
+        if !tcp.is_listening() {
+            return Err(Errno::EINVAL);
+        }
+        self.process.fds().check_room()?;
+        let waits = listener.waits && !nonblocking;
+        let process = &self.process;
+        let denied = |denial| process.tell_denial(call, denial);
+        let accepted = ready::accept(&listener.socket, waits, process.policy(), denied).await?;
+        // The flag of the call alone counts; the listener's is not handed on.
+        // "O_NONBLOCK ... are not inherited" - accept(2)
+        let fd = self.insert_socket(accepted.socket, nonblocking)?;
+        Ok((fd, accepted.peer))
+    }
+
+    /// Listens, and tells the operator where.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`crate::socket::Tcp::listen`].
+    pub(crate) fn listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<(), Refusal> {
+        let maximum = self.process.settings().max_backlog.load(std::sync::atomic::Ordering::Relaxed);
+        let tcp = socket.stream()?;
+        let is_new = !tcp.is_listening();
+        let capacity = tcp.listen(backlog, maximum, self.process.policy())?;
+        if is_new && let Ok(local) = tcp.local_address() {
+            self.process.tell(&Event::Listening { fd, local, backlog: capacity });
+        }
+        Ok(())
+    }
+
+    /// Waits for one of `watched`, or until `limit` has passed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ready::poll`].
+    pub(crate) async fn poll(
+        &mut self,
+        watched: &[Watched<'_>],
+        limit: Option<Duration>,
+    ) -> Result<Vec<Option<Readiness>>, Errno> {
+        ready::poll(watched, limit, &mut self.timer).await
+    }
+
+    /// Waits for the word at an address that holds `value`.
+    pub(crate) async fn futex_wait(&self, value: u32, expected: u32, limit: Option<Duration>) -> Woken {
+        futex::wait(value, expected, limit).await
+    }
+
+    /// Runs a file operation where it may stop its thread.
+    ///
+    /// # Cancel safety
+    ///
+    /// The operation itself goes on when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation`; `ECANCELED` where the runtime ends.
+    pub(crate) async fn on_disk<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce() -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.process.settings().blocks_on_files {
+            return Ok(operation()?);
+        }
+        let done = reactor().spawn_blocking(operation).await;
+        Ok(done.map_err(|_| Errno::ECANCELED)??)
+    }
+}

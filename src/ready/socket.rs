@@ -1,0 +1,172 @@
+//! The calls of a socket that may wait.
+//!
+//! Each takes `waits`: does the guest's descriptor block? How long it may then
+//! wait is the socket's own option.
+
+use std::future::Future;
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::readiness::blocking;
+use crate::error::Errno;
+use crate::policy::{Denial, Policy};
+use crate::socket::{Accepted, Connected, Interest, RecvFlags, Refusal, Registered, Socket, Tcp, TimeOption};
+
+fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
+    match answer {
+        Err(errno) if errno == again => Poll::Pending,
+        other => Poll::Ready(other),
+    }
+}
+
+fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
+    if waits { socket.timeout(option) } else { Some(Duration::ZERO) }
+}
+
+/// Takes the next connection. `denied` hears of every peer that the policy
+/// refused; such a peer sees a reset, and the wait goes on.
+///
+/// # Cancel safety
+///
+/// No connection is lost when the future is dropped.
+///
+/// # Errors
+///
+/// `ENOTSUP` for a datagram socket, `EINVAL` where the socket does not listen,
+/// `EAGAIN` where no connection waits or the time is over, `ENFILE` where the host
+/// has no descriptor left.
+pub async fn accept(
+    socket: &Socket,
+    waits: bool,
+    policy: &Policy,
+    mut denied: impl FnMut(Denial),
+) -> Result<Accepted, Errno> {
+    let tcp = socket.stream()?;
+    let mut attempt = || loop {
+        match tcp.try_accept(policy) {
+            Ok(accepted) => return Ok(accepted),
+            Err(Refusal::Denied(denial)) => denied(denial),
+            Err(Refusal::Errno(errno)) => return Err(errno),
+        }
+    };
+    let Some(io) = tcp.registered() else { return attempt() };
+    blocking(&io, Interest::Read, limit(socket, waits, TimeOption::Accept), || {
+        pending_on(Errno::EAGAIN, attempt())
+    })
+    .await?
+}
+
+/// Connects to `address`.
+///
+/// # Cancel safety
+///
+/// The attempt goes on when the future is dropped.
+///
+/// # Errors
+///
+/// `EINPROGRESS` where the descriptor does not block, `ETIMEDOUT` where the time is
+/// over (the attempt goes on), and those of [`Tcp::try_connect`] and
+/// [`Tcp::try_finish_connect`].
+pub async fn connect(socket: &Socket, waits: bool, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
+    let tcp = socket.stream()?;
+    match tcp.try_connect(address, policy) {
+        Err(Refusal::Errno(Errno::EINPROGRESS)) if waits => {}
+        other => return other,
+    }
+    let Some(io) = tcp.registered() else { return Err(Errno::ENOTCONN.into()) };
+    let limit = socket.timeout(TimeOption::Connect);
+    let ended = blocking(&io, Interest::Write, limit, || {
+        pending_on(Errno::EINPROGRESS, tcp.try_finish_connect())
+    })
+    .await;
+    // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
+    // - connect(3p)
+    ended.unwrap_or(Err(Errno::ETIMEDOUT)).map_err(Refusal::from)
+}
+
+/// The connection; a blocking descriptor waits for an attempt that is on its way.
+async fn connection(tcp: &Tcp, limit: Option<Duration>) -> Result<Connected, Errno> {
+    let waiting: std::sync::Arc<Registered> = match (tcp.connected(), tcp.registered()) {
+        (Err(Errno::EAGAIN), Some(io)) => io,
+        (found, _) => return found,
+    };
+    blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, tcp.connected())).await?
+}
+
+/// Receives into `buffer`; 0 is the end of the stream.
+///
+/// # Cancel safety
+///
+/// With [`RecvFlags::wait_all`], what was received before is lost when the future
+/// is dropped; otherwise nothing is.
+///
+/// # Errors
+///
+/// `ENOTCONN`, `EAGAIN` where nothing is there or the time is over, `ECONNRESET`
+/// once after a reset; `ENOTSUP` for a datagram socket.
+pub async fn recv(socket: &Socket, waits: bool, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
+    let waits = waits && !flags.dont_wait;
+    let limit = limit(socket, waits, TimeOption::Receive);
+    let connected = connection(socket.stream()?, limit).await?;
+    let io = connected.registered();
+    let whole = flags.wait_all && waits && !flags.peek;
+    let mut filled = 0;
+    loop {
+        let rest = buffer.get_mut(filled..).unwrap_or_default();
+        let received = blocking(&io, Interest::Read, limit, || {
+            pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek))
+        });
+        match received.await.flatten() {
+            Ok(0) => return Ok(filled),
+            Ok(count) => filled += count,
+            // What was received before counts more than what went wrong after.
+            Err(_) if filled > 0 => return Ok(filled),
+            Err(errno) => return Err(errno),
+        }
+        if !whole || filled >= buffer.len() {
+            return Ok(filled);
+        }
+    }
+}
+
+/// Sends `data`. A blocking descriptor sends all of it; another one what finds room.
+///
+/// # Cancel safety
+///
+/// What was sent before the future is dropped is sent.
+///
+/// # Errors
+///
+/// `ENOTCONN`, `EAGAIN` where there is no room or the time is over, `EPIPE`,
+/// `ECONNRESET`; `ENOTSUP` for a datagram socket.
+pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
+    let limit = limit(socket, waits, TimeOption::Send);
+    let connected = connection(socket.stream()?, limit).await?;
+    let io = connected.registered();
+    let mut sent = 0;
+    loop {
+        let count = send_some(&connected, &io, limit, data).await;
+        match count {
+            Ok(count) => {
+                sent += count;
+                IoSlice::advance_slices(&mut data, count);
+            }
+            Err(_) if sent > 0 => return Ok(sent),
+            Err(errno) => return Err(errno),
+        }
+        if !waits || data.iter().all(|slice| slice.is_empty()) {
+            return Ok(sent);
+        }
+    }
+}
+
+fn send_some(
+    connected: &Connected,
+    io: &Registered,
+    limit: Option<Duration>,
+    data: &[IoSlice<'_>],
+) -> impl Future<Output = Result<usize, Errno>> + Send {
+    async move { blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data))).await? }
+}
