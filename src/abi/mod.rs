@@ -4,6 +4,9 @@
 //! memory, arguments, state, policy, operating system. A number that a type of
 //! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
 
+pub(crate) mod flags;
+pub(crate) mod memory;
+pub(crate) mod path;
 pub(crate) mod preview1;
-mod stand_in;
+pub(crate) mod transfer;
 pub(crate) mod wasix;

@@ -151,6 +151,11 @@ impl<T> FdTable<T> {
         Ok(self.place(to, Descriptor { close_on_exec: false, ..source }))
     }
 
+    /// No descriptor from this number on is open.
+    pub fn end(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// How many descriptors are open.
     pub fn open_count(&self) -> usize {
         self.taken.iter().map(|word| usize::try_from(word.count_ones()).unwrap_or(0)).sum()

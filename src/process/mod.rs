@@ -8,15 +8,18 @@
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
 
+mod directory;
 mod futex;
 mod open;
 mod settings;
 mod stdio;
 mod thread;
 mod thread_local;
+mod transfer;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
@@ -89,6 +92,28 @@ impl Process {
     /// What the operator chose.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The time since 1970.
+    pub(crate) fn wall_time(&self) -> Duration {
+        unpoisoned(&self.settings.wall_clock).now()
+    }
+
+    pub(crate) fn wall_resolution(&self) -> Duration {
+        unpoisoned(&self.settings.wall_clock).resolution()
+    }
+
+    /// Nanoseconds since some moment.
+    pub(crate) fn monotonic_time(&self) -> u64 {
+        unpoisoned(&self.settings.monotonic_clock).now()
+    }
+
+    pub(crate) fn monotonic_resolution(&self) -> u64 {
+        unpoisoned(&self.settings.monotonic_clock).resolution()
+    }
+
+    pub(crate) fn fill_random(&self, bytes: &mut [u8]) {
+        unpoisoned(&self.settings.random).fill_bytes(bytes);
     }
 
     pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {

@@ -8,6 +8,7 @@ use super::thread_local::ThreadLocals;
 use super::{Open, OpenFile, Process, Woken, futex};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
+use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Readiness, Timer, Watched};
 use crate::socket::{Refusal, Socket, reactor};
@@ -21,6 +22,8 @@ pub struct Thread {
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
     /// move, as preview 1 says?
     pub(crate) renumber_duplicates: bool,
+    /// Is the program known to have room for an IPv6 address with its scope?
+    pub(crate) wide_addresses: bool,
 }
 
 /// A socket as a call sees it: the thing, and whether this descriptor waits.
@@ -34,7 +37,7 @@ pub struct SocketRef {
 impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
-        Self { process, timer: None, locals: ThreadLocals::default(), renumber_duplicates: false }
+        Self { process, timer: None, locals: ThreadLocals::default(), renumber_duplicates: false, wide_addresses: false }
     }
 
     /// What this thread shares with the others.
@@ -64,6 +67,45 @@ impl Thread {
         let socket = descriptor.open.open.socket()?;
         descriptor.rights.require(rights)?;
         Ok(SocketRef { socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking() })
+    }
+
+    /// The open socket `fd`, for a call that needs `rights` and moves data.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Thread::socket`].
+    pub(crate) fn open_socket(&self, fd: u32, rights: Rights) -> Result<Arc<OpenFile>, Errno> {
+        let fds = self.process.fds();
+        let descriptor = fds.get(fd)?;
+        descriptor.open.open.socket()?;
+        descriptor.rights.require(rights)?;
+        Ok(Arc::clone(&descriptor.open))
+    }
+
+    /// The regular file `fd`, for a call that needs `rights`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `EISDIR` or `ESPIPE`, then `ENOTCAPABLE`.
+    pub(crate) fn file(&self, fd: u32, rights: Rights) -> Result<Arc<File>, Errno> {
+        let fds = self.process.fds();
+        let descriptor = fds.get(fd)?;
+        let file = descriptor.open.open.file()?;
+        descriptor.rights.require(rights)?;
+        Ok(Arc::clone(file))
+    }
+
+    /// The directory `fd`, for a call that needs `rights`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `ENOTDIR`, then `ENOTCAPABLE`.
+    pub(crate) fn directory(&self, fd: u32, rights: Rights) -> Result<Arc<Dir>, Errno> {
+        let fds = self.process.fds();
+        let descriptor = fds.get(fd)?;
+        let directory = descriptor.open.open.directory()?;
+        descriptor.rights.require(rights)?;
+        Ok(Arc::clone(&directory.dir))
     }
 
     /// Opens `open` as a new descriptor.

@@ -20,5 +20,5 @@ mod socket;
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};
 pub use poll::{Readiness, Source, Stream, Watched, poll};
-pub use readiness::blocking;
+pub use readiness::{blocking, give_way};
 pub use socket::{accept, connect, recv, send};

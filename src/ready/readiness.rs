@@ -54,3 +54,12 @@ async fn ready_before(io: &Registered, interest: Interest, deadline: Instant) ->
         () = sleep(left) => Err(Errno::EAGAIN),
     }
 }
+
+/// Lets others run: the reactor, and whatever shares the thread.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+pub async fn give_way() {
+    tokio::task::yield_now().await;
+}

@@ -20,6 +20,15 @@ impl Udp {
         Ok(Self { fd, family, timeouts: Timeouts::default() })
     }
 
+    /// The address that the socket has.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn local_address(&self) -> Result<std::net::SocketAddr, Errno> {
+        super::address::from_host(rustix::net::getsockname(&self.fd)?)
+    }
+
     pub(super) fn family(&self) -> Family {
         self.family
     }

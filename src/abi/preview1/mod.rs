@@ -1,4 +1,15 @@
 //! WASI preview 1: the 46 functions of `wasi_snapshot_preview1`.
+//!
+//! A file for each noun of the witx, with the trait that wiggle made of it.
 
 pub(crate) mod bindings;
+mod clock;
+mod environment;
 mod errno;
+mod fd;
+mod path;
+mod poll;
+mod process;
+mod random;
+mod socket;
+mod stat;

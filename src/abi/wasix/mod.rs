@@ -1,5 +1,16 @@
 //! WASIX: what `wasix_32v1` has beyond preview 1.
+//!
+//! A file for each noun of the witx, with the trait that wiggle made of it.
 
 pub(crate) mod address;
 pub(crate) mod bindings;
+mod clock;
 mod errno;
+mod fd;
+mod option;
+mod path;
+mod process;
+mod resolve;
+mod socket;
+mod thread;
+mod tty;

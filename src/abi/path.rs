@@ -1,0 +1,119 @@
+//! Names of files, for every dialect.
+
+use std::sync::Arc;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::flags;
+use super::memory::{check_out_value, read_bytes};
+use crate::error::{Errno, Error};
+use crate::fd::{Descriptor, Rights};
+use crate::file::{OpenOptions, Opened};
+use crate::process::{Directory, Open, OpenFile, Thread};
+
+/// The longest path, in bytes, as Linux has it.
+const MAX_PATH: u32 = 4096;
+
+/// The path at a pointer.
+///
+/// # Errors
+///
+/// `ENAMETOOLONG`; `EILSEQ` for what is not UTF-8; a trap outside of the memory.
+pub(crate) fn read(memory: &GuestMemory<'_>, path: GuestPtr<[u8]>) -> Result<String, Error> {
+    let bytes = read_bytes(memory, path, MAX_PATH, Errno::ENAMETOOLONG)?;
+    String::from_utf8(bytes).map_err(|_| Errno::EILSEQ.into())
+}
+
+/// Does a path follow the symbolic link that it ends in?
+pub(crate) fn follows(lookup: u32) -> Result<bool, Errno> {
+    Ok(flags::known(lookup, 1)? != 0)
+}
+
+/// What `path_open` was asked, whatever the dialect.
+pub(crate) struct Request {
+    pub(crate) fd: u32,
+    pub(crate) lookup: u32,
+    pub(crate) oflags: u32,
+    pub(crate) rights: u64,
+    pub(crate) inheriting: u64,
+    pub(crate) fdflags: u32,
+    pub(crate) close_on_exec: bool,
+}
+
+const OFLAG_CREAT: u16 = 1;
+const OFLAG_DIRECTORY: u16 = 2;
+const OFLAG_EXCL: u16 = 4;
+const OFLAG_TRUNC: u16 = 8;
+
+/// Opens a file or a directory as a new descriptor.
+///
+/// Rights beyond what the directory hands on are left out rather than refused: the
+/// C library and Rust's ask for all there are.
+///
+/// # Errors
+///
+/// `EMFILE` before anything is created, and those of [`crate::file::Dir::open`].
+pub(crate) async fn open(
+    thread: &Thread,
+    memory: &mut GuestMemory<'_>,
+    request: &Request,
+    path: GuestPtr<[u8]>,
+    ret_fd: GuestPtr<u32>,
+) -> Result<(), Error> {
+    let oflags = flags::known(request.oflags, 0b1111);
+    let dir = thread.directory(request.fd, needed(*oflags.as_ref().unwrap_or(&0)))?;
+    let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
+    check_out_value(memory, ret_fd)?;
+    let path = read(memory, path)?;
+    let rights = Rights::from_bits(request.rights) & handed_on;
+    let options = options(request, oflags?, rights)?;
+    thread.process().fds().check_room()?;
+    let opened = thread.on_disk(move || dir.open(&path, &options)).await?;
+    let (open, most) = match opened {
+        Opened::File(file) => (Open::File(Arc::new(file)), Rights::FILE),
+        Opened::Dir(dir) => {
+            let directory = Directory { dir: Arc::new(dir), preopened_as: None };
+            (Open::Directory(directory), Rights::DIRECTORY)
+        }
+    };
+    let descriptor = Descriptor {
+        open: OpenFile::with_nonblocking(open, options.nonblock),
+        rights: rights & most,
+        inheriting: Rights::from_bits(request.inheriting) & handed_on,
+        close_on_exec: request.close_on_exec,
+    };
+    let fd = thread.process().fds().insert(descriptor)?;
+    Ok(memory.write(ret_fd, fd)?)
+}
+
+fn needed(oflags: u16) -> Rights {
+    let mut needed = Rights::PATH_OPEN;
+    if oflags & OFLAG_CREAT != 0 {
+        needed = needed | Rights::PATH_CREATE_FILE;
+    }
+    if oflags & OFLAG_TRUNC != 0 {
+        needed = needed | Rights::PATH_FILESTAT_SET_SIZE;
+    }
+    needed
+}
+
+fn options(request: &Request, oflags: u16, rights: Rights) -> Result<OpenOptions, Errno> {
+    let fdflags = flags::descriptor(request.fdflags)?;
+    let any = |wanted: Rights| (rights & wanted) != Rights::NONE;
+    let write = any(Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE);
+    Ok(OpenOptions {
+        read: any(Rights::FD_READ | Rights::FD_READDIR) || !write,
+        // A directory is never written as a file is.
+        write: write && oflags & OFLAG_DIRECTORY == 0,
+        create: oflags & OFLAG_CREAT != 0,
+        exclusive: oflags & OFLAG_EXCL != 0,
+        truncate: oflags & OFLAG_TRUNC != 0,
+        directory: oflags & OFLAG_DIRECTORY != 0,
+        append: fdflags & flags::FDFLAG_APPEND != 0,
+        dsync: fdflags & flags::FDFLAG_DSYNC != 0,
+        rsync: fdflags & flags::FDFLAG_RSYNC != 0,
+        sync: fdflags & flags::FDFLAG_SYNC != 0,
+        nonblock: fdflags & flags::FDFLAG_NONBLOCK != 0,
+        follow_symlinks: follows(request.lookup)?,
+    })
+}

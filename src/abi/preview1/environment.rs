@@ -1,0 +1,60 @@
+//! Arguments and environment.
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::preview1_environment::Preview1Environment;
+use crate::abi::memory::write_bytes;
+use crate::abi::transfer::count;
+use crate::error::Error;
+use crate::process::Thread;
+
+impl Preview1Environment for Thread {
+    fn args_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        argv: GuestPtr<GuestPtr<u8>>,
+        argv_buf: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        write_strings(memory, &self.process().settings().arguments, argv, argv_buf)
+    }
+
+    fn args_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<(u32, u32), Error> {
+        sizes(&self.process().settings().arguments)
+    }
+
+    fn environ_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        environ: GuestPtr<GuestPtr<u8>>,
+        environ_buf: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        write_strings(memory, &self.process().settings().environment, environ, environ_buf)
+    }
+
+    fn environ_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<(u32, u32), Error> {
+        sizes(&self.process().settings().environment)
+    }
+}
+
+/// How many strings, and how many bytes with a NUL after each.
+fn sizes(strings: &[String]) -> Result<(u32, u32), Error> {
+    let bytes = strings.iter().map(|string| string.len() + 1).sum();
+    Ok((count(strings.len())?, count(bytes)?))
+}
+
+fn write_strings(
+    memory: &mut GuestMemory<'_>,
+    strings: &[String],
+    mut pointers: GuestPtr<GuestPtr<u8>>,
+    mut buffer: GuestPtr<u8>,
+) -> Result<(), Error> {
+    for string in strings {
+        memory.write(pointers, buffer)?;
+        write_bytes(memory, buffer, string.as_bytes())?;
+        buffer = buffer.add(count(string.len())?)?;
+        memory.write(buffer, 0)?;
+        buffer = buffer.add(1)?;
+        pointers = pointers.add(1)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,351 @@
+//! Descriptors: files, sockets and streams alike.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::preview1_fd::Preview1Fd;
+use super::bindings::types;
+use super::stat;
+use crate::abi::flags;
+use crate::abi::memory::{Buffers, check_out, write_bytes};
+use crate::abi::transfer::{self, count};
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::file::{Advice, DirEntry, FileFlags, Whence};
+use crate::process::{Open, Thread};
+use crate::socket::RecvFlags;
+
+/// The most that one positioned call on a file moves through a copy.
+const MAX_COPY: u32 = 64 * 1024;
+
+/// The size of the head of a directory entry; the name follows.
+const DIRENT_SIZE: usize = 24;
+
+impl Preview1Fd for Thread {
+    fn fd_advise(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        offset: u64,
+        len: u64,
+        advice: u32,
+    ) -> Result<(), Error> {
+        let file = self.file(fd, Rights::FD_ADVISE)?;
+        Ok(file.advise(offset, len, advice_of(advice)?)?)
+    }
+
+    async fn fd_allocate(&mut self, _: &mut GuestMemory<'_>, fd: u32, offset: u64, len: u64) -> Result<(), Error> {
+        let file = self.file(fd, Rights::FD_ALLOCATE)?;
+        self.on_disk(move || file.allocate(offset, len)).await
+    }
+
+    fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
+        let closed = self.process().fds().remove(fd)?;
+        // The table's lock is free again before anything is closed.
+        drop(closed);
+        Ok(())
+    }
+
+    async fn fd_datasync(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
+        match self.descriptor(fd, Rights::FD_DATASYNC)?.open.open {
+            Open::File(ref file) => {
+                let file = Arc::clone(file);
+                self.on_disk(move || file.datasync()).await
+            }
+            Open::Directory(ref directory) => {
+                let dir = Arc::clone(&directory.dir);
+                self.on_disk(move || dir.datasync()).await
+            }
+            // "EINVAL: This implementation does not support synchronized I/O for this
+            // file." - fdatasync(3p)
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    async fn fd_sync(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
+        match self.descriptor(fd, Rights::FD_SYNC)?.open.open {
+            Open::File(ref file) => {
+                let file = Arc::clone(file);
+                self.on_disk(move || file.sync()).await
+            }
+            Open::Directory(ref directory) => {
+                let dir = Arc::clone(&directory.dir);
+                self.on_disk(move || dir.sync()).await
+            }
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    fn fd_fdstat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Fdstat, Error> {
+        let descriptor = self.descriptor(fd, Rights::NONE)?;
+        let mut fs_flags = if descriptor.open.is_nonblocking() { flags::FDFLAG_NONBLOCK } else { 0 };
+        if let Open::File(file) = &descriptor.open.open {
+            fs_flags |= flag_bits(file.flags());
+        }
+        Ok(types::Fdstat {
+            fs_filetype: stat::kind_of(&descriptor.open.open),
+            fs_flags,
+            fs_rights_base: descriptor.rights.bits(),
+            fs_rights_inheriting: descriptor.inheriting.bits(),
+        })
+    }
+
+    fn fd_fdstat_set_flags(&mut self, _: &mut GuestMemory<'_>, fd: u32, flags: u32) -> Result<(), Error> {
+        let descriptor = self.descriptor(fd, Rights::FD_FDSTAT_SET_FLAGS)?;
+        let flags = flags::descriptor(flags)?;
+        if let Open::File(file) = &descriptor.open.open {
+            file.set_flags(file_flags(flags))?;
+        }
+        descriptor.open.set_nonblocking(flags & flags::FDFLAG_NONBLOCK != 0);
+        Ok(())
+    }
+
+    fn fd_fdstat_set_rights(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        base: u64,
+        inheriting: u64,
+    ) -> Result<(), Error> {
+        let mut fds = self.process().fds();
+        let descriptor = fds.get_mut(fd)?;
+        let (base, inheriting) = (Rights::from_bits(base), Rights::from_bits(inheriting));
+        // "This can only be used to remove rights, and returns errno::notcapable if
+        // called in a way that would attempt to add rights" - preview 1
+        descriptor.rights.require(base)?;
+        descriptor.inheriting.require(inheriting)?;
+        descriptor.rights = base;
+        descriptor.inheriting = inheriting;
+        Ok(())
+    }
+
+    async fn fd_filestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Filestat, Error> {
+        let descriptor = self.descriptor(fd, Rights::FD_FILESTAT_GET)?;
+        let found = match &descriptor.open.open {
+            Open::File(file) => {
+                let file = Arc::clone(file);
+                self.on_disk(move || file.stat()).await?
+            }
+            Open::Directory(directory) => {
+                let dir = Arc::clone(&directory.dir);
+                self.on_disk(move || dir.stat_self()).await?
+            }
+            other => return Ok(stat::of_no_file(other)),
+        };
+        Ok(stat::filestat(&found))
+    }
+
+    async fn fd_filestat_set_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, size: u64) -> Result<(), Error> {
+        let file = self.file(fd, Rights::FD_FILESTAT_SET_SIZE)?;
+        self.on_disk(move || file.set_size(size)).await
+    }
+
+    async fn fd_filestat_set_times(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        atim: u64,
+        mtim: u64,
+        fst_flags: u32,
+    ) -> Result<(), Error> {
+        let descriptor = self.descriptor(fd, Rights::FD_FILESTAT_SET_TIMES)?;
+        let times = stat::times(atim, mtim, fst_flags)?;
+        match descriptor.open.open {
+            Open::File(ref file) => {
+                let file = Arc::clone(file);
+                self.on_disk(move || file.set_times(times)).await
+            }
+            Open::Directory(ref directory) => {
+                let dir = Arc::clone(&directory.dir);
+                self.on_disk(move || dir.set_times_self(times)).await
+            }
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    async fn fd_pread(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: types::IovecArray,
+        offset: u64,
+    ) -> Result<u32, Error> {
+        let file = self.file(fd, Rights::FD_READ | Rights::FD_SEEK)?;
+        let buffers = Buffers::read(memory, iovs)?;
+        if let Some(buffer) = buffers.single_mut(memory)? {
+            return count(self.read_file(&file, Some(offset), buffer).await?);
+        }
+        let length = usize::try_from(buffers.total().min(MAX_COPY)).map_err(|_| Errno::EINVAL)?;
+        let mut copy = vec![0; length];
+        let received = self.read_file(&file, Some(offset), &mut copy).await?;
+        buffers.scatter(memory, copy.get(..received).unwrap_or(&copy))
+    }
+
+    async fn fd_pwrite(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: types::CiovecArray,
+        offset: u64,
+    ) -> Result<u32, Error> {
+        let file = self.file(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
+        let buffers = Buffers::read(memory, iovs)?;
+        if let Some(slices) = buffers.slices(memory)? {
+            return count(self.write_file(&file, Some(offset), &slices).await?);
+        }
+        let copy = buffers.gather(memory, MAX_COPY)?;
+        count(self.write_file(&file, Some(offset), &[IoSlice::new(&copy)]).await?)
+    }
+
+    async fn fd_read(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: types::IovecArray,
+    ) -> Result<u32, Error> {
+        let open = self.descriptor(fd, Rights::FD_READ)?.open;
+        let buffers = Buffers::read(memory, iovs)?;
+        transfer::read(self, memory, &buffers, &open, RecvFlags::default()).await
+    }
+
+    async fn fd_write(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: types::CiovecArray,
+    ) -> Result<u32, Error> {
+        let open = self.descriptor(fd, Rights::FD_WRITE)?.open;
+        let buffers = Buffers::read(memory, iovs)?;
+        transfer::write(self, memory, &buffers, &open, false).await
+    }
+
+    fn fd_prestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Prestat, Error> {
+        let name = self.preopened_name(fd)?;
+        Ok(types::Prestat { tag: 0, name_len: count(name.len())? })
+    }
+
+    fn fd_prestat_dir_name(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        path: GuestPtr<u8>,
+        path_len: u32,
+    ) -> Result<(), Error> {
+        let name = self.preopened_name(fd)?;
+        check_out(memory, path.offset(), path_len)?;
+        if count(name.len())? > path_len {
+            return Err(Errno::ENAMETOOLONG.into());
+        }
+        write_bytes(memory, path, name.as_bytes())
+    }
+
+    async fn fd_readdir(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        buf: GuestPtr<u8>,
+        buf_len: u32,
+        cookie: u64,
+    ) -> Result<u32, Error> {
+        let dir = self.directory(fd, Rights::FD_READDIR)?;
+        check_out(memory, buf.offset(), buf_len)?;
+        let entries = self.on_disk(move || dir.readdir()).await?;
+        let room = usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?;
+        let mut listing = Vec::new();
+        for (entry, next) in entries.iter().zip(1u64..).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
+            if listing.len() >= room {
+                break;
+            }
+            push_entry(&mut listing, entry, next)?;
+        }
+        // A cut last entry tells the guest that there is more.
+        listing.truncate(room);
+        write_bytes(memory, buf, &listing)?;
+        count(listing.len())
+    }
+
+    fn fd_renumber(&mut self, _: &mut GuestMemory<'_>, fd: u32, to: u32) -> Result<(), Error> {
+        let mut fds = self.process().fds();
+        let replaced =
+            if self.renumber_duplicates { fds.duplicate_onto(fd, to)? } else { fds.renumber(fd, to)? };
+        drop(fds);
+        // What was there closes outside of the table's lock.
+        drop(replaced);
+        Ok(())
+    }
+
+    fn fd_seek(&mut self, _: &mut GuestMemory<'_>, fd: u32, offset: i64, whence: u32) -> Result<u64, Error> {
+        // "Seeking by 0 from here" is how a program asks where it is.
+        let needed = if offset == 0 && whence == 1 { Rights::FD_TELL } else { Rights::FD_SEEK };
+        let file = self.file(fd, needed)?;
+        let whence = match whence {
+            0 => Whence::Set,
+            1 => Whence::Cur,
+            2 => Whence::End,
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        Ok(file.seek(offset, whence)?)
+    }
+
+    fn fd_tell(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u64, Error> {
+        Ok(self.file(fd, Rights::FD_TELL)?.tell()?)
+    }
+}
+
+impl Thread {
+    /// The name of a preopened directory.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` for anything else: programs scan upwards until they see it.
+    fn preopened_name(&self, fd: u32) -> Result<String, Errno> {
+        let descriptor = self.descriptor(fd, Rights::NONE)?;
+        let directory = descriptor.open.open.directory().map_err(|_| Errno::EBADF)?;
+        directory.preopened_as.clone().ok_or(Errno::EBADF)
+    }
+}
+
+fn advice_of(number: u32) -> Result<Advice, Errno> {
+    Ok(match number {
+        0 => Advice::Normal,
+        1 => Advice::Sequential,
+        2 => Advice::Random,
+        3 => Advice::WillNeed,
+        4 => Advice::DontNeed,
+        5 => Advice::NoReuse,
+        _ => return Err(Errno::EINVAL),
+    })
+}
+
+pub(super) fn file_flags(flags: u16) -> FileFlags {
+    FileFlags {
+        append: flags & flags::FDFLAG_APPEND != 0,
+        dsync: flags & flags::FDFLAG_DSYNC != 0,
+        rsync: flags & flags::FDFLAG_RSYNC != 0,
+        sync: flags & flags::FDFLAG_SYNC != 0,
+        nonblock: flags & flags::FDFLAG_NONBLOCK != 0,
+    }
+}
+
+fn flag_bits(file: FileFlags) -> u16 {
+    let bit = |on: bool, bit: u16| if on { bit } else { 0 };
+    bit(file.append, flags::FDFLAG_APPEND)
+        | bit(file.dsync, flags::FDFLAG_DSYNC)
+        | bit(file.rsync, flags::FDFLAG_RSYNC)
+        | bit(file.sync, flags::FDFLAG_SYNC)
+}
+
+/// Writes an entry as a guest reads it: next cookie at 0, inode at 8, length of the
+/// name at 16, kind at 20; then the name.
+fn push_entry(listing: &mut Vec<u8>, entry: &DirEntry, next: u64) -> Result<(), Error> {
+    let start = listing.len();
+    listing.extend_from_slice(&next.to_le_bytes());
+    listing.extend_from_slice(&entry.ino.to_le_bytes());
+    listing.extend_from_slice(&count(entry.name.len())?.to_le_bytes());
+    listing.push(stat::kind(entry.kind));
+    listing.resize(start + DIRENT_SIZE, 0);
+    listing.extend_from_slice(entry.name.as_bytes());
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Files by name, below an open directory.
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::preview1_path::Preview1Path;
+use super::bindings::types;
+use super::stat;
+use crate::abi::memory::{check_out, write_bytes};
+use crate::abi::path::{self, Request, follows};
+use crate::abi::transfer::count;
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::process::Thread;
+
+type Path = GuestPtr<[u8]>;
+
+impl Preview1Path for Thread {
+    async fn path_create_directory(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        path: Path,
+    ) -> Result<(), Error> {
+        let dir = self.directory(fd, Rights::PATH_CREATE_DIRECTORY)?;
+        let path = path::read(memory, path)?;
+        self.on_disk(move || dir.create_dir(&path)).await
+    }
+
+    async fn path_filestat_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        flags: u32,
+        path: Path,
+    ) -> Result<types::Filestat, Error> {
+        let dir = self.directory(fd, Rights::PATH_FILESTAT_GET)?;
+        let path = path::read(memory, path)?;
+        let follow = follows(flags)?;
+        Ok(stat::filestat(&self.on_disk(move || dir.stat(&path, follow)).await?))
+    }
+
+    async fn path_filestat_set_times(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        flags: u32,
+        path: Path,
+        atim: u64,
+        mtim: u64,
+        fst_flags: u32,
+    ) -> Result<(), Error> {
+        let dir = self.directory(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
+        let path = path::read(memory, path)?;
+        let follow = follows(flags)?;
+        let times = stat::times(atim, mtim, fst_flags)?;
+        self.on_disk(move || dir.set_times(&path, follow, times)).await
+    }
+
+    async fn path_link(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        old_fd: u32,
+        old_flags: u32,
+        old_path: Path,
+        new_fd: u32,
+        new_path: Path,
+    ) -> Result<(), Error> {
+        let old_dir = self.directory(old_fd, Rights::PATH_LINK_SOURCE)?;
+        let new_dir = self.directory(new_fd, Rights::PATH_LINK_TARGET)?;
+        let old = path::read(memory, old_path)?;
+        let new = path::read(memory, new_path)?;
+        let follow = follows(old_flags)?;
+        self.on_disk(move || old_dir.link(follow, &old, &new_dir, &new)).await
+    }
+
+    async fn path_open(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        dirflags: u32,
+        path: Path,
+        oflags: u32,
+        rights: u64,
+        inheriting: u64,
+        fdflags: u32,
+        ret_fd: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        let request = Request { fd, lookup: dirflags, oflags, rights, inheriting, fdflags, close_on_exec: false };
+        path::open(self, memory, &request, path, ret_fd).await
+    }
+
+    async fn path_readlink(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        path: Path,
+        buf: GuestPtr<u8>,
+        buf_len: u32,
+    ) -> Result<u32, Error> {
+        let dir = self.directory(fd, Rights::PATH_READLINK)?;
+        let path = path::read(memory, path)?;
+        check_out(memory, buf.offset(), buf_len)?;
+        let mut target = self.on_disk(move || dir.readlink(&path)).await?;
+        // "If the buf argument is not large enough ... the first bufsize bytes" - readlink(3p)
+        target.truncate(usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?);
+        write_bytes(memory, buf, &target)?;
+        count(target.len())
+    }
+
+    async fn path_remove_directory(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        path: Path,
+    ) -> Result<(), Error> {
+        let dir = self.directory(fd, Rights::PATH_REMOVE_DIRECTORY)?;
+        let path = path::read(memory, path)?;
+        self.on_disk(move || dir.remove_dir(&path)).await
+    }
+
+    async fn path_rename(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        old_path: Path,
+        new_fd: u32,
+        new_path: Path,
+    ) -> Result<(), Error> {
+        let old_dir = self.directory(fd, Rights::PATH_RENAME_SOURCE)?;
+        let new_dir = self.directory(new_fd, Rights::PATH_RENAME_TARGET)?;
+        let old = path::read(memory, old_path)?;
+        let new = path::read(memory, new_path)?;
+        self.on_disk(move || old_dir.rename(&old, &new_dir, &new)).await
+    }
+
+    async fn path_symlink(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        old_path: Path,
+        fd: u32,
+        new_path: Path,
+    ) -> Result<(), Error> {
+        let dir = self.directory(fd, Rights::PATH_SYMLINK)?;
+        let target = path::read(memory, old_path)?;
+        let path = path::read(memory, new_path)?;
+        self.on_disk(move || dir.symlink(&target, &path)).await
+    }
+
+    async fn path_unlink_file(&mut self, memory: &mut GuestMemory<'_>, fd: u32, path: Path) -> Result<(), Error> {
+        let dir = self.directory(fd, Rights::PATH_UNLINK_FILE)?;
+        let path = path::read(memory, path)?;
+        self.on_disk(move || dir.unlink(&path)).await
+    }
+}

@@ -1,0 +1,177 @@
+//! `poll_oneoff`: descriptors and clocks, any mix.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::preview1_poll::Preview1Poll;
+use super::bindings::types;
+use super::clock::Clock;
+use crate::abi::flags;
+use crate::abi::memory::check_out;
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::file::File;
+use crate::process::{Open, OpenFile, Thread};
+use crate::ready::{Readiness, Source, Stream, Watched};
+use crate::socket::Interest;
+
+/// How many subscriptions one call takes: a read and a write for more descriptors
+/// than most hosts allow. It bounds what the host allocates on a guest's word.
+const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
+
+const SUBSCRIPTION_SIZE: u32 = 48;
+const EVENT_SIZE: u32 = 32;
+
+const CLOCK: u8 = 0;
+const FD_READ: u8 = 1;
+const FD_WRITE: u8 = 2;
+
+const HANGUP: u16 = 1;
+
+/// What a subscription asks for.
+enum Asked {
+    /// Until this time of a clock.
+    Clock(Clock, u64),
+    /// Something of a descriptor.
+    Open(Arc<OpenFile>, Interest),
+    /// Nothing that could be: answered with this error at once.
+    Wrong(Errno),
+}
+
+struct Subscription {
+    userdata: u64,
+    kind: u8,
+    asked: Asked,
+}
+
+impl Preview1Poll for Thread {
+    async fn poll_oneoff(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        subscriptions: GuestPtr<types::Subscription>,
+        events: GuestPtr<types::Event>,
+        nsubscriptions: u32,
+    ) -> Result<u32, Error> {
+        // "EINVAL: nsubscriptions is 0" - poll_oneoff
+        if nsubscriptions == 0 || nsubscriptions > MAX_SUBSCRIPTIONS {
+            return Err(Errno::EINVAL.into());
+        }
+        check_out(memory, subscriptions.offset(), nsubscriptions * SUBSCRIPTION_SIZE)?;
+        check_out(memory, events.offset(), nsubscriptions * EVENT_SIZE)?;
+        let mut asked = Vec::new();
+        for subscription in subscriptions.as_array(nsubscriptions).iter() {
+            asked.push(self.read_subscription(memory.read(subscription?)?)?);
+        }
+        let happened = loop {
+            let found = self.wait(&asked).await?;
+            let happened = self.happened(&asked, &found)?;
+            // A clock that was set back meanwhile has not come round yet.
+            if !happened.is_empty() {
+                break happened;
+            }
+        };
+        let mut written = 0;
+        for event in happened {
+            memory.write(events.add(written)?, event)?;
+            written += 1;
+        }
+        Ok(written)
+    }
+}
+
+impl Thread {
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown kind or clock; what is wrong with a descriptor is an
+    /// event of its own.
+    fn read_subscription(&self, raw: types::Subscription) -> Result<Subscription, Error> {
+        let asked = match raw.tag {
+            CLOCK => {
+                let clock = Clock::of(raw.id)?;
+                // "ENOTSUP: The clock_id argument specifies a clock for which
+                // clock_nanosleep() is not supported, such as a CPU-time clock."
+                // - clock_nanosleep(3p)
+                if !matches!(clock, Clock::Realtime | Clock::Monotonic) {
+                    return Err(Errno::ENOTSUP.into());
+                }
+                let is_absolute = flags::known(raw.flags.into(), 1)? != 0;
+                let start = if is_absolute { 0 } else { clock.now(self)? };
+                Asked::Clock(clock, start.saturating_add(raw.timeout))
+            }
+            FD_READ => self.watch(raw.id, Interest::Read),
+            FD_WRITE => self.watch(raw.id, Interest::Write),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        Ok(Subscription { userdata: raw.userdata, kind: raw.tag, asked })
+    }
+
+    fn watch(&self, fd: u32, interest: Interest) -> Asked {
+        match self.descriptor(fd, Rights::POLL_FD_READWRITE) {
+            Ok(descriptor) => Asked::Open(descriptor.open, interest),
+            Err(errno) => Asked::Wrong(errno),
+        }
+    }
+
+    /// Waits until one of the subscriptions has something to tell.
+    async fn wait(&mut self, asked: &[Subscription]) -> Result<Vec<Option<Readiness>>, Error> {
+        let mut limit: Option<Duration> = None;
+        let mut watched = Vec::new();
+        for subscription in asked {
+            let wait = match &subscription.asked {
+                Asked::Clock(clock, until) => Duration::from_nanos(until.saturating_sub(clock.now(self)?)),
+                Asked::Wrong(_) => Duration::ZERO,
+                Asked::Open(open, interest) => {
+                    watched.push(Watched { source: source(&open.open), interest: *interest });
+                    continue;
+                }
+            };
+            limit = Some(limit.map_or(wait, |limit| limit.min(wait)));
+        }
+        Ok(self.poll(&watched, limit).await?)
+    }
+
+    /// The events, in the order of the subscriptions.
+    fn happened(&self, asked: &[Subscription], found: &[Option<Readiness>]) -> Result<Vec<types::Event>, Error> {
+        let mut found = found.iter();
+        let mut events = Vec::new();
+        for subscription in asked {
+            let event = match &subscription.asked {
+                Asked::Clock(clock, until) => (clock.now(self)? >= *until).then(|| event(subscription, None)),
+                Asked::Wrong(errno) => Some(types::Event {
+                    error: types::Errno::from(*errno).into(),
+                    ..event(subscription, None)
+                }),
+                Asked::Open(..) => found.next().copied().flatten().map(|ready| event(subscription, Some(ready))),
+            };
+            events.extend(event);
+        }
+        Ok(events)
+    }
+}
+
+fn event(subscription: &Subscription, ready: Option<Readiness>) -> types::Event {
+    types::Event {
+        userdata: subscription.userdata,
+        error: 0,
+        type_: subscription.kind,
+        nbytes: ready.map_or(0, |ready| ready.bytes),
+        flags: if ready.is_some_and(|ready| ready.hangup) { HANGUP } else { 0 },
+    }
+}
+
+fn source(open: &Open) -> Source<'_> {
+    match open {
+        Open::Socket(socket) => Source::Host(socket.host_fd(), socket.registered()),
+        Open::Input(input) => Source::Stream(input.as_ref() as &dyn Stream),
+        Open::File(file) => Source::Always(bytes_left(file)),
+        Open::Output(_) | Open::Directory(_) => Source::Always(1),
+    }
+}
+
+/// Bytes between the position and the end of a file.
+fn bytes_left(file: &File) -> u64 {
+    let size = file.stat().map_or(0, |stat| stat.size);
+    size.saturating_sub(file.tell().unwrap_or(0))
+}

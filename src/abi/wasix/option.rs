@@ -1,0 +1,127 @@
+//! Socket options: numbers to names.
+
+use std::time::Duration;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::types;
+use super::bindings::wasix_option::WasixOption;
+use crate::abi::flags::boolean;
+use crate::abi::memory::check_out_value;
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::process::Thread;
+use crate::socket::{FlagOption, SizeOption, TimeOption};
+
+const NONE: u8 = 0;
+const SOME: u8 = 1;
+
+impl WasixOption for Thread {
+    fn sock_set_opt_flag(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32, flag: u32) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        let option = flag_option(opt)?;
+        Ok(socket.socket.set_flag(option, boolean(flag)?)?)
+    }
+
+    fn sock_get_opt_flag(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32) -> Result<u8, Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        Ok(socket.socket.flag(flag_option(opt)?)?.into())
+    }
+
+    fn sock_set_opt_time(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        opt: u32,
+        timeout: GuestPtr<types::OptionTimestamp>,
+    ) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        let timeout = time(memory.read(timeout)?)?;
+        Ok(socket.socket.set_time(time_option(opt)?, timeout)?)
+    }
+
+    fn sock_get_opt_time(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        opt: u32,
+        timeout: GuestPtr<types::OptionTimestamp>,
+    ) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        check_out_value(memory, timeout)?;
+        let found = socket.socket.time(time_option(opt)?)?;
+        let value = found.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let tag = if found.is_some() { SOME } else { NONE };
+        Ok(memory.write(timeout, types::OptionTimestamp { tag, value })?)
+    }
+
+    fn sock_set_opt_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32, size: u64) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        Ok(socket.socket.set_size(size_option(opt)?, size)?)
+    }
+
+    fn sock_get_opt_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32) -> Result<u64, Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        match size_option(opt)? {
+            // The error's number is the guest's, not the host's.
+            SizeOption::LastError => {
+                let error = socket.socket.take_error()?;
+                Ok(error.map_or(0, |errno| u64::from(u16::from(types::Errno::from(errno)))))
+            }
+            option => Ok(socket.socket.size(option)?),
+        }
+    }
+}
+
+/// The time of an optional timestamp.
+///
+/// # Errors
+///
+/// `EINVAL` for a tag that is neither.
+pub(super) fn time(timestamp: types::OptionTimestamp) -> Result<Option<Duration>, Errno> {
+    match timestamp.tag {
+        NONE => Ok(None),
+        SOME => Ok(Some(Duration::from_nanos(timestamp.value))),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+// "ENOPROTOOPT: The option is not supported by the protocol." - setsockopt(3p):
+// for a number that no option has, and for one that is of another call's kind.
+
+fn flag_option(number: u32) -> Result<FlagOption, Errno> {
+    Ok(match number {
+        1 => FlagOption::ReusePort,
+        2 => FlagOption::ReuseAddress,
+        3 => FlagOption::NoDelay,
+        5 => FlagOption::OnlyV6,
+        6 => FlagOption::Broadcast,
+        10 => FlagOption::Listening,
+        12 => FlagOption::KeepAlive,
+        14 => FlagOption::OutOfBandInline,
+        _ => return Err(Errno::ENOPROTOOPT),
+    })
+}
+
+fn size_option(number: u32) -> Result<SizeOption, Errno> {
+    Ok(match number {
+        11 => SizeOption::LastError,
+        15 => SizeOption::ReceiveBuffer,
+        16 => SizeOption::SendBuffer,
+        23 => SizeOption::TimeToLive,
+        25 => SizeOption::Type,
+        26 => SizeOption::Protocol,
+        _ => return Err(Errno::ENOPROTOOPT),
+    })
+}
+
+fn time_option(number: u32) -> Result<TimeOption, Errno> {
+    Ok(match number {
+        13 => TimeOption::Linger,
+        19 => TimeOption::Receive,
+        20 => TimeOption::Send,
+        21 => TimeOption::Connect,
+        22 => TimeOption::Accept,
+        _ => return Err(Errno::ENOPROTOOPT),
+    })
+}

@@ -1,0 +1,59 @@
+//! Files by name, and the working directory.
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::wasix_path::WasixPath;
+use crate::abi::flags;
+use crate::abi::memory::{check_out, check_out_value, write_bytes};
+use crate::abi::path::{self, Request};
+use crate::abi::transfer::count;
+use crate::error::{Errno, Error};
+use crate::process::Thread;
+
+impl WasixPath for Thread {
+    async fn path_open2(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        dirflags: u32,
+        path: GuestPtr<[u8]>,
+        oflags: u32,
+        rights: u64,
+        inheriting: u64,
+        fdflags: u32,
+        fdflagsext: u32,
+        ret_fd: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        let close_on_exec = flags::known(fdflagsext, 1)? != 0;
+        let request = Request { fd, lookup: dirflags, oflags, rights, inheriting, fdflags, close_on_exec };
+        path::open(self, memory, &request, path, ret_fd).await
+    }
+
+    fn getcwd(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        path: GuestPtr<u8>,
+        path_len: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        let room = memory.read(path_len)?;
+        check_out(memory, path.offset(), room)?;
+        // "EINVAL: The size argument is 0." - getcwd(3p)
+        if room == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let directory = self.process().working_directory().clone();
+        let length = count(directory.len())?;
+        memory.write(path_len, length)?;
+        // "ERANGE: The size argument is greater than 0, but is smaller than the length"
+        // - getcwd(3p)
+        if length > room {
+            return Err(Errno::ERANGE.into());
+        }
+        write_bytes(memory, path, directory.as_bytes())
+    }
+
+    fn chdir(&mut self, memory: &mut GuestMemory<'_>, path: GuestPtr<[u8]>) -> Result<(), Error> {
+        let path = path::read(memory, path)?;
+        Ok(self.process().change_directory(&path)?)
+    }
+}

@@ -1,0 +1,50 @@
+//! Names to addresses.
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::address::{IP_SIZE, encode_ip};
+use super::bindings::wasix_resolve::WasixResolve;
+use crate::abi::memory::{check_out, read_bytes, write_bytes};
+use crate::abi::transfer::count;
+use crate::error::{Errno, Error};
+use crate::policy::Use;
+use crate::process::Thread;
+use crate::socket;
+
+/// The longest name that the resolver takes, in bytes.
+const MAX_NAME: u32 = 255;
+
+impl WasixResolve for Thread {
+    async fn resolve(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        host: GuestPtr<str>,
+        _port: u32,
+        addrs: GuestPtr<u8>,
+        naddrs: u32,
+    ) -> Result<u32, Error> {
+        let stride = count(IP_SIZE)?;
+        let room = naddrs.checked_mul(stride).ok_or(Errno::EINVAL)?;
+        check_out(memory, addrs.offset(), room)?;
+        let name = read_bytes(memory, host.as_bytes(), MAX_NAME, Errno::ENAMETOOLONG)?;
+        let name = String::from_utf8(name).map_err(|_| Errno::EILSEQ)?;
+        if name.is_empty() || name.contains('\0') {
+            return Err(Errno::EINVAL.into());
+        }
+        if let Err(denial) = self.process().policy().check(Use::Resolve(&name)) {
+            self.process().tell_denial("resolve", denial);
+            return Err(Errno::EACCES.into());
+        }
+        let mut written = 0;
+        let mut at = addrs;
+        for address in socket::resolve(name).await? {
+            if written == naddrs {
+                break;
+            }
+            write_bytes(memory, at, &encode_ip(address))?;
+            at = at.add(stride)?;
+            written += 1;
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,240 @@
+//! Sockets.
+
+use std::net::SocketAddr;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::address;
+use super::bindings::types;
+use super::bindings::wasix_socket::WasixSocket;
+use crate::abi::flags;
+use crate::abi::memory::{Buffers, check_out_value};
+use crate::abi::transfer;
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::process::{Open, Thread};
+use crate::ready;
+use crate::socket::{Family, Kind, Socket, Status};
+
+/// The most that one `sock_send_file` reads from the file at a time.
+const FILE_CHUNK: usize = 64 * 1024;
+
+impl WasixSocket for Thread {
+    fn sock_open(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        af: u32,
+        socktype: u32,
+        proto: u32,
+        ret_fd: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_fd)?;
+        let (family, kind) = (family(af)?, kind(socktype)?);
+        // "EPROTONOSUPPORT: The protocol is not supported" - socket(3p)
+        let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
+        self.process().fds().check_room()?;
+        let fd = self.insert_socket(Socket::open(family, kind, protocol)?, false)?;
+        Ok(memory.write(ret_fd, fd)?)
+    }
+
+    fn sock_bind(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
+        let address = address::read(memory, addr)?;
+        let tcp = socket.socket.stream()?;
+        self.process().answer("sock_bind", tcp.bind(address, self.process().policy()))
+    }
+
+    fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::SOCK_LISTEN)?;
+        self.process().answer("sock_listen", self.listen(fd, &socket.socket, backlog))
+    }
+
+    async fn sock_accept(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        flags: u32,
+        ret_fd: GuestPtr<u32>,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        self.accept_with_peer("sock_accept", memory, fd, flags, ret_fd, addr).await
+    }
+
+    async fn sock_accept_v2(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        flags: u32,
+        ret_fd: GuestPtr<u32>,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        self.accept_with_peer("sock_accept_v2", memory, fd, flags, ret_fd, addr).await
+    }
+
+    async fn sock_connect(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
+        let address = address::read(memory, addr)?;
+        let outcome = ready::connect(&socket.socket, socket.waits, address, self.process().policy()).await;
+        self.process().answer("sock_connect", outcome)
+    }
+
+    async fn sock_recv_from(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: types::IovecArray,
+        flags: u32,
+        ret_n: GuestPtr<u32>,
+        ret_roflags: GuestPtr<u16>,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        let open = self.open_socket(fd, Rights::SOCK_RECV_FROM)?;
+        check_out_value(memory, ret_n)?;
+        check_out_value(memory, ret_roflags)?;
+        address::check(memory, addr)?;
+        let buffers = Buffers::read(memory, iovs)?;
+        let flags = flags::receive(flags)?;
+        // The C library's `recvfrom` comes here for streams too: their data is from
+        // the peer.
+        let received = transfer::read(self, memory, &buffers, &open, flags).await?;
+        let peer = open.open.socket()?.stream()?.peer_address()?;
+        memory.write(ret_n, received)?;
+        memory.write(ret_roflags, 0)?;
+        address::write(memory, addr, peer, self.wide_addresses)
+    }
+
+    async fn sock_send_to(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        iovs: types::CiovecArray,
+        flags: u32,
+        addr: GuestPtr<u8>,
+    ) -> Result<u32, Error> {
+        let open = self.open_socket(fd, Rights::SOCK_SEND_TO)?;
+        Buffers::read(memory, iovs)?;
+        address::read(memory, addr)?;
+        flags::send(flags)?;
+        let tcp = open.open.socket()?.stream()?;
+        // "EISCONN: A destination address was specified and the socket is already
+        // connected." - sendto(3p)
+        tcp.peer_address()?;
+        Err(Errno::EISCONN.into())
+    }
+
+    async fn sock_send_file(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        out_fd: u32,
+        in_fd: u32,
+        offset: u64,
+        count: u64,
+    ) -> Result<u64, Error> {
+        let out = self.open_socket(out_fd, Rights::SOCK_SEND)?;
+        let file = self.file(in_fd, Rights::FD_READ)?;
+        let mut buffer = vec![0; usize::try_from(count).unwrap_or(FILE_CHUNK).min(FILE_CHUNK)];
+        let mut sent = 0_u64;
+        while sent < count {
+            let most = usize::try_from(count - sent).unwrap_or(FILE_CHUNK).min(buffer.len());
+            let chunk = buffer.get_mut(..most).unwrap_or_default();
+            let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
+            let read = self.read_file(&file, Some(from), chunk).await?;
+            let data = chunk.get(..read).unwrap_or_default();
+            if data.is_empty() {
+                break;
+            }
+            match self.write(&out, &mut [std::io::IoSlice::new(data)], false).await {
+                Ok(taken) => {
+                    sent += u64::try_from(taken).map_err(|_| Errno::EOVERFLOW)?;
+                    if taken < read {
+                        break;
+                    }
+                }
+                // What was sent before counts more than what went wrong after.
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    fn sock_status(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u8, Error> {
+        let socket = self.socket(fd, Rights::NONE)?;
+        Ok(match socket.socket.stream()?.status()? {
+            Status::Opening => 0,
+            Status::Opened => 1,
+            Status::Closed => 2,
+            Status::Failed => 3,
+        })
+    }
+
+    fn sock_addr_local(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
+        let local = match socket.socket.as_ref() {
+            Socket::Tcp(tcp) => tcp.local_address()?,
+            Socket::Udp(udp) => udp.local_address()?,
+        };
+        address::write(memory, addr, local, self.wide_addresses)
+    }
+
+    fn sock_addr_peer(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
+        let socket = self.socket(fd, Rights::SOCK_ADDR_REMOTE)?;
+        let peer = match socket.socket.as_ref() {
+            Socket::Tcp(tcp) => tcp.peer_address()?,
+            // "ENOTCONN: The socket is not connected" - getpeername(3p)
+            Socket::Udp(_) => return Err(Errno::ENOTCONN.into()),
+        };
+        address::write(memory, addr, peer, self.wide_addresses)
+    }
+}
+
+impl Thread {
+    async fn accept_with_peer(
+        &mut self,
+        call: &'static str,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        flags: u32,
+        ret_fd: GuestPtr<u32>,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
+        check_out_value(memory, ret_fd)?;
+        address::check(memory, addr)?;
+        let nonblocking = flags::accept(flags)?;
+        let (accepted, peer): (u32, SocketAddr) = self.accept(call, &listener, nonblocking).await?;
+        memory.write(ret_fd, accepted)?;
+        address::write(memory, addr, peer, self.wide_addresses)
+    }
+}
+
+/// # Errors
+///
+/// `EAFNOSUPPORT` for what is neither IPv4 (1) nor IPv6 (2).
+fn family(number: u32) -> Result<Family, Errno> {
+    match number {
+        1 => Ok(Family::Inet4),
+        2 => Ok(Family::Inet6),
+        // "EAFNOSUPPORT: The implementation does not support the specified address
+        // family." - socket(3p)
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+/// # Errors
+///
+/// `ENOTSUP` for raw (3) and seqpacket (4), `EINVAL` for an unknown number.
+fn kind(number: u32) -> Result<Kind, Errno> {
+    match number {
+        1 => Ok(Kind::Stream),
+        // 0 is how programs of 2023 say datagram.
+        0 | 2 => Ok(Kind::Datagram),
+        3 | 4 => Err(Errno::ENOTSUP),
+        _ => Err(Errno::EINVAL),
+    }
+}
