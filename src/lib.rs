@@ -1,4 +1,5 @@
 //! wasock: the socket host for WebAssembly servers on Wasmtime.
 
 pub mod error;
+pub mod file;
 pub mod observe;
