@@ -78,7 +78,7 @@ impl Dir {
     /// with `exclusive`; `ENXIO` for a socket, or for writing to a FIFO that
     /// nobody reads.
     pub fn open(&self, path: &str, options: &OpenOptions) -> Result<Opened, Errno> {
-        let path = check(path)?;
+        let host_path = check(path)?;
         // POSIX leaves this open. Linux once made a regular file and now
         // answers EINVAL (open(2), BUGS).
         if options.create && options.directory {
@@ -91,7 +91,15 @@ impl Dir {
             self.access.check_write()?;
         }
         let host = options.to_cap()?;
-        let file = retry_interrupted(|| self.dir.open_with(path, &host))?;
+        let file = retry_interrupted(|| self.dir.open_with(host_path, &host)).map_err(|error| {
+            match Errno::from(error) {
+                // EISDIR: "includes O_CREAT" for a directory - open(3p). Where the
+                // host lacks openat2, cap-std turns the slash into O_DIRECTORY,
+                // which Linux refuses beside O_CREAT.
+                Errno::EINVAL if options.create && has_trailing_slash(path) => Errno::EISDIR,
+                errno => errno,
+            }
+        })?;
         if file.metadata()?.is_dir() {
             let dir = cap_std::fs::Dir::from_std_file(file.into_std());
             return Ok(Opened::Dir(Self::from_cap(dir, self.access)));
