@@ -104,7 +104,11 @@ pub(crate) fn read_bytes(
 /// # Errors
 ///
 /// A trap where they do not fit in the memory.
-pub(crate) fn write_bytes(memory: &mut GuestMemory<'_>, ptr: GuestPtr<u8>, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write_bytes(
+    memory: &mut GuestMemory<'_>,
+    ptr: GuestPtr<u8>,
+    bytes: &[u8],
+) -> Result<(), Error> {
     let len = u32::try_from(bytes.len()).map_err(|_| Errno::EOVERFLOW)?;
     Ok(memory.copy_from_slice(bytes, ptr.as_array(len))?)
 }
@@ -172,7 +176,10 @@ impl Buffers {
 
     /// The one buffer, to be filled in place. `None` for several, or in a memory
     /// that other threads may change; [`Buffers::scatter`] serves those.
-    pub(crate) fn single_mut<'a>(&self, memory: &'a mut GuestMemory<'_>) -> Result<Option<&'a mut [u8]>, Error> {
+    pub(crate) fn single_mut<'a>(
+        &self,
+        memory: &'a mut GuestMemory<'_>,
+    ) -> Result<Option<&'a mut [u8]>, Error> {
         if !self.rest.is_empty() {
             return Ok(None);
         }

@@ -160,13 +160,7 @@ impl Dir {
     /// `EROFS` if either directory is read-only, or the file could be changed by
     /// its new name; `EEXIST` if `new` names anything; `EPERM` for a directory;
     /// `EXDEV` between file systems.
-    pub fn link(
-        &self,
-        old_follow: bool,
-        old: &str,
-        new_dir: &Self,
-        new: &str,
-    ) -> Result<(), Errno> {
+    pub fn link(&self, old_follow: bool, old: &str, new_dir: &Self, new: &str) -> Result<(), Errno> {
         let (old, new) = (check(old)?, check(new)?);
         self.access.check_write()?;
         new_dir.access.check_write()?;
@@ -263,12 +257,7 @@ impl Dir {
         self.access.check_write()?;
         // By the name `.`, since the handle may be one for searching only.
         let times = times.to_host();
-        Ok(rustix::fs::utimensat(
-            &self.dir,
-            ".",
-            &times,
-            AtFlags::empty(),
-        )?)
+        Ok(rustix::fs::utimensat(&self.dir, ".", &times, AtFlags::empty())?)
     }
 
     /// Waits until the entries and attributes are on the disk.
@@ -296,9 +285,7 @@ impl Dir {
     /// The handle that cap-std keeps is often one for searching only (`O_PATH`).
     pub(super) fn reopen(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(retry_on_intr(|| {
-            rustix::fs::openat(&self.dir, ".", flags, Mode::empty())
-        })?)
+        Ok(retry_on_intr(|| rustix::fs::openat(&self.dir, ".", flags, Mode::empty()))?)
     }
 
     /// Follows the symbolic link at the end of `path`, if there is one, up to a

@@ -29,16 +29,8 @@ impl Dir {
     pub fn readdir(&self) -> Result<Vec<DirEntry>, Errno> {
         let own = self.stat_self()?.ino;
         let mut entries = vec![
-            DirEntry {
-                name: ".".to_owned(),
-                ino: own,
-                kind: FileType::Directory,
-            },
-            DirEntry {
-                name: "..".to_owned(),
-                ino: own,
-                kind: FileType::Directory,
-            },
+            DirEntry { name: ".".to_owned(), ino: own, kind: FileType::Directory },
+            DirEntry { name: "..".to_owned(), ino: own, kind: FileType::Directory },
         ];
         for entry in rustix::fs::Dir::new(self.reopen()?)? {
             let entry = entry?;

@@ -106,9 +106,7 @@ impl File {
     /// As [`File::read`]; `EINVAL` from 2^63 on; `ESPIPE` on a FIFO or terminal.
     pub fn pread(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.check_read()?;
-        Ok(retry_on_intr(|| {
-            rustix::io::pread(&self.file, &mut *buf, offset)
-        })?)
+        Ok(retry_on_intr(|| rustix::io::pread(&self.file, &mut *buf, offset))?)
     }
 
     /// Writes at the position, or at the end of an append file.
@@ -224,9 +222,7 @@ impl File {
             return Err(Errno::EFBIG);
         }
         let flags = FallocateFlags::empty();
-        Ok(retry_on_intr(|| {
-            rustix::fs::fallocate(&self.file, flags, offset, len)
-        })?)
+        Ok(retry_on_intr(|| rustix::fs::fallocate(&self.file, flags, offset, len))?)
     }
 
     /// Tells the host how a range will be used. A `len` of zero means up to the

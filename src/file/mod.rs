@@ -20,10 +20,7 @@
 
 mod dir;
 mod entry;
-#[expect(
-    clippy::module_inception,
-    reason = "the room and the noun have one name"
-)]
+#[expect(clippy::module_inception, reason = "the room and the noun have one name")]
 mod file;
 mod open;
 mod path;

@@ -76,18 +76,9 @@ pub(super) fn errno<T: std::fmt::Debug>(result: Result<T, Errno>) -> Option<Errn
     result.err()
 }
 
-pub(super) const READ: OpenOptions = OpenOptions {
-    read: true,
-    ..NOTHING
-};
-pub(super) const WRITE: OpenOptions = OpenOptions {
-    write: true,
-    ..NOTHING
-};
-pub(super) const READ_WRITE: OpenOptions = OpenOptions {
-    write: true,
-    ..READ
-};
+pub(super) const READ: OpenOptions = OpenOptions { read: true, ..NOTHING };
+pub(super) const WRITE: OpenOptions = OpenOptions { write: true, ..NOTHING };
+pub(super) const READ_WRITE: OpenOptions = OpenOptions { write: true, ..READ };
 pub(super) const NOTHING: OpenOptions = OpenOptions {
     read: false,
     write: false,

@@ -16,10 +16,7 @@ pub struct Times {
 
 impl Times {
     pub(super) fn to_host(self) -> Timestamps {
-        Timestamps {
-            last_access: self.atim.to_host(),
-            last_modification: self.mtim.to_host(),
-        }
+        Timestamps { last_access: self.atim.to_host(), last_modification: self.mtim.to_host() }
     }
 }
 
@@ -37,14 +34,8 @@ pub enum SetTime {
 impl SetTime {
     fn to_host(self) -> Timespec {
         match self {
-            Self::Keep => Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
-            Self::Now => Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_NOW,
-            },
+            Self::Keep => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            Self::Now => Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
             Self::At(ns) => {
                 let time = Duration::from_nanos(ns);
                 Timespec {

@@ -37,7 +37,13 @@ pub struct SocketRef {
 impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
-        Self { process, timer: None, locals: ThreadLocals::default(), renumber_duplicates: false, wide_addresses: false }
+        Self {
+            process,
+            timer: None,
+            locals: ThreadLocals::default(),
+            renumber_duplicates: false,
+            wide_addresses: false,
+        }
     }
 
     /// What this thread shares with the others.
@@ -113,7 +119,12 @@ impl Thread {
     /// # Errors
     ///
     /// `EMFILE` where the guest's table is full.
-    pub(crate) fn insert(&self, open: Arc<OpenFile>, rights: Rights, inheriting: Rights) -> Result<u32, Errno> {
+    pub(crate) fn insert(
+        &self,
+        open: Arc<OpenFile>,
+        rights: Rights,
+        inheriting: Rights,
+    ) -> Result<u32, Errno> {
         self.process.fds().insert(Descriptor { open, rights, inheriting, close_on_exec: false })
     }
 
@@ -189,7 +200,7 @@ impl Thread {
     }
 
     /// Waits for the word at an address that holds `value`.
-    pub(crate) async fn futex_wait(&self, value: u32, expected: u32, limit: Option<Duration>) -> Woken {
+    pub(crate) async fn wait_for_word(&self, value: u32, expected: u32, limit: Option<Duration>) -> Woken {
         futex::wait(value, expected, limit).await
     }
 

@@ -23,7 +23,12 @@ impl Thread {
     /// # Errors
     ///
     /// `EISDIR` for a directory, `EBADF` for an output, and those of the thing.
-    pub(crate) async fn read(&self, open: &OpenFile, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Error> {
+    pub(crate) async fn read(
+        &self,
+        open: &OpenFile,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<usize, Error> {
         let waits = !open.is_nonblocking();
         match &open.open {
             Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, flags).await?),

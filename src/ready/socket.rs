@@ -69,7 +69,12 @@ pub async fn accept(
 /// `EINPROGRESS` where the descriptor does not block, `ETIMEDOUT` where the time is
 /// over (the attempt goes on), and those of [`Tcp::try_connect`] and
 /// [`Tcp::try_finish_connect`].
-pub async fn connect(socket: &Socket, waits: bool, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
+pub async fn connect(
+    socket: &Socket,
+    waits: bool,
+    address: SocketAddr,
+    policy: &Policy,
+) -> Result<(), Refusal> {
     let tcp = socket.stream()?;
     match tcp.try_connect(address, policy) {
         Err(Refusal::Errno(Errno::EINPROGRESS)) if waits => {}
@@ -77,10 +82,9 @@ pub async fn connect(socket: &Socket, waits: bool, address: SocketAddr, policy: 
     }
     let Some(io) = tcp.registered() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);
-    let ended = blocking(&io, Interest::Write, limit, || {
-        pending_on(Errno::EINPROGRESS, tcp.try_finish_connect())
-    })
-    .await;
+    let ended =
+        blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, tcp.try_finish_connect()))
+            .await;
     // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
     // - connect(3p)
     ended.unwrap_or(Err(Errno::ETIMEDOUT)).map_err(Refusal::from)
@@ -168,5 +172,7 @@ fn send_some(
     limit: Option<Duration>,
     data: &[IoSlice<'_>],
 ) -> impl Future<Output = Result<usize, Errno>> + Send {
-    async move { blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data))).await? }
+    async move {
+        blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data))).await?
+    }
 }

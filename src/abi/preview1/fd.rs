@@ -36,7 +36,13 @@ impl Preview1Fd for Thread {
         Ok(file.advise(offset, len, advice_of(advice)?)?)
     }
 
-    async fn fd_allocate(&mut self, _: &mut GuestMemory<'_>, fd: u32, offset: u64, len: u64) -> Result<(), Error> {
+    async fn fd_allocate(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Error> {
         let file = self.file(fd, Rights::FD_ALLOCATE)?;
         self.on_disk(move || file.allocate(offset, len)).await
     }
@@ -137,7 +143,12 @@ impl Preview1Fd for Thread {
         Ok(stat::filestat(&found))
     }
 
-    async fn fd_filestat_set_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, size: u64) -> Result<(), Error> {
+    async fn fd_filestat_set_size(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        size: u64,
+    ) -> Result<(), Error> {
         let file = self.file(fd, Rights::FD_FILESTAT_SET_SIZE)?;
         self.on_disk(move || file.set_size(size)).await
     }
@@ -282,7 +293,7 @@ impl Preview1Fd for Thread {
         let file = self.file(fd, needed)?;
         let whence = match whence {
             0 => Whence::Set,
-            1 => Whence::Cur,
+            1 => Whence::Current,
             2 => Whence::End,
             _ => return Err(Errno::EINVAL.into()),
         };

@@ -85,7 +85,8 @@ impl Preview1Path for Thread {
         fdflags: u32,
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let request = Request { fd, lookup: dirflags, oflags, rights, inheriting, fdflags, close_on_exec: false };
+        let request =
+            Request { fd, lookup: dirflags, oflags, rights, inheriting, fdflags, close_on_exec: false };
         path::open(self, memory, &request, path, ret_fd).await
     }
 
@@ -146,7 +147,12 @@ impl Preview1Path for Thread {
         self.on_disk(move || dir.symlink(&target, &path)).await
     }
 
-    async fn path_unlink_file(&mut self, memory: &mut GuestMemory<'_>, fd: u32, path: Path) -> Result<(), Error> {
+    async fn path_unlink_file(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        path: Path,
+    ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_UNLINK_FILE)?;
         let path = path::read(memory, path)?;
         self.on_disk(move || dir.unlink(&path)).await

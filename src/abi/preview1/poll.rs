@@ -133,7 +133,11 @@ impl Thread {
     }
 
     /// The events, in the order of the subscriptions.
-    fn happened(&self, asked: &[Subscription], found: &[Option<Readiness>]) -> Result<Vec<types::Event>, Error> {
+    fn happened(
+        &self,
+        asked: &[Subscription],
+        found: &[Option<Readiness>],
+    ) -> Result<Vec<types::Event>, Error> {
         let mut found = found.iter();
         let mut events = Vec::new();
         for subscription in asked {
@@ -143,7 +147,9 @@ impl Thread {
                     error: types::Errno::from(*errno).into(),
                     ..event(subscription, None)
                 }),
-                Asked::Open(..) => found.next().copied().flatten().map(|ready| event(subscription, Some(ready))),
+                Asked::Open(..) => {
+                    found.next().copied().flatten().map(|ready| event(subscription, Some(ready)))
+                }
             };
             events.extend(event);
         }

@@ -12,7 +12,12 @@ use crate::process::Thread;
 const CHUNK: u32 = 4096;
 
 impl Preview1Random for Thread {
-    fn random_get(&mut self, memory: &mut GuestMemory<'_>, buf: GuestPtr<u8>, buf_len: u32) -> Result<(), Error> {
+    fn random_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        buf: GuestPtr<u8>,
+        buf_len: u32,
+    ) -> Result<(), Error> {
         check_out(memory, buf.offset(), buf_len)?;
         let mut bytes = [0; CHUNK as usize];
         let (mut at, mut left) = (buf, buf_len);

@@ -17,7 +17,13 @@ const NONE: u8 = 0;
 const SOME: u8 = 1;
 
 impl WasixOption for Thread {
-    fn sock_set_opt_flag(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32, flag: u32) -> Result<(), Error> {
+    fn sock_set_opt_flag(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        opt: u32,
+        flag: u32,
+    ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::NONE)?;
         let option = flag_option(opt)?;
         Ok(socket.socket.set_flag(option, boolean(flag)?)?)
@@ -55,7 +61,13 @@ impl WasixOption for Thread {
         Ok(memory.write(timeout, types::OptionTimestamp { tag, value })?)
     }
 
-    fn sock_set_opt_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32, size: u64) -> Result<(), Error> {
+    fn sock_set_opt_size(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        fd: u32,
+        opt: u32,
+        size: u64,
+    ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::NONE)?;
         Ok(socket.socket.set_size(size_option(opt)?, size)?)
     }

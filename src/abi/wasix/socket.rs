@@ -173,7 +173,12 @@ impl WasixSocket for Thread {
         })
     }
 
-    fn sock_addr_local(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
+    fn sock_addr_local(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
         let local = match socket.socket.as_ref() {
             Socket::Tcp(tcp) => tcp.local_address()?,
@@ -182,7 +187,12 @@ impl WasixSocket for Thread {
         address::write(memory, addr, local, self.wide_addresses)
     }
 
-    fn sock_addr_peer(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
+    fn sock_addr_peer(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_ADDR_REMOTE)?;
         let peer = match socket.socket.as_ref() {
             Socket::Tcp(tcp) => tcp.peer_address()?,

@@ -54,7 +54,7 @@ impl WasixThread for Thread {
     ) -> Result<u8, Error> {
         let value = memory.read(futex)?;
         let limit = time(memory.read(timeout)?)?;
-        let woken = self.futex_wait(value, expected, limit).await;
+        let woken = self.wait_for_word(value, expected, limit).await;
         Ok(u8::from(woken == Woken::Yes))
     }
 

@@ -5,26 +5,11 @@ use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, Test, WRITE, errn
 use crate::file::{FileType, SetTime};
 use std::os::unix::fs::symlink;
 
-const KEEP: Times = Times {
-    atim: SetTime::Keep,
-    mtim: SetTime::Keep,
-};
-const AT_ONE: Times = Times {
-    atim: SetTime::Keep,
-    mtim: SetTime::At(1),
-};
-const CREATE: OpenOptions = OpenOptions {
-    create: true,
-    ..WRITE
-};
-const FOLLOW: OpenOptions = OpenOptions {
-    follow_symlinks: true,
-    ..READ
-};
-const DIRECTORY: OpenOptions = OpenOptions {
-    directory: true,
-    ..READ
-};
+const KEEP: Times = Times { atim: SetTime::Keep, mtim: SetTime::Keep };
+const AT_ONE: Times = Times { atim: SetTime::Keep, mtim: SetTime::At(1) };
+const CREATE: OpenOptions = OpenOptions { create: true, ..WRITE };
+const FOLLOW: OpenOptions = OpenOptions { follow_symlinks: true, ..READ };
+const DIRECTORY: OpenOptions = OpenOptions { directory: true, ..READ };
 
 fn open_dir(dir: &Dir, path: &str, options: OpenOptions) -> Result<Dir, Errno> {
     match dir.open(path, &options)? {
@@ -46,10 +31,7 @@ fn every_call(dir: &Dir, path: &str) -> Vec<(&'static str, Option<Errno>)> {
         ("set_times", errno(dir.set_times(path, true, AT_ONE))),
         ("lset_times", errno(dir.set_times(path, false, AT_ONE))),
         ("link from", errno(dir.link(false, path, dir, "new"))),
-        (
-            "link from, following",
-            errno(dir.link(true, path, dir, "new")),
-        ),
+        ("link from, following", errno(dir.link(true, path, dir, "new"))),
         ("link to", errno(dir.link(false, "file", dir, path))),
         ("readlink", errno(dir.readlink(path))),
         ("remove_dir", errno(dir.remove_dir(path))),
@@ -113,13 +95,7 @@ fn a_link_that_leads_out_is_not_followed() -> Test {
     let dir = scratch.dir()?;
     for (name, target) in [("up", "../secret"), ("abs", "/etc/passwd"), ("dir", "..")] {
         symlink(target, scratch.path(name))?;
-        let opened = [
-            FOLLOW,
-            OpenOptions {
-                write: true,
-                ..FOLLOW
-            },
-        ];
+        let opened = [FOLLOW, OpenOptions { write: true, ..FOLLOW }];
         for options in opened {
             assert_eq!(errno(dir.open(name, &options)), Some(Errno::EPERM));
         }
@@ -155,32 +131,16 @@ fn open_creates_as_posix_says() -> Test {
     assert_eq!(errno(dir.open("new", &WRITE)), Some(Errno::ENOENT));
     open_file(&dir, "new", CREATE)?;
     open_file(&dir, "new", CREATE)?;
-    let exclusive = OpenOptions {
-        exclusive: true,
-        ..CREATE
-    };
+    let exclusive = OpenOptions { exclusive: true, ..CREATE };
     assert_eq!(errno(dir.open("new", &exclusive)), Some(Errno::EEXIST));
     open_file(&dir, "newer", exclusive)?;
-    let read_create = OpenOptions {
-        create: true,
-        ..READ
-    };
+    let read_create = OpenOptions { create: true, ..READ };
     let file = open_file(&dir, "newest", read_create)?;
     assert!(file.can_read() && !file.can_write());
-    open_file(
-        &dir,
-        "nothing",
-        OpenOptions {
-            create: true,
-            ..NOTHING
-        },
-    )?;
+    open_file(&dir, "nothing", OpenOptions { create: true, ..NOTHING })?;
     assert_eq!(errno(dir.open("gone/new", &CREATE)), Some(Errno::ENOENT));
     assert_eq!(errno(dir.open("new/x", &CREATE)), Some(Errno::ENOTDIR));
-    let both = OpenOptions {
-        directory: true,
-        ..CREATE
-    };
+    let both = OpenOptions { directory: true, ..CREATE };
     assert_eq!(errno(dir.open("dir", &both)), Some(Errno::EINVAL));
     Ok(())
 }
@@ -193,10 +153,7 @@ fn open_truncates_with_and_without_write_access() -> Test {
         std::fs::write(scratch.path("file"), "content")?;
         open_file(&dir, "file", options)?;
         assert_eq!(dir.stat("file", true)?.size, 7);
-        let truncate = OpenOptions {
-            truncate: true,
-            ..options
-        };
+        let truncate = OpenOptions { truncate: true, ..options };
         open_file(&dir, "file", truncate)?;
         assert_eq!(dir.stat("file", true)?.size, 0);
     }
@@ -235,16 +192,10 @@ fn open_follows_links_only_if_asked() -> Test {
     assert_eq!(open_file(&dir, "link", FOLLOW)?.stat()?.size, 1);
     assert_eq!(errno(dir.open("loop", &FOLLOW)), Some(Errno::ELOOP));
     assert_eq!(errno(dir.open("dangling", &FOLLOW)), Some(Errno::ENOENT));
-    let create = OpenOptions {
-        follow_symlinks: true,
-        ..CREATE
-    };
+    let create = OpenOptions { follow_symlinks: true, ..CREATE };
     open_file(&dir, "dangling", create)?;
     assert!(dir.stat("made", false).is_ok());
-    let exclusive = OpenOptions {
-        exclusive: true,
-        ..create
-    };
+    let exclusive = OpenOptions { exclusive: true, ..create };
     assert_eq!(errno(dir.open("link", &exclusive)), Some(Errno::EEXIST));
     Ok(())
 }
@@ -269,23 +220,13 @@ fn a_read_only_directory_refuses_every_change() -> Test {
     let writable = scratch.dir()?;
     assert_eq!(sub.access(), Access::ReadOnly);
     for dir in [&top, &sub] {
-        let name = if dir.stat("file", false).is_ok() {
-            "file"
-        } else {
-            "sub"
-        };
+        let name = if dir.stat("file", false).is_ok() { "file" } else { "sub" };
         let flags = |options| errno(dir.open("new", &options));
         let refused = [
             flags(WRITE),
             flags(CREATE),
-            flags(OpenOptions {
-                truncate: true,
-                ..READ
-            }),
-            flags(OpenOptions {
-                append: true,
-                ..READ
-            }),
+            flags(OpenOptions { truncate: true, ..READ }),
+            flags(OpenOptions { append: true, ..READ }),
             errno(dir.create_dir("new")),
             errno(dir.set_times(name, true, AT_ONE)),
             errno(dir.set_times_self(AT_ONE)),
@@ -320,10 +261,7 @@ fn stat_follows_links_only_if_asked() -> Test {
     symlink("sub", scratch.path("sublink"))?;
     let dir = scratch.dir()?;
     let file = dir.stat("file", false)?;
-    assert_eq!(
-        (file.kind, file.size, file.nlink),
-        (FileType::RegularFile, 7, 1)
-    );
+    assert_eq!((file.kind, file.size, file.nlink), (FileType::RegularFile, 7, 1));
     assert_eq!(dir.stat("link", true)?, file);
     let link = dir.stat("link", false)?;
     assert_eq!((link.kind, link.size), (FileType::SymbolicLink, 4));
@@ -354,14 +292,8 @@ fn set_times_reaches_the_link_or_its_target() -> Test {
     assert_eq!(dir.stat("link", false)?.mtim, 1);
     dir.set_times("link", true, KEEP)?;
     assert_eq!(dir.stat("file", false)?.mtim, 1);
-    assert_eq!(
-        errno(dir.set_times("loop", true, AT_ONE)),
-        Some(Errno::ELOOP)
-    );
-    assert_eq!(
-        errno(dir.set_times("file/", true, AT_ONE)),
-        Some(Errno::ENOTDIR)
-    );
+    assert_eq!(errno(dir.set_times("loop", true, AT_ONE)), Some(Errno::ELOOP));
+    assert_eq!(errno(dir.set_times("file/", true, AT_ONE)), Some(Errno::ENOTDIR));
     // This would hang if the FIFO were opened to wait for its other side.
     dir.set_times("fifo", true, AT_ONE)?;
     assert_eq!(dir.stat("fifo", true)?.mtim, 1);

@@ -89,10 +89,7 @@ fn seek_refuses_positions_that_no_file_has() -> Test {
         (i64::MAX, Whence::End),
     ] {
         let got = errno(file.seek(delta, whence));
-        assert!(
-            matches!(got, Some(Errno::EINVAL | Errno::EOVERFLOW)),
-            "{delta} {whence:?} {got:?}"
-        );
+        assert!(matches!(got, Some(Errno::EINVAL | Errno::EOVERFLOW)), "{delta} {whence:?} {got:?}");
     }
     assert_eq!(file.tell()?, 3);
     Ok(())
@@ -105,21 +102,12 @@ fn offsets_past_the_limit_are_errors() -> Test {
     let buf = &mut [0; 4];
     for offset in BEYOND {
         assert_eq!(errno(file.pread(buf, offset)), Some(Errno::EINVAL));
-        assert_eq!(
-            errno(file.pwrite(&[slice("y")], offset)),
-            Some(Errno::EINVAL)
-        );
+        assert_eq!(errno(file.pwrite(&[slice("y")], offset)), Some(Errno::EINVAL));
         assert_eq!(errno(file.set_size(offset)), Some(Errno::EINVAL));
         assert_eq!(errno(file.allocate(offset, 1)), Some(Errno::EINVAL));
         assert_eq!(errno(file.allocate(0, offset)), Some(Errno::EINVAL));
-        assert_eq!(
-            errno(file.advise(offset, 1, Advice::Normal)),
-            Some(Errno::EINVAL)
-        );
-        assert_eq!(
-            errno(file.advise(0, offset, Advice::Normal)),
-            Some(Errno::EINVAL)
-        );
+        assert_eq!(errno(file.advise(offset, 1, Advice::Normal)), Some(Errno::EINVAL));
+        assert_eq!(errno(file.advise(0, offset, Advice::Normal)), Some(Errno::EINVAL));
     }
     let last = (1 << 63) - 1;
     let got = errno(file.pwrite(&[slice("yy")], last));
@@ -177,20 +165,14 @@ fn advice_of_every_kind_is_taken() -> Test {
 #[test]
 fn append_writes_at_the_end_and_can_be_switched() -> Test {
     let scratch = Scratch::new()?;
-    let append = OpenOptions {
-        append: true,
-        ..WRITE
-    };
+    let append = OpenOptions { append: true, ..WRITE };
     let file = scratch.file("ab", append)?;
     file.write(&[slice("c")])?;
     // Linux appends here too; see `pwrite`.
     file.pwrite(&[slice("d")], 0)?;
     file.set_flags(FileFlags::default())?;
     file.pwrite(&[slice("A")], 0)?;
-    file.set_flags(FileFlags {
-        append: true,
-        ..FileFlags::default()
-    })?;
+    file.set_flags(FileFlags { append: true, ..FileFlags::default() })?;
     file.seek(0, Whence::Set)?;
     file.write(&[slice("e")])?;
     assert_eq!(std::fs::read(scratch.path("file"))?, b"Abcde");
@@ -200,24 +182,12 @@ fn append_writes_at_the_end_and_can_be_switched() -> Test {
 #[test]
 fn flags_are_those_last_set() -> Test {
     let scratch = Scratch::new()?;
-    let opened = OpenOptions {
-        dsync: true,
-        nonblock: true,
-        ..WRITE
-    };
+    let opened = OpenOptions { dsync: true, nonblock: true, ..WRITE };
     let file = scratch.file("", opened)?;
-    let mut flags = FileFlags {
-        dsync: true,
-        nonblock: true,
-        ..FileFlags::default()
-    };
+    let mut flags = FileFlags { dsync: true, nonblock: true, ..FileFlags::default() };
     assert_eq!(file.flags(), flags);
     assert_eq!(file.write(&[slice("x")])?, 1);
-    flags = FileFlags {
-        sync: true,
-        rsync: true,
-        ..FileFlags::default()
-    };
+    flags = FileFlags { sync: true, rsync: true, ..FileFlags::default() };
     file.set_flags(flags)?;
     assert_eq!(file.flags(), flags);
     assert_eq!(file.write(&[slice("y")])?, 1);
@@ -229,21 +199,12 @@ fn flags_are_those_last_set() -> Test {
 fn times_are_set_one_by_one() -> Test {
     let scratch = Scratch::new()?;
     let file = scratch.file("x", READ)?;
-    file.set_times(Times {
-        atim: SetTime::At(1_000_000_002),
-        mtim: SetTime::At(3_000_000_004),
-    })?;
-    file.set_times(Times {
-        atim: SetTime::Keep,
-        mtim: SetTime::Now,
-    })?;
+    file.set_times(Times { atim: SetTime::At(1_000_000_002), mtim: SetTime::At(3_000_000_004) })?;
+    file.set_times(Times { atim: SetTime::Keep, mtim: SetTime::Now })?;
     let stat = file.stat()?;
     assert_eq!(stat.atim, 1_000_000_002);
     assert!(stat.mtim > 1_600_000_000_000_000_000);
-    file.set_times(Times {
-        atim: SetTime::Keep,
-        mtim: SetTime::Keep,
-    })?;
+    file.set_times(Times { atim: SetTime::Keep, mtim: SetTime::Keep })?;
     assert_eq!(file.stat()?.mtim, stat.mtim);
     Ok(())
 }
@@ -253,10 +214,7 @@ fn a_file_of_a_read_only_directory_cannot_be_changed() -> Test {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     let file = open_file(&scratch.read_only()?, "file", READ)?;
-    let times = Times {
-        atim: SetTime::At(0),
-        mtim: SetTime::Keep,
-    };
+    let times = Times { atim: SetTime::At(0), mtim: SetTime::Keep };
     assert_eq!(errno(file.set_times(times)), Some(Errno::EROFS));
     assert_eq!(errno(file.set_size(0)), Some(Errno::EROFS));
     assert_eq!(errno(file.allocate(0, 1)), Some(Errno::EROFS));
@@ -283,10 +241,7 @@ fn a_fifo_never_waits_and_has_no_position() -> Test {
     assert_eq!(errno(writer.pwrite(&[slice("x")], 0)), Some(Errno::ESPIPE));
     assert_eq!(errno(reader.tell()), Some(Errno::ESPIPE));
     assert_eq!(errno(reader.seek(0, Whence::Set)), Some(Errno::ESPIPE));
-    assert_eq!(
-        errno(reader.advise(0, 0, Advice::Normal)),
-        Some(Errno::ESPIPE)
-    );
+    assert_eq!(errno(reader.advise(0, 0, Advice::Normal)), Some(Errno::ESPIPE));
     assert_eq!(errno(writer.allocate(0, 1)), Some(Errno::ESPIPE));
     assert_eq!(errno(reader.sync()), Some(Errno::EINVAL));
     drop(reader);
@@ -297,10 +252,7 @@ fn a_fifo_never_waits_and_has_no_position() -> Test {
 #[test]
 fn one_file_serves_many_threads() -> Test {
     let scratch = Scratch::new()?;
-    let append = OpenOptions {
-        append: true,
-        ..WRITE
-    };
+    let append = OpenOptions { append: true, ..WRITE };
     let file = scratch.file("", append)?;
     std::thread::scope(|scope| {
         for _ in 0..4 {
