@@ -19,16 +19,8 @@ struct Dialect {
 }
 
 const DIALECTS: &[Dialect] = &[
-    Dialect {
-        file: "wasi_snapshot_preview1",
-        room: "preview1",
-        also: Some("wasix_32v1"),
-    },
-    Dialect {
-        file: "wasix_32v1",
-        room: "wasix",
-        also: None,
-    },
+    Dialect { file: "wasi_snapshot_preview1", room: "preview1", also: Some("wasix_32v1") },
+    Dialect { file: "wasix_32v1", room: "wasix", also: None },
 ];
 
 /// Preview 1 functions for which `wasix_32v1` has its own: another type
@@ -84,14 +76,12 @@ fn main() -> Result<()> {
     for dialect in DIALECTS {
         let file = format!("witx/{}.witx", dialect.file);
         let document = witx::load(&[&file]).with_context(|| format!("cannot read {file}"))?;
-        fs::write(
-            out.join(format!("bindings_{}.rs", dialect.file)),
-            bindings(dialect, &document),
-        )?;
+        fs::write(out.join(format!("bindings_{}.rs", dialect.file)), bindings(dialect, &document))?;
         collect(dialect, &document, &mut table)?;
     }
     fs::write(out.join("link.rs"), link(&table)?)?;
-    fs::write(out.join("functions.rs"), functions(&table)?)?;
+    let functions = functions(&table)? + &errno_names(&witx::load(&["witx/typenames.witx"])?)?;
+    fs::write(out.join("functions.rs"), functions)?;
     Ok(())
 }
 
@@ -100,12 +90,7 @@ fn bindings(dialect: &Dialect, document: &Document) -> String {
     let mut waits = String::new();
     for module in document.modules() {
         for function in module.funcs().filter(|f| waits_for(f)) {
-            _ = write!(
-                waits,
-                "{}::{}, ",
-                module.name.as_str(),
-                function.name.as_str()
-            );
+            _ = write!(waits, "{}::{}, ", module.name.as_str(), function.name.as_str());
         }
     }
     format!(
@@ -164,26 +149,17 @@ fn arguments(function: &InterfaceFunc) -> Result<Vec<(String, &'static str)>> {
         all.push((param.name.as_str().to_owned(), kind_of_parameter(param)));
     }
     for result in &function.results {
-        let Type::Variant(expected) = &**result.tref.type_() else {
-            bail!("a result that is no `expected`")
-        };
+        let Type::Variant(expected) = &**result.tref.type_() else { bail!("a result that is no `expected`") };
         let Some((Some(ok), _)) = expected.as_expected() else {
             continue;
         };
         let types: Vec<&TypeRef> = match &**ok.type_() {
-            Type::Record(record) if record.is_tuple() => {
-                record.members.iter().map(|m| &m.tref).collect()
-            }
+            Type::Record(record) if record.is_tuple() => record.members.iter().map(|m| &m.tref).collect(),
             _ => vec![ok],
         };
         let names: Vec<&str> = result.name.as_str().split('.').collect();
         if names.len() != types.len() {
-            bail!(
-                "the result `{}` names {} of {} values",
-                result.name.as_str(),
-                names.len(),
-                types.len()
-            );
+            bail!("the result `{}` names {} of {} values", result.name.as_str(), names.len(), types.len());
         }
         for (name, ty) in names.iter().zip(types) {
             all.push(((*name).to_owned(), kind_of_output(ty)));
@@ -241,8 +217,7 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 
 /// One line a function; `src/host/link.rs` says what a line means.
 fn link(table: &[Entry]) -> Result<String> {
-    let mut out =
-        String::from("macro_rules! every_function {\n    ($now:ident, $waits:ident) => {\n");
+    let mut out = String::from("macro_rules! every_function {\n    ($now:ident, $waits:ident) => {\n");
     for (index, entry) in table.iter().enumerate() {
         let mut params = String::new();
         for (at, ty) in entry.params.iter().enumerate() {
@@ -265,13 +240,12 @@ fn link(table: &[Entry]) -> Result<String> {
 
 /// The table of every function, in the order of the glue.
 fn functions(table: &[Entry]) -> Result<String> {
-    let mut out = format!("pub static FUNCTIONS: [Function; {}] = [\n", table.len());
+    let mut out = format!(
+        "/// Every function, grouped by import module.\npub static FUNCTIONS: [Function; {}] = [\n",
+        table.len()
+    );
     for entry in table {
-        write!(
-            out,
-            "    Function {{ module: {:?}, name: {:?}, params: &[",
-            entry.import, entry.name
-        )?;
+        write!(out, "    Function {{ module: {:?}, name: {:?}, params: &[", entry.import, entry.name)?;
         for ty in &entry.params {
             write!(out, "CoreType::{}, ", core(*ty)?)?;
         }
@@ -286,6 +260,21 @@ fn functions(table: &[Entry]) -> Result<String> {
             write!(out, "Argument {{ name: {name:?}, kind: Kind::{kind} }}, ")?;
         }
         out.push_str("] },\n");
+    }
+    out.push_str("];\n");
+    Ok(out)
+}
+
+/// What the call trace calls each error number.
+fn errno_names(types: &Document) -> Result<String> {
+    let errno = types.typename(&witx::Id::new("errno")).context("no type errno")?;
+    let Type::Variant(errno) = &**errno.type_() else { bail!("errno is no enumeration") };
+    let mut out = format!("pub(crate) static ERRNO_NAMES: [&str; {}] = [", errno.cases.len());
+    for case in &errno.cases {
+        match case.name.as_str() {
+            "success" => out.push_str("\"0\", "),
+            name => write!(out, "\"E{}\", ", name.to_uppercase())?,
+        }
     }
     out.push_str("];\n");
     Ok(out)

@@ -1,6 +1,8 @@
 //! wasock: the socket host for WebAssembly servers on Wasmtime.
 
-mod abi;
+pub mod abi;
 pub mod error;
+pub mod host;
 pub mod observe;
-mod process;
+pub mod process;
+pub mod ready;

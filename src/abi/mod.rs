@@ -4,6 +4,14 @@
 //! memory, arguments, state, policy, operating system. A number that a type of
 //! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
 
+mod detect;
+pub(crate) mod memory;
 pub(crate) mod preview1;
 mod stand_in;
+mod table;
+pub(crate) mod trace;
 pub(crate) mod wasix;
+
+pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, detect};
+pub(crate) use detect::{Support, support};
+pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind};

@@ -78,11 +78,7 @@ impl crate::abi::preview1::bindings::preview1_fd::Preview1Fd for Thread {
     fn fd_close(&mut self, _memory: &mut GuestMemory<'_>, _fd: preview1::Fd) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
-    async fn fd_datasync(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _fd: preview1::Fd,
-    ) -> Result<(), Error> {
+    async fn fd_datasync(&mut self, _memory: &mut GuestMemory<'_>, _fd: preview1::Fd) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
     fn fd_fdstat_get(
@@ -203,11 +199,7 @@ impl crate::abi::preview1::bindings::preview1_fd::Preview1Fd for Thread {
     ) -> Result<preview1::Filesize, Error> {
         Err(Errno::ENOSYS.into())
     }
-    async fn fd_sync(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _fd: preview1::Fd,
-    ) -> Result<(), Error> {
+    async fn fd_sync(&mut self, _memory: &mut GuestMemory<'_>, _fd: preview1::Fd) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
     fn fd_tell(
@@ -349,11 +341,7 @@ impl crate::abi::preview1::bindings::preview1_process::Preview1Process for Threa
     ) -> wiggle::error::Error {
         wiggle::error::Error::from(crate::error::Exit(_code))
     }
-    fn proc_raise(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _sig: preview1::Signal,
-    ) -> Result<(), Error> {
+    fn proc_raise(&mut self, _memory: &mut GuestMemory<'_>, _sig: preview1::Signal) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
     async fn sched_yield(&mut self, _memory: &mut GuestMemory<'_>) -> Result<(), Error> {
@@ -497,11 +485,7 @@ impl crate::abi::wasix::bindings::wasix_socket::WasixSocket for Thread {
     ) -> Result<wasix::Filesize, Error> {
         Err(Errno::ENOSYS.into())
     }
-    fn sock_status(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _fd: wasix::Fd,
-    ) -> Result<wasix::Byte, Error> {
+    fn sock_status(&mut self, _memory: &mut GuestMemory<'_>, _fd: wasix::Fd) -> Result<wasix::Byte, Error> {
         Err(Errno::ENOSYS.into())
     }
     fn sock_addr_local(
@@ -662,18 +646,10 @@ impl crate::abi::wasix::bindings::wasix_clock::WasixClock for Thread {
 }
 
 impl crate::abi::wasix::bindings::wasix_tty::WasixTty for Thread {
-    fn tty_get(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _state: GuestPtr<wasix::Tty>,
-    ) -> Result<(), Error> {
+    fn tty_get(&mut self, _memory: &mut GuestMemory<'_>, _state: GuestPtr<wasix::Tty>) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
-    fn tty_set(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _state: GuestPtr<wasix::Tty>,
-    ) -> Result<(), Error> {
+    fn tty_set(&mut self, _memory: &mut GuestMemory<'_>, _state: GuestPtr<wasix::Tty>) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
 }
@@ -760,34 +736,19 @@ impl crate::abi::wasix::bindings::wasix_thread::WasixThread for Thread {
 }
 
 impl crate::abi::wasix::bindings::wasix_process::WasixProcess for Thread {
-    fn proc_exit2(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _code: wasix::Exitcode,
-    ) -> wiggle::error::Error {
+    fn proc_exit2(&mut self, _memory: &mut GuestMemory<'_>, _code: wasix::Exitcode) -> wiggle::error::Error {
         wiggle::error::Error::from(crate::error::Exit(_code))
     }
     fn proc_id(&mut self, _memory: &mut GuestMemory<'_>) -> Result<wasix::Pid, Error> {
         Err(Errno::ENOSYS.into())
     }
-    fn proc_parent(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _pid: wasix::Pid,
-    ) -> Result<wasix::Pid, Error> {
+    fn proc_parent(&mut self, _memory: &mut GuestMemory<'_>, _pid: wasix::Pid) -> Result<wasix::Pid, Error> {
         Err(Errno::ENOSYS.into())
     }
-    fn proc_signals_sizes_get(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-    ) -> Result<wasix::Size, Error> {
+    fn proc_signals_sizes_get(&mut self, _memory: &mut GuestMemory<'_>) -> Result<wasix::Size, Error> {
         Err(Errno::ENOSYS.into())
     }
-    fn proc_signals_get(
-        &mut self,
-        _memory: &mut GuestMemory<'_>,
-        _buf: GuestPtr<u8>,
-    ) -> Result<(), Error> {
+    fn proc_signals_get(&mut self, _memory: &mut GuestMemory<'_>, _buf: GuestPtr<u8>) -> Result<(), Error> {
         Err(Errno::ENOSYS.into())
     }
     fn callback_signal(&mut self, _memory: &mut GuestMemory<'_>, _name: GuestPtr<str>) {}

@@ -14,7 +14,4 @@
 
 use crate::error::Error;
 
-include!(concat!(
-    env!("OUT_DIR"),
-    "/bindings_wasi_snapshot_preview1.rs"
-));
+include!(concat!(env!("OUT_DIR"), "/bindings_wasi_snapshot_preview1.rs"));

@@ -36,10 +36,7 @@ mod tests {
         assert_eq!(decode(&inet4), Some(([127, 0, 0, 1], 8080).into()));
         let mut inet6 = filled(&[2, 0, 80, 0]);
         inet6[19] = 1;
-        assert_eq!(
-            decode(&inet6).map(|a| a.to_string()),
-            Some("[::1]:80".to_owned())
-        );
+        assert_eq!(decode(&inet6).map(|a| a.to_string()), Some("[::1]:80".to_owned()));
     }
 
     #[test]

@@ -1,0 +1,141 @@
+//! Wild pointers, lengths and counts.
+
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+use super::*;
+
+/// Runs `test` on 64 KiB, aligned as a guest's memory is.
+fn with_memory<R>(test: impl FnOnce(&mut GuestMemory<'_>) -> R) -> R {
+    let mut bytes = vec![0; 65536 + 8];
+    let skip = bytes.as_ptr().align_offset(8);
+    test(&mut GuestMemory::Unshared(&mut bytes[skip..skip + 65536]))
+}
+
+fn trapped<T: std::fmt::Debug>(result: Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Trap(_)))
+}
+
+fn set_iovs(memory: &mut GuestMemory<'_>, at: u32, iovs: &[Region]) -> Result<GuestPtr<[u64]>, Error> {
+    for (index, (ptr, len)) in (0..).zip(iovs) {
+        memory.write(GuestPtr::<u32>::new(at + index * 8), *ptr)?;
+        memory.write(GuestPtr::<u32>::new(at + index * 8 + 4), *len)?;
+    }
+    Ok(GuestPtr::new((at, u32::try_from(iovs.len()).unwrap_or(u32::MAX))))
+}
+
+#[test]
+fn ranges_end_with_the_memory() {
+    with_memory(|memory| {
+        assert_eq!(check_out(memory, 65536 - 20, 20), Ok(()));
+        assert_eq!(check_out(memory, 65536, 0), Ok(()));
+        assert!(trapped(check_out(memory, 65536 - 20, 21)));
+        assert!(trapped(check_out(memory, u32::MAX, 1)));
+        assert!(trapped(check_out(memory, u32::MAX, u32::MAX)));
+        assert!(trapped(check_out(memory, 1, u32::MAX)));
+    });
+}
+
+#[test]
+fn values_want_their_alignment() {
+    with_memory(|memory| {
+        assert_eq!(check_out_value(memory, GuestPtr::<u32>::new(8)), Ok(()));
+        assert!(trapped(check_out_value(memory, GuestPtr::<u32>::new(9))));
+        assert!(trapped(check_out_value(memory, GuestPtr::<u64>::new(12))));
+        assert!(trapped(check_out_value(memory, GuestPtr::<u32>::new(u32::MAX - 3))));
+    });
+}
+
+#[test]
+fn bytes_are_capped_after_the_bounds() {
+    with_memory(|memory| {
+        let read = |ptr, len| read_bytes(memory, GuestPtr::new((ptr, len)), 4096, Errno::ENAMETOOLONG);
+        assert_eq!(read(0, 3), Ok(vec![0; 3]));
+        assert_eq!(read(0, 4097), Err(Errno::ENAMETOOLONG.into()));
+        assert!(trapped(read(0, u32::MAX)));
+        assert!(trapped(read(u32::MAX, 1)));
+    });
+}
+
+#[test]
+fn iovs_are_counted_before_they_are_read() {
+    with_memory(|memory| {
+        let read = |at, count| Buffers::read(memory, GuestPtr::<[u64]>::new((at, count)));
+        for count in [1025, 1_000_000, u32::MAX] {
+            assert_eq!(read(0, count), Err(Errno::EINVAL.into()));
+        }
+        assert_eq!(read(0, 0).map(|b| b.total()), Ok(0));
+        assert_eq!(read(0, 1024).map(|b| b.total()), Ok(0));
+        assert!(trapped(read(u32::MAX - 7, 2)));
+        assert!(trapped(read(65536 - 8, 2)));
+        assert!(trapped(read(2, 1)), "misaligned");
+    });
+}
+
+#[test]
+fn iovs_outside_the_memory_trap() -> Result<(), Error> {
+    with_memory(|memory| {
+        for wild in [(u32::MAX, 1), (0, u32::MAX), (65536, 1), (60000, 10000)] {
+            let iovs = set_iovs(memory, 64, &[(0, 8), wild])?;
+            assert!(trapped(Buffers::read(memory, iovs)), "{wild:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn iovs_hold_at_most_what_a_guest_can_count() -> Result<(), Error> {
+    // 1024 buffers of 64 KiB are 64 MiB: a memory of one page cannot overflow.
+    with_memory(|memory| {
+        let iovs = set_iovs(memory, 0, &[(0, 65536); 1024])?;
+        assert_eq!(Buffers::read(memory, iovs)?.total(), 64 << 20);
+        Ok(())
+    })?;
+    let mut large = vec![0_u8; 4 << 20];
+    let skip = large.as_ptr().align_offset(8);
+    let mut memory = GuestMemory::Unshared(&mut large[skip..]);
+    let iovs = set_iovs(&mut memory, 0, &[(0, 3 << 20); 1024])?;
+    assert_eq!(Buffers::read(&memory, iovs), Err(Errno::EINVAL.into()));
+    Ok(())
+}
+
+#[test]
+fn gathers_and_scatters_across_buffers() -> Result<(), Error> {
+    with_memory(|memory| {
+        let iovs = set_iovs(memory, 0, &[(100, 3), (0, 0), (200, 2), (300, 4)])?;
+        let buffers = Buffers::read(memory, iovs)?;
+        assert_eq!(buffers.total(), 9);
+        assert!(buffers.single_mut(memory)?.is_none());
+        assert_eq!(buffers.scatter(memory, b"abcdefg")?, 7);
+        assert_eq!(memory.to_vec(GuestPtr::<[u8]>::new((300, 4)))?, b"fg\0\0");
+        assert_eq!(&*buffers.gather(memory, 6)?, b"abcdef");
+        assert_eq!(&*buffers.gather(memory, u32::MAX)?, b"abcdefg\0\0");
+        assert_eq!(buffers.scatter(memory, b"0123456789")?, 9);
+        assert_eq!(buffers.slices(memory)?.map_or(0, |slices| slices.len()), 3);
+        Ok(())
+    })
+}
+
+#[test]
+fn fills_a_single_buffer_in_place() -> Result<(), Error> {
+    with_memory(|memory| {
+        let iovs = set_iovs(memory, 0, &[(0, 0), (100, 5)])?;
+        let buffers = Buffers::read(memory, iovs)?;
+        let Some(slice) = buffers.single_mut(memory)? else { panic!("not in place") };
+        slice.copy_from_slice(b"hello");
+        assert_eq!(&*buffers.gather(memory, 4)?, b"hell");
+        Ok(())
+    })
+}
+
+#[test]
+fn errors_of_a_value_are_numbers_and_of_a_pointer_traps() {
+    let number = |error| match Error::from(error) {
+        Error::Errno(errno) => Some(errno),
+        Error::Trap(_) => None,
+    };
+    let inside = |err| GuestError::InFunc { modulename: "", funcname: "", location: "", err: Box::new(err) };
+    assert_eq!(number(GuestError::InvalidEnumValue("x")), Some(Errno::EINVAL));
+    assert_eq!(number(inside(GuestError::InvalidFlagValue("x"))), Some(Errno::EINVAL));
+    assert_eq!(number(inside(GuestError::PtrOverflow)), None);
+    assert_eq!(number(GuestError::SliceLengthsDiffer), None);
+}
