@@ -152,7 +152,7 @@ fn generation(module: &Module) -> Generation {
 fn is_only_v2(module: &str, name: &str, params: usize) -> bool {
     match (module, name) {
         (THREADS, "thread-spawn") => true,
-        // W's own reading of the old name, with the new type.
+        // Today's reference host has the old name with the new type.
         (WASIX, "thread_spawn") => params == 2,
         (WASIX, "thread_spawn_v2" | "sock_accept_v2" | "sock_pair" | "fd_dup2" | "path_open2") => true,
         (WASIX, "proc_exec2" | "proc_exec3" | "proc_exit2" | "proc_spawn2" | "proc_signals_get") => true,

@@ -5,6 +5,9 @@
 //! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
 
 mod detect;
+#[cfg(test)]
+mod layout;
+#[allow(dead_code, reason = "the dialects that use all of it come next")]
 pub(crate) mod memory;
 pub(crate) mod preview1;
 mod stand_in;

@@ -67,10 +67,11 @@ impl Line {
         })
     }
 
-    /// Prints the line of a call that returned `errno`, or nothing at all.
+    /// Notes that the call returned `errno`, or nothing at all, and where it succeeded
+    /// its results. The line is printed when this is dropped.
     #[cold]
     #[inline(never)]
-    pub(crate) fn end(mut self: Box<Self>, errno: Option<i32>, memory: &GuestMemory<'_>) {
+    pub(crate) fn end(&mut self, errno: Option<i32>, memory: &GuestMemory<'_>) {
         let number = usize::try_from(errno.unwrap_or(0)).unwrap_or(usize::MAX);
         self.outcome = ERRNO_NAMES.get(number).copied().unwrap_or("?");
         if number != 0 {
@@ -255,11 +256,11 @@ mod tests {
             *to.lock().unwrap() = line.to_string();
         });
         let function = Function::find("wasix_32v1", name).unwrap();
-        let line = Line::begin(&sink, function, values, &memory);
-        match errno {
-            Some(errno) => line.end(Some(errno), &memory),
-            None => drop(line),
+        let mut line = Line::begin(&sink, function, values, &memory);
+        if errno.is_some() {
+            line.end(errno, &memory);
         }
+        drop(line);
         let printed = printed.lock().unwrap();
         printed.split(" <").next().unwrap().to_owned()
     }

@@ -168,7 +168,7 @@ impl<'a> Guest<'a> {
     /// Prints the line; that of a call which ends the guest has no outcome.
     #[inline]
     fn end<R: Outcome>(&self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
-        if let (Some(line), Ok(outcome)) = (line, result) {
+        if let (Some(mut line), Ok(outcome)) = (line, result) {
             line.end(outcome.errno(), &self.memory);
         }
     }

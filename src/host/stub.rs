@@ -84,16 +84,16 @@ fn define_stub<T: 'static>(
     let name = format!("{}.{}", import.module(), import.name());
     // Its result is a thread's number, or a negative errno.
     let answer = if import.module() == "wasi" { -NOSYS } else { NOSYS };
-    let returns = !NEVER_RETURN.contains(&import.name());
+    let is_errno = ty.results().all(|result| result.is_i32());
+    let returns = is_errno && !NEVER_RETURN.contains(&import.name());
     linker.allow_shadowing(true);
     let defined = linker
-        .func_new(import.module(), import.name(), ty, move |_, _, results| match results {
-            [] if returns => Ok(()),
-            [result @ Val::I32(_)] if returns => {
-                *result = Val::I32(answer);
-                Ok(())
+        .func_new(import.module(), import.name(), ty, move |_, _, results| {
+            if !returns {
+                return Err(Trap::new(format!("the host lacks {name}, which the guest called")).into());
             }
-            _ => Err(Trap::new(format!("the host lacks {name}, which the guest called")).into()),
+            results.fill(Val::I32(answer));
+            Ok(())
         })
         .map(drop);
     linker.allow_shadowing(false);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
 use super::{GuestMemoryHandle, WasockCtx, add_to_linker_async, add_to_linker_sync, link_unknown_imports};
+use crate::error::Exit;
 use crate::observe::TraceLine;
 
 const EXPORTED: &str = r#"(memory (export "memory") 1)"#;
@@ -136,6 +137,20 @@ fn a_guest_without_memory_traps() -> wasmtime::Result<()> {
     let run = instance.get_typed_func::<(), i32>(&mut traced.store, "run")?;
     let error = run.call(&mut traced.store, ()).map(drop).expect_err("a trap");
     assert!(format!("{error:?}").contains("the guest has no memory"), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn a_call_that_ends_the_guest_has_no_outcome() -> wasmtime::Result<()> {
+    let (mut traced, instance, _) = instantiate(
+        r#"(module (import "wasix_32v1" "proc_exit2" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (func (export "run") (call $exit (i32.const 3))))"#,
+    )?;
+    let run = instance.get_typed_func::<(), ()>(&mut traced.store, "run")?;
+    let error = run.call(&mut traced.store, ()).expect_err("the exit");
+    assert_eq!(error.downcast_ref::<Exit>(), Some(&Exit(3)));
+    assert_eq!(traced.lines(), ["proc_exit2(code=3) = ?"]);
     Ok(())
 }
 
