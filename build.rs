@@ -80,7 +80,8 @@ fn main() -> Result<()> {
         collect(dialect, &document, &mut table)?;
     }
     fs::write(out.join("link.rs"), link(&table)?)?;
-    fs::write(out.join("functions.rs"), functions(&table)?)?;
+    let functions = functions(&table)? + &errno_names(&witx::load(&["witx/typenames.witx"])?)?;
+    fs::write(out.join("functions.rs"), functions)?;
     Ok(())
 }
 
@@ -239,7 +240,10 @@ fn link(table: &[Entry]) -> Result<String> {
 
 /// The table of every function, in the order of the glue.
 fn functions(table: &[Entry]) -> Result<String> {
-    let mut out = format!("pub static FUNCTIONS: [Function; {}] = [\n", table.len());
+    let mut out = format!(
+        "/// Every function, grouped by import module.\npub static FUNCTIONS: [Function; {}] = [\n",
+        table.len()
+    );
     for entry in table {
         write!(out, "    Function {{ module: {:?}, name: {:?}, params: &[", entry.import, entry.name)?;
         for ty in &entry.params {
@@ -256,6 +260,21 @@ fn functions(table: &[Entry]) -> Result<String> {
             write!(out, "Argument {{ name: {name:?}, kind: Kind::{kind} }}, ")?;
         }
         out.push_str("] },\n");
+    }
+    out.push_str("];\n");
+    Ok(out)
+}
+
+/// What the call trace calls each error number.
+fn errno_names(types: &Document) -> Result<String> {
+    let errno = types.typename(&witx::Id::new("errno")).context("no type errno")?;
+    let Type::Variant(errno) = &**errno.type_() else { bail!("errno is no enumeration") };
+    let mut out = format!("pub(crate) static ERRNO_NAMES: [&str; {}] = [", errno.cases.len());
+    for case in &errno.cases {
+        match case.name.as_str() {
+            "success" => out.push_str("\"0\", "),
+            name => write!(out, "\"E{}\", ", name.to_uppercase())?,
+        }
     }
     out.push_str("];\n");
     Ok(out)

@@ -1,2 +1,7 @@
-//! wasock
-fn main() {}
+//! The command `wasock`; everything is in `wasock::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wasock::cli::main()
+}

@@ -4,9 +4,18 @@
 //! memory, arguments, state, policy, operating system. A number that a type of
 //! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
 
+mod detect;
 pub(crate) mod flags;
+#[cfg(test)]
+mod layout;
 pub(crate) mod memory;
 pub(crate) mod path;
 pub(crate) mod preview1;
+mod table;
+pub(crate) mod trace;
 pub(crate) mod transfer;
 pub(crate) mod wasix;
+
+pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, detect};
+pub(crate) use detect::{Support, support};
+pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind};

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::error::Errno;
+
 /// Something the operator may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,6 +26,15 @@ pub enum Event {
         what: String,
         /// The command line flag that would allow exactly this.
         flag: String,
+    },
+    /// The host's system refused an address that the policy had granted.
+    Unavailable {
+        /// The call: `sock_bind`.
+        call: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        errno: Errno,
     },
     /// The guest imports a function that the host lacks; it answers `ENOSYS`.
     Stubbed {

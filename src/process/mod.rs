@@ -18,6 +18,7 @@ mod thread_local;
 mod transfer;
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,6 +136,21 @@ impl Process {
         };
         if is_new {
             self.tell(&Event::Denied { call, what: denial.what, flag: denial.flag });
+        }
+    }
+
+    /// Tells the operator that the host's system refused a granted address, where the
+    /// operator can do something about it.
+    pub(crate) fn tell_unavailable<T>(
+        &self,
+        call: &'static str,
+        address: SocketAddr,
+        outcome: &Result<T, Refusal>,
+    ) {
+        if let Err(Refusal::Errno(errno)) = *outcome
+            && matches!(errno, Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EACCES)
+        {
+            self.tell(&Event::Unavailable { call, address, errno });
         }
     }
 

@@ -179,7 +179,12 @@ impl Thread {
         let maximum = self.process.settings().max_backlog.load(std::sync::atomic::Ordering::Relaxed);
         let tcp = socket.stream()?;
         let is_new = !tcp.is_listening();
-        let capacity = tcp.listen(backlog, maximum, self.process.policy())?;
+        let outcome = tcp.listen(backlog, maximum, self.process.policy());
+        if outcome.is_err() {
+            let local = tcp.local_address()?;
+            self.process.tell_unavailable("sock_listen", local, &outcome);
+        }
+        let capacity = outcome?;
         if is_new && let Ok(local) = tcp.local_address() {
             self.process.tell(&Event::Listening { fd, local, backlog: capacity });
         }

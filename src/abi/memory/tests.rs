@@ -88,7 +88,7 @@ fn iovs_hold_at_most_what_a_guest_can_count() -> Result<(), Error> {
     with_memory(|memory| {
         let iovs = set_iovs(memory, 0, &[(0, 65536); 1024])?;
         assert_eq!(Buffers::read(memory, iovs)?.total(), 64 << 20);
-        Ok(())
+        Ok::<_, Error>(())
     })?;
     let mut large = vec![0_u8; 4 << 20];
     let skip = large.as_ptr().align_offset(8);

@@ -4,7 +4,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::wasix_path::WasixPath;
 use crate::abi::flags;
-use crate::abi::memory::{check_out, check_out_value, write_bytes};
+use crate::abi::memory::{check_out, write_bytes};
 use crate::abi::path::{self, Request};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};

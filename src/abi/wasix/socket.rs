@@ -12,7 +12,7 @@ use crate::abi::memory::{Buffers, check_out_value};
 use crate::abi::transfer;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::{Open, Thread};
+use crate::process::Thread;
 use crate::ready;
 use crate::socket::{Family, Kind, Socket, Status};
 
@@ -41,7 +41,9 @@ impl WasixSocket for Thread {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let address = address::read(memory, addr)?;
         let tcp = socket.socket.stream()?;
-        self.process().answer("sock_bind", tcp.bind(address, self.process().policy()))
+        let outcome = tcp.bind(address, self.process().policy());
+        self.process().tell_unavailable("sock_bind", address, &outcome);
+        self.process().answer("sock_bind", outcome)
     }
 
     fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {

@@ -1,0 +1,55 @@
+//! Sizes and offsets of what calls read and write, as the C headers assert them.
+
+use wiggle::GuestType;
+
+use super::preview1::bindings::types as preview1;
+use super::wasix::bindings::types as wasix;
+
+fn layout<T: GuestType>() -> (u32, usize) {
+    (T::guest_size(), T::guest_align())
+}
+
+#[test]
+fn records_have_the_abis_size() {
+    assert_eq!(layout::<preview1::Fdstat>(), (24, 8));
+    assert_eq!(layout::<preview1::Filestat>(), (64, 8));
+    assert_eq!(layout::<preview1::Dirent>(), (24, 8));
+    assert_eq!(layout::<preview1::Prestat>(), (8, 4));
+    assert_eq!(layout::<preview1::Iovec>(), (8, 4));
+    assert_eq!(layout::<preview1::Ciovec>(), (8, 4));
+    assert_eq!(layout::<preview1::Subscription>(), (48, 8));
+    assert_eq!(layout::<preview1::Event>(), (32, 8));
+    assert_eq!(layout::<wasix::OptionTimestamp>(), (16, 8));
+    assert_eq!(layout::<wasix::Tty>(), (24, 4));
+}
+
+#[test]
+fn fields_lie_where_the_abi_has_them() {
+    use preview1::{Dirent, Event, Fdstat, Filestat, Subscription};
+    assert_eq!([Fdstat::offset_of_fs_flags(), Fdstat::offset_of_fs_rights_base()], [2, 8]);
+    assert_eq!(
+        [Filestat::offset_of_filetype(), Filestat::offset_of_nlink(), Filestat::offset_of_ctim()],
+        [16, 24, 56]
+    );
+    assert_eq!([Dirent::offset_of_d_namlen(), Dirent::offset_of_d_type()], [16, 20]);
+    assert_eq!(
+        [
+            Subscription::offset_of_tag(),
+            Subscription::offset_of_id(),
+            Subscription::offset_of_timeout(),
+            Subscription::offset_of_precision(),
+            Subscription::offset_of_flags(),
+        ],
+        [8, 16, 24, 32, 40]
+    );
+    assert_eq!(
+        [
+            Event::offset_of_error(),
+            Event::offset_of_type_(),
+            Event::offset_of_nbytes(),
+            Event::offset_of_flags(),
+        ],
+        [8, 10, 16, 24]
+    );
+    assert_eq!([wasix::Tty::offset_of_stdin_tty(), wasix::Tty::offset_of_line_feeds()], [16, 21]);
+}

@@ -1,0 +1,200 @@
+//! Every function that the host has: the table behind `wasock inspect`, the call
+//! trace and the linker's glue. Written by `build.rs` from the witx files.
+
+use wasmtime::{FuncType, ValType};
+
+/// A function of an import module.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Function {
+    /// The import module.
+    pub module: &'static str,
+    /// The name in that module.
+    pub name: &'static str,
+    /// The core type's parameters.
+    pub params: &'static [CoreType],
+    /// The core type's result: an errno wherever there is one.
+    pub result: Option<CoreType>,
+    /// Whether a call can wait.
+    pub waits: bool,
+    /// What the parameters mean, then where the results go.
+    pub arguments: &'static [Argument],
+}
+
+/// A core WebAssembly type that calls use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoreType {
+    /// 32 bits.
+    I32,
+    /// 64 bits.
+    I64,
+}
+
+/// One argument of a call: one core parameter, or two where it has a length.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Argument {
+    /// The name in the witx file.
+    pub name: &'static str,
+    /// How its core values are read.
+    pub kind: Kind,
+}
+
+/// What an [`Argument`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A descriptor.
+    Fd,
+    /// An unsigned number.
+    Number,
+    /// A signed number.
+    Signed,
+    /// A set of bits.
+    Flags,
+    /// Pointer and length of a text.
+    Text,
+    /// Pointer and length of bytes.
+    Bytes,
+    /// A pointer to an `addr_port` that the host reads.
+    AddressIn,
+    /// A pointer to an `addr_port` that the host writes.
+    AddressOut,
+    /// Pointer and length of an array of buffers.
+    Iovs,
+    /// A pointer to a descriptor that the host writes.
+    OutFd,
+    /// A pointer to a u8 that the host writes.
+    OutU8,
+    /// A pointer to a u16 that the host writes.
+    OutU16,
+    /// A pointer to a u32 that the host writes.
+    OutU32,
+    /// A pointer to a u64 that the host writes.
+    OutU64,
+    /// A pointer to an optional duration that the host reads.
+    OptionTimestampIn,
+    /// A pointer to an optional duration that the host writes.
+    OptionTimestampOut,
+    /// Any other pointer.
+    Pointer,
+}
+
+impl Kind {
+    /// Whether the argument takes two core values.
+    pub(crate) fn has_length(self) -> bool {
+        matches!(self, Self::Text | Self::Bytes | Self::Iovs)
+    }
+
+    /// Whether the argument is known only after the call.
+    pub(crate) fn is_output(self) -> bool {
+        matches!(
+            self,
+            Self::AddressOut
+                | Self::OutFd
+                | Self::OutU8
+                | Self::OutU16
+                | Self::OutU32
+                | Self::OutU64
+                | Self::OptionTimestampOut
+        )
+    }
+}
+
+impl CoreType {
+    fn is(self, ty: &ValType) -> bool {
+        match self {
+            Self::I32 => ty.is_i32(),
+            Self::I64 => ty.is_i64(),
+        }
+    }
+}
+
+impl Function {
+    /// The function `name` of `module`, if the host has it.
+    pub fn find(module: &str, name: &str) -> Option<&'static Self> {
+        FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
+    }
+
+    /// Whether an import of type `ty` can be linked to it.
+    pub(crate) fn has_type(&self, ty: &FuncType) -> bool {
+        let same = |ours: &[CoreType], theirs: &mut dyn ExactSizeIterator<Item = ValType>| {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| ours.is(&theirs))
+        };
+        same(self.params, &mut ty.params()) && same(self.result.as_slice(), &mut ty.results())
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/functions.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(module: &str, name: &str) -> Option<String> {
+        let function = Function::find(module, name)?;
+        let text = |ty: &CoreType| if *ty == CoreType::I32 { "i" } else { "I" };
+        let params: String = function.params.iter().map(text).collect();
+        let result: String = function.result.iter().map(text).collect();
+        Some(format!("{params}:{result}"))
+    }
+
+    /// Core types as section 2 of the ABI's description has them; `I` is 64 bits.
+    #[test]
+    fn core_types_are_the_abis() {
+        let preview1 = "args_get ii:i, args_sizes_get ii:i, environ_get ii:i, environ_sizes_get ii:i, \
+            clock_res_get ii:i, clock_time_get iIi:i, fd_advise iIIi:i, fd_allocate iII:i, fd_close i:i, \
+            fd_datasync i:i, fd_sync i:i, fd_fdstat_get ii:i, fd_fdstat_set_flags ii:i, \
+            fd_fdstat_set_rights iII:i, fd_filestat_get ii:i, fd_filestat_set_size iI:i, \
+            fd_filestat_set_times iIIi:i, fd_pread iiiIi:i, fd_pwrite iiiIi:i, fd_prestat_get ii:i, \
+            fd_prestat_dir_name iii:i, fd_read iiii:i, fd_write iiii:i, fd_readdir iiiIi:i, \
+            fd_renumber ii:i, fd_seek iIii:i, fd_tell ii:i, path_create_directory iii:i, \
+            path_filestat_get iiiii:i, path_filestat_set_times iiiiIIi:i, path_link iiiiiii:i, \
+            path_open iiiiiIIii:i, path_readlink iiiiii:i, path_remove_directory iii:i, \
+            path_unlink_file iii:i, path_rename iiiiii:i, path_symlink iiiii:i, poll_oneoff iiii:i, \
+            proc_exit i:, proc_raise i:i, random_get ii:i, sched_yield :i, sock_recv iiiiii:i, \
+            sock_send iiiii:i, sock_shutdown ii:i";
+        let wasix = "sock_open iiii:i, sock_bind ii:i, sock_listen ii:i, sock_accept iiii:i, \
+            sock_accept_v2 iiii:i, sock_connect ii:i, sock_recv_from iiiiiii:i, sock_send_to iiiiii:i, \
+            sock_send_file iiIIi:i, sock_status ii:i, sock_addr_local ii:i, sock_addr_peer ii:i, \
+            sock_set_opt_flag iii:i, sock_get_opt_flag iii:i, sock_set_opt_time iii:i, \
+            sock_get_opt_time iii:i, sock_set_opt_size iiI:i, sock_get_opt_size iii:i, fd_dup ii:i, \
+            fd_dup2 iiii:i, fd_renumber ii:i, fd_fdflags_get ii:i, fd_fdflags_set ii:i, \
+            path_open2 iiiiiIIiii:i, getcwd ii:i, chdir ii:i, clock_time_set iI:i, tty_get i:i, \
+            tty_set i:i, resolve iiiiii:i, thread_id i:i, thread_sleep I:i, thread_parallelism i:i, \
+            thread_local_create Ii:i, thread_local_destroy i:i, thread_local_set iI:i, \
+            thread_local_get ii:i, futex_wait iiii:i, futex_wake ii:i, futex_wake_all ii:i, \
+            proc_exit2 i:, proc_id i:i, proc_parent ii:i, proc_signals_sizes_get i:i, \
+            proc_signals_get i:i, callback_signal ii:, thread_signal ii:i, proc_signal ii:i, \
+            proc_raise_interval iIi:i";
+        let rows = |module: &'static str, text: &str| -> Vec<(&'static str, String, String)> {
+            let row = |row: &str| row.split_once(' ').map(|(n, s)| (module, n.to_owned(), s.to_owned()));
+            text.split(", ").filter_map(row).collect()
+        };
+        let mut expected = rows("wasi_snapshot_preview1", preview1);
+        expected.push(("wasi_snapshot_preview1", "sock_accept".into(), "iii:i".into()));
+        let shared = rows("wasix_32v1", preview1).into_iter().filter(|(_, name, _)| name != "fd_renumber");
+        expected.extend(shared);
+        expected.extend(rows("wasix_32v1", wasix));
+        for (module, name, types) in &expected {
+            assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");
+        }
+        assert_eq!(expected.len(), FUNCTIONS.len());
+    }
+
+    #[test]
+    fn no_function_is_there_twice() {
+        let mut names: Vec<_> = FUNCTIONS.iter().map(|f| (f.module, f.name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FUNCTIONS.len());
+    }
+
+    #[test]
+    fn arguments_cover_the_parameters() {
+        for function in &FUNCTIONS {
+            let values: usize = function.arguments.iter().map(|a| 1 + usize::from(a.kind.has_length())).sum();
+            assert_eq!(values, function.params.len(), "{}", function.name);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The call trace: what a call got and gave, in words.
+//!
+//! Nothing here may disturb the call it describes: a pointer that cannot be read
+//! is printed as a number, and what is read is bounded.
+
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::memory::{MAX_BUFFERS, read_buffer};
+use super::table::{Argument, ERRNO_NAMES, Function, Kind};
+use super::wasix::address;
+use crate::observe::{TraceLine, TraceSink};
+
+/// How much of a text is printed, in characters.
+const MAX_TEXT: usize = 64;
+
+/// How much of a text is read for that: a character has at most four bytes.
+const MAX_TEXT_BYTES: u32 = 4 * 64;
+
+/// A call that has begun. Its line is printed when it ends, with the outcome `?`
+/// if it never does.
+pub(crate) struct Line {
+    sink: Arc<dyn TraceSink>,
+    function: &'static Function,
+    /// The core values of the parameters.
+    values: Vec<u64>,
+    arguments: String,
+    results: String,
+    outcome: &'static str,
+    started: Instant,
+}
+
+impl Line {
+    /// Decodes the arguments, before the call changes the memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin(
+        sink: &Arc<dyn TraceSink>,
+        function: &'static Function,
+        values: &[u64],
+        memory: &GuestMemory<'_>,
+    ) -> Box<Self> {
+        let mut arguments = String::new();
+        for (argument, value, len) in split(function, values) {
+            if !argument.kind.is_output() {
+                separate(&mut arguments, ", ");
+                _ = write!(
+                    arguments,
+                    "{}={}",
+                    argument.name,
+                    Shown { kind: argument.kind, value, len, memory }
+                );
+            }
+        }
+        Box::new(Self {
+            sink: sink.clone(),
+            function,
+            values: values.to_vec(),
+            arguments,
+            results: String::new(),
+            outcome: "?",
+            started: Instant::now(),
+        })
+    }
+
+    /// Notes that the call returned `errno`, or nothing at all, and where it succeeded
+    /// its results. The line is printed when this is dropped.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end(&mut self, errno: Option<i32>, memory: &GuestMemory<'_>) {
+        let number = usize::try_from(errno.unwrap_or(0)).unwrap_or(usize::MAX);
+        self.outcome = ERRNO_NAMES.get(number).copied().unwrap_or("?");
+        if number != 0 {
+            return;
+        }
+        let mut results = String::new();
+        for (argument, value, len) in split(self.function, &self.values) {
+            if argument.kind.is_output() {
+                separate(&mut results, " ");
+                _ = write!(
+                    results,
+                    "{}={}",
+                    argument.name,
+                    Shown { kind: argument.kind, value, len, memory }
+                );
+            }
+        }
+        self.results = results;
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.sink.line(&TraceLine {
+            name: self.function.name,
+            arguments: &self.arguments,
+            outcome: self.outcome,
+            results: &self.results,
+            duration: self.started.elapsed(),
+        });
+    }
+}
+
+fn separate(text: &mut String, separator: &str) {
+    if !text.is_empty() {
+        text.push_str(separator);
+    }
+}
+
+/// Each argument with its core value, and its length where it has one.
+fn split<'a>(
+    function: &'static Function,
+    values: &'a [u64],
+) -> impl Iterator<Item = (&'static Argument, u64, u32)> + 'a {
+    let mut values = values.iter().copied();
+    function.arguments.iter().map_while(move |argument| {
+        let value = values.next()?;
+        let len = if argument.kind.has_length() { low(values.next()?) } else { 0 };
+        Some((argument, value, len))
+    })
+}
+
+/// The value of an i32.
+fn low(value: u64) -> u32 {
+    u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// An argument, printed as its kind asks.
+struct Shown<'a> {
+    kind: Kind,
+    value: u64,
+    len: u32,
+    memory: &'a GuestMemory<'a>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pointer = low(self.value);
+        match self.kind {
+            Kind::Fd | Kind::Number => write!(f, "{}", self.value),
+            Kind::Signed => write!(f, "{}", self.value.cast_signed()),
+            Kind::Flags if self.value == 0 => f.write_str("0"),
+            Kind::Flags => write!(f, "{:#x}", self.value),
+            Kind::Pointer => write!(f, "{pointer:#x}"),
+            Kind::Bytes => write!(f, "{pointer:#x}/{}", self.len),
+            Kind::Text => match text(self.memory, pointer, self.len) {
+                Some(text) => f.write_str(&text),
+                None => write!(f, "{pointer:#x}/{}", self.len),
+            },
+            Kind::Iovs => match total(self.memory, pointer, self.len) {
+                Some(total) => write!(f, "{}/{total}", self.len),
+                None => write!(f, "{pointer:#x}/{}", self.len),
+            },
+            Kind::AddressIn | Kind::AddressOut => match address_at(self.memory, pointer) {
+                Some(address) => write!(f, "{address}"),
+                None => write!(f, "{pointer:#x}"),
+            },
+            Kind::OptionTimestampIn | Kind::OptionTimestampOut => match duration(self.memory, pointer) {
+                Some(Some(duration)) => write!(f, "{duration:?}"),
+                Some(None) => f.write_str("none"),
+                None => write!(f, "{pointer:#x}"),
+            },
+            Kind::OutFd | Kind::OutU8 | Kind::OutU16 | Kind::OutU32 | Kind::OutU64 => {
+                match number(self.kind, self.memory, pointer) {
+                    Some(number) => write!(f, "{number}"),
+                    None => write!(f, "{pointer:#x}"),
+                }
+            }
+        }
+    }
+}
+
+fn number(kind: Kind, memory: &GuestMemory<'_>, pointer: u32) -> Option<u64> {
+    match kind {
+        Kind::OutU8 => memory.read(GuestPtr::<u8>::new(pointer)).ok().map(u64::from),
+        Kind::OutU16 => memory.read(GuestPtr::<u16>::new(pointer)).ok().map(u64::from),
+        Kind::OutU64 => memory.read(GuestPtr::<u64>::new(pointer)).ok(),
+        _ => memory.read(GuestPtr::<u32>::new(pointer)).ok().map(u64::from),
+    }
+}
+
+/// The text in quotes, with `..` where it goes on.
+fn text(memory: &GuestMemory<'_>, pointer: u32, len: u32) -> Option<String> {
+    let bytes = memory.to_vec(GuestPtr::<[u8]>::new((pointer, len.min(MAX_TEXT_BYTES)))).ok()?;
+    let whole = String::from_utf8_lossy(&bytes);
+    let mut chars = whole.chars();
+    let mut shown = String::from("\"");
+    for c in chars.by_ref().take(MAX_TEXT) {
+        shown.extend(c.escape_debug());
+    }
+    shown.push('"');
+    if len > MAX_TEXT_BYTES || chars.next().is_some() {
+        shown.push_str("..");
+    }
+    Some(shown)
+}
+
+/// How many bytes the buffers hold in all.
+fn total(memory: &GuestMemory<'_>, pointer: u32, count: u32) -> Option<u64> {
+    if count > MAX_BUFFERS {
+        return None;
+    }
+    let mut total = 0;
+    for index in 0..count {
+        let (_, len) = read_buffer(memory, pointer.checked_add(index * 8)?).ok()?;
+        total += u64::from(len);
+    }
+    Some(total)
+}
+
+/// The address at `pointer`; an IPv4 one may be the last 8 bytes of the memory.
+fn address_at(memory: &GuestMemory<'_>, pointer: u32) -> Option<SocketAddr> {
+    let read = |len| memory.to_vec(GuestPtr::<[u8]>::new((pointer, len))).ok();
+    let bytes = read(20).or_else(|| read(8).filter(|bytes| bytes.first() == Some(&1)))?;
+    let mut all = [0; address::SIZE];
+    for (to, from) in all.iter_mut().zip(bytes) {
+        *to = from;
+    }
+    address::decode(&all)
+}
+
+fn duration(memory: &GuestMemory<'_>, pointer: u32) -> Option<Option<Duration>> {
+    match memory.read(GuestPtr::<u8>::new(pointer)).ok()? {
+        0 => Some(None),
+        1 => {
+            let nanoseconds = memory.read(GuestPtr::<u64>::new(pointer.checked_add(8)?)).ok()?;
+            Some(Some(Duration::from_nanos(nanoseconds)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
+
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// The line of a call of `name`, without its duration.
+    fn line(name: &str, values: &[u64], bytes: &[(usize, &[u8])], errno: Option<i32>) -> String {
+        let mut page = vec![0; 1024 + 8];
+        let skip = page.as_ptr().align_offset(8);
+        for (at, bytes) in bytes {
+            page[skip + at..skip + at + bytes.len()].copy_from_slice(bytes);
+        }
+        let memory = GuestMemory::Unshared(&mut page[skip..skip + 1024]);
+        let printed = Arc::new(Mutex::new(String::new()));
+        let to = printed.clone();
+        let sink: Arc<dyn TraceSink> = Arc::new(move |line: &TraceLine<'_>| {
+            *to.lock().unwrap() = line.to_string();
+        });
+        let function = Function::find("wasix_32v1", name).unwrap();
+        let mut line = Line::begin(&sink, function, values, &memory);
+        if errno.is_some() {
+            line.end(errno, &memory);
+        }
+        drop(line);
+        let printed = printed.lock().unwrap();
+        printed.split(" <").next().unwrap().to_owned()
+    }
+
+    const WILD: u64 = u32::MAX as u64;
+    const INET4: &[u8] = &[1, 0, 0x90, 0x1f, 127, 0, 0, 1];
+
+    #[test]
+    fn prints_addresses() {
+        assert_eq!(
+            line("sock_bind", &[3, 64], &[(64, INET4)], Some(2)),
+            "sock_bind(fd=3, addr=127.0.0.1:8080) = EACCES"
+        );
+        let mut inet6 = [0; 20];
+        (inet6[0], inet6[2], inet6[19]) = (2, 80, 1);
+        assert_eq!(
+            line("sock_connect", &[3, 64], &[(64, &inet6)], Some(0)),
+            "sock_connect(fd=3, addr=[::1]:80) = 0"
+        );
+        assert_eq!(
+            line("sock_bind", &[3, 1016], &[(1016, INET4)], Some(0)),
+            "sock_bind(fd=3, addr=127.0.0.1:8080) = 0"
+        );
+        assert_eq!(line("sock_bind", &[3, 64], &[], Some(28)), "sock_bind(fd=3, addr=0x40) = EINVAL");
+    }
+
+    #[test]
+    fn prints_results_after_success_only() {
+        let memory: &[(usize, &[u8])] = &[(16, &[4]), (64, INET4)];
+        assert_eq!(
+            line("sock_accept_v2", &[3, 4, 16, 64], memory, Some(0)),
+            "sock_accept_v2(fd=3, flags=0x4) = 0 fd=4 addr=127.0.0.1:8080"
+        );
+        assert_eq!(
+            line("sock_accept_v2", &[3, 0, 16, 64], memory, Some(6)),
+            "sock_accept_v2(fd=3, flags=0) = EAGAIN"
+        );
+        assert_eq!(
+            line("fd_read", &[3, 8, 1, 16], &[(8, &[0, 0, 0, 0, 12]), (16, &[12])], Some(0)),
+            "fd_read(fd=3, iovs=1/12) = 0 n=12"
+        );
+    }
+
+    #[test]
+    fn prints_text_and_durations() {
+        assert_eq!(
+            line("chdir", &[100, 6], &[(100, b"a\"b\n\xffz")], Some(44)),
+            "chdir(path=\"a\\\"b\\n\u{fffd}z\") = ENOENT"
+        );
+        let long = line("chdir", &[100, 65], &[(100, &[b'x'; 65])], Some(0));
+        assert_eq!(long, format!("chdir(path=\"{}\"..) = 0", "x".repeat(64)));
+        let second = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0xca, 0x9a, 0x3b];
+        assert_eq!(
+            line("sock_set_opt_time", &[3, 19, 64], &[(64, &second)], Some(0)),
+            "sock_set_opt_time(fd=3, opt=19, timeout=1s) = 0"
+        );
+        assert_eq!(
+            line("fd_seek", &[3, u64::MAX, 0, 64], &[], Some(0)),
+            "fd_seek(fd=3, offset=-1, whence=0) = 0 pos=0"
+        );
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_has_no_outcome() {
+        assert_eq!(line("proc_exit", &[3], &[], None), "proc_exit(code=3) = ?");
+        assert_eq!(line("sched_yield", &[], &[], Some(4711)), "sched_yield() = ?");
+    }
+
+    #[test]
+    fn wild_pointers_are_numbers() {
+        assert_eq!(line("chdir", &[WILD, WILD], &[], Some(0)), "chdir(path=0xffffffff/4294967295) = 0");
+        assert_eq!(
+            line("fd_read", &[3, 0, 1_000_000, WILD], &[], Some(0)),
+            "fd_read(fd=3, iovs=0x0/1000000) = 0 n=0xffffffff"
+        );
+        for function in &super::super::table::FUNCTIONS {
+            let Some(function) = Function::find("wasix_32v1", function.name) else { continue };
+            for value in [0, 1, 1021, WILD, u64::MAX] {
+                let text = line(function.name, &vec![value; function.params.len()], &[], Some(0));
+                assert!(text.len() < 400, "{text}");
+            }
+        }
+    }
+}

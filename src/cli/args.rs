@@ -1,0 +1,156 @@
+//! What an operator may say.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use ipnet::IpNet;
+
+use crate::policy::{Grant, NamePattern};
+
+/// The socket host for WebAssembly servers on Wasmtime.
+#[derive(Debug, Parser)]
+#[command(name = "wasock", version, about, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a server module
+    Run(Box<RunArgs>),
+    /// Say which dialect a module speaks, and which of its imports this host has
+    Inspect(InspectArgs),
+}
+
+const RUN_HELP: &str = "\
+Nothing is granted by default. Each grant is a flag of its own and may be repeated.
+An ADDR is a host and a port: the host is an IP address, a network (10.0.0.0/8), an IPv6
+address in brackets ([::1]), or * for any; the port is a number, a range (8000-8099), or *.
+
+Example: wasock run --listen 127.0.0.1:8080 server.wasm
+
+Exit code: the guest's own; 130 and 143 after SIGINT and SIGTERM; 134 after a trap;
+2 for wrong arguments; 1 for any other error.";
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = RUN_HELP)]
+pub(super) struct RunArgs {
+    /// Let the guest listen here
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Vec<Grant>,
+
+    /// Take connections only from these peers [default: anyone, once listening is granted]
+    #[arg(long, value_name = "CIDR", value_parser = parse_network)]
+    pub(super) accept_from: Vec<IpNet>,
+
+    /// Let the guest connect there
+    #[arg(long, value_name = "ADDR")]
+    pub(super) connect: Vec<Grant>,
+
+    /// Let the guest look this name up: NAME, *.DOMAIN or *
+    #[arg(long, value_name = "NAME")]
+    pub(super) resolve: Vec<NamePattern>,
+
+    /// Give the guest a directory, under its own or another name
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory)]
+    pub(super) dir: Vec<DirectoryArg>,
+
+    /// Give the guest a directory that it can't change
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory)]
+    pub(super) dir_ro: Vec<DirectoryArg>,
+
+    /// Set a variable of the guest's environment
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(super) env: Vec<(String, String)>,
+
+    /// Give the guest this process's whole environment
+    #[arg(long)]
+    pub(super) inherit_env: bool,
+
+    /// How many descriptors may be open at once
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(super) max_fds: u32,
+
+    /// How many connections may wait at one listener [default: the kernel's limit]
+    #[arg(long, value_name = "N")]
+    pub(super) max_backlog: Option<u32>,
+
+    /// Print a line for every call of the guest
+    #[arg(long)]
+    pub(super) trace: bool,
+
+    /// Say more of what the host does; twice for much more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    /// Compile the module anew, and do not keep the result
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
+    /// The module: .wasm or .wat
+    pub(super) module: PathBuf,
+
+    /// The guest's arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) args: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct InspectArgs {
+    /// The module: .wasm or .wat
+    pub(super) module: PathBuf,
+}
+
+/// A directory of the host, and what the guest calls it.
+#[derive(Clone, Debug)]
+pub(super) struct DirectoryArg {
+    pub(super) host: PathBuf,
+    pub(super) guest: String,
+}
+
+fn parse_directory(text: &str) -> Result<DirectoryArg, String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("expected HOST or HOST::GUEST, as in ./site::/srv".to_owned());
+    }
+    Ok(DirectoryArg { host: host.into(), guest: guest.to_owned() })
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    if text == "*" {
+        return Err("anyone may connect already; leave the flag out".to_owned());
+    }
+    text.parse()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+        .map_err(|_| "expected an address or a network, as in 127.0.0.1 or 10.0.0.0/8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_module_is_the_guests() -> Result<(), clap::Error> {
+        let args = Args::try_parse_from(["wasock", "run", "--trace", "m.wasm", "--listen", "-x"])?;
+        let Command::Run(run) = args.command else {
+            return Err(clap::Error::new(clap::error::ErrorKind::Io));
+        };
+        assert!(run.trace && run.listen.is_empty());
+        assert_eq!(run.args, ["--listen", "-x"]);
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! `wasock inspect`: what a module wants of its host.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, anyhow};
+use wasmtime::Engine;
+
+use super::args::InspectArgs;
+use crate::abi::{Detected, Dialect, Generation, Import, MemoryKind};
+use crate::host::{Guest, engine_config};
+
+/// Prints it.
+pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
+    let engine = Engine::new(&engine_config()).map_err(|error| anyhow!("{error:#}"))?;
+    let guest = Guest::load(&engine, &args.module)?;
+    print!("{}", describe(guest.detected())?);
+    Ok(())
+}
+
+fn describe(detected: &Detected) -> Result<String> {
+    let dialect = match detected.dialect {
+        Dialect::Preview1 => "WASI preview 1".to_owned(),
+        Dialect::Wasix => format!(
+            "WASIX, generation {}",
+            match detected.generation {
+                Generation::V1 => "1 (2022 to May 2023)",
+                Generation::V2 => "2 (since May 2023)",
+            }
+        ),
+    };
+    let memory = match detected.memory {
+        MemoryKind::Exported => "its own, exported",
+        MemoryKind::ExportedShared => "its own, shared and exported",
+        MemoryKind::ImportedShared => "shared, imported as env.memory",
+        MemoryKind::None => "none that the host can reach",
+    };
+    let mut text = String::new();
+    writeln!(text, "dialect: {dialect}")?;
+    writeln!(text, "memory: {memory}")?;
+    list(&mut text, "supported", &detected.supported)?;
+    list(&mut text, "stubbed (answer ENOSYS)", &detected.stubbed)?;
+    list(&mut text, "missing (the module does not start)", &detected.missing)?;
+    Ok(text)
+}
+
+fn list(text: &mut String, title: &str, imports: &[Import]) -> Result<()> {
+    writeln!(text, "{title}: {}", imports.len())?;
+    for import in imports {
+        writeln!(text, "  {import}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! The command line: arguments to grants, events to lines, endings to exit codes.
+//!
+//! What goes to standard error begins with `wasock: `, so that it is told from
+//! what the guest writes there.
+
+mod args;
+mod inspect;
+mod report;
+mod run;
+mod signal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::{Args, Command};
+
+/// A usage error, as shells have it.
+const USAGE: u8 = 2;
+
+/// Any other error.
+const FAILURE: u8 = 1;
+
+/// Runs the command that the process's arguments name.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let done = match args.command {
+        Command::Run(args) => run::run(*args),
+        Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("wasock: {error:#}");
+        ExitCode::from(FAILURE)
+    })
+}
+
+/// Help where it was asked for, and one line where an argument is wrong.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print!("{}", error.render().ansi());
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => eprint!("{error}"),
+        _ => {
+            let text = error.to_string();
+            let reason = text.split("\n\n").next().unwrap_or_default();
+            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
+            eprintln!("wasock: {reason}; see `wasock run --help`");
+        }
+    }
+    ExitCode::from(USAGE)
+}

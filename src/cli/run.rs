@@ -1,0 +1,113 @@
+//! `wasock run`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
+use wasmtime::{Cache, Engine};
+
+use super::args::{DirectoryArg, RunArgs};
+use super::{FAILURE, report, signal};
+use crate::file::Access;
+use crate::host::{Ended, Guest, WasockCtx, engine_config};
+
+/// The exit code after a trap: that of a program that aborted.
+const TRAP: u8 = 134;
+
+/// Runs a guest, and answers its exit code.
+pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
+    log(args.verbose);
+    let engine = engine(args.no_cache)?;
+    let guest = Guest::load(&engine, &args.module)?;
+    let signals = signal::watch(&engine).context("cannot watch for signals")?;
+    // One thread for the guest and its reactor: no wake-up ever crosses threads.
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let code = runtime.block_on(async {
+        let ctx = context(&args)?;
+        tokio::select! {
+            // A signal counts, also where the guest's end is its doing.
+            biased;
+            Ok(code) = signals => Ok(code),
+            ended = guest.run(ctx) => exit_code(ended),
+        }
+    })?;
+    std::io::stdout().flush().ok();
+    // A read of standard input that never ends does not keep the process.
+    runtime.shutdown_background();
+    std::process::exit(code.into())
+}
+
+/// The guest's own code, or that of a trap, with the guest's backtrace on standard
+/// error.
+fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
+    match ended {
+        // "Only the least significant 8 bits ... shall be available" - exit(3p)
+        Ok(ended) => Ok(ended.code.to_le_bytes()[0]),
+        Err(error) if error.is::<wasmtime::WasmBacktrace>() => {
+            eprintln!("wasock: the guest trapped: {error:?}");
+            Ok(TRAP)
+        }
+        Err(error) => {
+            eprintln!("wasock: {error:#}");
+            Ok(FAILURE)
+        }
+    }
+}
+
+fn engine(no_cache: bool) -> Result<Engine> {
+    let mut config = engine_config();
+    if !no_cache {
+        match Cache::from_file(None) {
+            Ok(cache) => {
+                config.cache(Some(cache));
+            }
+            // A home that can't be written to costs time, not the run.
+            Err(error) => tracing::info!("no compile cache: {error:#}"),
+        }
+    }
+    Engine::new(&config).map_err(|error| anyhow!("{error:#}"))
+}
+
+fn context(args: &RunArgs) -> Result<WasockCtx> {
+    let mut builder = WasockCtx::builder()
+        .inherit_stdio()
+        .blocks_on_files(true)
+        .max_fds(args.max_fds)
+        .observer(report::once())
+        .arg(args.module.to_string_lossy());
+    if let Some(max_backlog) = args.max_backlog {
+        builder = builder.max_backlog(max_backlog);
+    }
+    builder = args.listen.iter().fold(builder, |builder, grant| builder.listen(grant));
+    builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
+    builder = args.connect.iter().fold(builder, |builder, grant| builder.connect(grant));
+    builder = args.resolve.iter().cloned().fold(builder, |builder, names| builder.resolve(names));
+    builder = args.args.iter().fold(builder, |builder, argument| builder.arg(argument));
+    if args.inherit_env {
+        builder = builder.inherit_env();
+    }
+    builder = args.env.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+    if args.trace {
+        builder = builder.trace(report::call);
+    }
+    for (directories, access) in [(&args.dir, Access::ReadWrite), (&args.dir_ro, Access::ReadOnly)] {
+        for DirectoryArg { host, guest } in directories {
+            builder = builder
+                .preopened_dir(host, guest, access)
+                .with_context(|| format!("cannot open the directory {}", host.display()))?;
+        }
+    }
+    Ok(builder.build()?)
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "wasock=info,warn",
+        _ => "wasock=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,273 @@
+//! What an embedder chooses for a guest.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
+
+use ipnet::IpNet;
+use wasmtime_wasi::cli::{StdinStream, StdoutStream};
+use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
+
+use super::WasockCtx;
+use crate::error::Errno;
+use crate::file::{Access, Dir};
+use crate::observe::{Observer, TraceSink};
+use crate::policy::{Grant, NamePattern, Policy};
+use crate::process::{Directory, Input, Output, Process, Settings, Thread};
+
+/// Descriptors that a guest may have open at once, where nobody chose.
+const DEFAULT_MAX_FDS: u32 = 1024;
+
+/// Connections that may wait where the kernel does not tell its own limit: the
+/// limit of Linux since 5.4.
+const DEFAULT_MAX_BACKLOG: u32 = 4096;
+
+/// Builds a [`WasockCtx`].
+///
+/// The defaults:
+///
+/// * no network at all: no address to listen on, none to connect to, no name to
+///   look up; anyone may connect to a listener once it is granted
+/// * no files, no arguments, no environment
+/// * standard input is at its end, standard output and error go nowhere
+/// * 1024 descriptors; as many waiting connections as the kernel allows
+/// * the host's clocks and randomness
+/// * file operations move off the thread that runs the guest
+/// * no trace, and nobody who hears of events
+pub struct Builder {
+    policy: Policy,
+    arguments: Vec<String>,
+    environment: Vec<String>,
+    max_fds: u32,
+    max_backlog: Option<u32>,
+    blocks_on_files: bool,
+    observer: Option<Arc<dyn Observer>>,
+    trace: Option<Arc<dyn TraceSink>>,
+    stdin: Input,
+    stdout: Output,
+    stderr: Output,
+    directories: Vec<Directory>,
+    wall_clock: Box<dyn HostWallClock>,
+    monotonic_clock: Box<dyn HostMonotonicClock>,
+    random: Box<dyn Rng + Send>,
+}
+
+/// Why no context could be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Standard streams and directories do not fit the descriptor limit.
+    TooFewDescriptors,
+    /// An argument or a variable holds a NUL, which ends a string for the guest.
+    NulInString(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFewDescriptors => f.write_str(
+                "the standard streams and the directories need more descriptors than the limit allows",
+            ),
+            Self::NulInString(string) => write!(f, "{string:?} holds a NUL"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            policy: Policy::default(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            max_fds: DEFAULT_MAX_FDS,
+            max_backlog: None,
+            blocks_on_files: false,
+            observer: None,
+            trace: None,
+            stdin: Input::closed(),
+            stdout: Output::discarding(),
+            stderr: Output::discarding(),
+            directories: Vec::new(),
+            wall_clock: Box::new(WallClock),
+            monotonic_clock: Box::new(MonotonicClock::new()),
+            random: wasmtime_wasi::thread_rng(),
+        }
+    }
+
+    /// Grants listening on these addresses. Repeatable, as are all grants.
+    pub fn listen(mut self, grant: &Grant) -> Self {
+        self.policy.allow_listen(grant);
+        self
+    }
+
+    /// Narrows who may connect to a listener to `network`, and to what other calls
+    /// name.
+    pub fn accept_from(mut self, network: IpNet) -> Self {
+        self.policy.allow_accept_from(network);
+        self
+    }
+
+    /// Grants connecting to these addresses.
+    pub fn connect(mut self, grant: &Grant) -> Self {
+        self.policy.allow_connect(grant);
+        self
+    }
+
+    /// Grants looking up these names.
+    pub fn resolve(mut self, names: NamePattern) -> Self {
+        self.policy.allow_resolve(names);
+        self
+    }
+
+    /// Adds an argument; the first one is the program's name.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds a variable to the environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Adds every variable of this process's environment that is UTF-8.
+    pub fn inherit_env(mut self) -> Self {
+        for (name, value) in std::env::vars_os() {
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+                self = self.env(name, value);
+            }
+        }
+        self
+    }
+
+    /// Gives the guest the directory `host` under the name `guest`.
+    ///
+    /// # Errors
+    ///
+    /// Where `host` can't be opened as a directory.
+    pub fn preopened_dir(mut self, host: &Path, guest: &str, access: Access) -> io::Result<Self> {
+        let dir = Arc::new(Dir::open_ambient(host, access)?);
+        self.directories.push(Directory { dir, preopened_as: Some(guest.to_owned()) });
+        Ok(self)
+    }
+
+    /// Where the guest's standard input comes from.
+    pub fn stdin(mut self, stream: &dyn StdinStream) -> Self {
+        self.stdin = Input::new(stream);
+        self
+    }
+
+    /// Where the guest's standard output goes.
+    pub fn stdout(mut self, stream: &dyn StdoutStream) -> Self {
+        self.stdout = Output::new(stream);
+        self
+    }
+
+    /// Where the guest's standard error goes.
+    pub fn stderr(mut self, stream: &dyn StdoutStream) -> Self {
+        self.stderr = Output::new(stream);
+        self
+    }
+
+    /// Gives the guest this process's own standard streams.
+    pub fn inherit_stdio(self) -> Self {
+        self.stdin(&tokio::io::stdin()).stdout(&tokio::io::stdout()).stderr(&tokio::io::stderr())
+    }
+
+    /// How many descriptors may be open at once; one more is `EMFILE`.
+    pub fn max_fds(mut self, descriptors: u32) -> Self {
+        self.max_fds = descriptors;
+        self
+    }
+
+    /// How many connections may wait at one listener; more are clamped silently.
+    pub fn max_backlog(mut self, connections: u32) -> Self {
+        self.max_backlog = Some(connections);
+        self
+    }
+
+    /// Lets file operations stop the thread that runs the guest, which is faster.
+    /// For embedders that give a guest a thread of its own.
+    pub fn blocks_on_files(mut self, blocks: bool) -> Self {
+        self.blocks_on_files = blocks;
+        self
+    }
+
+    /// Hears of events.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Takes a line for every call of the guest.
+    pub fn trace(mut self, sink: impl TraceSink + 'static) -> Self {
+        self.trace = Some(Arc::new(sink));
+        self
+    }
+
+    /// The guest's idea of the time of day.
+    pub fn wall_clock(mut self, clock: impl HostWallClock + 'static) -> Self {
+        self.wall_clock = Box::new(clock);
+        self
+    }
+
+    /// The guest's idea of time passing.
+    pub fn monotonic_clock(mut self, clock: impl HostMonotonicClock + 'static) -> Self {
+        self.monotonic_clock = Box::new(clock);
+        self
+    }
+
+    /// Where the guest's randomness comes from.
+    pub fn random(mut self, random: impl Rng + Send + 'static) -> Self {
+        self.random = Box::new(random);
+        self
+    }
+
+    /// The context.
+    ///
+    /// # Errors
+    ///
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<WasockCtx, BuildError> {
+        for string in self.arguments.iter().chain(&self.environment) {
+            if string.contains('\0') {
+                return Err(BuildError::NulInString(string.clone()));
+            }
+        }
+        let settings = Settings {
+            policy: self.policy,
+            arguments: self.arguments,
+            environment: self.environment,
+            max_fds: self.max_fds,
+            max_backlog: AtomicU32::new(self.max_backlog.unwrap_or_else(kernel_max_backlog)),
+            blocks_on_files: self.blocks_on_files,
+            observer: self.observer,
+            stdin: self.stdin,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            directories: self.directories,
+            wall_clock: Mutex::new(self.wall_clock),
+            monotonic_clock: Mutex::new(self.monotonic_clock),
+            random: Mutex::new(self.random),
+        };
+        let process = Process::new(settings).map_err(|errno: Errno| {
+            debug_assert_eq!(errno, Errno::EMFILE);
+            BuildError::TooFewDescriptors
+        })?;
+        Ok(WasockCtx { thread: Thread::new(Arc::new(process)), memory: None, trace: self.trace })
+    }
+}
+
+/// The kernel's own limit, which it applies to every listener anyway.
+fn kernel_max_backlog() -> u32 {
+    std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(DEFAULT_MAX_BACKLOG)
+}

@@ -1,0 +1,66 @@
+//! What a store holds of wasock.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use wasmtime::Module;
+
+use super::Builder;
+use super::link::GuestMemoryHandle;
+use crate::abi::{Dialect, detect};
+use crate::observe::TraceSink;
+use crate::process::Thread;
+
+/// One guest, as the host sees it: its descriptors, its policy, its memory.
+///
+/// Make one with [`WasockCtx::builder`], put it into the data of a
+/// [`Store`](wasmtime::Store), and tell the linker where it is with
+/// [`add_to_linker`](super::add_to_linker). One context serves one instance.
+pub struct WasockCtx {
+    /// What calls act on.
+    pub(crate) thread: Thread,
+    /// The guest's memory, known from its first call on.
+    pub(crate) memory: Option<GuestMemoryHandle>,
+    /// Where the call trace goes.
+    pub(crate) trace: Option<Arc<dyn TraceSink>>,
+}
+
+impl WasockCtx {
+    /// A context that grants nothing, to begin with.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Gives the guest the shared memory that it imports as `env.memory`.
+    pub fn set_shared_memory(&mut self, memory: wasmtime::SharedMemory) {
+        self.memory = Some(GuestMemoryHandle::Shared(memory));
+    }
+
+    /// Learns from the imports of `module` how the program wants to be spoken to,
+    /// where one name has two meanings: `fd_renumber`, which a WASIX program uses as
+    /// dup2, and the room that an IPv6 address has.
+    ///
+    /// [`Guest`](super::Guest) does this by itself.
+    pub fn adapt_to(&mut self, module: &Module) {
+        let detected = detect(module);
+        self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
+        self.thread.wide_addresses = detected.has_wide_addresses();
+    }
+
+    /// Changes how many connections may wait at one listener, from its next `listen`
+    /// on.
+    pub fn set_max_backlog(&self, connections: u32) {
+        self.thread.process().settings().max_backlog.store(connections, Relaxed);
+    }
+
+    /// How many descriptors the guest has open.
+    pub fn open_descriptors(&self) -> usize {
+        self.thread.process().fds().open_count()
+    }
+}
+
+impl std::fmt::Debug for WasockCtx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasockCtx").field("memory", &self.memory).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,227 @@
+//! The glue between a linker and the front desk: one function for each import.
+//!
+//! wiggle could do this, but it looks an export called `memory` up at every call,
+//! which costs more than most calls, and fails for a program with threads, which
+//! imports its memory. Here the memory is found once and kept in the
+//! [`WasockCtx`]. `build.rs` writes one line a function from the witx files; the
+//! macros below say what a line means.
+
+use std::sync::Arc;
+
+use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
+use wiggle::GuestMemory;
+
+use super::WasockCtx;
+use crate::abi::trace::Line;
+use crate::abi::{FUNCTIONS, Function, preview1, wasix};
+use crate::observe::TraceSink;
+use crate::process::Thread;
+
+include!(concat!(env!("OUT_DIR"), "/link.rs"));
+
+/// Links a call that returns when it is done: `$drive` turns what the generated
+/// function gives into its result.
+macro_rules! link_now {
+    (
+        $linker:ident, $get:ident, $index:literal, $call:path,
+        [$($arg:ident: $ty:ty),*] -> $result:ty, $drive:path
+    ) => {{
+        let function = &FUNCTIONS[$index];
+        $linker.func_wrap(
+            function.module,
+            function.name,
+            move |mut caller: Caller<'_, T>, $($arg: $ty),*| -> wasmtime::Result<$result> {
+                let mut guest = Guest::of(&mut caller, $get)?;
+                let line = guest.begin(function, || [$($arg.bits()),*]);
+                let result = $drive($call(guest.thread, &mut guest.memory, $($arg),*));
+                guest.end(line, &result);
+                result
+            },
+        )?;
+    }};
+}
+
+/// The memory of a guest, wherever it comes from.
+#[derive(Clone, Debug)]
+pub enum GuestMemoryHandle {
+    /// The guest exports it; no other thread can see it.
+    Plain(Memory),
+    /// Threads may share it.
+    Shared(SharedMemory),
+}
+
+/// Adds every function of every dialect to `linker`, for a store that runs async.
+///
+/// Calls that can wait are async functions; the others are not, which is faster.
+/// One [`WasockCtx`] serves one instance: the memory of the first caller is kept.
+///
+/// # Errors
+///
+/// When `linker` has one of the functions already.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()> {
+    macro_rules! now {
+        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, std::convert::identity)
+        };
+    }
+    macro_rules! waits {
+        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+            let function = &FUNCTIONS[$index];
+            linker.func_wrap_async(
+                function.module,
+                function.name,
+                move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                    Box::new(async move {
+                        let mut guest = Guest::of(&mut caller, get)?;
+                        let line = guest.begin(function, || [$($arg.bits()),*]);
+                        let result = $call(guest.thread, &mut guest.memory, $($arg),*).await;
+                        guest.end(line, &result);
+                        result
+                    })
+                },
+            )?;
+        }};
+    }
+    every_function!(now, waits);
+    Ok(())
+}
+
+/// Adds every function of every dialect to `linker`, for a store that does not run
+/// async: a call that waits stops its thread.
+///
+/// # Errors
+///
+/// When `linker` has one of the functions already.
+pub fn add_to_linker_blocking<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()> {
+    macro_rules! now {
+        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, std::convert::identity)
+        };
+    }
+    macro_rules! waits {
+        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, crate::ready::block_on)
+        };
+    }
+    every_function!(now, waits);
+    Ok(())
+}
+
+/// What one call works on, borrowed from the store.
+struct Guest<'a> {
+    thread: &'a mut Thread,
+    memory: GuestMemory<'a>,
+    trace: Option<&'a Arc<dyn TraceSink>>,
+}
+
+impl<'a> Guest<'a> {
+    #[inline]
+    fn of<T: 'static>(
+        caller: &'a mut Caller<'_, T>,
+        get: impl Fn(&mut T) -> &mut WasockCtx,
+    ) -> wasmtime::Result<Self> {
+        let memory = match &get(caller.data_mut()).memory {
+            Some(GuestMemoryHandle::Plain(memory)) => *memory,
+            Some(GuestMemoryHandle::Shared(_)) => return Self::of_shared(get(caller.data_mut())),
+            None => {
+                let found = find_memory(caller)?;
+                get(caller.data_mut()).memory = Some(found.clone());
+                match found {
+                    GuestMemoryHandle::Plain(memory) => memory,
+                    GuestMemoryHandle::Shared(_) => return Self::of_shared(get(caller.data_mut())),
+                }
+            }
+        };
+        let (bytes, data) = memory.data_and_store_mut(caller);
+        let ctx = get(data);
+        Ok(Self { thread: &mut ctx.thread, memory: GuestMemory::Unshared(bytes), trace: ctx.trace.as_ref() })
+    }
+
+    #[inline]
+    fn of_shared(ctx: &'a mut WasockCtx) -> wasmtime::Result<Self> {
+        match &ctx.memory {
+            Some(GuestMemoryHandle::Shared(memory)) => Ok(Self {
+                thread: &mut ctx.thread,
+                memory: GuestMemory::Shared(memory.data()),
+                trace: ctx.trace.as_ref(),
+            }),
+            _ => Err(no_memory()),
+        }
+    }
+
+    /// Begins the call's line of the trace, if there is a trace.
+    #[inline]
+    fn begin<const N: usize>(
+        &self,
+        function: &'static Function,
+        values: impl FnOnce() -> [u64; N],
+    ) -> Option<Box<Line>> {
+        self.trace.map(|sink| Line::begin(sink, function, &values(), &self.memory))
+    }
+
+    /// Prints the line; that of a call which ends the guest has no outcome.
+    #[inline]
+    fn end<R: Outcome>(&self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
+        if let (Some(mut line), Ok(outcome)) = (line, result) {
+            line.end(outcome.errno(), &self.memory);
+        }
+    }
+}
+
+/// The memory that the guest exports. One that it imports is known already: the
+/// host made it.
+#[cold]
+fn find_memory<T: 'static>(caller: &mut Caller<'_, T>) -> wasmtime::Result<GuestMemoryHandle> {
+    match caller.get_export("memory") {
+        Some(Extern::Memory(memory)) => Ok(GuestMemoryHandle::Plain(memory)),
+        Some(Extern::SharedMemory(memory)) => Ok(GuestMemoryHandle::Shared(memory)),
+        _ => Err(no_memory()),
+    }
+}
+
+#[cold]
+fn no_memory() -> wasmtime::Error {
+    wasmtime::Error::msg("the guest has no memory: it exports none called `memory` and was given none")
+}
+
+/// A core value of a parameter, as bits.
+trait Bits {
+    fn bits(self) -> u64;
+}
+
+impl Bits for i32 {
+    #[inline]
+    fn bits(self) -> u64 {
+        u64::from(self.cast_unsigned())
+    }
+}
+
+impl Bits for i64 {
+    #[inline]
+    fn bits(self) -> u64 {
+        self.cast_unsigned()
+    }
+}
+
+/// What a call returns to the guest.
+trait Outcome {
+    fn errno(&self) -> Option<i32>;
+}
+
+impl Outcome for i32 {
+    fn errno(&self) -> Option<i32> {
+        Some(*self)
+    }
+}
+
+impl Outcome for () {
+    fn errno(&self) -> Option<i32> {
+        None
+    }
+}

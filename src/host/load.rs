@@ -1,0 +1,113 @@
+//! Loading a module, and saying what is wrong with it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use wasmtime::{Config, Engine, Module};
+
+use crate::abi::{Detected, detect};
+
+/// A module that is ready to run.
+#[derive(Clone)]
+pub struct Guest {
+    module: Module,
+    detected: Detected,
+}
+
+/// Why a file is no guest. One line: what, where, and what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file can't be read.
+    Unreadable(PathBuf, std::io::Error),
+    /// It is neither WebAssembly nor its text.
+    NotWasm(PathBuf),
+    /// It is a component, not a core module.
+    Component(PathBuf),
+    /// It is broken, or needs what the engine lacks.
+    Invalid(PathBuf, wasmtime::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::NotWasm(path) => write!(
+                f,
+                "{} is not WebAssembly: expected a module (.wasm) or its text (.wat), as built for wasm32-wasip1",
+                path.display()
+            ),
+            Self::Component(path) => write!(
+                f,
+                "{} is a component: this host runs core modules; build it for wasm32-wasip1, without componentizing it",
+                path.display()
+            ),
+            Self::Invalid(path, error) => {
+                // The engine's reasons come on several lines.
+                let reason = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
+                write!(f, "{} is not a valid module: {reason}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// The settings that an engine needs for every guest: shared memories, and a way to
+/// end code that runs without ever calling the host.
+pub fn engine_config() -> Config {
+    let mut config = Config::new();
+    config.wasm_threads(true).shared_memory(true).epoch_interruption(true);
+    config
+}
+
+const MAGIC: &[u8] = b"\0asm";
+
+impl Guest {
+    /// Loads the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn load(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(path).map_err(|error| LoadError::Unreadable(path.to_owned(), error))?;
+        Self::from_bytes(engine, path, &bytes)
+    }
+
+    /// Loads `bytes`; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn from_bytes(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
+        let is_text = !bytes.starts_with(MAGIC);
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if is_text && !matches!(first, Some(b'(' | b';')) {
+            return Err(LoadError::NotWasm(name.to_owned()));
+        }
+        // The version field holds 1 for a module; a component has its layer there.
+        if bytes.starts_with(MAGIC) && bytes.get(4..8) != Some(&[1, 0, 0, 0]) {
+            return Err(LoadError::Component(name.to_owned()));
+        }
+        let module =
+            Module::new(engine, bytes).map_err(|error| LoadError::Invalid(name.to_owned(), error))?;
+        Ok(Self::from_module(module))
+    }
+
+    /// Takes a module that was compiled elsewhere, by an engine with the settings of
+    /// [`engine_config`].
+    pub fn from_module(module: Module) -> Self {
+        let detected = detect(&module);
+        Self { module, detected }
+    }
+
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What its imports say of it.
+    pub fn detected(&self) -> &Detected {
+        &self.detected
+    }
+}

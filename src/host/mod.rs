@@ -1,0 +1,20 @@
+//! Building a guest's context, linking it, loading a module and running it.
+//!
+//! An embedder takes as much of it as it likes: [`WasockCtx::builder`] and
+//! [`add_to_linker`] are enough for a store of one's own; [`Guest`] does the rest.
+
+mod builder;
+mod ctx;
+mod link;
+mod load;
+mod run;
+mod stub;
+#[cfg(test)]
+mod tests;
+
+pub use builder::{BuildError, Builder};
+pub use ctx::WasockCtx;
+pub use link::{GuestMemoryHandle, add_to_linker, add_to_linker_blocking};
+pub use load::{Guest, LoadError, engine_config};
+pub use run::Ended;
+pub use stub::link_unknown_imports;

@@ -1,0 +1,101 @@
+//! Imports that the host lacks.
+
+use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
+
+use crate::abi::{Function, Import, Support, support};
+use crate::error::Trap;
+
+/// The number of `nosys` in every dialect.
+const NOSYS: i32 = 52;
+
+/// Functions after which the guest does not expect to run on. Answering them
+/// would send it into code that its compiler took for unreachable.
+const NEVER_RETURN: &[&str] = &["proc_exec", "proc_exec2", "stack_restore", "thread_exit"];
+
+/// Gives `linker` a function for every import of `module` that is in a module the
+/// host knows, but that the host lacks or has with another type. It answers
+/// `ENOSYS`; one that must not return traps. So a program that never calls it
+/// runs. Returns the names of these imports.
+///
+/// A function that the embedder defined itself is left alone. Shadowing is off in
+/// `linker` afterwards.
+///
+/// # Errors
+///
+/// When `module` imports from a module that neither the host nor the embedder
+/// knows: the message lists all of these imports.
+pub fn link_unknown_imports<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    module: &Module,
+) -> wasmtime::Result<Vec<Import>> {
+    // Names that are taken: asked of a copy, because a linker only tells by refusing.
+    let mut taken = linker.clone();
+    taken.allow_shadowing(false);
+    let mut missing = String::new();
+    let mut stubbed = Vec::new();
+    for import in module.imports() {
+        match support(&import) {
+            Support::Supported => {}
+            Support::Missing if is_defined(&mut taken, &import) => {}
+            Support::Missing => {
+                missing += &format!("\n  {}.{} ({})", import.module(), import.name(), kind(&import.ty()));
+            }
+            Support::Stubbed => {
+                let lacks = Function::find(import.module(), import.name()).is_none();
+                if lacks && is_defined(&mut taken, &import) {
+                    continue;
+                }
+                if let ExternType::Func(ty) = import.ty() {
+                    define_stub(linker, &import, ty)?;
+                    stubbed.push(Import::of(&import));
+                }
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(stubbed);
+    }
+    Err(wasmtime::Error::msg(format!("the module imports what this host does not have:{missing}")))
+}
+
+fn is_defined<T: 'static>(taken: &mut Linker<T>, import: &ImportType<'_>) -> bool {
+    let nothing = FuncType::new(taken.engine(), [], []);
+    taken.func_new(import.module(), import.name(), nothing, |_, _, _| Ok(())).is_err()
+}
+
+fn kind(ty: &ExternType) -> &'static str {
+    match ty {
+        ExternType::Func(_) => "a function",
+        ExternType::Global(_) => "a global",
+        ExternType::Table(_) => "a table",
+        ExternType::Memory(ty) if !ty.is_shared() => "a memory that is not shared",
+        ExternType::Memory(_) => "a memory",
+        ExternType::Tag(_) => "a tag",
+    }
+}
+
+/// Defines the stub, in the place of our own function of another type where there
+/// is one.
+fn define_stub<T: 'static>(
+    linker: &mut Linker<T>,
+    import: &ImportType<'_>,
+    ty: FuncType,
+) -> wasmtime::Result<()> {
+    let name = format!("{}.{}", import.module(), import.name());
+    // Its result is a thread's number, or a negative errno.
+    let answer = if import.module() == "wasi" { -NOSYS } else { NOSYS };
+    let is_errno = ty.results().all(|result| result.is_i32());
+    let returns = is_errno && !NEVER_RETURN.contains(&import.name());
+    linker.allow_shadowing(true);
+    let defined = linker
+        .func_new(import.module(), import.name(), ty, move |_, _, results| {
+            if !returns {
+                return Err(Trap::new(format!("the host lacks {name}, which the guest called")).into());
+            }
+            results.fill(Val::I32(answer));
+            Ok(())
+        })
+        .map(drop);
+    linker.allow_shadowing(false);
+    defined
+}

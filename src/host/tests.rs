@@ -1,0 +1,225 @@
+//! Small modules on both linkers, with each kind of memory.
+
+#![expect(clippy::expect_used, reason = "a test may fail")]
+
+use std::sync::{Arc, Mutex};
+
+use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
+
+use super::{GuestMemoryHandle, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
+use crate::error::Exit;
+use crate::observe::TraceLine;
+
+const EXPORTED: &str = r#"(memory (export "memory") 1)"#;
+const EXPORTED_SHARED: &str = r#"(memory (export "memory") 1 2 shared)"#;
+const IMPORTED_SHARED: &str = r#"(import "env" "memory" (memory 1 2 shared))"#;
+
+fn engine() -> wasmtime::Result<Engine> {
+    Engine::new(Config::new().shared_memory(true))
+}
+
+/// A module that hands calls through, with `memory` as its memory.
+fn module(engine: &Engine, memory: &str) -> wasmtime::Result<Module> {
+    // Imports come first in the text format.
+    let (import, definition) = if memory == IMPORTED_SHARED { (memory, "") } else { ("", memory) };
+    Module::new(
+        engine,
+        format!(
+            r#"(module
+                {import}
+                (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
+                (import "wasix_32v1" "sched_yield" (func $yield (result i32)))
+                (import "wasix_32v1" "sock_bind" (func $bind (param i32 i32) (result i32)))
+                {definition}
+                (data (i32.const 64) "\01\00\90\1f\7f\00\00\01")
+                (func (export "args") (param i32) (result i32)
+                    (call $args (local.get 0) (i32.const 4)))
+                (func (export "yield") (param i32) (result i32) (call $yield))
+                (func (export "bind") (param i32) (result i32)
+                    (call $bind (i32.const 3) (local.get 0))))"#
+        ),
+    )
+}
+
+struct Traced {
+    store: Store<WasockCtx>,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Traced {
+    fn new(engine: &Engine) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let to = lines.clone();
+        let sink = move |line: &TraceLine<'_>| {
+            let line = line.to_string();
+            if let (Ok(mut to), Some((call, _))) = (to.lock(), line.split_once(" <")) {
+                to.push(call.to_owned());
+            }
+        };
+        let ctx = WasockCtx { trace: Some(Arc::new(sink)), ..WasockCtx::default() };
+        Self { store: Store::new(engine, ctx), lines }
+    }
+
+    /// Makes the memory that the module imports, if it does.
+    fn give_memory(&mut self, linker: &mut Linker<WasockCtx>, memory: &str) -> wasmtime::Result<()> {
+        if memory == IMPORTED_SHARED {
+            let shared = SharedMemory::new(linker.engine(), MemoryType::shared(1, 2))?;
+            linker.define(&self.store, "env", "memory", shared.clone())?;
+            self.store.data_mut().memory = Some(GuestMemoryHandle::Shared(shared));
+        }
+        Ok(())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().map(|lines| lines.clone()).unwrap_or_default()
+    }
+}
+
+const CALLS: [(&str, i32); 3] = [("args", 0), ("yield", 0), ("bind", 64)];
+
+const LINES: [&str; 3] =
+    ["args_sizes_get() = ENOSYS", "sched_yield() = ENOSYS", "sock_bind(fd=3, addr=127.0.0.1:8080) = ENOSYS"];
+
+#[test]
+fn sync_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
+    for memory in [EXPORTED, EXPORTED_SHARED, IMPORTED_SHARED] {
+        let engine = engine()?;
+        let mut traced = Traced::new(&engine);
+        let mut linker = Linker::new(&engine);
+        add_to_linker_blocking(&mut linker, |ctx| ctx)?;
+        traced.give_memory(&mut linker, memory)?;
+        let instance = linker.instantiate(&mut traced.store, &module(&engine, memory)?)?;
+        for (name, argument) in CALLS {
+            let call = instance.get_typed_func::<i32, i32>(&mut traced.store, name)?;
+            assert_eq!(call.call(&mut traced.store, argument)?, 52, "{name} on {memory}");
+        }
+        assert_eq!(traced.lines(), LINES, "{memory}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn async_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
+    for memory in [EXPORTED, EXPORTED_SHARED, IMPORTED_SHARED] {
+        let engine = engine()?;
+        let mut traced = Traced::new(&engine);
+        let mut linker = Linker::new(&engine);
+        add_to_linker(&mut linker, |ctx| ctx)?;
+        traced.give_memory(&mut linker, memory)?;
+        let module = module(&engine, memory)?;
+        let instance = linker.instantiate_async(&mut traced.store, &module).await?;
+        for (name, argument) in CALLS {
+            let call = instance.get_typed_func::<i32, i32>(&mut traced.store, name)?;
+            assert_eq!(call.call_async(&mut traced.store, argument).await?, 52, "{name} on {memory}");
+        }
+        assert_eq!(traced.lines(), LINES, "{memory}");
+    }
+    Ok(())
+}
+
+fn instantiate(wat: &str) -> wasmtime::Result<(Traced, Instance, Vec<String>)> {
+    let engine = engine()?;
+    let mut traced = Traced::new(&engine);
+    let mut linker = Linker::new(&engine);
+    add_to_linker_blocking(&mut linker, |ctx| ctx)?;
+    let module = Module::new(&engine, wat)?;
+    let stubbed = link_unknown_imports(&mut linker, &module)?;
+    let instance = linker.instantiate(&mut traced.store, &module)?;
+    Ok((traced, instance, stubbed.iter().map(ToString::to_string).collect()))
+}
+
+#[test]
+fn a_guest_without_memory_traps() -> wasmtime::Result<()> {
+    let (mut traced, instance, _) = instantiate(
+        r#"(module (import "wasix_32v1" "sched_yield" (func $yield (result i32)))
+            (func (export "run") (result i32) (call $yield)))"#,
+    )?;
+    let run = instance.get_typed_func::<(), i32>(&mut traced.store, "run")?;
+    let error = run.call(&mut traced.store, ()).map(drop).expect_err("a trap");
+    assert!(format!("{error:?}").contains("the guest has no memory"), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn a_call_that_ends_the_guest_has_no_outcome() -> wasmtime::Result<()> {
+    let (mut traced, instance, _) = instantiate(
+        r#"(module (import "wasix_32v1" "proc_exit2" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (func (export "run") (call $exit (i32.const 3))))"#,
+    )?;
+    let run = instance.get_typed_func::<(), ()>(&mut traced.store, "run")?;
+    let error = run.call(&mut traced.store, ()).expect_err("the exit");
+    assert_eq!(error.downcast_ref::<Exit>(), Some(&Exit(3)));
+    assert_eq!(traced.lines(), ["proc_exit2(code=3) = ?"]);
+    Ok(())
+}
+
+#[test]
+fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
+    let (mut traced, instance, stubbed) = instantiate(
+        r#"(module
+            (import "wasix_32v1" "proc_fork" (func $fork (param i32 i32) (result i32)))
+            (import "wasix_32v1" "sched_yield" (func $yield (param i64) (result i32)))
+            (import "wasix_32v1" "callback_thread" (func $callback (param i32 i32)))
+            (import "wasix_32v1" "thread_exit" (func $exit (param i32)))
+            (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "fork") (result i32) (call $fork (i32.const 0) (i32.const 0)))
+            (func (export "yield") (result i32) (call $yield (i64.const 0)))
+            (func (export "spawn") (result i32)
+                (call $callback (i32.const 0) (i32.const 0))
+                (call $spawn (i32.const 0)))
+            (func (export "exit") (result i32) (call $exit (i32.const 0)) (i32.const 0)))"#,
+    )?;
+    assert_eq!(
+        stubbed.join(" "),
+        "wasix_32v1.proc_fork wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.thread_exit \
+         wasi.thread-spawn"
+    );
+    for (name, answer) in [("fork", 52), ("yield", 52), ("spawn", -52)] {
+        let call = instance.get_typed_func::<(), i32>(&mut traced.store, name)?;
+        assert_eq!(call.call(&mut traced.store, ())?, answer, "{name}");
+    }
+    let exit = instance.get_typed_func::<(), i32>(&mut traced.store, "exit")?;
+    let error = exit.call(&mut traced.store, ()).map(drop).expect_err("a trap");
+    assert!(format!("{error:?}").contains("the host lacks wasix_32v1.thread_exit"), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn imports_of_unknown_modules_are_listed() {
+    let error = instantiate(
+        r#"(module
+            (import "wasi_unstable" "fd_close" (func (param i32) (result i32)))
+            (import "env" "memory" (memory 1))
+            (import "wasix_32v1" "proc_fork" (func (param i32 i32) (result i32))))"#,
+    )
+    .map(drop)
+    .expect_err("two imports are missing");
+    assert_eq!(
+        error.to_string(),
+        "the module imports what this host does not have:\n  wasi_unstable.fd_close (a function)\n  \
+         env.memory (a memory that is not shared)"
+    );
+}
+
+#[test]
+fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
+    let engine = engine()?;
+    let mut linker = Linker::new(&engine);
+    add_to_linker_blocking::<WasockCtx>(&mut linker, |ctx| ctx)?;
+    linker.func_wrap("wasix_32v1", "proc_fork", |_: i32, _: i32| 7)?;
+    linker.func_wrap("app", "seven", || 7)?;
+    let module = Module::new(
+        &engine,
+        r#"(module
+            (import "wasix_32v1" "proc_fork" (func $fork (param i32 i32) (result i32)))
+            (import "app" "seven" (func (result i32)))
+            (func (export "run") (result i32) (call $fork (i32.const 0) (i32.const 0))))"#,
+    )?;
+    assert_eq!(link_unknown_imports(&mut linker, &module)?, []);
+    let mut store = Store::new(&engine, WasockCtx::default());
+    let instance = linker.instantiate(&mut store, &module)?;
+    assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 7);
+    Ok(())
+}
