@@ -7,6 +7,7 @@
 pub mod check;
 pub mod descriptor;
 pub mod errno;
+pub mod file;
 pub mod poll;
 pub mod raw;
 pub mod socket;
