@@ -19,7 +19,10 @@ fn run() -> Result<()> {
     let manifest_dir = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("no manifest folder")?);
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("no output folder")?);
     let sources = manifest_dir.join("programs");
-    println!("cargo::rerun-if-changed={}", sources.display());
+    // Not the folder itself: a native build of a guest leaves its own there.
+    for name in ["Cargo.toml", "Cargo.lock", "wasix", "http_server", "guests", "wat"] {
+        println!("cargo::rerun-if-changed={}", sources.join(name).display());
+    }
 
     let toolchain = Toolchain::find().context(guest_toolchain::MISSING)?;
     let modules = toolchain.build(&sources, &guests_dir(&out_dir)?)?;

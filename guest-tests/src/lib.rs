@@ -4,8 +4,10 @@
 //! the path of its module: [`HTTP_SERVER`] and so on. [`Wasock`] runs one under
 //! the command line and watches what it says.
 
+mod http;
 mod wasock;
 
+pub use http::{HttpClient, Response};
 pub use wasock::{Finished, Running, Wasock};
 
 include!(concat!(env!("OUT_DIR"), "/programs.rs"));

@@ -1,4 +1,5 @@
-//! A million vectors in one call: an answer, and no memory of the host's.
+//! A million vectors in one call: an answer, and no memory of the host's. Says
+//! when it is through, and stays until its input ends.
 
 use wasix::errno::*;
 use wasix::socket::*;
@@ -33,6 +34,10 @@ fn main() {
     let empty = vec![IoVec { buf: 0, len: 0 }; COUNT];
     is_taken(send_vectored(near, &empty, 0));
     is_taken(recv_vectored(far, &empty, 0));
+
+    println!("through");
+    let mut buf = [0; 16];
+    while matches!(descriptor::read(0, &mut buf), Ok(1..)) {}
 }
 
 fn vectored(
