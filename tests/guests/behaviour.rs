@@ -52,7 +52,10 @@ with_folder! {
 
 #[test]
 pub(crate) fn accept_peer_addresses() -> Result<()> {
-    run_on_loopback().arg(guest_tests::ACCEPT_PEER_ADDRESSES).succeed().map(drop)
+    run_on_loopback()
+        .arg(guest_tests::ACCEPT_PEER_ADDRESSES)
+        .succeed()
+        .map(drop)
 }
 
 #[test]
@@ -70,7 +73,10 @@ fn accept_peer_addresses_over_ipv6() -> Result<()> {
 #[test]
 pub(crate) fn port_probe() -> Result<()> {
     let finished = run().arg(guest_tests::PORT_PROBE).succeed()?;
-    ensure!(finished.stderr.is_empty(), "the probe is no matter for the operator\n{finished}");
+    ensure!(
+        finished.stderr.is_empty(),
+        "the probe is no matter for the operator\n{finished}"
+    );
     Ok(())
 }
 

@@ -69,7 +69,11 @@ impl Connection {
         match self.try_advance(scratch) {
             Ok(next) => next,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if self.out.is_empty() { Next::Read } else { Next::Write }
+                if self.out.is_empty() {
+                    Next::Read
+                } else {
+                    Next::Write
+                }
             }
             Err(_) => Next::Close,
         }
@@ -133,7 +137,9 @@ impl Connection {
         let mut done = 0;
         while self.phase == Phase::Serving && self.out.len() < MAX_WAITING {
             let rest = &bytes[done..];
-            let skipped = usize::try_from(self.body).unwrap_or(usize::MAX).min(rest.len());
+            let skipped = usize::try_from(self.body)
+                .unwrap_or(usize::MAX)
+                .min(rest.len());
             self.body -= skipped as u64;
             done += skipped;
             match request::parse(&bytes[done..]) {
@@ -147,7 +153,11 @@ impl Connection {
             }
         }
         // After the last answer nothing is of interest.
-        if self.phase == Phase::Serving { done } else { bytes.len() }
+        if self.phase == Phase::Serving {
+            done
+        } else {
+            bytes.len()
+        }
     }
 
     fn reply(&mut self, request: Request) {

@@ -22,10 +22,12 @@ const LISTENER: usize = 0;
 const REST: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {
-    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let addr: SocketAddr = addr.parse().map_err(|error| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{addr}: {error}"))
-    })?;
+    let addr = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let addr: SocketAddr = addr
+        .parse()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{addr}: {error}")))?;
     Server::bind(addr)?.serve()
 }
 

@@ -41,7 +41,10 @@ macro_rules! check_ok {
             Err(error) => {
                 eprintln!(
                     "FAIL {}:{}: {}: expected success got {:?}",
-                    file!(), line!(), stringify!($call), error
+                    file!(),
+                    line!(),
+                    stringify!($call),
+                    error
                 );
                 std::process::exit(1);
             }

@@ -77,7 +77,11 @@ pub fn set_rights(fd: Fd, base: u64, inheriting: u64) -> Result<()> {
 /// Takes `rights` away from the descriptor.
 pub fn drop_rights(fd: Fd, rights: u64) -> Result<()> {
     let stat = fdstat(fd)?;
-    set_rights(fd, stat.rights_base & !rights, stat.rights_inheriting & !rights)
+    set_rights(
+        fd,
+        stat.rights_base & !rights,
+        stat.rights_inheriting & !rights,
+    )
 }
 
 pub fn dup(fd: Fd) -> Result<Fd> {
@@ -118,9 +122,7 @@ pub fn renumber_wasix(from: Fd, to: Fd) -> Result<()> {
 pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
     let mut len = 0u32;
     let iovs = [IoVec::reading(buf)];
-    outcome(unsafe {
-        raw::preview1::fd_read(fd, address_of(&iovs), 1, address_of_mut(&mut len))
-    })?;
+    outcome(unsafe { raw::preview1::fd_read(fd, address_of(&iovs), 1, address_of_mut(&mut len)) })?;
     Ok(len as usize)
 }
 

@@ -199,7 +199,9 @@ pub fn readdir(fd: Fd, buf: &mut [u8], cookie: u64) -> Result<(Vec<Entry>, usize
     let mut entries = Vec::new();
     while rest.len() >= 24 {
         let name_len = u32::from_le_bytes(rest[16..20].try_into().unwrap()) as usize;
-        let Some(name) = rest.get(24..24 + name_len) else { break };
+        let Some(name) = rest.get(24..24 + name_len) else {
+            break;
+        };
         entries.push(Entry {
             next: u64::from_le_bytes(rest[..8].try_into().unwrap()),
             filetype: rest[20],

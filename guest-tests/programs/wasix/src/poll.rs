@@ -39,17 +39,27 @@ impl Subscription {
     }
 
     pub fn write(fd: Fd, userdata: u64) -> Self {
-        Self { tag: FD_WRITE, ..Self::read(fd, userdata) }
+        Self {
+            tag: FD_WRITE,
+            ..Self::read(fd, userdata)
+        }
     }
 
     /// Fires `timeout` nanoseconds from now.
     pub fn clock(id: u32, timeout: u64, userdata: u64) -> Self {
-        Self { tag: CLOCK, timeout, ..Self::read(id, userdata) }
+        Self {
+            tag: CLOCK,
+            timeout,
+            ..Self::read(id, userdata)
+        }
     }
 
     /// Fires when the clock shows `time`.
     pub fn clock_at(id: u32, time: u64, userdata: u64) -> Self {
-        Self { flags: ABSTIME, ..Self::clock(id, time, userdata) }
+        Self {
+            flags: ABSTIME,
+            ..Self::clock(id, time, userdata)
+        }
     }
 }
 

@@ -34,12 +34,46 @@ pub mod preview1 {
         pub fn fd_write(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
         pub fn path_create_directory(fd: u32, path: u32, len: u32) -> i32;
         pub fn path_filestat_get(fd: u32, flags: u32, path: u32, len: u32, ret: u32) -> i32;
-        pub fn path_filestat_set_times(fd: u32, flags: u32, path: u32, len: u32, atim: u64, mtim: u64, fstflags: u32) -> i32;
-        pub fn path_link(old_fd: u32, flags: u32, old: u32, old_len: u32, new_fd: u32, new: u32, new_len: u32) -> i32;
-        pub fn path_open(fd: u32, dirflags: u32, path: u32, len: u32, oflags: u32, base: u64, inheriting: u64, fdflags: u32, ret: u32) -> i32;
-        pub fn path_readlink(fd: u32, path: u32, len: u32, buf: u32, buf_len: u32, ret: u32) -> i32;
+        pub fn path_filestat_set_times(
+            fd: u32,
+            flags: u32,
+            path: u32,
+            len: u32,
+            atim: u64,
+            mtim: u64,
+            fstflags: u32,
+        ) -> i32;
+        pub fn path_link(
+            old_fd: u32,
+            flags: u32,
+            old: u32,
+            old_len: u32,
+            new_fd: u32,
+            new: u32,
+            new_len: u32,
+        ) -> i32;
+        pub fn path_open(
+            fd: u32,
+            dirflags: u32,
+            path: u32,
+            len: u32,
+            oflags: u32,
+            base: u64,
+            inheriting: u64,
+            fdflags: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn path_readlink(fd: u32, path: u32, len: u32, buf: u32, buf_len: u32, ret: u32)
+        -> i32;
         pub fn path_remove_directory(fd: u32, path: u32, len: u32) -> i32;
-        pub fn path_rename(fd: u32, old: u32, old_len: u32, new_fd: u32, new: u32, new_len: u32) -> i32;
+        pub fn path_rename(
+            fd: u32,
+            old: u32,
+            old_len: u32,
+            new_fd: u32,
+            new: u32,
+            new_len: u32,
+        ) -> i32;
         pub fn path_symlink(old: u32, old_len: u32, fd: u32, new: u32, new_len: u32) -> i32;
         pub fn path_unlink_file(fd: u32, path: u32, len: u32) -> i32;
         pub fn poll_oneoff(subscriptions: u32, events: u32, count: u32, ret: u32) -> i32;
@@ -47,7 +81,14 @@ pub mod preview1 {
         pub fn random_get(buf: u32, len: u32) -> i32;
         pub fn sched_yield() -> i32;
         pub fn sock_accept(fd: u32, flags: u32, ret: u32) -> i32;
-        pub fn sock_recv(fd: u32, iovs: u32, iovs_len: u32, riflags: u32, ret_len: u32, ret_roflags: u32) -> i32;
+        pub fn sock_recv(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            riflags: u32,
+            ret_len: u32,
+            ret_roflags: u32,
+        ) -> i32;
         pub fn sock_send(fd: u32, iovs: u32, iovs_len: u32, siflags: u32, ret_len: u32) -> i32;
         pub fn sock_shutdown(fd: u32, how: u32) -> i32;
     }
@@ -63,8 +104,23 @@ pub mod wasix {
         pub fn sock_accept(fd: u32, flags: u32, ret: u32, ret_addr: u32) -> i32;
         pub fn sock_accept_v2(fd: u32, flags: u32, ret: u32, ret_addr: u32) -> i32;
         pub fn sock_connect(fd: u32, addr: u32) -> i32;
-        pub fn sock_recv_from(fd: u32, iovs: u32, iovs_len: u32, riflags: u32, ret_len: u32, ret_roflags: u32, ret_addr: u32) -> i32;
-        pub fn sock_send_to(fd: u32, iovs: u32, iovs_len: u32, siflags: u32, addr: u32, ret_len: u32) -> i32;
+        pub fn sock_recv_from(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            riflags: u32,
+            ret_len: u32,
+            ret_roflags: u32,
+            ret_addr: u32,
+        ) -> i32;
+        pub fn sock_send_to(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            siflags: u32,
+            addr: u32,
+            ret_len: u32,
+        ) -> i32;
         pub fn sock_send_file(out_fd: u32, in_fd: u32, offset: u64, count: u64, ret: u32) -> i32;
         pub fn sock_status(fd: u32, ret: u32) -> i32;
         pub fn sock_addr_local(fd: u32, ret: u32) -> i32;
@@ -83,7 +139,18 @@ pub mod wasix {
         pub fn fd_renumber(from: u32, to: u32) -> i32;
         pub fn fd_read(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
         pub fn fd_write(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
-        pub fn path_open2(fd: u32, dirflags: u32, path: u32, len: u32, oflags: u32, base: u64, inheriting: u64, fdflags: u32, fdflagsext: u32, ret: u32) -> i32;
+        pub fn path_open2(
+            fd: u32,
+            dirflags: u32,
+            path: u32,
+            len: u32,
+            oflags: u32,
+            base: u64,
+            inheriting: u64,
+            fdflags: u32,
+            fdflagsext: u32,
+            ret: u32,
+        ) -> i32;
         pub fn getcwd(path: u32, len: u32) -> i32;
         pub fn chdir(path: u32, len: u32) -> i32;
         pub fn clock_time_set(id: u32, time: u64) -> i32;

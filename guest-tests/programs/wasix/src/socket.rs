@@ -115,11 +115,17 @@ pub struct IoVec {
 
 impl IoVec {
     pub fn reading(bytes: &mut [u8]) -> Self {
-        Self { buf: address_of_mut(bytes), len: bytes.len() as u32 }
+        Self {
+            buf: address_of_mut(bytes),
+            len: bytes.len() as u32,
+        }
     }
 
     pub fn writing(bytes: &[u8]) -> Self {
-        Self { buf: address_of(bytes), len: bytes.len() as u32 }
+        Self {
+            buf: address_of(bytes),
+            len: bytes.len() as u32,
+        }
     }
 }
 
@@ -164,7 +170,12 @@ fn accept_by(
     let mut accepted: Fd = u32::MAX;
     let mut addr = AddrPort::unwritten();
     outcome(unsafe {
-        call(fd, flags, address_of_mut(&mut accepted), address_of_mut(&mut addr))
+        call(
+            fd,
+            flags,
+            address_of_mut(&mut accepted),
+            address_of_mut(&mut addr),
+        )
     })?;
     Ok((accepted, addr.decode()))
 }
@@ -283,7 +294,10 @@ pub struct OptionTimestamp {
 
 impl From<Option<u64>> for OptionTimestamp {
     fn from(time: Option<u64>) -> Self {
-        Self { tag: u8::from(time.is_some()), value: time.unwrap_or(0) }
+        Self {
+            tag: u8::from(time.is_some()),
+            value: time.unwrap_or(0),
+        }
     }
 }
 
@@ -296,7 +310,10 @@ pub fn set_time_raw(fd: Fd, option: u32, time: &OptionTimestamp) -> Result<()> {
 }
 
 pub fn time(fd: Fd, option: u32) -> Result<Option<u64>> {
-    let mut time = OptionTimestamp { tag: u8::MAX, value: u64::MAX };
+    let mut time = OptionTimestamp {
+        tag: u8::MAX,
+        value: u64::MAX,
+    };
     outcome(unsafe { raw::wasix::sock_get_opt_time(fd, option, address_of_mut(&mut time)) })?;
     match time.tag {
         0 => Ok(None),

@@ -87,7 +87,8 @@ impl Poller {
     pub fn add(&mut self, source: &impl Source, interest: Interest) {
         let place = self.fds.len();
         self.fds.push(source.fd());
-        self.subscriptions.push(subscription(source.fd(), interest, place));
+        self.subscriptions
+            .push(subscription(source.fd(), interest, place));
         self.events.push(Event::default());
     }
 
@@ -109,7 +110,11 @@ impl Poller {
         let count = wasix::poll::poll_into(&self.subscriptions, &mut self.events)?;
         ready.clear();
         // One subscription a place, so that no place is named twice.
-        ready.extend(self.events[..count].iter().map(|event| event.userdata as usize));
+        ready.extend(
+            self.events[..count]
+                .iter()
+                .map(|event| event.userdata as usize),
+        );
         Ok(())
     }
 }
