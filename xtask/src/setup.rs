@@ -14,10 +14,10 @@ pub(crate) fn ensure_toolchain() -> Result<Toolchain> {
         return Ok(found);
     }
     eprintln!("no compiler for {TARGET} yet: asking rustup for it");
-    if succeeds("rustup", &["target", "add", TARGET]) {
-        if let Some(found) = Toolchain::find() {
-            return Ok(found);
-        }
+    if succeeds("rustup", &["target", "add", TARGET])
+        && let Some(found) = Toolchain::find()
+    {
+        return Ok(found);
     }
     if let Some(prefix) = apt_prefix() {
         eprintln!("rustup has none: installing {}", DEBIAN_PACKAGES.join(" "));
