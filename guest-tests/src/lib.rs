@@ -1,1 +1,13 @@
-//! x
+//! The guest programs of the tests, and what runs them.
+//!
+//! The build script compiles `programs/` and gives each program a constant with
+//! the path of its module: [`HTTP_SERVER`] and so on. [`Wasock`] runs one under
+//! the command line and watches what it says.
+
+mod http;
+mod wasock;
+
+pub use http::{HttpClient, Response};
+pub use wasock::{Finished, Running, Wasock};
+
+include!(concat!(env!("OUT_DIR"), "/programs.rs"));

@@ -1,2 +1,124 @@
-//! x
-fn main() {}
+//! The tasks of this repository. `cargo xtask --help` lists them.
+
+mod setup;
+
+use anyhow::{Context, Result, bail};
+use guest_toolchain::Toolchain;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
+cargo xtask test     set everything up and run all tests
+cargo xtask guests   set everything up and compile the guests
+";
+
+/// Where the demonstration listens.
+const DEMO_ADDR: &str = "127.0.0.1:8080";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let task = env::args().nth(1).unwrap_or_else(|| "--help".to_owned());
+    if let Some(extra) = env::args().nth(2) {
+        bail!("{task} takes no argument, and got {extra}");
+    }
+    match task.as_str() {
+        "demo" => demo(),
+        "test" => {
+            setup::ensure_toolchain()?;
+            passed(cargo(&["test", "--release", "--workspace"]))
+        }
+        "guests" => {
+            guests()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "--help" | "-h" | "help" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("no such task: {task}\n{HELP}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+/// Serves in the foreground until Ctrl-C.
+fn demo() -> Result<ExitCode> {
+    let modules = guests()?;
+    succeed(cargo(&["build", "--release", "--package", "wasock"]))?;
+    let wasock = target_dir().join("release").join("wasock");
+    eprintln!(
+        "\nA guest serves HTTP on {DEMO_ADDR}. Try, in another terminal:\n\
+         \x20   curl -i http://{DEMO_ADDR}/\n\
+         \x20   wrk -t1 -c32 -d5s http://{DEMO_ADDR}/\n\
+         Ctrl-C ends it.\n"
+    );
+    let mut command = Command::new(wasock);
+    command
+        .args(["run", "--listen", DEMO_ADDR])
+        .arg(modules.join("http_server.wasm"))
+        .arg(DEMO_ADDR);
+    passed(command)
+}
+
+/// Compiles the guests where the tests find them, and says where that is.
+fn guests() -> Result<PathBuf> {
+    let toolchain = setup::ensure_toolchain()?;
+    eprintln!("compiling the guests with {}", described(&toolchain));
+    let programs = workspace_dir().join("guest-tests/programs");
+    toolchain.build(&programs, &target_dir().join("guests"))
+}
+
+fn described(toolchain: &Toolchain) -> &'static str {
+    match toolchain {
+        Toolchain::Rustup => "the target that rustup installed",
+        Toolchain::Debian { .. } => "the packages of Debian (the first time takes a minute)",
+    }
+}
+
+/// The cargo that runs this task.
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(workspace_dir());
+    command
+}
+
+fn succeed(mut command: Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+/// Runs a command in place of this one: its exit code is ours.
+fn passed(mut command: Command) -> Result<ExitCode> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn workspace_dir() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+fn target_dir() -> PathBuf {
+    let named = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    workspace_dir().join(named.unwrap_or_else(|| "target".into()))
+}

@@ -1,0 +1,70 @@
+//! Every family, type and protocol that `sock_open` may get.
+
+use wasix::errno::*;
+use wasix::socket::*;
+use wasix::{check, check_eq, check_ok, descriptor};
+
+fn main() {
+    for family in [INET4, INET6] {
+        for protocol in [0, TCP] {
+            let fd = check_ok!(open(family, STREAM, protocol));
+            check_eq!(
+                check_ok!(descriptor::fdstat(fd)).filetype,
+                descriptor::SOCKET_STREAM
+            );
+            check_ok!(descriptor::close(fd));
+        }
+        // UDP comes later: until then, the type is refused and not mistaken.
+        for protocol in [0, UDP] {
+            match open(family, DGRAM, protocol) {
+                Ok(fd) => {
+                    let stat = check_ok!(descriptor::fdstat(fd));
+                    check_eq!(stat.filetype, descriptor::SOCKET_DGRAM);
+                    check_ok!(descriptor::close(fd));
+                }
+                Err(errno) => check_eq!(errno, ENOTSUP),
+            }
+        }
+        check_eq!(open(family, STREAM, UDP), Err(EPROTOTYPE));
+        check_eq!(open(family, DGRAM, TCP), Err(EPROTOTYPE));
+        for protocol in [
+            1,
+            2,
+            41,
+            58,
+            132,
+            255,
+            256,
+            263,
+            264,
+            0xffff,
+            0x1_0006,
+            u32::MAX,
+        ] {
+            check_eq!(
+                open(family, STREAM, protocol),
+                Err(EPROTONOSUPPORT),
+                "protocol {protocol}"
+            );
+        }
+        check_eq!(open(family, RAW, 0), Err(ENOTSUP));
+        check_eq!(open(family, SEQPACKET, 0), Err(ENOTSUP));
+        for kind in [0, 5, 6, 255, 256, 257, u32::MAX] {
+            let answer = open(family, kind, 0);
+            let is_refused = matches!(answer, Err(ENOTSUP | EINVAL | EPROTOTYPE | EPROTONOSUPPORT));
+            check!(is_refused, "type {kind} answered {answer:?}");
+        }
+    }
+    for family in [0, 4, 5, 10, 255, 256, 257, 0x1_0001, u32::MAX] {
+        check_eq!(
+            open(family, STREAM, TCP),
+            Err(EAFNOSUPPORT),
+            "family {family}"
+        );
+    }
+    let unix = open(UNIX, STREAM, 0);
+    check!(
+        matches!(unix, Ok(_) | Err(ENOTSUP | EAFNOSUPPORT)),
+        "unix answered {unix:?}"
+    );
+}

@@ -1,0 +1,177 @@
+//! The imports as they are: every pointer a number, so that a test can pass
+//! wild ones.
+
+/// Module `wasi_snapshot_preview1`.
+pub mod preview1 {
+    #[link(wasm_import_module = "wasi_snapshot_preview1")]
+    unsafe extern "C" {
+        pub fn args_get(argv: u32, argv_buf: u32) -> i32;
+        pub fn args_sizes_get(ret_argc: u32, ret_size: u32) -> i32;
+        pub fn environ_get(environ: u32, environ_buf: u32) -> i32;
+        pub fn environ_sizes_get(ret_count: u32, ret_size: u32) -> i32;
+        pub fn clock_res_get(id: u32, ret: u32) -> i32;
+        pub fn clock_time_get(id: u32, precision: u64, ret: u32) -> i32;
+        pub fn fd_advise(fd: u32, offset: u64, len: u64, advice: u32) -> i32;
+        pub fn fd_allocate(fd: u32, offset: u64, len: u64) -> i32;
+        pub fn fd_close(fd: u32) -> i32;
+        pub fn fd_datasync(fd: u32) -> i32;
+        pub fn fd_fdstat_get(fd: u32, ret: u32) -> i32;
+        pub fn fd_fdstat_set_flags(fd: u32, flags: u32) -> i32;
+        pub fn fd_fdstat_set_rights(fd: u32, base: u64, inheriting: u64) -> i32;
+        pub fn fd_filestat_get(fd: u32, ret: u32) -> i32;
+        pub fn fd_filestat_set_size(fd: u32, size: u64) -> i32;
+        pub fn fd_filestat_set_times(fd: u32, atim: u64, mtim: u64, flags: u32) -> i32;
+        pub fn fd_pread(fd: u32, iovs: u32, iovs_len: u32, offset: u64, ret: u32) -> i32;
+        pub fn fd_prestat_get(fd: u32, ret: u32) -> i32;
+        pub fn fd_prestat_dir_name(fd: u32, path: u32, path_len: u32) -> i32;
+        pub fn fd_pwrite(fd: u32, iovs: u32, iovs_len: u32, offset: u64, ret: u32) -> i32;
+        pub fn fd_read(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
+        pub fn fd_readdir(fd: u32, buf: u32, buf_len: u32, cookie: u64, ret: u32) -> i32;
+        pub fn fd_renumber(from: u32, to: u32) -> i32;
+        pub fn fd_seek(fd: u32, delta: u64, whence: u32, ret: u32) -> i32;
+        pub fn fd_sync(fd: u32) -> i32;
+        pub fn fd_tell(fd: u32, ret: u32) -> i32;
+        pub fn fd_write(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
+        pub fn path_create_directory(fd: u32, path: u32, len: u32) -> i32;
+        pub fn path_filestat_get(fd: u32, flags: u32, path: u32, len: u32, ret: u32) -> i32;
+        pub fn path_filestat_set_times(
+            fd: u32,
+            flags: u32,
+            path: u32,
+            len: u32,
+            atim: u64,
+            mtim: u64,
+            fstflags: u32,
+        ) -> i32;
+        pub fn path_link(
+            old_fd: u32,
+            flags: u32,
+            old: u32,
+            old_len: u32,
+            new_fd: u32,
+            new: u32,
+            new_len: u32,
+        ) -> i32;
+        pub fn path_open(
+            fd: u32,
+            dirflags: u32,
+            path: u32,
+            len: u32,
+            oflags: u32,
+            base: u64,
+            inheriting: u64,
+            fdflags: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn path_readlink(fd: u32, path: u32, len: u32, buf: u32, buf_len: u32, ret: u32)
+        -> i32;
+        pub fn path_remove_directory(fd: u32, path: u32, len: u32) -> i32;
+        pub fn path_rename(
+            fd: u32,
+            old: u32,
+            old_len: u32,
+            new_fd: u32,
+            new: u32,
+            new_len: u32,
+        ) -> i32;
+        pub fn path_symlink(old: u32, old_len: u32, fd: u32, new: u32, new_len: u32) -> i32;
+        pub fn path_unlink_file(fd: u32, path: u32, len: u32) -> i32;
+        pub fn poll_oneoff(subscriptions: u32, events: u32, count: u32, ret: u32) -> i32;
+        pub fn proc_raise(signal: u32) -> i32;
+        pub fn random_get(buf: u32, len: u32) -> i32;
+        pub fn sched_yield() -> i32;
+        pub fn sock_accept(fd: u32, flags: u32, ret: u32) -> i32;
+        pub fn sock_recv(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            riflags: u32,
+            ret_len: u32,
+            ret_roflags: u32,
+        ) -> i32;
+        pub fn sock_send(fd: u32, iovs: u32, iovs_len: u32, siflags: u32, ret_len: u32) -> i32;
+        pub fn sock_shutdown(fd: u32, how: u32) -> i32;
+    }
+}
+
+/// Module `wasix_32v1`.
+pub mod wasix {
+    #[link(wasm_import_module = "wasix_32v1")]
+    unsafe extern "C" {
+        pub fn sock_open(family: u32, kind: u32, protocol: u32, ret: u32) -> i32;
+        pub fn sock_bind(fd: u32, addr: u32) -> i32;
+        pub fn sock_listen(fd: u32, backlog: u32) -> i32;
+        pub fn sock_accept(fd: u32, flags: u32, ret: u32, ret_addr: u32) -> i32;
+        pub fn sock_accept_v2(fd: u32, flags: u32, ret: u32, ret_addr: u32) -> i32;
+        pub fn sock_connect(fd: u32, addr: u32) -> i32;
+        pub fn sock_recv_from(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            riflags: u32,
+            ret_len: u32,
+            ret_roflags: u32,
+            ret_addr: u32,
+        ) -> i32;
+        pub fn sock_send_to(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            siflags: u32,
+            addr: u32,
+            ret_len: u32,
+        ) -> i32;
+        pub fn sock_send_file(out_fd: u32, in_fd: u32, offset: u64, count: u64, ret: u32) -> i32;
+        pub fn sock_status(fd: u32, ret: u32) -> i32;
+        pub fn sock_addr_local(fd: u32, ret: u32) -> i32;
+        pub fn sock_addr_peer(fd: u32, ret: u32) -> i32;
+        pub fn sock_set_opt_flag(fd: u32, option: u32, flag: u32) -> i32;
+        pub fn sock_get_opt_flag(fd: u32, option: u32, ret: u32) -> i32;
+        pub fn sock_set_opt_time(fd: u32, option: u32, time: u32) -> i32;
+        pub fn sock_get_opt_time(fd: u32, option: u32, ret: u32) -> i32;
+        pub fn sock_set_opt_size(fd: u32, option: u32, size: u64) -> i32;
+        pub fn sock_get_opt_size(fd: u32, option: u32, ret: u32) -> i32;
+        pub fn resolve(host: u32, len: u32, port: u32, addrs: u32, naddrs: u32, ret: u32) -> i32;
+        pub fn fd_dup(fd: u32, ret: u32) -> i32;
+        pub fn fd_dup2(fd: u32, minimum: u32, cloexec: u32, ret: u32) -> i32;
+        pub fn fd_fdflags_get(fd: u32, ret: u32) -> i32;
+        pub fn fd_fdflags_set(fd: u32, flags: u32) -> i32;
+        pub fn fd_renumber(from: u32, to: u32) -> i32;
+        pub fn fd_read(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
+        pub fn fd_write(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
+        pub fn path_open2(
+            fd: u32,
+            dirflags: u32,
+            path: u32,
+            len: u32,
+            oflags: u32,
+            base: u64,
+            inheriting: u64,
+            fdflags: u32,
+            fdflagsext: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn getcwd(path: u32, len: u32) -> i32;
+        pub fn chdir(path: u32, len: u32) -> i32;
+        pub fn clock_time_set(id: u32, time: u64) -> i32;
+        pub fn tty_get(ret: u32) -> i32;
+        pub fn tty_set(state: u32) -> i32;
+        pub fn thread_id(ret: u32) -> i32;
+        pub fn thread_sleep(duration: u64) -> i32;
+        pub fn thread_parallelism(ret: u32) -> i32;
+        pub fn thread_local_create(user_data: u64, ret: u32) -> i32;
+        pub fn thread_local_destroy(key: u32) -> i32;
+        pub fn thread_local_set(key: u32, value: u64) -> i32;
+        pub fn thread_local_get(key: u32, ret: u32) -> i32;
+        pub fn futex_wait(futex: u32, expected: u32, timeout: u32, ret: u32) -> i32;
+        pub fn futex_wake(futex: u32, ret: u32) -> i32;
+        pub fn futex_wake_all(futex: u32, ret: u32) -> i32;
+        pub fn proc_id(ret: u32) -> i32;
+        pub fn proc_parent(pid: u32, ret: u32) -> i32;
+        pub fn proc_signals_sizes_get(ret: u32) -> i32;
+        pub fn proc_signals_get(buf: u32) -> i32;
+        pub fn thread_signal(tid: u32, signal: u32) -> i32;
+        pub fn proc_signal(pid: u32, signal: u32) -> i32;
+        pub fn proc_raise_interval(signal: u32, interval: u64, repeat: u32) -> i32;
+    }
+}

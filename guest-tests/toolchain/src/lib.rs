@@ -1,0 +1,173 @@
+//! Finds a compiler for `wasm32-wasip1` and builds the guests with it.
+//!
+//! Two are known: the one that rustup installs, and the packages of Debian,
+//! which compile the standard library along with the first guest. Used by the
+//! build script of `guest-tests` and by `cargo xtask`.
+
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The target of every guest.
+pub const TARGET: &str = "wasm32-wasip1";
+
+/// The packages of Debian that make a toolchain for guests.
+pub const DEBIAN_PACKAGES: [&str; 5] = [
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "wasi-libc",
+    "lld-22",
+];
+
+/// What to say when there is no toolchain.
+pub const MISSING: &str = "no Rust toolchain for wasm32-wasip1: run `rustup target add wasm32-wasip1`, \
+     or on Debian `apt-get install rustc-web cargo-web rust-web-src wasi-libc lld-22`";
+
+/// A way to compile guests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Toolchain {
+    /// The active toolchain has the target installed.
+    Rustup,
+    /// The packages of Debian.
+    Debian {
+        /// The linker of that version of LLVM.
+        linker: PathBuf,
+    },
+}
+
+impl Toolchain {
+    /// The toolchain that is installed, if any.
+    pub fn find() -> Option<Self> {
+        if has_target() {
+            return Some(Self::Rustup);
+        }
+        let linker = ["/usr/bin/wasm-ld-22", "/usr/bin/wasm-ld"]
+            .into_iter()
+            .map(PathBuf::from)
+            .find(|linker| linker.exists())?;
+        let needed = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_START, DEBIAN_STD];
+        let has_all = needed.iter().all(|path| Path::new(path).exists());
+        has_all.then_some(Self::Debian { linker })
+    }
+
+    /// Builds the workspace in `programs`; the modules land in the folder that
+    /// it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+        let mut command = self.command();
+        command
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--quiet",
+                "--target",
+                TARGET,
+            ])
+            .current_dir(programs)
+            .env("CARGO_TARGET_DIR", target_dir)
+            .stdin(Stdio::null());
+        let status = command
+            .status()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        if !status.success() {
+            bail!("the guests in {} do not compile", programs.display());
+        }
+        Ok(target_dir.join(TARGET).join("release"))
+    }
+
+    fn command(&self) -> Command {
+        match self {
+            Self::Rustup => clean(Command::new("cargo")),
+            Self::Debian { linker } => {
+                let mut command = clean(Command::new(DEBIAN_CARGO));
+                command
+                    .env("RUSTC", DEBIAN_RUSTC)
+                    // The packages hold no compiled std for the target.
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("RUSTFLAGS", debian_flags(linker))
+                    .arg("-Zbuild-std=std,panic_abort");
+                command
+            }
+        }
+    }
+}
+
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_START: &str = "/usr/lib/wasm32-wasi/crt1-command.o";
+const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
+
+fn debian_flags(linker: &Path) -> String {
+    format!(
+        "-Clinker={} -Clinker-flavor=wasm-ld -Clink-self-contained=no \
+         -L/usr/lib/wasm32-wasi -Clink-arg={DEBIAN_START}",
+        linker.display()
+    )
+}
+
+/// Whether the compiler in use has the standard library for the target.
+fn has_target() -> bool {
+    let output = clean(Command::new("rustc"))
+        .args(["--print", "sysroot"])
+        .output();
+    let Ok(output) = output else { return false };
+    let sysroot = String::from_utf8_lossy(&output.stdout);
+    let library = Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(TARGET)
+        .join("lib");
+    output.status.success() && library.is_dir()
+}
+
+/// Takes away what an outer cargo tells its own compilers. `PATH` begins with the
+/// outer toolchain under rustup, so that `cargo` and `rustc` are the outer ones;
+/// what must not go on are the flags, the wrapper and the folders.
+fn clean(mut command: Command) -> Command {
+    for (name, _) in env::vars_os() {
+        if is_of_cargo(&name) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn is_of_cargo(name: &OsString) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    let is_kept = matches!(
+        name,
+        "CARGO_HOME" | "CARGO_HTTP_CAINFO" | "CARGO_NET_OFFLINE"
+    ) || name.starts_with("CARGO_REGISTRIES_")
+        || name.starts_with("CARGO_REGISTRY_")
+        || name.starts_with("CARGO_SOURCE_")
+        || name.starts_with("CARGO_HTTP_")
+        || name.starts_with("CARGO_NET_");
+    let is_set_by_cargo = name.starts_with("CARGO")
+        || name.starts_with("DEP_")
+        || matches!(
+            name,
+            "RUSTC"
+                | "RUSTDOC"
+                | "RUSTFLAGS"
+                | "RUSTC_WRAPPER"
+                | "RUSTC_WORKSPACE_WRAPPER"
+                | "RUSTC_LINKER"
+                | "TARGET"
+                | "HOST"
+                | "OUT_DIR"
+                | "PROFILE"
+                | "OPT_LEVEL"
+                | "DEBUG"
+                | "NUM_JOBS"
+                | "LD_LIBRARY_PATH"
+        );
+    is_set_by_cargo && !is_kept
+}

@@ -1,0 +1,119 @@
+//! One program per behaviour: each checks itself and ends with 0.
+
+use super::{has_ipv6, run, run_on_loopback};
+use anyhow::{Result, ensure};
+
+/// A test for a program that needs nothing but the loopback address.
+macro_rules! on_loopback {
+    ($($program:ident $path:ident;)*) => {$(
+        #[test]
+        pub(crate) fn $program() -> Result<()> {
+            run_on_loopback().arg(guest_tests::$path).succeed().map(drop)
+        }
+    )*};
+}
+
+on_loopback! {
+    open_kinds OPEN_KINDS;
+    bind_port_zero_reports_port BIND_PORT_ZERO_REPORTS_PORT;
+    server_survives_resets SERVER_SURVIVES_RESETS;
+    timeouts_end_blocking_calls TIMEOUTS_END_BLOCKING_CALLS;
+    poll_timeout_precision POLL_TIMEOUT_PRECISION;
+    clocks_and_random CLOCKS_AND_RANDOM;
+}
+
+/// A test for a program that needs the loopback address and a folder.
+macro_rules! with_folder {
+    ($($program:ident $path:ident;)*) => {$(
+        #[test]
+        pub(crate) fn $program() -> Result<()> {
+            let folder = tempfile::tempdir()?;
+            run_on_loopback()
+                .arg("--dir")
+                .arg(format!("{}::/", folder.path().display()))
+                .arg(guest_tests::$path)
+                .succeed()
+                .map(drop)
+        }
+    )*};
+}
+
+with_folder! {
+    listen_states LISTEN_STATES;
+    accept_states ACCEPT_STATES;
+    bind_errors BIND_ERRORS;
+    connect_errors CONNECT_ERRORS;
+    recv_send_flags RECV_SEND_FLAGS;
+    shutdown_half_close SHUTDOWN_HALF_CLOSE;
+    socket_options SOCKET_OPTIONS;
+    rights RIGHTS;
+    poll_mix POLL_MIX;
+}
+
+#[test]
+pub(crate) fn accept_peer_addresses() -> Result<()> {
+    run_on_loopback()
+        .arg(guest_tests::ACCEPT_PEER_ADDRESSES)
+        .succeed()
+        .map(drop)
+}
+
+#[test]
+fn accept_peer_addresses_over_ipv6() -> Result<()> {
+    if !has_ipv6() {
+        return Ok(());
+    }
+    run()
+        .args(["--listen", "[::1]:*", "--connect", "[::1]:*"])
+        .args([guest_tests::ACCEPT_PEER_ADDRESSES, "[::1]:0"])
+        .succeed()
+        .map(drop)
+}
+
+#[test]
+pub(crate) fn port_probe() -> Result<()> {
+    let finished = run().arg(guest_tests::PORT_PROBE).succeed()?;
+    ensure!(
+        finished.stderr.is_empty(),
+        "the probe is no matter for the operator\n{finished}"
+    );
+    Ok(())
+}
+
+#[test]
+fn port_probe_leads_nowhere() -> Result<()> {
+    let finished = run().args([guest_tests::PORT_PROBE, "listen"]).succeed()?;
+    // Twice refused, once printed.
+    let denials = finished.stderr_lines_with("denied");
+    ensure!(denials.len() == 1, "one denial\n{finished}");
+    finished.expect_stderr("denied sock_listen of 0.0.0.0:10275")?;
+    Ok(())
+}
+
+#[test]
+pub(crate) fn accept_without_descriptors() -> Result<()> {
+    // 0 to 2, a listener and a client: eleven are left, one of which is given back.
+    run_on_loopback()
+        .args(["--max-fds", "16", guest_tests::ACCEPT_WITHOUT_DESCRIPTORS])
+        .succeed()?
+        .expect_stdout("10\n")
+        .map(drop)
+}
+
+#[test]
+pub(crate) fn descriptor_table() -> Result<()> {
+    run_on_loopback()
+        .args(["--max-fds", "64", guest_tests::DESCRIPTOR_TABLE])
+        .succeed()?
+        .expect_stdout("highest 63\n")
+        .map(drop)
+}
+
+#[test]
+fn descriptor_table_of_1024_by_default() -> Result<()> {
+    run_on_loopback()
+        .arg(guest_tests::DESCRIPTOR_TABLE)
+        .succeed()?
+        .expect_stdout("highest 1023\n")
+        .map(drop)
+}

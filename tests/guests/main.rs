@@ -1,0 +1,55 @@
+//! The guests, run by the command line.
+//!
+//! A test has the name of its program. A program without a test does not
+//! compile: see the end of this file.
+
+mod behaviour;
+mod command;
+mod files;
+mod hostile;
+mod server;
+mod trace;
+
+use guest_tests::Wasock;
+use std::net::TcpListener;
+
+/// `wasock`, without arguments.
+fn wasock() -> Wasock {
+    Wasock::new(env!("CARGO_BIN_EXE_wasock"))
+}
+
+/// `wasock run`.
+fn run() -> Wasock {
+    Wasock::run(env!("CARGO_BIN_EXE_wasock"))
+}
+
+/// `wasock run` with everything on 127.0.0.1 granted.
+fn run_on_loopback() -> Wasock {
+    run().args(["--listen", "127.0.0.1:*", "--connect", "127.0.0.1:*"])
+}
+
+/// Whether this machine has `::1`. A test that needs it says so and ends well.
+fn has_ipv6() -> bool {
+    let has_it = TcpListener::bind("[::1]:0").is_ok();
+    if !has_it {
+        eprintln!("passed over: this machine has no ::1");
+    }
+    has_it
+}
+
+mod every_program_has_a_test {
+    // Each module below has tests, and with them the names of its programs.
+    use super::{behaviour::*, command::*, files::*, hostile::*, server::*};
+
+    macro_rules! assert_test_exists {
+        ($program:ident) => {
+            #[allow(unused_imports, reason = "that the name exists is all")]
+            use self::$program as _;
+        };
+    }
+
+    #[test]
+    fn holds() {
+        guest_tests::for_each_program!(assert_test_exists);
+    }
+}

@@ -1,0 +1,82 @@
+//! Makes sure that guests can be compiled.
+
+use anyhow::{Result, bail};
+use guest_toolchain::{DEBIAN_PACKAGES, MISSING, TARGET, Toolchain};
+use std::process::{Command, Stdio};
+
+/// The toolchain for guests; installs one where there is none.
+///
+/// # Errors
+///
+/// When none can be installed: one line says what to do by hand.
+pub(crate) fn ensure_toolchain() -> Result<Toolchain> {
+    if let Some(found) = Toolchain::find() {
+        return Ok(found);
+    }
+    eprintln!("no compiler for {TARGET} yet: asking rustup for it");
+    if succeeds("rustup", &["target", "add", TARGET])
+        && let Some(found) = Toolchain::find()
+    {
+        return Ok(found);
+    }
+    if let Some(prefix) = apt_prefix() {
+        eprintln!("rustup has none: installing {}", DEBIAN_PACKAGES.join(" "));
+        install_packages(prefix);
+        if let Some(found) = Toolchain::find() {
+            return Ok(found);
+        }
+    }
+    bail!("{MISSING}")
+}
+
+/// What to put before `apt-get`; nothing where packages cannot be installed
+/// without asking somebody.
+fn apt_prefix() -> Option<&'static [&'static str]> {
+    if !answers("apt-get", &["--version"]) {
+        return None;
+    }
+    if is_root() {
+        return Some(&["apt-get"]);
+    }
+    answers("sudo", &["--non-interactive", "true"]).then_some(&[
+        "sudo",
+        "--non-interactive",
+        "apt-get",
+    ])
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn install_packages(prefix: &[&str]) {
+    let Some((program, prefix)) = prefix.split_first() else {
+        return;
+    };
+    // A list that is out of date is no reason to stop: the packages may be known.
+    succeeds(program, &[prefix, &["update", "-q"]].concat());
+    let install = ["install", "-q", "-y", "--no-install-recommends"];
+    succeeds(program, &[prefix, &install, &DEBIAN_PACKAGES].concat());
+}
+
+/// Runs a command in sight of the user.
+fn succeeds(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command that only answers a question.
+fn answers(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
