@@ -16,19 +16,11 @@ fn main() {
 }
 
 fn run() -> Result<()> {
-    let manifest_dir =
-        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("no manifest folder")?);
+    let manifest_dir = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("no manifest folder")?);
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("no output folder")?);
     let sources = manifest_dir.join("programs");
     // Not the folder itself: a native build of a guest leaves its own there.
-    for name in [
-        "Cargo.toml",
-        "Cargo.lock",
-        "wasix",
-        "http_server",
-        "guests",
-        "wat",
-    ] {
+    for name in ["Cargo.toml", "Cargo.lock", "wasix", "http_server", "guests", "wat"] {
         println!("cargo::rerun-if-changed={}", sources.join(name).display());
     }
 
@@ -48,10 +40,7 @@ fn run() -> Result<()> {
 /// same, and their standard library takes a while.
 fn guests_dir(out_dir: &Path) -> Result<PathBuf> {
     // target/release/build/guest-tests-0123/out
-    let target = out_dir
-        .ancestors()
-        .nth(4)
-        .context("the output folder lies elsewhere")?;
+    let target = out_dir.ancestors().nth(4).context("the output folder lies elsewhere")?;
     Ok(target.join("guests"))
 }
 
@@ -71,10 +60,7 @@ fn has_source(sources: &Path, program: &Path) -> bool {
     let Some(name) = program.file_stem().and_then(OsStr::to_str) else {
         return false;
     };
-    sources
-        .join("guests/src/bin")
-        .join(format!("{name}.rs"))
-        .exists()
+    sources.join("guests/src/bin").join(format!("{name}.rs")).exists()
         || sources.join(name).join("src/main.rs").exists()
 }
 
@@ -83,10 +69,7 @@ fn listing(programs: &[PathBuf]) -> Result<String> {
     let mut constants = String::new();
     let mut names = String::new();
     for program in programs {
-        let name = program
-            .file_stem()
-            .and_then(OsStr::to_str)
-            .context("a program without a name")?;
+        let name = program.file_stem().and_then(OsStr::to_str).context("a program without a name")?;
         writeln!(
             constants,
             "/// The guest `{name}`.\npub const {}: &str = {:?};",

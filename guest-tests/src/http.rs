@@ -28,10 +28,7 @@ pub struct Response {
 impl Response {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(it, _)| it == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -52,9 +49,7 @@ impl HttpClient {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends bytes.
@@ -83,13 +78,9 @@ impl HttpClient {
     /// When no whole answer comes.
     pub fn response(&mut self) -> Result<Response> {
         let mut response = self.head()?;
-        let length = response
-            .header("content-length")
-            .context("an answer without a length")?;
+        let length = response.header("content-length").context("an answer without a length")?;
         response.body = vec![0; length.parse()?];
-        self.stream
-            .read_exact(&mut response.body)
-            .context("a body that ends early")?;
+        self.stream.read_exact(&mut response.body).context("a body that ends early")?;
         Ok(response)
     }
 
@@ -101,23 +92,14 @@ impl HttpClient {
     pub fn head(&mut self) -> Result<Response> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).context("no status")?.parse()?;
-        ensure!(
-            line.starts_with("HTTP/1.1 "),
-            "an answer that begins with {line:?}"
-        );
+        ensure!(line.starts_with("HTTP/1.1 "), "an answer that begins with {line:?}");
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
             if line.is_empty() {
-                return Ok(Response {
-                    status,
-                    headers,
-                    body: Vec::new(),
-                });
+                return Ok(Response { status, headers, body: Vec::new() });
             }
-            let (name, value) = line
-                .split_once(':')
-                .with_context(|| format!("header {line:?}"))?;
+            let (name, value) = line.split_once(':').with_context(|| format!("header {line:?}"))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
@@ -129,14 +111,8 @@ impl HttpClient {
     /// When it sends more, resets, or leaves the connection open.
     pub fn expect_end(&mut self) -> Result<()> {
         let mut rest = Vec::new();
-        self.stream
-            .read_to_end(&mut rest)
-            .context("no end of the connection")?;
-        ensure!(
-            rest.is_empty(),
-            "more than was asked for: {:?}",
-            String::from_utf8_lossy(&rest)
-        );
+        self.stream.read_to_end(&mut rest).context("no end of the connection")?;
+        ensure!(rest.is_empty(), "more than was asked for: {:?}", String::from_utf8_lossy(&rest));
         Ok(())
     }
 

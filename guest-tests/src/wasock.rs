@@ -26,19 +26,10 @@ impl Wasock {
     /// which only the tests of that package know.
     pub fn new(binary: &str) -> Self {
         let mut command = Command::new(binary);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What a developer has set for his own runs would show in the output.
-        command
-            .env_remove("RUST_LOG")
-            .env_remove("RUST_BACKTRACE")
-            .env("NO_COLOR", "1");
-        Self {
-            command,
-            has_stdin: false,
-        }
+        command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
+        Self { command, has_stdin: false }
     }
 
     /// `wasock run`.
@@ -82,24 +73,11 @@ impl Wasock {
     /// When the binary does not start.
     pub fn start(mut self) -> Result<Running> {
         let line = format!("{:?}", self.command);
-        let mut child = self
-            .command
-            .spawn()
-            .with_context(|| format!("cannot start {line}"))?;
+        let mut child = self.command.spawn().with_context(|| format!("cannot start {line}"))?;
         let stdout = Captured::reading(child.stdout.take().context("no stdout")?);
         let stderr = Captured::reading(child.stderr.take().context("no stderr")?);
-        let stdin = if self.has_stdin {
-            child.stdin.take()
-        } else {
-            None
-        };
-        Ok(Running {
-            line,
-            child,
-            stdin,
-            stdout,
-            stderr,
-        })
+        let stdin = if self.has_stdin { child.stdin.take() } else { None };
+        Ok(Running { line, child, stdin, stdout, stderr })
     }
 
     /// Starts it and waits for its end.
@@ -139,10 +117,7 @@ impl Running {
     /// When the process ends or says nothing of the kind in time.
     pub fn listening(&mut self) -> Result<SocketAddr> {
         let line = self.wait_for_stderr("listening on ")?;
-        let addr = line
-            .split("listening on ")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
+        let addr = line.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
         addr.with_context(|| format!("no address in {line:?}"))?
             .parse()
             .with_context(|| format!("no address in {line:?}"))
@@ -222,8 +197,7 @@ impl Running {
         self.stdin = None;
         let deadline = Instant::now() + PATIENCE;
         // Both pipes close when the process ends, and not before.
-        let closed =
-            self.stdout.wait_until_closed(deadline) && self.stderr.wait_until_closed(deadline);
+        let closed = self.stdout.wait_until_closed(deadline) && self.stderr.wait_until_closed(deadline);
         if !closed {
             let _ = self.child.kill();
             bail!("it did not end within {PATIENCE:?}\n{}", self.describe());
@@ -249,12 +223,7 @@ impl Running {
     }
 
     fn describe(&self) -> String {
-        format!(
-            "{}\nstdout:\n{}\nstderr:\n{}",
-            self.line,
-            self.stdout.text(),
-            self.stderr.text()
-        )
+        format!("{}\nstdout:\n{}\nstderr:\n{}", self.line, self.stdout.text(), self.stderr.text())
     }
 }
 
@@ -296,10 +265,7 @@ impl Finished {
     ///
     /// When it is not there.
     pub fn expect_stderr(self, text: &str) -> Result<Self> {
-        ensure!(
-            self.stderr.contains(text),
-            "expected {text:?} on stderr\n{self}"
-        );
+        ensure!(self.stderr.contains(text), "expected {text:?} on stderr\n{self}");
         Ok(self)
     }
 
@@ -309,10 +275,7 @@ impl Finished {
     ///
     /// When it is not there.
     pub fn expect_stdout(self, text: &str) -> Result<Self> {
-        ensure!(
-            self.stdout.contains(text),
-            "expected {text:?} on stdout\n{self}"
-        );
+        ensure!(self.stdout.contains(text), "expected {text:?} on stdout\n{self}");
         Ok(self)
     }
 
@@ -322,10 +285,7 @@ impl Finished {
     ///
     /// When it is there.
     pub fn expect_no_stderr(self, text: &str) -> Result<Self> {
-        ensure!(
-            !self.stderr.contains(text),
-            "unexpected {text:?} on stderr\n{self}"
-        );
+        ensure!(!self.stderr.contains(text), "unexpected {text:?} on stderr\n{self}");
         Ok(self)
     }
 
@@ -336,19 +296,13 @@ impl Finished {
     ///
     /// When there is more, or nothing.
     pub fn expect_one_line(self) -> Result<Self> {
-        ensure!(
-            self.stderr.lines().count() == 1,
-            "expected one line on stderr\n{self}"
-        );
+        ensure!(self.stderr.lines().count() == 1, "expected one line on stderr\n{self}");
         Ok(self)
     }
 
     /// The lines on stderr that hold `text`.
     pub fn stderr_lines_with(&self, text: &str) -> Vec<&str> {
-        self.stderr
-            .lines()
-            .filter(|line| line.contains(text))
-            .collect()
+        self.stderr.lines().filter(|line| line.contains(text)).collect()
     }
 }
 
@@ -396,10 +350,7 @@ impl Captured {
             writer.state().is_closed = true;
             writer.changed.notify_all();
         });
-        Self {
-            shared,
-            _reader: reader,
-        }
+        Self { shared, _reader: reader }
     }
 
     fn wait_for(&self, text: &str) -> Result<String> {
@@ -414,10 +365,7 @@ impl Captured {
             ensure!(!state.is_closed, "it ended without saying {text:?}");
             seen = state.lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
-            ensure!(
-                !left.is_zero(),
-                "it did not say {text:?} within {PATIENCE:?}"
-            );
+            ensure!(!left.is_zero(), "it did not say {text:?} within {PATIENCE:?}");
             state = self.shared.wait(state, left);
         }
     }
@@ -445,10 +393,7 @@ impl Shared {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
-        let (state, _) = self
-            .changed
-            .wait_timeout(state, limit)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner);
         state
     }
 }

@@ -88,12 +88,9 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) no_cache: bool,
 
-    /// The module: .wasm or .wat
-    pub(super) module: PathBuf,
-
-    /// The guest's arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) args: Vec<String>,
+    /// The module (.wasm or .wat), and the guest's arguments
+    #[arg(required = true, trailing_var_arg = true, value_names = ["MODULE", "ARGS"], num_args = 1..)]
+    pub(super) command: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -150,7 +147,7 @@ mod tests {
             return Err(clap::Error::new(clap::error::ErrorKind::Io));
         };
         assert!(run.trace && run.listen.is_empty());
-        assert_eq!(run.args, ["--listen", "-x"]);
+        assert_eq!(run.command, ["m.wasm", "--listen", "-x"]);
         Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! `wasock run`.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
-use wasmtime::{Cache, Engine};
+use wasmtime::{Cache, Engine, Trap};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::{FAILURE, report, signal};
@@ -20,17 +21,21 @@ const TRAP: u8 = 134;
 pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     log(args.verbose);
     let engine = engine(args.no_cache)?;
-    let guest = Guest::load(&engine, &args.module)?;
-    let signals = signal::watch(&engine).context("cannot watch for signals")?;
+    let module = args.command.first().context("no module was named")?;
+    let guest = Guest::load(&engine, Path::new(module))?;
+    let mut signals = signal::watch(&engine).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     let code = runtime.block_on(async {
         let ctx = context(&args)?;
-        tokio::select! {
-            // A signal counts, also where the guest's end is its doing.
-            biased;
-            Ok(code) = signals => Ok(code),
-            ended = guest.run(ctx) => exit_code(ended),
+        let ended = tokio::select! {
+            Ok(code) = &mut signals => return Ok(code),
+            ended = guest.run(ctx) => ended,
+        };
+        match &ended {
+            // Only a signal interrupts code that runs: its number is on the way.
+            Err(error) if error.downcast_ref() == Some(&Trap::Interrupt) => Ok(signals.await?),
+            _ => exit_code(ended),
         }
     })?;
     std::io::stdout().flush().ok();
@@ -75,8 +80,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .inherit_stdio()
         .blocks_on_files(true)
         .max_fds(args.max_fds)
-        .observer(report::once())
-        .arg(args.module.to_string_lossy());
+        .observer(report::once());
     if let Some(max_backlog) = args.max_backlog {
         builder = builder.max_backlog(max_backlog);
     }
@@ -84,7 +88,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
     builder = args.connect.iter().fold(builder, |builder, grant| builder.connect(grant));
     builder = args.resolve.iter().cloned().fold(builder, |builder, names| builder.resolve(names));
-    builder = args.args.iter().fold(builder, |builder, argument| builder.arg(argument));
+    builder = args.command.iter().fold(builder, |builder, argument| builder.arg(argument));
     if args.inherit_env {
         builder = builder.inherit_env();
     }

@@ -7,7 +7,7 @@ use wasmtime::Module;
 
 use super::Builder;
 use super::link::GuestMemoryHandle;
-use crate::abi::{Dialect, detect};
+use crate::abi::{Dialect, Generation, detect};
 use crate::observe::TraceSink;
 use crate::process::Thread;
 
@@ -38,12 +38,14 @@ impl WasockCtx {
 
     /// Learns from the imports of `module` how the program wants to be spoken to,
     /// where one name has two meanings: `fd_renumber`, which a WASIX program uses as
-    /// dup2, and the room that an IPv6 address has.
+    /// dup2, the numbers of socket types, and the room that an IPv6 address has.
     ///
     /// [`Guest`](super::Guest) does this by itself.
     pub fn adapt_to(&mut self, module: &Module) {
         let detected = detect(module);
         self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
+        self.thread.is_first_generation =
+            detected.dialect == Dialect::Wasix && detected.generation == Generation::V1;
         self.thread.wide_addresses = detected.has_wide_addresses();
     }
 

@@ -56,7 +56,7 @@ impl Traced {
                 to.push(call.to_owned());
             }
         };
-        let ctx = WasockCtx { trace: Some(Arc::new(sink)), ..WasockCtx::default() };
+        let ctx = WasockCtx::builder().arg("guest").trace(sink).build().expect("a context");
         Self { store: Store::new(engine, ctx), lines }
     }
 
@@ -75,10 +75,14 @@ impl Traced {
     }
 }
 
-const CALLS: [(&str, i32); 3] = [("args", 0), ("yield", 0), ("bind", 64)];
+/// Export, argument and answer of each call.
+const CALLS: [(&str, i32, i32); 3] = [("args", 0, 0), ("yield", 0, 0), ("bind", 64, 8)];
 
-const LINES: [&str; 3] =
-    ["args_sizes_get() = ENOSYS", "sched_yield() = ENOSYS", "sock_bind(fd=3, addr=127.0.0.1:8080) = ENOSYS"];
+const LINES: [&str; 3] = [
+    "args_sizes_get() = 0 argc=1 buf_size=6",
+    "sched_yield() = 0",
+    "sock_bind(fd=3, addr=127.0.0.1:8080) = EBADF",
+];
 
 #[test]
 fn sync_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
@@ -89,9 +93,9 @@ fn sync_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
         add_to_linker_blocking(&mut linker, |ctx| ctx)?;
         traced.give_memory(&mut linker, memory)?;
         let instance = linker.instantiate(&mut traced.store, &module(&engine, memory)?)?;
-        for (name, argument) in CALLS {
+        for (name, argument, answer) in CALLS {
             let call = instance.get_typed_func::<i32, i32>(&mut traced.store, name)?;
-            assert_eq!(call.call(&mut traced.store, argument)?, 52, "{name} on {memory}");
+            assert_eq!(call.call(&mut traced.store, argument)?, answer, "{name} on {memory}");
         }
         assert_eq!(traced.lines(), LINES, "{memory}");
     }
@@ -108,9 +112,9 @@ async fn async_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
         traced.give_memory(&mut linker, memory)?;
         let module = module(&engine, memory)?;
         let instance = linker.instantiate_async(&mut traced.store, &module).await?;
-        for (name, argument) in CALLS {
+        for (name, argument, answer) in CALLS {
             let call = instance.get_typed_func::<i32, i32>(&mut traced.store, name)?;
-            assert_eq!(call.call_async(&mut traced.store, argument).await?, 52, "{name} on {memory}");
+            assert_eq!(call.call_async(&mut traced.store, argument).await?, answer, "{name} on {memory}");
         }
         assert_eq!(traced.lines(), LINES, "{memory}");
     }
@@ -218,8 +222,43 @@ fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
             (func (export "run") (result i32) (call $fork (i32.const 0) (i32.const 0))))"#,
     )?;
     assert_eq!(link_unknown_imports(&mut linker, &module)?, []);
-    let mut store = Store::new(&engine, WasockCtx::default());
+    let mut store = Store::new(&engine, WasockCtx::builder().build().expect("a context"));
     let instance = linker.instantiate(&mut store, &module)?;
     assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 7);
+    Ok(())
+}
+
+/// A module with preview 1's `fd_renumber`, and with an import of `wasix` besides.
+fn renumbering(wasix: &str) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
+            {wasix}
+            (memory (export "memory") 1)
+            (func (export "run") (param i32 i32) (result i32)
+                (call $renumber (local.get 0) (local.get 1))))"#
+    )
+}
+
+fn renumbered(wasix: &str) -> wasmtime::Result<(i32, usize)> {
+    let (mut traced, instance, _) = instantiate(&renumbering(wasix))?;
+    let engine = traced.store.engine().clone();
+    let module = Module::new(&engine, renumbering(wasix))?;
+    traced.store.data_mut().adapt_to(&module);
+    let run = instance.get_typed_func::<(i32, i32), i32>(&mut traced.store, "run")?;
+    let answer = run.call(&mut traced.store, (0, 1))?;
+    Ok((answer, traced.store.data().open_descriptors()))
+}
+
+#[test]
+fn renumber_moves_in_a_program_of_preview_1() -> wasmtime::Result<()> {
+    assert_eq!(renumbered("")?, (0, 2));
+    Ok(())
+}
+
+#[test]
+fn renumber_duplicates_in_a_program_of_wasix() -> wasmtime::Result<()> {
+    let import = r#"(import "wasix_32v1" "sock_listen" (func (param i32 i32) (result i32)))"#;
+    assert_eq!(renumbered(import)?, (0, 3));
     Ok(())
 }

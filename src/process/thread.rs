@@ -22,6 +22,9 @@ pub struct Thread {
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
     /// move, as preview 1 says?
     pub(crate) renumber_duplicates: bool,
+    /// Is it a program of the first generation, with its own numbers for the kinds of
+    /// sockets?
+    pub(crate) is_first_generation: bool,
     /// Is the program known to have room for an IPv6 address with its scope?
     pub(crate) wide_addresses: bool,
 }
@@ -42,6 +45,7 @@ impl Thread {
             timer: None,
             locals: ThreadLocals::default(),
             renumber_duplicates: false,
+            is_first_generation: false,
             wide_addresses: false,
         }
     }

@@ -1,7 +1,7 @@
 //! Socket options: what is the kernel's is asked of the kernel; time limits of
 //! blocking calls are ours, because host sockets never block.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -62,38 +62,31 @@ pub enum TimeOption {
     Linger,
 }
 
-/// Limits of the blocking calls, in nanoseconds; all ones for none.
-#[derive(Debug)]
-pub(super) struct Timeouts([AtomicU64; 4]);
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(u64::MAX)))
-    }
+/// Limits of the blocking calls; `None` is for ever.
+#[derive(Debug, Default)]
+pub(super) struct Timeouts {
+    limits: Mutex<[Option<Duration>; 4]>,
 }
 
 impl Timeouts {
-    fn slot(&self, option: TimeOption) -> Option<&AtomicU64> {
-        let [receive, send, connect, accept] = &self.0;
+    fn with<T>(&self, option: TimeOption, use_it: impl FnOnce(&mut Option<Duration>) -> T) -> Option<T> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let [receive, send, connect, accept] = &mut *limits;
         match option {
-            TimeOption::Receive => Some(receive),
-            TimeOption::Send => Some(send),
-            TimeOption::Connect => Some(connect),
-            TimeOption::Accept => Some(accept),
+            TimeOption::Receive => Some(use_it(receive)),
+            TimeOption::Send => Some(use_it(send)),
+            TimeOption::Connect => Some(use_it(connect)),
+            TimeOption::Accept => Some(use_it(accept)),
             TimeOption::Linger => None,
         }
     }
 
     pub(super) fn get(&self, option: TimeOption) -> Option<Duration> {
-        let nanoseconds = self.slot(option)?.load(Relaxed);
-        (nanoseconds != u64::MAX).then(|| Duration::from_nanos(nanoseconds))
+        self.with(option, |limit| *limit).flatten()
     }
 
     fn set(&self, option: TimeOption, limit: Option<Duration>) {
-        let nanoseconds = limit.map_or(u64::MAX, |limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
-        if let Some(slot) = self.slot(option) {
-            slot.store(nanoseconds, Relaxed);
-        }
+        self.with(option, |slot| *slot = limit);
     }
 }
 

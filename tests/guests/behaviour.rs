@@ -52,10 +52,7 @@ with_folder! {
 
 #[test]
 pub(crate) fn accept_peer_addresses() -> Result<()> {
-    run_on_loopback()
-        .arg(guest_tests::ACCEPT_PEER_ADDRESSES)
-        .succeed()
-        .map(drop)
+    run_on_loopback().arg(guest_tests::ACCEPT_PEER_ADDRESSES).succeed().map(drop)
 }
 
 #[test]
@@ -73,10 +70,7 @@ fn accept_peer_addresses_over_ipv6() -> Result<()> {
 #[test]
 pub(crate) fn port_probe() -> Result<()> {
     let finished = run().arg(guest_tests::PORT_PROBE).succeed()?;
-    ensure!(
-        finished.stderr.is_empty(),
-        "the probe is no matter for the operator\n{finished}"
-    );
+    ensure!(finished.stderr.is_empty(), "the probe is no matter for the operator\n{finished}");
     Ok(())
 }
 
@@ -111,9 +105,5 @@ pub(crate) fn descriptor_table() -> Result<()> {
 
 #[test]
 fn descriptor_table_of_1024_by_default() -> Result<()> {
-    run_on_loopback()
-        .arg(guest_tests::DESCRIPTOR_TABLE)
-        .succeed()?
-        .expect_stdout("highest 1023\n")
-        .map(drop)
+    run_on_loopback().arg(guest_tests::DESCRIPTOR_TABLE).succeed()?.expect_stdout("highest 1023\n").map(drop)
 }

@@ -12,13 +12,7 @@ pub(crate) fn args_env_exit() -> Result<()> {
     let finished = run()
         .args(["--env", "ONE=1", "--env", "EMPTY=", "--env", "EQUAL=a=b"])
         .env("FROM_THE_HOST", "no")
-        .args([
-            guest_tests::ARGS_ENV_EXIT,
-            "42",
-            "--listen",
-            "with spaces",
-            "ümlaut",
-        ])
+        .args([guest_tests::ARGS_ENV_EXIT, "42", "--listen", "with spaces", "ümlaut"])
         .finish()?
         .expect_code(42)?;
     let expected = "arg 1: 42\narg 2: --listen\narg 3: with spaces\narg 4: ümlaut\n\
@@ -30,10 +24,7 @@ pub(crate) fn args_env_exit() -> Result<()> {
 #[test]
 fn exit_codes_pass() -> Result<()> {
     for code in [0, 1, 3, 125] {
-        run()
-            .args([guest_tests::ARGS_ENV_EXIT, &code.to_string()])
-            .finish()?
-            .expect_code(code)?;
+        run().args([guest_tests::ARGS_ENV_EXIT, &code.to_string()]).finish()?.expect_code(code)?;
     }
     Ok(())
 }
@@ -41,13 +32,7 @@ fn exit_codes_pass() -> Result<()> {
 #[test]
 fn environment_is_inherited_on_demand() -> Result<()> {
     run()
-        .args([
-            "--inherit-env",
-            "--env",
-            "ONE=1",
-            guest_tests::ARGS_ENV_EXIT,
-            "0",
-        ])
+        .args(["--inherit-env", "--env", "ONE=1", guest_tests::ARGS_ENV_EXIT, "0"])
         .env("FROM_THE_HOST", "yes")
         .succeed()?
         .expect_stdout("env FROM_THE_HOST=yes\n")?
@@ -74,10 +59,7 @@ pub(crate) fn spin() -> Result<()> {
         let mut running = run().arg(guest_tests::SPIN).start()?;
         running.wait_for_stdout("spinning")?;
         running.signal(signal)?;
-        running
-            .finish()?
-            .expect_code(code)?
-            .expect_no_stderr("panicked")?;
+        running.finish()?.expect_code(code)?.expect_no_stderr("panicked")?;
     }
     Ok(())
 }
@@ -90,10 +72,7 @@ fn signals_end_a_server_that_waits() -> Result<()> {
             let mut running = run_on_loopback().args([program, "127.0.0.1:0"]).start()?;
             running.listening()?;
             running.signal(signal)?;
-            running
-                .finish()?
-                .expect_code(code)?
-                .expect_no_stderr("panicked")?;
+            running.finish()?.expect_code(code)?.expect_no_stderr("panicked")?;
         }
     }
     Ok(())
@@ -101,17 +80,8 @@ fn signals_end_a_server_that_waits() -> Result<()> {
 
 #[test]
 pub(crate) fn unknown_module() -> Result<()> {
-    let finished = run()
-        .arg(guest_tests::UNKNOWN_MODULE)
-        .finish()?
-        .expect_code(1)?;
-    for import in [
-        "no_such_module",
-        "first",
-        "second",
-        "another_module",
-        "third",
-    ] {
+    let finished = run().arg(guest_tests::UNKNOWN_MODULE).finish()?.expect_code(1)?;
+    for import in ["no_such_module", "first", "second", "another_module", "third"] {
         ensure!(finished.stderr.contains(import), "no {import}\n{finished}");
     }
     finished.expect_no_stderr("panicked").map(drop)
@@ -119,17 +89,10 @@ pub(crate) fn unknown_module() -> Result<()> {
 
 #[test]
 pub(crate) fn nosys_stub() -> Result<()> {
-    let finished = run()
-        .arg(guest_tests::NOSYS_STUB)
-        .finish()?
-        .expect_code(52)?;
+    let finished = run().arg(guest_tests::NOSYS_STUB).finish()?.expect_code(52)?;
     for name in ["port_bridge", "port_dhcp_acquire"] {
         let lines = finished.stderr_lines_with(name);
-        ensure!(
-            lines.len() == 1,
-            "{name} is named {} times\n{finished}",
-            lines.len()
-        );
+        ensure!(lines.len() == 1, "{name} is named {} times\n{finished}", lines.len());
     }
     Ok(())
 }
@@ -174,11 +137,7 @@ fn module_without_start_is_refused() -> Result<()> {
 
 #[test]
 fn missing_file_is_named() -> Result<()> {
-    is_complaint(
-        run().arg("/no/such/file.wasm").finish()?,
-        1,
-        "/no/such/file.wasm",
-    )?;
+    is_complaint(run().arg("/no/such/file.wasm").finish()?, 1, "/no/such/file.wasm")?;
     let folder = tempfile::tempdir()?;
     let name = folder.path().display().to_string();
     is_complaint(run().arg(folder.path()).finish()?, 1, &name)
@@ -200,20 +159,12 @@ fn bad_flags_are_usage_errors() -> Result<()> {
         ["--dir", "/no/such/folder"],
     ];
     for [flag, value] in cases {
-        let finished = run()
-            .args([flag, value, guest_tests::ARGS_ENV_EXIT, "0"])
-            .finish()?;
+        let finished = run().args([flag, value, guest_tests::ARGS_ENV_EXIT, "0"]).finish()?;
         // A folder that is not there is no error of usage.
         let code = if flag == "--dir" { 1 } else { 2 };
-        finished
-            .expect_code(code)?
-            .expect_stderr(value)?
-            .expect_no_stderr("panicked")?;
+        finished.expect_code(code)?.expect_stderr(value)?.expect_no_stderr("panicked")?;
     }
-    run()
-        .args(["--no-such-flag", guest_tests::CLIENT])
-        .finish()?
-        .expect_code(2)?;
+    run().args(["--no-such-flag", guest_tests::CLIENT]).finish()?.expect_code(2)?;
     run().finish()?.expect_code(2)?;
     wasock().arg("no-such-command").finish()?.expect_code(2)?;
     Ok(())
@@ -221,20 +172,9 @@ fn bad_flags_are_usage_errors() -> Result<()> {
 
 #[test]
 fn help_is_on_stdout() -> Result<()> {
-    wasock()
-        .arg("--help")
-        .succeed()?
-        .expect_stdout("run")?
-        .expect_stdout("inspect")?;
-    run()
-        .arg("--help")
-        .succeed()?
-        .expect_stdout("--listen")?
-        .expect_stdout("--trace")?;
-    wasock()
-        .arg("--version")
-        .succeed()?
-        .expect_stdout("wasock")?;
+    wasock().arg("--help").succeed()?.expect_stdout("run")?.expect_stdout("inspect")?;
+    run().arg("--help").succeed()?.expect_stdout("--listen")?.expect_stdout("--trace")?;
+    wasock().arg("--version").succeed()?.expect_stdout("wasock")?;
     Ok(())
 }
 
@@ -254,22 +194,14 @@ fn address_in_use_ends_the_guest() -> Result<()> {
 
 #[test]
 fn denial_says_what_would_allow_it() -> Result<()> {
-    let finished = run()
-        .args([guest_tests::HTTP_SERVER, "127.0.0.1:8080"])
-        .finish()?
-        .expect_code(1)?;
-    let denials = finished.stderr_lines_with("denied");
-    let expected =
-        "wasock: denied sock_bind of 127.0.0.1:8080; allow it with --listen 127.0.0.1:8080";
+    let finished = run().args([guest_tests::HTTP_SERVER, "127.0.0.1:8080"]).finish()?.expect_code(1)?;
+    let denials = finished.stderr_lines_with("wasock: denied");
+    let expected = "wasock: denied sock_bind of 127.0.0.1:8080; allow it with --listen 127.0.0.1:8080";
     ensure!(denials == [expected], "{finished}");
 
-    let finished = run()
-        .args([guest_tests::CLIENT, "127.0.0.1:9", ""])
-        .finish()?
-        .expect_code(2)?;
-    let denials = finished.stderr_lines_with("denied");
-    let expected =
-        "wasock: denied sock_connect of 127.0.0.1:9; allow it with --connect 127.0.0.1:9";
+    let finished = run().args([guest_tests::CLIENT, "127.0.0.1:9", ""]).finish()?.expect_code(2)?;
+    let denials = finished.stderr_lines_with("wasock: denied");
+    let expected = "wasock: denied sock_connect of 127.0.0.1:9; allow it with --connect 127.0.0.1:9";
     ensure!(denials == [expected], "{finished}");
     Ok(())
 }
@@ -290,22 +222,13 @@ fn grants_are_ports_and_networks() -> Result<()> {
         (format!("10.0.0.0/8:{port}"), false),
     ];
     for (grant, is_allowed) in cases {
-        let mut running = run()
-            .args([
-                "--listen",
-                &grant,
-                guest_tests::HTTP_SERVER,
-                &free.to_string(),
-            ])
-            .start()?;
+        let mut running =
+            run().args(["--listen", &grant, guest_tests::HTTP_SERVER, &free.to_string()]).start()?;
         if is_allowed {
             ensure!(running.listening()? == free, "{grant}");
             running.stop()?;
         } else {
-            running
-                .finish()?
-                .expect_code(1)?
-                .expect_stderr("denied sock_bind")?;
+            running.finish()?.expect_code(1)?.expect_stderr("denied sock_bind")?;
         }
     }
     Ok(())
@@ -328,17 +251,7 @@ fn inspect_describes_a_module() -> Result<()> {
         .succeed()?
         .expect_stdout("wasix")?
         .expect_stdout("sock_listen")?;
-    wasock()
-        .args(["inspect", guest_tests::NOSYS_STUB])
-        .finish()?
-        .expect_stdout("port_bridge")?;
-    wasock()
-        .args(["inspect", guest_tests::UNKNOWN_MODULE])
-        .finish()?
-        .expect_stdout("no_such_module")?;
-    is_complaint(
-        wasock().args(["inspect", "/no/such.wasm"]).finish()?,
-        1,
-        "/no/such.wasm",
-    )
+    wasock().args(["inspect", guest_tests::NOSYS_STUB]).finish()?.expect_stdout("port_bridge")?;
+    wasock().args(["inspect", guest_tests::UNKNOWN_MODULE]).finish()?.expect_stdout("no_such_module")?;
+    is_complaint(wasock().args(["inspect", "/no/such.wasm"]).finish()?, 1, "/no/such.wasm")
 }

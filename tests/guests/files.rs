@@ -34,18 +34,10 @@ pub(crate) fn files_escape() -> Result<()> {
     symlink("../secret", root.join("out_relative"))?;
     symlink("..", root.join("out_folder"))?;
 
-    run()
-        .args(["--dir", &granted(&root), guest_tests::FILES_ESCAPE])
-        .succeed()?;
+    run().args(["--dir", &granted(&root), guest_tests::FILES_ESCAPE]).succeed()?;
 
-    ensure!(
-        fs::read(outside.path().join("secret"))? == b"secret",
-        "the secret has changed"
-    );
-    ensure!(
-        fs::read_dir(outside.path())?.count() == 2,
-        "something new outside"
-    );
+    ensure!(fs::read(outside.path().join("secret"))? == b"secret", "the secret has changed");
+    ensure!(fs::read_dir(outside.path())?.count() == 2, "something new outside");
     Ok(())
 }
 
@@ -54,17 +46,8 @@ pub(crate) fn files_read_only() -> Result<()> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("file"), "content")?;
     fs::create_dir(folder.path().join("folder"))?;
-    run()
-        .args([
-            "--dir-ro",
-            &granted(folder.path()),
-            guest_tests::FILES_READ_ONLY,
-        ])
-        .succeed()?;
-    ensure!(
-        fs::read(folder.path().join("file"))? == b"content",
-        "the file has changed"
-    );
+    run().args(["--dir-ro", &granted(folder.path()), guest_tests::FILES_READ_ONLY]).succeed()?;
+    ensure!(fs::read(folder.path().join("file"))? == b"content", "the file has changed");
     ensure!(fs::read_dir(folder.path())?.count() == 2, "something new");
     Ok(())
 }
@@ -89,24 +72,12 @@ pub(crate) fn file_server() -> Result<()> {
     let get = |path: &str| HttpClient::connect(addr)?.get(path);
 
     ensure!(get("/")?.text() == "<p>front page", "the index");
-    ensure!(
-        get("/below/page.txt?query")?.text() == "a page below",
-        "a page below"
-    );
-    ensure!(
-        get("/below/%70age.txt")?.text() == "a page below",
-        "an escaped name"
-    );
+    ensure!(get("/below/page.txt?query")?.text() == "a page below", "a page below");
+    ensure!(get("/below/%70age.txt")?.text() == "a page below", "an escaped name");
     ensure!(get("/large")?.body == large, "a large file");
-    for path in [
-        "/missing",
-        "/below",
-        "/../secret",
-        "/%2e%2e/secret",
-        "/link",
-        "//etc/passwd",
-        "/below/../../secret",
-    ] {
+    for path in
+        ["/missing", "/below", "/../secret", "/%2e%2e/secret", "/link", "//etc/passwd", "/below/../../secret"]
+    {
         let response = get(path)?;
         ensure!(response.status == 404, "{path} answered {response:?}");
     }

@@ -10,9 +10,7 @@ const SHARES: usize = 4;
 
 #[test]
 pub(crate) fn wild_pointers() -> Result<()> {
-    let list = run_on_loopback()
-        .arg(guest_tests::WILD_POINTERS)
-        .succeed()?;
+    let list = run_on_loopback().arg(guest_tests::WILD_POINTERS).succeed()?;
     let calls: Vec<&str> = list.stdout.lines().collect();
     ensure!(calls.len() > 80, "only {} calls", calls.len());
     std::thread::scope(|scope| {
@@ -22,9 +20,7 @@ pub(crate) fn wild_pointers() -> Result<()> {
                 scope.spawn(move || calls.clone().try_for_each(|call| survives(call)))
             })
             .collect();
-        shares
-            .into_iter()
-            .try_for_each(|share| share.join().ok().context("a panic")?)
+        shares.into_iter().try_for_each(|share| share.join().ok().context("a panic")?)
     })
 }
 
@@ -38,10 +34,7 @@ fn survives(call: &str) -> Result<()> {
             .arg(format!("{}::/", folder.path().display()))
             .args([guest_tests::WILD_POINTERS, call, &first.to_string()])
             .finish()?;
-        ensure!(
-            !finished.stderr.contains("panicked"),
-            "{call} broke the host\n{finished}"
-        );
+        ensure!(!finished.stderr.contains("panicked"), "{call} broke the host\n{finished}");
         match finished.code {
             Some(0) => {
                 finished.expect_stdout("done")?;
@@ -55,25 +48,15 @@ fn survives(call: &str) -> Result<()> {
 
 /// The number of the case that a trap ended.
 fn last_case(stdout: &str) -> Result<usize> {
-    let line = stdout
-        .lines()
-        .last()
-        .context("a trap before the first case")?;
-    let number = line
-        .strip_prefix("case ")
-        .and_then(|rest| rest.split(':').next());
-    Ok(number
-        .with_context(|| format!("no case: {line:?}"))?
-        .parse()?)
+    let line = stdout.lines().last().context("a trap before the first case")?;
+    let number = line.strip_prefix("case ").and_then(|rest| rest.split(':').next());
+    Ok(number.with_context(|| format!("no case: {line:?}"))?.parse()?)
 }
 
 #[test]
 pub(crate) fn iovecs_million() -> Result<()> {
     const LIMIT_KIB: u64 = 512 * 1024;
-    let mut running = run_on_loopback()
-        .with_stdin()
-        .arg(guest_tests::IOVECS_MILLION)
-        .start()?;
+    let mut running = run_on_loopback().with_stdin().arg(guest_tests::IOVECS_MILLION).start()?;
     running.wait_for_stdout("through")?;
     if let Some(peak) = peak_memory_kib(running.id()) {
         ensure!(peak < LIMIT_KIB, "the host took {peak} KiB");
@@ -83,8 +66,7 @@ pub(crate) fn iovecs_million() -> Result<()> {
 
 /// The most memory that a process had in use; Linux tells.
 fn peak_memory_kib(pid: u32) -> Option<u64> {
-    let status =
-        fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
+    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }

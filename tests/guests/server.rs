@@ -11,28 +11,19 @@ const PAGE: &str = "Hello from a wasm guest\n";
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 fn start(wasock: Wasock) -> Result<(Running, SocketAddr)> {
-    let mut server = wasock
-        .args([guest_tests::HTTP_SERVER, "127.0.0.1:0"])
-        .start()?;
+    let mut server = wasock.args([guest_tests::HTTP_SERVER, "127.0.0.1:0"]).start()?;
     let addr = server.listening()?;
     Ok((server, addr))
 }
 
 fn is_page(response: &Response) -> Result<()> {
-    ensure!(
-        response.status == 200 && response.text() == PAGE,
-        "answered {response:?}"
-    );
+    ensure!(response.status == 200 && response.text() == PAGE, "answered {response:?}");
     Ok(())
 }
 
 /// The server still answers, and ends as it is told to.
 fn lives_on(mut server: Running, addr: SocketAddr) -> Result<()> {
-    ensure!(
-        server.is_running()?,
-        "the server has ended:\n{}",
-        server.stderr()
-    );
+    ensure!(server.is_running()?, "the server has ended:\n{}", server.stderr());
     is_page(&HttpClient::connect(addr)?.get("/")?)?;
     server.stop().map(drop)
 }
@@ -44,17 +35,11 @@ pub(crate) fn http_server() -> Result<()> {
     for _ in 0..100 {
         let response = client.get("/")?;
         is_page(&response)?;
-        ensure!(
-            response.header("connection").is_none(),
-            "answered {response:?}"
-        );
+        ensure!(response.header("connection").is_none(), "answered {response:?}");
     }
     client.send(b"HEAD / HTTP/1.1\r\n\r\n")?;
     let head = client.head()?;
-    ensure!(
-        head.header("content-length") == Some("24"),
-        "answered {head:?}"
-    );
+    ensure!(head.header("content-length") == Some("24"), "answered {head:?}");
     // Nothing of a body lies between that and the next answer.
     is_page(&client.get("/")?)?;
     client.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")?;
@@ -101,11 +86,7 @@ fn http_server_waits_for_a_slow_reader() -> Result<()> {
         client.send(REQUEST)?;
         let response = client.response()?;
         // The head has three lines and an empty one.
-        let head: usize = response
-            .headers
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum();
+        let head: usize = response.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         "HTTP/1.1 200 OK\r\n".len() + head + 2 + response.body.len()
     };
     let mut buf = vec![0; 1 << 16];
@@ -131,10 +112,7 @@ fn http_server_keeps_to_http_1_0() -> Result<()> {
     for _ in 0..3 {
         client.send(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")?;
         let response = client.response()?;
-        ensure!(
-            response.header("connection") == Some("keep-alive"),
-            "answered {response:?}"
-        );
+        ensure!(response.header("connection") == Some("keep-alive"), "answered {response:?}");
     }
     lives_on(server, addr)
 }
@@ -157,11 +135,7 @@ fn http_server_refuses_bad_requests() -> Result<()> {
         let mut client = HttpClient::connect(addr)?;
         client.send(request)?;
         let response = client.response()?;
-        ensure!(
-            response.status == status,
-            "{:?}: {response:?}",
-            String::from_utf8_lossy(request)
-        );
+        ensure!(response.status == status, "{:?}: {response:?}", String::from_utf8_lossy(request));
         client.finish()?;
         client.expect_end()?;
     }
@@ -234,9 +208,7 @@ fn http_server_over_ipv6() -> Result<()> {
     if !has_ipv6() {
         return Ok(());
     }
-    let mut server = run()
-        .args(["--listen", "[::1]:*", guest_tests::HTTP_SERVER, "[::1]:0"])
-        .start()?;
+    let mut server = run().args(["--listen", "[::1]:*", guest_tests::HTTP_SERVER, "[::1]:0"]).start()?;
     let addr = server.listening()?;
     ensure!(addr.is_ipv6(), "listening on {addr}");
     lives_on(server, addr)
@@ -248,9 +220,7 @@ fn http_server_restarts_at_once() -> Result<()> {
     let mut client = HttpClient::connect(addr)?;
     is_page(&client.get("/")?)?;
     server.stop()?;
-    let mut server = run_on_loopback()
-        .args([guest_tests::HTTP_SERVER, &addr.to_string()])
-        .start()?;
+    let mut server = run_on_loopback().args([guest_tests::HTTP_SERVER, &addr.to_string()]).start()?;
     ensure!(server.listening()? == addr, "another address");
     lives_on(server, addr)
 }
@@ -267,27 +237,14 @@ fn accept_from_keeps_others_out() -> Result<()> {
         let answer = client.get("/");
         ensure!(answer.is_err(), "a stranger was served: {answer:?}");
     }
-    ensure!(
-        server.is_running()?,
-        "the server has ended:\n{}",
-        server.stderr()
-    );
-    server
-        .stop()?
-        .expect_stderr("--accept-from 127.0.0.1")
-        .map(drop)
+    ensure!(server.is_running()?, "the server has ended:\n{}", server.stderr());
+    server.stop()?.expect_stderr("--accept-from 127.0.0.1").map(drop)
 }
 
 #[test]
 pub(crate) fn echo_server() -> Result<()> {
-    let mut server = run()
-        .args([
-            "--listen",
-            "127.0.0.1:*",
-            guest_tests::ECHO_SERVER,
-            "127.0.0.1:0",
-        ])
-        .start()?;
+    let mut server =
+        run().args(["--listen", "127.0.0.1:*", guest_tests::ECHO_SERVER, "127.0.0.1:0"]).start()?;
     let addr = server.listening()?;
     // One through the calls for files, one through those for sockets, twice.
     for _ in 0..4 {
@@ -304,11 +261,7 @@ pub(crate) fn echo_server() -> Result<()> {
         let back = reading.join().ok().context("the reader panicked")??;
         ensure!(back == message, "{} bytes came back", back.len());
     }
-    ensure!(
-        server.is_running()?,
-        "the server has ended:\n{}",
-        server.stderr()
-    );
+    ensure!(server.is_running()?, "the server has ended:\n{}", server.stderr());
     server.stop().map(drop)
 }
 

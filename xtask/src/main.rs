@@ -65,10 +65,7 @@ fn demo() -> Result<ExitCode> {
          Ctrl-C ends it.\n"
     );
     let mut command = Command::new(wasock);
-    command
-        .args(["run", "--listen", DEMO_ADDR])
-        .arg(modules.join("http_server.wasm"))
-        .arg(DEMO_ADDR);
+    command.args(["run", "--listen", DEMO_ADDR]).arg(modules.join("http_server.wasm")).arg(DEMO_ADDR);
     passed(command)
 }
 
@@ -95,9 +92,7 @@ fn cargo(args: &[&str]) -> Command {
 }
 
 fn succeed(mut command: Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }
@@ -106,9 +101,7 @@ fn succeed(mut command: Command) -> Result<()> {
 
 /// Runs a command in place of this one: its exit code is ours.
 fn passed(mut command: Command) -> Result<ExitCode> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

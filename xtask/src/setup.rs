@@ -38,11 +38,7 @@ fn apt_prefix() -> Option<&'static [&'static str]> {
     if is_root() {
         return Some(&["apt-get"]);
     }
-    answers("sudo", &["--non-interactive", "true"]).then_some(&[
-        "sudo",
-        "--non-interactive",
-        "apt-get",
-    ])
+    answers("sudo", &["--non-interactive", "true"]).then_some(&["sudo", "--non-interactive", "apt-get"])
 }
 
 fn is_root() -> bool {
@@ -63,20 +59,13 @@ fn install_packages(prefix: &[&str]) {
 /// Runs a command in sight of the user.
 fn succeeds(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null());
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// Runs a command that only answers a question.
 fn answers(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

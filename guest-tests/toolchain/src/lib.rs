@@ -14,13 +14,7 @@ use std::process::{Command, Stdio};
 pub const TARGET: &str = "wasm32-wasip1";
 
 /// The packages of Debian that make a toolchain for guests.
-pub const DEBIAN_PACKAGES: [&str; 5] = [
-    "rustc-web",
-    "cargo-web",
-    "rust-web-src",
-    "wasi-libc",
-    "lld-22",
-];
+pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "wasi-libc", "lld-22"];
 
 /// What to say when there is no toolchain.
 pub const MISSING: &str = "no Rust toolchain for wasm32-wasip1: run `rustup target add wasm32-wasip1`, \
@@ -62,20 +56,11 @@ impl Toolchain {
     pub fn build(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
         let mut command = self.command();
         command
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "--quiet",
-                "--target",
-                TARGET,
-            ])
+            .args(["build", "--release", "--locked", "--quiet", "--target", TARGET])
             .current_dir(programs)
             .env("CARGO_TARGET_DIR", target_dir)
             .stdin(Stdio::null());
-        let status = command
-            .status()
-            .with_context(|| format!("cannot start {command:?}"))?;
+        let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
         if !status.success() {
             bail!("the guests in {} do not compile", programs.display());
         }
@@ -114,15 +99,10 @@ fn debian_flags(linker: &Path) -> String {
 
 /// Whether the compiler in use has the standard library for the target.
 fn has_target() -> bool {
-    let output = clean(Command::new("rustc"))
-        .args(["--print", "sysroot"])
-        .output();
+    let output = clean(Command::new("rustc")).args(["--print", "sysroot"]).output();
     let Ok(output) = output else { return false };
     let sysroot = String::from_utf8_lossy(&output.stdout);
-    let library = Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(TARGET)
-        .join("lib");
+    let library = Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib");
     output.status.success() && library.is_dir()
 }
 
@@ -142,10 +122,8 @@ fn is_of_cargo(name: &OsString) -> bool {
     let Some(name) = name.to_str() else {
         return false;
     };
-    let is_kept = matches!(
-        name,
-        "CARGO_HOME" | "CARGO_HTTP_CAINFO" | "CARGO_NET_OFFLINE"
-    ) || name.starts_with("CARGO_REGISTRIES_")
+    let is_kept = matches!(name, "CARGO_HOME" | "CARGO_HTTP_CAINFO" | "CARGO_NET_OFFLINE")
+        || name.starts_with("CARGO_REGISTRIES_")
         || name.starts_with("CARGO_REGISTRY_")
         || name.starts_with("CARGO_SOURCE_")
         || name.starts_with("CARGO_HTTP_")

@@ -29,7 +29,7 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, ret_fd)?;
-        let (family, kind) = (family(af)?, kind(socktype)?);
+        let (family, kind) = (family(af)?, kind(socktype, self.is_first_generation)?);
         // "EPROTONOSUPPORT: The protocol is not supported" - socket(3p)
         let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
         self.process().fds().check_room()?;
@@ -240,13 +240,13 @@ fn family(number: u32) -> Result<Family, Errno> {
 
 /// # Errors
 ///
-/// `ENOTSUP` for raw (3) and seqpacket (4), `EINVAL` for an unknown number.
-fn kind(number: u32) -> Result<Kind, Errno> {
-    match number {
-        1 => Ok(Kind::Stream),
-        // 0 is how programs of 2023 say datagram.
-        0 | 2 => Ok(Kind::Datagram),
-        3 | 4 => Err(Errno::ENOTSUP),
+/// `ENOTSUP` for raw and seqpacket, `EINVAL` for an unknown number.
+fn kind(number: u32, is_first_generation: bool) -> Result<Kind, Errno> {
+    match (number, is_first_generation) {
+        (1, _) => Ok(Kind::Stream),
+        (0, true) | (2, false) => Ok(Kind::Datagram),
+        // Raw, then seqpacket.
+        (2 | 3, true) | (3 | 4, false) => Err(Errno::ENOTSUP),
         _ => Err(Errno::EINVAL),
     }
 }

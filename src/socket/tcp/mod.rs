@@ -283,13 +283,15 @@ impl Tcp {
     ///
     /// What the host reports.
     pub fn status(&self) -> Result<Status, Errno> {
-        let failed = self.lock().connect_error.is_some();
-        self.look(|state| match state {
-            State::Unbound(_) | State::Bound(_) if failed => Status::Failed,
-            State::Unbound(_) | State::Connecting(_) => Status::Opening,
-            State::Bound(_) | State::Listening(_) => Status::Opened,
-            State::Connected(connected) => connected.status(),
-        })
+        let mut inner = self.lock();
+        inner.settle(&self.endpoint);
+        let failed = inner.connect_error.is_some();
+        match inner.state.as_ref().ok_or(Errno::EIO)? {
+            State::Unbound(_) | State::Bound(_) if failed => Ok(Status::Failed),
+            State::Unbound(_) | State::Connecting(_) => Ok(Status::Opening),
+            State::Bound(_) | State::Listening(_) => Ok(Status::Opened),
+            State::Connected(connected) => Ok(connected.status()),
+        }
     }
 
     /// Does the socket listen?
