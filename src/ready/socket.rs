@@ -3,7 +3,6 @@
 //! Each takes `waits`: does the guest's descriptor block? How long it may then
 //! wait is the socket's own option.
 
-use std::future::Future;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::task::Poll;
@@ -171,13 +170,11 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     }
 }
 
-fn send_some(
+async fn send_some(
     connected: &Connected,
     io: &Registered,
     limit: Option<Duration>,
     data: &[IoSlice<'_>],
-) -> impl Future<Output = Result<usize, Errno>> + Send {
-    async move {
-        blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data))).await?
-    }
+) -> Result<usize, Errno> {
+    blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data))).await?
 }

@@ -5,6 +5,7 @@ mod setup;
 use anyhow::{Context, Result, bail};
 use guest_toolchain::Toolchain;
 use std::env;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -36,7 +37,7 @@ fn run() -> Result<ExitCode> {
         "demo" => demo(),
         "test" => {
             setup::ensure_toolchain()?;
-            passed(cargo(&["test", "--release", "--workspace"]))
+            become_it(cargo(&["test", "--release", "--workspace"]))
         }
         "guests" => {
             guests()?;
@@ -66,7 +67,7 @@ fn demo() -> Result<ExitCode> {
     );
     let mut command = Command::new(wasock);
     command.args(["run", "--listen", DEMO_ADDR]).arg(modules.join("http_server.wasm")).arg(DEMO_ADDR);
-    passed(command)
+    become_it(command)
 }
 
 /// Compiles the guests where the tests find them, and says where that is.
@@ -99,11 +100,14 @@ fn succeed(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command in place of this one: its exit code is ours.
-fn passed(mut command: Command) -> Result<ExitCode> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+/// Becomes that command: signals and the exit code are its own.
+///
+/// # Errors
+///
+/// When it does not start.
+fn become_it(mut command: Command) -> Result<ExitCode> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start {command:?}"))
 }
 
 fn workspace_dir() -> PathBuf {
