@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -196,10 +196,15 @@ fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found) -> Result<(), Err
     Ok(())
 }
 
-/// "EINVAL: The nfds value exceeds the RLIMIT_NOFILE value." - poll(2)
+/// How many sockets the kernel takes in one look: "EINVAL: The nfds value exceeds
+/// the RLIMIT_NOFILE value." - poll(2). Asked once; a limit that was raised since is
+/// no reason to look at more at once.
 fn most_at_once() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit).unwrap_or(usize::MAX).clamp(16, 1 << 16)
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        usize::try_from(limit).unwrap_or(usize::MAX).clamp(16, 1 << 16)
+    })
 }
 
 fn flags(interest: Interest) -> PollFlags {
