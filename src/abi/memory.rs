@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 
-use wiggle::{GuestError, GuestMemory, GuestPtr, GuestType};
+pub(crate) use wiggle::GuestMemory;
+use wiggle::{GuestError, GuestPtr, GuestType};
 
 use crate::error::{Errno, Error, Trap};
 

@@ -1,6 +1,6 @@
 //! The glue between a linker and the front desk: one function for each import.
 //!
-//! wiggle could do this, but it looks an export called `memory` up at every call,
+//! The generator of the bindings could do this, but it looks an export called `memory` up at every call,
 //! which costs more than most calls, and fails for a program with threads, which
 //! imports its memory. Here the memory is found once and kept in the
 //! [`WasockCtx`]. `build.rs` writes one line a function from the witx files; the
@@ -9,9 +9,9 @@
 use std::sync::Arc;
 
 use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
-use wiggle::GuestMemory;
 
 use super::WasockCtx;
+use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::abi::{FUNCTIONS, Function, preview1, wasix};
 use crate::observe::TraceSink;

@@ -43,12 +43,24 @@ impl fmt::Display for LoadError {
                 path.display()
             ),
             Self::Invalid(path, error) => {
-                // The engine's reasons come on several lines.
-                let reason = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-                write!(f, "{} is not a valid module: {reason}", path.display())
+                write!(f, "{} is not a valid module: {}", path.display(), one_line(&format!("{error:#}")))
             }
         }
     }
+}
+
+/// The engine's reason without the excerpt that it draws below an error in a text.
+fn one_line(reason: &str) -> String {
+    let mut line = String::new();
+    for part in reason.lines().map(str::trim) {
+        match part.strip_prefix("--> ").and_then(|place| place.split_once(':')) {
+            Some((_, place)) => line += &format!(" (at {place})"),
+            None if part.contains('|') => {}
+            None if line.is_empty() => line += part,
+            None => line = line + " " + part,
+        }
+    }
+    line.trim_end().to_owned()
 }
 
 impl std::error::Error for LoadError {}

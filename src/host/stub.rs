@@ -2,11 +2,8 @@
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, support};
-use crate::error::Trap;
-
-/// The number of `nosys` in every dialect.
-const NOSYS: i32 = 52;
+use crate::abi::{Function, Import, Support, preview1, support};
+use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
 /// would send it into code that its compiler took for unreachable.
@@ -83,7 +80,8 @@ fn define_stub<T: 'static>(
 ) -> wasmtime::Result<()> {
     let name = format!("{}.{}", import.module(), import.name());
     // Its result is a thread's number, or a negative errno.
-    let answer = if import.module() == "wasi" { -NOSYS } else { NOSYS };
+    let nosys = preview1::number(Errno::ENOSYS);
+    let answer = if import.module() == "wasi" { -nosys } else { nosys };
     let is_errno = ty.results().all(|result| result.is_i32());
     let returns = is_errno && !NEVER_RETURN.contains(&import.name());
     linker.allow_shadowing(true);

@@ -100,6 +100,11 @@ impl From<Errno> for types::Errno {
     }
 }
 
+/// The number as a core function returns it.
+pub(crate) fn number(errno: Errno) -> i32 {
+    u16::from(types::Errno::from(errno)).into()
+}
+
 impl wiggle::GuestErrorType for types::Errno {
     fn success() -> Self {
         Self::Success

@@ -13,3 +13,5 @@ mod process;
 mod random;
 mod socket;
 mod stat;
+
+pub(crate) use errno::number;
