@@ -1,15 +1,111 @@
-//! wasock: the socket host for WebAssembly servers on Wasmtime.
+//! wasock lets a WebAssembly module be a network server on Wasmtime.
+//!
+//! A guest calls `sock_open`, `sock_bind`, `sock_listen` and `sock_accept` of WASIX,
+//! or the socket calls of WASI preview 1. wasock answers from a descriptor table over
+//! the host's sockets, asks a policy that grants nothing by itself, and returns WASI
+//! error numbers. The command `wasock` and an embedder use the same library.
+//!
+//! ```no_run
+//! # async fn serve() -> wasmtime::Result<()> {
+//! use wasmtime::{Engine, Linker, Module, Store};
+//! use wasock::WasockCtx;
+//!
+//! let engine = Engine::default();
+//! let module = Module::from_file(&engine, "server.wasm")?;
+//! let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+//! wasock::add_to_linker(&mut linker, |ctx| ctx)?;
+//!
+//! let mut ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build()?;
+//! ctx.adapt_to(&module);
+//! let mut store = Store::new(&engine, ctx);
+//! let instance = linker.instantiate_async(&mut store, &module).await?;
+//! let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+//! start.call_async(&mut store, ()).await
+//! # }
+//! ```
+//!
+//! An embedder without an executor takes [`add_to_linker_blocking`]; it works inside
+//! a tokio runtime too. [`Guest`] does all of the above in one call, and gives a guest
+//! with threads the memory that it imports.
+//!
+//! # The rooms
+//!
+//! Arrows go down this list: a room may use those above it that it names, and nothing
+//! below. Every room may use [`error`] and call [`observe`]. A test holds them to it.
+//!
+//! | room | holds | may use |
+//! |---|---|---|
+//! | [`error`] | [`Errno`] in POSIX names, traps, [`Exit`] | nothing |
+//! | [`observe`] | [`Event`]s and the call trace: called by all, calls none | `error` |
+//! | [`policy`] | what this guest may do; pure, no I/O | `error` |
+//! | [`fd`] | descriptor numbers to open things with rights | `error` |
+//! | [`socket`] | the one socket core: states, options, addresses | `policy` |
+//! | [`file`] | files and directories below what was granted | `error` |
+//! | [`ready`] | who waits for what: poll, clocks, blocking calls | `policy` `socket` |
+//! | [`process`] | the running guest, and what a call acts on | `policy` to `ready` |
+//! | [`abi`] | the front desk: guest bytes to host values, a folder a dialect | `policy` to `process` |
+//! | [`host`] | [`WasockCtx`], its builder, linking, loading, running | `policy` to `abi` |
+//! | [`cli`] | arguments, signals, exit codes | `policy` `file` `abi` `host` |
+//!
+//! # The walk of one call
+//!
+//! `sock_listen(fd, backlog)`:
+//!
+//! 1. The glue of [`host`], which `build.rs` writes from the witx files, takes the
+//!    guest's memory from the store and calls what wiggle made of the witx.
+//! 2. `abi/wasix/socket.rs` looks the descriptor up in [`fd`]: `EBADF`, then
+//!    `ENOTSOCK`, then `ENOTCAPABLE`.
+//! 3. [`process`] asks the socket to listen, and tells the observer where it does.
+//! 4. [`socket`] decides: the state, then the policy, then the operating system. What
+//!    fails changes nothing.
+//! 5. `abi/wasix/errno.rs` turns the [`Errno`] into the number that the guest reads.
+//!
+//! # Rules
+//!
+//! * Every call checks in one order: descriptor, kind, rights, memory, arguments,
+//!   state, policy, operating system.
+//! * The policy is asked at every use, on the address in use: at bind and again at
+//!   listen, for each accepted peer, for each connect.
+//! * Every operation is a `try_` that never waits. One loop makes it wait: register,
+//!   try again, sleep. Host sockets never block; the guest's blocking mode is ours.
+//! * What creates a descriptor checks first where its number goes, so that a bad
+//!   pointer costs no connection.
+//! * A guest can do none of this: make the host panic, take host memory without a
+//!   bound, stop another guest's thread, or reach what was not granted. A pointer
+//!   outside its memory ends that guest by a trap; anything else is an [`Errno`].
+//! * Shared memory is copied through a bounded buffer, never borrowed.
+//!
+//! # Cancel safety
+//!
+//! Dropping the future of a running guest ends the guest wherever it waits, and closes
+//! what it had open. A call that was dropped before it was done took nothing: no
+//! connection and no byte is lost. Writes are the exception, for a part may be gone.
+//! A file operation that has begun on another thread ends there.
+
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the map names every room; `cargo doc --document-private-items` has them all"
+)]
 
 pub mod abi;
 pub mod cli;
 pub mod error;
-pub mod fd;
-pub mod file;
+#[expect(unreachable_pub, reason = "`pub` in a private room is what it offers to the other rooms")]
+mod fd;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod file;
 pub mod host;
 pub mod observe;
 pub mod policy;
-pub mod process;
-pub mod ready;
-pub mod socket;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod process;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod ready;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod socket;
 
+pub use error::{Errno, Exit};
+pub use file::Access;
 pub use host::{Guest, WasockCtx, add_to_linker, add_to_linker_blocking};
+pub use observe::{Event, Observer, TraceLine, TraceSink};
+pub use policy::{Grant, NamePattern};

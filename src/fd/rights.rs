@@ -102,9 +102,6 @@ impl Rights {
     /// No rights.
     pub const NONE: Self = Self(0);
 
-    /// Every right there is.
-    pub const ALL: Self = Self((1 << 39) - 1);
-
     /// What a socket of `sock_open` and of accept may do.
     pub const SOCKET: Self = Self(
         Self::FD_FDSTAT_SET_FLAGS.0

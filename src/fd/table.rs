@@ -201,7 +201,7 @@ mod tests {
     fn descriptor(value: u32) -> Descriptor<u32> {
         Descriptor {
             open: Arc::new(value),
-            rights: Rights::ALL,
+            rights: Rights::FILE,
             inheriting: Rights::NONE,
             close_on_exec: false,
         }

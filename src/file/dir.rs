@@ -60,11 +60,6 @@ impl Dir {
         Self { dir, access }
     }
 
-    /// Whether the guest may change what is in here.
-    pub fn access(&self) -> Access {
-        self.access
-    }
-
     /// Opens what the path names; it inherits the access of this directory.
     ///
     /// A directory opens without the `directory` option too, as in POSIX. A FIFO

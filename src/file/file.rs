@@ -4,7 +4,7 @@ use super::{Access, OpenOptions, SetTime, Stat, Times};
 use crate::error::Errno;
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 use rustix::io::retry_on_intr;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,16 +87,6 @@ impl File {
     pub fn read(&self, buf: &mut [u8]) -> Result<usize, Errno> {
         self.check_read()?;
         Ok(retry_on_intr(|| rustix::io::read(&self.file, &mut *buf))?)
-    }
-
-    /// Reads at the position into several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`File::read`].
-    pub fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
-        self.check_read()?;
-        Ok(retry_on_intr(|| rustix::io::readv(&self.file, bufs))?)
     }
 
     /// Reads at `offset`; the position stays.
@@ -290,16 +280,6 @@ impl File {
         }
         *held = flags;
         Ok(())
-    }
-
-    /// Tells whether the file was opened for reading.
-    pub fn can_read(&self) -> bool {
-        self.can_read
-    }
-
-    /// Tells whether the file was opened for writing.
-    pub fn can_write(&self) -> bool {
-        self.can_write
     }
 
     fn check_read(&self) -> Result<(), Errno> {

@@ -52,9 +52,7 @@ pub enum FileType {
     Directory,
     /// A regular file.
     RegularFile,
-    /// A datagram socket.
-    SocketDgram,
-    /// A byte-stream socket.
+    /// A socket of any type: a file system does not keep it.
     SocketStream,
     /// A symbolic link.
     SymbolicLink,

@@ -32,7 +32,7 @@ pub use futex::Woken;
 pub use open::{Directory, Open, OpenFile};
 pub use settings::Settings;
 pub use stdio::{Input, Output};
-pub use thread::{SocketRef, Thread};
+pub use thread::Thread;
 
 /// How many different refusals are remembered, so that each is told once. A guest
 /// that asks for more different things than this is told of without end no more.

@@ -1,7 +1,7 @@
 //! Who waits for what.
 //!
 //! Every operation of the rooms below is a try that never waits. This room makes
-//! it wait: [`blocking`] for one socket, [`poll`] for many things at once. Both
+//! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`] for many things at once. Both
 //! follow one rule, which is what loses no wake-up: *register first, then look
 //! again, then sleep*. What the reactor remembers is only ever forgotten after a
 //! look that came later than the memory.
@@ -20,5 +20,5 @@ mod socket;
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};
 pub use poll::{Readiness, Source, Stream, Watched, poll};
-pub use readiness::{blocking, give_way};
+pub use readiness::give_way;
 pub use socket::{accept, connect, recv, send};

@@ -21,15 +21,6 @@ impl Family {
         if address.is_ipv4() { Self::Inet4 } else { Self::Inet6 }
     }
 
-    /// The address that stands for every address of the host, with port 0.
-    pub fn wildcard(self) -> SocketAddr {
-        let ip: IpAddr = match self {
-            Self::Inet4 => Ipv4Addr::UNSPECIFIED.into(),
-            Self::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        SocketAddr::new(ip, 0)
-    }
-
     /// # Errors
     ///
     /// `EAFNOSUPPORT` where `address` is of another family.

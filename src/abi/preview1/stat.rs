@@ -21,7 +21,6 @@ pub(super) fn kind(kind: FileType) -> u8 {
         FileType::CharacterDevice => CHARACTER_DEVICE,
         FileType::Directory => DIRECTORY,
         FileType::RegularFile => REGULAR_FILE,
-        FileType::SocketDgram => SOCKET_DGRAM,
         FileType::SocketStream => SOCKET_STREAM,
         FileType::SymbolicLink => 7,
     }

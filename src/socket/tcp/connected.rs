@@ -116,13 +116,4 @@ impl Tcp {
         host::shutdown(connected.fd(), how)?;
         Ok(())
     }
-
-    /// Bytes that can be received at once.
-    ///
-    /// # Errors
-    ///
-    /// What the host reports.
-    pub fn readable_bytes(&self) -> Result<u64, Errno> {
-        Ok(rustix::io::ioctl_fionread(self.host_fd())?)
-    }
 }
