@@ -18,4 +18,4 @@ pub(crate) mod wasix;
 
 pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, detect};
 pub(crate) use detect::{Support, support};
-pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind};
+pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind, LACKING};

@@ -116,6 +116,11 @@ impl Function {
         FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
     }
 
+    /// What a call does less than its description says, if there is such a thing.
+    pub fn note(&self) -> Option<&'static str> {
+        NOTES.iter().find(|(name, _)| *name == self.name).map(|(_, note)| *note)
+    }
+
     /// Whether an import of type `ty` can be linked to it.
     pub(crate) fn has_type(&self, ty: &FuncType) -> bool {
         let same = |ours: &[CoreType], theirs: &mut dyn ExactSizeIterator<Item = ValType>| {
@@ -126,6 +131,81 @@ impl Function {
 }
 
 include!(concat!(env!("OUT_DIR"), "/functions.rs"));
+
+/// Functions that do a part of what they are for.
+const NOTES: &[(&str, &str)] = &[
+    ("callback_signal", "remembers nothing: no signal is delivered"),
+    ("clock_time_set", "always EPERM: the clock is the host's"),
+    ("futex_wait", "one thread: only its limit or a changed word ends a wait"),
+    ("futex_wake", "one thread: nobody waits"),
+    ("futex_wake_all", "one thread: nobody waits"),
+    ("proc_raise", "ENOTSUP: no signals"),
+    ("proc_raise_interval", "ENOTSUP: no signals"),
+    ("proc_signal", "ENOTSUP: no signals"),
+    ("proc_signals_get", "there are none"),
+    ("proc_signals_sizes_get", "there are none: 0"),
+    ("sock_open", "streams; a datagram socket opens and carries no data"),
+    ("sock_recv_from", "streams only"),
+    ("sock_send_to", "streams only"),
+    ("thread_signal", "ENOTSUP: no signals"),
+    ("tty_set", "ENOTSUP: the terminal is the operator's"),
+];
+
+/// Functions of WASIX that the host lacks: importing one is no error, calling it
+/// answers `ENOSYS`.
+pub const LACKING: &[&str] = &[
+    "call_dynamic",
+    "closure_allocate",
+    "closure_free",
+    "closure_prepare",
+    "context_create",
+    "context_destroy",
+    "context_switch",
+    "dl_invalid_handle",
+    "dlopen",
+    "dlsym",
+    "epoll_create",
+    "epoll_ctl",
+    "epoll_wait",
+    "fd_event",
+    "fd_pipe",
+    "port_addr_add",
+    "port_addr_clear",
+    "port_addr_list",
+    "port_addr_remove",
+    "port_bridge",
+    "port_dhcp_acquire",
+    "port_gateway_set",
+    "port_mac",
+    "port_route_add",
+    "port_route_clear",
+    "port_route_list",
+    "port_route_remove",
+    "port_unbridge",
+    "proc_exec",
+    "proc_exec2",
+    "proc_exec3",
+    "proc_exec4",
+    "proc_fork",
+    "proc_fork_env",
+    "proc_join",
+    "proc_snapshot",
+    "proc_spawn",
+    "proc_spawn2",
+    "proc_spawn3",
+    "reflect_signature",
+    "sock_join_multicast_v4",
+    "sock_join_multicast_v6",
+    "sock_leave_multicast_v4",
+    "sock_leave_multicast_v6",
+    "sock_pair",
+    "stack_checkpoint",
+    "stack_restore",
+    "thread_exit",
+    "thread_join",
+    "thread_spawn",
+    "thread_spawn_v2",
+];
 
 #[cfg(test)]
 mod tests {
@@ -180,6 +260,21 @@ mod tests {
             assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");
         }
         assert_eq!(expected.len(), FUNCTIONS.len());
+    }
+
+    #[test]
+    fn what_is_lacking_is_not_there() {
+        for name in LACKING {
+            assert!(FUNCTIONS.iter().all(|function| function.name != *name), "{name}");
+        }
+        assert!(LACKING.is_sorted());
+    }
+
+    #[test]
+    fn notes_are_of_functions() {
+        for (name, _) in NOTES {
+            assert!(FUNCTIONS.iter().any(|function| function.name == *name), "{name}");
+        }
     }
 
     #[test]

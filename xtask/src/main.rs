@@ -13,6 +13,7 @@ const HELP: &str = "\
 cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
 cargo xtask test     set everything up and run all tests
 cargo xtask guests   set everything up and compile the guests
+cargo xtask readme   write the tables of README.md anew
 ";
 
 /// Where the demonstration listens.
@@ -42,6 +43,12 @@ fn run() -> Result<ExitCode> {
         "guests" => {
             guests()?;
             Ok(ExitCode::SUCCESS)
+        }
+        "readme" => {
+            setup::ensure_toolchain()?;
+            let mut command = cargo(&["test", "--release", "--package", "wasock", "--test", "readme"]);
+            command.env("UPDATE_README", "1");
+            passed(command)
         }
         "--help" | "-h" | "help" => {
             print!("{HELP}");
