@@ -1,0 +1,51 @@
+//! Runs a server guest inside a program of one's own.
+//!
+//! `cargo run --release --example embed -- server.wasm` grants the guest one thing:
+//! to listen on 127.0.0.1, on a port that the system chooses.
+
+use std::env;
+use std::path::Path;
+
+use wasmtime::{Engine, Linker, Module, Store};
+use wasock::{Event, Exit, Observer, WasockCtx};
+
+/// What the store of this embedder holds: wasock's context is one part of it.
+struct State {
+    wasock: WasockCtx,
+}
+
+#[tokio::main]
+async fn main() -> wasmtime::Result<()> {
+    let module = env::args().nth(1).ok_or_else(|| wasmtime::Error::msg("usage: embed MODULE"))?;
+    let listening = |event: &Event| {
+        if let Event::Listening { local, .. } = event {
+            println!("listening on {local}");
+        }
+    };
+    serve(Path::new(&module), listening).await
+}
+
+/// Runs the guest until it ends. Dropping the future ends it at once.
+pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> wasmtime::Result<()> {
+    let engine = Engine::default();
+    let module = Module::from_file(&engine, module)?;
+    let mut linker = Linker::new(&engine);
+    wasock::add_to_linker(&mut linker, |state: &mut State| &mut state.wasock)?;
+
+    let mut wasock = WasockCtx::builder()
+        .listen(&"127.0.0.1:0".parse()?)
+        .arg("server")
+        .arg("127.0.0.1:0")
+        .observer(observer)
+        .build()?;
+    wasock.adapt_to(&module);
+
+    let mut store = Store::new(&engine, State { wasock });
+    let instance = linker.instantiate_async(&mut store, &module).await?;
+    let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
+    match start.call_async(&mut store, ()).await {
+        // A guest that calls `exit` ends so.
+        Err(error) if error.is::<Exit>() => Ok(println!("ended with code {}", error.downcast::<Exit>()?.0)),
+        ended => ended,
+    }
+}

@@ -1,0 +1,135 @@
+//! wasock inside an embedder's own program.
+
+// The example itself: what readers copy is what runs here.
+#[path = "../examples/embed.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod example;
+
+#[path = "embed/blocking.rs"]
+mod blocking;
+#[path = "embed/concurrent.rs"]
+mod concurrent;
+#[path = "embed/pieces.rs"]
+mod pieces;
+
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use guest_tests::HttpClient;
+use wasmtime::{Engine, Linker, Module, Store};
+use wasock::host::Builder;
+use wasock::{Event, Observer, WasockCtx};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Hands every event to the test.
+fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
+    let (sender, receiver) = mpsc::channel();
+    let observer = move |event: &Event| {
+        let _nobody_cares = sender.send(event.clone());
+    };
+    (observer, receiver)
+}
+
+/// Where the guest listens; waits for it.
+fn listening(events: &mpsc::Receiver<Event>) -> Result<SocketAddr> {
+    loop {
+        if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
+            return Ok(local);
+        }
+    }
+}
+
+/// As [`listening`], from within a runtime of one thread.
+async fn listening_async(events: mpsc::Receiver<Event>) -> Result<SocketAddr> {
+    tokio::task::spawn_blocking(move || listening(&events)).await?
+}
+
+/// A grant for any port of 127.0.0.1.
+fn granted() -> Result<Builder> {
+    Ok(WasockCtx::builder().listen(&"127.0.0.1:*".parse()?))
+}
+
+/// Wasmtime's errors are no [`std::error::Error`].
+fn plain(error: wasmtime::Error) -> anyhow::Error {
+    anyhow!("{error:?}")
+}
+
+/// Runs a module to its end, in a store that runs async.
+async fn run_async(module: &str, ctx: WasockCtx) -> Result<()> {
+    let engine = Engine::default();
+    let module = Module::from_file(&engine, module).map_err(plain)?;
+    let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+    wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
+    let mut store = Store::new(&engine, ctx);
+    store.data_mut().adapt_to(&module);
+    let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;
+    let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;
+    start.call_async(&mut store, ()).await.map_err(plain)
+}
+
+/// Reads what a guest of one connection sends: `ok`.
+fn expect_ok(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer == "ok", "answered {answer:?}");
+    Ok(())
+}
+
+fn is_served(address: SocketAddr) -> Result<()> {
+    let mut client = HttpClient::connect(address)?;
+    for _ in 0..3 {
+        let response = client.get("/")?;
+        ensure!(response.status == 200, "answered {response:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_example_serves_and_its_end_closes_the_listener() -> Result<()> {
+    let (observer, events) = events();
+    let guest = example::serve(guest_tests::HTTP_SERVER.as_ref(), observer);
+    let client = async {
+        let address = listening_async(events).await?;
+        ensure!(address.port() != 0, "listening on {address}");
+        tokio::task::spawn_blocking(move || is_served(address)).await??;
+        anyhow::Ok(address)
+    };
+    let address = tokio::select! {
+        ended = guest => return Err(anyhow!("the guest ended: {ended:?}")),
+        address = client => address?,
+    };
+    // The future of the guest is gone now.
+    let refused = TcpStream::connect_timeout(&address, PATIENCE);
+    ensure!(refused.is_err(), "somebody still listens on {address}");
+    Ok(())
+}
+
+#[test]
+fn the_example_prints_where_it_listens() -> Result<()> {
+    // Cargo builds the examples of a package with its tests, two folders up from them.
+    let tests = std::env::current_exe()?;
+    let folder = tests.parent().and_then(|deps| deps.parent()).context("no target folder")?;
+    let example = folder.join("examples").join("embed");
+    if !example.exists() {
+        eprintln!("passed over: `cargo test --test embed` alone builds no examples");
+        return Ok(());
+    }
+    let mut child = Command::new(example).arg(guest_tests::HTTP_SERVER).stdout(Stdio::piped()).spawn()?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("no stdout")?;
+    let served = std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line)
+        .map_err(anyhow::Error::from)
+        .and_then(|_| line.trim().strip_prefix("listening on ").context("no address"))
+        .and_then(|address| is_served(address.parse()?));
+    child.kill()?;
+    child.wait()?;
+    served.with_context(|| format!("{line:?}"))
+}
