@@ -69,7 +69,8 @@ fn arrows_point_down() -> Result<()> {
             let code = code(&path)?;
             for (other, _) in ROOMS {
                 let named = code.contains(&format!("crate::{other}"));
-                let allowed = other == room || ["error", "observe"].contains(other) || may_use.contains(other);
+                let allowed =
+                    other == room || ["error", "observe"].contains(other) || may_use.contains(other);
                 ensure!(!named || allowed, "{} uses {other}, which {room} may not", path.display());
             }
         }

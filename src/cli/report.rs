@@ -9,8 +9,8 @@ use crate::observe::{Event, TraceLine};
 pub(super) fn event(event: &Event) {
     match event {
         Event::Listening { fd, local, .. } => eprintln!("wasock: listening on {local} (fd {fd})"),
-        Event::Denied { call, what, flag } => {
-            eprintln!("wasock: denied {call} of {what}; allow it with {flag}")
+        Event::Denied { call, what, rule, flag } => {
+            eprintln!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")
         }
         Event::Unavailable { call, address, errno } => {
             let hint = hint(*errno, address.port());

@@ -196,12 +196,12 @@ fn address_in_use_ends_the_guest() -> Result<()> {
 fn denial_says_what_would_allow_it() -> Result<()> {
     let finished = run().args([guest_tests::HTTP_SERVER, "127.0.0.1:8080"]).finish()?.expect_code(1)?;
     let denials = finished.stderr_lines_with("wasock: denied");
-    let expected = "wasock: denied sock_bind of 127.0.0.1:8080; allow it with --listen 127.0.0.1:8080";
+    let expected = "wasock: denied sock_bind of 127.0.0.1:8080: no --listen grant covers it; allow it with --listen 127.0.0.1:8080";
     ensure!(denials == [expected], "{finished}");
 
     let finished = run().args([guest_tests::CLIENT, "127.0.0.1:9", ""]).finish()?.expect_code(2)?;
     let denials = finished.stderr_lines_with("wasock: denied");
-    let expected = "wasock: denied sock_connect of 127.0.0.1:9; allow it with --connect 127.0.0.1:9";
+    let expected = "wasock: denied sock_connect of 127.0.0.1:9: no --connect grant covers it; allow it with --connect 127.0.0.1:9";
     ensure!(denials == [expected], "{finished}");
     Ok(())
 }
