@@ -48,6 +48,7 @@ with_folder! {
     socket_options SOCKET_OPTIONS;
     rights RIGHTS;
     poll_mix POLL_MIX;
+    renumber_moves RENUMBER_MOVES;
 }
 
 #[test]
