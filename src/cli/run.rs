@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
-use wasmtime::{Cache, Engine, Trap};
+use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::{FAILURE, report, signal};
@@ -50,13 +50,13 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
     match ended {
         // "Only the least significant 8 bits ... shall be available" - exit(3p)
         Ok(ended) => Ok(ended.code.to_le_bytes()[0]),
-        Err(error) if error.is::<wasmtime::WasmBacktrace>() => {
-            eprintln!("wasock: the guest trapped: {error:?}");
-            Ok(TRAP)
-        }
         Err(error) => {
-            eprintln!("wasock: {error:#}");
-            Ok(FAILURE)
+            let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+                eprintln!("wasock: {error:#}");
+                return Ok(FAILURE);
+            };
+            eprintln!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());
+            Ok(TRAP)
         }
     }
 }

@@ -29,14 +29,9 @@ fn main() {
         rows().iter().for_each(|row| println!("{}", row.name));
         return;
     };
-    let first = args
-        .next()
-        .map_or(0, |first| first.parse().expect("a number"));
+    let first = args.next().map_or(0, |first| first.parse().expect("a number"));
     let rows = rows();
-    let row = rows
-        .iter()
-        .find(|row| row.name == name)
-        .expect("a call of the list");
+    let row = rows.iter().find(|row| row.name == name).expect("a call of the list");
     let mut number = 0usize;
     for (place, kind) in row.kinds.chars().enumerate() {
         for &wild in wild_values(kind) {
@@ -56,16 +51,7 @@ fn wild_values(kind: char) -> &'static [u64] {
         'p' => &[0xffff_fff0, END, END - 1, ODD],
         's' => &[0xffff_fff0, END],
         'n' | 'm' => &[0xffff_ffff, 0x8000_0000, 0x1000_0000, 0x0fff_ffff],
-        'v' => &[
-            1,
-            0xff,
-            0x1_0001,
-            0x7fff_ffff,
-            0xffff_ffff,
-            i64::MAX as u64,
-            1 << 63,
-            u64::MAX,
-        ],
+        'v' => &[1, 0xff, 0x1_0001, 0x7fff_ffff, 0xffff_ffff, i64::MAX as u64, 1 << 63, u64::MAX],
         'w' => &[1, i64::MAX as u64, 1 << 63, u64::MAX],
         'c' | 'l' | 'u' | 'r' | 'd' => &[ROOT as u64, 900, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff],
         'f' => &[900, 0x7fff_ffff, 0xffff_ffff],
