@@ -7,6 +7,7 @@ mod behaviour;
 mod command;
 mod files;
 mod hostile;
+mod listen;
 mod server;
 mod trace;
 
