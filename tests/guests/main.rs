@@ -10,6 +10,7 @@ mod hostile;
 mod listen;
 mod server;
 mod trace;
+mod wild;
 
 use guest_tests::Wasock;
 use std::net::TcpListener;
