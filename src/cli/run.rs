@@ -10,7 +10,8 @@ use tracing_subscriber::EnvFilter;
 use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
-use super::{FAILURE, report, signal};
+use super::report::{self, say};
+use super::{FAILURE, signal};
 use crate::file::Access;
 use crate::host::{Ended, Guest, WasockCtx, engine_config};
 
@@ -52,10 +53,10 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
         Ok(ended) => Ok(ended.code.to_le_bytes()[0]),
         Err(error) => {
             let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
-                eprintln!("wasock: {error:#}");
+                say!("wasock: {error:#}");
                 return Ok(FAILURE);
             };
-            eprintln!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());
+            say!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());
             Ok(TRAP)
         }
     }
@@ -113,5 +114,9 @@ fn log(verbose: u8) {
         _ => "wasock=debug,info",
     };
     let filter = EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
 }
