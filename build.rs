@@ -28,7 +28,9 @@ const DIALECTS: &[Dialect] = &[
 const REPLACED: &[&str] = &["fd_renumber", "sock_accept"];
 
 /// The calls that can wait: for the network, the clock, another thread, or the
-/// disk. They are async; every other call is sync, which is faster.
+/// disk. They are async; every other call is sync, which is faster. `sock_listen` does
+/// not wait, but gives the socket its place in a reactor, and a blocking embedder's
+/// reactor is entered for async calls alone.
 const WAITS: &[&str] = &[
     "fd_allocate",
     "fd_datasync",
@@ -59,6 +61,7 @@ const WAITS: &[&str] = &[
     "sock_accept",
     "sock_accept_v2",
     "sock_connect",
+    "sock_listen",
     "sock_recv",
     "sock_recv_from",
     "sock_send",

@@ -6,332 +6,116 @@
 
 use std::fmt;
 
-/// Why a call failed, in the names of POSIX.
-///
-/// `ENOTCAPABLE` is the one name that POSIX lacks: WASI's answer to a
-/// descriptor without the right that a call needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Errno {
-    /// Argument list too long.
-    E2BIG,
-    /// Permission denied.
-    EACCES,
-    /// Address in use.
-    EADDRINUSE,
-    /// Address not available.
-    EADDRNOTAVAIL,
-    /// Address family not supported.
-    EAFNOSUPPORT,
-    /// Resource unavailable, or operation would block.
-    EAGAIN,
-    /// Connection already in progress.
-    EALREADY,
-    /// Bad file descriptor.
-    EBADF,
-    /// Bad message.
-    EBADMSG,
-    /// Device or resource busy.
-    EBUSY,
-    /// Operation canceled.
-    ECANCELED,
-    /// No child processes.
-    ECHILD,
-    /// Connection aborted.
-    ECONNABORTED,
-    /// Connection refused.
-    ECONNREFUSED,
-    /// Connection reset.
-    ECONNRESET,
-    /// Resource deadlock would occur.
-    EDEADLK,
-    /// Destination address required.
-    EDESTADDRREQ,
-    /// Argument out of domain.
-    EDOM,
-    /// Quota exceeded.
-    EDQUOT,
-    /// File exists.
-    EEXIST,
-    /// Bad address.
-    EFAULT,
-    /// File too large.
-    EFBIG,
-    /// Host is unreachable.
-    EHOSTUNREACH,
-    /// Identifier removed.
-    EIDRM,
-    /// Illegal byte sequence.
-    EILSEQ,
-    /// Operation in progress.
-    EINPROGRESS,
-    /// Interrupted function.
-    EINTR,
-    /// Invalid argument.
-    EINVAL,
-    /// I/O error.
-    EIO,
-    /// Socket is connected.
-    EISCONN,
-    /// Is a directory.
-    EISDIR,
-    /// Too many levels of symbolic links.
-    ELOOP,
-    /// Descriptor table of the guest is full.
-    EMFILE,
-    /// Too many links.
-    EMLINK,
-    /// Message too large.
-    EMSGSIZE,
-    /// Multihop attempted.
-    EMULTIHOP,
-    /// File name too long.
-    ENAMETOOLONG,
-    /// Network is down.
-    ENETDOWN,
-    /// Connection aborted by network.
-    ENETRESET,
-    /// Network unreachable.
-    ENETUNREACH,
-    /// Too many files open in the host.
-    ENFILE,
-    /// No buffer space available.
-    ENOBUFS,
-    /// No such device.
-    ENODEV,
-    /// No such file or directory.
-    ENOENT,
-    /// Executable file format error.
-    ENOEXEC,
-    /// No locks available.
-    ENOLCK,
-    /// Link has been severed.
-    ENOLINK,
-    /// Not enough space.
-    ENOMEM,
-    /// No message of the desired type.
-    ENOMSG,
-    /// Protocol option not available.
-    ENOPROTOOPT,
-    /// No space left on device.
-    ENOSPC,
-    /// Function not supported.
-    ENOSYS,
-    /// Socket is not connected.
-    ENOTCONN,
-    /// Not a directory.
-    ENOTDIR,
-    /// Directory not empty.
-    ENOTEMPTY,
-    /// State not recoverable.
-    ENOTRECOVERABLE,
-    /// Not a socket.
-    ENOTSOCK,
-    /// Not supported.
-    ENOTSUP,
-    /// Inappropriate I/O control operation.
-    ENOTTY,
-    /// No such device or address.
-    ENXIO,
-    /// Value too large.
-    EOVERFLOW,
-    /// Previous owner died.
-    EOWNERDEAD,
-    /// Operation not permitted.
-    EPERM,
-    /// Broken pipe.
-    EPIPE,
-    /// Protocol error.
-    EPROTO,
-    /// Protocol not supported.
-    EPROTONOSUPPORT,
-    /// Wrong protocol type for socket.
-    EPROTOTYPE,
-    /// Result too large.
-    ERANGE,
-    /// Read-only file system.
-    EROFS,
-    /// Invalid seek.
-    ESPIPE,
-    /// No such process.
-    ESRCH,
-    /// Stale file handle.
-    ESTALE,
-    /// Connection timed out.
-    ETIMEDOUT,
-    /// Text file busy.
-    ETXTBSY,
-    /// Cross-device link.
-    EXDEV,
-    /// Capabilities insufficient.
-    ENOTCAPABLE,
+macro_rules! errnos {
+    ($($name:ident: $message:literal,)*) => {
+        /// Why a call failed, in the names of POSIX.
+        ///
+        /// `ENOTCAPABLE` is the one name that POSIX lacks: WASI's answer to a
+        /// descriptor without the right that a call needs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Errno {
+            $(#[doc = $message] $name,)*
+        }
+
+        impl Errno {
+            /// The POSIX name, as it stands in a call trace: `EACCES`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The meaning in words, without a full stop.
+            pub fn message(self) -> &'static str {
+                match self {
+                    $(Self::$name => $message,)*
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    E2BIG: "argument list too long",
+    EACCES: "permission denied",
+    EADDRINUSE: "address in use",
+    EADDRNOTAVAIL: "address not available",
+    EAFNOSUPPORT: "address family not supported",
+    EAGAIN: "resource unavailable, or operation would block",
+    EALREADY: "connection already in progress",
+    EBADF: "bad file descriptor",
+    EBADMSG: "bad message",
+    EBUSY: "device or resource busy",
+    ECANCELED: "operation canceled",
+    ECHILD: "no child processes",
+    ECONNABORTED: "connection aborted",
+    ECONNREFUSED: "connection refused",
+    ECONNRESET: "connection reset",
+    EDEADLK: "resource deadlock would occur",
+    EDESTADDRREQ: "destination address required",
+    EDOM: "argument out of domain",
+    EDQUOT: "quota exceeded",
+    EEXIST: "file exists",
+    EFAULT: "bad address",
+    EFBIG: "file too large",
+    EHOSTUNREACH: "host is unreachable",
+    EIDRM: "identifier removed",
+    EILSEQ: "illegal byte sequence",
+    EINPROGRESS: "operation in progress",
+    EINTR: "interrupted function",
+    EINVAL: "invalid argument",
+    EIO: "I/O error",
+    EISCONN: "socket is connected",
+    EISDIR: "is a directory",
+    ELOOP: "too many levels of symbolic links",
+    EMFILE: "descriptor table of the guest is full",
+    EMLINK: "too many links",
+    EMSGSIZE: "message too large",
+    EMULTIHOP: "multihop attempted",
+    ENAMETOOLONG: "file name too long",
+    ENETDOWN: "network is down",
+    ENETRESET: "connection aborted by network",
+    ENETUNREACH: "network unreachable",
+    ENFILE: "too many files open in the host",
+    ENOBUFS: "no buffer space available",
+    ENODEV: "no such device",
+    ENOENT: "no such file or directory",
+    ENOEXEC: "executable file format error",
+    ENOLCK: "no locks available",
+    ENOLINK: "link has been severed",
+    ENOMEM: "not enough space",
+    ENOMSG: "no message of the desired type",
+    ENOPROTOOPT: "protocol option not available",
+    ENOSPC: "no space left on device",
+    ENOSYS: "function not supported",
+    ENOTCONN: "socket is not connected",
+    ENOTDIR: "not a directory",
+    ENOTEMPTY: "directory not empty",
+    ENOTRECOVERABLE: "state not recoverable",
+    ENOTSOCK: "not a socket",
+    ENOTSUP: "not supported",
+    ENOTTY: "inappropriate I/O control operation",
+    ENXIO: "no such device or address",
+    EOVERFLOW: "value too large",
+    EOWNERDEAD: "previous owner died",
+    EPERM: "operation not permitted",
+    EPIPE: "broken pipe",
+    EPROTO: "protocol error",
+    EPROTONOSUPPORT: "protocol not supported",
+    EPROTOTYPE: "wrong protocol type for socket",
+    ERANGE: "result too large",
+    EROFS: "read-only file system",
+    ESPIPE: "invalid seek",
+    ESRCH: "no such process",
+    ESTALE: "stale file handle",
+    ETIMEDOUT: "connection timed out",
+    ETXTBSY: "text file busy",
+    EXDEV: "cross-device link",
+    ENOTCAPABLE: "capabilities insufficient",
 }
 
 impl Errno {
-    /// The POSIX name, as it stands in a call trace: `EACCES`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::E2BIG => "E2BIG",
-            Self::EACCES => "EACCES",
-            Self::EADDRINUSE => "EADDRINUSE",
-            Self::EADDRNOTAVAIL => "EADDRNOTAVAIL",
-            Self::EAFNOSUPPORT => "EAFNOSUPPORT",
-            Self::EAGAIN => "EAGAIN",
-            Self::EALREADY => "EALREADY",
-            Self::EBADF => "EBADF",
-            Self::EBADMSG => "EBADMSG",
-            Self::EBUSY => "EBUSY",
-            Self::ECANCELED => "ECANCELED",
-            Self::ECHILD => "ECHILD",
-            Self::ECONNABORTED => "ECONNABORTED",
-            Self::ECONNREFUSED => "ECONNREFUSED",
-            Self::ECONNRESET => "ECONNRESET",
-            Self::EDEADLK => "EDEADLK",
-            Self::EDESTADDRREQ => "EDESTADDRREQ",
-            Self::EDOM => "EDOM",
-            Self::EDQUOT => "EDQUOT",
-            Self::EEXIST => "EEXIST",
-            Self::EFAULT => "EFAULT",
-            Self::EFBIG => "EFBIG",
-            Self::EHOSTUNREACH => "EHOSTUNREACH",
-            Self::EIDRM => "EIDRM",
-            Self::EILSEQ => "EILSEQ",
-            Self::EINPROGRESS => "EINPROGRESS",
-            Self::EINTR => "EINTR",
-            Self::EINVAL => "EINVAL",
-            Self::EIO => "EIO",
-            Self::EISCONN => "EISCONN",
-            Self::EISDIR => "EISDIR",
-            Self::ELOOP => "ELOOP",
-            Self::EMFILE => "EMFILE",
-            Self::EMLINK => "EMLINK",
-            Self::EMSGSIZE => "EMSGSIZE",
-            Self::EMULTIHOP => "EMULTIHOP",
-            Self::ENAMETOOLONG => "ENAMETOOLONG",
-            Self::ENETDOWN => "ENETDOWN",
-            Self::ENETRESET => "ENETRESET",
-            Self::ENETUNREACH => "ENETUNREACH",
-            Self::ENFILE => "ENFILE",
-            Self::ENOBUFS => "ENOBUFS",
-            Self::ENODEV => "ENODEV",
-            Self::ENOENT => "ENOENT",
-            Self::ENOEXEC => "ENOEXEC",
-            Self::ENOLCK => "ENOLCK",
-            Self::ENOLINK => "ENOLINK",
-            Self::ENOMEM => "ENOMEM",
-            Self::ENOMSG => "ENOMSG",
-            Self::ENOPROTOOPT => "ENOPROTOOPT",
-            Self::ENOSPC => "ENOSPC",
-            Self::ENOSYS => "ENOSYS",
-            Self::ENOTCONN => "ENOTCONN",
-            Self::ENOTDIR => "ENOTDIR",
-            Self::ENOTEMPTY => "ENOTEMPTY",
-            Self::ENOTRECOVERABLE => "ENOTRECOVERABLE",
-            Self::ENOTSOCK => "ENOTSOCK",
-            Self::ENOTSUP => "ENOTSUP",
-            Self::ENOTTY => "ENOTTY",
-            Self::ENXIO => "ENXIO",
-            Self::EOVERFLOW => "EOVERFLOW",
-            Self::EOWNERDEAD => "EOWNERDEAD",
-            Self::EPERM => "EPERM",
-            Self::EPIPE => "EPIPE",
-            Self::EPROTO => "EPROTO",
-            Self::EPROTONOSUPPORT => "EPROTONOSUPPORT",
-            Self::EPROTOTYPE => "EPROTOTYPE",
-            Self::ERANGE => "ERANGE",
-            Self::EROFS => "EROFS",
-            Self::ESPIPE => "ESPIPE",
-            Self::ESRCH => "ESRCH",
-            Self::ESTALE => "ESTALE",
-            Self::ETIMEDOUT => "ETIMEDOUT",
-            Self::ETXTBSY => "ETXTBSY",
-            Self::EXDEV => "EXDEV",
-            Self::ENOTCAPABLE => "ENOTCAPABLE",
-        }
-    }
-
-    /// The meaning in words, without a full stop.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::E2BIG => "argument list too long",
-            Self::EACCES => "permission denied",
-            Self::EADDRINUSE => "address in use",
-            Self::EADDRNOTAVAIL => "address not available",
-            Self::EAFNOSUPPORT => "address family not supported",
-            Self::EAGAIN => "resource unavailable, or operation would block",
-            Self::EALREADY => "connection already in progress",
-            Self::EBADF => "bad file descriptor",
-            Self::EBADMSG => "bad message",
-            Self::EBUSY => "device or resource busy",
-            Self::ECANCELED => "operation canceled",
-            Self::ECHILD => "no child processes",
-            Self::ECONNABORTED => "connection aborted",
-            Self::ECONNREFUSED => "connection refused",
-            Self::ECONNRESET => "connection reset",
-            Self::EDEADLK => "resource deadlock would occur",
-            Self::EDESTADDRREQ => "destination address required",
-            Self::EDOM => "argument out of domain",
-            Self::EDQUOT => "quota exceeded",
-            Self::EEXIST => "file exists",
-            Self::EFAULT => "bad address",
-            Self::EFBIG => "file too large",
-            Self::EHOSTUNREACH => "host is unreachable",
-            Self::EIDRM => "identifier removed",
-            Self::EILSEQ => "illegal byte sequence",
-            Self::EINPROGRESS => "operation in progress",
-            Self::EINTR => "interrupted function",
-            Self::EINVAL => "invalid argument",
-            Self::EIO => "I/O error",
-            Self::EISCONN => "socket is connected",
-            Self::EISDIR => "is a directory",
-            Self::ELOOP => "too many levels of symbolic links",
-            Self::EMFILE => "descriptor table of the guest is full",
-            Self::EMLINK => "too many links",
-            Self::EMSGSIZE => "message too large",
-            Self::EMULTIHOP => "multihop attempted",
-            Self::ENAMETOOLONG => "file name too long",
-            Self::ENETDOWN => "network is down",
-            Self::ENETRESET => "connection aborted by network",
-            Self::ENETUNREACH => "network unreachable",
-            Self::ENFILE => "too many files open in the host",
-            Self::ENOBUFS => "no buffer space available",
-            Self::ENODEV => "no such device",
-            Self::ENOENT => "no such file or directory",
-            Self::ENOEXEC => "executable file format error",
-            Self::ENOLCK => "no locks available",
-            Self::ENOLINK => "link has been severed",
-            Self::ENOMEM => "not enough space",
-            Self::ENOMSG => "no message of the desired type",
-            Self::ENOPROTOOPT => "protocol option not available",
-            Self::ENOSPC => "no space left on device",
-            Self::ENOSYS => "function not supported",
-            Self::ENOTCONN => "socket is not connected",
-            Self::ENOTDIR => "not a directory",
-            Self::ENOTEMPTY => "directory not empty",
-            Self::ENOTRECOVERABLE => "state not recoverable",
-            Self::ENOTSOCK => "not a socket",
-            Self::ENOTSUP => "not supported",
-            Self::ENOTTY => "inappropriate I/O control operation",
-            Self::ENXIO => "no such device or address",
-            Self::EOVERFLOW => "value too large",
-            Self::EOWNERDEAD => "previous owner died",
-            Self::EPERM => "operation not permitted",
-            Self::EPIPE => "broken pipe",
-            Self::EPROTO => "protocol error",
-            Self::EPROTONOSUPPORT => "protocol not supported",
-            Self::EPROTOTYPE => "wrong protocol type for socket",
-            Self::ERANGE => "result too large",
-            Self::EROFS => "read-only file system",
-            Self::ESPIPE => "invalid seek",
-            Self::ESRCH => "no such process",
-            Self::ESTALE => "stale file handle",
-            Self::ETIMEDOUT => "connection timed out",
-            Self::ETXTBSY => "text file busy",
-            Self::EXDEV => "cross-device link",
-            Self::ENOTCAPABLE => "capabilities insufficient",
-        }
-    }
-
     /// Translates an error number of the host's operating system.
     ///
     /// A number that WASI has no name for becomes `EIO`, with one debug line

@@ -58,6 +58,24 @@ impl Wasock {
         self
     }
 
+    /// Lets the host have `count` descriptors and no more. This goes last: what is
+    /// set later is lost on the shell that sets the limit.
+    #[must_use]
+    pub fn limit_descriptors(self, count: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]);
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let stdin = if self.has_stdin { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, ..self }
+    }
+
     /// Gives the guest a pipe as its standard input.
     #[must_use]
     pub fn with_stdin(mut self) -> Self {
@@ -174,6 +192,21 @@ impl Running {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How much processor time the host has used; Linux tells.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn processor_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name, in parentheses, may hold spaces; two fields further is the third.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks: u64 = ticks.sum::<Result<u64, _>>()?;
+        // Linux counts a hundred to the second wherever a program looks.
+        Ok(Duration::from_millis(ticks * 10))
     }
 
     /// Sends a signal.

@@ -100,15 +100,18 @@ fn needed(oflags: u16) -> Rights {
 fn options(request: &Request, oflags: u16, rights: Rights) -> Result<OpenOptions, Errno> {
     let fdflags = flags::descriptor(request.fdflags)?;
     let any = |wanted: Rights| (rights & wanted) != Rights::NONE;
-    let write = any(Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE);
+    let is_directory = oflags & OFLAG_DIRECTORY != 0;
+    // A directory that is to be written as a file is, the host refuses: EISDIR. The
+    // other rights to change a file come with masks that programs take from a parent.
+    let writing = Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE;
+    let write = any(if is_directory { Rights::FD_WRITE } else { writing });
     Ok(OpenOptions {
         read: any(Rights::FD_READ | Rights::FD_READDIR) || !write,
-        // A directory is never written as a file is.
-        write: write && oflags & OFLAG_DIRECTORY == 0,
+        write,
         create: oflags & OFLAG_CREAT != 0,
         exclusive: oflags & OFLAG_EXCL != 0,
         truncate: oflags & OFLAG_TRUNC != 0,
-        directory: oflags & OFLAG_DIRECTORY != 0,
+        directory: is_directory,
         append: fdflags & flags::FDFLAG_APPEND != 0,
         dsync: fdflags & flags::FDFLAG_DSYNC != 0,
         rsync: fdflags & flags::FDFLAG_RSYNC != 0,

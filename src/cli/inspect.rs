@@ -13,7 +13,8 @@ use crate::host::{Guest, engine_config};
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(|error| anyhow!("{error:#}"))?;
     let guest = Guest::load(&engine, &args.module)?;
-    print!("{}", describe(guest.detected())?);
+    // A closed standard output is no reason to fail.
+    let _unread = std::io::Write::write_all(&mut std::io::stdout(), describe(guest.detected())?.as_bytes());
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use args::{Args, Command};
+use report::say;
 
 /// A usage error, as shells have it.
 const USAGE: u8 = 2;
@@ -33,7 +34,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("wasock: {error:#}");
+        say!("wasock: {error:#}");
         ExitCode::from(FAILURE)
     })
 }
@@ -46,13 +47,13 @@ fn usage(error: &clap::Error) -> ExitCode {
             error.print().ok();
             return ExitCode::SUCCESS;
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => eprint!("{error}"),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => say!("{error}"),
         _ => {
             let text = error.to_string();
             let reason = text.split("\n\n").next().unwrap_or_default();
             let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
             let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
-            eprintln!("wasock: {reason}; see `wasock run --help`");
+            say!("wasock: {reason}; see `wasock run --help`");
         }
     }
     ExitCode::from(USAGE)

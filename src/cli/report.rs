@@ -1,23 +1,35 @@
 //! Events and calls as lines on standard error.
+//!
+//! Nobody may be reading it any more: that is no reason for a server to stop, so
+//! [`say!`] does not fail, where `eprintln!` would panic.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 
 use crate::observe::{Event, TraceLine};
 
+/// Prints a line on standard error, if anybody reads it.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _unread = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+pub(super) use say;
+
 /// Prints what the operator should know.
 pub(super) fn event(event: &Event) {
     match event {
-        Event::Listening { fd, local, .. } => eprintln!("wasock: listening on {local} (fd {fd})"),
-        Event::Denied { call, what, flag } => {
-            eprintln!("wasock: denied {call} of {what}; allow it with {flag}")
+        Event::Listening { fd, local, .. } => say!("wasock: listening on {local} (fd {fd})"),
+        Event::Denied { call, what, rule, flag } => {
+            say!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")
         }
         Event::Unavailable { call, address, errno } => {
             let hint = hint(*errno, address.port());
-            eprintln!("wasock: {call} of {address} failed: {errno}{hint}");
+            say!("wasock: {call} of {address} failed: {errno}{hint}");
         }
         Event::Stubbed { module, name } => {
-            eprintln!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
+            say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
     }
 }
@@ -35,7 +47,7 @@ fn hint(errno: crate::error::Errno, port: u16) -> &'static str {
 
 /// Prints a call.
 pub(super) fn call(line: &TraceLine<'_>) {
-    eprintln!("{line}");
+    say!("{line}");
 }
 
 /// Prints each event that repeats itself only once.

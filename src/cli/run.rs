@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
-use wasmtime::{Cache, Engine, Trap};
+use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
-use super::{FAILURE, report, signal};
+use super::report::{self, say};
+use super::{FAILURE, signal};
 use crate::file::Access;
 use crate::host::{Ended, Guest, WasockCtx, engine_config};
 
@@ -50,13 +51,13 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
     match ended {
         // "Only the least significant 8 bits ... shall be available" - exit(3p)
         Ok(ended) => Ok(ended.code.to_le_bytes()[0]),
-        Err(error) if error.is::<wasmtime::WasmBacktrace>() => {
-            eprintln!("wasock: the guest trapped: {error:?}");
-            Ok(TRAP)
-        }
         Err(error) => {
-            eprintln!("wasock: {error:#}");
-            Ok(FAILURE)
+            let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+                say!("wasock: {error:#}");
+                return Ok(FAILURE);
+            };
+            say!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());
+            Ok(TRAP)
         }
     }
 }
@@ -113,5 +114,9 @@ fn log(verbose: u8) {
         _ => "wasock=debug,info",
     };
     let filter = EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
 }

@@ -24,6 +24,8 @@ pub enum Event {
         call: &'static str,
         /// The address or name, as text.
         what: String,
+        /// The rule that decided, in words.
+        rule: &'static str,
         /// The command line flag that would allow exactly this.
         flag: String,
     },

@@ -42,6 +42,8 @@ pub enum Use<'a> {
 pub struct Denial {
     /// The address or name that was asked for.
     pub what: String,
+    /// The rule that decided.
+    pub rule: &'static str,
     /// The flag that would allow exactly this.
     pub flag: String,
 }
@@ -100,17 +102,23 @@ impl Policy {
 
 impl Denial {
     fn of(wish: Use<'_>) -> Self {
-        let (what, flag) = match wish {
-            Use::TcpListen(address) => (address.to_string(), format!("--listen {address}")),
-            Use::TcpAccept(peer) => (peer.to_string(), format!("--accept-from {}", peer.ip())),
-            Use::TcpConnect(address) => (address.to_string(), format!("--connect {address}")),
+        let (what, rule, flag) = match wish {
+            Use::TcpListen(address) => {
+                (address.to_string(), "no --listen grant covers it", format!("--listen {address}"))
+            }
+            Use::TcpAccept(peer) => {
+                (peer.to_string(), "no --accept-from network has it", format!("--accept-from {}", peer.ip()))
+            }
+            Use::TcpConnect(address) => {
+                (address.to_string(), "no --connect grant covers it", format!("--connect {address}"))
+            }
             // A guest chooses the name; what reaches a terminal is printable.
             Use::Resolve(name) => {
                 let name = name.escape_default().to_string();
-                (name.clone(), format!("--resolve {name}"))
+                (name.clone(), "no --resolve grant covers it", format!("--resolve {name}"))
             }
         };
-        Self { what, flag }
+        Self { what, rule, flag }
     }
 }
 
@@ -204,7 +212,11 @@ mod tests {
     #[test]
     fn a_denial_names_the_flag() -> Outcome {
         let denial = Policy::default().check(Use::TcpListen("[::1]:80".parse()?));
-        let expected = Denial { what: "[::1]:80".into(), flag: "--listen [::1]:80".into() };
+        let expected = Denial {
+            what: "[::1]:80".into(),
+            rule: "no --listen grant covers it",
+            flag: "--listen [::1]:80".into(),
+        };
         assert_eq!(denial, Err(expected));
         Ok(())
     }

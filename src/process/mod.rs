@@ -135,7 +135,7 @@ impl Process {
             told.len() < MAX_TOLD_DENIALS && told.insert((call, denial.clone()))
         };
         if is_new {
-            self.tell(&Event::Denied { call, what: denial.what, flag: denial.flag });
+            self.tell(&Event::Denied { call, what: denial.what, rule: denial.rule, flag: denial.flag });
         }
     }
 

@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::{Open, OpenFile, Thread};
 use crate::error::{Errno, Error};
 use crate::file::File;
@@ -121,15 +123,32 @@ impl Thread {
 }
 
 fn read_at(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    match offset {
+    waiting(file, PollFlags::IN, || match offset {
         Some(offset) => file.pread(buffer, offset),
         None => file.read(buffer),
-    }
+    })
 }
 
 fn write_at(file: &File, offset: Option<u64>, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    match offset {
+    waiting(file, PollFlags::OUT, || match offset {
         Some(offset) => file.pwrite(data, offset),
         None => file.write(data),
+    })
+}
+
+/// Waits for a named pipe or a device, which the host opens nonblocking always, where
+/// the guest did not ask for that. Stops its thread, as file operations may.
+fn waiting(
+    file: &File,
+    events: PollFlags,
+    mut attempt: impl FnMut() -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    loop {
+        match attempt() {
+            Err(Errno::EAGAIN) if !file.flags().nonblock => {
+                rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(file, events)], None))?;
+            }
+            done => return done,
+        }
     }
 }

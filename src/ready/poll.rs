@@ -72,7 +72,7 @@ type Found = Vec<Option<Readiness>>;
 ///
 /// # Errors
 ///
-/// What the host reports: `ENOMEM`, `ENFILE` for the timer.
+/// What the host reports: `ENOMEM`.
 pub async fn poll(
     watched: &[Watched<'_>],
     limit: Option<Duration>,
@@ -84,12 +84,9 @@ pub async fn poll(
     if limit == Some(Duration::ZERO) || found.iter().any(Option::is_some) {
         return Ok(found);
     }
-    let timer = match limit {
-        Some(limit) => Some(armed(timer, limit)?),
-        None => None,
-    };
+    let alarm = Alarm::set(timer, limit);
     loop {
-        let expired = wait_for_news(watched, timer).await;
+        let expired = wait_for_news(watched, &alarm).await;
         // Forget, look, sleep: what arrives after the look ends the next sleep.
         forget(watched);
         let found = look(watched).await?;
@@ -107,33 +104,48 @@ fn forget(watched: &[Watched<'_>]) {
     }
 }
 
-/// The timer, made at its first use and kept for the next one.
-fn armed(slot: &mut Option<Timer>, limit: Duration) -> Result<&Timer, Errno> {
-    let timer = match slot.take() {
-        Some(timer) => timer,
-        None => Timer::new()?,
-    };
-    timer.arm(limit)?;
-    Ok(slot.insert(timer))
+/// What ends a wait.
+enum Alarm<'a> {
+    Never,
+    /// To the nanosecond.
+    Exact(&'a Timer),
+    /// To the millisecond: a host without a descriptor for a timer is just where a
+    /// guest waits with a limit, for one to become free (LISTEN.md, row 12).
+    Coarse(tokio::time::Instant),
+}
+
+impl<'a> Alarm<'a> {
+    /// The timer is made at its first use and kept for the next one.
+    fn set(slot: &'a mut Option<Timer>, limit: Option<Duration>) -> Self {
+        let Some(limit) = limit else { return Self::Never };
+        let timer = slot.take().map_or_else(Timer::new, Ok);
+        match timer.and_then(|timer| timer.arm(limit).map(|()| timer)) {
+            Ok(timer) => Self::Exact(slot.insert(timer)),
+            Err(_) => tokio::time::Instant::now().checked_add(limit).map_or(Self::Never, Self::Coarse),
+        }
+    }
+
+    async fn rings(&self) {
+        match self {
+            Self::Never => std::future::pending().await,
+            Self::Exact(timer) => timer.expired().await,
+            Self::Coarse(deadline) => tokio::time::sleep_until(*deadline).await,
+        }
+    }
 }
 
 type Heard<'a> = Pin<Box<dyn Future<Output = Result<(), Errno>> + Send + 'a>>;
 
-/// Sleeps until the reactor has heard of one of `watched`, or the timer expires;
+/// Sleeps until the reactor has heard of one of `watched`, or the alarm rings;
 /// tells whether it has.
-async fn wait_for_news(watched: &[Watched<'_>], timer: Option<&Timer>) -> bool {
+async fn wait_for_news(watched: &[Watched<'_>], alarm: &Alarm<'_>) -> bool {
     let mut sockets: Vec<Heard<'_>> = Vec::new();
     for each in watched {
         if let Source::Host(_, Some(registered)) = &each.source {
             sockets.push(Box::pin(registered.ready(each.interest)));
         }
     }
-    let mut expired = std::pin::pin!(async {
-        match timer {
-            Some(timer) => timer.expired().await,
-            None => std::future::pending().await,
-        }
-    });
+    let mut expired = std::pin::pin!(alarm.rings());
     std::future::poll_fn(|context| {
         let mut heard = false;
         for socket in &mut sockets {

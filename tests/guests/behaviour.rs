@@ -48,6 +48,7 @@ with_folder! {
     socket_options SOCKET_OPTIONS;
     rights RIGHTS;
     poll_mix POLL_MIX;
+    renumber_moves RENUMBER_MOVES;
 }
 
 #[test]
@@ -106,4 +107,25 @@ pub(crate) fn descriptor_table() -> Result<()> {
 #[test]
 fn descriptor_table_of_1024_by_default() -> Result<()> {
     run_on_loopback().arg(guest_tests::DESCRIPTOR_TABLE).succeed()?.expect_stdout("highest 1023\n").map(drop)
+}
+
+/// The rules themselves are run one by one, by the tests of `listen`.
+#[test]
+pub(crate) fn listen_rules() -> Result<()> {
+    let tests = include_str!("listen.rs");
+    let list = run().arg(guest_tests::LISTEN_RULES).succeed()?;
+    for rule in list.stdout.lines() {
+        ensure!(tests.contains(&format!("holds(\"{rule}\")")), "no test of {rule}");
+    }
+    run().args([guest_tests::LISTEN_RULES, "no_such_rule"]).finish()?.expect_code(134).map(drop)
+}
+
+/// It is driven by the tests of `listen`.
+#[test]
+pub(crate) fn listener() -> Result<()> {
+    run_on_loopback()
+        .args([guest_tests::LISTENER, "127.0.0.1:0", "4"])
+        .succeed()?
+        .expect_stderr("listening on 127.0.0.1:")
+        .map(drop)
 }

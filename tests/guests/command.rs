@@ -6,6 +6,7 @@ use guest_tests::Finished;
 use rustix::process::Signal;
 use std::fs;
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 #[test]
 pub(crate) fn args_env_exit() -> Result<()> {
@@ -178,6 +179,36 @@ fn help_is_on_stdout() -> Result<()> {
     Ok(())
 }
 
+/// A shell runs `script` with the command line `wasock` as its arguments.
+fn shell(script: &str, args: &[&str]) -> Result<std::process::Output> {
+    let mut command = Command::new("bash");
+    command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_wasock")]).args(args);
+    Ok(command.env_remove("RUST_BACKTRACE").stdin(Stdio::null()).output()?)
+}
+
+#[test]
+fn nobody_reads_what_the_host_says() -> Result<()> {
+    // The reader of standard error is gone before there is anything to read.
+    let script = r#"exec 3>&1; { sleep 0.2; "$@" 2>&1 >&3; echo "code $?" >&3; } | true"#;
+    let cases: [(&[&str], &str); 4] = [
+        (&["run", guest_tests::PORT_PROBE, "listen"], "code 0"),
+        (&["run", "--trace", guest_tests::ARGS_ENV_EXIT, "5"], "code 5"),
+        (&["run", guest_tests::TRAP], "code 134"),
+        (&["run", "/no/such/file"], "code 1"),
+    ];
+    for (args, expected) in cases {
+        let output = shell(script, args)?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        ensure!(stdout.lines().any(|line| line == expected), "{args:?}: {stdout}");
+    }
+    // Nor what it says on standard output.
+    let output =
+        shell(r#"{ sleep 0.2; "$@"; echo "code $?" >&2; } | true"#, &["inspect", guest_tests::TRAP])?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(stderr == "code 0\n", "{stderr}");
+    Ok(())
+}
+
 #[test]
 fn address_in_use_ends_the_guest() -> Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -196,12 +227,12 @@ fn address_in_use_ends_the_guest() -> Result<()> {
 fn denial_says_what_would_allow_it() -> Result<()> {
     let finished = run().args([guest_tests::HTTP_SERVER, "127.0.0.1:8080"]).finish()?.expect_code(1)?;
     let denials = finished.stderr_lines_with("wasock: denied");
-    let expected = "wasock: denied sock_bind of 127.0.0.1:8080; allow it with --listen 127.0.0.1:8080";
+    let expected = "wasock: denied sock_bind of 127.0.0.1:8080: no --listen grant covers it; allow it with --listen 127.0.0.1:8080";
     ensure!(denials == [expected], "{finished}");
 
     let finished = run().args([guest_tests::CLIENT, "127.0.0.1:9", ""]).finish()?.expect_code(2)?;
     let denials = finished.stderr_lines_with("wasock: denied");
-    let expected = "wasock: denied sock_connect of 127.0.0.1:9; allow it with --connect 127.0.0.1:9";
+    let expected = "wasock: denied sock_connect of 127.0.0.1:9: no --connect grant covers it; allow it with --connect 127.0.0.1:9";
     ensure!(denials == [expected], "{finished}");
     Ok(())
 }

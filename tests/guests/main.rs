@@ -7,8 +7,10 @@ mod behaviour;
 mod command;
 mod files;
 mod hostile;
+mod listen;
 mod server;
 mod trace;
+mod wild;
 
 use guest_tests::Wasock;
 use std::net::TcpListener;

@@ -46,7 +46,7 @@ impl WasixSocket for Thread {
         self.process().answer("sock_bind", outcome)
     }
 
-    fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
+    async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_LISTEN)?;
         self.process().answer("sock_listen", self.listen(fd, &socket.socket, backlog))
     }

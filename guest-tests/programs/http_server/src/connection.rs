@@ -54,14 +54,7 @@ enum Phase {
 
 impl Connection {
     pub fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            partial: Vec::new(),
-            body: 0,
-            out: Vec::new(),
-            sent: 0,
-            phase: Phase::Serving,
-        }
+        Self { stream, partial: Vec::new(), body: 0, out: Vec::new(), sent: 0, phase: Phase::Serving }
     }
 
     /// Does what can be done without waiting.
@@ -137,9 +130,7 @@ impl Connection {
         let mut done = 0;
         while self.phase == Phase::Serving && self.out.len() < MAX_WAITING {
             let rest = &bytes[done..];
-            let skipped = usize::try_from(self.body)
-                .unwrap_or(usize::MAX)
-                .min(rest.len());
+            let skipped = usize::try_from(self.body).unwrap_or(usize::MAX).min(rest.len());
             self.body -= skipped as u64;
             done += skipped;
             match request::parse(&bytes[done..]) {
@@ -153,11 +144,7 @@ impl Connection {
             }
         }
         // After the last answer nothing is of interest.
-        if self.phase == Phase::Serving {
-            done
-        } else {
-            bytes.len()
-        }
+        if self.phase == Phase::Serving { done } else { bytes.len() }
     }
 
     fn reply(&mut self, request: Request) {

@@ -22,9 +22,7 @@ const LISTENER: usize = 0;
 const REST: Duration = Duration::from_millis(100);
 
 fn main() -> io::Result<()> {
-    let addr = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let addr: SocketAddr = addr
         .parse()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{addr}: {error}")))?;
@@ -45,13 +43,7 @@ impl Server {
         let listener = Listener::bind(addr)?;
         let mut poller = Poller::default();
         poller.add(&listener, Interest::Read);
-        Ok(Self {
-            listener,
-            poller,
-            connections: Vec::new(),
-            scratch: vec![0; 16 * 1024],
-            resting: false,
-        })
+        Ok(Self { listener, poller, connections: Vec::new(), scratch: vec![0; 16 * 1024], resting: false })
     }
 
     fn serve(mut self) -> io::Result<()> {

@@ -36,15 +36,9 @@ pub enum Bad {
 pub fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Bad> {
     let window = &bytes[..bytes.len().min(MAX_HEAD)];
     let Some(end) = window.windows(4).position(|four| four == b"\r\n\r\n") else {
-        return if bytes.len() >= MAX_HEAD {
-            Err(Bad::HeadTooLong)
-        } else {
-            Ok(None)
-        };
+        return if bytes.len() >= MAX_HEAD { Err(Bad::HeadTooLong) } else { Ok(None) };
     };
-    let mut lines = window[..end]
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.trim_ascii_end());
+    let mut lines = window[..end].split(|&byte| byte == b'\n').map(|line| line.trim_ascii_end());
     let mut request = request_line(lines.next().unwrap_or_default())?;
     for line in lines {
         header(line, &mut request)?;
@@ -72,19 +66,11 @@ fn request_line(line: &[u8]) -> Result<Request, Bad> {
         b"HEAD" => Method::Head,
         _ => Method::Other,
     };
-    Ok(Request {
-        method,
-        keep_alive: !is_http_1_0,
-        is_http_1_0,
-        body: 0,
-    })
+    Ok(Request { method, keep_alive: !is_http_1_0, is_http_1_0, body: 0 })
 }
 
 fn header(line: &[u8], request: &mut Request) -> Result<(), Bad> {
-    let colon = line
-        .iter()
-        .position(|&byte| byte == b':')
-        .ok_or(Bad::Request)?;
+    let colon = line.iter().position(|&byte| byte == b':').ok_or(Bad::Request)?;
     let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
     if name.is_empty() || name.iter().any(u8::is_ascii_whitespace) {
         return Err(Bad::Request);

@@ -77,11 +77,7 @@ pub fn set_rights(fd: Fd, base: u64, inheriting: u64) -> Result<()> {
 /// Takes `rights` away from the descriptor.
 pub fn drop_rights(fd: Fd, rights: u64) -> Result<()> {
     let stat = fdstat(fd)?;
-    set_rights(
-        fd,
-        stat.rights_base & !rights,
-        stat.rights_inheriting & !rights,
-    )
+    set_rights(fd, stat.rights_base & !rights, stat.rights_inheriting & !rights)
 }
 
 pub fn dup(fd: Fd) -> Result<Fd> {
@@ -93,9 +89,7 @@ pub fn dup(fd: Fd) -> Result<Fd> {
 /// `fd_dup2`: the lowest free number that is not below `minimum`.
 pub fn dup2(fd: Fd, minimum: Fd, cloexec: bool) -> Result<Fd> {
     let mut copy: Fd = u32::MAX;
-    outcome(unsafe {
-        raw::wasix::fd_dup2(fd, minimum, u32::from(cloexec), address_of_mut(&mut copy))
-    })?;
+    outcome(unsafe { raw::wasix::fd_dup2(fd, minimum, u32::from(cloexec), address_of_mut(&mut copy)) })?;
     Ok(copy)
 }
 
@@ -129,8 +123,6 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
 pub fn write(fd: Fd, buf: &[u8]) -> Result<usize> {
     let mut len = 0u32;
     let iovs = [IoVec::writing(buf)];
-    outcome(unsafe {
-        raw::preview1::fd_write(fd, address_of(&iovs), 1, address_of_mut(&mut len))
-    })?;
+    outcome(unsafe { raw::preview1::fd_write(fd, address_of(&iovs), 1, address_of_mut(&mut len)) })?;
     Ok(len as usize)
 }

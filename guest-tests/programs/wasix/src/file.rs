@@ -56,14 +56,7 @@ pub fn open_folder(folder: Fd, path: &str) -> Result<Fd> {
     Ok(fd)
 }
 
-pub fn open_with(
-    folder: Fd,
-    lookup: u32,
-    path: &str,
-    oflags: u32,
-    rights: u64,
-    fdflags: u32,
-) -> Result<Fd> {
+pub fn open_with(folder: Fd, lookup: u32, path: &str, oflags: u32, rights: u64, fdflags: u32) -> Result<Fd> {
     let mut fd: Fd = u32::MAX;
     let (at, len) = parts(path);
     let fd_at = address_of_mut(&mut fd);
@@ -175,9 +168,7 @@ pub fn readlink(folder: Fd, path: &str, buf: &mut [u8]) -> Result<usize> {
     let mut used = 0u32;
     let (at, len) = parts(path);
     let (buf_at, buf_len) = (address_of_mut(buf), buf.len() as u32);
-    outcome(unsafe {
-        raw::path_readlink(folder, at, len, buf_at, buf_len, address_of_mut(&mut used))
-    })?;
+    outcome(unsafe { raw::path_readlink(folder, at, len, buf_at, buf_len, address_of_mut(&mut used)) })?;
     Ok(used as usize)
 }
 

@@ -27,39 +27,21 @@ pub struct Subscription {
 
 impl Subscription {
     pub fn read(fd: Fd, userdata: u64) -> Self {
-        Self {
-            userdata,
-            tag: FD_READ,
-            reserved: [0; 7],
-            fd_or_clock: fd,
-            timeout: 0,
-            precision: 0,
-            flags: 0,
-        }
+        Self { userdata, tag: FD_READ, reserved: [0; 7], fd_or_clock: fd, timeout: 0, precision: 0, flags: 0 }
     }
 
     pub fn write(fd: Fd, userdata: u64) -> Self {
-        Self {
-            tag: FD_WRITE,
-            ..Self::read(fd, userdata)
-        }
+        Self { tag: FD_WRITE, ..Self::read(fd, userdata) }
     }
 
     /// Fires `timeout` nanoseconds from now.
     pub fn clock(id: u32, timeout: u64, userdata: u64) -> Self {
-        Self {
-            tag: CLOCK,
-            timeout,
-            ..Self::read(id, userdata)
-        }
+        Self { tag: CLOCK, timeout, ..Self::read(id, userdata) }
     }
 
     /// Fires when the clock shows `time`.
     pub fn clock_at(id: u32, time: u64, userdata: u64) -> Self {
-        Self {
-            flags: ABSTIME,
-            ..Self::clock(id, time, userdata)
-        }
+        Self { flags: ABSTIME, ..Self::clock(id, time, userdata) }
     }
 }
 

@@ -63,17 +63,9 @@ pub mod preview1 {
             fdflags: u32,
             ret: u32,
         ) -> i32;
-        pub fn path_readlink(fd: u32, path: u32, len: u32, buf: u32, buf_len: u32, ret: u32)
-        -> i32;
+        pub fn path_readlink(fd: u32, path: u32, len: u32, buf: u32, buf_len: u32, ret: u32) -> i32;
         pub fn path_remove_directory(fd: u32, path: u32, len: u32) -> i32;
-        pub fn path_rename(
-            fd: u32,
-            old: u32,
-            old_len: u32,
-            new_fd: u32,
-            new: u32,
-            new_len: u32,
-        ) -> i32;
+        pub fn path_rename(fd: u32, old: u32, old_len: u32, new_fd: u32, new: u32, new_len: u32) -> i32;
         pub fn path_symlink(old: u32, old_len: u32, fd: u32, new: u32, new_len: u32) -> i32;
         pub fn path_unlink_file(fd: u32, path: u32, len: u32) -> i32;
         pub fn poll_oneoff(subscriptions: u32, events: u32, count: u32, ret: u32) -> i32;
@@ -113,14 +105,7 @@ pub mod wasix {
             ret_roflags: u32,
             ret_addr: u32,
         ) -> i32;
-        pub fn sock_send_to(
-            fd: u32,
-            iovs: u32,
-            iovs_len: u32,
-            siflags: u32,
-            addr: u32,
-            ret_len: u32,
-        ) -> i32;
+        pub fn sock_send_to(fd: u32, iovs: u32, iovs_len: u32, siflags: u32, addr: u32, ret_len: u32) -> i32;
         pub fn sock_send_file(out_fd: u32, in_fd: u32, offset: u64, count: u64, ret: u32) -> i32;
         pub fn sock_status(fd: u32, ret: u32) -> i32;
         pub fn sock_addr_local(fd: u32, ret: u32) -> i32;

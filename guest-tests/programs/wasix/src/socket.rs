@@ -115,17 +115,11 @@ pub struct IoVec {
 
 impl IoVec {
     pub fn reading(bytes: &mut [u8]) -> Self {
-        Self {
-            buf: address_of_mut(bytes),
-            len: bytes.len() as u32,
-        }
+        Self { buf: address_of_mut(bytes), len: bytes.len() as u32 }
     }
 
     pub fn writing(bytes: &[u8]) -> Self {
-        Self {
-            buf: address_of(bytes),
-            len: bytes.len() as u32,
-        }
+        Self { buf: address_of(bytes), len: bytes.len() as u32 }
     }
 }
 
@@ -169,14 +163,7 @@ fn accept_by(
 ) -> Result<(Fd, SocketAddr)> {
     let mut accepted: Fd = u32::MAX;
     let mut addr = AddrPort::unwritten();
-    outcome(unsafe {
-        call(
-            fd,
-            flags,
-            address_of_mut(&mut accepted),
-            address_of_mut(&mut addr),
-        )
-    })?;
+    outcome(unsafe { call(fd, flags, address_of_mut(&mut accepted), address_of_mut(&mut addr)) })?;
     Ok((accepted, addr.decode()))
 }
 
@@ -234,13 +221,7 @@ pub fn send(fd: Fd, buf: &[u8], flags: u32) -> Result<usize> {
 pub fn send_vectored(fd: Fd, iovs: &[IoVec], flags: u32) -> Result<usize> {
     let mut len = 0u32;
     outcome(unsafe {
-        raw::preview1::sock_send(
-            fd,
-            address_of(iovs),
-            iovs.len() as u32,
-            flags,
-            address_of_mut(&mut len),
-        )
+        raw::preview1::sock_send(fd, address_of(iovs), iovs.len() as u32, flags, address_of_mut(&mut len))
     })?;
     Ok(len as usize)
 }
@@ -294,10 +275,7 @@ pub struct OptionTimestamp {
 
 impl From<Option<u64>> for OptionTimestamp {
     fn from(time: Option<u64>) -> Self {
-        Self {
-            tag: u8::from(time.is_some()),
-            value: time.unwrap_or(0),
-        }
+        Self { tag: u8::from(time.is_some()), value: time.unwrap_or(0) }
     }
 }
 
@@ -310,10 +288,7 @@ pub fn set_time_raw(fd: Fd, option: u32, time: &OptionTimestamp) -> Result<()> {
 }
 
 pub fn time(fd: Fd, option: u32) -> Result<Option<u64>> {
-    let mut time = OptionTimestamp {
-        tag: u8::MAX,
-        value: u64::MAX,
-    };
+    let mut time = OptionTimestamp { tag: u8::MAX, value: u64::MAX };
     outcome(unsafe { raw::wasix::sock_get_opt_time(fd, option, address_of_mut(&mut time)) })?;
     match time.tag {
         0 => Ok(None),

@@ -6,9 +6,7 @@ use wasix::socket::*;
 use wasix::{Fd, check_eq, check_ok, descriptor};
 
 fn main() {
-    let addr: SocketAddr = std::env::args()
-        .nth(1)
-        .map_or(loopback(0), |addr| addr.parse().unwrap());
+    let addr: SocketAddr = std::env::args().nth(1).map_or(loopback(0), |addr| addr.parse().unwrap());
     let listener = check_ok!(open_for(addr));
     check_ok!(bind(listener, addr));
     check_ok!(listen(listener, 16));

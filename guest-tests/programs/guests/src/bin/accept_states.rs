@@ -27,26 +27,17 @@ fn main() {
     each_answers(far, 0, EINVAL);
 
     // The accepted socket takes the flag of the call, not the listener's.
-    check_eq!(
-        check_ok!(descriptor::fdstat(far)).flags & NONBLOCK as u16,
-        0
-    );
+    check_eq!(check_ok!(descriptor::fdstat(far)).flags & NONBLOCK as u16, 0);
     check_ok!(descriptor::set_nonblocking(fresh));
     let client = check_ok!(open(INET4, STREAM, TCP));
     check_ok!(connect(client, check_ok!(addr_local(fresh))));
     let (plain, _) = check_ok!(accept_v2(fresh, 0));
-    check_eq!(
-        check_ok!(descriptor::fdstat(plain)).flags & NONBLOCK as u16,
-        0
-    );
+    check_eq!(check_ok!(descriptor::fdstat(plain)).flags & NONBLOCK as u16, 0);
     check_ok!(descriptor::set_flags(fresh, 0));
     let client = check_ok!(open(INET4, STREAM, TCP));
     check_ok!(connect(client, check_ok!(addr_local(fresh))));
     let (flagged, _) = check_ok!(accept_v2(fresh, NONBLOCK));
-    check_eq!(
-        check_ok!(descriptor::fdstat(flagged)).flags & NONBLOCK as u16,
-        NONBLOCK as u16
-    );
+    check_eq!(check_ok!(descriptor::fdstat(flagged)).flags & NONBLOCK as u16, NONBLOCK as u16);
     check_eq!(recv(flagged, &mut [0; 4], 0), Err(EAGAIN));
 
     if let Ok(dgram) = open(INET4, DGRAM, UDP) {

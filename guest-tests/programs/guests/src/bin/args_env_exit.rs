@@ -11,8 +11,6 @@ fn main() {
     for (name, value) in variables {
         println!("env {name}={value}");
     }
-    let code = args
-        .get(1)
-        .map_or(0, |code| code.parse().expect("an exit code"));
+    let code = args.get(1).map_or(0, |code| code.parse().expect("an exit code"));
     std::process::exit(code);
 }

@@ -12,11 +12,7 @@ fn main() {
     let v6: SocketAddr = "[::1]:0".parse().unwrap();
     check_eq!(bind(fd, v6), Err(EAFNOSUPPORT));
     for tag in [0, 3, 4, 255] {
-        check_eq!(
-            bind_raw(fd, &AddrPort::of_family(tag)),
-            Err(EAFNOSUPPORT),
-            "tag {tag}"
-        );
+        check_eq!(bind_raw(fd, &AddrPort::of_family(tag)), Err(EAFNOSUPPORT), "tag {tag}");
     }
 
     // Not granted, and the refusal leaves the socket as it was.
@@ -54,9 +50,6 @@ fn main() {
     check_eq!(bind(client, loopback(0)), Err(EINVAL));
 
     let limited = check_ok!(open(INET4, STREAM, TCP));
-    check_ok!(descriptor::drop_rights(
-        limited,
-        descriptor::right::SOCK_BIND
-    ));
+    check_ok!(descriptor::drop_rights(limited, descriptor::right::SOCK_BIND));
     check_eq!(bind(limited, loopback(0)), Err(ENOTCAPABLE));
 }

@@ -27,12 +27,8 @@ fn main() {
     // Of the 110 bytes the host writes what the address needs and no more: the
     // programs of 2022 have space for 20.
     let mut bytes = AddrPort::unwritten();
-    let answer =
-        unsafe { wasix::raw::wasix::sock_addr_local(fd, wasix::address_of_mut(&mut bytes)) };
+    let answer = unsafe { wasix::raw::wasix::sock_addr_local(fd, wasix::address_of_mut(&mut bytes)) };
     check_eq!(answer, 0);
-    check!(
-        bytes.0[20..].iter().all(|&byte| byte == 0xaa),
-        "bytes behind an IPv4 address"
-    );
+    check!(bytes.0[20..].iter().all(|&byte| byte == 0xaa), "bytes behind an IPv4 address");
     println!("{}", bound.port());
 }

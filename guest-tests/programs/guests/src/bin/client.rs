@@ -6,11 +6,7 @@ use wasix::{check_ok, socket};
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let addr: SocketAddr = args
-        .next()
-        .expect("an address")
-        .parse()
-        .expect("an address");
+    let addr: SocketAddr = args.next().expect("an address").parse().expect("an address");
     let text = args.next().unwrap_or_default();
     let fd = check_ok!(socket::open_for(addr));
     if let Err(errno) = socket::connect(fd, addr) {

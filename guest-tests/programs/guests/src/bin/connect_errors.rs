@@ -18,11 +18,7 @@ fn main() {
     let v6: SocketAddr = "[::1]:80".parse().unwrap();
     check_eq!(connect(fd, v6), Err(EAFNOSUPPORT));
     for tag in [0, 3, 4, 255] {
-        check_eq!(
-            connect_raw(fd, &AddrPort::of_family(tag)),
-            Err(EAFNOSUPPORT),
-            "tag {tag}"
-        );
+        check_eq!(connect_raw(fd, &AddrPort::of_family(tag)), Err(EAFNOSUPPORT), "tag {tag}");
     }
     check_eq!(addr_peer(fd), Err(ENOTCONN));
     check_eq!(connect(fd, nobody), Err(ECONNREFUSED));
@@ -34,10 +30,7 @@ fn main() {
     let accepted = check_ok!(accept_v2(listener, 0)).0;
     check_eq!(connect(accepted, addr), Err(EISCONN));
     let answer = connect(listener, addr);
-    check!(
-        matches!(answer, Err(EISCONN | ENOTSUP | EINVAL)),
-        "a listener answered {answer:?}"
-    );
+    check!(matches!(answer, Err(EISCONN | ENOTSUP | EINVAL)), "a listener answered {answer:?}");
 
     // From a chosen address.
     let chosen = check_ok!(open(INET4, STREAM, TCP));

@@ -56,10 +56,7 @@ fn numbers_from_a_minimum(fd: u32) {
     check_eq!(dup2(900, 0, false), Err(EBADF));
     for minimum in [1 << 20, 0x7fff_ffff, u32::MAX] {
         let answer = dup2(fd, minimum, false);
-        check!(
-            matches!(answer, Err(EINVAL | EMFILE)),
-            "minimum {minimum}: {answer:?}"
-        );
+        check!(matches!(answer, Err(EINVAL | EMFILE)), "minimum {minimum}: {answer:?}");
     }
     for fd in [40, 41, low] {
         check_ok!(close(fd));

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use wasix::{Errno, Fd, check_ok, descriptor, socket};
 
 fn main() {
-    let addr = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let addr: SocketAddr = addr.parse().expect("an address");
     let listener = check_ok!(socket::open_for(addr));
     check_ok!(socket::bind(listener, addr));
@@ -26,11 +24,7 @@ fn main() {
         let outcome = if number % 2 == 1 {
             echo(fd, descriptor::read, |fd, buf| descriptor::write(fd, buf))
         } else {
-            echo(
-                fd,
-                |fd, buf| socket::recv(fd, buf, 0),
-                |fd, buf| socket::send(fd, buf, 0),
-            )
+            echo(fd, |fd, buf| socket::recv(fd, buf, 0), |fd, buf| socket::send(fd, buf, 0))
         };
         if let Err(errno) = outcome {
             eprintln!("connection {number}: {errno:?}");

@@ -40,10 +40,7 @@ fn serve(fd: Fd, folder: &Path) -> io::Result<()> {
         return refuse(fd, "400 Bad Request");
     };
     let mut words = head.lines().next().unwrap_or_default().split(' ');
-    let (method, target) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if !matches!(method, "GET" | "HEAD") {
         return refuse(fd, "405 Method Not Allowed");
     }
@@ -75,9 +72,7 @@ fn below(folder: &Path, target: &str) -> Option<PathBuf> {
     let path = target.split(['?', '#']).next()?.strip_prefix('/')?;
     let path = percent_decoded(path)?;
     let path = Path::new(&path);
-    let is_inside = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let is_inside = path.components().all(|part| matches!(part, Component::Normal(_)));
     is_inside.then(|| folder.join(path))
 }
 

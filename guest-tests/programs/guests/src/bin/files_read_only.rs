@@ -18,18 +18,9 @@ fn main() {
     is_refused("the times", file::set_times(fd, 0, 0, SET_MTIM));
     check_ok!(descriptor::close(fd));
 
-    is_refused(
-        "opening for writing",
-        file::open(ROOT, "file", 0, 0).map(drop),
-    );
-    is_refused(
-        "truncating",
-        open_with(ROOT, FOLLOW, "file", TRUNC, READ_RIGHTS, 0).map(drop),
-    );
-    is_refused(
-        "creating",
-        open_with(ROOT, FOLLOW, "new", CREAT, READ_RIGHTS, 0).map(drop),
-    );
+    is_refused("opening for writing", file::open(ROOT, "file", 0, 0).map(drop));
+    is_refused("truncating", open_with(ROOT, FOLLOW, "file", TRUNC, READ_RIGHTS, 0).map(drop));
+    is_refused("creating", open_with(ROOT, FOLLOW, "new", CREAT, READ_RIGHTS, 0).map(drop));
     is_refused("a folder", file::mkdir(ROOT, "new"));
     is_refused("removing a folder", file::rmdir(ROOT, "folder"));
     is_refused("deleting", file::unlink(ROOT, "file"));
@@ -40,18 +31,12 @@ fn main() {
 
     // A folder below inherits it.
     let folder = check_ok!(open_folder(ROOT, "folder"));
-    is_refused(
-        "creating below",
-        open_with(folder, FOLLOW, "new", CREAT, READ_RIGHTS, 0).map(drop),
-    );
+    is_refused("creating below", open_with(folder, FOLLOW, "new", CREAT, READ_RIGHTS, 0).map(drop));
     is_refused("a folder below", file::mkdir(folder, "new"));
 
     let mut buf = [0; 1024];
     check_eq!(check_ok!(file::readdir(ROOT, &mut buf, 0)).0.len(), 4);
-    check!(
-        std::fs::read("file").is_ok(),
-        "reading through the standard library"
-    );
+    check!(std::fs::read("file").is_ok(), "reading through the standard library");
 }
 
 fn is_refused(what: &str, answer: Result<(), Errno>) {

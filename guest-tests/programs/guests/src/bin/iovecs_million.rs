@@ -25,10 +25,7 @@ fn main() {
     }
 
     // Each as long as the whole memory: overlapping, and far more than 4 GiB.
-    let whole = IoVec {
-        buf: 0,
-        len: 1 << 20,
-    };
+    let whole = IoVec { buf: 0, len: 1 << 20 };
     let overlapping = vec![whole; COUNT];
     is_taken(send_vectored(near, &overlapping, 0));
     is_taken(vectored(raw::preview1::fd_write, near, &overlapping));
@@ -49,24 +46,11 @@ fn vectored(
     iovs: &[IoVec],
 ) -> wasix::Result<usize> {
     let mut len = 0u32;
-    outcome(unsafe {
-        call(
-            fd,
-            address_of(iovs),
-            iovs.len() as u32,
-            address_of_mut(&mut len),
-        )
-    })?;
+    outcome(unsafe { call(fd, address_of(iovs), iovs.len() as u32, address_of_mut(&mut len)) })?;
     Ok(len as usize)
 }
 
 fn is_taken(answer: wasix::Result<usize>) {
-    check!(
-        matches!(answer, Ok(_) | Err(EINVAL | EAGAIN | EOVERFLOW)),
-        "answered {answer:?}"
-    );
-    check_eq!(
-        matches!(answer, Ok(count) if count > u32::MAX as usize),
-        false
-    );
+    check!(matches!(answer, Ok(_) | Err(EINVAL | EAGAIN | EOVERFLOW)), "answered {answer:?}");
+    check_eq!(matches!(answer, Ok(count) if count > u32::MAX as usize), false);
 }

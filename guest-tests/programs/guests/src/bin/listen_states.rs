@@ -46,10 +46,7 @@ fn main() {
         check_eq!(listen(stdio, 4), Err(ENOTSOCK), "stdio {stdio}");
     }
     let folder = 3;
-    check_eq!(
-        check_ok!(descriptor::fdstat(folder)).filetype,
-        descriptor::DIRECTORY
-    );
+    check_eq!(check_ok!(descriptor::fdstat(folder)).filetype, descriptor::DIRECTORY);
     check_eq!(listen(folder, 4), Err(ENOTSOCK), "folder");
     let file = File::create("listen_states.tmp").unwrap();
     check_eq!(listen(file.as_raw_fd() as u32, 4), Err(ENOTSOCK), "file");

@@ -27,10 +27,7 @@ fn clocks() {
         Subscription::clock(REALTIME, LONG, 3),
     ]));
     check_eq!(events.len(), 1);
-    check_eq!(
-        (events[0].userdata, events[0].kind, events[0].error),
-        (2, CLOCK, 0)
-    );
+    check_eq!((events[0].userdata, events[0].kind, events[0].error), (2, CLOCK, 0));
 
     // No time at all means now.
     let start = check_ok!(now(MONOTONIC));
@@ -43,28 +40,17 @@ fn clocks() {
     for id in [REALTIME, MONOTONIC] {
         let time = check_ok!(now(id));
         for at in [0, time.saturating_sub(1_000_000), time + 2_000_000] {
-            check_eq!(
-                check_ok!(poll(&[Subscription::clock_at(id, at, 5)])).len(),
-                1
-            );
+            check_eq!(check_ok!(poll(&[Subscription::clock_at(id, at, 5)])).len(), 1);
             check!(check_ok!(now(id)) >= at, "clock {id} fired early");
         }
     }
-    check!(
-        check_ok!(now(MONOTONIC)) - start < LONG,
-        "a wait for a time that is gone"
-    );
+    check!(check_ok!(now(MONOTONIC)) - start < LONG, "a wait for a time that is gone");
 
     // A clock that is none: an error of that event, not of the call.
-    let answer = poll(&[
-        Subscription::clock(77, 1, 6),
-        Subscription::clock(MONOTONIC, 0, 7),
-    ]);
+    let answer = poll(&[Subscription::clock(77, 1, 6), Subscription::clock(MONOTONIC, 0, 7)]);
     match answer {
         Ok(events) => check!(
-            events
-                .iter()
-                .any(|event| event.userdata == 6 && event.error == EINVAL.0),
+            events.iter().any(|event| event.userdata == 6 && event.error == EINVAL.0),
             "an unknown clock: {events:?}"
         ),
         Err(errno) => check_eq!(errno, EINVAL),
@@ -76,10 +62,7 @@ fn nothing_and_too_much() {
     let count_at = address_of_mut(&mut count);
     let nothing = unsafe { raw::preview1::poll_oneoff(count_at, count_at, 0, count_at) };
     check_eq!(wasix::outcome(nothing), Err(EINVAL));
-    let wrong = Subscription {
-        tag: 9,
-        ..Subscription::read(0, 1)
-    };
+    let wrong = Subscription { tag: 9, ..Subscription::read(0, 1) };
     check!(poll(&[wrong]).is_err(), "an unknown kind of subscription");
 
     // A descriptor that is none: an error of that event alone.
@@ -89,14 +72,8 @@ fn nothing_and_too_much() {
         Subscription::clock(MONOTONIC, LONG, 3),
     ]));
     check_eq!(events.len(), 2);
-    check_eq!(
-        (events[0].userdata, events[0].error, events[0].kind),
-        (1, EBADF.0, FD_READ)
-    );
-    check_eq!(
-        (events[1].userdata, events[1].error, events[1].kind),
-        (2, EBADF.0, FD_WRITE)
-    );
+    check_eq!((events[0].userdata, events[0].error, events[0].kind), (1, EBADF.0, FD_READ));
+    check_eq!((events[1].userdata, events[1].error, events[1].kind), (2, EBADF.0, FD_WRITE));
 }
 
 fn listeners(listener: Fd) {
@@ -108,22 +85,14 @@ fn listeners(listener: Fd) {
     let client = check_ok!(socket::open(INET4, STREAM, TCP));
     check_ok!(socket::connect(client, addr));
     for _ in 0..3 {
-        let events = check_ok!(poll(&[
-            Subscription::read(listener, 1),
-            Subscription::clock(MONOTONIC, LONG, 2),
-        ]));
+        let events =
+            check_ok!(poll(&[Subscription::read(listener, 1), Subscription::clock(MONOTONIC, LONG, 2),]));
         check_eq!(events.len(), 1);
-        check_eq!(
-            (events[0].userdata, events[0].error, events[0].kind),
-            (1, 0, FD_READ)
-        );
+        check_eq!((events[0].userdata, events[0].error, events[0].kind), (1, 0, FD_READ));
     }
     // Polling took nobody away.
     check_ok!(socket::accept_v2(listener, descriptor::NONBLOCK));
-    check_eq!(
-        socket::accept_v2(listener, descriptor::NONBLOCK),
-        Err(EAGAIN)
-    );
+    check_eq!(socket::accept_v2(listener, descriptor::NONBLOCK), Err(EAGAIN));
     check_eq!(ready(&[Subscription::read(listener, 1)]), vec![]);
 }
 
@@ -189,10 +158,7 @@ fn mixtures(listener: Fd) {
 
     // Without the right to be polled.
     check_ok!(descriptor::drop_rights(near, descriptor::right::POLL));
-    check_eq!(
-        only_event(Subscription::write(near, 1)).error,
-        ENOTCAPABLE.0
-    );
+    check_eq!(only_event(Subscription::write(near, 1)).error, ENOTCAPABLE.0);
 }
 
 fn unconnected() {
@@ -210,16 +176,10 @@ fn files_and_streams() {
     let fd = check_ok!(file::open(3, "poll_mix.tmp", file::CREAT | file::TRUNC, 0));
     check_eq!(descriptor::write(fd, b"12345678"), Ok(8));
     check_eq!(file::seek(fd, 3, file::SET), Ok(3));
-    check_eq!(
-        ready(&[Subscription::read(fd, 1), Subscription::write(fd, 2)]),
-        vec![1, 2]
-    );
+    check_eq!(ready(&[Subscription::read(fd, 1), Subscription::write(fd, 2)]), vec![1, 2]);
     check_eq!(only_event(Subscription::read(fd, 1)).nbytes, 5);
 
-    check_eq!(
-        ready(&[Subscription::write(1, 3), Subscription::write(2, 4)]),
-        vec![3, 4]
-    );
+    check_eq!(ready(&[Subscription::write(1, 3), Subscription::write(2, 4)]), vec![3, 4]);
     // The end of the input counts as something to read.
     let event = only_event(Subscription::read(0, 5));
     check_eq!((event.userdata, event.error), (5, 0));
@@ -230,20 +190,14 @@ fn ready(subscriptions: &[Subscription]) -> Vec<u64> {
     const MARK: u64 = 0x00dd_ba11;
     let mut all = subscriptions.to_vec();
     all.push(Subscription::clock(MONOTONIC, 20_000_000, MARK));
-    let mut userdata: Vec<u64> = check_ok!(poll(&all))
-        .iter()
-        .map(|event| event.userdata)
-        .filter(|&it| it != MARK)
-        .collect();
+    let mut userdata: Vec<u64> =
+        check_ok!(poll(&all)).iter().map(|event| event.userdata).filter(|&it| it != MARK).collect();
     userdata.sort_unstable();
     userdata
 }
 
 fn only_event(subscription: Subscription) -> Event {
-    let events = check_ok!(poll(&[
-        subscription,
-        Subscription::clock(MONOTONIC, LONG, 1 << 40)
-    ]));
+    let events = check_ok!(poll(&[subscription, Subscription::clock(MONOTONIC, LONG, 1 << 40)]));
     check_eq!(events.len(), 1);
     check_eq!(events[0].userdata, subscription.userdata);
     events[0]

@@ -12,10 +12,7 @@ fn main() {
         let fd = check_ok!(open(INET4, STREAM, TCP));
         check_ok!(bind(fd, "0.0.0.0:10275".parse().unwrap()));
         let mut bytes = AddrPort::unwritten();
-        check_eq!(
-            unsafe { raw::wasix::sock_addr_local(fd, address_of_mut(&mut bytes)) },
-            0
-        );
+        check_eq!(unsafe { raw::wasix::sock_addr_local(fd, address_of_mut(&mut bytes)) }, 0);
         check_eq!(bytes.0[0], 1);
         check_eq!(bytes.0[2..8], [0x23, 0x28, 0, 0, 0, 0]);
         if listens {

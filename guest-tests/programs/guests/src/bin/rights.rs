@@ -30,17 +30,11 @@ fn main() {
     check_eq!(socket::bind(fd, socket::loopback(0)), Err(ENOTCAPABLE));
     check_ok!(drop_rights(fd, right::SOCK_CONNECT));
     check_eq!(socket::connect(fd, socket::loopback(1)), Err(ENOTCAPABLE));
-    check_eq!(
-        fdstat(fd).unwrap().rights_base & (right::SOCK_BIND | right::SOCK_CONNECT),
-        0
-    );
+    check_eq!(fdstat(fd).unwrap().rights_base & (right::SOCK_BIND | right::SOCK_CONNECT), 0);
 
     // "fd_fdstat_set_rights: this can only be used to remove rights"
     let left = fdstat(fd).unwrap();
-    check_eq!(
-        set_rights(fd, stat.rights_base, stat.rights_inheriting),
-        Err(ENOTCAPABLE)
-    );
+    check_eq!(set_rights(fd, stat.rights_base, stat.rights_inheriting), Err(ENOTCAPABLE));
     check_eq!(set_rights(fd, u64::MAX, 0), Err(ENOTCAPABLE));
     check_eq!(fdstat(fd).unwrap().rights_base, left.rights_base);
 

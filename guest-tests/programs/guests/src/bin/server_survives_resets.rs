@@ -6,9 +6,7 @@ use wasix::socket::*;
 use wasix::{Fd, check, check_eq, check_ok, descriptor};
 
 fn main() {
-    let rounds = std::env::args()
-        .nth(1)
-        .map_or(50, |rounds| rounds.parse().expect("a number"));
+    let rounds = std::env::args().nth(1).map_or(50, |rounds| rounds.parse().expect("a number"));
     let (listener, _) = check_ok!(listener());
     for _ in 0..rounds {
         // Gone before anyone accepts: no client, or one that is dead.
@@ -17,10 +15,7 @@ fn main() {
         match accept_v2(listener, descriptor::NONBLOCK) {
             Ok((fd, _)) => {
                 let answer = recv(fd, &mut [0; 4], 0);
-                check!(
-                    matches!(answer, Ok(0) | Err(ECONNRESET)),
-                    "a dead client: {answer:?}"
-                );
+                check!(matches!(answer, Ok(0) | Err(ECONNRESET)), "a dead client: {answer:?}");
                 check_ok!(descriptor::close(fd));
             }
             Err(errno) => check!(matches!(errno, ECONNABORTED | EAGAIN), "accept: {errno:?}"),
@@ -34,10 +29,7 @@ fn main() {
         let mut buf = [0; 64];
         while matches!(recv(fd, &mut buf, 0), Ok(1..)) {}
         let answer = send(fd, b"an answer", 0);
-        check!(
-            matches!(answer, Ok(_) | Err(EPIPE | ECONNRESET)),
-            "sending: {answer:?}"
-        );
+        check!(matches!(answer, Ok(_) | Err(EPIPE | ECONNRESET)), "sending: {answer:?}");
         check_ok!(descriptor::close(fd));
     }
     // A live one is served.

@@ -41,10 +41,7 @@ fn main() {
     check_ok!(bind(fresh, loopback(0)));
     check_eq!(shutdown(fresh, SHUT_RDWR), Err(ENOTCONN));
     let answer = shutdown(listener, SHUT_RDWR);
-    check!(
-        matches!(answer, Err(ENOTCONN)),
-        "a listener answered {answer:?}"
-    );
+    check!(matches!(answer, Err(ENOTCONN)), "a listener answered {answer:?}");
     check_eq!(shutdown(900, SHUT_RDWR), Err(EBADF));
     check_eq!(shutdown(1, SHUT_RDWR), Err(ENOTSOCK));
     check_eq!(shutdown(3, SHUT_RDWR), Err(ENOTSOCK));

@@ -40,16 +40,10 @@ fn every_option(fd: Fd, state: &str) {
         check_eq!(set_size(fd, name, 65_536), Ok(()), "{state}, option {name}");
         // The kernel may round up, and on Linux doubles.
         let got = size(fd, name);
-        check!(
-            matches!(got, Ok(65_536..)),
-            "{state}, option {name} answered {got:?}"
-        );
+        check!(matches!(got, Ok(65_536..)), "{state}, option {name} answered {got:?}");
         // More than any kernel gives: as much as there is, or a refusal.
         let answer = set_size(fd, name, u64::MAX);
-        check!(
-            matches!(answer, Ok(()) | Err(EINVAL | ENOBUFS)),
-            "{state}: {answer:?}"
-        );
+        check!(matches!(answer, Ok(()) | Err(EINVAL | ENOBUFS)), "{state}: {answer:?}");
     }
 
     for name in [RECV_TIMEOUT, SEND_TIMEOUT, CONNECT_TIMEOUT, ACCEPT_TIMEOUT] {
@@ -60,11 +54,7 @@ fn every_option(fd: Fd, state: &str) {
         }
         for tag in [2, 255] {
             let wrong = OptionTimestamp { tag, value: 1 };
-            check_eq!(
-                set_time_raw(fd, name, &wrong),
-                Err(EINVAL),
-                "{state}, tag {tag}"
-            );
+            check_eq!(set_time_raw(fd, name, &wrong), Err(EINVAL), "{state}, tag {tag}");
         }
     }
     for value in [Some(3_000_000_000), None] {
@@ -80,40 +70,18 @@ fn every_option(fd: Fd, state: &str) {
 
     // Unknown, or of another kind.
     for name in [27, 200, 255, 256, u32::MAX] {
-        check_eq!(
-            set_flag(fd, name, true),
-            Err(ENOPROTOOPT),
-            "{state}, option {name}"
-        );
+        check_eq!(set_flag(fd, name, true), Err(ENOPROTOOPT), "{state}, option {name}");
         check_eq!(flag(fd, name), Err(ENOPROTOOPT), "{state}, option {name}");
-        check_eq!(
-            set_size(fd, name, 1),
-            Err(ENOPROTOOPT),
-            "{state}, option {name}"
-        );
+        check_eq!(set_size(fd, name, 1), Err(ENOPROTOOPT), "{state}, option {name}");
         check_eq!(size(fd, name), Err(ENOPROTOOPT), "{state}, option {name}");
-        check_eq!(
-            set_time(fd, name, None),
-            Err(ENOPROTOOPT),
-            "{state}, option {name}"
-        );
+        check_eq!(set_time(fd, name, None), Err(ENOPROTOOPT), "{state}, option {name}");
         check_eq!(time(fd, name), Err(ENOPROTOOPT), "{state}, option {name}");
     }
-    check_eq!(
-        set_flag(fd, RECV_BUF_SIZE, true),
-        Err(ENOPROTOOPT),
-        "{state}"
-    );
+    check_eq!(set_flag(fd, RECV_BUF_SIZE, true), Err(ENOPROTOOPT), "{state}");
     check_eq!(set_size(fd, NO_DELAY, 1), Err(ENOPROTOOPT), "{state}");
     check_eq!(set_time(fd, NO_DELAY, None), Err(ENOPROTOOPT), "{state}");
-    check!(
-        set_flag(fd, LISTENING, true).is_err(),
-        "{state}: listening is for reading"
-    );
-    check!(
-        set_size(fd, TYPE, 1).is_err(),
-        "{state}: the type is for reading"
-    );
+    check!(set_flag(fd, LISTENING, true).is_err(), "{state}: listening is for reading");
+    check!(set_size(fd, TYPE, 1).is_err(), "{state}: the type is for reading");
 }
 
 /// What is set before connecting holds afterwards.
@@ -137,24 +105,12 @@ fn of_ipv6() {
     }
     // An IPv4 socket has no such option.
     let v4 = check_ok!(open(INET4, STREAM, TCP));
-    check!(
-        set_flag(v4, option::ONLY_V6, true).is_err(),
-        "v6-only on IPv4"
-    );
+    check!(set_flag(v4, option::ONLY_V6, true).is_err(), "v6-only on IPv4");
 }
 
 fn not_sockets() {
-    for (fd, expected) in [
-        (900, EBADF),
-        (u32::MAX, EBADF),
-        (1, ENOTSOCK),
-        (3, ENOTSOCK),
-    ] {
-        check_eq!(
-            set_flag(fd, option::NO_DELAY, true),
-            Err(expected),
-            "fd {fd}"
-        );
+    for (fd, expected) in [(900, EBADF), (u32::MAX, EBADF), (1, ENOTSOCK), (3, ENOTSOCK)] {
+        check_eq!(set_flag(fd, option::NO_DELAY, true), Err(expected), "fd {fd}");
         check_eq!(flag(fd, option::NO_DELAY), Err(expected), "fd {fd}");
         check_eq!(set_size(fd, option::TTL, 1), Err(expected), "fd {fd}");
         check_eq!(size(fd, option::TTL), Err(expected), "fd {fd}");

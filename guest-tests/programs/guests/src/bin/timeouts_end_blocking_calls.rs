@@ -33,19 +33,12 @@ fn main() {
         }
     };
     check_eq!(full, EAGAIN);
-    check!(
-        check_ok!(now(MONOTONIC)) - start >= LIMIT,
-        "a send that waited too little"
-    );
+    check!(check_ok!(now(MONOTONIC)) - start >= LIMIT, "a send that waited too little");
 
     // A limit that is not reached changes nothing.
     check_ok!(set_time(listener, option::CONNECT_TIMEOUT, Some(LIMIT)));
     let client = check_ok!(open(INET4, STREAM, TCP));
-    check_ok!(set_time(
-        client,
-        option::CONNECT_TIMEOUT,
-        Some(5_000_000_000)
-    ));
+    check_ok!(set_time(client, option::CONNECT_TIMEOUT, Some(5_000_000_000)));
     check_ok!(connect(client, check_ok!(addr_local(listener))));
     check_ok!(accept_v2(listener, 0));
 }
@@ -55,8 +48,5 @@ fn takes(limit: u64, call: impl FnOnce() -> Errno) {
     check_eq!(call(), EAGAIN);
     let took = check_ok!(now(MONOTONIC)) - start;
     check!(took >= limit, "{took} ns is less than {limit} ns");
-    check!(
-        took < limit + 5_000_000_000,
-        "{took} ns is far more than {limit} ns"
-    );
+    check!(took < limit + 5_000_000_000, "{took} ns is far more than {limit} ns");
 }

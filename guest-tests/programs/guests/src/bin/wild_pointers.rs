@@ -15,7 +15,8 @@ use wasix::{Fd, address_of, check, check_ok, descriptor, file, socket};
 /// An import, and what its parameters are:
 /// `c` connection, `l` listener, `u` unbound socket, `r` regular file, `d` folder,
 /// `f` free descriptor, `p` pointer, `n` length or count, `s` and `m` a name and
-/// its length, `v` value, `x` a value that stays.
+/// its length, `v` value, `w` a size that nobody
+/// can fill by accident, `x` a value that stays.
 struct Row {
     name: &'static str,
     kinds: &'static str,
@@ -28,14 +29,9 @@ fn main() {
         rows().iter().for_each(|row| println!("{}", row.name));
         return;
     };
-    let first = args
-        .next()
-        .map_or(0, |first| first.parse().expect("a number"));
+    let first = args.next().map_or(0, |first| first.parse().expect("a number"));
     let rows = rows();
-    let row = rows
-        .iter()
-        .find(|row| row.name == name)
-        .expect("a call of the list");
+    let row = rows.iter().find(|row| row.name == name).expect("a call of the list");
     let mut number = 0usize;
     for (place, kind) in row.kinds.chars().enumerate() {
         for &wild in wild_values(kind) {
@@ -55,16 +51,8 @@ fn wild_values(kind: char) -> &'static [u64] {
         'p' => &[0xffff_fff0, END, END - 1, ODD],
         's' => &[0xffff_fff0, END],
         'n' | 'm' => &[0xffff_ffff, 0x8000_0000, 0x1000_0000, 0x0fff_ffff],
-        'v' => &[
-            1,
-            0xff,
-            0x1_0001,
-            0x7fff_ffff,
-            0xffff_ffff,
-            i64::MAX as u64,
-            1 << 63,
-            u64::MAX,
-        ],
+        'v' => &[1, 0xff, 0x1_0001, 0x7fff_ffff, 0xffff_ffff, i64::MAX as u64, 1 << 63, u64::MAX],
+        'w' => &[1, i64::MAX as u64, 1 << 63, u64::MAX],
         'c' | 'l' | 'u' | 'r' | 'd' => &[ROOT as u64, 900, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff],
         'f' => &[900, 0x7fff_ffff, 0xffff_ffff],
         _ => &[],
@@ -169,7 +157,7 @@ fn rows() -> Vec<Row> {
         row!(preview1 clock_res_get "vp" (0 1)),
         row!(preview1 clock_time_get "vvp" (0 1 2)),
         row!(preview1 fd_advise "rvvv" (0 1 2 3)),
-        row!(preview1 fd_allocate "rvv" (0 1 2)),
+        row!(preview1 fd_allocate "rww" (0 1 2)),
         row!(preview1 fd_close "c" (0)),
         row!(preview1 fd_datasync "r" (0)),
         row!(preview1 fd_fdstat_get "cp" (0 1)),

@@ -95,11 +95,7 @@ pub struct Poller {
 impl Poller {
     pub fn add(&mut self, source: &impl Source, interest: Interest) {
         self.fds.push(source.fd());
-        self.entries.push(PollFd {
-            fd: source.fd(),
-            events: 0,
-            revents: 0,
-        });
+        self.entries.push(PollFd { fd: source.fd(), events: 0, revents: 0 });
         self.set_interest(self.fds.len() - 1, interest);
     }
 
@@ -130,21 +126,11 @@ impl Poller {
         ready.clear();
         let timeout_ms = self.later.map_or(-1, |(_, milliseconds)| milliseconds);
         // SAFETY: the entries are as many as said, in the layout of `poll(2)`.
-        let count = unsafe {
-            poll(
-                self.entries.as_mut_ptr(),
-                self.entries.len() as Count,
-                timeout_ms,
-            )
-        };
+        let count = unsafe { poll(self.entries.as_mut_ptr(), self.entries.len() as Count, timeout_ms) };
         match (count, self.later) {
             (..0, _) => {
                 let error = io::Error::last_os_error();
-                return if error.kind() == io::ErrorKind::Interrupted {
-                    Ok(())
-                } else {
-                    Err(error)
-                };
+                return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
             }
             (0, Some((place, _))) => ready.push(place),
             _ => {}

@@ -7,9 +7,7 @@ use wasix::poll::{Event, MONOTONIC, Subscription};
 use wasix::{Fd, descriptor, errno, socket};
 
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
-    [errno::EMFILE, errno::ENFILE]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(i32::from(errno.0)))
+    [errno::EMFILE, errno::ENFILE].iter().any(|errno| error.raw_os_error() == Some(i32::from(errno.0)))
 }
 
 /// A descriptor that is closed when it goes.
@@ -87,8 +85,7 @@ impl Poller {
     pub fn add(&mut self, source: &impl Source, interest: Interest) {
         let place = self.fds.len();
         self.fds.push(source.fd());
-        self.subscriptions
-            .push(subscription(source.fd(), interest, place));
+        self.subscriptions.push(subscription(source.fd(), interest, place));
         self.events.push(Event::default());
     }
 
@@ -110,11 +107,7 @@ impl Poller {
         let count = wasix::poll::poll_into(&self.subscriptions, &mut self.events)?;
         ready.clear();
         // One subscription a place, so that no place is named twice.
-        ready.extend(
-            self.events[..count]
-                .iter()
-                .map(|event| event.userdata as usize),
-        );
+        ready.extend(self.events[..count].iter().map(|event| event.userdata as usize));
         Ok(())
     }
 }

@@ -1,0 +1,287 @@
+//! `listen_rules RULE`: the rules of listening that one program can see by itself.
+//! Without a rule it names those it knows.
+//!
+//! Granted are 127.0.0.1 on every port, and a folder.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use wasix::descriptor::{NONBLOCK, close, drop_rights, dup, right};
+use wasix::errno::*;
+use wasix::poll::{MONOTONIC, Subscription, now, poll};
+use wasix::socket::*;
+use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor};
+
+const RULES: [(&str, fn()); 15] = [
+    ("bad_descriptor", bad_descriptor),
+    ("not_a_socket", not_a_socket),
+    ("without_the_right", without_the_right),
+    ("datagram", datagram),
+    ("taken_after_bind", taken_after_bind),
+    ("order_of_errors", order_of_errors),
+    ("failure_changes_nothing", failure_changes_nothing),
+    ("last_duplicate", last_duplicate),
+    ("accept_timeout", accept_timeout),
+    ("accept_states", accept_states),
+    ("polling_consumes_nothing", polling_consumes_nothing),
+    ("two_listeners", two_listeners),
+    ("shared_port", shared_port),
+    ("unbound", unbound),
+    ("connected_or_connecting", connected_or_connecting),
+];
+
+fn main() {
+    let Some(name) = std::env::args().nth(1) else {
+        RULES.iter().for_each(|(name, _)| println!("{name}"));
+        return;
+    };
+    let rule = RULES.iter().find(|(it, _)| *it == name);
+    let (_, rule) = rule.expect("a rule that is known");
+    rule();
+    println!("holds");
+}
+
+fn fresh() -> Fd {
+    check_ok!(open(INET4, STREAM, TCP))
+}
+
+fn bound() -> Fd {
+    let fd = fresh();
+    check_ok!(bind(fd, loopback(0)));
+    fd
+}
+
+/// A bound socket listens and serves: whatever was tried before did no harm.
+fn still_listens(fd: Fd) {
+    check_ok!(listen(fd, 4));
+    let (near, far) = check_ok!(connected(fd));
+    check_ok!(send_all(near, b"hello"));
+    let mut buf = [0; 16];
+    check_eq!(recv(far, &mut buf, 0), Ok(5));
+    check_ok!(close(near));
+    check_ok!(close(far));
+}
+
+fn bad_descriptor() {
+    let closed = bound();
+    check_ok!(close(closed));
+    for fd in [closed, 900, 1 << 31, u32::MAX] {
+        check_eq!(listen(fd, 4), Err(EBADF), "fd {fd}");
+    }
+}
+
+fn not_a_socket() {
+    for stdio in 0..3 {
+        check_eq!(listen(stdio, 4), Err(ENOTSOCK), "stdio {stdio}");
+    }
+    check_eq!(check_ok!(descriptor::fdstat(3)).filetype, descriptor::DIRECTORY);
+    check_eq!(listen(3, 4), Err(ENOTSOCK), "folder");
+    let file = File::create("listen_rules.tmp").unwrap();
+    check_eq!(listen(file.as_raw_fd() as u32, 4), Err(ENOTSOCK), "file");
+}
+
+fn without_the_right() {
+    let fd = bound();
+    let limited = check_ok!(dup(fd));
+    check_ok!(drop_rights(limited, right::SOCK_LISTEN));
+    check_eq!(listen(limited, 4), Err(ENOTCAPABLE));
+    // The right is the descriptor's, not the socket's.
+    still_listens(fd);
+    check_eq!(listen(limited, 8), Err(ENOTCAPABLE));
+}
+
+fn datagram() {
+    for family in [INET4, INET6] {
+        let fd = check_ok!(open(family, DGRAM, UDP));
+        check_eq!(listen(fd, 4), Err(ENOTSUP));
+    }
+    // A raw socket is refused where it is opened.
+    check_eq!(open(INET4, RAW, 0), Err(ENOTSUP));
+}
+
+/// Two sockets with one address, and the address.
+fn rivals() -> (Fd, Fd, std::net::SocketAddr) {
+    let (first, second) = (bound(), fresh());
+    let addr = check_ok!(addr_local(first));
+    check_ok!(bind(second, addr));
+    (first, second, addr)
+}
+
+fn taken_after_bind() {
+    let (first, second, addr) = rivals();
+    check_ok!(listen(first, 4));
+    check_eq!(listen(second, 4), Err(EADDRINUSE));
+    check_eq!(listen(second, 4), Err(EADDRINUSE), "once more");
+    check_eq!(addr_local(second), Ok(addr));
+}
+
+fn order_of_errors() {
+    // Kind before rights: a folder has no right to listen.
+    check_eq!(listen(3, 4), Err(ENOTSOCK));
+    // Rights before state.
+    let limited = fresh();
+    check_ok!(drop_rights(limited, right::SOCK_LISTEN));
+    check_eq!(listen(limited, 4), Err(ENOTCAPABLE));
+    // State before policy: nothing of IPv6 is granted.
+    let six = check_ok!(open(INET6, STREAM, TCP));
+    check_eq!(listen(six, 4), Err(EINVAL));
+    // Policy before the operating system: the first has no grant, and the machine
+    // does not have the address either.
+    check_eq!(bind(fresh(), "192.0.2.1:1".parse().unwrap()), Err(EACCES));
+    // State before policy for bind too.
+    check_eq!(bind(bound(), "192.0.2.1:1".parse().unwrap()), Err(EINVAL));
+}
+
+fn failure_changes_nothing() {
+    let unbound = fresh();
+    check_eq!(listen(unbound, 4), Err(EINVAL));
+    check_ok!(bind(unbound, loopback(0)));
+    still_listens(unbound);
+
+    let (first, second, addr) = rivals();
+    check_ok!(listen(first, 4));
+    check_eq!(listen(second, 4), Err(EADDRINUSE));
+    check_ok!(close(first));
+    check_eq!(addr_local(second), Ok(addr));
+    still_listens(second);
+
+    // One that may not listen still connects.
+    let (first, second, _) = rivals();
+    check_ok!(listen(first, 4));
+    let (near, far) = check_ok!(connected(first));
+    check_eq!(listen(near, 4), Err(EISCONN));
+    check_ok!(send_all(far, b"hello"));
+    check_eq!(recv(near, &mut [0; 16], 0), Ok(5));
+    check_eq!(listen(second, 4), Err(EADDRINUSE));
+    check_eq!(status(second), Ok(1));
+}
+
+fn last_duplicate() {
+    let (listener, addr) = check_ok!(listener());
+    let twin = check_ok!(dup(listener));
+    let third = check_ok!(dup(twin));
+    for fd in [listener, twin] {
+        check_ok!(close(fd));
+        let (near, far) = check_ok!(connected(third));
+        check_ok!(close(near));
+        check_ok!(close(far));
+    }
+    check_ok!(close(third));
+    check_eq!(connect(fresh(), addr), Err(ECONNREFUSED));
+}
+
+fn accept_timeout() {
+    const LIMIT: u64 = 80_000_000;
+    let (listener, _) = check_ok!(listener());
+    check_ok!(set_time(listener, option::ACCEPT_TIMEOUT, Some(LIMIT)));
+    let start = check_ok!(now(MONOTONIC));
+    check_eq!(accept_v2(listener, 0).map(drop), Err(EAGAIN));
+    let took = check_ok!(now(MONOTONIC)) - start;
+    check!(took >= LIMIT, "{took} ns");
+    // It limits the wait, not the connection.
+    check_ok!(connected(listener));
+}
+
+fn accept_states() {
+    each_accept(fresh(), 0, EINVAL);
+    let fd = bound();
+    each_accept(fd, 0, EINVAL);
+    check_ok!(listen(fd, 4));
+    each_accept(fd, NONBLOCK, EAGAIN);
+    check_ok!(descriptor::set_nonblocking(fd));
+    each_accept(fd, 0, EAGAIN);
+    each_accept(fd, NONBLOCK, EAGAIN);
+    each_accept(check_ok!(open(INET4, DGRAM, UDP)), 0, ENOTSUP);
+    let file = File::create("listen_rules.tmp").unwrap();
+    each_accept(file.into_raw_fd() as u32, 0, ENOTSOCK);
+    each_accept(900, 0, EBADF);
+}
+
+fn each_accept(fd: Fd, flags: u32, expected: Errno) {
+    check_eq!(accept(fd, flags).map(drop), Err(expected), "fd {fd}");
+    check_eq!(accept_v2(fd, flags).map(drop), Err(expected), "fd {fd}");
+    check_eq!(accept_preview1(fd, flags).map(drop), Err(expected), "fd {fd}");
+}
+
+fn polling_consumes_nothing() {
+    const SECOND: u64 = 1_000_000_000;
+    let (listener, addr) = check_ok!(listener());
+    let asked = [Subscription::read(listener, 1), Subscription::clock(MONOTONIC, 0, 2)];
+    let is_ready = || check_ok!(poll(&asked)).iter().any(|event| event.userdata == 1);
+    check!(!is_ready(), "nobody waits");
+
+    let clients: Vec<Fd> = (0..3).map(|_| fresh()).collect();
+    for client in &clients {
+        check_ok!(connect(*client, addr));
+    }
+    for client in &clients {
+        for _ in 0..50 {
+            check!(is_ready(), "somebody waits");
+            let twice = [
+                Subscription::read(listener, 1),
+                Subscription::read(listener, 2),
+                Subscription::clock(MONOTONIC, 5 * SECOND, 3),
+            ];
+            check_eq!(check_ok!(poll(&twice)).len(), 2);
+        }
+        let (_, peer) = check_ok!(accept_v2(listener, NONBLOCK));
+        check_eq!(peer, check_ok!(addr_local(*client)));
+    }
+    check!(!is_ready(), "nobody waits any more");
+    check_eq!(accept_v2(listener, NONBLOCK).map(drop), Err(EAGAIN));
+}
+
+fn two_listeners() {
+    let (live, addr) = check_ok!(listener());
+    let second = fresh();
+    let answer = bind(second, addr).and_then(|()| listen(second, 4));
+    check_eq!(answer, Err(EADDRINUSE));
+    // Only one of the two asked for sharing.
+    let sharing = fresh();
+    check_ok!(set_flag(sharing, option::REUSE_PORT, true));
+    let answer = bind(sharing, addr).and_then(|()| listen(sharing, 4));
+    check_eq!(answer, Err(EADDRINUSE));
+    check_ok!(connected(live));
+}
+
+fn shared_port() {
+    let (first, second) = (fresh(), fresh());
+    for fd in [first, second] {
+        check_ok!(set_flag(fd, option::REUSE_PORT, true));
+    }
+    check_ok!(bind(first, loopback(0)));
+    let addr = check_ok!(addr_local(first));
+    check_ok!(bind(second, addr));
+    for fd in [first, second] {
+        check_ok!(listen(fd, 64));
+        check_ok!(descriptor::set_nonblocking(fd));
+    }
+    // Every client is with one of the two, and with enough of them both have some.
+    let clients = 40;
+    for _ in 0..clients {
+        check_ok!(connect(fresh(), addr));
+    }
+    let waiting = |fd| std::iter::from_fn(|| accept_v2(fd, 0).ok()).count();
+    let (one, other) = (waiting(first), waiting(second));
+    check_eq!(one + other, clients);
+    check!(one > 0 && other > 0, "{one} and {other}");
+}
+
+fn unbound() {
+    for family in [INET4, INET6] {
+        check_eq!(listen(check_ok!(open(family, STREAM, TCP)), 4), Err(EINVAL));
+    }
+}
+
+fn connected_or_connecting() {
+    let (listener, addr) = check_ok!(listener());
+    let (near, far) = check_ok!(connected(listener));
+    check_eq!(listen(near, 4), Err(EISCONN));
+    check_eq!(listen(far, 4), Err(EISCONN));
+    // A full queue keeps an attempt on its way.
+    check_ok!(listen(listener, 1));
+    check_ok!(connect(fresh(), addr));
+    let late = fresh();
+    check_ok!(descriptor::set_nonblocking(late));
+    check_eq!(connect(late, addr), Err(EINPROGRESS));
+    check_eq!(listen(late, 4), Err(EISCONN));
+}
