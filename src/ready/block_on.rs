@@ -31,7 +31,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
     let reactor = own_reactor();
     let _inside = reactor.enter();
-    let mut future = pin!(future);
+    // A task of the caller's runtime has a budget, and what is over it waits for the
+    // scheduler, which does not run while this thread is ours.
+    let mut future = pin!(tokio::task::unconstrained(future));
     WAKER.with(|waker| {
         let mut context = Context::from_waker(waker);
         loop {
@@ -57,6 +59,16 @@ mod tests {
     #[tokio::test]
     async fn it_waits_inside_a_runtime_of_one_thread() {
         block_on(crate::ready::sleep(Duration::from_millis(1)));
+    }
+
+    #[tokio::test]
+    async fn a_long_run_inside_a_runtime_ends() {
+        block_on(async {
+            for _ in 0..1000 {
+                tokio::task::consume_budget().await;
+                crate::ready::give_way().await;
+            }
+        });
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -1,5 +1,6 @@
 //! The one loop that makes a try wait.
 
+use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -61,5 +62,15 @@ async fn ready_before(io: &Registered, interest: Interest, deadline: Instant) ->
 ///
 /// Nothing is lost when the future is dropped.
 pub async fn give_way() {
-    tokio::task::yield_now().await;
+    // tokio's own waits for its scheduler, which never comes where a blocking embedder
+    // has stopped it.
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
