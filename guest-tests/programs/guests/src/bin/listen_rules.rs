@@ -73,10 +73,7 @@ fn not_a_socket() {
     for stdio in 0..3 {
         check_eq!(listen(stdio, 4), Err(ENOTSOCK), "stdio {stdio}");
     }
-    check_eq!(
-        check_ok!(descriptor::fdstat(3)).filetype,
-        descriptor::DIRECTORY
-    );
+    check_eq!(check_ok!(descriptor::fdstat(3)).filetype, descriptor::DIRECTORY);
     check_eq!(listen(3, 4), Err(ENOTSOCK), "folder");
     let file = File::create("listen_rules.tmp").unwrap();
     check_eq!(listen(file.as_raw_fd() as u32, 4), Err(ENOTSOCK), "file");
@@ -202,25 +199,14 @@ fn accept_states() {
 fn each_accept(fd: Fd, flags: u32, expected: Errno) {
     check_eq!(accept(fd, flags).map(drop), Err(expected), "fd {fd}");
     check_eq!(accept_v2(fd, flags).map(drop), Err(expected), "fd {fd}");
-    check_eq!(
-        accept_preview1(fd, flags).map(drop),
-        Err(expected),
-        "fd {fd}"
-    );
+    check_eq!(accept_preview1(fd, flags).map(drop), Err(expected), "fd {fd}");
 }
 
 fn polling_consumes_nothing() {
     const SECOND: u64 = 1_000_000_000;
     let (listener, addr) = check_ok!(listener());
-    let asked = [
-        Subscription::read(listener, 1),
-        Subscription::clock(MONOTONIC, 0, 2),
-    ];
-    let is_ready = || {
-        check_ok!(poll(&asked))
-            .iter()
-            .any(|event| event.userdata == 1)
-    };
+    let asked = [Subscription::read(listener, 1), Subscription::clock(MONOTONIC, 0, 2)];
+    let is_ready = || check_ok!(poll(&asked)).iter().any(|event| event.userdata == 1);
     check!(!is_ready(), "nobody waits");
 
     let clients: Vec<Fd> = (0..3).map(|_| fresh()).collect();
@@ -282,10 +268,7 @@ fn shared_port() {
 
 fn unbound() {
     for family in [INET4, INET6] {
-        check_eq!(
-            listen(check_ok!(open(family, STREAM, TCP)), 4),
-            Err(EINVAL)
-        );
+        check_eq!(listen(check_ok!(open(family, STREAM, TCP)), 4), Err(EINVAL));
     }
 }
 

@@ -21,11 +21,7 @@ fn main() {
     let listener = check_ok!(open_for(addr));
     check_ok!(bind(listener, addr));
     check_ok!(listen(listener, backlog));
-    let mut program = Program {
-        listener,
-        accepted: Vec::new(),
-        opened: Vec::new(),
-    };
+    let mut program = Program { listener, accepted: Vec::new(), opened: Vec::new() };
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.unwrap();
         let answer = match program.obey(&line) {
@@ -91,10 +87,8 @@ impl Program {
     /// how long it took.
     fn poll(&self, limit: u64) -> Result<String, Errno> {
         let start = now(MONOTONIC)?;
-        let asked = [
-            Subscription::read(self.listener, 1),
-            Subscription::clock(MONOTONIC, limit * 1_000_000, 2),
-        ];
+        let asked =
+            [Subscription::read(self.listener, 1), Subscription::clock(MONOTONIC, limit * 1_000_000, 2)];
         let events = poll(&asked)?;
         let took = (now(MONOTONIC)? - start) / 1_000_000;
         let ready = events.iter().filter(|event| event.userdata == 1);
