@@ -158,6 +158,7 @@ fn bad_flags_are_usage_errors() -> Result<()> {
         ["--max-fds", "-1"],
         ["--env", "=value"],
         ["--dir", "/no/such/folder"],
+        ["--dir", "/dev/null"],
     ];
     for [flag, value] in cases {
         let finished = run().args([flag, value, guest_tests::ARGS_ENV_EXIT, "0"]).finish()?;
@@ -206,6 +207,58 @@ fn nobody_reads_what_the_host_says() -> Result<()> {
         shell(r#"{ sleep 0.2; "$@"; echo "code $?" >&2; } | true"#, &["inspect", guest_tests::TRAP])?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(stderr == "code 0\n", "{stderr}");
+    Ok(())
+}
+
+#[test]
+fn signal_ends_a_guest_whose_output_nobody_reads() -> Result<()> {
+    // More than a pipe holds.
+    let much = "x".repeat(100_000);
+    for (signal, code) in [("TERM", "code 143\n"), ("INT", "code 130\n")] {
+        let script = format!(
+            r#"set -m; exec 3>&1; exec > >(sleep 20); "$@" & sleep 0.5; kill -{signal} $!; kill -{signal} $!
+            wait $!; echo "code $?" >&3; kill %% 2>/dev/null; exec >&-"#
+        );
+        let output = shell(&script, &["run", guest_tests::ARGS_ENV_EXIT, "0", &much])?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        ensure!(stdout == code, "{stdout}");
+    }
+    Ok(())
+}
+
+#[test]
+fn descriptor_limit_below_the_standard_streams_is_refused() -> Result<()> {
+    for limit in ["0", "1", "2"] {
+        let args = ["--max-fds", limit, guest_tests::ARGS_ENV_EXIT, "0"];
+        is_complaint(run().args(args).finish()?, 1, "descriptors")?;
+    }
+    run().args(["--max-fds", "3", guest_tests::ARGS_ENV_EXIT, "0"]).succeed()?;
+    is_complaint(
+        run().args(["--max-fds", "3", "--dir", ".", guest_tests::ARGS_ENV_EXIT, "0"]).finish()?,
+        1,
+        "descriptors",
+    )
+}
+
+#[test]
+fn compile_cache_is_no_condition() -> Result<()> {
+    for home in ["", "relative", "/dev/null", "/proc/no-such"] {
+        let names = ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"];
+        let wasock = names.iter().fold(run(), |wasock, name| wasock.env(name, home));
+        let finished = wasock.args([guest_tests::ARGS_ENV_EXIT, "0"]).succeed()?;
+        ensure!(finished.stderr.is_empty(), "{home:?}: {finished}");
+    }
+    Ok(())
+}
+
+#[test]
+fn text_that_is_no_module_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a.wat");
+    for content in ["(module (func", "((((((", "(module))", &"(".repeat(100_000)] {
+        fs::write(&path, content)?;
+        is_complaint(run().arg(&path).finish()?, 1, "not a valid module")?;
+    }
     Ok(())
 }
 

@@ -2,7 +2,11 @@
 
 use super::run_on_loopback;
 use anyhow::{Context, Result, ensure};
+use guest_tests::Running;
+use rustix::process::Signal;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
 
 /// How many threads drive `wild_pointers`, each with every n-th call.
@@ -69,4 +73,64 @@ pub(crate) fn peak_memory_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A guest that has too much of something.
+fn start_excess(case: &str) -> Result<Running> {
+    run_on_loopback().with_stdin().args([guest_tests::EXCESS, case]).start()
+}
+
+fn host_descriptors(running: &Running) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{}/fd", running.id()))?.count())
+}
+
+#[test]
+pub(crate) fn excess() -> Result<()> {
+    let mut running = start_excess("sockets")?;
+    running.wait_for_stdout("before")?;
+    let before = host_descriptors(&running)?;
+    running.write_stdin(b"\n")?;
+    running.wait_for_stdout("after")?;
+    let after = host_descriptors(&running)?;
+    ensure!(before == after, "{before} descriptors of the host became {after}");
+    running.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn excess_of_lingering_holds_nothing() -> Result<()> {
+    let mut running = start_excess("lingering")?;
+    running.wait_for_stdout("closed")?;
+    // The accepted ends are open still, and nothing else.
+    let open = host_descriptors(&running)?;
+    ensure!(open < 90, "{open} descriptors of the host");
+    let threads = fs::read_dir(format!("/proc/{}/task", running.id()))?.count();
+    ensure!(threads < 20, "{threads} threads of the host");
+    running.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn excess_of_subscriptions() -> Result<()> {
+    start_excess("subscriptions")?.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn excess_of_path() -> Result<()> {
+    for case in ["tiny_buffers", "long_paths"] {
+        let folder = tempfile::tempdir()?;
+        let granted = format!("{}::/", folder.path().display());
+        run_on_loopback().args(["--dir", &granted, guest_tests::EXCESS, case]).succeed()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn excess_of_asking_still_sees_data_and_signals() -> Result<()> {
+    let mut running = start_excess("recv_loop")?;
+    let mut client = TcpStream::connect(running.listening()?)?;
+    for message in ["one", "two"] {
+        client.write_all(message.as_bytes())?;
+        running.wait_for_stdout(message)?;
+    }
+    running.signal(Signal::INT)?;
+    running.finish()?.expect_code(130)?.expect_no_stderr("panicked").map(drop)
 }

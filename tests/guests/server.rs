@@ -204,6 +204,23 @@ fn http_server_goes_on_when_descriptors_are_free_again() -> Result<()> {
 }
 
 #[test]
+fn http_server_with_idle_connections_uses_no_processor() -> Result<()> {
+    let (server, addr) = start(run_on_loopback())?;
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = HttpClient::connect(addr)?;
+        is_page(&client.get("/")?)?;
+        clients.push(client);
+    }
+    let before = server.processor_time()?;
+    std::thread::sleep(Duration::from_secs(2));
+    let used = server.processor_time()? - before;
+    // One busy thread would take ten times as much, on half a processor.
+    ensure!(used < Duration::from_millis(100), "{used:?} of processor time");
+    lives_on(server, addr)
+}
+
+#[test]
 fn http_server_over_ipv6() -> Result<()> {
     if !has_ipv6() {
         return Ok(());

@@ -14,10 +14,10 @@ mod unbound;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::option::Timeouts;
-use super::{Family, Refusal, Registered, open_host, reactor};
+use super::{Family, Refusal, Registered, open_host};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 
@@ -66,9 +66,6 @@ pub struct Tcp {
     timeouts: Timeouts,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
-    /// After the endpoint: its end tells the thread that lingers that it holds the
-    /// last descriptor.
-    closed: Option<mpsc::Sender<()>>,
 }
 
 /// Guarded by the socket's one lock, which is never held across a wait.
@@ -96,7 +93,6 @@ impl Tcp {
             endpoint,
             timeouts: Timeouts::default(),
             lingers: AtomicBool::new(lingers),
-            closed: None,
         }
     }
 
@@ -351,26 +347,16 @@ impl Tcp {
     pub(super) fn note_linger(&self, lingers: bool) {
         self.lingers.store(lingers, Relaxed);
     }
-
-    /// Leaves the wait of a lingering close to a thread that may wait.
-    ///
-    /// On Linux such a close waits, nonblocking or not, for as long as the guest
-    /// chose; only the last descriptor's close does.
-    fn linger_elsewhere(&mut self) {
-        let Ok(last) = self.endpoint.fd.try_clone() else { return };
-        let (closed, wait_until_closed) = mpsc::channel();
-        reactor().spawn_blocking(move || {
-            let _ended = wait_until_closed.recv();
-            drop(last);
-        });
-        self.closed = Some(closed);
-    }
 }
 
 impl Drop for Tcp {
+    /// A lingering close would stop this thread, nonblocking or not, for as long as
+    /// the guest chose. Without lingering the kernel delivers what is left just the
+    /// same, and nobody waits for it. (A linger time of zero asks for a reset, which
+    /// waits for nothing: that one stays.)
     fn drop(&mut self) {
         if self.lingers.load(Relaxed) {
-            self.linger_elsewhere();
+            let _gone = rustix::net::sockopt::set_socket_linger(&self.endpoint.fd, None);
         }
     }
 }
