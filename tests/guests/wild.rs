@@ -12,7 +12,7 @@ use std::time::Duration;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, Store, Val};
 use wasock::abi::{CoreType, FUNCTIONS, Function, Kind};
 use wasock::error::{Exit, Trap};
-use wasock::file::Access;
+use wasock::Access;
 use wasock::host::{WasockCtx, add_to_linker, engine_config};
 use wiggle::GuestError;
 

@@ -48,7 +48,7 @@ fn run() -> Result<ExitCode> {
             setup::ensure_toolchain()?;
             let mut command = cargo(&["test", "--release", "--package", "wasock", "--test", "readme"]);
             command.env("UPDATE_README", "1");
-            passed(command)
+            become_it(command)
         }
         "--help" | "-h" | "help" => {
             print!("{HELP}");
