@@ -174,7 +174,7 @@ const LENGTHS: [u64; 10] =
 const WORDS: [u64; 13] =
     [0, 1, 2, 3, 4, 7, 0xff, 0x100, 0x1_0000, 0x1_0001, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 /// Nothing between a mebibyte and a pebibyte: a disk would be asked for it.
-const LONGS: [u64; 8] = [0, 1, 0xffff, 1 << 50, 1 << 62, i64::MAX as u64, 1 << 63, u64::MAX];
+const LONGS: [u64; 8] = [0, 1, 0xffff, 1 << 50, 1 << 62, i64::MAX.cast_unsigned(), 1 << 63, u64::MAX];
 const NO_FDS: [u64; 5] = [900, 1024, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 fn places(function: &Function, fds: &[u64]) -> Vec<Place> {
@@ -210,12 +210,8 @@ fn cases(function: &Function, fds: &[u64]) -> Vec<Vec<u64>> {
     for fd in if takes_fd { fds } else { &[0] } {
         for (at, place) in places.iter().enumerate() {
             for wild in &place.wild {
-                let mut case = good.clone();
-                if takes_fd {
-                    case[0] = *fd;
-                }
-                case[at] = *wild;
-                cases.push(case);
+                let with_fd = if takes_fd { with(&good, 0, *fd) } else { good.clone() };
+                cases.push(with(&with_fd, at, *wild));
             }
         }
     }
@@ -224,11 +220,16 @@ fn cases(function: &Function, fds: &[u64]) -> Vec<Vec<u64>> {
     for _ in 0..COMBINATIONS {
         let mut any = |choices: &[u64]| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            choices[(state >> 33) as usize % choices.len()]
+            let place = usize::try_from(state >> 33).unwrap_or(0) % choices.len();
+            choices.get(place).copied().unwrap_or(0)
         };
         cases.push(places.iter().map(|place| any(&place.wild)).collect());
     }
     cases
+}
+
+fn with(case: &[u64], at: usize, value: u64) -> Vec<u64> {
+    case.iter().enumerate().map(|(place, &old)| if place == at { value } else { old }).collect()
 }
 
 #[test]
