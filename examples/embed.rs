@@ -43,9 +43,11 @@ pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> w
     let mut store = Store::new(&engine, State { wasock });
     let instance = linker.instantiate_async(&mut store, &module).await?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
-    match start.call_async(&mut store, ()).await {
-        // A guest that calls `exit` ends so.
-        Err(error) if error.is::<Exit>() => Ok(println!("ended with code {}", error.downcast::<Exit>()?.0)),
-        ended => ended,
+    let ended = start.call_async(&mut store, ()).await;
+    // A guest that calls `exit` ends so.
+    if let Some(exit) = ended.as_ref().err().and_then(|error| error.downcast_ref::<Exit>()) {
+        println!("ended with code {}", exit.0);
+        return Ok(());
     }
+    ended
 }

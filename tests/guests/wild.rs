@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, Store, Val};
+use wasock::Access;
 use wasock::abi::{CoreType, FUNCTIONS, Function, Kind};
 use wasock::error::{Exit, Trap};
-use wasock::Access;
 use wasock::host::{WasockCtx, add_to_linker, engine_config};
 use wiggle::GuestError;
 
