@@ -66,8 +66,8 @@
 //!   state, policy, operating system.
 //! * The policy is asked at every use, on the address in use: at bind and again at
 //!   listen, for each accepted peer, for each connect.
-//! * Every operation is a `try_` that never waits. One loop makes it wait: register,
-//!   try again, sleep. Host sockets never block; the guest's blocking mode is ours.
+//! * Every operation is a `try_` that never waits. One loop makes it wait: forget
+//!   old news, try, sleep until there is new. Host sockets never block; the guest's blocking mode is ours.
 //! * What creates a descriptor checks first where its number goes, so that a bad
 //!   pointer costs no connection.
 //! * A guest can do none of this: make the host panic, take host memory without a

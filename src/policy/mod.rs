@@ -20,9 +20,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use cap_primitives::ambient_authority;
 use cap_primitives::net::Pool;
-use ipnet::IpNet;
 
 pub use grant::{Grant, NamePattern, ParseGrantError};
+/// An IP network, as [`Policy::allow_accept_from`] takes it.
+pub use ipnet::IpNet;
 
 /// Something that a guest wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

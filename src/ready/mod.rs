@@ -1,10 +1,11 @@
 //! Who waits for what.
 //!
 //! Every operation of the rooms below is a try that never waits. This room makes
-//! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`] for many things at once. Both
-//! follow one rule, which is what loses no wake-up: *register first, then look
-//! again, then sleep*. What the reactor remembers is only ever forgotten after a
-//! look that came later than the memory.
+//! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`]
+//! for many things at once. All follow one rule, which is what loses no wake-up:
+//! *forget, look, sleep*. A socket is registered with the reactor before anybody
+//! waits for it. What the reactor heard before a look is forgotten, since the look
+//! finds it; what it hears after that ends the sleep, begun or not.
 //!
 //! Waiting ends by readiness or by a limit. Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.

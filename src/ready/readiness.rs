@@ -31,8 +31,8 @@ pub async fn blocking<T>(
 ) -> Result<T, Errno> {
     // A guest that never has to wait still leaves others their turn.
     consume_budget().await;
-    // A limit too far away to be written down is none.
-    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    // A limit too far away to be written down is none; one of zero needs no clock.
+    let deadline = limit.filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
     loop {
         // Forget, look, sleep: what arrives after the look ends the sleep.
         io.forget(interest);
