@@ -106,11 +106,16 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
     }
     macro_rules! waits {
         ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
-            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, crate::ready::block_on)
+            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, drive)
         };
     }
     every_function!(now, waits);
     Ok(())
+}
+
+/// Sees a waiting call to its end on this thread.
+fn drive<R>(call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
+    crate::ready::block_on(call)?
 }
 
 /// What one call works on, borrowed from the store.

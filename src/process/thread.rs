@@ -229,7 +229,7 @@ impl Thread {
         if self.process.settings().blocks_on_files {
             return Ok(operation()?);
         }
-        let done = reactor().spawn_blocking(operation).await;
+        let done = reactor()?.spawn_blocking(operation).await;
         Ok(done.map_err(|_| Errno::ECANCELED)??)
     }
 }

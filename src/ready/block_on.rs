@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use crate::error::Errno;
 use crate::socket::own_reactor;
 
 struct Unpark(Thread);
@@ -25,11 +26,15 @@ impl Wake for Unpark {
 /// For embedders without an executor. It works inside a tokio runtime too, where
 /// tokio's own blocking calls panic: the sockets then live on a reactor thread of
 /// ours, so that stopping one of the caller's threads never stops its own events.
-pub fn block_on<F: Future>(future: F) -> F::Output {
+///
+/// # Errors
+///
+/// `EAGAIN` where the host can't start the thread of that reactor.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
     thread_local! {
         static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
     }
-    let reactor = own_reactor();
+    let reactor = own_reactor()?;
     let _inside = reactor.enter();
     // A task of the caller's runtime has a budget, and what is over it waits for the
     // scheduler, which does not run while this thread is ours.
@@ -38,7 +43,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         let mut context = Context::from_waker(waker);
         loop {
             match future.as_mut().poll(&mut context) {
-                Poll::Ready(output) => return output,
+                Poll::Ready(output) => return Ok(output),
                 // A wake-up between the poll and here makes this return at once.
                 Poll::Pending => thread::park(),
             }
@@ -53,26 +58,27 @@ mod tests {
 
     #[test]
     fn it_waits_outside_of_a_runtime() {
-        block_on(crate::ready::sleep(Duration::from_millis(1)));
+        assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
     }
 
     #[tokio::test]
     async fn it_waits_inside_a_runtime_of_one_thread() {
-        block_on(crate::ready::sleep(Duration::from_millis(1)));
+        assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
     }
 
     #[tokio::test]
     async fn a_long_run_inside_a_runtime_ends() {
-        block_on(async {
+        let run = block_on(async {
             for _ in 0..1000 {
                 tokio::task::consume_budget().await;
                 crate::ready::give_way().await;
             }
         });
+        assert_eq!(run, Ok(()));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn it_waits_inside_a_runtime_of_many_threads() {
-        block_on(crate::ready::sleep(Duration::from_millis(1)));
+        assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
     }
 }

@@ -49,7 +49,7 @@ impl Registered {
     ///
     /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        let handle = reactor();
+        let handle = reactor()?;
         let _inside = handle.enter();
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.

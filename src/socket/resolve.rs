@@ -19,7 +19,7 @@ pub async fn resolve(name: String) -> Result<Vec<IpAddr>, Errno> {
         return Ok(vec![address]);
     }
     // The system's resolver blocks: it runs on a thread that may.
-    let lookup = reactor().spawn_blocking(move || {
+    let lookup = reactor()?.spawn_blocking(move || {
         std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), 0)).map(Iterator::collect::<Vec<_>>)
     });
     let found = lookup.await.map_err(|_| Errno::ECANCELED)?.map_err(|error| {
