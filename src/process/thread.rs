@@ -70,7 +70,7 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE` (LISTEN.md, row 9).
+    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE` (README, listen rule 9).
     pub(crate) fn socket(&self, fd: u32, rights: Rights) -> Result<SocketRef, Errno> {
         let fds = self.process.fds();
         let descriptor = fds.get(fd)?;
@@ -151,14 +151,14 @@ impl Thread {
     /// # Errors
     ///
     /// `EMFILE` before anything is taken from the queue where the guest's table is
-    /// full (LISTEN.md, row 12), and those of [`ready::accept`].
+    /// full (README, listen rule 12), and those of [`ready::accept`].
     pub(crate) async fn accept(
         &self,
         call: &'static str,
         listener: &SocketRef,
         nonblocking: bool,
     ) -> Result<(u32, SocketAddr), Errno> {
-        // The kind and the state of the listener come first: LISTEN.md, row 9.
+        // The kind and the state of the listener come first: README, listen rule 9.
         let tcp = listener.socket.stream()?;
         if !tcp.is_listening() {
             return Err(Errno::EINVAL);

@@ -110,7 +110,7 @@ enum Alarm<'a> {
     /// To the nanosecond.
     Exact(&'a Timer),
     /// To the millisecond: a host without a descriptor for a timer is just where a
-    /// guest waits with a limit, for one to become free (LISTEN.md, row 12).
+    /// guest waits with a limit, for one to become free (README, listen rule 12).
     Coarse(tokio::time::Instant),
 }
 

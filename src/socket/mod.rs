@@ -186,7 +186,7 @@ fn open_host(family: Family, kind: rustix::net::SocketType) -> Result<OwnedFd, E
 }
 
 /// The host's own descriptor limit is `ENFILE` for a guest; `EMFILE` is the
-/// guest's table (LISTEN.md, row 12).
+/// guest's table (README, listen rule 12).
 fn host_limit(errno: rustix::io::Errno) -> Errno {
     match errno.into() {
         Errno::EMFILE => Errno::ENFILE,

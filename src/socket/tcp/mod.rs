@@ -154,14 +154,14 @@ impl Tcp {
                 Ok(listening) => (State::Listening(listening), Ok(capacity)),
                 Err((refusal, bound)) => (State::Bound(bound), Err(refusal)),
             },
-            // "Listen again" updates the backlog (LISTEN.md, profiles).
+            // "Listen again" updates the backlog (README, profile wasix).
             State::Listening(listening) => {
                 let answer = listening.set_capacity(&self.endpoint, capacity);
                 (State::Listening(listening), answer.map(|()| capacity).map_err(Refusal::from))
             }
-            // LISTEN.md, profile wasix: "socket not bound: EINVAL".
+            // README, profile wasix: "socket not bound: EINVAL".
             State::Unbound(unbound) => (State::Unbound(unbound), Err(Errno::EINVAL.into())),
-            // LISTEN.md, profile wasix: "connected or connecting socket: EISCONN".
+            // README, profile wasix: "connected or connecting socket: EISCONN".
             other => (other, Err(Errno::EISCONN.into())),
         })
     }
@@ -368,7 +368,7 @@ impl Drop for Tcp {
 /// A denial, or what the host reports.
 fn bind_host(endpoint: &Endpoint, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
     policy.check(Use::TcpListen(address))?;
-    // LISTEN.md, row 20: restarting at once on the same address works. Two live
+    // README, listen rule 20: restarting at once on the same address works. Two live
     // listeners on one address stay impossible on Linux with this option.
     rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?;
     rustix::net::bind(&endpoint.fd, &address)?;
