@@ -92,7 +92,8 @@ pub(crate) fn excess() -> Result<()> {
     running.write_stdin(b"\n")?;
     running.wait_for_stdout("after")?;
     let after = host_descriptors(&running)?;
-    ensure!(before == after, "{before} descriptors of the host became {after}");
+    // Fewer is possible: what the host opened for its start may have been open still.
+    ensure!(after <= before, "{before} descriptors of the host became {after}");
     running.finish()?.expect_code(0).map(drop)
 }
 
