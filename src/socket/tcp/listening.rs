@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::net::SocketFlags;
+use rustix::net::{Shutdown, SocketFlags};
 
 use super::{Connected, Endpoint, State, Tcp};
 use crate::error::Errno;
@@ -31,6 +31,17 @@ enum Place {
     Queue(Arc<Queue>),
 }
 
+impl Place {
+    fn new(fd: &Arc<OwnedFd>, capacity: u32, terms: &Terms) -> Result<Self, Errno> {
+        let fd = Arc::clone(fd);
+        Ok(if terms.rules.needs_queue() {
+            Self::Queue(Queue::new(fd, capacity, terms.kernel_maximum, Arc::clone(&terms.door))?)
+        } else {
+            Self::Kernel(Registered::new(fd)?)
+        })
+    }
+}
+
 /// A connection taken from the queue.
 #[derive(Debug)]
 pub struct Accepted {
@@ -45,12 +56,11 @@ impl Listening {
         let capacity = terms.capacity(backlog);
         // A place in the reactor comes after the kernel listens: see `Registered`.
         rustix::net::listen(&fd, kernel_backlog(capacity))?;
+        let place = Place::new(&fd, capacity, &terms).inspect_err(|_| {
+            // A failed `listen` changes nothing: the kernel stops, too.
+            let _stopped = rustix::net::shutdown(&fd, Shutdown::Both);
+        })?;
         let local = local_address(&fd)?;
-        let place = if terms.rules.needs_queue() {
-            Place::Queue(Queue::new(fd, capacity, terms.kernel_maximum, Arc::clone(&terms.door))?)
-        } else {
-            Place::Kernel(Registered::new(fd)?)
-        };
         let listening = Self { terms, backlog, capacity, place };
         listening.terms.door.listens(local, listening.capacity());
         if let Place::Queue(queue) = &listening.place {
