@@ -190,10 +190,15 @@ impl Tcp {
     ///
     /// `EINPROGRESS` once the attempt is on its way; `EALREADY` while an earlier one
     /// is; `EISCONN` when connected; `EOPNOTSUPP` (`ENOTSUP`) on a listener;
-    /// `EAFNOSUPPORT` for another family; a denial of the policy; what the host
-    /// reports.
+    /// `EAFNOSUPPORT` for another family; once, why the last attempt failed; a denial
+    /// of the policy; what the host reports.
     pub fn try_connect(&self, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
         self.endpoint.family.check(&address)?;
+        // A program without another way to learn how its attempt went calls again, and
+        // would go on for ever if each call began anew.
+        if let Some(errno) = self.take_connect_error() {
+            return Err(errno.into());
+        }
         let address = super::address::destination(address);
         self.change(|state| match state {
             State::Unbound(unbound) => {
@@ -251,11 +256,13 @@ impl Tcp {
     ///
     /// What the host reports.
     pub fn local_address(&self) -> Result<SocketAddr, Errno> {
-        let deferred = self.look(|state| match state {
+        let known = self.look(|state| match state {
+            // The kernel goes on telling the port of an attempt that failed.
+            State::Unbound(_) => Some(self.endpoint.family.wildcard()),
             State::Bound(bound) => bound.deferred_address(),
             _ => None,
         })?;
-        match deferred {
+        match known {
             Some(address) => Ok(address),
             None => super::address::from_host(rustix::net::getsockname(&self.endpoint.fd)?),
         }
