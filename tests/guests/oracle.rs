@@ -1,0 +1,179 @@
+//! Linux itself is asked: guests that are compiled for this machine too say the same
+//! natively as under the profile `linux`.
+
+use super::states::{Cell, run_with_profile};
+use anyhow::{Result, ensure};
+use guest_tests::Wasock;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// A call that answers otherwise than Linux, in every profile.
+struct Deviation {
+    states: &'static str,
+    calls: &'static str,
+    here: &'static str,
+    linux: &'static str,
+    because: &'static str,
+}
+
+/// All of them. A profile changes what a listener is, and no other call.
+const DEVIATIONS: &[Deviation] = &[
+    Deviation {
+        states: "fresh bound listening",
+        calls: "send send_to",
+        here: "ENOTCONN unchanged",
+        linux: "EPIPE unchanged",
+        because: "ENOTCONN: The socket is not connected. - send(3p)",
+    },
+    Deviation {
+        states: "fresh bound",
+        calls: "shutdown_wr shutdown_rdwr",
+        here: "ENOTCONN unchanged",
+        linux: "ENOTCONN changed",
+        because: "a failed call changes nothing; a Linux socket can't send any more",
+    },
+    Deviation {
+        states: "connecting",
+        calls: "shutdown_rd shutdown_wr shutdown_rdwr",
+        here: "ENOTCONN unchanged",
+        linux: "ok",
+        because: "ENOTCONN: The socket is not connected. - shutdown(3p); Linux ends the attempt",
+    },
+    Deviation {
+        states: "listening",
+        calls: "shutdown_rd shutdown_wr shutdown_rdwr",
+        here: "ENOTCONN unchanged",
+        linux: "ok",
+        because: "rule 11: listening lasts until the descriptor is closed; Linux stops listening",
+    },
+    Deviation {
+        states: "listening",
+        calls: "connect",
+        here: "ENOTSUP unchanged",
+        linux: "EISCONN unchanged",
+        because: "EOPNOTSUPP: The socket is listening and cannot be connected. - connect(3p)",
+    },
+    Deviation {
+        states: "both_ended reset",
+        calls: "bind",
+        here: "EINVAL unchanged",
+        linux: "ok",
+        because: "EINVAL: The socket is already bound to an address, ... or the socket has been \
+                  shut down. - bind(3p)",
+    },
+    Deviation {
+        states: "both_ended reset",
+        calls: "addr_peer",
+        here: "loopback unchanged",
+        linux: "ENOTCONN unchanged",
+        because: "rule 16: the socket knows its peer, also after the peer reset it",
+    },
+    Deviation {
+        states: "failed",
+        calls: "listen",
+        here: "ok",
+        linux: "EINVAL unchanged",
+        because: "a failed attempt leaves the socket as it was; Linux waits to be asked about it",
+    },
+    Deviation {
+        states: "failed",
+        calls: "recv recv_from send send_to last_error",
+        here: "ECONNREFUSED unchanged",
+        linux: "ECONNREFUSED changed",
+        because: "as above: Linux fails the next connect with ECONNABORTED",
+    },
+    Deviation {
+        states: "failed",
+        calls: "shutdown_rd shutdown_wr shutdown_rdwr",
+        here: "ENOTCONN unchanged",
+        linux: "ENOTCONN changed",
+        because: "as above: Linux fails the next connect with EINVAL",
+    },
+    Deviation {
+        states: "failed",
+        calls: "addr_local",
+        here: "none unchanged",
+        linux: "loopback unchanged",
+        because: "as above: Linux goes on telling an address that is no longer held",
+    },
+    Deviation {
+        states: "restart_without_reuse rival_of_bound_without_reuse",
+        calls: "bind",
+        here: "ok",
+        linux: "EADDRINUSE",
+        because: "rule 20: address reuse is on for listeners, as the field does",
+    },
+];
+
+/// The outcome, and whether the socket was changed; not how.
+fn in_short(cell: &Cell) -> String {
+    let after = cell.after.split(':').next().unwrap_or_default();
+    format!("{} {after}", cell.outcome).trim_end().to_owned()
+}
+
+fn names(list: &str, name: &str) -> bool {
+    list.split(' ').any(|it| it == name)
+}
+
+/// Compares, but for the deviations; tells which of them were needed.
+fn compare(here: &[Cell], linux: &[Cell]) -> Result<BTreeSet<String>> {
+    let mut needed = BTreeSet::new();
+    let mut wrong = String::new();
+    ensure!(here.len() == linux.len(), "{} lines here, {} on Linux", here.len(), linux.len());
+    for (here, linux) in here.iter().zip(linux) {
+        ensure!((&here.state, &here.call) == (&linux.state, &linux.call), "{here:?} beside {linux:?}");
+        if here == linux {
+            continue;
+        }
+        let (outcome, other) = (in_short(here), in_short(linux));
+        let deviation = DEVIATIONS.iter().find(|deviation| {
+            names(deviation.states, &here.state)
+                && names(deviation.calls, &here.call)
+                && (deviation.here, deviation.linux) == (outcome.as_str(), other.as_str())
+        });
+        match deviation {
+            Some(_) => drop(needed.insert(format!("{} {}", here.state, here.call))),
+            None => writeln!(wrong, "{} {}: {here:?}, on Linux {linux:?}", here.state, here.call)?,
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong}");
+    Ok(needed)
+}
+
+/// Every deviation in one of `states` was needed, and has a reason.
+fn all_needed(needed: &BTreeSet<String>, is_of_program: impl Fn(&str) -> bool) -> Result<()> {
+    for deviation in DEVIATIONS {
+        ensure!(!deviation.because.is_empty(), "{} without a reason", deviation.calls);
+        for state in deviation.states.split(' ').filter(|state| is_of_program(state)) {
+            for call in deviation.calls.split(' ') {
+                let key = format!("{state} {call}");
+                ensure!(needed.contains(&key), "{key} deviates no more: {}", deviation.because);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn lines(wasock: Wasock) -> Result<Vec<Cell>> {
+    wasock.succeed()?.stdout.lines().map(Cell::read).collect()
+}
+
+/// The states of the connections; what else has a name is a case of the other programs.
+fn is_of_states(state: &str) -> bool {
+    !state.contains("_reuse")
+}
+
+#[test]
+pub(crate) fn backlog_probe() -> Result<()> {
+    let here = lines(run_with_profile("linux").arg(guest_tests::BACKLOG_PROBE))?;
+    let linux = lines(Wasock::native(guest_tests::native::BACKLOG_PROBE))?;
+    ensure!(here.len() == linux.len());
+    Ok(())
+}
+
+#[test]
+pub(crate) fn listener_life() -> Result<()> {
+    let here = lines(run_with_profile("linux").arg(guest_tests::LISTENER_LIFE))?;
+    let linux = lines(Wasock::native(guest_tests::native::LISTENER_LIFE))?;
+    all_needed(&compare(&here, &linux)?, |state| !is_of_states(state))
+}
