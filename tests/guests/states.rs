@@ -48,6 +48,14 @@ poll_write      hangup      hangup      waits      ready     ready    ready     
 /// Where a profile answers otherwise: the states, the call, the outcome.
 type Differences = &'static [(&'static str, &'static str, &'static str)];
 
+/// Connected once is connected: the kernel and the host agree in that.
+const CONNECTED: &str = "connecting connected we_ended peer_ended both_ended reset";
+
+const POSIX: Differences = &[("fresh failed", "listen", "EDESTADDRREQ"), (CONNECTED, "listen", "EINVAL")];
+const WINSOCK: Differences = &[];
+const BSD: Differences = &[(CONNECTED, "listen", "EINVAL")];
+const LINUX: Differences = &[("fresh failed", "listen", "ok"), (CONNECTED, "listen", "EINVAL")];
+
 /// One call in one state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
@@ -120,8 +128,8 @@ pub(crate) fn cells(wasock: Wasock) -> Result<Vec<Cell>> {
 
 /// `wasock run` with a profile and what its table needs: the wildcard is granted for
 /// the profile that listens there by itself.
-pub(crate) fn run_with_profile(_profile: &str) -> Wasock {
-    run_on_loopback().args(["--listen", "0.0.0.0:0"])
+pub(crate) fn run_with_profile(profile: &str) -> Wasock {
+    run_on_loopback().args(["--listen-profile", profile, "--listen", "0.0.0.0:0"])
 }
 
 /// The outcome of a cell, by the table and the differences.
@@ -164,6 +172,26 @@ fn wasix() -> Result<()> {
     answers_as("wasix", &[])
 }
 
+#[test]
+fn posix() -> Result<()> {
+    answers_as("posix", POSIX)
+}
+
+#[test]
+fn winsock() -> Result<()> {
+    answers_as("winsock", WINSOCK)
+}
+
+#[test]
+fn bsd() -> Result<()> {
+    answers_as("bsd", BSD)
+}
+
+#[test]
+fn linux() -> Result<()> {
+    answers_as("linux", LINUX)
+}
+
 /// The program without a profile: the default one is `wasix`.
 #[test]
 pub(crate) fn socket_states() -> Result<()> {
@@ -174,10 +202,10 @@ pub(crate) fn socket_states() -> Result<()> {
 }
 
 /// Which of several errors is told, where an unbound listen is `unbound`.
-fn order(_profile: &str, unbound: &str) -> Result<Finished> {
+fn order(profile: &str, unbound: &str) -> Result<Finished> {
     let folder = tempfile::tempdir()?;
     run_on_loopback()
-        .args(["--max-fds", "24", "--dir"])
+        .args(["--listen-profile", profile, "--max-fds", "24", "--dir"])
         .arg(format!("{}::/", folder.path().display()))
         .args([guest_tests::ERROR_ORDER, unbound])
         .succeed()
@@ -186,9 +214,24 @@ fn order(_profile: &str, unbound: &str) -> Result<Finished> {
 /// Rule 9: descriptor, kind, rights, arguments, state, policy, operating system; in every profile.
 #[test]
 pub(crate) fn error_order() -> Result<()> {
-    for (profile, unbound) in [("wasix", "EINVAL")] {
+    for (profile, unbound) in
+        [("wasix", "EINVAL"), ("posix", "EDESTADDRREQ"), ("winsock", "EINVAL"), ("bsd", "EINVAL")]
+    {
         let finished = order(profile, unbound)?;
         ensure!(finished.stderr_lines_with("denied sock_listen").is_empty(), "{profile}\n{finished}");
+    }
+    Ok(())
+}
+
+/// Profile linux: a listen without an address binds the wildcard, and asks for exactly that.
+#[test]
+fn linux_asks_for_the_wildcard() -> Result<()> {
+    let finished = order("linux", "EACCES")?;
+    for addr in ["0.0.0.0:0", "[::]:0"] {
+        let line = format!(
+            "denied sock_listen of {addr}: no --listen grant covers it; allow it with --listen {addr}"
+        );
+        ensure!(finished.stderr_lines_with(&line).len() == 1, "no {line:?}\n{finished}");
     }
     Ok(())
 }
