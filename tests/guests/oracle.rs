@@ -1,6 +1,7 @@
 //! Linux itself is asked: guests that are compiled for this machine too say the same
 //! natively as under the profile `linux`.
 
+use super::run_on_loopback;
 use super::states::{Cell, cells, run_with_profile};
 use anyhow::{Result, ensure};
 use guest_tests::Wasock;
@@ -52,6 +53,14 @@ const DEVIATIONS: &[Deviation] = &[
         here: "ENOTSUP unchanged",
         linux: "EISCONN unchanged",
         because: "EOPNOTSUPP: The socket is listening and cannot be connected. - connect(3p)",
+    },
+    Deviation {
+        states: "arrived",
+        calls: "connect",
+        here: "EISCONN unchanged",
+        linux: "ok",
+        because: "EISCONN: The specified socket is connection-mode and is already connected. \
+                  - connect(3p); Linux says so from the second call on",
     },
     Deviation {
         states: "both_ended reset",
@@ -186,4 +195,14 @@ pub(crate) fn listener_life() -> Result<()> {
     let here = lines(run_with_profile("linux").arg(guest_tests::LISTENER_LIFE))?;
     let linux = lines(Wasock::native(guest_tests::native::LISTENER_LIFE))?;
     all_needed(&compare(&here, &linux)?, |state| !is_of_states(state))
+}
+
+#[test]
+fn listener_life_is_the_same_in_every_profile() -> Result<()> {
+    let default = lines(run_on_loopback().arg(guest_tests::LISTENER_LIFE))?;
+    for profile in ["wasix", "posix", "winsock", "bsd", "linux"] {
+        let here = lines(run_with_profile(profile).arg(guest_tests::LISTENER_LIFE))?;
+        ensure!(here == default, "profile {profile}: {here:#?}, not {default:#?}");
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! of the kernel.
 
 use std::net::SocketAddr;
-use wasix::descriptor::{NONBLOCK, close, dup, set_nonblocking};
+use wasix::descriptor::{NONBLOCK, close, dup};
 use wasix::poll::{MONOTONIC, Subscription, poll};
 use wasix::socket::*;
 use wasix::{Fd, Result, check, check_ok};
@@ -204,7 +204,7 @@ fn client_that_left() {
     tell("client_left", "accept", outcome.map(drop));
     if let Ok((accepted, peer)) = outcome {
         println!("client_left peer {}", if peer == local { "known" } else { "strange" });
-        check_ok!(set_nonblocking(accepted));
+        wait_until_readable(accepted);
         tell("client_left", "recv", recv(accepted, &mut [0; 8], 0).map(drop));
         check_ok!(close(accepted));
     }

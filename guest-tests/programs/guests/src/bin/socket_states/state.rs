@@ -22,6 +22,7 @@ pub const STATES: &[State] = &[
     State { name: "connecting", make: connecting, proof: proof::of_nothing },
     State { name: "connected", make: active, proof: proof::connected },
     State { name: "accepted", make: passive, proof: proof::connected },
+    State { name: "arrived", make: arrived, proof: proof::connected },
     State { name: "listening", make: listening, proof: proof::listening },
     State { name: "we_ended", make: we_ended, proof: proof::we_ended },
     State { name: "peer_ended", make: peer_ended, proof: proof::peer_ended },
@@ -126,6 +127,17 @@ fn passive(world: &World) -> Subject {
     Subject::new(far, Some(near))
 }
 
+/// An attempt that has arrived, and nobody has asked yet.
+fn arrived(world: &World) -> Subject {
+    let mut near = fresh(world);
+    check_eq!(connect(near.fd, world.live_addr), Err(EINPROGRESS));
+    wait_for(Subscription::write(near.fd, 0));
+    let (far, _) = check_ok!(accept_v2(world.live, 0));
+    check_ok!(set_nonblocking(far));
+    near.peer = Some(far);
+    known_anew(near)
+}
+
 fn listening(_: &World) -> Subject {
     let (fd, _) = check_ok!(listener());
     Subject::new(fd, None)
@@ -134,6 +146,7 @@ fn listening(_: &World) -> Subject {
 fn we_ended(world: &World) -> Subject {
     let subject = active(world);
     check_ok!(shutdown(subject.fd, SHUT_WR));
+    wait_for(Subscription::read(subject.peer.unwrap(), 0));
     subject
 }
 
