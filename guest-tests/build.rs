@@ -9,7 +9,7 @@ use std::{env, fs};
 
 /// The programs that are compiled for this machine too, to be asked what the kernel
 /// itself does. Linux alone is asked.
-const NATIVE: [&str; 3] = ["backlog_probe", "listener_life", "socket_states"];
+const NATIVE: [&str; 4] = ["accepting", "backlog_probe", "listener_life", "socket_states"];
 
 fn main() {
     // One line, not a backtrace: the reader is someone whose machine lacks a tool.

@@ -31,6 +31,16 @@ pub mod right {
     pub const SOCK_SEND: u64 = 1 << 34;
 }
 
+/// What `fd_fdstat_get` writes.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct FdStat {
+    pub filetype: u8,
+    pub flags: u16,
+    pub rights_base: u64,
+    pub rights_inheriting: u64,
+}
+
 pub fn set_nonblocking(fd: Fd) -> Result<()> {
     set_flags(fd, NONBLOCK)
 }

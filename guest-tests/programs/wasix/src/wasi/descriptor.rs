@@ -1,17 +1,8 @@
 //! Descriptors, by the imports.
 
+use crate::descriptor::FdStat;
 use crate::socket::IoVec;
 use crate::{Fd, Result, address_of, address_of_mut, outcome, raw};
-
-/// What `fd_fdstat_get` writes.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct FdStat {
-    pub filetype: u8,
-    pub flags: u16,
-    pub rights_base: u64,
-    pub rights_inheriting: u64,
-}
 
 /// What `fd_filestat_get` and `path_filestat_get` write.
 #[derive(Clone, Copy, Debug, Default)]
