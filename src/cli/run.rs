@@ -81,6 +81,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .inherit_stdio()
         .blocks_on_files(true)
         .max_fds(args.max_fds)
+        .on_trap(args.on_trap)
         .observer(report::once());
     if let Some(max_backlog) = args.max_backlog {
         builder = builder.max_backlog(max_backlog);

@@ -11,7 +11,7 @@ use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::WasockCtx;
+use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
@@ -36,6 +36,7 @@ const DEFAULT_MAX_BACKLOG: u32 = 4096;
 /// * 1024 descriptors; as many waiting connections as the kernel allows
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
+/// * a trap in a handler of events stops the guest
 /// * no trace, and nobody who hears of events
 pub struct Builder {
     policy: Policy,
@@ -44,6 +45,7 @@ pub struct Builder {
     max_fds: u32,
     max_backlog: Option<u32>,
     blocks_on_files: bool,
+    on_trap: OnTrap,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
     stdin: Input,
@@ -87,6 +89,7 @@ impl Builder {
             max_fds: DEFAULT_MAX_FDS,
             max_backlog: None,
             blocks_on_files: false,
+            on_trap: OnTrap::default(),
             observer: None,
             trace: None,
             stdin: Input::closed(),
@@ -199,6 +202,13 @@ impl Builder {
         self
     }
 
+    /// What becomes of the guest when a [handler of events](super::deliver_events)
+    /// traps. [`Guest::run`](super::Guest::run) does as it says.
+    pub fn on_trap(mut self, on_trap: OnTrap) -> Self {
+        self.on_trap = on_trap;
+        self
+    }
+
     /// Hears of events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -248,9 +258,9 @@ impl Builder {
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or_else(kernel_max_backlog)),
             blocks_on_files: self.blocks_on_files,
             observer: self.observer,
-            stdin: self.stdin,
-            stdout: self.stdout,
-            stderr: self.stderr,
+            stdin: Arc::new(self.stdin),
+            stdout: Arc::new(self.stdout),
+            stderr: Arc::new(self.stderr),
             directories: self.directories,
             wall_clock: Mutex::new(self.wall_clock),
             monotonic_clock: Mutex::new(self.monotonic_clock),
@@ -260,7 +270,12 @@ impl Builder {
             debug_assert_eq!(errno, Errno::EMFILE);
             BuildError::TooFewDescriptors
         })?;
-        Ok(WasockCtx { thread: Thread::new(Arc::new(process)), memory: None, trace: self.trace })
+        Ok(WasockCtx {
+            thread: Thread::new(Arc::new(process)),
+            memory: None,
+            trace: self.trace,
+            on_trap: self.on_trap,
+        })
     }
 }
 

@@ -45,6 +45,12 @@ pub enum Event {
         /// The function's name.
         name: String,
     },
+    /// A handler of events trapped, and the guest starts anew: all that it had open is
+    /// closed.
+    Restarted {
+        /// The reason, and the guest's backtrace in the lines after it.
+        trap: String,
+    },
 }
 
 /// Receives [`Event`]s.

@@ -8,6 +8,7 @@
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
 
+mod changes;
 mod directory;
 mod futex;
 mod open;
@@ -28,21 +29,27 @@ use crate::observe::Event;
 use crate::policy::{Denial, Policy};
 use crate::socket::Refusal;
 
+use changes::Changes;
+pub use changes::Batch;
 pub use futex::Woken;
 pub use open::{Directory, Open, OpenFile};
 pub use settings::Settings;
 pub use stdio::{Input, Output};
-pub use thread::Thread;
+pub use thread::{SocketRef, Thread};
 
 /// How many different refusals are remembered, so that each is told once. A guest
 /// that asks for more different things than this is told of without end no more.
 const MAX_TOLD_DENIALS: usize = 1024;
+
+/// The working directory that a guest starts in.
+const ROOT: &str = "/";
 
 /// A guest: what its threads share.
 pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
     told: Mutex<HashSet<(&'static str, Denial)>>,
     working_directory: Mutex<String>,
+    changes: Changes,
     settings: Settings,
 }
 
@@ -53,31 +60,53 @@ impl Process {
     /// # Errors
     ///
     /// `EMFILE` where they do not fit the descriptor table.
-    pub fn new(mut settings: Settings) -> Result<Self, Errno> {
-        let mut fds = FdTable::new(settings.max_fds);
-        let [input, output, error] = settings.take_stdio();
-        for stream in [input, output, error] {
-            fds.insert(Descriptor {
-                open: OpenFile::shared(stream),
-                rights: Rights::STDIO,
-                inheriting: Rights::NONE,
-                close_on_exec: false,
-            })?;
-        }
-        for directory in settings.take_directories() {
-            fds.insert(Descriptor {
-                open: OpenFile::shared(Open::Directory(directory)),
-                rights: Rights::DIRECTORY,
-                inheriting: Rights::DIRECTORY_INHERITING,
-                close_on_exec: false,
-            })?;
-        }
+    pub fn new(settings: Settings) -> Result<Self, Errno> {
         Ok(Self {
-            fds: Mutex::new(fds),
+            fds: Mutex::new(first_descriptors(&settings)?),
             told: Mutex::default(),
-            working_directory: Mutex::new("/".to_owned()),
+            working_directory: Mutex::new(ROOT.to_owned()),
+            changes: Changes::default(),
             settings,
         })
+    }
+
+    /// Makes it as it was at its start: closes all that the guest opened, and gives it
+    /// the standard streams and the preopened directories again. What the operator
+    /// was told of once stays told.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Process::new`].
+    pub(crate) fn restart(&self) -> Result<(), Errno> {
+        let fresh = first_descriptors(&self.settings)?;
+        let old = std::mem::replace(&mut *self.fds(), fresh);
+        // Closed outside of the table's lock.
+        drop(old);
+        *self.working_directory() = ROOT.to_owned();
+        self.changes.forget();
+        Ok(())
+    }
+
+    /// From now on, keeps note of what changes in the descriptor table. Tells whether
+    /// it did so before.
+    pub(crate) fn keep_changes(&self) -> bool {
+        self.changes.keep()
+    }
+
+    /// Takes note that `fd` stands for something else now, or that its socket begins
+    /// to listen or to connect.
+    pub(crate) fn note_change(&self, fd: u32) {
+        self.changes.note(fd);
+    }
+
+    /// Takes note of a `sock_listen`, and of why it failed if it did.
+    pub(crate) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
+        self.changes.note_listen(fd, failed);
+    }
+
+    /// What has changed since the last time.
+    pub(crate) fn take_changes(&self) -> Batch {
+        self.changes.take()
     }
 
     /// The descriptor table. Hold it for a look-up, not for a wait.
@@ -164,6 +193,28 @@ impl Process {
             }
         })
     }
+}
+
+/// The table of a guest that has not run yet.
+fn first_descriptors(settings: &Settings) -> Result<FdTable<OpenFile>, Errno> {
+    let mut fds = FdTable::new(settings.max_fds);
+    for stream in settings.stdio() {
+        fds.insert(Descriptor {
+            open: OpenFile::shared(stream),
+            rights: Rights::STDIO,
+            inheriting: Rights::NONE,
+            close_on_exec: false,
+        })?;
+    }
+    for directory in &settings.directories {
+        fds.insert(Descriptor {
+            open: OpenFile::shared(Open::Directory(directory.clone())),
+            rights: Rights::DIRECTORY,
+            inheriting: Rights::DIRECTORY_INHERITING,
+            close_on_exec: false,
+        })?;
+    }
+    Ok(fds)
 }
 
 /// Takes a lock; what it guards is whole whenever the lock is free, so a panic

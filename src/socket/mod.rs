@@ -28,6 +28,7 @@
 
 mod address;
 pub mod listen;
+mod news;
 mod option;
 mod reactor;
 mod registered;
@@ -43,12 +44,13 @@ use crate::error::Errno;
 use crate::policy::Denial;
 
 pub use address::Family;
+pub use news::{News, Watchable};
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
 pub use resolve::resolve;
-pub use tcp::{Accepted, Connected, RecvFlags, ShutdownHow, Status, Tcp};
+pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
 
 use option::Timeouts;

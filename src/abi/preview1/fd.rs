@@ -49,6 +49,7 @@ impl Preview1Fd for Thread {
 
     fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
         let closed = self.process().fds().remove(fd)?;
+        self.process().note_change(fd);
         // The table's lock is free again before anything is closed.
         drop(closed);
         Ok(())
@@ -282,6 +283,8 @@ impl Preview1Fd for Thread {
         let replaced =
             if self.renumber_duplicates { fds.duplicate_onto(fd, to)? } else { fds.renumber(fd, to)? };
         drop(fds);
+        self.process().note_change(fd);
+        self.process().note_change(to);
         // What was there closes outside of the table's lock.
         drop(replaced);
         Ok(())

@@ -47,8 +47,15 @@ impl WasixSocket for Thread {
     }
 
     async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_LISTEN)?;
-        self.process().answer("sock_listen", self.listen(fd, &socket.socket, backlog))
+        let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
+            self.process().answer("sock_listen", self.listen(fd, &socket.socket, backlog))
+        });
+        match &outcome {
+            Ok(()) => self.process().note_listen(fd, None),
+            Err(Error::Errno(errno)) => self.process().note_listen(fd, Some(*errno)),
+            Err(Error::Trap(_)) => {}
+        }
+        outcome
     }
 
     async fn sock_accept(
@@ -82,6 +89,7 @@ impl WasixSocket for Thread {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
         let address = address::read(memory, addr)?;
         let outcome = ready::connect(&socket.socket, socket.waits, address, self.process().policy()).await;
+        self.process().note_change(fd);
         self.process().answer("sock_connect", outcome)
     }
 
