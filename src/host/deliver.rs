@@ -226,8 +226,8 @@ impl Delivery {
                 None | Some(Phase::Connecting(_)) => {}
                 Some(Phase::Listening(_)) => self.accept(store, id).await?,
                 Some(Phase::Connected(connected)) => self.look(store, id, connected, news).await?,
-                // An attempt to connect has failed.
-                Some(Phase::Idle) => self.tell_end(store, id).await?,
+                // An attempt to connect has failed. The guest may have found that out since.
+                Some(Phase::Failed | Phase::Idle) => self.tell_end(store, id).await?,
             }
             self.catch_up(store).await?;
         }
@@ -236,7 +236,7 @@ impl Delivery {
 
     /// The next socket with news; nothing when it is time to try again what the host
     /// had no descriptor for.
-    async fn next(&self) -> Option<(Id, News)> {
+    async fn next(&mut self) -> Option<(Id, News)> {
         if self.starved.is_empty() {
             return Some(self.watches.next().await);
         }
@@ -305,7 +305,9 @@ impl Delivery {
             Err(Errno::EMFILE) => add(&mut self.full, id),
             // ENFILE, and what else the host may lack for a while.
             Err(_) => {
-                if self.starved.is_empty() && self.timer.as_ref().is_some_and(|it| it.arm(HOST_RETRY).is_err()) {
+                if self.starved.is_empty()
+                    && self.timer.as_ref().is_some_and(|it| it.arm(HOST_RETRY).is_err())
+                {
                     self.timer = None;
                 }
                 add(&mut self.starved, id);
@@ -346,7 +348,9 @@ impl Delivery {
     /// Did the guest read some of what it was told of, and leave some?
     fn left_some(&self, id: Id) -> bool {
         match (self.phase(id), self.watches.get(id)) {
-            (Some(Phase::Connected(connected)), Some(watch)) => worth_telling(&connected, watch.told).is_some(),
+            (Some(Phase::Connected(connected)), Some(watch)) => {
+                worth_telling(&connected, watch.told).is_some()
+            }
             _ => false,
         }
     }

@@ -29,8 +29,8 @@ use crate::observe::Event;
 use crate::policy::{Denial, Policy};
 use crate::socket::Refusal;
 
-use changes::Changes;
 pub use changes::Batch;
+use changes::Changes;
 pub use futex::Woken;
 pub use open::{Directory, Open, OpenFile};
 pub use settings::Settings;

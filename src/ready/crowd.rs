@@ -24,7 +24,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering::{AcqRel, Release}};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -52,6 +53,8 @@ struct Bell<K> {
     key: K,
     /// Is it in the list already?
     is_listed: AtomicBool,
+    /// The number of the clapper that may ring it; none has an odd number.
+    clapper: AtomicU64,
     list: Arc<List<K>>,
 }
 
@@ -77,6 +80,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Crowd<K> {
         let bell = Arc::new(Bell {
             key: key.clone(),
             is_listed: AtomicBool::new(false),
+            clapper: AtomicU64::new(0),
             list: Arc::clone(&self.list),
         });
         bell.ring();
@@ -106,7 +110,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Crowd<K> {
     /// # Cancel safety
     ///
     /// No news is lost when the future is dropped.
-    pub async fn next(&self) -> (K, News) {
+    pub async fn next(&mut self) -> (K, News) {
         // A crowd that is always busy still leaves others their turn: the reactor too.
         consume_budget().await;
         poll_fn(|context| {
@@ -126,13 +130,16 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Crowd<K> {
         // The key may belong to another one by now.
         let member = self.members.get(&bell.key).filter(|member| Arc::ptr_eq(&member.bell, bell))?;
         let Some(source) = member.source.upgrade() else { return Some(News::Last) };
-        let clapper = Arc::new(Clapper { bell: Arc::clone(bell), is_tied: AtomicBool::new(false) });
+        // The one before it, should the source still have it, is mute from here on.
+        let number = (bell.clapper.load(Acquire) | 1).wrapping_add(1);
+        bell.clapper.store(number, Release);
+        let clapper = Arc::new(Clapper { bell: Arc::clone(bell), number });
         let waker = Waker::from(Arc::clone(&clapper));
         let news = match source.poll_news(member.interest, &mut Context::from_waker(&waker)) {
             Poll::Pending => return Some(News::Some),
             Poll::Ready(news) => news,
         };
-        clapper.is_tied.store(true, Release);
+        clapper.mute();
         if news == News::Some {
             // It came after what the caller is told of now.
             bell.ring();
@@ -175,28 +182,39 @@ impl<K> List<K> {
 }
 
 /// What a source holds: it rings when the source wakes it, and also when the source
-/// goes without a word.
+/// goes without a word. Once, unless another one has taken its place.
 struct Clapper<K> {
     bell: Arc<Bell<K>>,
-    is_tied: AtomicBool,
+    number: u64,
+}
+
+impl<K> Clapper<K> {
+    /// Rings no more; tells whether it could until now.
+    fn mute(&self) -> bool {
+        let (mine, none) = (self.number, self.number.wrapping_add(1));
+        self.bell.clapper.compare_exchange(mine, none, AcqRel, Relaxed).is_ok()
+    }
+
+    fn ring(&self) {
+        if self.mute() {
+            self.bell.ring();
+        }
+    }
 }
 
 impl<K: Send + Sync> Wake for Clapper<K> {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.ring();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.is_tied.store(true, Release);
-        self.bell.ring();
+        self.ring();
     }
 }
 
 impl<K> Drop for Clapper<K> {
     fn drop(&mut self) {
-        if !*self.is_tied.get_mut() {
-            self.bell.ring();
-        }
+        self.ring();
     }
 }
 

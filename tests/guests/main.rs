@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod command;
+mod events;
 mod files;
 mod hostile;
 mod listen;
@@ -41,7 +42,7 @@ fn has_ipv6() -> bool {
 
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
-    use super::{behaviour::*, command::*, files::*, hostile::*, server::*};
+    use super::{behaviour::*, command::*, events::*, files::*, hostile::*, server::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

@@ -80,7 +80,7 @@ impl Watches {
     /// # Cancel safety
     ///
     /// As for [`Crowd::next`].
-    pub(super) async fn next(&self) -> (Id, News) {
+    pub(super) async fn next(&mut self) -> (Id, News) {
         self.crowd.next().await
     }
 
@@ -138,7 +138,7 @@ impl Watches {
         let is_wanted = match phase {
             Phase::Idle => false,
             Phase::Listening(_) => self.wanted.listeners,
-            Phase::Connecting(_) | Phase::Connected(_) => self.wanted.connections,
+            Phase::Connecting(_) | Phase::Failed | Phase::Connected(_) => self.wanted.connections,
         };
         phase.source().filter(|_| is_wanted)
     }
@@ -148,7 +148,7 @@ impl Watches {
         self.next_id += 1;
         self.by_fd.extend(fds.iter().map(|fd| (*fd, id)));
         self.by_socket.insert(Arc::as_ptr(socket).addr(), id);
-        // An attempt to connect that fails counts as the end, which is read too.
+        // What ends an attempt to connect without success is the end, which is read too.
         self.crowd.insert(id, source, Interest::Read);
         let (socket, source) = (Arc::downgrade(socket), Arc::downgrade(source));
         self.by_id.insert(id, Watch { socket, source, fds, told: Told::default() });
