@@ -107,7 +107,9 @@ mod socket;
 pub use error::{Errno, Exit};
 pub use file::Access;
 pub use host::{
-    Guest, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events, deliver_events_blocking,
+    Control, Guest, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,
+    deliver_events_blocking,
 };
 pub use observe::{Event, Observer, TraceLine, TraceSink};
 pub use policy::{Grant, NamePattern};
+pub use socket::listen::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};

@@ -13,9 +13,10 @@ use super::{Ended, WasockCtx};
 use crate::abi::preview1::number;
 use crate::error::{Errno, Exit};
 use crate::fd::Rights;
+use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
 use crate::ready::{Timer, block_on, sleep};
-use crate::socket::{Connected, News, Phase, Socket, Tcp};
+use crate::socket::{Connected, Heard, Phase, Socket, Tcp};
 
 use handlers::Handlers;
 pub(crate) use handlers::handler_names;
@@ -105,8 +106,8 @@ pub async fn deliver_events<T: Send + 'static>(
     get: impl Fn(&mut T) -> &mut WasockCtx,
 ) -> wasmtime::Result<Ended> {
     let process = Arc::clone(get(store.data_mut()).thread.process());
-    let mut delivery = Delivery::new(store, instance, process, Calls::Async)?;
-    ended(delivery.run(store).await)
+    let mut courier = Courier::new(store, instance, process, Calls::Async)?;
+    ended(courier.run(store).await)
 }
 
 /// As [`deliver_events`], for a store that does not run async: stops its thread until
@@ -122,8 +123,8 @@ pub fn deliver_events_blocking<T: Send + 'static>(
 ) -> wasmtime::Result<Ended> {
     let process = Arc::clone(get(store.data_mut()).thread.process());
     block_on(async {
-        let mut delivery = Delivery::new(store, instance, process, Calls::Blocking)?;
-        ended(delivery.run(store).await)
+        let mut courier = Courier::new(store, instance, process, Calls::Blocking)?;
+        ended(courier.run(store).await)
     })?
 }
 
@@ -152,7 +153,7 @@ pub(super) enum Calls {
 }
 
 /// The delivery of events to one instance.
-pub(super) struct Delivery {
+pub(super) struct Courier {
     process: Arc<Process>,
     /// The host's own, to accept with.
     thread: Thread,
@@ -167,7 +168,7 @@ pub(super) struct Delivery {
     timer: Option<Timer>,
 }
 
-impl Delivery {
+impl Courier {
     pub(super) fn new<T: 'static>(
         store: &mut Store<T>,
         instance: &Instance,
@@ -215,7 +216,7 @@ impl Delivery {
         self.catch_up(store).await
     }
 
-    /// Tells of what happens after [`Delivery::begin`].
+    /// Tells of what happens after [`Courier::begin`].
     pub(super) async fn go_on<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
         while !self.watches.is_empty() {
             let Some((id, news)) = self.next().await else {
@@ -236,7 +237,7 @@ impl Delivery {
 
     /// The next socket with news; nothing when it is time to try again what the host
     /// had no descriptor for.
-    async fn next(&mut self) -> Option<(Id, News)> {
+    async fn next(&mut self) -> Option<(Id, Heard)> {
         if self.starved.is_empty() {
             return Some(self.watches.next().await);
         }
@@ -322,7 +323,7 @@ impl Delivery {
         store: &mut Store<T>,
         id: Id,
         connected: Connected,
-        news: News,
+        news: Heard,
     ) -> wasmtime::Result<()> {
         let Some(watch) = self.watches.get_mut(id) else { return Ok(()) };
         let Some(fd) = watch.fd() else { return Ok(()) };
@@ -333,15 +334,15 @@ impl Delivery {
             // What the guest closes in the handler closes at once.
             drop(connected);
             self.call(store, &handler, fd.cast_signed(), Some(fd)).await?;
-            if news == News::Last || self.left_some(id) {
+            if news == Heard::Last || self.left_some(id) {
                 self.watches.recall(id);
             }
             return Ok(());
         }
         drop(connected);
         match news {
-            News::Some => Ok(()),
-            News::Last => self.tell_end(store, id).await,
+            Heard::Some => Ok(()),
+            Heard::Last => self.tell_end(store, id).await,
         }
     }
 
@@ -405,9 +406,10 @@ impl Delivery {
         let end = self.process.fds().end();
         for other in (0..end).filter(|other| self.socket(*other).is_some_and(|found| is_it(&found))) {
             let closed = self.process.fds().remove(other);
-            self.process.note_change(other);
-            // The table's lock is free again before anything is closed.
-            drop(closed);
+            if let Ok(closed) = closed {
+                self.process.note_change(other);
+                self.process.close(other, closed, Closed::Trapped);
+            }
         }
     }
 

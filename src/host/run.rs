@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
-use super::deliver::{Calls, Delivery, ended, handler_names, is_mistake};
+use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
 use super::{Guest, OnTrap, WasockCtx, add_to_linker, link_unknown_imports};
 use crate::observe::Event;
 
@@ -54,7 +54,7 @@ impl Guest {
             };
             let process = next.thread.process();
             process.restart().map_err(wasmtime::Error::new)?;
-            process.tell(&Event::Restarted { trap: describe(&trap) });
+            process.report().tell(Event::Restarted { trap: describe(&trap) });
             (ctx, is_first) = (next, false);
         }
     }
@@ -72,7 +72,8 @@ impl Guest {
         let process = Arc::clone(ctx.thread.process());
         for import in link_unknown_imports(&mut linker, self.module())? {
             if is_first {
-                process.tell(&Event::Stubbed { module: import.module.clone(), name: import.name.clone() });
+                let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
+                process.report().tell(event);
             }
         }
         let mut store = Store::new(engine, ctx);
@@ -81,15 +82,15 @@ impl Guest {
             linker.define(&mut store, "env", "memory", memory)?;
         }
         let instance = linker.instantiate_async(&mut store, self.module()).await?;
-        let mut delivery = Delivery::new(&mut store, &instance, process, Calls::Async)?;
+        let mut courier = Courier::new(&mut store, &instance, process, Calls::Async)?;
         let started = match self.start(&mut store, &instance).await {
-            Ok(()) => delivery.begin(&mut store).await,
+            Ok(()) => courier.begin(&mut store).await,
             Err(error) => Err(error),
         };
         if started.is_err() {
             return ended(started).map(Outcome::Ended);
         }
-        match delivery.go_on(&mut store).await {
+        match courier.go_on(&mut store).await {
             Err(error) if is_mistake(&error) => Ok(Outcome::Trapped(error)),
             outcome => ended(outcome).map(Outcome::Ended),
         }

@@ -31,7 +31,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::coop::consume_budget;
 
-use crate::socket::{Interest, News, Watchable};
+use crate::socket::{Interest, Heard, Watchable};
 
 /// Many things watched at once, each by a key of the caller's.
 ///
@@ -110,7 +110,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Crowd<K> {
     /// # Cancel safety
     ///
     /// No news is lost when the future is dropped.
-    pub async fn next(&mut self) -> (K, News) {
+    pub async fn next(&mut self) -> (K, Heard) {
         // A crowd that is always busy still leaves others their turn: the reactor too.
         consume_budget().await;
         poll_fn(|context| {
@@ -125,22 +125,22 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Crowd<K> {
     }
 
     /// Arms the member of `bell`; nothing for one that was removed.
-    fn arm(&self, bell: &Arc<Bell<K>>) -> Option<News> {
+    fn arm(&self, bell: &Arc<Bell<K>>) -> Option<Heard> {
         bell.is_listed.store(false, Release);
         // The key may belong to another one by now.
         let member = self.members.get(&bell.key).filter(|member| Arc::ptr_eq(&member.bell, bell))?;
-        let Some(source) = member.source.upgrade() else { return Some(News::Last) };
+        let Some(source) = member.source.upgrade() else { return Some(Heard::Last) };
         // The one before it, should the source still have it, is mute from here on.
         let number = (bell.clapper.load(Acquire) | 1).wrapping_add(1);
         bell.clapper.store(number, Release);
         let clapper = Arc::new(Clapper { bell: Arc::clone(bell), number });
         let waker = Waker::from(Arc::clone(&clapper));
         let news = match source.poll_news(member.interest, &mut Context::from_waker(&waker)) {
-            Poll::Pending => return Some(News::Some),
+            Poll::Pending => return Some(Heard::Some),
             Poll::Ready(news) => news,
         };
         clapper.mute();
-        if news == News::Some {
+        if news == Heard::Some {
             // It came after what the caller is told of now.
             bell.ring();
         }

@@ -23,18 +23,21 @@
 //! A datagram socket can be opened, so that a program learns from `listen` and
 //! `accept` what POSIX has to say about it; it carries no data yet.
 //!
+//! Connections to a listener wait in the kernel, or in a queue that the host owns,
+//! where its profile asks for what no kernel does: see [`listen`].
+//!
 //! Key types: [`Socket`], [`Registered`], [`Refusal`]. Neighbours: `policy` is
 //! asked before the operating system; `ready` waits.
 
 mod address;
 pub mod listen;
-mod news;
 mod option;
 mod reactor;
 mod registered;
 mod resolve;
 mod tcp;
 mod udp;
+mod watchable;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -44,7 +47,6 @@ use crate::error::Errno;
 use crate::policy::Denial;
 
 pub use address::Family;
-pub use news::{News, Watchable};
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
@@ -52,6 +54,7 @@ pub use registered::{Interest, Registered};
 pub use resolve::resolve;
 pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
+pub use watchable::{Heard, Watchable};
 
 use option::Timeouts;
 
@@ -73,6 +76,16 @@ pub enum Refusal {
     Denied(Denial),
 }
 
+impl Refusal {
+    /// The error number that the guest sees.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::Errno(errno) => *errno,
+            Self::Denied(_) => Errno::EACCES,
+        }
+    }
+}
+
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
@@ -89,6 +102,17 @@ impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
     }
+}
+
+/// What tells that a socket has news.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Nothing: it never changes by itself.
+    None,
+    /// The reactor.
+    Reactor(Arc<Registered>),
+    /// The queue of a listener, where the host owns it.
+    Queue(Arc<listen::Queue>),
 }
 
 /// A socket of a guest.
@@ -159,11 +183,20 @@ impl Socket {
         }
     }
 
-    /// The reactor's view of the socket, once it has one.
-    pub fn registered(&self) -> Option<Arc<Registered>> {
+    /// What tells that the socket has news.
+    pub fn news(&self) -> News {
         match self {
-            Self::Tcp(tcp) => tcp.registered(),
-            Self::Udp(_) => None,
+            Self::Tcp(tcp) => tcp.news(),
+            Self::Udp(_) => News::None,
+        }
+    }
+
+    /// Ends the socket: its last descriptor is closed. A call of another thread that
+    /// waits in it is woken, and answers `EBADF`.
+    pub fn close(&self) {
+        match self {
+            Self::Tcp(tcp) => tcp.close(),
+            Self::Udp(_) => {}
         }
     }
 

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 
 use super::reactor::reactor;
-use super::{News, Watchable};
+use super::{Heard, Watchable};
 use crate::error::Errno;
 
 /// What a caller waits for.
@@ -55,8 +56,16 @@ impl Registered {
     ///
     /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        let handle = reactor()?;
-        let _inside = handle.enter();
+        Self::with(&reactor()?, fd)
+    }
+
+    /// Registers `fd` with this reactor.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
+        let _inside = reactor.enter();
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.
         #[expect(
@@ -87,6 +96,27 @@ impl Registered {
         Ok(())
     }
 
+    /// As [`ready`](Self::ready), for one waiter a direction: only the last one to ask
+    /// is woken. It is not held while the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where the reactor has ended.
+    pub(crate) fn poll_ready(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<(), Errno>> {
+        let ready = match interest {
+            Interest::Read => self.io.poll_read_ready(context),
+            Interest::Write => self.io.poll_write_ready(context),
+        };
+        ready.map(|ready| {
+            ready?.retain_ready();
+            Ok(())
+        })
+    }
+
     /// Forgets what the reactor has heard so far, without a system call.
     pub fn forget(&self, interest: Interest) {
         let forgotten: Result<(), Error> =
@@ -105,7 +135,7 @@ impl Registered {
 }
 
 impl Watchable for Registered {
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<News> {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
         self.forget(interest);
         let heard = match interest {
             Interest::Read => self.io.poll_read_ready(context),
@@ -113,14 +143,14 @@ impl Watchable for Registered {
         };
         heard.map(|heard| {
             // An error says that the reactor has ended.
-            let Ok(mut heard) = heard else { return News::Last };
+            let Ok(mut heard) = heard else { return Heard::Last };
             let ready = heard.ready();
             heard.retain_ready();
             let is_over = match interest {
                 Interest::Read => ready.is_read_closed(),
                 Interest::Write => ready.is_write_closed(),
             };
-            if is_over { News::Last } else { News::Some }
+            if is_over { Heard::Last } else { Heard::Some }
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::abi::transfer::{self, count};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::{Advice, DirEntry, FileFlags, Whence};
+use crate::observe::Closed;
 use crate::process::{Open, Thread};
 use crate::socket::RecvFlags;
 
@@ -51,7 +52,7 @@ impl Preview1Fd for Thread {
         let closed = self.process().fds().remove(fd)?;
         self.process().note_change(fd);
         // The table's lock is free again before anything is closed.
-        drop(closed);
+        self.process().close(fd, closed, Closed::ByGuest);
         Ok(())
     }
 
@@ -286,7 +287,9 @@ impl Preview1Fd for Thread {
         self.process().note_change(fd);
         self.process().note_change(to);
         // What was there closes outside of the table's lock.
-        drop(replaced);
+        if let Some(replaced) = replaced {
+            self.process().close(to, replaced, Closed::Replaced);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::Error;
 use crate::fd::{Descriptor, Rights};
+use crate::observe::Closed;
 use crate::process::Thread;
 
 const CLOSE_ON_EXEC: u16 = 1;
@@ -44,7 +45,9 @@ impl WasixFd for Thread {
         let replaced = self.process().fds().duplicate_onto(fd, to)?;
         self.process().note_change(to);
         // What was there closes outside of the table's lock.
-        drop(replaced);
+        if let Some(replaced) = replaced {
+            self.process().close(to, replaced, Closed::Replaced);
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use crate::ready::Crowd;
-use crate::socket::{Interest, News, Phase, Socket, Watchable};
+use crate::socket::{Interest, Heard, Phase, Socket, Watchable};
 
 /// Names a watch; never used again for another one.
 pub(super) type Id = u64;
@@ -80,7 +80,7 @@ impl Watches {
     /// # Cancel safety
     ///
     /// As for [`Crowd::next`].
-    pub(super) async fn next(&mut self) -> (Id, News) {
+    pub(super) async fn next(&mut self) -> (Id, Heard) {
         self.crowd.next().await
     }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::{Connected, State, Tcp};
-use crate::socket::{Interest, News, Watchable};
+use crate::socket::{Interest, Heard, Watchable};
 
 /// What can happen to a socket without a call.
 pub enum Phase {
@@ -37,8 +37,8 @@ impl Phase {
 struct Over;
 
 impl Watchable for Over {
-    fn poll_news(&self, _: Interest, _: &mut Context<'_>) -> Poll<News> {
-        Poll::Ready(News::Last)
+    fn poll_news(&self, _: Interest, _: &mut Context<'_>) -> Poll<Heard> {
+        Poll::Ready(Heard::Last)
     }
 }
 
@@ -51,9 +51,9 @@ impl Tcp {
         let has_failed = inner.connect_error.is_some();
         match &inner.state {
             Some(State::Unbound(_) | State::Bound(_)) if has_failed => Phase::Failed,
-            Some(State::Unbound(_) | State::Bound(_)) | None => Phase::Idle,
+            Some(State::Unbound(_) | State::Bound(_) | State::Closed) | None => Phase::Idle,
             Some(State::Connecting(connecting)) => Phase::Connecting(connecting.registered()),
-            Some(State::Listening(listening)) => Phase::Listening(listening.registered()),
+            Some(State::Listening(listening)) => Phase::Listening(listening.watchable()),
             Some(State::Connected(connected)) => Phase::Connected(connected.clone()),
         }
     }

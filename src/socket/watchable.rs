@@ -3,10 +3,11 @@
 use std::task::{Context, Poll};
 
 use super::Interest;
+use super::listen::Queue;
 
 /// What was heard of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum Heard {
     /// Something: look what it is. There may be more later.
     Some,
     /// The last there will ever be: the peer has ended, or the thing is gone.
@@ -21,5 +22,11 @@ pub trait Watchable: Send + Sync {
     ///
     /// There is one place for a waker per interest: who asks last is woken. A waker
     /// that is not needed any more is dropped.
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<News>;
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard>;
+}
+
+impl Watchable for Queue {
+    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        self.watch(context).map(|()| Heard::Last)
+    }
 }
