@@ -31,7 +31,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::coop::consume_budget;
 
-use crate::socket::{Interest, Heard, Watchable};
+use crate::socket::{Heard, Interest, Watchable};
 
 /// Many things watched at once, each by a key of the caller's.
 ///

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use crate::ready::Crowd;
-use crate::socket::{Interest, Heard, Phase, Socket, Watchable};
+use crate::socket::{Heard, Interest, Phase, Socket, Watchable};
 
 /// Names a watch; never used again for another one.
 pub(super) type Id = u64;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::{Connected, State, Tcp};
-use crate::socket::{Interest, Heard, Watchable};
+use crate::socket::{Heard, Interest, Watchable};
 
 /// What can happen to a socket without a call.
 pub enum Phase {
