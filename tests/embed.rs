@@ -9,6 +9,8 @@ mod example;
 mod blocking;
 #[path = "embed/concurrent.rs"]
 mod concurrent;
+#[path = "embed/deliver.rs"]
+mod deliver;
 #[path = "embed/listening.rs"]
 mod listening;
 #[path = "embed/pieces.rs"]

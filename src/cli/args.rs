@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use ipnet::IpNet;
 
 use crate::ListenProfile;
+use crate::host::OnTrap;
 use crate::policy::{Grant, NamePattern};
 
 /// The socket host for WebAssembly servers on Wasmtime.
@@ -80,6 +81,11 @@ pub(super) struct RunArgs {
     /// How many connections may wait at one listener [default: the kernel's limit]
     #[arg(long, value_name = "N")]
     pub(super) max_backlog: Option<u32>,
+
+    /// After a trap in a handler of events (wasock_on_accept and the like): stop the guest, or
+    /// restart it as from its start. A trap anywhere else always stops it
+    #[arg(long, value_name = "stop|restart", default_value_t)]
+    pub(super) on_trap: OnTrap,
 
     /// Print a line for every call of the guest
     #[arg(long)]

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use wasmtime::Engine;
 
 use super::args::InspectArgs;
-use crate::abi::{Detected, Dialect, Generation, Import, MemoryKind};
+use crate::abi::{Dialect, Generation, Import, MemoryKind};
 use crate::host::{Guest, engine_config};
 
 /// Prints it.
@@ -14,11 +14,12 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(|error| anyhow!("{error:#}"))?;
     let guest = Guest::load(&engine, &args.module)?;
     // A closed standard output is no reason to fail.
-    let _unread = std::io::Write::write_all(&mut std::io::stdout(), describe(guest.detected())?.as_bytes());
+    let _unread = std::io::Write::write_all(&mut std::io::stdout(), describe(&guest)?.as_bytes());
     Ok(())
 }
 
-fn describe(detected: &Detected) -> Result<String> {
+fn describe(guest: &Guest) -> Result<String> {
+    let detected = guest.detected();
     let dialect = match detected.dialect {
         Dialect::Preview1 => "WASI preview 1".to_owned(),
         Dialect::Wasix => format!(
@@ -38,6 +39,9 @@ fn describe(detected: &Detected) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "dialect: {dialect}")?;
     writeln!(text, "memory: {memory}")?;
+    let handlers = guest.handlers();
+    let handlers = if handlers.is_empty() { "none".to_owned() } else { handlers.join(", ") };
+    writeln!(text, "handlers of events: {handlers}")?;
     list(&mut text, "supported", &detected.supported)?;
     list(&mut text, "stubbed (answer ENOSYS)", &detected.stubbed)?;
     list(&mut text, "missing (the module does not start)", &detected.missing)?;

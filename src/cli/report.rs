@@ -52,6 +52,7 @@ fn event(event: &Event) {
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
+        Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
     }
 }
 

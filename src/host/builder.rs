@@ -11,7 +11,7 @@ use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::WasockCtx;
+use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
@@ -38,6 +38,7 @@ const DEFAULT_MAX_BACKLOG: u32 = 4096;
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
+/// * a trap in a handler of events stops the guest
 /// * no trace, and nobody who hears of events
 pub struct Builder {
     policy: Policy,
@@ -48,6 +49,7 @@ pub struct Builder {
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
     blocks_on_files: bool,
+    on_trap: OnTrap,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
     stdin: Input,
@@ -93,6 +95,7 @@ impl Builder {
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
             blocks_on_files: false,
+            on_trap: OnTrap::default(),
             observer: None,
             trace: None,
             stdin: Input::closed(),
@@ -225,6 +228,13 @@ impl Builder {
         self
     }
 
+    /// What becomes of the guest when a [handler of events](super::deliver_events)
+    /// traps. [`Guest::run`](super::Guest::run) does as it says.
+    pub fn on_trap(mut self, on_trap: OnTrap) -> Self {
+        self.on_trap = on_trap;
+        self
+    }
+
     /// Hears of events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -278,9 +288,9 @@ impl Builder {
             listen_profiles_at: self.listen_profiles_at,
             blocks_on_files: self.blocks_on_files,
             observer: self.observer,
-            stdin: self.stdin,
-            stdout: self.stdout,
-            stderr: self.stderr,
+            stdin: Arc::new(self.stdin),
+            stdout: Arc::new(self.stdout),
+            stderr: Arc::new(self.stderr),
             directories: self.directories,
             wall_clock: Mutex::new(self.wall_clock),
             monotonic_clock: Mutex::new(self.monotonic_clock),
@@ -290,7 +300,12 @@ impl Builder {
             debug_assert_eq!(errno, Errno::EMFILE);
             BuildError::TooFewDescriptors
         })?;
-        Ok(WasockCtx { thread: Thread::new(Arc::new(process)), memory: None, trace: self.trace })
+        Ok(WasockCtx {
+            thread: Thread::new(Arc::new(process)),
+            memory: None,
+            trace: self.trace,
+            on_trap: self.on_trap,
+        })
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use wasmtime::Module;
 
+use super::deliver::handler_names;
 use super::link::GuestMemoryHandle;
-use super::{Builder, Control};
+use super::{Builder, Control, OnTrap};
 use crate::abi::{Dialect, Generation, detect};
 use crate::observe::TraceSink;
 use crate::process::Thread;
@@ -22,6 +23,8 @@ pub struct WasockCtx {
     pub(crate) memory: Option<GuestMemoryHandle>,
     /// Where the call trace goes.
     pub(crate) trace: Option<Arc<dyn TraceSink>>,
+    /// What becomes of the guest when a handler traps.
+    pub(crate) on_trap: OnTrap,
 }
 
 impl WasockCtx {
@@ -37,7 +40,9 @@ impl WasockCtx {
 
     /// Learns from the imports of `module` how the program wants to be spoken to,
     /// where one name has two meanings: `fd_renumber`, which a WASIX program uses as
-    /// dup2, the numbers of socket types, and the room that an IPv6 address has.
+    /// dup2, the numbers of socket types, and the room that an IPv6 address has. Learns
+    /// from its exports whether it wants to be told of
+    /// [events](super::deliver_events).
     ///
     /// [`Guest`](super::Guest) does this by itself.
     pub fn adapt_to(&mut self, module: &Module) {
@@ -46,6 +51,19 @@ impl WasockCtx {
         self.thread.is_first_generation =
             detected.dialect == Dialect::Wasix && detected.generation == Generation::V1;
         self.thread.wide_addresses = detected.has_wide_addresses();
+        if !handler_names(module).is_empty() {
+            self.thread.process().keep_changes();
+        }
+    }
+
+    /// A context for another instance of the same guest.
+    pub(crate) fn successor(&self) -> Self {
+        Self {
+            thread: Thread::new(Arc::clone(self.thread.process())),
+            memory: None,
+            trace: self.trace.clone(),
+            on_trap: self.on_trap,
+        }
     }
 
     /// A handle for the operator, good while the guest runs.

@@ -6,8 +6,10 @@
 mod builder;
 mod control;
 mod ctx;
+mod deliver;
 mod link;
 mod load;
+mod on_trap;
 mod run;
 mod stub;
 #[cfg(test)]
@@ -16,7 +18,9 @@ mod tests;
 pub use builder::{BuildError, Builder};
 pub use control::Control;
 pub use ctx::WasockCtx;
+pub use deliver::{deliver_events, deliver_events_blocking};
 pub use link::{GuestMemoryHandle, add_to_linker, add_to_linker_blocking};
 pub use load::{Guest, LoadError, engine_config};
+pub use on_trap::OnTrap;
 pub use run::Ended;
 pub use stub::link_unknown_imports;

@@ -1,20 +1,35 @@
 //! Running a guest from its start to its end.
 
-use wasmtime::{Engine, ExternType, Linker, SharedMemory, Store};
+use std::sync::Arc;
 
-use super::{Guest, WasockCtx, add_to_linker, link_unknown_imports};
-use crate::error::Exit;
+use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
+
+use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
+use super::{Guest, OnTrap, WasockCtx, add_to_linker, link_unknown_imports};
 use crate::observe::Event;
 
 /// How a guest ended by itself. A trap is an error instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The exit code: 0 where the program returned from its start.
+    /// The exit code: 0 where the program returned from its start, and nothing was left
+    /// to be delivered to it.
     pub code: u32,
 }
 
+/// How one instance ended.
+enum Outcome {
+    Ended(Ended),
+    /// By a trap in a handler, after a start that went well.
+    Trapped(wasmtime::Error),
+}
+
 impl Guest {
-    /// Runs the guest: instantiates it, and calls `_start`.
+    /// Runs the guest: instantiates it, calls `_start`, and then its handlers as
+    /// [`deliver_events`](super::deliver_events) says.
+    ///
+    /// A module with handlers may have `_initialize` instead of `_start`, or neither. A
+    /// module without handlers ends when `_start` returns. When a handler traps, the
+    /// guest stops or starts anew, as [`Builder::on_trap`](super::Builder::on_trap) says.
     ///
     /// Imports that the host lacks answer `ENOSYS`, and each is told to the observer
     /// once. To end code that never calls the host, increment the engine's epoch.
@@ -26,8 +41,26 @@ impl Guest {
     /// # Errors
     ///
     /// Where the module imports from a module that nobody knows (the message lists
-    /// all of them), has no `_start`, or traps (the error holds the backtrace).
+    /// all of them), has no `_start`, exports a handler that the host can't call, or
+    /// traps (the error holds the backtrace).
     pub async fn run(&self, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
+        let mut is_first = true;
+        loop {
+            let next = ctx.successor();
+            let trap = match self.run_once(ctx, is_first).await? {
+                Outcome::Ended(ended) => return Ok(ended),
+                Outcome::Trapped(trap) if next.on_trap == OnTrap::Stop => return Err(trap),
+                Outcome::Trapped(trap) => trap,
+            };
+            let process = next.thread.process();
+            process.restart().map_err(wasmtime::Error::new)?;
+            process.report().tell(Event::Restarted { trap: describe(&trap) });
+            (ctx, is_first) = (next, false);
+        }
+    }
+
+    /// One instance, from its start to its end.
+    async fn run_once(&self, mut ctx: WasockCtx, is_first: bool) -> wasmtime::Result<Outcome> {
         let engine = self.module().engine();
         let mut linker: Linker<WasockCtx> = Linker::new(engine);
         add_to_linker(&mut linker, |ctx| ctx)?;
@@ -36,9 +69,12 @@ impl Guest {
         if let Some(memory) = &memory {
             ctx.set_shared_memory(memory.clone());
         }
+        let process = Arc::clone(ctx.thread.process());
         for import in link_unknown_imports(&mut linker, self.module())? {
-            let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
-            ctx.thread.process().report().tell(event);
+            if is_first {
+                let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
+                process.report().tell(event);
+            }
         }
         let mut store = Store::new(engine, ctx);
         store.set_epoch_deadline(1);
@@ -46,18 +82,40 @@ impl Guest {
             linker.define(&mut store, "env", "memory", memory)?;
         }
         let instance = linker.instantiate_async(&mut store, self.module()).await?;
-        let Ok(start) = instance.get_typed_func::<(), ()>(&mut store, "_start") else {
+        let mut courier = Courier::new(&mut store, &instance, process, Calls::Async)?;
+        let started = match self.start(&mut store, &instance).await {
+            Ok(()) => courier.begin(&mut store).await,
+            Err(error) => Err(error),
+        };
+        if started.is_err() {
+            return ended(started).map(Outcome::Ended);
+        }
+        match courier.go_on(&mut store).await {
+            Err(error) if is_mistake(&error) => Ok(Outcome::Trapped(error)),
+            outcome => ended(outcome).map(Outcome::Ended),
+        }
+    }
+
+    /// Calls the start function of a program, or the one of a module with handlers.
+    async fn start(&self, store: &mut Store<WasockCtx>, instance: &Instance) -> wasmtime::Result<()> {
+        if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
+            return start.call_async(store, ()).await;
+        }
+        if handler_names(self.module()).is_empty() {
             return Err(wasmtime::Error::msg(
                 "the module exports no _start: it is a library; build it as a program (a command module)",
             ));
-        };
-        match start.call_async(&mut store, ()).await {
-            Ok(()) => Ok(Ended { code: 0 }),
-            Err(error) => match error.downcast_ref::<Exit>() {
-                Some(Exit(code)) => Ok(Ended { code: *code }),
-                None => Err(error),
-            },
         }
+        match instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
+            Ok(initialize) => initialize.call_async(store, ()).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The names of the [handlers of events](super::deliver_events) that the module
+    /// exports.
+    pub fn handlers(&self) -> Vec<&'static str> {
+        handler_names(self.module())
     }
 
     /// The shared memory that the module imports, made as it asks.
@@ -71,5 +129,14 @@ impl Guest {
             }
         }
         Ok(None)
+    }
+}
+
+/// A trap in words: the reason, then the backtrace.
+fn describe(trap: &wasmtime::Error) -> String {
+    let reason = trap.root_cause();
+    match trap.downcast_ref::<WasmBacktrace>() {
+        Some(backtrace) => format!("{reason}\n{backtrace}"),
+        None => reason.to_string(),
     }
 }

@@ -105,6 +105,12 @@ pub enum Event {
         /// The function's name.
         name: String,
     },
+    /// A handler of events trapped, and the guest starts anew: all that it had open is
+    /// closed.
+    Restarted {
+        /// The reason, and the guest's backtrace in the lines after it.
+        trap: String,
+    },
 }
 
 /// Why a peer was reset before the guest saw it.

@@ -8,6 +8,7 @@
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
 
+mod changes;
 mod directory;
 mod futex;
 mod open;
@@ -29,18 +30,24 @@ use crate::observe::{Closed, Event};
 use crate::policy::Policy;
 use crate::socket::{Refusal, Socket};
 
+pub use changes::Batch;
+use changes::Changes;
 pub use futex::Woken;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use report::{Doorkeeper, Report};
 pub use settings::Settings;
 pub use stdio::{Input, Output};
-pub use thread::{Remark, Thread};
+pub use thread::{Remark, SocketRef, Thread};
+
+/// The working directory that a guest starts in.
+const ROOT: &str = "/";
 
 /// A guest: what its threads share.
 pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
     report: Arc<Report>,
     working_directory: Mutex<String>,
+    changes: Changes,
     settings: Settings,
 }
 
@@ -52,30 +59,51 @@ impl Process {
     ///
     /// `EMFILE` where they do not fit the descriptor table.
     pub fn new(mut settings: Settings) -> Result<Self, Errno> {
-        let mut fds = FdTable::new(settings.max_fds);
-        let [input, output, error] = settings.take_stdio();
-        for stream in [input, output, error] {
-            fds.insert(Descriptor {
-                open: OpenFile::shared(stream),
-                rights: Rights::STDIO,
-                inheriting: Rights::NONE,
-                close_on_exec: false,
-            })?;
-        }
-        for directory in settings.take_directories() {
-            fds.insert(Descriptor {
-                open: OpenFile::shared(Open::Directory(directory)),
-                rights: Rights::DIRECTORY,
-                inheriting: Rights::DIRECTORY_INHERITING,
-                close_on_exec: false,
-            })?;
-        }
         Ok(Self {
-            fds: Mutex::new(fds),
+            fds: Mutex::new(first_descriptors(&settings)?),
             report: Arc::new(Report::new(settings.observer.take())),
-            working_directory: Mutex::new("/".to_owned()),
+            working_directory: Mutex::new(ROOT.to_owned()),
+            changes: Changes::default(),
             settings,
         })
+    }
+
+    /// Makes it as it was at its start: closes all that the guest opened, and gives it
+    /// the standard streams and the preopened directories again. What the operator
+    /// was told of once stays told.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Process::new`].
+    pub(crate) fn restart(&self) -> Result<(), Errno> {
+        let fresh = first_descriptors(&self.settings)?;
+        self.close_all();
+        *self.fds() = fresh;
+        *self.working_directory() = ROOT.to_owned();
+        self.changes.forget();
+        Ok(())
+    }
+
+    /// From now on, keeps note of what changes in the descriptor table. Tells whether
+    /// it did so before.
+    pub(crate) fn keep_changes(&self) -> bool {
+        self.changes.keep()
+    }
+
+    /// Takes note that `fd` stands for something else now, or that its socket begins
+    /// to listen or to connect.
+    pub(crate) fn note_change(&self, fd: u32) {
+        self.changes.note(fd);
+    }
+
+    /// Takes note of a `sock_listen`, and of why it failed if it did.
+    pub(crate) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
+        self.changes.note_listen(fd, failed);
+    }
+
+    /// What has changed since the last time.
+    pub(crate) fn take_changes(&self) -> Batch {
+        self.changes.take()
     }
 
     /// The descriptor table. Hold it for a look-up, not for a wait.
@@ -161,6 +189,16 @@ impl Process {
         self.report.tell(Event::Closed { fd, local, peer, why });
     }
 
+    fn close_all(&self) {
+        let end = self.fds().end();
+        for fd in 0..end {
+            let closed = self.fds().remove(fd);
+            if let Ok(closed) = closed {
+                self.close(fd, closed, Closed::Ended);
+            }
+        }
+    }
+
     /// Tells the operator that the host's system refused a granted address, where the
     /// operator can do something about it.
     pub(crate) fn tell_unavailable<T>(
@@ -190,14 +228,30 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let end = self.fds().end();
-        for fd in 0..end {
-            let closed = self.fds().remove(fd);
-            if let Ok(closed) = closed {
-                self.close(fd, closed, Closed::Ended);
-            }
-        }
+        self.close_all();
     }
+}
+
+/// The table of a guest that has not run yet.
+fn first_descriptors(settings: &Settings) -> Result<FdTable<OpenFile>, Errno> {
+    let mut fds = FdTable::new(settings.max_fds);
+    for stream in settings.stdio() {
+        fds.insert(Descriptor {
+            open: OpenFile::shared(stream),
+            rights: Rights::STDIO,
+            inheriting: Rights::NONE,
+            close_on_exec: false,
+        })?;
+    }
+    for directory in &settings.directories {
+        fds.insert(Descriptor {
+            open: OpenFile::shared(Open::Directory(directory.clone())),
+            rights: Rights::DIRECTORY,
+            inheriting: Rights::DIRECTORY_INHERITING,
+            close_on_exec: false,
+        })?;
+    }
+    Ok(fds)
 }
 
 /// Takes a lock; what it guards is whole whenever the lock is free, so a panic

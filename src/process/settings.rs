@@ -34,9 +34,9 @@ pub struct Settings {
     pub blocks_on_files: bool,
     /// Hears of events.
     pub observer: Option<Arc<dyn Observer>>,
-    pub(crate) stdin: Input,
-    pub(crate) stdout: Output,
-    pub(crate) stderr: Output,
+    pub(crate) stdin: Arc<Input>,
+    pub(crate) stdout: Arc<Output>,
+    pub(crate) stderr: Arc<Output>,
     pub(crate) directories: Vec<Directory>,
     pub(crate) wall_clock: Mutex<Box<dyn HostWallClock>>,
     pub(crate) monotonic_clock: Mutex<Box<dyn HostMonotonicClock>>,
@@ -50,14 +50,12 @@ impl Settings {
         special.map_or(self.listen_profile, |(_, profile)| *profile)
     }
 
-    pub(super) fn take_stdio(&mut self) -> [Open; 3] {
-        let input = std::mem::replace(&mut self.stdin, Input::closed());
-        let output = std::mem::replace(&mut self.stdout, Output::discarding());
-        let error = std::mem::replace(&mut self.stderr, Output::discarding());
-        [Open::Input(Arc::new(input)), Open::Output(Arc::new(output)), Open::Output(Arc::new(error))]
-    }
-
-    pub(super) fn take_directories(&mut self) -> Vec<Directory> {
-        std::mem::take(&mut self.directories)
+    /// The standard streams: the same ones each time that the guest starts.
+    pub(super) fn stdio(&self) -> [Open; 3] {
+        [
+            Open::Input(Arc::clone(&self.stdin)),
+            Open::Output(Arc::clone(&self.stdout)),
+            Open::Output(Arc::clone(&self.stderr)),
+        ]
     }
 }

@@ -145,7 +145,9 @@ impl Thread {
         rights: Rights,
         inheriting: Rights,
     ) -> Result<u32, Errno> {
-        self.process.fds().insert(Descriptor { open, rights, inheriting, close_on_exec: false })
+        let fd = self.process.fds().insert(Descriptor { open, rights, inheriting, close_on_exec: false })?;
+        self.process.note_change(fd);
+        Ok(fd)
     }
 
     /// Opens a socket as a new descriptor.

@@ -37,6 +37,7 @@ mod registered;
 mod resolve;
 mod tcp;
 mod udp;
+mod watchable;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -51,8 +52,9 @@ pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
 pub use resolve::resolve;
-pub use tcp::{Accepted, Connected, RecvFlags, ShutdownHow, Status, Tcp};
+pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
+pub use watchable::{Heard, Watchable};
 
 use option::Timeouts;
 

@@ -3,12 +3,14 @@
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 use super::reactor::reactor;
+use super::{Heard, Watchable};
 use crate::error::Errno;
 
 /// What a caller waits for.
@@ -42,6 +44,9 @@ impl Interest {
 #[derive(Debug)]
 pub struct Registered {
     io: AsyncFd<Arc<OwnedFd>>,
+    /// Bytes that were taken from the kernel so far. With what is left there, it is
+    /// all that ever arrived.
+    received: AtomicU64,
 }
 
 impl Registered {
@@ -68,7 +73,7 @@ impl Registered {
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
         let io = AsyncFd::new(fd)?;
-        Ok(Arc::new(Self { io }))
+        Ok(Arc::new(Self { io, received: AtomicU64::new(0) }))
     }
 
     /// The host's descriptor.
@@ -117,5 +122,35 @@ impl Registered {
         let forgotten: Result<(), Error> =
             self.io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
         debug_assert!(forgotten.is_err());
+    }
+    /// Counts bytes that a call took.
+    pub(super) fn note_received(&self, bytes: usize) {
+        self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// How many bytes were received through this socket.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+}
+
+impl Watchable for Registered {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        self.forget(interest);
+        let heard = match interest {
+            Interest::Read => self.io.poll_read_ready(context),
+            Interest::Write => self.io.poll_write_ready(context),
+        };
+        heard.map(|heard| {
+            // An error says that the reactor has ended.
+            let Ok(mut heard) = heard else { return Heard::Last };
+            let ready = heard.ready();
+            heard.retain_ready();
+            let is_over = match interest {
+                Interest::Read => ready.is_read_closed(),
+                Interest::Write => ready.is_write_closed(),
+            };
+            if is_over { Heard::Last } else { Heard::Some }
+        })
     }
 }

@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod command;
+mod events;
 mod files;
 mod hostile;
 mod listen;
@@ -46,7 +47,7 @@ mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     #[cfg(target_os = "linux")]
     use super::oracle::*;
-    use super::{behaviour::*, command::*, files::*, hostile::*, server::*, states::*};
+    use super::{behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

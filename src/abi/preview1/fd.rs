@@ -50,6 +50,7 @@ impl Preview1Fd for Thread {
 
     fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
         let closed = self.process().fds().remove(fd)?;
+        self.process().note_change(fd);
         // The table's lock is free again before anything is closed.
         self.process().close(fd, closed, Closed::ByGuest);
         Ok(())
@@ -283,6 +284,8 @@ impl Preview1Fd for Thread {
         let replaced =
             if self.renumber_duplicates { fds.duplicate_onto(fd, to)? } else { fds.renumber(fd, to)? };
         drop(fds);
+        self.process().note_change(fd);
+        self.process().note_change(to);
         // What was there closes outside of the table's lock.
         if let Some(replaced) = replaced {
             self.process().close(to, replaced, Closed::Replaced);

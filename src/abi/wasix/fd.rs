@@ -19,6 +19,7 @@ impl WasixFd for Thread {
         // "The FD_CLOEXEC flag associated with the new file descriptor shall be cleared"
         // - dup(3p)
         let copy = self.process().fds().insert(Descriptor { close_on_exec: false, ..descriptor })?;
+        self.process().note_change(copy);
         Ok(memory.write(ret_fd, copy)?)
     }
 
@@ -34,6 +35,7 @@ impl WasixFd for Thread {
         check_out_value(memory, ret_fd)?;
         let close_on_exec = flags::boolean(cloexec)?;
         let copy = self.process().fds().insert_from(min_fd, Descriptor { close_on_exec, ..descriptor })?;
+        self.process().note_change(copy);
         Ok(memory.write(ret_fd, copy)?)
     }
 
@@ -41,6 +43,7 @@ impl WasixFd for Thread {
     /// source to stay open.
     fn fd_renumber(&mut self, _: &mut GuestMemory<'_>, fd: u32, to: u32) -> Result<(), Error> {
         let replaced = self.process().fds().duplicate_onto(fd, to)?;
+        self.process().note_change(to);
         // What was there closes outside of the table's lock.
         if let Some(replaced) = replaced {
             self.process().close(to, replaced, Closed::Replaced);

@@ -48,12 +48,19 @@ impl WasixSocket for Thread {
     }
 
     async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_LISTEN)?;
-        let outcome = self.listen(fd, &socket.socket, backlog);
-        if let Ok(Capacity { now, .. }) = outcome {
-            self.remark = Some(Remark { name: "capacity", value: now.into() });
+        let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
+            let outcome = self.listen(fd, &socket.socket, backlog);
+            if let Ok(Capacity { now, .. }) = outcome {
+                self.remark = Some(Remark { name: "capacity", value: now.into() });
+            }
+            self.process().answer("sock_listen", outcome.map(drop))
+        });
+        match &outcome {
+            Ok(()) => self.process().note_listen(fd, None),
+            Err(Error::Errno(errno)) => self.process().note_listen(fd, Some(*errno)),
+            Err(Error::Trap(_)) => {}
         }
-        self.process().answer("sock_listen", outcome.map(drop))
+        outcome
     }
 
     async fn sock_accept(
@@ -87,6 +94,7 @@ impl WasixSocket for Thread {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
         let address = address::read(memory, addr)?;
         let outcome = ready::connect(&socket.socket, socket.waits, address, self.process().policy()).await;
+        self.process().note_change(fd);
         self.process().answer("sock_connect", outcome)
     }
 

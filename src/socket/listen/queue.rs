@@ -64,6 +64,8 @@ struct State {
     is_narrow: bool,
     /// Those who wait for a connection, or for a look at one.
     sleepers: Vec<Waker>,
+    /// Whoever watches the listener among many, woken by the next connection.
+    watcher: Option<Waker>,
     server: Option<AbortHandle>,
 }
 
@@ -102,6 +104,7 @@ impl Queue {
             is_starved: false,
             is_narrow: false,
             sleepers: Vec::new(),
+            watcher: None,
             server: None,
         };
         let passage = i32::try_from(kernel_maximum).unwrap_or(i32::MAX);
@@ -268,6 +271,17 @@ impl Queue {
         Poll::Ready(())
     }
 
+    /// Wakes the caller once the next connection waits; ready where none ever will. One
+    /// caller at a time.
+    pub(crate) fn watch(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.listener.is_none() {
+            return Poll::Ready(());
+        }
+        state.watcher = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// Changes how many may wait. Those that no longer fit are reset, the newest
     /// first.
     pub(crate) fn set_capacity(&self, capacity: u32) {
@@ -310,7 +324,7 @@ impl State {
     }
 
     fn wake_sleepers(&mut self) {
-        self.sleepers.drain(..).for_each(Waker::wake);
+        self.sleepers.drain(..).chain(self.watcher.take()).for_each(Waker::wake);
     }
 
     /// Tells the kernel how long its own queue may be.

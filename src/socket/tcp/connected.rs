@@ -67,6 +67,9 @@ impl Connected {
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
         let flags = if peek { host::RecvFlags::PEEK } else { host::RecvFlags::empty() };
         let (received, _) = rustix::io::retry_on_intr(|| host::recv(self.fd(), &mut *buffer, flags))?;
+        if !peek {
+            self.registered.note_received(received);
+        }
         Ok(received)
     }
 

@@ -11,7 +11,7 @@ use super::Endpoint;
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 use crate::socket::listen::{Capacity, Queue, Terms, concerns_one_connection, kernel_backlog, reset};
-use crate::socket::{News, Refusal, Registered, Socket, address, host_limit};
+use crate::socket::{News, Refusal, Registered, Socket, Watchable, address, host_limit};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -104,6 +104,13 @@ impl Listening {
         match &self.place {
             Place::Kernel(_) => None,
             Place::Queue(queue) => Some(Arc::clone(queue)),
+        }
+    }
+
+    pub(super) fn watchable(&self) -> Arc<dyn Watchable> {
+        match &self.place {
+            Place::Kernel(registered) => Arc::<Registered>::clone(registered),
+            Place::Queue(queue) => Arc::<Queue>::clone(queue),
         }
     }
 

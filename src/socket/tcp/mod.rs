@@ -9,6 +9,7 @@ mod bound;
 mod connected;
 mod connecting;
 mod listening;
+mod phase;
 mod unbound;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use connected::{Connected, RecvFlags, ShutdownHow};
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
 use listening::Listening;
+pub use phase::Phase;
 use unbound::Unbound;
 
 /// The host's socket and its family: what every state works on.

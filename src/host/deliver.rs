@@ -1,0 +1,435 @@
+//! Events for a guest that does not wait: the host accepts, watches, and calls.
+
+mod handlers;
+mod watches;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::task::coop::consume_budget;
+use wasmtime::{Instance, Store, Trap, TypedFunc, WasmParams};
+
+use super::{Ended, WasockCtx};
+use crate::abi::preview1::number;
+use crate::error::{Errno, Exit};
+use crate::fd::Rights;
+use crate::observe::Closed;
+use crate::process::{Process, SocketRef, Thread};
+use crate::ready::{Timer, block_on, sleep};
+use crate::socket::{Connected, Heard, Phase, Socket, Tcp};
+
+use handlers::Handlers;
+pub(crate) use handlers::handler_names;
+use watches::{Id, Told, Wanted, Watches};
+
+/// How long a listener rests when the host has no descriptor for its connection. A
+/// descriptor of the host's can become free without anybody being told.
+const HOST_RETRY: Duration = Duration::from_millis(250);
+
+/// Calls the handlers of a guest whose start has returned, until nothing can happen
+/// any more.
+///
+/// This is the contract of a server without an accept loop. The module exports one or
+/// more of
+///
+/// | export | called |
+/// |---|---|
+/// | `wasock_on_listen(fd: i32, errno: i32)` | for each `sock_listen`: 0, or the WASI number of why it failed |
+/// | `wasock_on_accept(listener: i32, fd: i32)` | for each connection, which is the guest's from then on |
+/// | `wasock_on_readable(fd: i32)` | when a connection has something to read |
+/// | `wasock_on_closed(fd: i32)` | once, when the peer has ended a connection or it broke |
+///
+/// none of which has a result. Its start (`_start`, or `_initialize` in a module without
+/// one) opens listeners and connections as any program does, and returns: from then on the host
+/// calls. [`Guest::run`](super::Guest::run) does all of this by itself.
+///
+/// # What a handler may do
+///
+/// Everything: read, write, listen, connect, close, wait. There is one thread, so while
+/// a handler runs no other one does; what happens meanwhile is told afterwards. A call that waits
+/// makes everybody wait; a server of many clients has its descriptors nonblocking. `proc_exit`
+/// ends the guest, as anywhere.
+///
+/// # The rules
+///
+/// * A `sock_listen` is told before any connection of that listener, those of the start
+///   first, in their order. (Of more than 4096 between two turns the rest is not told.)
+/// * Every listening socket is accepted for, if there is a `wasock_on_accept`: those of the
+///   start, those that a handler opens, and those that are another's duplicate, once. The
+///   policy is asked for each peer, as in `sock_accept`. A new descriptor blocks.
+/// * Sockets take turns, in the order in which they had news; a listener hands over one
+///   connection a turn. The backlog plays no role but that of `sock_listen`.
+/// * With a full descriptor table, or on a host without descriptors, no connection is
+///   taken: it waits in the kernel, and is accepted when a descriptor is free again.
+/// * Every connection is watched, accepted or made by the guest itself, if there is a handler
+///   that hears of it. `wasock_on_readable` is called again when more has arrived since, or
+///   when the handler read some and left some. A handler that reads nothing is not called
+///   for the same bytes again.
+/// * `wasock_on_closed` comes after what the peer sent was read, or left unread by the
+///   handler. It is told of a reset, of an attempt to connect that failed after
+///   `EINPROGRESS`, and of a direction that the guest itself shut down. No read is needed
+///   to learn it. The descriptor stays open until the guest closes it.
+/// * Without `wasock_on_closed`, the end of a connection is something to read, once: a read
+///   answers 0 bytes, or why it broke.
+/// * What the guest closes itself is told no more.
+/// * A duplicate is the same connection: it is told once, by the number that the guest
+///   has had longest.
+///
+/// # The end
+///
+/// Ends with code 0 when nothing can happen any more: no listener is left, and no
+/// connection that a handler would hear of; at once, for a module without handlers. Ends with
+/// the guest's code where it called `proc_exit`.
+///
+/// # In a store of your own
+///
+/// Call it after the guest's start has returned. [`WasockCtx::adapt_to`] before
+/// that lets it tell of a listen that failed in the start; otherwise the start's
+/// listeners are told of as they are found.
+///
+/// # Cancel safety
+///
+/// Dropping the future between two handlers loses nothing: called again, it goes on, and
+/// tells of what is there to read and of what has ended once more. Dropped
+/// inside of a handler, it ends the guest.
+///
+/// # Errors
+///
+/// Where one of the names stands for anything but its function. A trap of a handler: the
+/// connection that the handler was called for is closed, and its peer sees a reset. What
+/// then becomes of the instance is the embedder's to decide; to go on with it, call this
+/// again. (The operator's choice, [`OnTrap`](super::OnTrap), is for
+/// [`Guest::run`](super::Guest::run), which can make a new instance.)
+pub async fn deliver_events<T: Send + 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    get: impl Fn(&mut T) -> &mut WasockCtx,
+) -> wasmtime::Result<Ended> {
+    let process = Arc::clone(get(store.data_mut()).thread.process());
+    let mut courier = Courier::new(store, instance, process, Calls::Async)?;
+    ended(courier.run(store).await)
+}
+
+/// As [`deliver_events`], for a store that does not run async: stops its thread until
+/// the end.
+///
+/// # Errors
+///
+/// Those of [`deliver_events`], and where the host can't start its reactor.
+pub fn deliver_events_blocking<T: Send + 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    get: impl Fn(&mut T) -> &mut WasockCtx,
+) -> wasmtime::Result<Ended> {
+    let process = Arc::clone(get(store.data_mut()).thread.process());
+    block_on(async {
+        let mut courier = Courier::new(store, instance, process, Calls::Blocking)?;
+        ended(courier.run(store).await)
+    })?
+}
+
+/// How the guest ended, or why it could not go on.
+pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
+    match outcome {
+        Ok(()) => Ok(Ended { code: 0 }),
+        Err(error) => match error.downcast_ref::<Exit>() {
+            Some(Exit(code)) => Ok(Ended { code: *code }),
+            None => Err(error),
+        },
+    }
+}
+
+/// Is `error` the guest's own mistake, rather than its end by `proc_exit` or by
+/// somebody's order?
+pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Exit>().is_none() && error.downcast_ref() != Some(&Trap::Interrupt)
+}
+
+/// How handlers are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    Async,
+    Blocking,
+}
+
+/// The delivery of events to one instance.
+pub(super) struct Courier {
+    process: Arc<Process>,
+    /// The host's own, to accept with.
+    thread: Thread,
+    handlers: Handlers,
+    calls: Calls,
+    watches: Watches,
+    /// Listeners that wait for a free number of the guest's.
+    full: Vec<Id>,
+    /// Listeners that wait for a free descriptor of the host's.
+    starved: Vec<Id>,
+    /// Made before the host runs out of descriptors.
+    timer: Option<Timer>,
+}
+
+impl Courier {
+    pub(super) fn new<T: 'static>(
+        store: &mut Store<T>,
+        instance: &Instance,
+        process: Arc<Process>,
+        calls: Calls,
+    ) -> wasmtime::Result<Self> {
+        let handlers = Handlers::find(store, instance)?;
+        let wanted =
+            Wanted { listeners: handlers.on_accept.is_some(), connections: handlers.hear_of_connections() };
+        let timer = if wanted.listeners { Timer::new().ok() } else { None };
+        Ok(Self {
+            thread: Thread::new(Arc::clone(&process)),
+            process,
+            handlers,
+            calls,
+            watches: Watches::new(wanted),
+            full: Vec::new(),
+            starved: Vec::new(),
+            timer,
+        })
+    }
+
+    /// Tells of events until nothing can happen any more.
+    pub(super) async fn run<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
+        self.begin(store).await?;
+        self.go_on(store).await
+    }
+
+    /// Takes in what there is after the guest's start, and tells of its listeners.
+    pub(super) async fn begin<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
+        if self.handlers.is_empty() {
+            return Ok(());
+        }
+        let was_followed = self.process.keep_changes();
+        let end = self.process.fds().end();
+        for fd in 0..end {
+            let listens = self.socket(fd).is_some_and(|socket| {
+                socket.stream().is_ok_and(|tcp| matches!(tcp.phase(), Phase::Listening(_)))
+            });
+            match was_followed {
+                false if listens => self.process.note_listen(fd, None),
+                _ => self.process.note_change(fd),
+            }
+        }
+        self.catch_up(store).await
+    }
+
+    /// Tells of what happens after [`Courier::begin`].
+    pub(super) async fn go_on<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
+        while !self.watches.is_empty() {
+            let Some((id, news)) = self.next().await else {
+                self.resume_starved();
+                continue;
+            };
+            match self.phase(id) {
+                None | Some(Phase::Connecting(_)) => {}
+                Some(Phase::Listening(_)) => self.accept(store, id).await?,
+                Some(Phase::Connected(connected)) => self.look(store, id, connected, news).await?,
+                // An attempt to connect has failed. The guest may have found that out since.
+                Some(Phase::Failed | Phase::Idle) => self.tell_end(store, id).await?,
+            }
+            self.catch_up(store).await?;
+        }
+        Ok(())
+    }
+
+    /// The next socket with news; nothing when it is time to try again what the host
+    /// had no descriptor for.
+    async fn next(&mut self) -> Option<(Id, Heard)> {
+        if self.starved.is_empty() {
+            return Some(self.watches.next().await);
+        }
+        let retry = async {
+            match &self.timer {
+                Some(timer) => timer.expired().await,
+                None => sleep(HOST_RETRY).await,
+            }
+        };
+        tokio::select! {
+            next = self.watches.next() => Some(next),
+            () = retry => None,
+        }
+    }
+
+    /// Takes in what the guest has changed, and tells of its listens.
+    async fn catch_up<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
+        loop {
+            let batch = self.process.take_changes();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            // A handler may change something each time.
+            consume_budget().await;
+            if let Some(handler) = self.handlers.on_listen.clone() {
+                for (fd, failed) in batch.listens {
+                    let errno = failed.map_or(0, number);
+                    self.call(store, &handler, (fd.cast_signed(), errno), None).await?;
+                }
+            }
+            for fd in batch.fds {
+                let socket = self.socket(fd);
+                self.watches.learn(fd, socket);
+            }
+            if self.process.fds().check_room().is_ok() {
+                for id in self.full.drain(..) {
+                    self.watches.recall(id);
+                }
+            }
+            // What was closed may be what the host lacked.
+            self.resume_starved();
+        }
+    }
+
+    fn resume_starved(&mut self) {
+        for id in self.starved.drain(..) {
+            self.watches.recall(id);
+        }
+    }
+
+    /// Takes one connection, and hands it over.
+    async fn accept<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
+        let Some(handler) = self.handlers.on_accept.clone() else { return Ok(()) };
+        let Some(listener) = self.watches.get(id).and_then(watches::Watch::fd) else { return Ok(()) };
+        // A guest that gave the right away gets no connections.
+        let Ok(found) = self.thread.socket(listener, Rights::SOCK_ACCEPT) else { return Ok(()) };
+        let found = SocketRef { waits: false, ..found };
+        let accepted = self.thread.accept("sock_accept", &found, false).await;
+        drop(found);
+        match accepted {
+            Ok((fd, _)) => {
+                self.watches.recall(id);
+                self.call(store, &handler, (listener.cast_signed(), fd.cast_signed()), Some(fd)).await?;
+            }
+            Err(Errno::EAGAIN | Errno::EINVAL) => {}
+            Err(Errno::EMFILE) => add(&mut self.full, id),
+            // ENFILE, and what else the host may lack for a while.
+            Err(_) => {
+                if self.starved.is_empty()
+                    && self.timer.as_ref().is_some_and(|it| it.arm(HOST_RETRY).is_err())
+                {
+                    self.timer = None;
+                }
+                add(&mut self.starved, id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a connection that had news, and tells the guest what there is.
+    async fn look<T: Send + 'static>(
+        &mut self,
+        store: &mut Store<T>,
+        id: Id,
+        connected: Connected,
+        news: Heard,
+    ) -> wasmtime::Result<()> {
+        let Some(watch) = self.watches.get_mut(id) else { return Ok(()) };
+        let Some(fd) = watch.fd() else { return Ok(()) };
+        if let Some(handler) = self.handlers.on_readable.clone()
+            && let Some(now) = worth_telling(&connected, watch.told)
+        {
+            watch.told = now;
+            // What the guest closes in the handler closes at once.
+            drop(connected);
+            self.call(store, &handler, fd.cast_signed(), Some(fd)).await?;
+            if news == Heard::Last || self.left_some(id) {
+                self.watches.recall(id);
+            }
+            return Ok(());
+        }
+        drop(connected);
+        match news {
+            Heard::Some => Ok(()),
+            Heard::Last => self.tell_end(store, id).await,
+        }
+    }
+
+    /// Did the guest read some of what it was told of, and leave some?
+    fn left_some(&self, id: Id) -> bool {
+        match (self.phase(id), self.watches.get(id)) {
+            (Some(Phase::Connected(connected)), Some(watch)) => {
+                worth_telling(&connected, watch.told).is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// How a watched socket stands; nothing where it is closed.
+    fn phase(&self, id: Id) -> Option<Phase> {
+        let socket = self.watches.get(id)?.socket.upgrade()?;
+        socket.stream().ok().map(Tcp::phase)
+    }
+
+    /// Tells once that a connection is over.
+    async fn tell_end<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
+        self.watches.rest(id);
+        let Some(fd) = self.watches.get(id).and_then(watches::Watch::fd) else { return Ok(()) };
+        let handlers = &self.handlers;
+        match handlers.on_closed.clone().or_else(|| handlers.on_readable.clone()) {
+            Some(handler) => self.call(store, &handler, fd.cast_signed(), Some(fd)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Calls a handler. Should it trap, the connection `about` is closed.
+    async fn call<T: Send + 'static, P: WasmParams + Sync>(
+        &self,
+        store: &mut Store<T>,
+        handler: &TypedFunc<P, ()>,
+        parameters: P,
+        about: Option<u32>,
+    ) -> wasmtime::Result<()> {
+        let about = about.and_then(|fd| Some((fd, Arc::downgrade(&self.socket(fd)?))));
+        let outcome = match self.calls {
+            Calls::Async => handler.call_async(&mut *store, parameters).await,
+            Calls::Blocking => handler.call(&mut *store, parameters),
+        };
+        if let Err(error) = &outcome
+            && is_mistake(error)
+            && let Some((fd, socket)) = about
+        {
+            self.reset(fd, &socket);
+        }
+        outcome
+    }
+
+    /// Closes a connection with a reset, under all of its numbers; nothing where `fd`
+    /// stands for something else by now.
+    fn reset(&self, fd: u32, socket: &Weak<Socket>) {
+        let is_it = |found: &Arc<Socket>| std::ptr::eq(Arc::as_ptr(found), socket.as_ptr());
+        let Some(found) = self.socket(fd).filter(is_it) else { return };
+        if let Ok(tcp) = found.stream() {
+            tcp.reset_when_closed();
+        }
+        let end = self.process.fds().end();
+        for other in (0..end).filter(|other| self.socket(*other).is_some_and(|found| is_it(&found))) {
+            let closed = self.process.fds().remove(other);
+            if let Ok(closed) = closed {
+                self.process.note_change(other);
+                self.process.close(other, closed, Closed::Trapped);
+            }
+        }
+    }
+
+    /// The socket that the guest has at `fd`.
+    fn socket(&self, fd: u32) -> Option<Arc<Socket>> {
+        let fds = self.process.fds();
+        fds.get(fd).ok()?.open.open.socket().ok().cloned()
+    }
+}
+
+/// What the guest will have been told of, where there is something to read that it was not
+/// told of yet, or read a part of.
+fn worth_telling(connected: &Connected, told: Told) -> Option<Told> {
+    let (unread, received) = (connected.unread(), connected.received());
+    let now = Told { arrived: unread.saturating_add(received), received };
+    (unread > 0 && (now.arrived > told.arrived || now.received > told.received)).then_some(now)
+}
+
+fn add(ids: &mut Vec<Id>, id: Id) {
+    if !ids.contains(&id) {
+        ids.push(id);
+    }
+}

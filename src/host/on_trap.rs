@@ -1,0 +1,49 @@
+//! What becomes of a guest when a handler of events traps.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The operator's choice for a trap in a [handler of events](super::deliver_events).
+///
+/// The connection that the handler was called for is closed in either case, with a
+/// reset. A trap anywhere else stops the guest always: in its start, and in a
+/// `wasock_on_listen` for a listener of the start, it would only come again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnTrap {
+    /// The guest ends by the trap.
+    #[default]
+    Stop,
+    /// The guest starts anew, in a new instance: all that it had open is closed, its memory
+    /// is fresh, and its start runs again. What it was given is given again: the
+    /// standard streams, as far as they were read, and the preopened directories.
+    Restart,
+}
+
+impl fmt::Display for OnTrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        })
+    }
+}
+
+/// Why a text is no [`OnTrap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownOnTrap;
+
+impl fmt::Display for UnknownOnTrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected stop or restart")
+    }
+}
+
+impl std::error::Error for UnknownOnTrap {}
+
+impl FromStr for OnTrap {
+    type Err = UnknownOnTrap;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Stop, Self::Restart].into_iter().find(|it| it.to_string() == text).ok_or(UnknownOnTrap)
+    }
+}
