@@ -131,6 +131,7 @@ fn pauses_and_refills_without_descriptors() -> Result<()> {
     }
     listener.is_full()?;
     listener.accepts_all(&waiting)?;
+    listener.expect("close_all", "done")?;
     listener.fill(8).map(drop)
 }
 

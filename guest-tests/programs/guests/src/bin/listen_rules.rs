@@ -325,12 +325,10 @@ fn connected_or_connecting() {
 fn every_kind_and_backlog() {
     let (first, _) = check_ok!(listener());
     let (near, far) = check_ok!(connected(first));
-    let closed = bound();
     let file = File::create("listen_rules.tmp").unwrap();
     let datagram = check_ok!(open(INET4, DGRAM, UDP));
     let (taken, late, _) = rivals();
     check_ok!(listen(taken, 4));
-    check_ok!(close(closed));
     let kinds = [
         (0, ENOTSOCK, "standard input"),
         (1, ENOTSOCK, "standard output"),
@@ -343,11 +341,14 @@ fn every_kind_and_backlog() {
         (near, connected_answer(), "connected"),
         (far, connected_answer(), "accepted"),
         (connecting(), connected_answer(), "connecting"),
-        (closed, EBADF, "closed"),
+        (500, EBADF, "closed"),
         (900, EBADF, "never open"),
         (1 << 31, EBADF, "negative"),
         (u32::MAX, EBADF, "minus one"),
     ];
+    // A number that no other descriptor gets meanwhile.
+    check_eq!(descriptor::dup2(first, 500, false), Ok(500));
+    check_ok!(close(500));
     for backlog in BACKLOGS {
         for (fd, expected, kind) in kinds {
             check_eq!(listen(fd, backlog), Err(expected), "{kind}, backlog {backlog}");
