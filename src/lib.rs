@@ -106,6 +106,7 @@ mod socket;
 
 pub use error::{Errno, Exit};
 pub use file::Access;
-pub use host::{Guest, WasockCtx, add_to_linker, add_to_linker_blocking};
+pub use host::{Control, Guest, WasockCtx, add_to_linker, add_to_linker_blocking};
 pub use observe::{Event, Observer, TraceLine, TraceSink};
 pub use policy::{Grant, NamePattern};
+pub use socket::listen::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};

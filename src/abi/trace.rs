@@ -14,6 +14,7 @@ use super::memory::{MAX_BUFFERS, read_buffer};
 use super::table::{Argument, ERRNO_NAMES, Function, Kind};
 use super::wasix::address;
 use crate::observe::{TraceLine, TraceSink};
+use crate::process::Remark;
 
 /// How much of a text is printed, in characters.
 const MAX_TEXT: usize = 64;
@@ -68,10 +69,11 @@ impl Line {
     }
 
     /// Notes that the call returned `errno`, or nothing at all, and where it succeeded
-    /// its results. The line is printed when this is dropped.
+    /// its results, with a remark of what the guest is not told. The line is printed
+    /// when this is dropped.
     #[cold]
     #[inline(never)]
-    pub(crate) fn end(&mut self, errno: Option<i32>, memory: &GuestMemory<'_>) {
+    pub(crate) fn end(&mut self, errno: Option<i32>, memory: &GuestMemory<'_>, remark: Option<Remark>) {
         let number = usize::try_from(errno.unwrap_or(0)).unwrap_or(usize::MAX);
         self.outcome = ERRNO_NAMES.get(number).copied().unwrap_or("?");
         if number != 0 {
@@ -88,6 +90,10 @@ impl Line {
                     Shown { kind: argument.kind, value, len, memory }
                 );
             }
+        }
+        if let Some(Remark { name, value }) = remark {
+            separate(&mut results, " ");
+            _ = write!(results, "{name}={value}");
         }
         self.results = results;
     }
@@ -258,7 +264,7 @@ mod tests {
         let function = Function::find("wasix_32v1", name).unwrap();
         let mut line = Line::begin(&sink, function, values, &memory);
         if errno.is_some() {
-            line.end(errno, &memory);
+            line.end(errno, &memory, None);
         }
         drop(line);
         let printed = printed.lock().unwrap();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ipnet::IpNet;
 
+use crate::ListenProfile;
 use crate::policy::{Grant, NamePattern};
 
 /// The socket host for WebAssembly servers on Wasmtime.
@@ -71,6 +72,10 @@ pub(super) struct RunArgs {
     /// How many descriptors may be open at once
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(super) max_fds: u32,
+
+    /// What listen means to the guest: wasix, posix, winsock, bsd or linux
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub(super) listen_profile: ListenProfile,
 
     /// How many connections may wait at one listener [default: the kernel's limit]
     #[arg(long, value_name = "N")]

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use crate::observe::{Event, TraceLine};
+use crate::observe::{Event, Observer, Refused, TraceLine};
 
 /// Prints a line on standard error, if anybody reads it.
 macro_rules! say {
@@ -18,9 +18,28 @@ macro_rules! say {
 pub(super) use say;
 
 /// Prints what the operator should know.
-pub(super) fn event(event: &Event) {
+fn event(event: &Event) {
     match event {
-        Event::Listening { fd, local, .. } => say!("wasock: listening on {local} (fd {fd})"),
+        Event::Listening { fd, local, result: Ok(_), .. } => say!("wasock: listening on {local} (fd {fd})"),
+        // Told as denied or unavailable, where the operator can do something about it.
+        Event::Listening { .. } => {}
+        Event::BacklogChanged { fd, local, backlog, capacity } => {
+            tracing::info!("{local} (fd {fd}): backlog {backlog}, {capacity} may wait");
+        }
+        Event::Accepted { listener, fd, peer, .. } => {
+            tracing::info!("connection from {peer} (fd {fd}, listener {listener})");
+        }
+        Event::Refused { local, peer, why, .. } => {
+            let why = match why {
+                Refused::QueueFull => "the queue is full",
+                Refused::Shrunk => "the queue became shorter",
+                _ => "the policy takes nobody from there",
+            };
+            tracing::info!("refused {peer} at {local}: {why}");
+        }
+        Event::Closed { fd, local, peer: None, .. } => tracing::info!("{local} (fd {fd}) listens no more"),
+        Event::Closed { fd, peer: Some(peer), .. } => tracing::info!("closed {peer} (fd {fd})"),
+        Event::Missed { count } => tracing::warn!("{count} events were too many to print"),
         Event::Denied { call, what, rule, flag } => {
             say!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")
         }
@@ -50,16 +69,31 @@ pub(super) fn call(line: &TraceLine<'_>) {
     say!("{line}");
 }
 
-/// Prints each event that repeats itself only once.
-pub(super) fn once() -> impl Fn(&Event) + Send + Sync {
-    let told: Mutex<HashSet<String>> = Mutex::default();
-    move |event: &Event| {
+/// Prints events, each one that repeats itself only once.
+pub(super) struct Terminal {
+    told: Mutex<HashSet<String>>,
+    verbose: bool,
+}
+
+impl Terminal {
+    /// With `-v` the connections too.
+    pub(super) fn new(verbose: u8) -> Self {
+        Self { told: Mutex::default(), verbose: verbose > 0 }
+    }
+}
+
+impl Observer for Terminal {
+    fn observe(&self, event: &Event) {
         if let Event::Unavailable { .. } = event {
-            let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if told.len() > 1024 || !told.insert(format!("{event:?}")) {
                 return;
             }
         }
         self::event(event);
+    }
+
+    fn hears_connections(&self) -> bool {
+        self.verbose
     }
 }

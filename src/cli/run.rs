@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Builder;
@@ -18,6 +19,9 @@ use crate::host::{Ended, Guest, WasockCtx, engine_config};
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
 
+/// How long the last events may take to be printed.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Runs a guest, and answers its exit code.
 pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     log(args.verbose);
@@ -27,8 +31,10 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     let mut signals = signal::watch(&engine).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let mut control = None;
     let code = runtime.block_on(async {
         let ctx = context(&args)?;
+        control = Some(ctx.control());
         let ended = tokio::select! {
             Ok(code) = &mut signals => return Ok(code),
             ended = guest.run(ctx) => ended,
@@ -40,6 +46,10 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
         }
     })?;
     std::io::stdout().flush().ok();
+    if let Some(control) = control {
+        // Nobody reads them any more where this takes long.
+        control.flush_events(PATIENCE);
+    }
     // A read of standard input that never ends does not keep the process.
     runtime.shutdown_background();
     std::process::exit(code.into())
@@ -81,7 +91,8 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .inherit_stdio()
         .blocks_on_files(true)
         .max_fds(args.max_fds)
-        .observer(report::once());
+        .listen_profile(args.listen_profile)
+        .observer(report::Terminal::new(args.verbose));
     if let Some(max_backlog) = args.max_backlog {
         builder = builder.max_backlog(max_backlog);
     }

@@ -17,6 +17,7 @@ use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
 use crate::process::{Directory, Input, Output, Process, Settings, Thread};
+use crate::socket::listen::ListenProfile;
 
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
@@ -34,6 +35,7 @@ const DEFAULT_MAX_BACKLOG: u32 = 4096;
 /// * no files, no arguments, no environment
 /// * standard input is at its end, standard output and error go nowhere
 /// * 1024 descriptors; as many waiting connections as the kernel allows
+/// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
 /// * no trace, and nobody who hears of events
@@ -43,6 +45,8 @@ pub struct Builder {
     environment: Vec<String>,
     max_fds: u32,
     max_backlog: Option<u32>,
+    listen_profile: ListenProfile,
+    listen_profiles_at: Vec<(Grant, ListenProfile)>,
     blocks_on_files: bool,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
@@ -86,6 +90,8 @@ impl Builder {
             environment: Vec::new(),
             max_fds: DEFAULT_MAX_FDS,
             max_backlog: None,
+            listen_profile: ListenProfile::default(),
+            listen_profiles_at: Vec::new(),
             blocks_on_files: false,
             observer: None,
             trace: None,
@@ -186,9 +192,24 @@ impl Builder {
         self
     }
 
-    /// How many connections may wait at one listener; more are clamped silently.
+    /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
+    /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
     pub fn max_backlog(mut self, connections: u32) -> Self {
         self.max_backlog = Some(connections);
+        self
+    }
+
+    /// What `listen` means to the guest.
+    pub fn listen_profile(mut self, profile: ListenProfile) -> Self {
+        self.listen_profile = profile;
+        self
+    }
+
+    /// What `listen` means for listeners with one of these addresses. The first that
+    /// was given and fits counts, before [`listen_profile`](Self::listen_profile). A
+    /// listener keeps the profile with which it began.
+    pub fn listen_profile_at(mut self, addresses: &Grant, profile: ListenProfile) -> Self {
+        self.listen_profiles_at.push((addresses.clone(), profile));
         self
     }
 
@@ -240,12 +261,16 @@ impl Builder {
                 return Err(BuildError::NulInString(string.clone()));
             }
         }
+        let kernel_max_backlog = kernel_max_backlog();
         let settings = Settings {
-            policy: self.policy,
+            policy: Arc::new(self.policy),
             arguments: self.arguments,
             environment: self.environment,
             max_fds: self.max_fds,
-            max_backlog: AtomicU32::new(self.max_backlog.unwrap_or_else(kernel_max_backlog)),
+            max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
+            kernel_max_backlog,
+            listen_profile: self.listen_profile,
+            listen_profiles_at: self.listen_profiles_at,
             blocks_on_files: self.blocks_on_files,
             observer: self.observer,
             stdin: self.stdin,

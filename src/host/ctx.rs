@@ -1,12 +1,11 @@
 //! What a store holds of wasock.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use wasmtime::Module;
 
-use super::Builder;
 use super::link::GuestMemoryHandle;
+use super::{Builder, Control};
 use crate::abi::{Dialect, Generation, detect};
 use crate::observe::TraceSink;
 use crate::process::Thread;
@@ -49,10 +48,9 @@ impl WasockCtx {
         self.thread.wide_addresses = detected.has_wide_addresses();
     }
 
-    /// Changes how many connections may wait at one listener, from its next `listen`
-    /// on.
-    pub fn set_max_backlog(&self, connections: u32) {
-        self.thread.process().settings().max_backlog.store(connections, Relaxed);
+    /// A handle for the operator, good while the guest runs.
+    pub fn control(&self) -> Control {
+        Control::new(self.thread.process())
     }
 
     /// How many descriptors the guest has open.

@@ -172,9 +172,9 @@ impl<'a> Guest<'a> {
 
     /// Prints the line; that of a call which ends the guest has no outcome.
     #[inline]
-    fn end<R: Outcome>(&self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
+    fn end<R: Outcome>(&mut self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
         if let (Some(mut line), Ok(outcome)) = (line, result) {
-            line.end(outcome.errno(), &self.memory);
+            line.end(outcome.errno(), &self.memory, self.thread.remark.take());
         }
     }
 }

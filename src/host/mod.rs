@@ -4,6 +4,7 @@
 //! [`add_to_linker`] are enough for a store of one's own; [`Guest`] does the rest.
 
 mod builder;
+mod control;
 mod ctx;
 mod link;
 mod load;
@@ -13,6 +14,7 @@ mod stub;
 mod tests;
 
 pub use builder::{BuildError, Builder};
+pub use control::Control;
 pub use ctx::WasockCtx;
 pub use link::{GuestMemoryHandle, add_to_linker, add_to_linker_blocking};
 pub use load::{Guest, LoadError, engine_config};

@@ -38,7 +38,7 @@ impl Guest {
         }
         for import in link_unknown_imports(&mut linker, self.module())? {
             let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
-            ctx.thread.process().tell(&event);
+            ctx.thread.process().report().tell(event);
         }
         let mut store = Store::new(engine, ctx);
         store.set_epoch_deadline(1);

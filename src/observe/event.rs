@@ -5,20 +5,80 @@ use std::net::SocketAddr;
 use crate::error::Errno;
 
 /// Something the operator may want to know.
+///
+/// Those of one listener and its connections come in the order in which they
+/// happened: `Listening` before its `Accepted` and `Refused`, those in the order in
+/// which the connections were taken, a `BacklogChanged` before what it refuses, each
+/// connection's `Closed` after its `Accepted`, and nobody new after the listener's
+/// `Closed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A socket listens. `local` holds the port that the host chose where the
-    /// guest asked for port 0.
+    /// A guest asked a socket to listen that did not listen yet.
     Listening {
         /// The guest's descriptor.
         fd: u32,
-        /// The address in use.
+        /// The address in use. It holds the port that the host chose where the guest
+        /// asked for port 0.
         local: SocketAddr,
-        /// How many connections may wait, after clamping.
+        /// The backlog as the guest passed it.
         backlog: u32,
+        /// How many connections may wait; or why it does not listen.
+        result: Result<u32, Errno>,
     },
-    /// The policy refused a call.
+    /// Another number of connections may wait: the guest listened again, or the
+    /// operator changed the maximum.
+    BacklogChanged {
+        /// The guest's descriptor.
+        fd: u32,
+        /// The listener's address.
+        local: SocketAddr,
+        /// The backlog as the guest passed it last.
+        backlog: u32,
+        /// How many connections may wait from now on.
+        capacity: u32,
+    },
+    /// The guest has a connection. One of [the many](Observer::hears_connections).
+    Accepted {
+        /// The listener's descriptor.
+        listener: u32,
+        /// The connection's descriptor.
+        fd: u32,
+        /// The peer.
+        peer: SocketAddr,
+        /// The address that the peer connected to.
+        local: SocketAddr,
+    },
+    /// A peer was reset before the guest saw it. One of
+    /// [the many](Observer::hears_connections).
+    Refused {
+        /// The descriptor with which the listener began to listen.
+        listener: u32,
+        /// The listener's address.
+        local: SocketAddr,
+        /// The peer.
+        peer: SocketAddr,
+        /// Why.
+        why: Refused,
+    },
+    /// A listener or a connection has no descriptor any more. That of a connection is
+    /// one of [the many](Observer::hears_connections).
+    Closed {
+        /// The descriptor that was the last one.
+        fd: u32,
+        /// The address that it had.
+        local: SocketAddr,
+        /// The peer, where it was a connection.
+        peer: Option<SocketAddr>,
+        /// Why.
+        why: Closed,
+    },
+    /// So many events were dropped here, because the observer did not keep up.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+    /// The policy refused a call. Each different one is told once.
     Denied {
         /// The call: `sock_bind`.
         call: &'static str,
@@ -47,14 +107,49 @@ pub enum Event {
     },
 }
 
+/// Why a peer was reset before the guest saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// As many waited as may, and the profile refuses at once.
+    QueueFull,
+    /// It waited, and a smaller backlog had no room for it any more.
+    Shrunk,
+    /// The policy takes no connections from it.
+    Policy,
+}
+
+/// Why a descriptor is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closed {
+    /// The guest closed it.
+    ByGuest,
+    /// The guest gave its number to another descriptor.
+    Replaced,
+    /// A handler trapped while it dealt with it.
+    Trapped,
+    /// The guest ended.
+    Ended,
+}
+
 /// Receives [`Event`]s.
 ///
 /// # Blocking
 ///
-/// Called on the thread that runs the guest: hand slow work to another one.
+/// Events wait in a queue and are handed over by a thread of its own, one at a time:
+/// an observer may take its time, and the guest never waits for it. One that falls
+/// thousands of events behind misses some, and is told [how many](Event::Missed).
 pub trait Observer: Send + Sync {
     /// Takes note of `event`.
     fn observe(&self, event: &Event);
+
+    /// Does it want to hear of each connection too? Whoever does not spares the host
+    /// the work: [`Event::Accepted`], [`Event::Refused`] and a connection's
+    /// [`Event::Closed`] are not made then.
+    fn hears_connections(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(&Event) + Send + Sync> Observer for F {

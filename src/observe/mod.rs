@@ -1,10 +1,12 @@
 //! What the host tells its operator: events, the call trace, metrics.
 //!
-//! Every room may call this one; it calls none. An [`Observer`] must not block:
-//! it is called on the thread that runs the guest.
+//! Every room may call this one; it calls none. Events go to an [`Observer`] on a
+//! thread of their own; a [`TraceSink`] is called on the thread that runs the guest.
 
+mod delivery;
 mod event;
 mod trace;
 
-pub use event::{Event, Observer};
+pub use delivery::Delivery;
+pub use event::{Closed, Event, Observer, Refused};
 pub use trace::{TraceLine, TraceSink};

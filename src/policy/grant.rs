@@ -2,7 +2,7 @@
 //! `[::1]:80-90`, `*:443`, and names: `example.com`, `*.example.com`, `*`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -19,6 +19,13 @@ impl Grant {
     /// The networks; `*` is both families.
     pub fn networks(&self) -> &[IpNet] {
         &self.networks
+    }
+
+    /// Is this address among them? An IPv4-mapped address is its IPv4 address.
+    pub fn covers(&self, address: &SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        (self.first_port..=self.last_port).contains(&address.port())
+            && self.networks.iter().any(|network| network.contains(&ip))
     }
 
     /// The lowest port, itself included.

@@ -11,37 +11,35 @@
 mod directory;
 mod futex;
 mod open;
+mod report;
 mod settings;
 mod stdio;
 mod thread;
 mod thread_local;
 mod transfer;
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
-use crate::observe::Event;
-use crate::policy::{Denial, Policy};
-use crate::socket::Refusal;
+use crate::observe::{Closed, Event};
+use crate::policy::Policy;
+use crate::socket::{Refusal, Socket};
 
 pub use futex::Woken;
 pub use open::{Directory, Open, OpenFile};
+pub(crate) use report::{Doorkeeper, Report};
 pub use settings::Settings;
 pub use stdio::{Input, Output};
-pub use thread::Thread;
-
-/// How many different refusals are remembered, so that each is told once. A guest
-/// that asks for more different things than this is told of without end no more.
-const MAX_TOLD_DENIALS: usize = 1024;
+pub use thread::{Remark, Thread};
 
 /// A guest: what its threads share.
 pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
-    told: Mutex<HashSet<(&'static str, Denial)>>,
+    report: Arc<Report>,
     working_directory: Mutex<String>,
     settings: Settings,
 }
@@ -74,7 +72,7 @@ impl Process {
         }
         Ok(Self {
             fds: Mutex::new(fds),
-            told: Mutex::default(),
+            report: Arc::new(Report::new(settings.observer.take())),
             working_directory: Mutex::new("/".to_owned()),
             settings,
         })
@@ -86,7 +84,7 @@ impl Process {
     }
 
     /// What the guest may do.
-    pub fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Arc<Policy> {
         &self.settings.policy
     }
 
@@ -121,22 +119,46 @@ impl Process {
         unpoisoned(&self.working_directory)
     }
 
-    /// Tells the operator of an event.
-    pub fn tell(&self, event: &Event) {
-        if let Some(observer) = &self.settings.observer {
-            observer.observe(event);
+    /// Tells the operator.
+    pub(crate) fn report(&self) -> &Arc<Report> {
+        &self.report
+    }
+
+    /// Changes the operator's maximum for backlogs, at every listener.
+    pub(crate) fn set_max_backlog(&self, maximum: u32) {
+        self.settings.max_backlog.store(maximum, Relaxed);
+        let sockets: Vec<Arc<Socket>> = {
+            let fds = self.fds();
+            let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
+            open.collect()
+        };
+        for socket in sockets {
+            if let Ok(tcp) = socket.stream()
+                && let Err(refusal) = tcp.set_max_backlog(maximum)
+            {
+                tracing::debug!("a listener keeps its backlog: {}", refusal.errno());
+            }
         }
     }
 
-    /// Tells the operator of a refusal of `call`, each different one once.
-    pub fn tell_denial(&self, call: &'static str, denial: Denial) {
-        let is_new = {
-            let mut told = unpoisoned(&self.told);
-            told.len() < MAX_TOLD_DENIALS && told.insert((call, denial.clone()))
-        };
-        if is_new {
-            self.tell(&Event::Denied { call, what: denial.what, rule: denial.rule, flag: denial.flag });
+    /// Closes what a descriptor was, after it left the table, whose lock is free again.
+    pub(crate) fn close(&self, fd: u32, closed: Descriptor<OpenFile>, why: Closed) {
+        // Only the last descriptor of a socket ends it.
+        let Some(open) = Arc::into_inner(closed.open) else { return };
+        let Open::Socket(socket) = &open.open else { return };
+        let Ok(tcp) = socket.stream() else { return };
+        let is_listening = tcp.is_listening();
+        if !is_listening && !self.report.hears_connections() {
+            return;
         }
+        let peer = tcp.peer_address().ok();
+        if !is_listening && peer.is_none() {
+            return;
+        }
+        let Ok(local) = tcp.local_address() else { return };
+        // First it ends, then that is told: nothing more comes from a listener's queue.
+        drop(open);
+        self.report.tell(Event::Closed { fd, local, peer, why });
     }
 
     /// Tells the operator that the host's system refused a granted address, where the
@@ -150,7 +172,7 @@ impl Process {
         if let Err(Refusal::Errno(errno)) = *outcome
             && matches!(errno, Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EACCES)
         {
-            self.tell(&Event::Unavailable { call, address, errno });
+            self.report.tell(Event::Unavailable { call, address, errno });
         }
     }
 
@@ -159,10 +181,22 @@ impl Process {
         outcome.map_err(|refusal| match refusal {
             Refusal::Errno(errno) => errno.into(),
             Refusal::Denied(denial) => {
-                self.tell_denial(call, denial);
+                self.report.tell_denial(call, denial);
                 Errno::EACCES.into()
             }
         })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let end = self.fds().end();
+        for fd in 0..end {
+            let closed = self.fds().remove(fd);
+            if let Ok(closed) = closed {
+                self.close(fd, closed, Closed::Ended);
+            }
+        }
     }
 }
 

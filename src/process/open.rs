@@ -67,6 +67,18 @@ impl OpenFile {
     }
 }
 
+impl Drop for OpenFile {
+    /// The last descriptor is closed. A call of another thread may have hold of the
+    /// socket still.
+    fn drop(&mut self) {
+        if let Open::Socket(socket) = &self.open
+            && Arc::strong_count(socket) > 1
+        {
+            socket.close();
+        }
+    }
+}
+
 impl Open {
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! What the operator chose for a guest.
 
+use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
@@ -7,20 +8,27 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::{Directory, Input, Open, Output};
 use crate::observe::Observer;
-use crate::policy::Policy;
+use crate::policy::{Grant, Policy};
+use crate::socket::listen::ListenProfile;
 
 /// Everything that a guest is given at its start.
 pub struct Settings {
     /// What the guest may do.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The arguments, the program's name first.
     pub arguments: Vec<String>,
     /// The environment, as `NAME=value`.
     pub environment: Vec<String>,
     /// How many descriptors may be open at once.
     pub max_fds: u32,
-    /// How many connections may wait at one listener, at most.
+    /// The operator's maximum for backlogs.
     pub max_backlog: AtomicU32,
+    /// The kernel's own.
+    pub kernel_max_backlog: u32,
+    /// What `listen` means.
+    pub listen_profile: ListenProfile,
+    /// What it means at some addresses; the first that fits counts.
+    pub listen_profiles_at: Vec<(Grant, ListenProfile)>,
     /// May file operations stop the thread that runs the guest? Otherwise they
     /// move to a thread of the runtime's that may.
     pub blocks_on_files: bool,
@@ -36,6 +44,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What `listen` means at this address.
+    pub(crate) fn listen_profile(&self, local: SocketAddr) -> ListenProfile {
+        let special = self.listen_profiles_at.iter().find(|(addresses, _)| addresses.covers(&local));
+        special.map_or(self.listen_profile, |(_, profile)| *profile)
+    }
+
     pub(super) fn take_stdio(&mut self) -> [Open; 3] {
         let input = std::mem::replace(&mut self.stdin, Input::closed());
         let output = std::mem::replace(&mut self.stdout, Output::discarding());

@@ -1,17 +1,19 @@
 //! One thread of a guest: what the calls of every dialect act on.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
-use super::{Open, OpenFile, Process, Woken, futex};
+use super::{Doorkeeper, Open, OpenFile, Process, Woken, futex};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Readiness, Timer, Watched};
-use crate::socket::{Refusal, Socket, reactor};
+use crate::socket::listen::{Capacity, Terms};
+use crate::socket::{Accepted, Refusal, Socket, Tcp, reactor};
 
 /// One thread of a guest.
 pub struct Thread {
@@ -27,10 +29,23 @@ pub struct Thread {
     pub(crate) is_first_generation: bool,
     /// Is the program known to have room for an IPv6 address with its scope?
     pub(crate) wide_addresses: bool,
+    /// What the trace says of the call besides its results.
+    pub(crate) remark: Option<Remark>,
+}
+
+/// A number that the operator reads in the trace, and the guest does not learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// What it is.
+    pub name: &'static str,
+    /// The number.
+    pub value: u64,
 }
 
 /// A socket as a call sees it: the thing, and whether this descriptor waits.
 pub struct SocketRef {
+    /// Its number.
+    pub fd: u32,
     /// The socket.
     pub socket: Arc<Socket>,
     /// Do calls on it wait?
@@ -47,6 +62,7 @@ impl Thread {
             renumber_duplicates: false,
             is_first_generation: false,
             wide_addresses: false,
+            remark: None,
         }
     }
 
@@ -76,7 +92,7 @@ impl Thread {
         let descriptor = fds.get(fd)?;
         let socket = descriptor.open.open.socket()?;
         descriptor.rights.require(rights)?;
-        Ok(SocketRef { socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking() })
+        Ok(SocketRef { fd, socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking() })
     }
 
     /// The open socket `fd`, for a call that needs `rights` and moves data.
@@ -166,33 +182,48 @@ impl Thread {
         self.process.fds().check_room()?;
         let waits = listener.waits && !nonblocking;
         let process = &self.process;
-        let denied = |denial| process.tell_denial(call, denial);
-        let accepted = ready::accept(&listener.socket, waits, process.policy(), denied).await?;
+        let denied = |denial| process.report().tell_denial(call, denial);
+        let Accepted { socket, peer } =
+            ready::accept(&listener.socket, waits, process.policy(), denied).await?;
+        let local = || socket.stream().and_then(Tcp::local_address).ok();
+        let told = process.report().hears_connections().then(local).flatten();
         // The flag of the call alone counts; the listener's is not handed on.
         // "O_NONBLOCK ... are not inherited" - accept(2)
-        let fd = self.insert_socket(accepted.socket, nonblocking)?;
-        Ok((fd, accepted.peer))
+        let fd = self.insert_socket(socket, nonblocking)?;
+        if let Some(local) = told {
+            process.report().tell(Event::Accepted { listener: listener.fd, fd, peer, local });
+        }
+        Ok((fd, peer))
     }
 
     /// Listens, and tells the operator where.
     ///
     /// # Errors
     ///
-    /// Those of [`crate::socket::Tcp::listen`].
-    pub(crate) fn listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<(), Refusal> {
-        let maximum = self.process.settings().max_backlog.load(std::sync::atomic::Ordering::Relaxed);
+    /// Those of [`Tcp::listen`].
+    pub(crate) fn listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
         let tcp = socket.stream()?;
-        let is_new = !tcp.is_listening();
-        let outcome = tcp.listen(backlog, maximum, self.process.policy());
-        if outcome.is_err() {
-            let local = tcp.local_address()?;
+        let local = tcp.local_address().ok();
+        let outcome = tcp.listen(backlog, self.terms(fd, local), self.process.policy());
+        if let Err(refusal) = &outcome {
+            let (errno, local) = (refusal.errno(), tcp.local_address()?);
             self.process.tell_unavailable("sock_listen", local, &outcome);
+            self.process.report().tell(Event::Listening { fd, local, backlog, result: Err(errno) });
         }
-        let capacity = outcome?;
-        if is_new && let Ok(local) = tcp.local_address() {
-            self.process.tell(&Event::Listening { fd, local, backlog: capacity });
+        outcome
+    }
+
+    /// On what terms a socket with this address listens.
+    fn terms(&self, listener: u32, local: Option<SocketAddr>) -> Terms {
+        let settings = self.process.settings();
+        let local = local.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let (report, policy) = (Arc::clone(self.process.report()), Arc::clone(self.process.policy()));
+        Terms {
+            rules: settings.listen_profile(local).rules(),
+            maximum: settings.max_backlog.load(Relaxed),
+            kernel_maximum: settings.kernel_max_backlog,
+            door: Arc::new(Doorkeeper { report, policy, listener, local }),
         }
-        Ok(())
     }
 
     /// Waits for one of `watched`, or until `limit` has passed.

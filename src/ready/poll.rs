@@ -18,7 +18,8 @@ use tokio::task::coop::consume_budget;
 
 use super::clock::Timer;
 use crate::error::Errno;
-use crate::socket::{Interest, Registered};
+use crate::socket::listen::Queue;
+use crate::socket::{Interest, News, Registered, Socket};
 
 /// A thing without a host descriptor that may have to be waited for.
 pub trait Stream: Sync {
@@ -34,10 +35,22 @@ pub enum Source<'a> {
     /// A socket of the host. One that the reactor does not watch never changes by
     /// itself.
     Host(BorrowedFd<'a>, Option<Arc<Registered>>),
+    /// The queue of a listener, where the host owns it.
+    Queue(Arc<Queue>),
     /// A stream without a host descriptor.
     Stream(&'a dyn Stream),
     /// Never makes anybody wait: a file. Readable for this many bytes.
     Always(u64),
+}
+
+impl<'a> From<&'a Socket> for Source<'a> {
+    fn from(socket: &'a Socket) -> Self {
+        match socket.news() {
+            News::None => Self::Host(socket.host_fd(), None),
+            News::Reactor(registered) => Self::Host(socket.host_fd(), Some(registered)),
+            News::Queue(queue) => Self::Queue(queue),
+        }
+    }
 }
 
 /// One thing to wait for.
@@ -151,21 +164,27 @@ async fn wait_for_news(watched: &[Watched<'_>], alarm: &Alarm<'_>) -> bool {
         for socket in &mut sockets {
             heard |= socket.as_mut().poll(context).is_ready();
         }
-        heard |= watched.iter().any(|each| stream_readiness(each, context).is_some());
+        heard |= watched.iter().any(|each| own_readiness(each, context).is_some());
         let is_over = expired.as_mut().poll(context).is_ready();
         if heard || is_over { Poll::Ready(is_over) } else { Poll::Pending }
     })
     .await
 }
 
-fn stream_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Readiness> {
-    let Source::Stream(stream) = &watched.source else { return None };
-    match watched.interest {
-        Interest::Write => Some(Readiness { bytes: 1, hangup: false }),
-        Interest::Read => match stream.poll_readable(context) {
+/// The readiness of what has no descriptor of the host's.
+fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Readiness> {
+    match (&watched.source, watched.interest) {
+        (Source::Stream(_), Interest::Write) => Some(Readiness { bytes: 1, hangup: false }),
+        (Source::Stream(stream), Interest::Read) => match stream.poll_readable(context) {
             Poll::Ready(bytes) => Some(Readiness { bytes, hangup: bytes == 0 }),
             Poll::Pending => None,
         },
+        (Source::Queue(queue), Interest::Read) => match queue.poll_waiting(context) {
+            Poll::Ready(()) => Some(Readiness { bytes: 1, hangup: false }),
+            Poll::Pending => None,
+        },
+        // A listener is never ready to send.
+        (Source::Queue(_), Interest::Write) | (Source::Host(..) | Source::Always(_), _) => None,
     }
 }
 
@@ -174,7 +193,7 @@ async fn look(watched: &[Watched<'_>]) -> Result<Found, Errno> {
     let mut found: Found = std::future::poll_fn(|context| {
         let look = |each: &Watched<'_>| match each.source {
             Source::Always(bytes) => Some(Readiness { bytes, hangup: false }),
-            _ => stream_readiness(each, context),
+            _ => own_readiness(each, context),
         };
         Poll::Ready(watched.iter().map(look).collect())
     })

@@ -1,6 +1,7 @@
 //! The one loop that makes a try wait.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,36 @@ async fn ready_before(io: &Registered, interest: Interest, deadline: Instant) ->
         biased;
         ready = io.ready(interest) => ready,
         () = sleep(left) => Err(Errno::EAGAIN),
+    }
+}
+
+/// Waits for `event`, for as long as `limit` allows; `None` is for ever, and a limit
+/// of zero looks once.
+///
+/// # Cancel safety
+///
+/// As safe as `event`.
+///
+/// # Errors
+///
+/// `EAGAIN` where the limit has passed.
+pub(super) async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
+    consume_budget().await;
+    let mut event = pin!(event);
+    match limit {
+        None => Ok(event.await),
+        Some(Duration::ZERO) => {
+            poll_fn(|context| match event.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Ok(done)),
+                Poll::Pending => Poll::Ready(Err(Errno::EAGAIN)),
+            })
+            .await
+        }
+        Some(limit) => tokio::select! {
+            biased;
+            done = event => Ok(done),
+            () = sleep(limit) => Err(Errno::EAGAIN),
+        },
     }
 }
 

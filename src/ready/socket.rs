@@ -3,15 +3,18 @@
 //! Each takes `waits`: does the guest's descriptor block? How long it may then
 //! wait is the socket's own option.
 
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::readiness::blocking;
+use super::readiness::{blocking, within};
 use crate::error::Errno;
 use crate::policy::{Denial, Policy};
-use crate::socket::{Accepted, Connected, Interest, RecvFlags, Refusal, Registered, Socket, Tcp, TimeOption};
+use crate::socket::{
+    Accepted, Connected, Interest, News, RecvFlags, Refusal, Registered, Socket, Tcp, TimeOption,
+};
 
 fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
     match answer {
@@ -35,7 +38,8 @@ fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
 ///
 /// `ENOTSUP` for a datagram socket, `EINVAL` where the socket does not listen,
 /// `EAGAIN` where no connection waits or the time is over, `ENFILE` where the host
-/// has no descriptor left.
+/// has no descriptor left, `EBADF` where the last descriptor of the listener is closed
+/// meanwhile.
 pub async fn accept(
     socket: &Socket,
     waits: bool,
@@ -50,11 +54,17 @@ pub async fn accept(
             Err(Refusal::Errno(errno)) => return Err(errno),
         }
     };
-    let Some(io) = tcp.registered() else { return attempt() };
-    blocking(&io, Interest::Read, limit(socket, waits, TimeOption::Accept), || {
-        pending_on(Errno::EAGAIN, attempt())
-    })
-    .await?
+    let limit = limit(socket, waits, TimeOption::Accept);
+    match tcp.news() {
+        News::None => attempt(),
+        News::Reactor(io) => {
+            blocking(&io, Interest::Read, limit, || pending_on(Errno::EAGAIN, attempt())).await?
+        }
+        News::Queue(queue) => {
+            let accepted = within(limit, poll_fn(|context| tcp.poll_accept(&queue, context))).await?;
+            accepted.map_err(|refusal| refusal.errno())
+        }
+    }
 }
 
 /// Connects to `address`.
@@ -79,7 +89,7 @@ pub async fn connect(
         Err(Refusal::Errno(Errno::EINPROGRESS)) if waits => {}
         other => return other,
     }
-    let Some(io) = tcp.registered() else { return Err(Errno::ENOTCONN.into()) };
+    let News::Reactor(io) = tcp.news() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);
     let ended =
         blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, tcp.try_finish_connect()))
@@ -91,9 +101,12 @@ pub async fn connect(
 
 /// The connection; a blocking descriptor waits for an attempt that is on its way.
 async fn connection(tcp: &Tcp, limit: Option<Duration>) -> Result<Connected, Errno> {
-    let waiting: std::sync::Arc<Registered> = match (tcp.connected(), tcp.registered()) {
-        (Err(Errno::EAGAIN), Some(io)) => io,
-        (found, _) => return found,
+    let waiting: std::sync::Arc<Registered> = match tcp.connected() {
+        Err(Errno::EAGAIN) => match tcp.news() {
+            News::Reactor(io) => io,
+            _ => return tcp.connected(),
+        },
+        found => return found,
     };
     blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, tcp.connected())).await?
 }

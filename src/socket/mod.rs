@@ -23,6 +23,9 @@
 //! A datagram socket can be opened, so that a program learns from `listen` and
 //! `accept` what POSIX has to say about it; it carries no data yet.
 //!
+//! Connections to a listener wait in the kernel, or in a queue that the host owns,
+//! where its profile asks for what no kernel does: see [`listen`].
+//!
 //! Key types: [`Socket`], [`Registered`], [`Refusal`]. Neighbours: `policy` is
 //! asked before the operating system; `ready` waits.
 
@@ -71,6 +74,16 @@ pub enum Refusal {
     Denied(Denial),
 }
 
+impl Refusal {
+    /// The error number that the guest sees.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::Errno(errno) => *errno,
+            Self::Denied(_) => Errno::EACCES,
+        }
+    }
+}
+
 impl From<Errno> for Refusal {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
@@ -87,6 +100,17 @@ impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
     }
+}
+
+/// What tells that a socket has news.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Nothing: it never changes by itself.
+    None,
+    /// The reactor.
+    Reactor(Arc<Registered>),
+    /// The queue of a listener, where the host owns it.
+    Queue(Arc<listen::Queue>),
 }
 
 /// A socket of a guest.
@@ -157,11 +181,20 @@ impl Socket {
         }
     }
 
-    /// The reactor's view of the socket, once it has one.
-    pub fn registered(&self) -> Option<Arc<Registered>> {
+    /// What tells that the socket has news.
+    pub fn news(&self) -> News {
         match self {
-            Self::Tcp(tcp) => tcp.registered(),
-            Self::Udp(_) => None,
+            Self::Tcp(tcp) => tcp.news(),
+            Self::Udp(_) => News::None,
+        }
+    }
+
+    /// Ends the socket: its last descriptor is closed. A call of another thread that
+    /// waits in it is woken, and answers `EBADF`.
+    pub fn close(&self) {
+        match self {
+            Self::Tcp(tcp) => tcp.close(),
+            Self::Udp(_) => {}
         }
     }
 

@@ -3,8 +3,10 @@
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 
 use super::reactor::reactor;
 use crate::error::Errno;
@@ -49,8 +51,16 @@ impl Registered {
     ///
     /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        let handle = reactor()?;
-        let _inside = handle.enter();
+        Self::with(&reactor()?, fd)
+    }
+
+    /// Registers `fd` with this reactor.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
+        let _inside = reactor.enter();
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.
         #[expect(
@@ -79,6 +89,27 @@ impl Registered {
     pub async fn ready(&self, interest: Interest) -> Result<(), Errno> {
         self.io.ready(interest.to_tokio()).await?.retain_ready();
         Ok(())
+    }
+
+    /// As [`ready`](Self::ready), for one waiter a direction: only the last one to ask
+    /// is woken. It is not held while the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where the reactor has ended.
+    pub(crate) fn poll_ready(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<(), Errno>> {
+        let ready = match interest {
+            Interest::Read => self.io.poll_read_ready(context),
+            Interest::Write => self.io.poll_write_ready(context),
+        };
+        ready.map(|ready| {
+            ready?.retain_ready();
+            Ok(())
+        })
     }
 
     /// Forgets what the reactor has heard so far, without a system call.

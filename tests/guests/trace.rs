@@ -24,15 +24,19 @@ fn denied_call_is_traced() -> Result<()> {
 
 #[test]
 fn served_connection_is_traced() -> Result<()> {
-    let mut server = run_on_loopback().args(["--trace", guest_tests::HTTP_SERVER, "127.0.0.1:0"]).start()?;
+    let mut server = run_on_loopback()
+        .args(["--max-backlog", "5", "--trace", guest_tests::HTTP_SERVER, "127.0.0.1:0"])
+        .start()?;
     let addr = server.listening()?;
     HttpClient::connect(addr)?.get("/")?;
     server.wait_for_stderr("fd_close(fd=4) = 0")?;
     let finished = server.stop()?;
 
-    for call in
-        ["sock_bind(fd=3, addr=127.0.0.1:0) = 0", "sock_listen(fd=3, backlog=1024) = 0", "fd_close(fd=4) = 0"]
-    {
+    for call in [
+        "sock_bind(fd=3, addr=127.0.0.1:0) = 0",
+        "sock_listen(fd=3, backlog=1024) = 0 capacity=5",
+        "fd_close(fd=4) = 0",
+    ] {
         let lines = finished.stderr_lines_with(call);
         let line = lines.first().with_context(|| format!("no {call}\n{finished}"))?;
         ensure!(without_duration(line)? == call, "{line}");

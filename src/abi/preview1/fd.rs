@@ -14,6 +14,7 @@ use crate::abi::transfer::{self, count};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::{Advice, DirEntry, FileFlags, Whence};
+use crate::observe::Closed;
 use crate::process::{Open, Thread};
 use crate::socket::RecvFlags;
 
@@ -50,7 +51,7 @@ impl Preview1Fd for Thread {
     fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
         let closed = self.process().fds().remove(fd)?;
         // The table's lock is free again before anything is closed.
-        drop(closed);
+        self.process().close(fd, closed, Closed::ByGuest);
         Ok(())
     }
 
@@ -283,7 +284,9 @@ impl Preview1Fd for Thread {
             if self.renumber_duplicates { fds.duplicate_onto(fd, to)? } else { fds.renumber(fd, to)? };
         drop(fds);
         // What was there closes outside of the table's lock.
-        drop(replaced);
+        if let Some(replaced) = replaced {
+            self.process().close(to, replaced, Closed::Replaced);
+        }
         Ok(())
     }
 

@@ -169,7 +169,7 @@ fn event(subscription: &Subscription, ready: Option<Readiness>) -> types::Event 
 
 fn source(open: &Open) -> Source<'_> {
     match open {
-        Open::Socket(socket) => Source::Host(socket.host_fd(), socket.registered()),
+        Open::Socket(socket) => socket.as_ref().into(),
         Open::Input(input) => Source::Stream(input.as_ref() as &dyn Stream),
         Open::File(file) => Source::Always(bytes_left(file)),
         Open::Output(_) | Open::Directory(_) => Source::Always(1),

@@ -7,6 +7,7 @@ use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::Error;
 use crate::fd::{Descriptor, Rights};
+use crate::observe::Closed;
 use crate::process::Thread;
 
 const CLOSE_ON_EXEC: u16 = 1;
@@ -41,7 +42,9 @@ impl WasixFd for Thread {
     fn fd_renumber(&mut self, _: &mut GuestMemory<'_>, fd: u32, to: u32) -> Result<(), Error> {
         let replaced = self.process().fds().duplicate_onto(fd, to)?;
         // What was there closes outside of the table's lock.
-        drop(replaced);
+        if let Some(replaced) = replaced {
+            self.process().close(to, replaced, Closed::Replaced);
+        }
         Ok(())
     }
 

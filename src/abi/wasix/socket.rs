@@ -12,8 +12,9 @@ use crate::abi::memory::{Buffers, check_out_value};
 use crate::abi::transfer;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::Thread;
+use crate::process::{Remark, Thread};
 use crate::ready;
+use crate::socket::listen::Capacity;
 use crate::socket::{Family, Kind, Socket, Status};
 
 /// The most that one `sock_send_file` reads from the file at a time.
@@ -48,7 +49,11 @@ impl WasixSocket for Thread {
 
     async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_LISTEN)?;
-        self.process().answer("sock_listen", self.listen(fd, &socket.socket, backlog))
+        let outcome = self.listen(fd, &socket.socket, backlog);
+        if let Ok(Capacity { now, .. }) = outcome {
+            self.remark = Some(Remark { name: "capacity", value: now.into() });
+        }
+        self.process().answer("sock_listen", outcome.map(drop))
     }
 
     async fn sock_accept(

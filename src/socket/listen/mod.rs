@@ -1,7 +1,102 @@
-//! What a backlog means.
+//! What listening means: the profiles, and the queue that the host owns where a
+//! profile asks for more than the kernel does.
 //!
-//! The rules of the default profile, `wasix`; the other profiles join it here.
+//! Key types: [`ListenProfile`], [`Terms`], [`Queue`], [`Door`].
 
 mod profile;
+mod queue;
 
-pub use profile::{capacity, kernel_backlog};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustix::io::Errno as Os;
+
+use crate::policy::Denial;
+
+pub(crate) use profile::kernel_backlog;
+pub use profile::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};
+pub use queue::Queue;
+pub(crate) use queue::{Freed, reset};
+
+/// On what terms a socket listens: what is the operator's and the kernel's to say.
+#[derive(Clone)]
+pub struct Terms {
+    /// What the profile decides.
+    pub rules: ListenRules,
+    /// The operator's maximum for backlogs.
+    pub maximum: u32,
+    /// The kernel's own maximum, which it applies to every backlog.
+    pub kernel_maximum: u32,
+    /// Who hears of it, and admits connections to a queue that the host owns.
+    pub door: Arc<dyn Door>,
+}
+
+impl Terms {
+    /// How many connections may wait for the backlog that the guest passed.
+    pub fn capacity(&self, backlog: u32) -> u32 {
+        let capacity = self.rules.capacity(backlog, self.maximum);
+        if self.rules.needs_queue() {
+            return capacity;
+        }
+        // The kernel holds one more than it is told, and no more than that.
+        capacity.min(self.kernel_maximum.saturating_add(1))
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+/// Stands at a listener. Called with the lock of the socket or of its queue held, on
+/// whichever thread serves it: it must not wait.
+pub trait Door: Send + Sync {
+    /// Hears that the socket listens, or that another number may wait: before anybody
+    /// comes in, or is reset because of it.
+    fn listens(&self, local: SocketAddr, capacity: Capacity);
+
+    /// May this peer come in?
+    ///
+    /// # Errors
+    ///
+    /// The policy's refusal; the peer sees a reset.
+    fn admit(&self, peer: SocketAddr) -> Result<(), Denial>;
+
+    /// Hears that a peer was reset because there was no room for it.
+    fn refused(&self, peer: SocketAddr, why: NoRoom);
+}
+
+/// How many connections may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// The backlog as the guest passed it.
+    pub backlog: u32,
+    /// How many may wait from now on.
+    pub now: u32,
+    /// How many could until now; `None` where the socket did not listen.
+    pub before: Option<u32>,
+}
+
+/// Errors of accept that belong to a connection which broke while it waited, not to
+/// the listener.
+///
+/// "Linux accept() passes already-pending network errors on the new socket as an
+/// error code from accept(). ... For reliable operation the application should ...
+/// treat them like EAGAIN by retrying." - accept(2)
+pub(super) fn concerns_one_connection(error: Os) -> bool {
+    matches!(
+        error,
+        Os::CONNABORTED | Os::INTR | Os::PROTO | Os::HOSTUNREACH | Os::NETUNREACH | Os::NOPROTOOPT
+    )
+}
+
+/// Why there was no room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// As many waited as may.
+    QueueFull,
+    /// It waited already, and a new backlog has no room for it.
+    Shrunk,
+}

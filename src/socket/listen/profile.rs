@@ -1,39 +1,347 @@
-//! The profile `wasix`: from the number that a guest passes to the number that the
-//! kernel is given.
+//! The descriptions of `listen`, and where they differ.
+//!
+//! [`ListenProfile::rules`] is the one table: every difference is a cell of it, and
+//! nobody else asks which profile it is.
 
-/// How many connections may wait for a backlog that the guest passed.
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Errno;
+
+/// Which description of `listen` a guest was written for.
 ///
-/// A value of 2^31 or more is a negative C `int`, and means 0; 0 means the
-/// minimum, 1; more than `maximum` means the maximum, silently.
-pub fn capacity(backlog: u32, maximum: u32) -> u32 {
-    // "If listen() is called with a backlog argument value that is less than 0, the
-    // function behaves as if it had been called with a backlog argument value of 0."
-    // - listen(3p)
-    let asked = if i32::try_from(backlog).is_ok() { backlog } else { 0 };
-    asked.min(maximum).max(1)
+/// Programs that call `listen` were written against different texts. They agree on
+/// most of it; a profile decides the rest, and nothing but the rest: see
+/// [`ListenProfile::rules`]. The operator chooses it, for all listeners
+/// ([`Builder::listen_profile`](crate::host::Builder::listen_profile),
+/// `--listen-profile`) or for some
+/// ([`Builder::listen_profile_at`](crate::host::Builder::listen_profile_at)).
+///
+/// # What holds in every profile
+///
+/// The backlog is a C `int`: numbers of 2^31 and more are negative. A backlog of 0
+/// lets one connection wait. More than the operator's maximum means the maximum, and
+/// the guest does not learn of it. Listening again changes the backlog. What waits is
+/// handed out first come first served. Without descriptors nobody is lost: `accept`
+/// is `EMFILE` or `ENFILE`, and works again as soon as one is free.
+///
+/// The kernel's own limit (`net.core.somaxconn`) holds too: beyond it no number
+/// reaches, except in the profile [`Winsock`](Self::Winsock).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ListenProfile {
+    /// WASIX `sock_listen`, the default.
+    ///
+    /// A server can rely on: `listen(fd, n)` lets exactly n connections wait, one
+    /// where n is 0 or negative. The next client is not answered: its kernel tries
+    /// again by itself, and gets in when there is room. `listen` on a socket without
+    /// an address is `EINVAL`, on a connected or connecting one `EISCONN`.
+    #[default]
+    Wasix,
+    /// POSIX `listen()`, IEEE 1003.1.
+    ///
+    /// As [`Wasix`](Self::Wasix), with POSIX's error numbers: `EDESTADDRREQ` for a
+    /// socket without an address, `EINVAL` for a connected or connecting one.
+    Posix,
+    /// Windows Sockets and Windows CE `listen`.
+    ///
+    /// A server can rely on: exactly n connections wait, and one more is refused at
+    /// once: it is accepted and reset, so that the client sees `ECONNREFUSED` or
+    /// `ECONNRESET`, also while the guest is busy. A smaller backlog resets those that
+    /// came last. `SOMAXCONN` means the maximum: 128 in the WASIX C library,
+    /// 0x7fffffff in Winsock.
+    ///
+    /// The host takes connections from the kernel by itself here, on one thread for
+    /// all listeners, so each that waits has a descriptor of the host. While the host
+    /// has none left, those that do not fit wait in the kernel, and clients beyond
+    /// the backlog are not answered; this goes on as soon as a descriptor is free.
+    Winsock,
+    /// BSD `listen`: Symbian Open C, 4.2BSD to FreeBSD.
+    ///
+    /// A server can rely on: half as many again wait as it asked for, rounded up. A
+    /// negative backlog means the maximum. A client beyond that is dropped silently
+    /// and tries again. `listen` on a socket without an address, or on a connected or
+    /// connecting one, is `EINVAL`.
+    Bsd,
+    /// What Linux itself does.
+    ///
+    /// A server can rely on: n + 1 connections wait, one where n is 0. A negative
+    /// backlog means the maximum. A client beyond that is dropped silently and tries
+    /// again. `listen` on a socket without an address gives it a port on the wildcard
+    /// address, where the policy grants listening on `0.0.0.0:0` or `[::]:0`;
+    /// on a connected or connecting one it is `EINVAL`.
+    Linux,
+}
+
+/// What a profile decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenRules {
+    /// What a negative backlog means.
+    pub negative: Negative,
+    /// Does `SOMAXCONN` mean the maximum, or is it a plain number?
+    pub somaxconn_is_maximum: bool,
+    /// How many connections wait for a backlog.
+    pub holds: Holds,
+    /// What becomes of one connection more.
+    pub beyond: Beyond,
+    /// `listen` on a socket without an address.
+    pub unbound: Unbound,
+    /// The answer to `listen` on a connected or connecting socket.
+    pub connected: Errno,
+}
+
+/// What a negative backlog means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Negative {
+    /// The same as 0.
+    Zero,
+    /// The operator's maximum.
+    Maximum,
+}
+
+/// How many connections wait for a backlog of N. One always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// N.
+    Backlog,
+    /// Half as many again, rounded up.
+    HalfMore,
+    /// N + 1.
+    OneMore,
+}
+
+/// What becomes of a connection that finds the queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// The kernel does not answer, and the client's kernel tries again.
+    Unanswered,
+    /// It is accepted and reset. So are those, newest first, that a smaller backlog
+    /// has no room for.
+    Reset,
+}
+
+/// `listen` on a socket without an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unbound {
+    /// An error.
+    Refused(Errno),
+    /// It is bound to port 0 of the wildcard address, if the policy allows exactly
+    /// that.
+    BoundToWildcard,
+}
+
+/// `SOMAXCONN` as a guest may have it: of the WASIX C library, and of Winsock.
+const SOMAXCONN: [u32; 2] = [128, 0x7fff_ffff];
+
+impl ListenProfile {
+    /// Every profile, the default one first.
+    pub const ALL: [Self; 5] = [Self::Wasix, Self::Posix, Self::Winsock, Self::Bsd, Self::Linux];
+
+    /// The name, as `--listen-profile` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wasix => "wasix",
+            Self::Posix => "posix",
+            Self::Winsock => "winsock",
+            Self::Bsd => "bsd",
+            Self::Linux => "linux",
+        }
+    }
+
+    /// The table of differences.
+    pub const fn rules(self) -> ListenRules {
+        match self {
+            // "Maximum size of the queue for pending connections" - wasix_32v1.witx,
+            // sock_listen, which says no more. Errors are those of the reference host
+            // in POSIX's names.
+            Self::Wasix => ListenRules {
+                negative: Negative::Zero,
+                somaxconn_is_maximum: false,
+                holds: Holds::Backlog,
+                beyond: Beyond::Unanswered,
+                unbound: Unbound::Refused(Errno::EINVAL),
+                connected: Errno::EISCONN,
+            },
+            Self::Posix => ListenRules {
+                // "If listen() is called with a backlog argument value that is less than
+                // 0, the function behaves as if it had been called with a backlog
+                // argument value of 0." - listen(3p)
+                negative: Negative::Zero,
+                somaxconn_is_maximum: false,
+                // "The backlog argument provides a hint to the implementation which the
+                // implementation shall use to limit the number of outstanding
+                // connections in the socket's listen queue." - listen(3p)
+                holds: Holds::Backlog,
+                beyond: Beyond::Unanswered,
+                // "EDESTADDRREQ: The socket is not bound to a local address, and the
+                // protocol does not support listening on an unbound socket." - listen(3p)
+                unbound: Unbound::Refused(Errno::EDESTADDRREQ),
+                // "EINVAL: The socket is already connected." - listen(3p)
+                connected: Errno::EINVAL,
+            },
+            Self::Winsock => ListenRules {
+                // "Illegal values are replaced by the nearest legal value." - Winsock listen
+                negative: Negative::Zero,
+                // "If this value is SOMAXCONN, then the service provider should set the
+                // backlog to a maximum reasonable value." - Winsock listen
+                somaxconn_is_maximum: true,
+                holds: Holds::Backlog,
+                // "If a connection request arrives with the queue full, the client will
+                // receive an error with an indication of WSAECONNREFUSED." and "Should
+                // there be more pending connections than the new backlog value, the
+                // excess pending connections will be reset and dropped." - Winsock listen
+                beyond: Beyond::Reset,
+                // "WSAEINVAL: The socket has not been bound with bind." - Winsock listen
+                unbound: Unbound::Refused(Errno::EINVAL),
+                // "WSAEISCONN: The socket is already connected." - Winsock listen
+                connected: Errno::EISCONN,
+            },
+            Self::Bsd => ListenRules {
+                // "if a value greater than kern.ipc.soacceptqueue or less than zero is
+                // specified, backlog is silently forced to kern.ipc.soacceptqueue"
+                // - listen(2), FreeBSD
+                negative: Negative::Maximum,
+                somaxconn_is_maximum: false,
+                // "The real maximum queue length will be 1.5 times more than the value
+                // specified in the backlog argument." - listen(2), FreeBSD
+                holds: Holds::HalfMore,
+                // "or, in the case of TCP, the connection will be silently dropped"
+                // - listen(2), FreeBSD
+                beyond: Beyond::Unanswered,
+                unbound: Unbound::Refused(Errno::EINVAL),
+                // "EINVAL: The socket is already connected, or in the process of being
+                // connected." - listen(2), FreeBSD
+                connected: Errno::EINVAL,
+            },
+            // "If the backlog argument is greater than the value in
+            // /proc/sys/net/core/somaxconn, then it is silently capped to that value."
+            // - listen(2), Linux. It compares as unsigned, so a negative one is greater.
+            Self::Linux => ListenRules {
+                negative: Negative::Maximum,
+                somaxconn_is_maximum: false,
+                holds: Holds::OneMore,
+                beyond: Beyond::Unanswered,
+                // "the socket was not previously bound to an address and, upon attempting to
+                // bind it to an ephemeral port" - listen(2), Linux, under EADDRINUSE
+                unbound: Unbound::BoundToWildcard,
+                connected: Errno::EINVAL,
+            },
+        }
+    }
+}
+
+impl ListenRules {
+    /// How many connections may wait for the backlog that the guest passed, where
+    /// `maximum` is the operator's for backlogs. At least one.
+    pub fn capacity(&self, backlog: u32, maximum: u32) -> u32 {
+        let asked = match i32::try_from(backlog) {
+            Ok(_) if self.somaxconn_is_maximum && SOMAXCONN.contains(&backlog) => maximum,
+            Ok(_) => backlog.min(maximum),
+            Err(_) => match self.negative {
+                Negative::Zero => 0,
+                Negative::Maximum => maximum,
+            },
+        };
+        let held = match self.holds {
+            Holds::Backlog => asked,
+            Holds::HalfMore => asked.saturating_add(asked.div_ceil(2)),
+            Holds::OneMore => asked.saturating_add(1),
+        };
+        held.max(1)
+    }
+
+    /// Must the host keep those that wait itself? The kernel neither refuses nor resets.
+    pub(crate) fn needs_queue(&self) -> bool {
+        self.beyond == Beyond::Reset
+    }
+}
+
+impl fmt::Display for ListenProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no profile's. It says which there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseProfileError(());
+
+impl fmt::Display for ParseProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ListenProfile::ALL.map(ListenProfile::name).join(", ");
+        write!(f, "expected one of {names}")
+    }
+}
+
+impl std::error::Error for ParseProfileError {}
+
+impl FromStr for ListenProfile {
+    type Err = ParseProfileError;
+
+    fn from_str(name: &str) -> Result<Self, ParseProfileError> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|profile| profile.name() == name).ok_or(ParseProfileError(()))
+    }
 }
 
 /// The number to give to the kernel so that exactly `capacity` connections wait.
 ///
 /// Linux holds one more than it is told, because it compares with "greater than"
 /// when it asks whether the queue is full.
-pub fn kernel_backlog(capacity: u32) -> i32 {
+pub(crate) fn kernel_backlog(capacity: u32) -> i32 {
     i32::try_from(capacity.saturating_sub(1)).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ListenProfile::{Bsd, Linux, Posix, Wasix, Winsock};
+
+    const MAXIMUM: u32 = 1000;
+
+    fn capacities(profile: ListenProfile, backlogs: &[u32]) -> Vec<u32> {
+        backlogs.iter().map(|backlog| profile.rules().capacity(*backlog, MAXIMUM)).collect()
+    }
 
     #[test]
     fn a_backlog_becomes_a_capacity() {
-        for (backlog, expected) in [(0, 1), (1, 1), (2, 2), (128, 128), (4096, 4096), (4097, 4096)] {
-            assert_eq!(capacity(backlog, 4096), expected, "{backlog}");
+        let backlogs = [0, 1, 2, 3, 127, 128, 1000, 1001, 0x7fff_ffff];
+        for exact in [Wasix, Posix] {
+            assert_eq!(capacities(exact, &backlogs), [1, 1, 2, 3, 127, 128, 1000, 1000, 1000]);
         }
-        for negative in [1 << 31, u32::MAX] {
-            assert_eq!(capacity(negative, 4096), 1, "{negative}");
+        assert_eq!(capacities(Winsock, &backlogs), [1, 1, 2, 3, 127, 1000, 1000, 1000, 1000]);
+        assert_eq!(capacities(Bsd, &backlogs), [1, 2, 3, 5, 191, 192, 1500, 1500, 1500]);
+        assert_eq!(capacities(Linux, &backlogs), [1, 2, 3, 4, 128, 129, 1001, 1001, 1001]);
+    }
+
+    #[test]
+    fn a_negative_backlog_is_nothing_or_everything() {
+        let negative = [1 << 31, u32::MAX];
+        for zero in [Wasix, Posix, Winsock] {
+            assert_eq!(capacities(zero, &negative), [1, 1]);
         }
-        assert_eq!(capacity(i32::MAX.unsigned_abs(), u32::MAX), i32::MAX.unsigned_abs());
+        assert_eq!(capacities(Bsd, &negative), [1500, 1500]);
+        assert_eq!(capacities(Linux, &negative), [1001, 1001]);
+    }
+
+    #[test]
+    fn one_always_waits_and_nothing_overflows() {
+        for profile in ListenProfile::ALL {
+            for backlog in [0, 1, u32::MAX] {
+                assert_eq!(profile.rules().capacity(backlog, 0), 1, "{profile} {backlog}");
+            }
+            assert!(profile.rules().capacity(0x7fff_ffff, u32::MAX) >= 0x7fff_ffff);
+        }
+    }
+
+    #[test]
+    fn a_profile_has_a_name() {
+        for profile in ListenProfile::ALL {
+            assert_eq!(profile.to_string().parse(), Ok(profile));
+        }
+        let wrong = "windows".parse::<ListenProfile>().map_err(|error| error.to_string());
+        assert_eq!(wrong, Err("expected one of wasix, posix, winsock, bsd, linux".to_owned()));
     }
 
     #[test]
@@ -41,5 +349,6 @@ mod tests {
         assert_eq!(kernel_backlog(1), 0);
         assert_eq!(kernel_backlog(128), 127);
         assert_eq!(kernel_backlog(0), 0);
+        assert_eq!(kernel_backlog(u32::MAX), i32::MAX);
     }
 }

@@ -7,6 +7,7 @@ use super::listening::Listening;
 use super::{Endpoint, bind_host};
 use crate::policy::{Policy, Use};
 use crate::socket::Refusal;
+use crate::socket::listen::Terms;
 
 /// A socket with an address.
 #[derive(Debug)]
@@ -47,14 +48,15 @@ impl Bound {
     pub(super) fn listen(
         mut self,
         endpoint: &Endpoint,
-        capacity: u32,
+        backlog: u32,
+        terms: Terms,
         policy: &Policy,
     ) -> Result<Listening, (Refusal, Self)> {
         let listening = policy
             .check(Use::TcpListen(self.asked))
             .map_err(Refusal::from)
             .and_then(|()| self.make_real(endpoint, policy))
-            .and_then(|()| Listening::start(Arc::clone(&endpoint.fd), capacity).map_err(Refusal::from));
+            .and_then(|()| Listening::start(Arc::clone(&endpoint.fd), backlog, terms).map_err(Refusal::from));
         listening.map_err(|refusal| (refusal, self))
     }
 }

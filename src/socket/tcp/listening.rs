@@ -1,23 +1,34 @@
-//! Listening: connections wait in the kernel until they are accepted.
+//! Listening: connections wait until they are accepted, in the kernel or in a queue of
+//! the host's own.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::io::Errno as Os;
 use rustix::net::SocketFlags;
 
 use super::{Connected, Endpoint, State, Tcp};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
-use crate::socket::listen::kernel_backlog;
-use crate::socket::{Refusal, Registered, Socket, address, host_limit};
+use crate::socket::listen::{Capacity, Queue, Terms, concerns_one_connection, kernel_backlog, reset};
+use crate::socket::{News, Refusal, Registered, Socket, address, host_limit};
 
 /// A socket that listens.
 #[derive(Debug)]
 pub(super) struct Listening {
-    registered: Arc<Registered>,
+    terms: Terms,
+    /// As the guest passed it last.
+    backlog: u32,
+    /// How many connections may wait.
+    capacity: u32,
+    place: Place,
+}
+
+/// Where connections wait.
+#[derive(Debug)]
+enum Place {
+    Kernel(Arc<Registered>),
+    Queue(Arc<Queue>),
 }
 
 /// A connection taken from the queue.
@@ -30,21 +41,83 @@ pub struct Accepted {
 }
 
 impl Listening {
-    pub(super) fn start(fd: Arc<OwnedFd>, capacity: u32) -> Result<Self, Errno> {
+    pub(super) fn start(fd: Arc<OwnedFd>, backlog: u32, terms: Terms) -> Result<Self, Errno> {
+        let capacity = terms.capacity(backlog);
+        // A place in the reactor comes after the kernel listens: see `Registered`.
         rustix::net::listen(&fd, kernel_backlog(capacity))?;
-        Ok(Self { registered: Registered::new(fd)? })
+        let local = local_address(&fd)?;
+        let place = if terms.rules.needs_queue() {
+            Place::Queue(Queue::new(fd, capacity, terms.kernel_maximum, Arc::clone(&terms.door))?)
+        } else {
+            Place::Kernel(Registered::new(fd)?)
+        };
+        let listening = Self { terms, backlog, capacity, place };
+        listening.terms.door.listens(local, listening.capacity());
+        if let Place::Queue(queue) = &listening.place {
+            queue.serve();
+        }
+        Ok(listening)
     }
 
-    pub(super) fn set_capacity(&self, endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
-        Ok(rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?)
+    /// Listens again. The profile stays.
+    pub(super) fn again(
+        &mut self,
+        endpoint: &Endpoint,
+        backlog: u32,
+        maximum: u32,
+    ) -> Result<Capacity, Errno> {
+        self.terms.maximum = maximum;
+        let now = self.terms.capacity(backlog);
+        if let Place::Kernel(_) = &self.place {
+            rustix::net::listen(&endpoint.fd, kernel_backlog(now))?;
+        }
+        let capacity = Capacity { backlog, now, before: Some(self.capacity) };
+        if (self.backlog, self.capacity) != (backlog, now) {
+            self.terms.door.listens(local_address(&endpoint.fd)?, capacity);
+        }
+        (self.backlog, self.capacity) = (backlog, now);
+        if let Place::Queue(queue) = &self.place {
+            queue.set_capacity(now);
+        }
+        Ok(capacity)
     }
 
-    pub(super) fn registered(&self) -> Arc<Registered> {
-        Arc::clone(&self.registered)
+    pub(super) fn backlog(&self) -> u32 {
+        self.backlog
+    }
+
+    pub(super) fn capacity(&self) -> Capacity {
+        Capacity { backlog: self.backlog, now: self.capacity, before: None }
+    }
+
+    pub(super) fn queue(&self) -> Option<Arc<Queue>> {
+        match &self.place {
+            Place::Kernel(_) => None,
+            Place::Queue(queue) => Some(Arc::clone(queue)),
+        }
+    }
+
+    pub(super) fn news(&self) -> News {
+        match &self.place {
+            Place::Kernel(registered) => News::Reactor(Arc::clone(registered)),
+            Place::Queue(queue) => News::Queue(Arc::clone(queue)),
+        }
     }
 }
 
-/// Takes the first connection that is still good.
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Place::Queue(queue) = &self.place {
+            queue.close();
+        }
+    }
+}
+
+fn local_address(fd: &OwnedFd) -> Result<SocketAddr, Errno> {
+    address::from_host(rustix::net::getsockname(fd)?)
+}
+
+/// Takes the first connection that is still good out of the kernel's queue.
 pub(super) fn try_accept(listener: &Endpoint, lingers: bool, policy: &Policy) -> Result<Accepted, Refusal> {
     loop {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -62,30 +135,21 @@ pub(super) fn try_accept(listener: &Endpoint, lingers: bool, policy: &Policy) ->
     }
 }
 
-/// Errors that belong to a connection which broke while it waited, not to the
-/// listener.
-///
-/// "Linux accept() passes already-pending network errors on the new socket as an
-/// error code from accept(). ... For reliable operation the application should ...
-/// treat them like EAGAIN by retrying." - accept(2)
-fn concerns_one_connection(error: Os) -> bool {
-    matches!(
-        error,
-        Os::CONNABORTED | Os::INTR | Os::PROTO | Os::HOSTUNREACH | Os::NETUNREACH | Os::NOPROTOOPT
-    )
-}
-
 /// Asks the policy for the peer; one that is refused sees a reset.
 fn admit(fd: &OwnedFd, peer: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
-    policy.check(Use::TcpAccept(peer)).or_else(|denial| {
-        // A close without lingering resets: the peer learns at once.
-        rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO))?;
-        Err(denial.into())
+    policy.check(Use::TcpAccept(peer)).map_err(|denial| {
+        reset(fd);
+        denial.into()
     })
 }
 
 /// The guest's socket; it lingers as the listener does, for so the kernel has it.
-fn accepted(listener: &Endpoint, fd: OwnedFd, peer: SocketAddr, lingers: bool) -> Result<Accepted, Refusal> {
+pub(super) fn accepted(
+    listener: &Endpoint,
+    fd: OwnedFd,
+    peer: SocketAddr,
+    lingers: bool,
+) -> Result<Accepted, Refusal> {
     let endpoint = Endpoint { fd: Arc::new(fd), family: listener.family };
     let connected = Connected::new(Registered::new(Arc::clone(&endpoint.fd))?, peer);
     let socket = Socket::Tcp(Tcp::with_state(endpoint, State::Connected(connected), lingers));

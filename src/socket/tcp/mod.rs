@@ -15,9 +15,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use super::listen::{Capacity, Freed, Queue, Terms};
 use super::option::Timeouts;
-use super::{Family, Refusal, Registered, open_host};
+use super::{Family, News, Refusal, open_host};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 
@@ -42,6 +44,8 @@ enum State {
     Connecting(Connecting),
     Listening(Listening),
     Connected(Connected),
+    /// The last descriptor is closed, and a call is still on its way out.
+    Closed,
 }
 
 /// What `sock_status` tells.
@@ -66,6 +70,8 @@ pub struct Tcp {
     timeouts: Timeouts,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
+    /// After the endpoint: tells that its descriptor is free.
+    _freed: Freed,
 }
 
 /// Guarded by the socket's one lock, which is never held across a wait.
@@ -93,6 +99,7 @@ impl Tcp {
             endpoint,
             timeouts: Timeouts::default(),
             lingers: AtomicBool::new(lingers),
+            _freed: Freed,
         }
     }
 
@@ -106,6 +113,10 @@ impl Tcp {
         let mut inner = self.lock();
         inner.settle(&self.endpoint);
         let Some(state) = inner.state.take() else { return Err(Errno::EIO.into()) };
+        if matches!(state, State::Closed) {
+            inner.state = Some(state);
+            return Err(Errno::EBADF.into());
+        }
         let (state, answer) = transition(state);
         inner.state = Some(state);
         answer
@@ -115,7 +126,11 @@ impl Tcp {
     fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, Errno> {
         let mut inner = self.lock();
         inner.settle(&self.endpoint);
-        inner.state.as_ref().map(look).ok_or(Errno::EIO)
+        match &inner.state {
+            Some(State::Closed) => Err(Errno::EBADF),
+            Some(state) => Ok(look(state)),
+            None => Err(Errno::EIO),
+        }
     }
 
     /// Gives the socket an address. A port of 0 lets the host choose.
@@ -138,31 +153,49 @@ impl Tcp {
         })
     }
 
-    /// Listens, or changes how many connections may wait. Answers the capacity.
+    /// Listens, or changes how many connections may wait.
     ///
-    /// `backlog` is the guest's number, `maximum` the operator's.
+    /// `backlog` is the guest's number. A socket that listens already keeps its
+    /// profile; of `terms` only the maximum counts then.
     ///
     /// # Errors
     ///
-    /// `EINVAL` where the socket has no address, `EISCONN` where it is connected or
-    /// connecting, a denial of the policy, `EADDRINUSE` where another socket
-    /// listens there by now. The socket stays as it was.
-    pub fn listen(&self, backlog: u32, maximum: u32, policy: &Policy) -> Result<u32, Refusal> {
-        let capacity = super::listen::capacity(backlog, maximum);
+    /// As the profile says, where the socket has no address, is connected or
+    /// connecting; a denial of the policy; `EADDRINUSE` where another socket listens
+    /// there by now. The socket stays as it was.
+    pub fn listen(&self, backlog: u32, terms: Terms, policy: &Policy) -> Result<Capacity, Refusal> {
+        let connected = terms.rules.connected;
         self.change(|state| match state {
-            State::Bound(bound) => match bound.listen(&self.endpoint, capacity, policy) {
-                Ok(listening) => (State::Listening(listening), Ok(capacity)),
+            State::Bound(bound) => match bound.listen(&self.endpoint, backlog, terms, policy) {
+                Ok(listening) => started(listening),
                 Err((refusal, bound)) => (State::Bound(bound), Err(refusal)),
             },
-            // "Listen again" updates the backlog (README, profile wasix).
-            State::Listening(listening) => {
-                let answer = listening.set_capacity(&self.endpoint, capacity);
-                (State::Listening(listening), answer.map(|()| capacity).map_err(Refusal::from))
+            State::Unbound(unbound) => match unbound.listen(&self.endpoint, backlog, terms, policy) {
+                Ok(listening) => started(listening),
+                Err((refusal, unbound)) => (State::Unbound(unbound), Err(refusal)),
+            },
+            // "Listen again" updates the backlog, in every profile.
+            State::Listening(mut listening) => {
+                let answer = listening.again(&self.endpoint, backlog, terms.maximum);
+                (State::Listening(listening), answer.map_err(Refusal::from))
             }
-            // README, profile wasix: "socket not bound: EINVAL".
-            State::Unbound(unbound) => (State::Unbound(unbound), Err(Errno::EINVAL.into())),
-            // README, profile wasix: "connected or connecting socket: EISCONN".
-            other => (other, Err(Errno::EISCONN.into())),
+            other => (other, Err(connected.into())),
+        })
+    }
+
+    /// Takes another maximum for backlogs into account; `None` where the socket does
+    /// not listen.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn set_max_backlog(&self, maximum: u32) -> Result<Option<Capacity>, Refusal> {
+        self.change(|state| match state {
+            State::Listening(mut listening) => {
+                let answer = listening.again(&self.endpoint, listening.backlog(), maximum);
+                (State::Listening(listening), answer.map(Some).map_err(Refusal::from))
+            }
+            other => (other, Ok(None)),
         })
     }
 
@@ -174,14 +207,52 @@ impl Tcp {
     ///
     /// `EAGAIN` where none waits; `EINVAL` where the socket does not listen;
     /// `ENFILE` where the host has no descriptor left (the connection goes on
-    /// waiting); a denial where the policy refuses the peer, which sees a reset.
+    /// waiting); `EBADF` where the last descriptor was closed meanwhile; a denial
+    /// where the policy refuses the peer, which sees a reset.
     pub fn try_accept(&self, policy: &Policy) -> Result<Accepted, Refusal> {
-        self.look(|state| match state {
-            State::Listening(_) => Ok(()),
+        let queue = self.look(|state| match state {
+            State::Listening(listening) => Ok(listening.queue()),
             // "EINVAL: The socket is not accepting connections." - accept(3p)
             _ => Err(Errno::EINVAL),
         })??;
-        listening::try_accept(&self.endpoint, self.lingers.load(Relaxed), policy)
+        match queue {
+            None => listening::try_accept(&self.endpoint, self.lingers.load(Relaxed), policy),
+            Some(queue) => {
+                let (fd, peer) = queue.try_accept()?;
+                self.accepted(fd, peer)
+            }
+        }
+    }
+
+    /// Takes a waiting connection out of the host's own queue, and wakes the caller
+    /// where none waits yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_accept`](Self::try_accept).
+    pub fn poll_accept(&self, queue: &Queue, context: &mut Context<'_>) -> Poll<Result<Accepted, Refusal>> {
+        queue.poll_accept(context).map(|taken| {
+            let (fd, peer) = taken?;
+            self.accepted(fd, peer)
+        })
+    }
+
+    fn accepted(&self, fd: OwnedFd, peer: SocketAddr) -> Result<Accepted, Refusal> {
+        listening::accepted(&self.endpoint, fd, peer, self.lingers.load(Relaxed))
+    }
+
+    /// Ends the socket where a call still has hold of it: that call is woken, and
+    /// answers `EBADF`.
+    pub(super) fn close(&self) {
+        let ended = {
+            let mut inner = self.lock();
+            inner.state.replace(State::Closed)
+        };
+        if matches!(ended, Some(State::Listening(_) | State::Connecting(_))) {
+            // The descriptor itself goes with the call. Until then nobody may come in,
+            // and the reactor must hear of it.
+            let _gone = rustix::net::shutdown(&self.endpoint.fd, rustix::net::Shutdown::Both);
+        }
     }
 
     /// Begins to connect. `Ok` means connected.
@@ -206,6 +277,7 @@ impl Tcp {
             State::Connected(connected) => (State::Connected(connected), Err(Errno::EISCONN.into())),
             // "EOPNOTSUPP: The socket is listening and cannot be connected."
             State::Listening(listening) => (State::Listening(listening), Err(Errno::ENOTSUP.into())),
+            State::Closed => (State::Closed, Err(Errno::EBADF.into())),
         })
     }
 
@@ -287,6 +359,7 @@ impl Tcp {
             State::Unbound(_) | State::Connecting(_) => Ok(Status::Opening),
             State::Bound(_) | State::Listening(_) => Ok(Status::Opened),
             State::Connected(connected) => Ok(connected.status()),
+            State::Closed => Ok(Status::Closed),
         }
     }
 
@@ -313,13 +386,13 @@ impl Tcp {
         &self.timeouts
     }
 
-    /// The reactor's view of the socket, once it has one.
-    pub fn registered(&self) -> Option<Arc<Registered>> {
-        match self.lock().state.as_ref()? {
-            State::Unbound(_) | State::Bound(_) => None,
-            State::Connecting(connecting) => Some(connecting.registered()),
-            State::Listening(listening) => Some(listening.registered()),
-            State::Connected(connected) => Some(connected.registered()),
+    /// What tells that the socket has news.
+    pub fn news(&self) -> News {
+        match &self.lock().state {
+            Some(State::Connecting(connecting)) => News::Reactor(connecting.registered()),
+            Some(State::Listening(listening)) => listening.news(),
+            Some(State::Connected(connected)) => News::Reactor(connected.registered()),
+            _ => News::None,
         }
     }
 }
@@ -359,6 +432,11 @@ impl Drop for Tcp {
             let _gone = rustix::net::sockopt::set_socket_linger(&self.endpoint.fd, None);
         }
     }
+}
+
+fn started(listening: Listening) -> Transition<Capacity> {
+    let capacity = listening.capacity();
+    (State::Listening(listening), Ok(capacity))
 }
 
 /// Asks the policy for `address`, then the host.

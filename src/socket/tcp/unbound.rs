@@ -1,10 +1,13 @@
 //! Fresh: opened, without an address.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 
 use super::bound::Bound;
+use super::listening::Listening;
 use super::{Endpoint, bind_host};
-use crate::policy::Policy;
+use crate::policy::{Policy, Use};
+use crate::socket::listen::{Terms, Unbound as Rule};
 use crate::socket::{Family, Refusal};
 
 /// The address of the C library's port probe.
@@ -33,5 +36,29 @@ impl Unbound {
             Ok(()) => Ok(Bound::new(address)),
             Err(refusal) => Err((refusal, self)),
         }
+    }
+
+    /// Listens without an address, where the profile lets the host choose one.
+    pub(super) fn listen(
+        self,
+        endpoint: &Endpoint,
+        backlog: u32,
+        terms: Terms,
+        policy: &Policy,
+    ) -> Result<Listening, (Refusal, Self)> {
+        if let Rule::Refused(errno) = terms.rules.unbound {
+            return Err((errno.into(), self));
+        }
+        let wildcard = match endpoint.family {
+            Family::Inet4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            Family::Inet6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        // The kernel binds as it listens, and undoes it where that fails.
+        let listening = policy
+            .check(Use::TcpListen(wildcard))
+            .map_err(Refusal::from)
+            .and_then(|()| Ok(rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?))
+            .and_then(|()| Ok(Listening::start(Arc::clone(&endpoint.fd), backlog, terms)?));
+        listening.map_err(|refusal| (refusal, self))
     }
 }

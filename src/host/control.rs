@@ -1,0 +1,52 @@
+//! What an operator may do while the guest runs.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::process::{Process, Report};
+
+/// A handle on a guest that may be running. Cheap to clone; it does not keep the
+/// guest's sockets open.
+#[derive(Clone)]
+pub struct Control {
+    process: Weak<Process>,
+    report: Arc<Report>,
+}
+
+impl Control {
+    pub(super) fn new(process: &Arc<Process>) -> Self {
+        Self { process: Arc::downgrade(process), report: Arc::clone(process.report()) }
+    }
+
+    /// Changes the maximum for backlogs, for listeners that are and that will be.
+    ///
+    /// A listener's own backlog is as the guest passed it last: a higher maximum gives
+    /// back what a lower one took. The observer hears of each listener that changed
+    /// ([`Event::BacklogChanged`](crate::Event::BacklogChanged)); the guest does not.
+    pub fn set_max_backlog(&self, connections: u32) {
+        if let Some(process) = self.process.upgrade() {
+            process.set_max_backlog(connections);
+        }
+    }
+
+    /// Has the guest ended, and closed what it had?
+    pub fn is_ended(&self) -> bool {
+        self.process.strong_count() == 0
+    }
+
+    /// Waits until the observer has taken every event so far, for `limit` at most;
+    /// tells whether it has.
+    ///
+    /// # Blocking
+    ///
+    /// Stops its thread, which must not be one that runs async tasks.
+    pub fn flush_events(&self, limit: Duration) -> bool {
+        self.report.flush(limit)
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("is_ended", &self.is_ended()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! What a guest's operator is told.
+//!
+//! Apart from the process, because the queue of a listener tells too, and must not
+//! keep the process alive.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::unpoisoned;
+use crate::observe::{Delivery, Event, Observer, Refused};
+use crate::policy::{Denial, Policy, Use};
+use crate::socket::listen::{Capacity, Door, NoRoom};
+
+/// How many different refusals are remembered, so that each is told once. A guest
+/// that asks for more different things than this is told of without end no more.
+const MAX_TOLD_DENIALS: usize = 1024;
+
+/// Tells the operator of events, if somebody listens.
+#[derive(Debug)]
+pub(crate) struct Report {
+    delivery: Option<Delivery>,
+    told: Mutex<HashSet<(&'static str, Denial)>>,
+}
+
+impl Report {
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { delivery: observer.map(Delivery::new), told: Mutex::default() }
+    }
+
+    /// Tells of an event.
+    pub(crate) fn tell(&self, event: Event) {
+        if let Some(delivery) = &self.delivery {
+            delivery.send(event);
+        }
+    }
+
+    /// Does somebody want to hear of each connection?
+    pub(crate) fn hears_connections(&self) -> bool {
+        self.delivery.as_ref().is_some_and(Delivery::hears_connections)
+    }
+
+    /// Tells of a refusal of `call`, each different one once.
+    pub(crate) fn tell_denial(&self, call: &'static str, denial: Denial) {
+        let is_new = {
+            let mut told = unpoisoned(&self.told);
+            told.len() < MAX_TOLD_DENIALS && told.insert((call, denial.clone()))
+        };
+        if is_new {
+            self.tell(Event::Denied { call, what: denial.what, rule: denial.rule, flag: denial.flag });
+        }
+    }
+
+    /// Waits until all that was told has arrived.
+    pub(crate) fn flush(&self, limit: Duration) -> bool {
+        self.delivery.as_ref().is_none_or(|delivery| delivery.flush(limit))
+    }
+}
+
+/// Stands at the queue of one listener.
+pub(crate) struct Doorkeeper {
+    pub(crate) report: Arc<Report>,
+    pub(crate) policy: Arc<Policy>,
+    /// The descriptor with which it began to listen.
+    pub(crate) listener: u32,
+    /// The listener's address, where it is known.
+    pub(crate) local: SocketAddr,
+}
+
+impl Door for Doorkeeper {
+    fn listens(&self, local: SocketAddr, capacity: Capacity) {
+        let (fd, Capacity { backlog, now, before }) = (self.listener, capacity);
+        self.report.tell(match before {
+            None => Event::Listening { fd, local, backlog, result: Ok(now) },
+            Some(_) => Event::BacklogChanged { fd, local, backlog, capacity: now },
+        });
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<(), Denial> {
+        self.policy.check(Use::TcpAccept(peer)).inspect_err(|denial| {
+            self.report.tell_denial("sock_accept", denial.clone());
+            self.tell_refused(peer, Refused::Policy);
+        })
+    }
+
+    fn refused(&self, peer: SocketAddr, why: NoRoom) {
+        self.tell_refused(
+            peer,
+            match why {
+                NoRoom::QueueFull => Refused::QueueFull,
+                NoRoom::Shrunk => Refused::Shrunk,
+            },
+        );
+    }
+}
+
+impl Doorkeeper {
+    fn tell_refused(&self, peer: SocketAddr, why: Refused) {
+        if self.report.hears_connections() {
+            self.report.tell(Event::Refused { listener: self.listener, local: self.local, peer, why });
+        }
+    }
+}
