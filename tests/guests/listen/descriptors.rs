@@ -26,6 +26,8 @@ fn full_table(profile: Profile) -> Result<Listener> {
 /// A listener whose host has no descriptor left.
 fn exhausted_host(profile: Profile) -> Result<Listener> {
     let mut listener = Listener::start_limited(profile, HOST_DESCRIPTORS, 4)?;
+    // The host's timer takes one that the guest could otherwise free in vain.
+    listener.tell("poll 1")?;
     let answer = listener.tell("open 1000")?;
     ensure!(answer.ends_with("then ENFILE") && !answer.starts_with("0 "), "{answer}");
     Ok(listener)
@@ -69,6 +71,9 @@ fn accepts_again_later(mut listener: Listener, errno: &str) -> Result<()> {
         ensure!(answer.starts_with("1 ready"), "{answer}");
         listener.expect("accept_waiting", &client.name()?)?;
     }
+    // Nobody waits any more: to say so would make a guest spin.
+    let answer = listener.tell("poll 20")?;
+    ensure!(answer.starts_with("0 ready"), "{answer}");
     listener.expect("close", "done")?;
     // As it was before: a client that comes into an empty queue is told of.
     listener.begin("poll 15000")?;
@@ -80,7 +85,9 @@ fn accepts_again_later(mut listener: Listener, errno: &str) -> Result<()> {
 
 /// Rule 12: a poll with a limit needs no descriptor of the host.
 pub(super) fn row_12_poll_without_host_descriptors(profile: Profile) -> Result<()> {
-    let mut listener = exhausted_host(profile)?;
+    let mut listener = Listener::start_limited(profile, HOST_DESCRIPTORS, 4)?;
+    let answer = listener.tell("open 1000")?;
+    ensure!(answer.ends_with("then ENFILE"), "{answer}");
     let answer = listener.tell("poll 50")?;
     ensure!(answer.starts_with("0 ready after "), "{answer}");
     Ok(())

@@ -102,10 +102,10 @@ fn ten_seconds_of_resets() -> Result<()> {
     };
     let before = hosts.iter().map(footprint).collect::<Result<Vec<_>>>()?;
     let served = resets_for(&hosts, Duration::from_secs(10))?;
-    ensure!(served >= 10, "only {served} were served");
+    ensure!(served >= 3, "only {served} were served");
     for (mut listener, (descriptors, memory)) in hosts.into_iter().zip(before) {
         let name = listener.profile.name;
-        is_served(listener.addr, "quit").context(name)?;
+        is_served(listener.connect()?, "quit").context(name)?;
         let answer = listener.answer()?;
         ensure!(answer.ends_with(" served"), "{name}: {answer}");
         listener.returns_to(descriptors).context(name)?;
@@ -122,21 +122,25 @@ fn resets_for(hosts: &[Listener], time: Duration) -> Result<usize> {
     let end = Instant::now() + time;
     let mut served = 0;
     while Instant::now() < end {
-        for _ in 0..100 {
+        let pause = Instant::now() + Duration::from_millis(250);
+        while Instant::now() < pause {
             for listener in hosts {
-                listener.connect().context(listener.profile.name)?.reset()?;
+                // A full queue of the kernel's is no reason to wait for an answer.
+                (0..8).try_for_each(|_| Attempt::start(listener.addr).map(drop))?;
             }
+            // The hosts get a turn on a machine with few processors.
+            std::thread::sleep(Duration::from_millis(1));
         }
-        for listener in hosts {
-            is_served(listener.addr, "hello").context(listener.profile.name)?;
+        let good = hosts.iter().map(|listener| Attempt::start(listener.addr));
+        for (attempt, listener) in good.collect::<Result<Vec<_>>>()?.into_iter().zip(hosts) {
+            is_served(attempt.wait()?, "hello").context(listener.profile.name)?;
         }
         served += 1;
     }
     Ok(served)
 }
 
-fn is_served(addr: SocketAddr, message: &str) -> Result<()> {
-    let mut client = Client::connect(addr)?;
+fn is_served(mut client: Client, message: &str) -> Result<()> {
     client.say(message)?;
     client.hears(message)?;
     client.hears_the_end()
