@@ -9,6 +9,8 @@ mod example;
 mod blocking;
 #[path = "embed/concurrent.rs"]
 mod concurrent;
+#[path = "embed/listening.rs"]
+mod listening_rules;
 #[path = "embed/pieces.rs"]
 mod pieces;
 

@@ -4,9 +4,11 @@
 //! the path of its module: [`HTTP_SERVER`] and so on. [`Wasock`] runs one under
 //! the command line and watches what it says.
 
+mod client;
 mod http;
 mod wasock;
 
+pub use client::{Attempt, Client, Silent, is_refused, let_packets_pass};
 pub use http::{HttpClient, Response};
 pub use wasock::{Finished, Running, Wasock};
 

@@ -8,7 +8,6 @@
 //! called `listen::winsock::row_18_already_waiting`.
 
 mod cells;
-mod client;
 mod close;
 mod descriptors;
 mod profile;
@@ -18,11 +17,13 @@ mod storm;
 
 use super::{run, run_on_loopback};
 use anyhow::{Context, Result, ensure};
-use client::{Attempt, Client, PATIENCE, Silent, is_refused};
-use guest_tests::{Finished, Running, Wasock};
+use guest_tests::{Attempt, Client, Finished, Running, Silent, Wasock, is_refused};
 use profile::{OneMore, Profile, Unbound};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// How long anything may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A test of each function, in each profile.
 macro_rules! every_profile {

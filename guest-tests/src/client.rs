@@ -1,4 +1,4 @@
-//! The other side: clients that connect, or try to.
+//! The other side of a listener: clients that connect, or try to.
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -10,23 +10,32 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// How long anything may take before the test gives up on it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client that is connected, as far as its kernel knows.
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     stream: TcpStream,
 }
 
 impl Client {
-    pub(super) fn connect(addr: SocketAddr) -> Result<Self> {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// When nobody answers.
+    pub fn connect(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, PATIENCE)
             .with_context(|| format!("cannot connect to {addr}"))?;
         Self::new(stream)
     }
 
     /// From an address of its own choice.
-    pub(super) fn connect_from(from: SocketAddr, addr: SocketAddr) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When that address is taken, or nobody answers.
+    pub fn connect_from(from: SocketAddr, addr: SocketAddr) -> Result<Self> {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         rustix::net::bind(&socket, &from)?;
         rustix::net::connect(&socket, &addr)?;
@@ -40,19 +49,38 @@ impl Client {
     }
 
     /// Its address, as the guest names it.
-    pub(super) fn name(&self) -> Result<String> {
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not say.
+    pub fn name(&self) -> Result<String> {
         Ok(self.stream.local_addr()?.to_string())
     }
 
-    pub(super) fn port(&self) -> Result<u16> {
+    /// Its port.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not say.
+    pub fn port(&self) -> Result<u16> {
         Ok(self.stream.local_addr()?.port())
     }
 
-    pub(super) fn say(&mut self, message: &str) -> Result<()> {
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub fn say(&mut self, message: &str) -> Result<()> {
         Ok(self.stream.write_all(message.as_bytes())?)
     }
 
-    pub(super) fn hears(&mut self, message: &str) -> Result<()> {
+    /// Waits for a message.
+    ///
+    /// # Errors
+    ///
+    /// When another one comes, or none.
+    pub fn hears(&mut self, message: &str) -> Result<()> {
         let mut heard = vec![0; message.len()];
         self.stream.read_exact(&mut heard)?;
         ensure!(heard == message.as_bytes(), "heard {:?}", String::from_utf8_lossy(&heard));
@@ -60,13 +88,21 @@ impl Client {
     }
 
     /// The other side closes, without another byte.
-    pub(super) fn hears_the_end(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When more comes, or nothing.
+    pub fn hears_the_end(&mut self) -> Result<()> {
         ensure!(self.stream.read(&mut [0; 4])? == 0, "no end");
         Ok(())
     }
 
     /// The other side resets.
-    pub(super) fn is_reset(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When it does anything else.
+    pub fn is_reset(&mut self) -> Result<()> {
         match self.stream.read(&mut [0; 4]) {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
             other => bail!("not a reset: {other:?}"),
@@ -74,7 +110,11 @@ impl Client {
     }
 
     /// The other side resets or closes.
-    pub(super) fn is_gone(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When it does neither.
+    pub fn is_gone(&mut self) -> Result<()> {
         match self.stream.read(&mut [0; 4]) {
             Ok(0) => Ok(()),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
@@ -83,7 +123,11 @@ impl Client {
     }
 
     /// Nothing came yet: no byte, no end, no reset.
-    pub(super) fn hears_nothing(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When something came.
+    pub fn hears_nothing(&self) -> Result<()> {
         self.stream.set_nonblocking(true)?;
         let heard = self.stream.peek(&mut [0; 4]);
         self.stream.set_nonblocking(false)?;
@@ -94,18 +138,30 @@ impl Client {
     }
 
     /// Says that nothing more will be sent.
-    pub(super) fn finish(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When the connection is gone.
+    pub fn finish(&self) -> Result<()> {
         Ok(self.stream.shutdown(std::net::Shutdown::Write)?)
     }
 
     /// Closes with a reset.
-    pub(super) fn reset(self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn reset(self) -> Result<()> {
         Ok(sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))?)
     }
 }
 
 /// A client that wants in at `addr` learns at once that it may not.
-pub(super) fn is_refused(addr: SocketAddr) -> Result<()> {
+///
+/// # Errors
+///
+/// When it is let in, or not answered.
+pub fn is_refused(addr: SocketAddr) -> Result<()> {
     let refusal = |kind| matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
     match TcpStream::connect_timeout(&addr, PATIENCE) {
         // The kernel took the connection, and the host resets it.
@@ -117,12 +173,17 @@ pub(super) fn is_refused(addr: SocketAddr) -> Result<()> {
 
 /// A connect that nobody waits for.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub struct Attempt {
     socket: OwnedFd,
 }
 
 impl Attempt {
-    pub(super) fn start(addr: SocketAddr) -> Result<Self> {
+    /// Begins.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn start(addr: SocketAddr) -> Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
         // Given up, it leaves nothing behind.
@@ -135,13 +196,21 @@ impl Attempt {
 
     /// The kernel of the other side did not answer. This is certain, and waits for
     /// nothing: see [`let_packets_pass`].
-    pub(super) fn is_unanswered(&self) -> Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not say.
+    pub fn is_unanswered(&self) -> Result<bool> {
         let_packets_pass()?;
         Ok(!self.is_answered_within(Duration::ZERO)?)
     }
 
     /// Waits until it is connected.
-    pub(super) fn wait(self) -> Result<Client> {
+    ///
+    /// # Errors
+    ///
+    /// When it is refused, or takes too long.
+    pub fn wait(self) -> Result<Client> {
         ensure!(self.is_answered_within(PATIENCE)?, "no answer within {PATIENCE:?}");
         if let Err(errno) = sockopt::socket_error(&self.socket)? {
             return Err(errno).context("cannot connect");
@@ -164,7 +233,11 @@ impl Attempt {
 /// Packets over loopback pass a queue that each processor has, in their order: when
 /// a connection that was begun later on the same processor stands, those before it
 /// have been answered, or dropped.
-pub(super) fn let_packets_pass() -> Result<()> {
+///
+/// # Errors
+///
+/// When this machine does not talk to itself.
+pub fn let_packets_pass() -> Result<()> {
     let allowed = sched_getaffinity(None)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
@@ -181,13 +254,18 @@ pub(super) fn let_packets_pass() -> Result<()> {
 /// An address where an attempt to connect is not answered: the queue of its
 /// listener is full.
 #[derive(Debug)]
-pub(super) struct Silent {
+pub struct Silent {
     listener: OwnedFd,
     _waiting: TcpStream,
 }
 
 impl Silent {
-    pub(super) fn new() -> Result<Self> {
+    /// Fills a queue.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn new() -> Result<Self> {
         let listener = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         rustix::net::bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0)))?;
         rustix::net::listen(&listener, 0)?;
@@ -195,7 +273,12 @@ impl Silent {
         Ok(Self { listener, _waiting: waiting })
     }
 
-    pub(super) fn addr(&self) -> Result<SocketAddr> {
+    /// Where it is.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not say.
+    pub fn addr(&self) -> Result<SocketAddr> {
         address_of(&self.listener)
     }
 }
