@@ -10,9 +10,11 @@ mod blocking;
 #[path = "embed/concurrent.rs"]
 mod concurrent;
 #[path = "embed/listening.rs"]
-mod listening_rules;
+mod listening;
 #[path = "embed/pieces.rs"]
 mod pieces;
+#[path = "embed/profiles.rs"]
+mod profiles;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};

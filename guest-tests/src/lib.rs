@@ -2,7 +2,8 @@
 //!
 //! The build script compiles `programs/` and gives each program a constant with
 //! the path of its module: [`HTTP_SERVER`] and so on. [`Wasock`] runs one under
-//! the command line and watches what it says.
+//! the command line and watches what it says. On Linux some are compiled for this
+//! machine too: [`native`] has their paths.
 
 mod client;
 mod http;

@@ -1,161 +1,237 @@
-//! What `listen` means, as an embedder chooses it, and changes it while the guest runs.
+//! Listening as an embedder sees and steers it: profiles, the maximum, events.
 
-use super::{PATIENCE, events, granted, run_async};
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use guest_tests::{Attempt, Client, is_refused};
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::mpsc;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, ReadBuf};
+use super::{PATIENCE, events, granted, is_served, run_async};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use std::io::{ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWriteExt as _, DuplexStream};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
+use wasock::host::Builder;
+use wasock::observe::{Closed, Refused};
 use wasock::{Control, Event, ListenProfile, WasockCtx};
 
-/// How many wait in each profile, for a backlog of 2 and of 5.
-const WAITING: [(ListenProfile, usize, usize); 5] = [
-    (ListenProfile::Wasix, 2, 5),
-    (ListenProfile::Posix, 2, 5),
-    (ListenProfile::Winsock, 2, 5),
-    (ListenProfile::Bsd, 3, 8),
-    (ListenProfile::Linux, 3, 6),
-];
+/// How long a connect may take that finds no room: less than the second after which
+/// the client's kernel tries again.
+const NO_ROOM_AFTER: Duration = Duration::from_millis(400);
 
-/// An input on which nothing ever comes: the guest waits for it, and never accepts.
-struct Silence;
+/// The guest's end of a wire that the test writes to.
+struct Wire(Mutex<Option<DuplexStream>>);
 
-impl IsTerminal for Silence {
+impl IsTerminal for Wire {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdinStream for Silence {
+impl StdinStream for Wire {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(Self)
-    }
-}
-
-impl AsyncRead for Silence {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        _: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Poll::Pending
-    }
-}
-
-/// Runs a guest that listens with a backlog of 5 beside `test`, which has a thread of
-/// its own.
-async fn beside(ctx: WasockCtx, test: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    tokio::select! {
-        ended = run_async(guest_tests::LISTENER, ctx) => Err(anyhow!("the guest ended: {ended:?}")),
-        done = tokio::task::spawn_blocking(test) => done?,
-    }
-}
-
-/// Connects until so many wait, and sees one more left out.
-fn fill(addr: SocketAddr, profile: ListenProfile, waiting: &mut Vec<Client>, count: usize) -> Result<()> {
-    while waiting.len() < count {
-        waiting.push(Client::connect(addr)?);
-    }
-    if profile == ListenProfile::Winsock {
-        return is_refused(addr);
-    }
-    ensure!(Attempt::start(addr)?.is_unanswered()?, "{profile}: more than {count} wait");
-    Ok(())
-}
-
-/// The next event about the backlog: how many may wait now.
-fn changed(events: &mpsc::Receiver<Event>) -> Result<u32> {
-    loop {
-        if let Event::BacklogChanged { capacity, .. } = events.recv_timeout(PATIENCE)? {
-            return Ok(capacity);
+        match self.0.lock().ok().and_then(|mut end| end.take()) {
+            Some(end) => Box::new(end),
+            None => Box::new(tokio::io::empty()),
         }
     }
 }
 
-#[tokio::test]
-async fn the_maximum_changes_while_the_guest_runs() -> Result<()> {
-    for (profile, few, many) in WAITING {
+/// The guest `listener`, on a thread and a runtime of its own.
+struct Listener {
+    local: SocketAddr,
+    events: Receiver<Event>,
+    control: Control,
+    wire: DuplexStream,
+    guest: JoinHandle<Result<()>>,
+}
+
+impl Listener {
+    fn start(builder: Builder, backlog: u32) -> Result<Self> {
+        let (wire, end) = tokio::io::duplex(1024);
         let (observer, events) = events();
-        let ctx = granted()?
+        let ctx = builder
             .arg("listener")
             .arg("127.0.0.1:0")
-            .arg("5")
-            .stdin(&Silence)
-            .listen_profile(profile)
-            .max_backlog(2)
+            .arg(backlog.to_string())
+            .stdin(&Wire(Mutex::new(Some(end))))
             .observer(observer)
             .build()?;
         let control = ctx.control();
-        beside(ctx, move || changes(profile, few, many, &control, &events))
-            .await
-            .with_context(|| profile.to_string())?;
+        let guest = std::thread::spawn(move || run_to_its_end(ctx));
+        let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? else {
+            return Err(anyhow!("another event came first"));
+        };
+        Ok(Self { local, events, control, wire, guest })
+    }
+
+    /// Tells the guest what to do; an event says when it is done.
+    fn tell(&mut self, line: &str) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(runtime.block_on(self.wire.write_all(format!("{line}\n").as_bytes()))?)
+    }
+
+    fn next(&self) -> Result<Event> {
+        Ok(self.events.recv_timeout(PATIENCE)?)
+    }
+
+    /// So many more connections find room, and no more.
+    fn has_room_for(&self, expected: usize) -> Result<Vec<TcpStream>> {
+        let mut waiting = Vec::new();
+        loop {
+            match TcpStream::connect_timeout(&self.local, NO_ROOM_AFTER) {
+                Ok(stream) if waiting.len() < expected => waiting.push(stream),
+                Ok(_) => return Err(anyhow!("more than {expected}")),
+                Err(error) if error.kind() == ErrorKind::TimedOut => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ensure!(waiting.len() == expected, "{} instead of {expected}", waiting.len());
+        Ok(waiting)
+    }
+
+    /// Ends the guest; the events since then.
+    fn finish(self) -> Result<Vec<Event>> {
+        drop(self.wire);
+        self.guest.join().map_err(|_| anyhow!("a panic"))??;
+        ensure!(self.control.is_ended(), "the guest's things are still there");
+        ensure!(self.control.flush_events(PATIENCE), "the events do not end");
+        Ok(self.events.try_iter().collect())
+    }
+}
+
+fn run_to_its_end(ctx: WasockCtx) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run_async(guest_tests::LISTENER, ctx))
+}
+
+fn was_reset(stream: &mut TcpStream) -> Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let outcome = stream.read(&mut [0; 1]).map_err(|error| error.kind());
+    ensure!(outcome == Err(ErrorKind::ConnectionReset), "{outcome:?}");
+    Ok(())
+}
+
+#[test]
+fn a_profile_holds_at_its_addresses() -> Result<()> {
+    let bsd = "127.0.0.1:*".parse()?;
+    let elsewhere = "10.0.0.0/8:*".parse()?;
+    for (addresses, expected) in [(bsd, 15), (elsewhere, 11)] {
+        let (observer, events) = events();
+        let ctx = granted()?
+            .listen_profile(ListenProfile::Linux)
+            .listen_profile_at(&addresses, ListenProfile::Bsd)
+            .args(["listener", "127.0.0.1:0", "10"])
+            .observer(observer)
+            .build()?;
+        run_to_its_end(ctx)?;
+        let Event::Listening { backlog, result, .. } = events.recv_timeout(PATIENCE)? else {
+            return Err(anyhow!("another event came first"));
+        };
+        ensure!((backlog, result) == (10, Ok(expected)), "{backlog} {result:?}");
     }
     Ok(())
 }
 
-fn changes(
-    profile: ListenProfile,
-    few: usize,
-    many: usize,
-    control: &Control,
-    events: &mpsc::Receiver<Event>,
-) -> Result<()> {
-    let addr = loop {
-        match events.recv_timeout(PATIENCE)? {
-            Event::Listening { local, result, backlog, .. } => {
-                ensure!(backlog == 5 && result == Ok(u32::try_from(few)?), "{backlog}: {result:?}");
-                break local;
-            }
-            Event::Denied { .. } => bail!("denied"),
-            _ => {}
-        }
-    };
-    let mut waiting = Vec::new();
-    fill(addr, profile, &mut waiting, few)?;
-    // The guest's own backlog counts again, which was cut down to the maximum.
-    control.set_max_backlog(100);
-    ensure!(changed(events)? == u32::try_from(many)?);
-    fill(addr, profile, &mut waiting, many)?;
-    // The same once more changes nothing, and is no event.
-    control.set_max_backlog(99);
-    control.set_max_backlog(2);
-    ensure!(changed(events)? == u32::try_from(few)?);
-    let excess = waiting.split_off(few);
-    for mut client in excess {
-        match profile {
-            ListenProfile::Winsock => client.is_reset()?,
-            _ => client.hears_nothing()?,
-        }
+#[test]
+fn the_maximum_changes_while_the_guest_runs() -> Result<()> {
+    let listener = Listener::start(granted()?, 5)?;
+    let mut clients = Vec::new();
+    for (maximum, capacity, room) in [(2, 2, 2), (4, 4, 2), (100, 5, 1)] {
+        listener.control.set_max_backlog(maximum);
+        let changed = Event::BacklogChanged { fd: 3, local: listener.local, backlog: 5, capacity };
+        let event = listener.next()?;
+        ensure!(event == changed, "{event:?}");
+        clients.extend(listener.has_room_for(room)?);
     }
-    waiting.iter().try_for_each(Client::hears_nothing)?;
-    fill(addr, profile, &mut waiting, few)
+    // One that changes nothing is not told.
+    listener.control.set_max_backlog(1000);
+    let rest = listener.finish()?;
+    ensure!(matches!(rest.as_slice(), [Event::Closed { fd: 3, why: Closed::Ended, .. }]), "{rest:?}");
+    Ok(())
 }
 
-#[tokio::test]
-async fn an_address_has_a_profile_of_its_own() -> Result<()> {
-    for (at, profile, count) in [
-        ("127.0.0.1:*", ListenProfile::Bsd, 8),
-        ("127.0.0.2:*", ListenProfile::Winsock, 5),
-        ("127.0.0.1:1-2", ListenProfile::Winsock, 5),
-    ] {
-        let (observer, events) = events();
-        let ctx = granted()?
-            .arg("listener")
-            .arg("127.0.0.1:0")
-            .arg("5")
-            .stdin(&Silence)
-            .listen_profile(ListenProfile::Winsock)
-            .listen_profile_at(&at.parse()?, ListenProfile::Bsd)
-            .observer(observer)
-            .build()?;
-        beside(ctx, move || {
-            let addr = super::listening(&events)?;
-            fill(addr, profile, &mut Vec::new(), count).with_context(|| at)
-        })
-        .await?;
+#[test]
+fn a_lower_maximum_resets_the_newest_where_the_profile_says_so() -> Result<()> {
+    let listener = Listener::start(granted()?.listen_profile(ListenProfile::Winsock), 5)?;
+    let mut clients: Vec<TcpStream> = Vec::new();
+    for _ in 0..3 {
+        clients.push(TcpStream::connect(listener.local)?);
     }
+    listener.control.set_max_backlog(2);
+    let mut newest = clients.pop().context("no client")?;
+    was_reset(&mut newest)?;
+    let changed = Event::BacklogChanged { fd: 3, local: listener.local, backlog: 5, capacity: 2 };
+    let event = listener.next()?;
+    ensure!(event == changed, "{event:?}");
+    let refused = listener.next()?;
+    let expected = Event::Refused {
+        listener: 3,
+        local: listener.local,
+        peer: newest.local_addr()?,
+        why: Refused::Shrunk,
+    };
+    ensure!(refused == expected, "{refused:?}");
+    listener.finish().map(drop)
+}
+
+#[test]
+fn events_of_a_listener_come_in_order() -> Result<()> {
+    let mut listener = Listener::start(granted()?.listen_profile(ListenProfile::Winsock), 1)?;
+    let local = listener.local;
+    let first = TcpStream::connect(local)?;
+    let mut second = TcpStream::connect(local)?;
+    was_reset(&mut second)?;
+    let refused = Event::Refused { listener: 3, local, peer: second.local_addr()?, why: Refused::QueueFull };
+    let event = listener.next()?;
+    ensure!(event == refused, "{event:?}");
+
+    listener.tell("accept_waiting")?;
+    let accepted = Event::Accepted { listener: 3, fd: 4, peer: first.local_addr()?, local };
+    let event = listener.next()?;
+    ensure!(event == accepted, "{event:?}");
+
+    listener.tell("listen 7")?;
+    let event = listener.next()?;
+    ensure!(event == Event::BacklogChanged { fd: 3, local, backlog: 7, capacity: 7 }, "{event:?}");
+
+    listener.tell("close")?;
+    let closed = Event::Closed { fd: 4, local, peer: Some(first.local_addr()?), why: Closed::ByGuest };
+    let event = listener.next()?;
+    ensure!(event == closed, "{event:?}");
+
+    listener.tell("close_listener")?;
+    let event = listener.next()?;
+    ensure!(event == Event::Closed { fd: 3, local, peer: None, why: Closed::ByGuest }, "{event:?}");
+    let rest = listener.finish()?;
+    ensure!(rest.is_empty(), "{rest:?}");
+    Ok(())
+}
+
+#[test]
+fn a_slow_observer_stops_nobody() -> Result<()> {
+    let (release, held) = channel::<()>();
+    let (told, first) = channel();
+    let held = Mutex::new(held);
+    let observer = move |event: &Event| {
+        let _nobody = told.send(event.clone());
+        // It does not come back before the test is over.
+        let _released = held.lock().map(|held| held.recv_timeout(PATIENCE));
+    };
+    let ctx = granted()?.args(["server", "127.0.0.1:0"]).observer(observer).build()?;
+    let control = ctx.control();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(run_async(guest_tests::HTTP_SERVER, ctx))
+    });
+    let Event::Listening { local, .. } = first.recv_timeout(PATIENCE)? else {
+        return Err(anyhow!("another event came first"));
+    };
+    let start = Instant::now();
+    for _ in 0..20 {
+        is_served(local)?;
+    }
+    ensure!(start.elapsed() < PATIENCE, "it was the observer that let go");
+    ensure!(!control.flush_events(Duration::from_millis(1)), "nothing was held");
+    drop(release);
     Ok(())
 }
