@@ -38,9 +38,7 @@ pub(super) fn row_06_refused_by_the_policy(profile: Profile) -> Result<()> {
     let is_told = |finished: &Finished, call: &str, addr: &str| {
         let lines = finished.stderr_lines_with("wasock: denied");
         let is_whole = |line: &&str| {
-            // The guest may be in the middle of a line of its own.
-            let rule = line.split_once(&format!("wasock: denied {call} of {addr}: "));
-            let rule = rule.map(|(_, rule)| rule);
+            let rule = line.strip_prefix(&format!("wasock: denied {call} of {addr}: "));
             let rule = rule.and_then(|rest| rest.strip_suffix(&format!("; allow it with --listen {addr}")));
             rule.is_some_and(|rule| rule.contains(' '))
         };
