@@ -15,6 +15,8 @@ mod deliver;
 mod listening;
 #[path = "embed/pieces.rs"]
 mod pieces;
+#[path = "embed/profiles.rs"]
+mod profiles;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};

@@ -14,10 +14,6 @@ use wasock::host::Builder;
 use wasock::observe::{Closed, Refused};
 use wasock::{Control, Event, ListenProfile, WasockCtx};
 
-/// How long a connect may take that finds no room: less than the second after which
-/// the client's kernel tries again.
-const NO_ROOM_AFTER: Duration = Duration::from_millis(400);
-
 /// The guest's end of a wire that the test writes to.
 struct Wire(Mutex<Option<DuplexStream>>);
 
@@ -74,21 +70,6 @@ impl Listener {
         Ok(self.events.recv_timeout(PATIENCE)?)
     }
 
-    /// So many more connections find room, and no more.
-    fn has_room_for(&self, expected: usize) -> Result<Vec<TcpStream>> {
-        let mut waiting = Vec::new();
-        loop {
-            match TcpStream::connect_timeout(&self.local, NO_ROOM_AFTER) {
-                Ok(stream) if waiting.len() < expected => waiting.push(stream),
-                Ok(_) => return Err(anyhow!("more than {expected}")),
-                Err(error) if error.kind() == ErrorKind::TimedOut => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        ensure!(waiting.len() == expected, "{} instead of {expected}", waiting.len());
-        Ok(waiting)
-    }
-
     /// Ends the guest; the events since then.
     fn finish(self) -> Result<Vec<Event>> {
         drop(self.wire);
@@ -129,24 +110,6 @@ fn a_profile_holds_at_its_addresses() -> Result<()> {
         };
         ensure!((backlog, result) == (10, Ok(expected)), "{backlog} {result:?}");
     }
-    Ok(())
-}
-
-#[test]
-fn the_maximum_changes_while_the_guest_runs() -> Result<()> {
-    let listener = Listener::start(granted()?, 5)?;
-    let mut clients = Vec::new();
-    for (maximum, capacity, room) in [(2, 2, 2), (4, 4, 2), (100, 5, 1)] {
-        listener.control.set_max_backlog(maximum);
-        let changed = Event::BacklogChanged { fd: 3, local: listener.local, backlog: 5, capacity };
-        let event = listener.next()?;
-        ensure!(event == changed, "{event:?}");
-        clients.extend(listener.has_room_for(room)?);
-    }
-    // One that changes nothing is not told.
-    listener.control.set_max_backlog(1000);
-    let rest = listener.finish()?;
-    ensure!(matches!(rest.as_slice(), [Event::Closed { fd: 3, why: Closed::Ended, .. }]), "{rest:?}");
     Ok(())
 }
 
