@@ -7,6 +7,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+/// The programs that are compiled for this machine too, to be asked what the kernel
+/// itself does. Linux alone is asked.
+const NATIVE: [&str; 4] = ["accepting", "backlog_probe", "listener_life", "socket_states"];
+
 fn main() {
     // One line, not a backtrace: the reader is someone whose machine lacks a tool.
     if let Err(error) = run() {
@@ -25,23 +29,42 @@ fn run() -> Result<()> {
     }
 
     let toolchain = Toolchain::find().context(guest_toolchain::MISSING)?;
-    let modules = toolchain.build(&sources, &guests_dir(&out_dir)?)?;
+    let modules = toolchain.build(&sources, &beside_profiles(&out_dir, "guests")?)?;
 
     let mut programs = programs_with(&modules, "wasm")?;
     // A module of a source that is gone stays in the folder: only those count
     // that have a source.
     programs.retain(|program| has_source(&sources, program));
     programs.extend(programs_with(&sources.join("wat"), "wat")?);
-    fs::write(out_dir.join("programs.rs"), listing(&programs)?)?;
+    let twins = native_twins(&sources, &beside_profiles(&out_dir, "guests-native")?)?;
+    fs::write(out_dir.join("programs.rs"), listing(&programs)? + &twins)?;
     Ok(())
 }
 
 /// One folder for every profile and every build of the tests: the guests are the
 /// same, and their standard library takes a while.
-fn guests_dir(out_dir: &Path) -> Result<PathBuf> {
+fn beside_profiles(out_dir: &Path, name: &str) -> Result<PathBuf> {
     // target/release/build/guest-tests-0123/out
     let target = out_dir.ancestors().nth(4).context("the output folder lies elsewhere")?;
-    Ok(target.join("guests"))
+    Ok(target.join(name))
+}
+
+/// A constant for the native twin of each program that has one.
+fn native_twins(sources: &Path, target_dir: &Path) -> Result<String> {
+    let mut constants = String::new();
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+        let folder = Toolchain::build_native(sources, target_dir, &NATIVE)?;
+        for name in NATIVE {
+            constants += &constant(name, &folder.join(name))?;
+        }
+    }
+    Ok(format!(
+        "
+/// The native twins of guests: the same sources, on the calls of Linux itself.
+pub mod native {{
+{constants}}}
+"
+    ))
 }
 
 fn programs_with(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
@@ -60,7 +83,9 @@ fn has_source(sources: &Path, program: &Path) -> bool {
     let Some(name) = program.file_stem().and_then(OsStr::to_str) else {
         return false;
     };
-    sources.join("guests/src/bin").join(format!("{name}.rs")).exists()
+    let bins = sources.join("guests/src/bin");
+    bins.join(format!("{name}.rs")).exists()
+        || bins.join(name).join("main.rs").exists()
         || sources.join(name).join("src/main.rs").exists()
 }
 
@@ -70,12 +95,7 @@ fn listing(programs: &[PathBuf]) -> Result<String> {
     let mut names = String::new();
     for program in programs {
         let name = program.file_stem().and_then(OsStr::to_str).context("a program without a name")?;
-        writeln!(
-            constants,
-            "/// The guest `{name}`.\npub const {}: &str = {:?};",
-            name.to_uppercase(),
-            program.display().to_string()
-        )?;
+        constants += &constant(name, program)?;
         writeln!(names, "        $use_it!({name});")?;
     }
     Ok(format!(
@@ -88,4 +108,11 @@ macro_rules! for_each_program {{
 }}
 "
     ))
+}
+
+fn constant(name: &str, program: &Path) -> Result<String> {
+    let mut text = String::new();
+    writeln!(text, "/// The program `{name}`.")?;
+    writeln!(text, "pub const {}: &str = {:?};", name.to_uppercase(), program.display().to_string())?;
+    Ok(text)
 }

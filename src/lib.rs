@@ -36,10 +36,10 @@
 //! | room | holds | may use |
 //! |---|---|---|
 //! | [`error`] | [`Errno`] in POSIX names, traps, [`Exit`] | nothing |
-//! | [`observe`] | [`Event`]s and the call trace: called by all, calls none | `error` |
+//! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` |
 //! | [`policy`] | what this guest may do; pure, no I/O | `error` |
 //! | [`fd`] | descriptor numbers to open things with rights | `error` |
-//! | [`socket`] | the one socket core: states, options, addresses | `policy` |
+//! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` |
 //! | [`file`] | files and directories below what was granted | `error` |
 //! | [`ready`] | who waits for what: poll, clocks, blocking calls | `policy` `socket` |
 //! | [`process`] | the running guest, and what a call acts on | `policy` to `ready` |
@@ -55,9 +55,11 @@
 //!    guest's memory from the store and calls what wiggle made of the witx.
 //! 2. `abi/wasix/socket.rs` looks the descriptor up in [`fd`]: `EBADF`, then
 //!    `ENOTSOCK`, then `ENOTCAPABLE`.
-//! 3. [`process`] asks the socket to listen, and tells the observer where it does.
-//! 4. [`socket`] decides: the state, then the policy, then the operating system. What
-//!    fails changes nothing.
+//! 3. [`process`] asks the socket to listen, on the operator's terms: the profile at
+//!    its address, the maximum.
+//! 4. [`socket`] decides: the state and the profile, then the policy, then the
+//!    operating system. What fails changes nothing. What succeeds is told to the
+//!    observer before anybody can come in.
 //! 5. `abi/wasix/errno.rs` turns the [`Errno`] into the number that the guest reads.
 //!
 //! # Rules
@@ -68,6 +70,8 @@
 //!   listen, for each accepted peer, for each connect.
 //! * Every operation is a `try_` that never waits. One loop makes it wait: forget
 //!   old news, try, sleep until there is new. Host sockets never block; the guest's blocking mode is ours.
+//! * A profile is a value: only the table in `socket/listen/profile.rs` knows which
+//!   description asks for what.
 //! * What creates a descriptor checks first where its number goes, so that a bad
 //!   pointer costs no connection.
 //! * A guest can do none of this: make the host panic, take host memory without a

@@ -11,8 +11,12 @@ mod blocking;
 mod concurrent;
 #[path = "embed/deliver.rs"]
 mod deliver;
+#[path = "embed/listening.rs"]
+mod listening;
 #[path = "embed/pieces.rs"]
 mod pieces;
+#[path = "embed/profiles.rs"]
+mod profiles;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};

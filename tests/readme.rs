@@ -6,24 +6,28 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use wasock::abi::{FUNCTIONS, Function, LACKING};
+use wasock::{Beyond, Holds, ListenProfile, ListenRules, Unbound};
 
 /// The import modules, in the order of their columns.
 const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasix_32v1"];
 
-/// Where the tests of the rules for listening are.
-const LISTEN_TESTS: &str = "tests/guests/listen.rs";
+/// Where the tests of listening are.
+const LISTEN_TESTS: &str = "tests/guests/listen";
+
+/// How many rules for listening hold in every profile.
+const RULES: u32 = 20;
 
 #[test]
 fn tables_are_up_to_date() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("README.md");
     let text = fs::read_to_string(&path)?;
-    // A change of the rules' file moves its table; without the file it stays.
-    let rules = fs::read_to_string(root.join(LISTEN_TESTS)).unwrap_or_default();
+    let tests = sources(&root.join(LISTEN_TESTS))?;
+    let found = rows(&tests);
     let mut expected = replaced(&text, "calls", &calls())?;
-    if !rules.is_empty() {
-        expected = replaced(&expected, "listen", &listen(&rules))?;
-    }
+    expected = replaced(&expected, "profiles", &profiles(&found)?)?;
+    expected = replaced(&expected, "listen", &listen(&found)?)?;
+    expected = replaced(&expected, "more", &more(&found))?;
     if std::env::var_os("UPDATE_README").is_some() {
         return Ok(fs::write(&path, expected)?);
     }
@@ -69,47 +73,130 @@ fn noun(name: &str) -> &str {
     name.split('_').next().unwrap_or(name)
 }
 
-/// The rules for listening, with the test of each.
-fn listen(source: &str) -> String {
-    let mut rows = rules(source);
-    // "Rule 9" comes before "Rule 10".
-    rows.sort_by_key(|(number, ..)| number.parse::<u32>().unwrap_or(u32::MAX));
-    let mut text = "| rule | what holds | test |\n|---|---|---|\n".to_owned();
-    for (number, rule, test) in rows {
-        _ = writeln!(text, "| {number} | {rule} | `{test}` |");
+/// All sources of a folder.
+fn sources(folder: &Path) -> Result<String> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        paths.push(entry?.path());
     }
-    text
+    paths.sort();
+    Ok(paths.iter().map(fs::read_to_string).collect::<Result<String, _>>()?)
 }
 
-/// Number, text and test of each rule: `/// Rule N: text.` is the first line of the
-/// comment on a test.
-fn rules(source: &str) -> Vec<(&str, &str, &str)> {
+/// A test, and the rule that it holds: the first line of its comment is
+/// `/// Matter: text.`
+#[derive(Debug, PartialEq, Eq)]
+struct Row<'a> {
+    matter: &'a str,
+    text: &'a str,
+    test: &'a str,
+}
+
+fn rows(source: &str) -> Vec<Row<'_>> {
+    const MATTERS: [&str; 7] = ["Rule", "Cell", "Queue", "Close", "Shutdown", "Duplicates", "Bad input"];
     let mut found = Vec::new();
     let mut rule = None;
     for line in source.lines().map(str::trim) {
-        if let Some(text) = line.strip_prefix("/// Rule ") {
-            rule = text.split_once(": ");
+        let marked = line.strip_prefix("/// ").filter(|text| MATTERS.iter().any(|it| text.starts_with(it)));
+        if let Some((matter, text)) = marked.and_then(|text| text.split_once(": ")) {
+            rule = Some((matter, text.trim_end_matches('.')));
         } else if let Some((_, name)) = line.split_once("fn ").filter(|_| !line.starts_with("//")) {
-            let name = name.split(['(', '<']).next().unwrap_or(name);
-            found.extend(rule.take().map(|(number, text)| (number, text.trim_end_matches('.'), name)));
+            let test = name.split(['(', '<']).next().unwrap_or(name);
+            found.extend(rule.take().map(|(matter, text)| Row { matter, text, test }));
         }
     }
     found
 }
 
+/// What each profile decides, by the code, with the test of it.
+fn profiles(found: &[Row<'_>]) -> Result<String> {
+    let names = ListenProfile::ALL.map(|profile| format!("`{profile}`"));
+    let mut text = format!("| | {} | test |\n|---{}|---|\n", names.join(" | "), "|---".repeat(names.len()));
+    for row in found.iter().filter(|row| row.matter == "Cell") {
+        let unknown = || format!("{}: no such rule of the profiles: {:?}", row.test, row.text);
+        let cells = ListenProfile::ALL.iter().map(|profile| cell(row.text, profile.rules()));
+        let cells = cells.collect::<Option<Vec<_>>>().with_context(unknown)?;
+        _ = writeln!(text, "| {} | {} | `{}` |", row.text, cells.join(" | "), row.test);
+    }
+    Ok(text)
+}
+
+/// What these rules say to one of the questions that the tests ask.
+fn cell(question: &str, rules: ListenRules) -> Option<String> {
+    const MAXIMUM: u32 = 1000;
+    let is_maximum = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(MAXIMUM, MAXIMUM);
+    let is_zero = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(0, MAXIMUM);
+    let text = match question {
+        "the backlog as the guest passes it" => "a C `int`",
+        "a negative backlog" if is_zero(1 << 31) => "as 0",
+        "a negative backlog" if is_maximum(1 << 31) => "the maximum",
+        "more than the maximum" if is_maximum(MAXIMUM + 1) => "the maximum",
+        "a backlog of 0" => return Some(format!("{} waits", rules.capacity(0, MAXIMUM))),
+        "SOMAXCONN, which is 128 or 2^31 - 1" if is_maximum(128) => "the maximum",
+        "SOMAXCONN, which is 128 or 2^31 - 1" => "a number",
+        "connections that wait for N" => match rules.holds {
+            Holds::Backlog => "N",
+            Holds::HalfMore => "1.5 N, rounded up",
+            Holds::OneMore => "N + 1",
+        },
+        "one more arrives" => match rules.beyond {
+            Beyond::Unanswered => "not answered",
+            Beyond::Reset => "reset at once",
+        },
+        "listen again" => match rules.beyond {
+            Beyond::Unanswered => "changes the backlog",
+            Beyond::Reset => "changes, and resets the newest beyond it",
+        },
+        "a socket that is not bound" => match rules.unbound {
+            Unbound::Refused(errno) => errno.name(),
+            Unbound::BoundToWildcard => "binds port 0, if that is granted",
+        },
+        "a connected or connecting socket" => rules.connected.name(),
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// What holds in every profile, by the number of the rule.
+fn listen(found: &[Row<'_>]) -> Result<String> {
+    let mut text = "| rule | what holds | test |\n|---|---|---|\n".to_owned();
+    for number in 1..=RULES {
+        let matter = format!("Rule {number}");
+        let mut of_it = found.iter().filter(|row| row.matter == matter).peekable();
+        ensure!(of_it.peek().is_some(), "{matter} has no test");
+        for row in of_it {
+            _ = writeln!(text, "| {number} | {} | `{}` |", row.text, row.test);
+        }
+    }
+    Ok(text)
+}
+
+/// What is tested besides.
+fn more(found: &[Row<'_>]) -> String {
+    let mut text = "| matter | what holds | test |\n|---|---|---|\n".to_owned();
+    let is_other = |row: &&Row<'_>| row.matter != "Cell" && !row.matter.starts_with("Rule");
+    for row in found.iter().filter(is_other) {
+        _ = writeln!(text, "| {} | {} | `{}` |", row.matter.to_lowercase(), row.text, row.test);
+    }
+    text
+}
+
 #[test]
-fn rules_are_found() {
+fn rows_are_found() {
     let source = "\
         /// Rule 12: accept loses nobody.\n\
         /// More of it.\n\
-        #[test]\n\
-        fn accept_waits() -> Result<()> {\n\
+        pub(super) fn row_12_accept_waits(profile: Profile) -> Result<()> {\n\
+        /// Runs one rule: a helper.\n\
         fn helper() {}\n\
-        /// Rule 1: a closed descriptor.\n\
+        /// Queue: first come, first served.\n\
         #[test]\n\
-        pub(crate) fn listen_closed() {\n";
+        fn first_come() {\n";
     assert_eq!(
-        rules(source),
-        [("12", "accept loses nobody", "accept_waits"), ("1", "a closed descriptor", "listen_closed")]
+        rows(source),
+        [
+            Row { matter: "Rule 12", text: "accept loses nobody", test: "row_12_accept_waits" },
+            Row { matter: "Queue", text: "first come, first served", test: "first_come" }
+        ]
     );
 }

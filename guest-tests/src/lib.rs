@@ -2,11 +2,14 @@
 //!
 //! The build script compiles `programs/` and gives each program a constant with
 //! the path of its module: [`HTTP_SERVER`] and so on. [`Wasock`] runs one under
-//! the command line and watches what it says.
+//! the command line and watches what it says. On Linux some are compiled for this
+//! machine too: [`native`] has their paths.
 
+mod client;
 mod http;
 mod wasock;
 
+pub use client::{Attempt, Client, Silent, is_refused, let_packets_pass};
 pub use http::{HttpClient, Response};
 pub use wasock::{Finished, Running, Wasock};
 

@@ -32,6 +32,11 @@ impl Wasock {
         Self { command, has_stdin: false }
     }
 
+    /// The native twin of a guest, which runs by itself.
+    pub fn native(twin: &str) -> Self {
+        Self::new(twin)
+    }
+
     /// `wasock run`.
     pub fn run(binary: &str) -> Self {
         Self::new(binary).arg("run")

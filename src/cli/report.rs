@@ -12,7 +12,9 @@ use crate::observe::{Event, Observer, Refused, TraceLine};
 macro_rules! say {
     ($($line:tt)*) => {{
         use std::io::Write as _;
-        let _unread = writeln!(std::io::stderr(), $($line)*);
+        // Whole, so that what the guest writes meanwhile does not get in between.
+        let line = format!($($line)*) + "\n";
+        let _unread = std::io::stderr().write_all(line.as_bytes());
     }};
 }
 pub(super) use say;
@@ -96,5 +98,11 @@ impl Observer for Terminal {
 
     fn hears_connections(&self) -> bool {
         self.verbose
+    }
+
+    /// What the guest writes next comes after the line about its call. With `-v` there
+    /// is too much of it.
+    fn is_quick(&self) -> bool {
+        !self.verbose
     }
 }

@@ -139,6 +139,11 @@ impl Builder {
         self
     }
 
+    /// Adds arguments.
+    pub fn args<A: Into<String>>(self, arguments: impl IntoIterator<Item = A>) -> Self {
+        arguments.into_iter().fold(self, Self::arg)
+    }
+
     /// Adds a variable to the environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push(format!("{name}={value}"));

@@ -145,7 +145,8 @@ pub enum Closed {
 ///
 /// Events wait in a queue and are handed over by a thread of its own, one at a time:
 /// an observer may take its time, and the guest never waits for it. One that falls
-/// thousands of events behind misses some, and is told [how many](Event::Missed).
+/// thousands of events behind misses some, and is told [how many](Event::Missed). One
+/// that [is quick](Self::is_quick) hears of an event where and when it happens.
 pub trait Observer: Send + Sync {
     /// Takes note of `event`.
     fn observe(&self, event: &Event);
@@ -155,6 +156,13 @@ pub trait Observer: Send + Sync {
     /// [`Event::Closed`] are not made then.
     fn hears_connections(&self) -> bool {
         true
+    }
+
+    /// Shall it be called at once, one event at a time still, on the thread where the
+    /// event happens? It must not wait then, nor call the guest's host: others may be
+    /// waiting for that thread.
+    fn is_quick(&self) -> bool {
+        false
     }
 }
 

@@ -119,3 +119,76 @@ impl Open {
         matches!(self, Self::Socket(socket) if socket.kind() == Kind::Datagram)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    use crate::policy::{Denial, Policy};
+    use crate::ready;
+    use crate::socket::listen::{Capacity, Door, ListenProfile, NoRoom, Terms};
+    use crate::socket::{Family, Refusal};
+
+    const MOMENT: Duration = Duration::from_millis(50);
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Anyone;
+
+    impl Door for Anyone {
+        fn listens(&self, _: SocketAddr, _: Capacity) {}
+
+        fn admit(&self, _: SocketAddr) -> Result<(), Denial> {
+            Ok(())
+        }
+
+        fn refused(&self, _: SocketAddr, _: NoRoom) {}
+    }
+
+    fn listener(profile: ListenProfile) -> Result<Arc<Socket>, Refusal> {
+        let mut policy = Policy::default();
+        if let Ok(grant) = "127.0.0.1:*".parse() {
+            policy.allow_listen(&grant);
+        }
+        let socket = Socket::open(Family::Inet4, Kind::Stream, 0)?;
+        socket.stream()?.bind((Ipv4Addr::LOCALHOST, 0).into(), &policy)?;
+        let door = Arc::new(Anyone);
+        let terms = Terms { rules: profile.rules(), maximum: 16, kernel_maximum: 16, door };
+        socket.stream()?.listen(4, terms, &policy)?;
+        Ok(Arc::new(socket))
+    }
+
+    /// README, listen rule 13: an accept ends with `EBADF` where another thread closes
+    /// the listener.
+    #[test]
+    fn closing_a_listener_ends_an_accept_of_another_thread() -> Result<(), Refusal> {
+        for profile in ListenProfile::ALL {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(Errno::from)?;
+            runtime.block_on(async {
+                let socket = listener(profile)?;
+                let open = OpenFile::shared(Open::Socket(Arc::clone(&socket)));
+                let local = socket.stream()?.local_address()?;
+                let twin = Arc::clone(&open);
+                let policy = Policy::default();
+                let mut accept = std::pin::pin!(ready::accept(&socket, true, &policy, drop));
+                let early = timeout(MOMENT, accept.as_mut()).await;
+                assert!(early.is_err(), "{profile}: nobody has come");
+                // A duplicate is still open.
+                drop(open);
+                let early = timeout(MOMENT, accept.as_mut()).await;
+                assert!(early.is_err(), "{profile}: it listens still");
+                drop(twin);
+                let ended = timeout(PATIENCE, accept).await;
+                assert_eq!(ended.map(Result::err), Ok(Some(Errno::EBADF)), "{profile}");
+                // Whoever has hold of the socket holds nobody up.
+                let late = std::net::TcpStream::connect(local).map_err(|error| error.kind());
+                assert_eq!(late.err(), Some(std::io::ErrorKind::ConnectionRefused), "{profile}");
+                Ok::<(), Refusal>(())
+            })?;
+        }
+        Ok(())
+    }
+}

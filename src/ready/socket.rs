@@ -54,7 +54,9 @@ pub async fn accept(
             Err(Refusal::Errno(errno)) => return Err(errno),
         }
     };
-    let limit = limit(socket, waits, TimeOption::Accept);
+    // "Timeouts only have effect for system calls that perform socket I/O (e.g.,
+    // accept(2), ...)" - socket(7), SO_RCVTIMEO. A limit of its own goes first.
+    let limit = limit(socket, waits, TimeOption::Accept).or(limit(socket, waits, TimeOption::Receive));
     match tcp.news() {
         News::None => attempt(),
         News::Reactor(io) => {

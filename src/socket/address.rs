@@ -21,6 +21,14 @@ impl Family {
         if address.is_ipv4() { Self::Inet4 } else { Self::Inet6 }
     }
 
+    /// The address of a socket that has none: the wildcard with port 0.
+    pub(super) fn wildcard(self) -> SocketAddr {
+        match self {
+            Self::Inet4 => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            Self::Inet6 => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        }
+    }
+
     /// # Errors
     ///
     /// `EAFNOSUPPORT` where `address` is of another family.

@@ -88,6 +88,14 @@ impl Timeouts {
     fn set(&self, option: TimeOption, limit: Option<Duration>) {
         self.with(option, |slot| *slot = limit);
     }
+
+    /// What a listener's limits are to a connection that it accepts.
+    pub(super) fn handed_on(&self) -> Self {
+        // "creates a new socket with the same properties of s" - accept(2) of 4.2BSD; so
+        // do Linux and Winsock.
+        let [receive, send, ..] = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { limits: Mutex::new([receive, send, None, None]) }
+    }
 }
 
 impl Socket {

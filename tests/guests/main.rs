@@ -9,7 +9,10 @@ mod events;
 mod files;
 mod hostile;
 mod listen;
+#[cfg(target_os = "linux")]
+mod oracle;
 mod server;
+mod states;
 mod trace;
 mod wild;
 
@@ -42,7 +45,9 @@ fn has_ipv6() -> bool {
 
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
-    use super::{behaviour::*, command::*, events::*, files::*, hostile::*, server::*};
+    #[cfg(target_os = "linux")]
+    use super::oracle::*;
+    use super::{behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

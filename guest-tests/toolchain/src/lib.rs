@@ -67,6 +67,32 @@ impl Toolchain {
         Ok(target_dir.join(TARGET).join("release"))
     }
 
+    /// Builds the programs of `names` for this machine itself, from the same
+    /// sources; they land in the folder that it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_native(programs: &Path, target_dir: &Path, names: &[&str]) -> Result<PathBuf> {
+        // The compiler of the outer build, which has the standard library for it.
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = clean(Command::new(cargo));
+        if let Some(rustc) = env::var_os("RUSTC") {
+            command.env("RUSTC", rustc);
+        }
+        command
+            .args(["build", "--release", "--locked", "--quiet"])
+            .args(names.iter().flat_map(|name| ["--bin", name]))
+            .current_dir(programs)
+            .env("CARGO_TARGET_DIR", target_dir)
+            .stdin(Stdio::null());
+        let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+        if !status.success() {
+            bail!("the native twins in {} do not compile", programs.display());
+        }
+        Ok(target_dir.join("release"))
+    }
+
     fn command(&self) -> Command {
         match self {
             Self::Rustup => clean(Command::new("cargo")),

@@ -132,14 +132,11 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<u32, Error> {
         let open = self.open_socket(fd, Rights::SOCK_SEND_TO)?;
-        Buffers::read(memory, iovs)?;
+        let buffers = Buffers::read(memory, iovs)?;
+        // "If the socket is connection-mode, dest_addr shall be ignored." - sendto(3p)
         address::read(memory, addr)?;
-        flags::send(flags)?;
-        let tcp = open.open.socket()?.stream()?;
-        // "EISCONN: A destination address was specified and the socket is already
-        // connected." - sendto(3p)
-        tcp.peer_address()?;
-        Err(Errno::EISCONN.into())
+        let dont_wait = flags::send(flags)?;
+        transfer::write(self, memory, &buffers, &open, dont_wait).await
     }
 
     async fn sock_send_file(

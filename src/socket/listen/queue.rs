@@ -60,6 +60,8 @@ struct State {
     capacity: usize,
     /// Somebody waits in the kernel, and there is no descriptor to take them with.
     is_starved: bool,
+    /// The kernel's queue is cut down to what is left of the backlog.
+    is_narrow: bool,
     /// Those who wait for a connection, or for a look at one.
     sleepers: Vec<Waker>,
     /// Whoever watches the listener among many, woken by the next connection.
@@ -100,6 +102,7 @@ impl Queue {
             waiting: VecDeque::new(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             is_starved: false,
+            is_narrow: false,
             sleepers: Vec::new(),
             watcher: None,
             server: None,
@@ -111,7 +114,7 @@ impl Queue {
     /// Begins to take connections from the kernel.
     pub(crate) fn serve(self: &Arc<Self>) {
         let mut state = self.lock();
-        state.widen(self.passage);
+        state.tell_kernel(self.passage);
         let task = self.reactor.spawn(Arc::clone(self).run());
         state.server = Some(task.abort_handle());
     }
@@ -163,19 +166,23 @@ impl Queue {
                 // The peer's address comes with the connection; one without is gone.
                 Ok((_, None)) => {}
                 Err(Os::AGAIN) => {
-                    self.end_starving(state);
+                    self.widen(state);
                     return Stopped::Empty;
                 }
                 Err(error) if concerns_one_connection(error) => {}
-                // Linux looks for a descriptor before it looks for a connection.
-                Err(_) if is_idle(&listener) => return Stopped::Empty,
                 Err(_) => {
-                    self.starve(state);
-                    return Stopped::Starved;
+                    self.narrow(state);
+                    // Linux looks for a descriptor before it looks for a connection.
+                    state.is_starved = !is_idle(&listener);
+                    if state.is_starved {
+                        state.wake_sleepers();
+                        return Stopped::Starved;
+                    }
+                    return Stopped::Empty;
                 }
             }
         }
-        self.end_starving(state);
+        self.widen(state);
         Stopped::Batch
     }
 
@@ -199,16 +206,17 @@ impl Queue {
 
     /// Leaves what does not fit a descriptor to the kernel, and no more than the
     /// backlog has room for.
-    fn starve(&self, state: &mut State) {
+    fn narrow(&self, state: &mut State) {
         let room = state.capacity.saturating_sub(state.waiting.len());
-        state.widen(kernel_backlog(u32::try_from(room).unwrap_or(u32::MAX)));
-        state.is_starved = true;
-        state.wake_sleepers();
+        state.tell_kernel(kernel_backlog(u32::try_from(room).unwrap_or(u32::MAX)));
+        state.is_narrow = true;
     }
 
-    fn end_starving(&self, state: &mut State) {
-        if std::mem::take(&mut state.is_starved) {
-            state.widen(self.passage);
+    /// The kernel's queue is a passage again.
+    fn widen(&self, state: &mut State) {
+        state.is_starved = false;
+        if std::mem::take(&mut state.is_narrow) {
+            state.tell_kernel(self.passage);
         }
     }
 
@@ -289,8 +297,8 @@ impl Queue {
                 self.door.refused(excess.peer, NoRoom::Shrunk);
             }
         }
-        if state.is_starved {
-            self.starve(&mut state);
+        if state.is_narrow {
+            self.narrow(&mut state);
         }
     }
 
@@ -320,7 +328,7 @@ impl State {
     }
 
     /// Tells the kernel how long its own queue may be.
-    fn widen(&self, backlog: i32) {
+    fn tell_kernel(&self, backlog: i32) {
         if let Some(listener) = &self.listener {
             // It listens already: there is nothing that could fail.
             let _again = rustix::net::listen(listener.host_fd(), backlog);

@@ -44,6 +44,15 @@ impl Bound {
         Ok(())
     }
 
+    /// Binds the port anew that the socket had, where the kernel has given it up.
+    ///
+    /// Should it be gone by then, the kernel chooses another, as it was asked to.
+    pub(super) fn take_again(&self, endpoint: &Endpoint, port: u16) {
+        let mut address = self.asked;
+        address.set_port(port);
+        let _held_or_gone = rustix::net::bind(&endpoint.fd, &address);
+    }
+
     /// Listens; on failure the state comes back with the reason.
     pub(super) fn listen(
         mut self,

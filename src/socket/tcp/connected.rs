@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::net as host;
 
-use super::{Status, Tcp};
+use super::{State, Status, Tcp};
 use crate::error::Errno;
 use crate::socket::Registered;
 
@@ -111,11 +111,11 @@ impl Tcp {
             ShutdownHow::Write => host::Shutdown::Write,
             ShutdownHow::Both => host::Shutdown::Both,
         };
-        // "ENOTCONN: The socket is not connected." - shutdown(3p)
-        let connected = self.connected().map_err(|errno| match errno {
-            Errno::EAGAIN => Errno::ENOTCONN,
-            other => other,
-        })?;
+        let connected = self.look(|state| match state {
+            State::Connected(connected) => Ok(connected.clone()),
+            // "ENOTCONN: The socket is not connected." - shutdown(3p)
+            _ => Err(Errno::ENOTCONN),
+        })??;
         host::shutdown(connected.fd(), how)?;
         Ok(())
     }

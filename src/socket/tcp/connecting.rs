@@ -9,7 +9,7 @@ use rustix::io::Errno as Os;
 use super::{Connected, Endpoint, State, Transition};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
-use crate::socket::{Refusal, Registered};
+use crate::socket::{Refusal, Registered, address};
 
 /// A socket whose attempt to connect is on its way.
 #[derive(Debug)]
@@ -74,7 +74,25 @@ impl Connecting {
         }
         match rustix::net::sockopt::socket_error(&endpoint.fd) {
             Ok(Ok(())) => Settled::Connected(Connected::new(self.registered, self.peer)),
-            Ok(Err(error)) | Err(error) => Settled::Failed(error.into(), *self.before),
+            Ok(Err(error)) | Err(error) => {
+                forget_attempt(endpoint, &self.before);
+                Settled::Failed(error.into(), *self.before)
+            }
         }
+    }
+}
+
+/// Makes the host's socket what it was before the attempt.
+///
+/// The kernel goes on calling it connecting until somebody asks once more how it
+/// went, and would answer that question to the next connect or listen. A port that
+/// the kernel had chosen is given up with the attempt; it is taken again.
+fn forget_attempt(endpoint: &Endpoint, before: &State) {
+    let local = rustix::net::getsockname(&endpoint.fd);
+    // "dissolve the association by connecting to an address with the sa_family member
+    // of sockaddr set to AF_UNSPEC" - connect(2)
+    let _fresh_or_bound = rustix::net::connect_unspec(&endpoint.fd);
+    if let (State::Bound(bound), Ok(Ok(local))) = (before, local.map(address::from_host)) {
+        bound.take_again(endpoint, local.port());
     }
 }

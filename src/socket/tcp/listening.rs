@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::net::SocketFlags;
+use rustix::net::{Shutdown, SocketFlags};
 
-use super::{Connected, Endpoint, State, Tcp};
+use super::Endpoint;
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 use crate::socket::listen::{Capacity, Queue, Terms, concerns_one_connection, kernel_backlog, reset};
@@ -31,6 +31,17 @@ enum Place {
     Queue(Arc<Queue>),
 }
 
+impl Place {
+    fn new(fd: &Arc<OwnedFd>, capacity: u32, terms: &Terms) -> Result<Self, Errno> {
+        let fd = Arc::clone(fd);
+        Ok(if terms.rules.needs_queue() {
+            Self::Queue(Queue::new(fd, capacity, terms.kernel_maximum, Arc::clone(&terms.door))?)
+        } else {
+            Self::Kernel(Registered::new(fd)?)
+        })
+    }
+}
+
 /// A connection taken from the queue.
 #[derive(Debug)]
 pub struct Accepted {
@@ -45,12 +56,11 @@ impl Listening {
         let capacity = terms.capacity(backlog);
         // A place in the reactor comes after the kernel listens: see `Registered`.
         rustix::net::listen(&fd, kernel_backlog(capacity))?;
+        let place = Place::new(&fd, capacity, &terms).inspect_err(|_| {
+            // A failed `listen` changes nothing: the kernel stops, too.
+            let _stopped = rustix::net::shutdown(&fd, Shutdown::Both);
+        })?;
         let local = local_address(&fd)?;
-        let place = if terms.rules.needs_queue() {
-            Place::Queue(Queue::new(fd, capacity, terms.kernel_maximum, Arc::clone(&terms.door))?)
-        } else {
-            Place::Kernel(Registered::new(fd)?)
-        };
         let listening = Self { terms, backlog, capacity, place };
         listening.terms.door.listens(local, listening.capacity());
         if let Place::Queue(queue) = &listening.place {
@@ -125,14 +135,14 @@ fn local_address(fd: &OwnedFd) -> Result<SocketAddr, Errno> {
 }
 
 /// Takes the first connection that is still good out of the kernel's queue.
-pub(super) fn try_accept(listener: &Endpoint, lingers: bool, policy: &Policy) -> Result<Accepted, Refusal> {
+pub(super) fn try_accept(listener: &Endpoint, policy: &Policy) -> Result<(OwnedFd, SocketAddr), Refusal> {
     loop {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match rustix::net::acceptfrom_with(&listener.fd, flags) {
             Ok((fd, Some(peer))) => {
                 let peer = address::from_host(peer)?;
                 admit(&fd, peer, policy)?;
-                return accepted(listener, fd, peer, lingers);
+                return Ok((fd, peer));
             }
             // The peer's address comes with the connection; one without is already gone.
             Ok((_, None)) => {}
@@ -148,17 +158,4 @@ fn admit(fd: &OwnedFd, peer: SocketAddr, policy: &Policy) -> Result<(), Refusal>
         reset(fd);
         denial.into()
     })
-}
-
-/// The guest's socket; it lingers as the listener does, for so the kernel has it.
-pub(super) fn accepted(
-    listener: &Endpoint,
-    fd: OwnedFd,
-    peer: SocketAddr,
-    lingers: bool,
-) -> Result<Accepted, Refusal> {
-    let endpoint = Endpoint { fd: Arc::new(fd), family: listener.family };
-    let connected = Connected::new(Registered::new(Arc::clone(&endpoint.fd))?, peer);
-    let socket = Socket::Tcp(Tcp::with_state(endpoint, State::Connected(connected), lingers));
-    Ok(Accepted { socket, peer })
 }

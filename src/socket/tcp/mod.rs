@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 
 use super::listen::{Capacity, Freed, Queue, Terms};
 use super::option::Timeouts;
-use super::{Family, News, Refusal, open_host};
+use super::{Family, News, Refusal, Registered, Socket, open_host};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 
@@ -91,15 +91,16 @@ type Transition<T> = (State, Result<T, Refusal>);
 impl Tcp {
     pub(super) fn open(family: Family) -> Result<Self, Errno> {
         let fd = open_host(family, rustix::net::SocketType::STREAM)?;
-        Ok(Self::with_state(Endpoint { fd: Arc::new(fd), family }, State::Unbound(Unbound), false))
+        let endpoint = Endpoint { fd: Arc::new(fd), family };
+        Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Timeouts::default()))
     }
 
-    fn with_state(endpoint: Endpoint, state: State, lingers: bool) -> Self {
+    fn with_state(endpoint: Endpoint, state: State, lingers: bool, timeouts: Timeouts) -> Self {
         let inner = Inner { state: Some(state), connect_error: None };
         Self {
             inner: Mutex::new(inner),
             endpoint,
-            timeouts: Timeouts::default(),
+            timeouts,
             lingers: AtomicBool::new(lingers),
             _freed: Freed,
         }
@@ -217,13 +218,11 @@ impl Tcp {
             // "EINVAL: The socket is not accepting connections." - accept(3p)
             _ => Err(Errno::EINVAL),
         })??;
-        match queue {
-            None => listening::try_accept(&self.endpoint, self.lingers.load(Relaxed), policy),
-            Some(queue) => {
-                let (fd, peer) = queue.try_accept()?;
-                self.accepted(fd, peer)
-            }
-        }
+        let (fd, peer) = match queue {
+            None => listening::try_accept(&self.endpoint, policy)?,
+            Some(queue) => queue.try_accept()?,
+        };
+        self.accepted(fd, peer)
     }
 
     /// Takes a waiting connection out of the host's own queue, and wakes the caller
@@ -239,8 +238,12 @@ impl Tcp {
         })
     }
 
+    /// The guest's socket; it lingers as the listener does, for so the kernel has it.
     fn accepted(&self, fd: OwnedFd, peer: SocketAddr) -> Result<Accepted, Refusal> {
-        listening::accepted(&self.endpoint, fd, peer, self.lingers.load(Relaxed))
+        let endpoint = Endpoint { fd: Arc::new(fd), family: self.endpoint.family };
+        let connected = State::Connected(Connected::new(Registered::new(Arc::clone(&endpoint.fd))?, peer));
+        let (lingers, timeouts) = (self.lingers.load(Relaxed), self.timeouts.handed_on());
+        Ok(Accepted { socket: Socket::Tcp(Self::with_state(endpoint, connected, lingers, timeouts)), peer })
     }
 
     /// Ends the socket where a call still has hold of it: that call is woken, and
@@ -263,10 +266,15 @@ impl Tcp {
     ///
     /// `EINPROGRESS` once the attempt is on its way; `EALREADY` while an earlier one
     /// is; `EISCONN` when connected; `EOPNOTSUPP` (`ENOTSUP`) on a listener;
-    /// `EAFNOSUPPORT` for another family; a denial of the policy; what the host
-    /// reports.
+    /// `EAFNOSUPPORT` for another family; once, why the last attempt failed; a denial
+    /// of the policy; what the host reports.
     pub fn try_connect(&self, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
         self.endpoint.family.check(&address)?;
+        // A program without another way to learn how its attempt went calls again, and
+        // would go on for ever if each call began anew.
+        if let Some(errno) = self.take_connect_error() {
+            return Err(errno.into());
+        }
         let address = super::address::destination(address);
         self.change(|state| match state {
             State::Unbound(unbound) => {
@@ -325,11 +333,13 @@ impl Tcp {
     ///
     /// What the host reports.
     pub fn local_address(&self) -> Result<SocketAddr, Errno> {
-        let deferred = self.look(|state| match state {
+        let known = self.look(|state| match state {
+            // The kernel goes on telling the port of an attempt that failed.
+            State::Unbound(_) => Some(self.endpoint.family.wildcard()),
             State::Bound(bound) => bound.deferred_address(),
             _ => None,
         })?;
-        match deferred {
+        match known {
             Some(address) => Ok(address),
             None => super::address::from_host(rustix::net::getsockname(&self.endpoint.fd)?),
         }

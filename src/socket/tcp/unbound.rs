@@ -1,6 +1,6 @@
 //! Fresh: opened, without an address.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::bound::Bound;
@@ -49,13 +49,9 @@ impl Unbound {
         if let Rule::Refused(errno) = terms.rules.unbound {
             return Err((errno.into(), self));
         }
-        let wildcard = match endpoint.family {
-            Family::Inet4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            Family::Inet6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
         // The kernel binds as it listens, and undoes it where that fails.
         let listening = policy
-            .check(Use::TcpListen(wildcard))
+            .check(Use::TcpListen(endpoint.family.wildcard()))
             .map_err(Refusal::from)
             .and_then(|()| Ok(rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?))
             .and_then(|()| Ok(Listening::start(Arc::clone(&endpoint.fd), backlog, terms)?));

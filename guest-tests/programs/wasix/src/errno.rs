@@ -11,6 +11,12 @@ impl Errno {
     pub fn name(self) -> &'static str {
         NAMES.get(usize::from(self.0)).copied().unwrap_or("unknown")
     }
+
+    /// The number with this POSIX name.
+    pub fn named(name: &str) -> Self {
+        let number = NAMES.iter().position(|it| *it == name);
+        Self(number.and_then(|number| u16::try_from(number).ok()).expect("a name that is known"))
+    }
 }
 
 impl fmt::Debug for Errno {

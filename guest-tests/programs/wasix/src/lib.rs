@@ -3,14 +3,24 @@
 //! [`raw`] holds the imports with bare numbers; the functions of [`socket`],
 //! [`poll`] and [`descriptor`] give them types, without hiding a value that a
 //! test may want to get wrong. [`check_eq!`] is how a guest reports.
+//!
+//! The same functions exist over Linux's own calls, where it has such a call. A
+//! program that needs no others compiles natively too, and shows what the kernel
+//! does where the host answers a guest.
 
 pub mod check;
 pub mod descriptor;
 pub mod errno;
+#[cfg(target_os = "wasi")]
 pub mod file;
+#[cfg(not(target_os = "wasi"))]
+mod native;
 pub mod poll;
+#[cfg(target_os = "wasi")]
 pub mod raw;
 pub mod socket;
+#[cfg(target_os = "wasi")]
+mod wasi;
 
 pub use errno::Errno;
 
@@ -21,6 +31,7 @@ pub type Fd = u32;
 pub type Result<T> = std::result::Result<T, Errno>;
 
 /// Turns the number that a call answered into an outcome.
+#[cfg(target_os = "wasi")]
 pub fn outcome(answer: i32) -> Result<()> {
     match u16::try_from(answer) {
         Ok(0) => Ok(()),
@@ -30,11 +41,13 @@ pub fn outcome(answer: i32) -> Result<()> {
 }
 
 /// The address of `value` in this guest's memory.
+#[cfg(target_os = "wasi")]
 pub fn address_of<T: ?Sized>(value: &T) -> u32 {
     std::ptr::from_ref(value).cast::<u8>() as usize as u32
 }
 
 /// The address of `value`, for the host to write to.
+#[cfg(target_os = "wasi")]
 pub fn address_of_mut<T: ?Sized>(value: &mut T) -> u32 {
     std::ptr::from_mut(value).cast::<u8>() as usize as u32
 }

@@ -1,6 +1,10 @@
 //! Waiting: `poll_oneoff` and the clocks.
 
-use crate::{Fd, Result, address_of, address_of_mut, outcome, raw};
+#[cfg(not(target_os = "wasi"))]
+pub use crate::native::poll::*;
+#[cfg(target_os = "wasi")]
+pub use crate::wasi::poll::*;
+use crate::{Fd, Result};
 
 pub const CLOCK: u8 = 0;
 pub const FD_READ: u8 = 1;
@@ -56,34 +60,12 @@ pub struct Event {
     pub flags: u16,
 }
 
-/// Waits, and says how many of `events` the host filled in.
-pub fn poll_into(subscriptions: &[Subscription], events: &mut [Event]) -> Result<usize> {
-    assert!(events.len() >= subscriptions.len(), "space for every event");
-    let mut count = 0u32;
-    outcome(unsafe {
-        raw::preview1::poll_oneoff(
-            address_of(subscriptions),
-            address_of_mut(events),
-            subscriptions.len() as u32,
-            address_of_mut(&mut count),
-        )
-    })?;
-    Ok(count as usize)
-}
-
 /// Waits, and gives the events.
 pub fn poll(subscriptions: &[Subscription]) -> Result<Vec<Event>> {
     let mut events = vec![Event::default(); subscriptions.len()];
     let count = poll_into(subscriptions, &mut events)?;
     events.truncate(count);
     Ok(events)
-}
-
-/// The time of a clock, in nanoseconds.
-pub fn now(id: u32) -> Result<u64> {
-    let mut time = 0u64;
-    outcome(unsafe { raw::preview1::clock_time_get(id, 0, address_of_mut(&mut time)) })?;
-    Ok(time)
 }
 
 // The layouts that the host reads and writes.

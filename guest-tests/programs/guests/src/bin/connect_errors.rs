@@ -40,6 +40,7 @@ fn main() {
     check_eq!(check_ok!(accept_v2(listener, 0)).1, local);
 
     without_waiting(listener, addr, nobody);
+    after_a_failure(listener, addr, nobody);
 
     check_eq!(connect(900, addr), Err(EBADF));
     check_eq!(connect(1, addr), Err(ENOTSOCK));
@@ -78,6 +79,38 @@ fn without_waiting(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
         check_eq!(first, Err(ECONNREFUSED));
     }
     check!(send(fd, b"x", 0).is_err(), "sending after a failed connect");
+}
+
+/// A socket whose attempt failed is as it was before: it tells why once, and then it
+/// connects, or listens at the address that it had.
+fn after_a_failure(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
+    let failed = || {
+        let fd = check_ok!(open(INET4, STREAM, TCP));
+        check_ok!(bind(fd, loopback(0)));
+        let local = check_ok!(addr_local(fd));
+        check_ok!(descriptor::set_nonblocking(fd));
+        check_eq!(connect(fd, nobody), Err(EINPROGRESS));
+        wait_until_writable(fd);
+        check_eq!(addr_local(fd), Ok(local));
+        (fd, local)
+    };
+    let (fd, local) = failed();
+    check_eq!(shutdown(fd, SHUT_RDWR), Err(ENOTCONN));
+    check_eq!(connect(fd, addr), Err(ECONNREFUSED));
+    check_eq!(connect(fd, addr), Err(EINPROGRESS));
+    check_eq!(check_ok!(accept_v2(listener, 0)).1, local);
+
+    let (fd, local) = failed();
+    check_ok!(listen(fd, 4));
+    check_eq!(addr_local(fd), Ok(local));
+    check_ok!(connected(listener));
+    check_ok!(connect(check_ok!(open(INET4, STREAM, TCP)), local));
+
+    let fd = check_ok!(open(INET4, STREAM, TCP));
+    check_eq!(connect(fd, nobody), Err(ECONNREFUSED));
+    check_eq!(addr_local(fd).map(|addr| addr.port()), Ok(0));
+    check_ok!(connect(fd, addr));
+    check_ok!(accept_v2(listener, 0));
 }
 
 fn wait_until_writable(fd: Fd) {

@@ -1,0 +1,299 @@
+//! Listening, to the letter: every rule in every profile, a test each.
+//!
+//! [`rows`] and [`descriptors`] hold what is the same everywhere, [`cells`] what a
+//! profile decides, and what each is to answer there lies in [`profile`] alone.
+//! [`queue`] is the queue that the host owns for `winsock`, [`close`] the end of a
+//! listener, [`storm`] its bad days. The first line above a test's function is a row
+//! of the README's tables; [`every_profile!`] makes five tests of it, so that one is
+//! called `listen::winsock::row_18_already_waiting`.
+
+mod cells;
+mod close;
+mod descriptors;
+mod profile;
+mod queue;
+mod rows;
+mod storm;
+
+use super::{run, run_on_loopback};
+use anyhow::{Context, Result, ensure};
+use guest_tests::{Attempt, Client, Finished, Running, Silent, Wasock, is_refused};
+use profile::{OneMore, Profile, Unbound};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long anything may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A test of each function, in each profile.
+macro_rules! every_profile {
+    ($($room:ident: $tests:tt)*) => {
+        tests_of! { wasix WASIX $($room: $tests)* }
+        tests_of! { posix POSIX $($room: $tests)* }
+        tests_of! { winsock WINSOCK $($room: $tests)* }
+        tests_of! { bsd BSD $($room: $tests)* }
+        tests_of! { linux LINUX $($room: $tests)* }
+    };
+}
+
+macro_rules! tests_of {
+    ($module:ident $profile:ident $($room:ident: { $($test:ident)* })*) => {
+        mod $module {
+            $($(
+                #[test]
+                fn $test() -> anyhow::Result<()> {
+                    super::$room::$test(super::Profile::$profile)
+                }
+            )*)*
+        }
+    };
+}
+
+// A function that is missing here is dead code, which no build lets pass.
+every_profile! {
+    rows: {
+        row_01_bad_descriptor
+        row_02_not_a_socket
+        row_03_without_the_right
+        row_04_datagram
+        row_05_seqpacket
+        row_06_refused_by_the_policy
+        row_07_taken_after_bind
+        row_09_order_of_errors
+        row_10_failure_changes_nothing
+        row_11_last_duplicate
+        row_11_until_the_guest_ends
+        row_13_accept_waits
+        row_13_accept_timeout
+        row_14_accept_states_and_kinds
+        row_15_reset_while_waiting
+        row_16_addresses_of_the_accepted
+        row_17_polling_consumes_nothing
+        row_17_poll_waits_for_a_connection
+        row_18_already_waiting
+        row_19_chosen_port
+        row_20_restart_at_once
+        row_20_two_listeners
+        row_20_shared_port
+    }
+    descriptors: {
+        row_08_out_of_descriptors
+        row_12_accept_with_a_full_table
+        row_12_accept_without_host_descriptors
+        row_12_poll_without_host_descriptors
+        row_12_server_without_host_descriptors
+    }
+    cells: {
+        backlog_as_passed
+        negative_backlog
+        zero_backlog
+        above_the_maximum
+        somaxconn
+        capacity
+        one_more
+        listen_again
+        unbound
+        connected_or_connecting
+    }
+    close: {
+        close_with_clients_waiting
+        shutdown_of_a_listener
+        duplicates_share_the_queue
+        listen_again_on_a_duplicate
+    }
+    storm: {
+        every_kind_and_backlog
+        ten_thousand_listens
+        ten_thousand_connections
+        threads_of_fifty_listeners
+    }
+}
+
+/// The command with this profile, and everything on 127.0.0.1 granted.
+fn host(profile: Profile) -> Wasock {
+    run_on_loopback().args(["--listen-profile", profile.name])
+}
+
+/// Runs one rule of the program that checks rules from inside.
+fn holds(profile: Profile, rule: &str) -> Result<Finished> {
+    let folder = tempfile::tempdir()?;
+    let silent = Silent::new()?;
+    host(profile)
+        .arg("--dir")
+        .arg(format!("{}::/", folder.path().display()))
+        .args([guest_tests::LISTEN_RULES, rule, profile.unbound_without_grant(), profile.connected])
+        .arg(silent.addr()?.to_string())
+        .succeed()?
+        .expect_stdout("holds\n")
+}
+
+/// A guest that listens and does what it is told.
+struct Listener {
+    profile: Profile,
+    running: Running,
+    /// Where the listener listens that is told.
+    addr: SocketAddr,
+    told: usize,
+}
+
+impl Listener {
+    fn start(profile: Profile, backlog: u32) -> Result<Self> {
+        Self::start_on(profile, host(profile), "127.0.0.1:0", backlog)
+    }
+
+    /// With the operator's maximum.
+    fn start_with_maximum(profile: Profile, maximum: u32, backlog: u32) -> Result<Self> {
+        let host = host(profile).args(["--max-backlog", &maximum.to_string()]);
+        Self::start_on(profile, host, "127.0.0.1:0", backlog)
+    }
+
+    /// With so many descriptors for the host.
+    fn start_limited(profile: Profile, descriptors: u32, backlog: u32) -> Result<Self> {
+        let host = on(host(profile), "127.0.0.1:0", backlog).limit_descriptors(descriptors);
+        Self::started(profile, host)
+    }
+
+    fn start_on(profile: Profile, host: Wasock, addr: &str, backlog: u32) -> Result<Self> {
+        Self::started(profile, on(host, addr, backlog))
+    }
+
+    fn started(profile: Profile, host: Wasock) -> Result<Self> {
+        let mut running = host.start()?;
+        let addr = running.listening()?;
+        Ok(Self { profile, running, addr, told: 0 })
+    }
+
+    fn tell(&mut self, line: &str) -> Result<String> {
+        self.begin(line)?;
+        self.answer()
+    }
+
+    /// Tells without waiting for the answer.
+    fn begin(&mut self, line: &str) -> Result<()> {
+        self.running.write_stdin(format!("{line}\n").as_bytes())
+    }
+
+    fn answer(&mut self) -> Result<String> {
+        let prefix = format!("answer {}: ", self.told);
+        self.told += 1;
+        let line = self.running.wait_for_stdout(&prefix)?;
+        Ok(line.trim_start_matches(&prefix).to_owned())
+    }
+
+    fn expect(&mut self, line: &str, expected: &str) -> Result<()> {
+        let answer = self.tell(line)?;
+        ensure!(answer == expected, "{line}: {answer}, not {expected}");
+        Ok(())
+    }
+
+    /// Listens on one more port, and goes on with that.
+    fn also(&mut self, backlog: u32) -> Result<()> {
+        let answer = self.tell(&format!("also {backlog}"))?;
+        self.addr = answer.parse().context(answer)?;
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<Client> {
+        Client::connect(self.addr)
+    }
+
+    /// Connects clients until so many wait in all.
+    fn connect_until(&self, waiting: &mut Vec<Client>, count: usize) -> Result<()> {
+        while waiting.len() < count {
+            let client = self.connect().with_context(|| format!("{} wait already", waiting.len()))?;
+            waiting.push(client);
+        }
+        Ok(())
+    }
+
+    /// So many connections wait, and not one more.
+    fn fill(&self, count: usize) -> Result<Vec<Client>> {
+        let mut waiting = Vec::new();
+        self.connect_until(&mut waiting, count)?;
+        self.is_full().with_context(|| format!("{count} wait"))?;
+        Ok(waiting)
+    }
+
+    /// There is no room for another connection.
+    fn is_full(&self) -> Result<()> {
+        match self.profile.one_more {
+            OneMore::Reset => is_refused(self.addr),
+            OneMore::Unanswered => {
+                ensure!(Attempt::start(self.addr)?.is_unanswered()?, "one more got in");
+                Ok(())
+            }
+        }
+    }
+
+    /// Those and nobody else wait, in this order; the guest has them now.
+    fn accepts_all(&mut self, waiting: &[Client]) -> Result<()> {
+        let mut expected = String::new();
+        for client in waiting {
+            client.hears_nothing()?;
+            expected.push_str(&format!("{} ", client.port()?));
+        }
+        self.expect("accept_all", &(expected + "EAGAIN"))
+    }
+
+    /// A client that is connected is served, after others that may be dead.
+    fn serves(&mut self, mut client: Client) -> Result<()> {
+        let name = client.name()?;
+        for _ in 0..1000 {
+            let accepted = self.tell("accept_waiting")?;
+            if accepted != name {
+                if accepted != "ECONNABORTED" {
+                    self.expect("close", "done")?;
+                }
+                continue;
+            }
+            client.say("hello")?;
+            self.expect("read", "hello")?;
+            self.expect("close", "done")?;
+            return client.hears_the_end();
+        }
+        anyhow::bail!("{name} is not served");
+    }
+
+    /// The next client that comes in is served, and at once.
+    fn still_serves(&mut self) -> Result<()> {
+        let mut client = self.connect()?;
+        self.expect("accept_waiting", &client.name()?)?;
+        client.say("hello")?;
+        self.expect("read", "hello")?;
+        self.expect("close", "done")?;
+        client.hears_the_end()
+    }
+
+    /// The host does nothing while `what` is so.
+    fn rests(&self, what: &str) -> Result<()> {
+        let before = self.running.processor_time()?;
+        std::thread::sleep(Duration::from_millis(500));
+        let used = self.running.processor_time()? - before;
+        ensure!(used < Duration::from_millis(120), "{what}: {used:?} of processor time in half a second");
+        Ok(())
+    }
+
+    fn host_descriptors(&self) -> Result<usize> {
+        entries(&self.running, "fd")
+    }
+
+    /// Waits until the host has no more descriptors than this.
+    fn returns_to(&self, descriptors: usize) -> Result<()> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while self.host_descriptors()? > descriptors {
+            let open = self.host_descriptors()?;
+            ensure!(std::time::Instant::now() < deadline, "{open} descriptors, not {descriptors}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+fn on(host: Wasock, addr: &str, backlog: u32) -> Wasock {
+    host.with_stdin().args([guest_tests::LISTENER, addr, &backlog.to_string()])
+}
+
+/// How many the host has of what Linux lists in this folder.
+fn entries(running: &Running, folder: &str) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{}/{folder}", running.id()))?.count())
+}

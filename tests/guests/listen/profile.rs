@@ -1,0 +1,125 @@
+//! What each profile is to do: the one table that the tests expect, written from
+//! the five descriptions and not from the code.
+
+/// The backlogs for which connections are counted one by one.
+pub(super) const BACKLOGS: [u32; 8] = [0, 1, 2, 3, 5, 16, 127, 128];
+
+/// The operator's maximum while [`BACKLOGS`] are counted: more than every one of
+/// them, and little enough to fill.
+pub(super) const PLENTY: u32 = 130;
+
+/// The operator's maximum where it is to matter.
+pub(super) const FEW: u32 = 8;
+
+/// Backlogs that are more than [`FEW`].
+pub(super) const MORE_THAN_FEW: [u32; 4] = [9, 1000, 4096, 0x7fff_ffff];
+
+/// Backlogs that are negative as a C `int`.
+pub(super) const NEGATIVE: [u32; 2] = [1 << 31, u32::MAX];
+
+/// The largest C `int`, which is `SOMAXCONN` in Winsock.
+pub(super) const SOMAXCONN: u32 = 0x7fff_ffff;
+
+/// One profile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Profile {
+    /// As `--listen-profile` takes it.
+    pub(super) name: &'static str,
+    /// How many connections wait for each of [`BACKLOGS`], with [`PLENTY`].
+    pub(super) waiting: [usize; 8],
+    /// How many wait for the largest C `int`, with [`PLENTY`].
+    pub(super) waiting_for_somaxconn: usize,
+    /// How many wait for [`MORE_THAN_FEW`], with [`FEW`].
+    pub(super) waiting_at_most: usize,
+    /// How many wait for [`NEGATIVE`], with [`FEW`].
+    pub(super) waiting_for_negative: usize,
+    /// What becomes of a connection for which there is no room.
+    pub(super) one_more: OneMore,
+    /// Are those reset, newest first, for whom a smaller backlog has no room?
+    pub(super) resets_excess: bool,
+    /// What listening answers on a socket without an address.
+    pub(super) unbound: Unbound,
+    /// What listening answers on a connected or connecting socket.
+    pub(super) connected: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OneMore {
+    /// The client's kernel tries again.
+    Unanswered,
+    /// The client learns of it at once.
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unbound {
+    Answers(&'static str),
+    /// The wildcard address and port 0, where the policy grants that.
+    Binds,
+}
+
+impl Profile {
+    pub(super) const WASIX: Self = Self {
+        name: "wasix",
+        waiting: [1, 1, 2, 3, 5, 16, 127, 128],
+        waiting_for_somaxconn: 130,
+        waiting_at_most: 8,
+        waiting_for_negative: 1,
+        one_more: OneMore::Unanswered,
+        resets_excess: false,
+        unbound: Unbound::Answers("EINVAL"),
+        connected: "EISCONN",
+    };
+
+    pub(super) const POSIX: Self =
+        Self { name: "posix", unbound: Unbound::Answers("EDESTADDRREQ"), connected: "EINVAL", ..Self::WASIX };
+
+    pub(super) const WINSOCK: Self = Self {
+        name: "winsock",
+        // 128 is SOMAXCONN in the guests' C library: the maximum.
+        waiting: [1, 1, 2, 3, 5, 16, 127, 130],
+        one_more: OneMore::Reset,
+        resets_excess: true,
+        ..Self::WASIX
+    };
+
+    pub(super) const BSD: Self = Self {
+        name: "bsd",
+        // One and a half times as many.
+        waiting: [1, 2, 3, 5, 8, 24, 191, 192],
+        waiting_for_somaxconn: 195,
+        waiting_at_most: 12,
+        waiting_for_negative: 12,
+        connected: "EINVAL",
+        ..Self::WASIX
+    };
+
+    pub(super) const LINUX: Self = Self {
+        name: "linux",
+        // One more.
+        waiting: [1, 2, 3, 4, 6, 17, 128, 129],
+        waiting_for_somaxconn: 131,
+        waiting_at_most: 9,
+        waiting_for_negative: 9,
+        unbound: Unbound::Binds,
+        connected: "EINVAL",
+        ..Self::WASIX
+    };
+
+    pub(super) const ALL: [Self; 5] = [Self::WASIX, Self::POSIX, Self::WINSOCK, Self::BSD, Self::LINUX];
+
+    /// How many connections wait for one of [`BACKLOGS`].
+    pub(super) fn waiting_for(&self, backlog: u32) -> usize {
+        let mut all = BACKLOGS.into_iter().zip(self.waiting);
+        all.find_map(|(it, waiting)| (it == backlog).then_some(waiting)).unwrap_or(0)
+    }
+
+    /// What listening answers on a socket without an address, where nothing is
+    /// granted but 127.0.0.1.
+    pub(super) fn unbound_without_grant(&self) -> &'static str {
+        match self.unbound {
+            Unbound::Answers(errno) => errno,
+            Unbound::Binds => "EACCES",
+        }
+    }
+}
