@@ -244,6 +244,12 @@ fn a_listen_that_failed_in_the_start_is_told() -> Result<()> {
 fn a_guest_ends_when_nothing_can_happen() -> Result<()> {
     let (mut server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
+    // One has ended, and the guest keeps its descriptor.
+    let mut kept = Client::connect(addr)?;
+    let fd = kept.fd()?;
+    client.expect(&format!("appetite {fd} 0"), "done")?;
+    drop(kept);
+    client.until(&format!("client {fd}"), "1 1")?;
     // Its listener gone, it goes on for the client that it has.
     client.expect("close 3", "done")?;
     ensure!(TcpStream::connect(addr).is_err(), "somebody listens");
