@@ -67,6 +67,7 @@ const WAITS: &[&str] = &[
     "sock_send",
     "sock_send_file",
     "sock_send_to",
+    "thread_join",
     "thread_sleep",
 ];
 
@@ -82,6 +83,7 @@ fn main() -> Result<()> {
         fs::write(out.join(format!("bindings_{}.rs", dialect.file)), bindings(dialect, &document))?;
         collect(dialect, &document, &mut table)?;
     }
+    table.push(thread_spawn());
     fs::write(out.join("link.rs"), link(&table)?)?;
     let functions = functions(&table)? + &errno_names(&witx::load(&["witx/typenames.witx"])?)?;
     fs::write(out.join("functions.rs"), functions)?;
@@ -105,6 +107,22 @@ fn bindings(dialect: &Dialect, document: &Document) -> String {
 
 fn waits_for(function: &InterfaceFunc) -> bool {
     WAITS.contains(&function.name.as_str())
+}
+
+/// The one function of `wasi`, the module of wasi-threads. It answers a number or a
+/// negative errno, which the generator of the bindings can't say: its binding is
+/// written by hand, in `abi/wasi_threads.rs`.
+fn thread_spawn() -> Entry {
+    Entry {
+        import: "wasi",
+        room: "wasi_threads",
+        noun: "wasi".to_owned(),
+        name: "thread-spawn".to_owned(),
+        waits: false,
+        params: vec![WasmType::I32],
+        result: Some(WasmType::I32),
+        arguments: vec![("start_arg".to_owned(), "Pointer")],
+    }
 }
 
 /// One function as one import module has it.
@@ -233,7 +251,7 @@ fn link(table: &[Entry]) -> Result<String> {
             if entry.waits { "waits" } else { "now" },
             entry.room,
             entry.noun,
-            entry.name,
+            entry.name.replace('-', "_"),
             params.trim_end_matches([',', ' ']),
         )?;
     }

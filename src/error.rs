@@ -305,3 +305,17 @@ impl fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// The guest asked to end the calling thread, and it alone.
+///
+/// It travels through the engine as [`Exit`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadExit;
+
+impl fmt::Display for ThreadExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a thread of the guest ended")
+    }
+}
+
+impl std::error::Error for ThreadExit {}

@@ -108,7 +108,7 @@ mod ready;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod socket;
 
-pub use error::{Errno, Exit};
+pub use error::{Errno, Exit, ThreadExit};
 pub use file::Access;
 pub use host::{
     Control, Guest, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,

@@ -17,6 +17,9 @@ mod listening;
 mod pieces;
 #[path = "embed/profiles.rs"]
 mod profiles;
+#[cfg(target_os = "linux")]
+#[path = "embed/threads.rs"]
+mod threads;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};

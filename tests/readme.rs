@@ -46,7 +46,9 @@ fn replaced(text: &str, name: &str, content: &str) -> Result<String> {
 
 /// Which import module has which call, a table for each noun.
 fn calls() -> String {
-    let mut names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
+    let (elsewhere, here): (Vec<_>, Vec<_>) =
+        FUNCTIONS.iter().partition(|function| !MODULES.contains(&function.module));
+    let mut names: Vec<&str> = here.iter().map(|function| function.name).collect();
     names.sort_by_key(|name| (noun(name), *name));
     names.dedup();
     let mut text = format!("| call | `{}` | `{}` | |\n|---|---|---|---|\n", MODULES[0], MODULES[1]);
@@ -59,6 +61,9 @@ fn calls() -> String {
         let note = FUNCTIONS.iter().find(|function| function.name == name).and_then(Function::note);
         _ = writeln!(text, "| `{name}` | {preview1} | {wasix} | {} |", note.unwrap_or_default());
     }
+    let elsewhere: Vec<String> =
+        elsewhere.iter().map(|function| format!("`{}`.`{}`", function.module, function.name)).collect();
+    _ = writeln!(text, "\nBesides: {}.", elsewhere.join(", "));
     let lacking: Vec<String> = LACKING.iter().map(|name| format!("`{name}`")).collect();
     _ = writeln!(
         text,

@@ -77,6 +77,9 @@ pub struct Detected {
     pub generation: Generation,
     /// The memory.
     pub memory: MemoryKind,
+    /// May the module start threads? It imports a call for it, and the memory that they
+    /// share.
+    pub threads: bool,
     /// Imports that the host has, with the same type.
     pub supported: Vec<Import>,
     /// Functions of a known module that the host lacks, or has with another type;
@@ -133,6 +136,7 @@ pub fn detect(module: &Module) -> Detected {
         dialect: if wasix { Dialect::Wasix } else { Dialect::Preview1 },
         generation: generation(module),
         memory: memory(module),
+        threads: starts_threads(module),
         supported,
         stubbed,
         missing,
@@ -142,9 +146,11 @@ pub fn detect(module: &Module) -> Detected {
 pub(crate) fn support(import: &ImportType<'_>) -> Support {
     match import.ty() {
         ExternType::Func(ty) if KNOWN_MODULES.contains(&import.module()) => {
-            match Function::find(import.module(), import.name()) {
-                Some(function) if function.has_type(&ty) => Support::Supported,
-                _ => Support::Stubbed,
+            let function = Function::find(import.module(), import.name());
+            if function.is_some_and(|function| function.has_type(&ty)) || same_as(import).is_some() {
+                Support::Supported
+            } else {
+                Support::Stubbed
             }
         }
         ExternType::Memory(ty) if ty.is_shared() && (import.module(), import.name()) == ("env", "memory") => {
@@ -152,6 +158,30 @@ pub(crate) fn support(import: &ImportType<'_>) -> Support {
         }
         _ => Support::Missing,
     }
+}
+
+/// The name that a function has here, where `import` calls it otherwise: today's
+/// reference host knows the second `thread_spawn` by the name of the first, too.
+pub(crate) fn same_as(import: &ImportType<'_>) -> Option<&'static str> {
+    const SPAWN: &str = "thread_spawn_v2";
+    let ExternType::Func(ty) = import.ty() else { return None };
+    let is_second = (import.module(), import.name()) == (WASIX, "thread_spawn")
+        && Function::find(WASIX, SPAWN).is_some_and(|function| function.has_type(&ty));
+    is_second.then_some(SPAWN)
+}
+
+fn starts_threads(module: &Module) -> bool {
+    let is_spawn = |import: &ImportType<'_>| {
+        matches!(
+            (import.module(), import.name()),
+            (THREADS, "thread-spawn") | (WASIX, "thread_spawn" | "thread_spawn_v2")
+        ) && support(import) == Support::Supported
+    };
+    let is_memory = |import: &ImportType<'_>| {
+        (import.module(), import.name()) == ("env", "memory")
+            && matches!(import.ty(), ExternType::Memory(ty) if ty.is_shared())
+    };
+    module.imports().any(|import| is_spawn(&import)) && module.imports().any(|import| is_memory(&import))
 }
 
 /// The generation: a function that only one of them has decides; without any, the
@@ -232,15 +262,21 @@ mod tests {
                 (import "wasi_snapshot_preview1" "fd_sync" (func (param i64) (result i32)))
                 (import "wasix_32v1" "proc_fork" (func (param i32 i32) (result i32)))
                 (import "wasi" "thread-spawn" (func (param i32) (result i32)))
+                (import "wasix_32v1" "thread_spawn" (func (param i32 i32) (result i32)))
+                (import "wasix_32v1" "thread_exit" (func (param i32) (result i32)))
                 (import "wasi_unstable" "fd_close" (func (param i32) (result i32)))
                 (import "env" "memory" (memory 1 2 shared))
                 (import "env" "table" (table 1 funcref)))"#,
         )?;
-        assert_eq!(names(&found.supported), "wasi_snapshot_preview1.fd_close env.memory");
+        assert_eq!(
+            names(&found.supported),
+            "wasi_snapshot_preview1.fd_close wasi.thread-spawn wasix_32v1.thread_spawn env.memory"
+        );
         assert_eq!(
             names(&found.stubbed),
-            "wasi_snapshot_preview1.fd_sync wasix_32v1.proc_fork wasi.thread-spawn"
+            "wasi_snapshot_preview1.fd_sync wasix_32v1.proc_fork wasix_32v1.thread_exit"
         );
+        assert!(found.threads);
         assert_eq!(names(&found.missing), "wasi_unstable.fd_close env.table");
         assert_eq!((found.dialect, found.memory), (Dialect::Wasix, MemoryKind::ImportedShared));
         Ok(())

@@ -14,8 +14,9 @@ pub(crate) mod preview1;
 mod table;
 pub(crate) mod trace;
 pub(crate) mod transfer;
+pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
 
 pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, detect};
-pub(crate) use detect::{Support, support};
+pub(crate) use detect::{Support, same_as, support};
 pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind, LACKING};

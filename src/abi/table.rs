@@ -136,9 +136,6 @@ include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 const NOTES: &[(&str, &str)] = &[
     ("callback_signal", "remembers nothing: no signal is delivered"),
     ("clock_time_set", "always EPERM: the clock is the host's"),
-    ("futex_wait", "one thread: only its limit or a changed word ends a wait"),
-    ("futex_wake", "one thread: nobody waits"),
-    ("futex_wake_all", "one thread: nobody waits"),
     ("proc_raise", "ENOTSUP: no signals"),
     ("proc_raise_interval", "ENOTSUP: no signals"),
     ("proc_signal", "ENOTSUP: no signals"),
@@ -148,6 +145,7 @@ const NOTES: &[(&str, &str)] = &[
     ("sock_recv_from", "streams only"),
     ("sock_send_to", "streams only"),
     ("thread_signal", "ENOTSUP: no signals"),
+    ("thread_spawn", "no reactor threads: ENOTSUP"),
     ("tty_set", "ENOTSUP: the terminal is the operator's"),
 ];
 
@@ -201,10 +199,6 @@ pub const LACKING: &[&str] = &[
     "sock_pair",
     "stack_checkpoint",
     "stack_restore",
-    "thread_exit",
-    "thread_join",
-    "thread_spawn",
-    "thread_spawn_v2",
 ];
 
 #[cfg(test)]
@@ -241,7 +235,8 @@ mod tests {
             sock_get_opt_time iii:i, sock_set_opt_size iiI:i, sock_get_opt_size iii:i, fd_dup ii:i, \
             fd_dup2 iiii:i, fd_renumber ii:i, fd_fdflags_get ii:i, fd_fdflags_set ii:i, \
             path_open2 iiiiiIIiii:i, getcwd ii:i, chdir ii:i, clock_time_set iI:i, tty_get i:i, \
-            tty_set i:i, resolve iiiiii:i, thread_id i:i, thread_sleep I:i, thread_parallelism i:i, \
+            tty_set i:i, resolve iiiiii:i, thread_id i:i, thread_spawn IIIii:i, thread_spawn_v2 ii:i, thread_join i:i, \
+            thread_exit i:, thread_sleep I:i, thread_parallelism i:i, \
             thread_local_create Ii:i, thread_local_destroy i:i, thread_local_set iI:i, \
             thread_local_get ii:i, futex_wait iiii:i, futex_wake ii:i, futex_wake_all ii:i, \
             proc_exit2 i:, proc_id i:i, proc_parent ii:i, proc_signals_sizes_get i:i, \
@@ -256,6 +251,7 @@ mod tests {
         let shared = rows("wasix_32v1", preview1).into_iter().filter(|(_, name, _)| name != "fd_renumber");
         expected.extend(shared);
         expected.extend(rows("wasix_32v1", wasix));
+        expected.push(("wasi", "thread-spawn".into(), "i:i".into()));
         for (module, name, types) in &expected {
             assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");
         }

@@ -74,6 +74,9 @@ impl Line {
     #[cold]
     #[inline(never)]
     pub(crate) fn end(&mut self, errno: Option<i32>, memory: &GuestMemory<'_>, remark: Option<Remark>) {
+        // A negative errno, or else a thread's number, which is a success.
+        let is_thread = self.function.module == "wasi";
+        let errno = errno.map(|errno| if is_thread { errno.saturating_neg().max(0) } else { errno });
         let number = usize::try_from(errno.unwrap_or(0)).unwrap_or(usize::MAX);
         self.outcome = ERRNO_NAMES.get(number).copied().unwrap_or("?");
         if number != 0 {

@@ -74,6 +74,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(super) max_fds: u32,
 
+    /// How many threads may run at once, the first one included
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(super) max_threads: u32,
+
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(super) listen_profile: ListenProfile,

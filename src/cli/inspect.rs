@@ -39,6 +39,7 @@ fn describe(guest: &Guest) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "dialect: {dialect}")?;
     writeln!(text, "memory: {memory}")?;
+    writeln!(text, "threads: {}", if detected.threads { "it may start some" } else { "one" })?;
     let handlers = guest.handlers();
     let handlers = if handlers.is_empty() { "none".to_owned() } else { handlers.join(", ") };
     writeln!(text, "handlers of events: {handlers}")?;

@@ -91,6 +91,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .inherit_stdio()
         .blocks_on_files(true)
         .max_fds(args.max_fds)
+        .max_threads(args.max_threads)
         .on_trap(args.on_trap)
         .listen_profile(args.listen_profile)
         .observer(report::Terminal::new(args.verbose));

@@ -12,4 +12,4 @@ mod rights;
 mod table;
 
 pub use rights::Rights;
-pub use table::{Descriptor, FdTable};
+pub use table::{Counted, Descriptor, FdTable};

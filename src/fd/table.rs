@@ -29,6 +29,12 @@ impl<T> Clone for Descriptor<T> {
     }
 }
 
+/// An open thing that knows how many descriptors stand for it.
+pub trait Counted {
+    /// Takes note of one more.
+    fn note_descriptor(&self);
+}
+
 /// The descriptors of one guest.
 #[derive(Debug)]
 pub struct FdTable<T> {
@@ -40,7 +46,7 @@ pub struct FdTable<T> {
     limit: u32,
 }
 
-impl<T> FdTable<T> {
+impl<T: Counted> FdTable<T> {
     /// An empty table for the numbers below `limit`.
     pub fn new(limit: u32) -> Self {
         Self { slots: Vec::new(), taken: Vec::new(), first_free_word: 0, limit }
@@ -130,8 +136,9 @@ impl<T> FdTable<T> {
         if from == to {
             return Ok(None);
         }
+        // As many descriptors as before.
         let moved = self.remove(from)?;
-        Ok(self.place(to, moved))
+        Ok(self.put(to, moved))
     }
 
     /// Makes `to` a duplicate of `from`, as dup2 does; what `to` was is handed out.
@@ -177,8 +184,13 @@ impl<T> FdTable<T> {
         if fd < self.limit { Ok(fd) } else { Err(Errno::EMFILE) }
     }
 
-    /// Puts `descriptor` at `fd`, which is below the limit.
+    /// Puts a new `descriptor` at `fd`, which is below the limit.
     fn place(&mut self, fd: u32, descriptor: Descriptor<T>) -> Option<Descriptor<T>> {
+        descriptor.open.note_descriptor();
+        self.put(fd, descriptor)
+    }
+
+    fn put(&mut self, fd: u32, descriptor: Descriptor<T>) -> Option<Descriptor<T>> {
         let index = usize::try_from(fd).ok()?;
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, || None);
@@ -197,6 +209,10 @@ impl<T> FdTable<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Counted for u32 {
+        fn note_descriptor(&self) {}
+    }
 
     fn descriptor(value: u32) -> Descriptor<u32> {
         Descriptor {

@@ -22,6 +22,9 @@ use crate::socket::listen::ListenProfile;
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
 
+/// Threads that a guest may have at once, where nobody chose.
+const DEFAULT_MAX_THREADS: u32 = 1024;
+
 /// Connections that may wait where the kernel does not tell its own limit: the
 /// limit of Linux since 5.4.
 const DEFAULT_MAX_BACKLOG: u32 = 4096;
@@ -34,7 +37,7 @@ const DEFAULT_MAX_BACKLOG: u32 = 4096;
 ///   look up; anyone may connect to a listener once it is granted
 /// * no files, no arguments, no environment
 /// * standard input is at its end, standard output and error go nowhere
-/// * 1024 descriptors; as many waiting connections as the kernel allows
+/// * 1024 descriptors and 1024 threads; as many waiting connections as the kernel allows
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
@@ -45,6 +48,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: Vec<String>,
     max_fds: u32,
+    max_threads: u32,
     max_backlog: Option<u32>,
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
@@ -91,6 +95,7 @@ impl Builder {
             arguments: Vec::new(),
             environment: Vec::new(),
             max_fds: DEFAULT_MAX_FDS,
+            max_threads: DEFAULT_MAX_THREADS,
             max_backlog: None,
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
@@ -200,6 +205,12 @@ impl Builder {
         self
     }
 
+    /// How many threads may run at once, the first one included; one more is `EAGAIN`.
+    pub fn max_threads(mut self, threads: u32) -> Self {
+        self.max_threads = threads;
+        self
+    }
+
     /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
     /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
     pub fn max_backlog(mut self, connections: u32) -> Self {
@@ -282,6 +293,7 @@ impl Builder {
             arguments: self.arguments,
             environment: self.environment,
             max_fds: self.max_fds,
+            max_threads: self.max_threads,
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
             kernel_max_backlog,
             listen_profile: self.listen_profile,

@@ -11,7 +11,7 @@ use wasmtime::{Instance, Store, Trap, TypedFunc, WasmParams};
 
 use super::{Ended, WasockCtx};
 use crate::abi::preview1::number;
-use crate::error::{Errno, Exit};
+use crate::error::{Errno, Exit, ThreadExit};
 use crate::fd::Rights;
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
@@ -134,6 +134,9 @@ pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
         Ok(()) => Ok(Ended { code: 0 }),
         Err(error) => match error.downcast_ref::<Exit>() {
             Some(Exit(code)) => Ok(Ended { code: *code }),
+            // The only thread there is: "The process shall exit with an exit status of 0
+            // after the last thread has been terminated." - pthread_exit(3p)
+            None if error.is::<ThreadExit>() => Ok(Ended { code: 0 }),
             None => Err(error),
         },
     }
@@ -142,7 +145,7 @@ pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
 /// Is `error` the guest's own mistake, rather than its end by `proc_exit` or by
 /// somebody's order?
 pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
-    error.downcast_ref::<Exit>().is_none() && error.downcast_ref() != Some(&Trap::Interrupt)
+    !error.is::<Exit>() && !error.is::<ThreadExit>() && error.downcast_ref() != Some(&Trap::Interrupt)
 }
 
 /// How handlers are called.

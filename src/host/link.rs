@@ -13,7 +13,7 @@ use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
 use super::WasockCtx;
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
-use crate::abi::{FUNCTIONS, Function, preview1, wasix};
+use crate::abi::{FUNCTIONS, Function, preview1, wasi_threads, wasix};
 use crate::observe::TraceSink;
 use crate::process::Thread;
 

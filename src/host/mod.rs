@@ -14,6 +14,7 @@ mod run;
 mod stub;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 pub use builder::{BuildError, Builder};
 pub use control::Control;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
-use super::{Guest, OnTrap, WasockCtx, add_to_linker, link_unknown_imports};
+use super::{Guest, OnTrap, WasockCtx, add_to_linker, link_unknown_imports, threads};
+use crate::error::ThreadExit;
 use crate::observe::Event;
+use crate::process::Process;
 
 /// How a guest ended by itself. A trap is an error instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Ended {
 }
 
 /// How one instance ended.
-enum Outcome {
+pub(super) enum Outcome {
     Ended(Ended),
     /// By a trap in a handler, after a start that went well.
     Trapped(wasmtime::Error),
@@ -34,9 +36,19 @@ impl Guest {
     /// Imports that the host lacks answer `ENOSYS`, and each is told to the observer
     /// once. To end code that never calls the host, increment the engine's epoch.
     ///
+    /// A module that imports a call to start threads, and the memory that they share, runs on
+    /// threads of the host's, one for each of its own; this future only waits for them, and
+    /// their calls are driven by a reactor of wasock's. The first thread to end the
+    /// program decides how it ended. All others have ended when this returns, but
+    /// for one that waits in `memory.atomic.wait` in a memory so large that its address
+    /// takes more than a second to find: that one ends later, and can do nothing until then.
+    /// Ending threads that run increments the engine's epoch, which other guests of this
+    /// method take no notice of, and stores of your own count.
+    ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the guest; everything it had open is closed.
+    /// Dropping the future ends the guest; everything it had open is closed. Threads of its
+    /// own end a moment later.
     ///
     /// # Errors
     ///
@@ -77,20 +89,44 @@ impl Guest {
             }
         }
         let mut store = Store::new(engine, ctx);
-        store.set_epoch_deadline(1);
-        if let Some(memory) = memory {
-            linker.define(&mut store, "env", "memory", memory)?;
+        if let Some(memory) = &memory {
+            linker.define(&store, "env", "memory", memory.clone())?;
         }
+        if self.detected().threads
+            && let Some(memory) = memory
+        {
+            let pre = linker.instantiate_pre(self.module())?;
+            let guest = self.clone();
+            let main = async move |store: &mut Store<WasockCtx>, instance: &Instance| {
+                guest.live(store, instance, process).await
+            };
+            // Each thread has a store of its own, which is made where it runs.
+            return threads::run(pre, memory, store.into_data(), main).await;
+        }
+        threads::stop_at_epoch(&mut store);
         let instance = linker.instantiate_async(&mut store, self.module()).await?;
-        let mut courier = Courier::new(&mut store, &instance, process, Calls::Async)?;
-        let started = match self.start(&mut store, &instance).await {
-            Ok(()) => courier.begin(&mut store).await,
+        self.live(&mut store, &instance, process).await
+    }
+
+    /// Runs an instance from its start to its end.
+    async fn live(
+        &self,
+        store: &mut Store<WasockCtx>,
+        instance: &Instance,
+        process: Arc<Process>,
+    ) -> wasmtime::Result<Outcome> {
+        let mut courier = Courier::new(store, instance, process, Calls::Async)?;
+        let started = match self.start(store, instance).await {
+            Ok(()) => courier.begin(store).await,
             Err(error) => Err(error),
         };
-        if started.is_err() {
-            return ended(started).map(Outcome::Ended);
+        match started {
+            // The program goes on without its first thread.
+            Err(error) if error.is::<ThreadExit>() && self.detected().threads => return Err(error),
+            Err(error) => return ended(Err(error)).map(Outcome::Ended),
+            Ok(()) => {}
         }
-        match courier.go_on(&mut store).await {
+        match courier.go_on(store).await {
             Err(error) if is_mistake(&error) => Ok(Outcome::Trapped(error)),
             outcome => ended(outcome).map(Outcome::Ended),
         }

@@ -2,7 +2,7 @@
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, preview1, support};
+use crate::abi::{Function, Import, Support, preview1, same_as, support};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -32,7 +32,13 @@ pub fn link_unknown_imports<T: Send + 'static>(
     let mut stubbed = Vec::new();
     for import in module.imports() {
         match support(&import) {
-            Support::Supported => {}
+            Support::Supported => {
+                if let Some(name) = same_as(&import) {
+                    linker.allow_shadowing(true);
+                    linker.alias(import.module(), name, import.module(), import.name())?;
+                    linker.allow_shadowing(false);
+                }
+            }
             Support::Missing if is_defined(&mut taken, &import) => {}
             Support::Missing => {
                 missing += &format!("\n  {}.{} ({})", import.module(), import.name(), kind(&import.ty()));

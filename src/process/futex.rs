@@ -1,34 +1,212 @@
-//! Futexes of a guest with a single thread: nobody else could wake it, so a wait
-//! ends by its limit, and a wake finds nobody.
+//! Words that threads wait at.
+//!
+//! # Correctness
+//!
+//! A waiter looks at its word and takes its place under the lock that a waker needs to
+//! take waiters out. A guest changes the word first and wakes then. So either the
+//! waiter has its place before the waker comes, and is taken; or it comes after the
+//! waker, sees the change, and does not wait. No wake-up is lost, and none is made up:
+//! a waiter is woken because a waker took it, and by no one else.
+//!
+//! A waiter that was taken and gives up in the same moment, because its time is over,
+//! was woken; one that is dropped hands its wake-up on to the next. First come, first
+//! woken.
+//!
+//! Waiters are kept by address, for a memory is shared whole. The instructions
+//! `memory.atomic.wait` and `memory.atomic.notify` have waiters of their own: the ABI
+//! does not mix them, and neither does its C library.
 
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::ready::sleep;
+use crate::error::Error;
+use crate::ready::within;
+
+/// How many locks share the addresses.
+const SHELVES: usize = 64;
 
 /// Was the waiter woken, or was its time over?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// The word had changed already.
+    /// A waker came, or the word had changed already.
     Yes,
     /// The time is over.
     No,
 }
 
-/// Waits for the word at an address, which is `value` and was expected to be
-/// `expected`; for ever without a limit.
-///
-/// # Cancel safety
-///
-/// Nothing is lost when the future is dropped.
-pub(super) async fn wait(value: u32, expected: u32, limit: Option<Duration>) -> Woken {
-    // The reference host answers a changed word as woken, and the C library takes any
-    // error number for fatal.
-    if value != expected {
-        return Woken::Yes;
-    }
-    match limit {
-        Some(limit) => sleep(limit).await,
-        None => std::future::pending().await,
-    }
-    Woken::No
+/// The waiters of one guest.
+pub struct Futexes {
+    shelves: [Mutex<Shelf>; SHELVES],
 }
+
+impl Default for Futexes {
+    fn default() -> Self {
+        Self { shelves: std::array::from_fn(|_| Mutex::default()) }
+    }
+}
+
+#[derive(Default)]
+struct Shelf {
+    /// By address, in the order in which they came. No queue is empty.
+    queues: HashMap<u32, BTreeMap<u64, Arc<Waiter>>>,
+    next: u64,
+}
+
+#[derive(Default)]
+struct Waiter {
+    state: Mutex<WaiterState>,
+}
+
+#[derive(Default)]
+struct WaiterState {
+    is_woken: bool,
+    waker: Option<Waker>,
+}
+
+impl Futexes {
+    fn shelf(&self, address: u32) -> MutexGuard<'_, Shelf> {
+        // Words are four bytes apart.
+        let index = usize::try_from(address >> 2).unwrap_or(0) % SHELVES;
+        let [first, ..] = &self.shelves;
+        unpoisoned(self.shelves.get(index).unwrap_or(first))
+    }
+
+    /// Waits at `address` while the word there, which `look` reads, is `expected`; for
+    /// ever without a limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// No wake-up is lost when the future is dropped: the next waiter gets it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `look`.
+    pub async fn wait(
+        &self,
+        address: u32,
+        expected: u32,
+        limit: Option<Duration>,
+        look: impl FnOnce() -> Result<u32, Error>,
+    ) -> Result<Woken, Error> {
+        let place = {
+            let mut shelf = self.shelf(address);
+            // The reference host answers a changed word as woken, and the C library takes
+            // any error number for fatal.
+            if look()? != expected {
+                return Ok(Woken::Yes);
+            }
+            let (number, waiter) = shelf.take_place(address);
+            Place { futexes: self, address, number, waiter, has_heard: false }
+        };
+        Ok(place.wait(limit).await)
+    }
+
+    /// Wakes up to `most` waiters at `address`, those first that came first; tells how
+    /// many.
+    pub fn wake(&self, address: u32, most: usize) -> usize {
+        let mut woken = Vec::new();
+        {
+            let mut shelf = self.shelf(address);
+            let Some(queue) = shelf.queues.get_mut(&address) else { return 0 };
+            while woken.len() < most
+                && let Some((_, waiter)) = queue.pop_first()
+            {
+                woken.push(waiter);
+            }
+            if queue.is_empty() {
+                shelf.queues.remove(&address);
+            }
+        }
+        for waiter in &woken {
+            waiter.wake();
+        }
+        woken.len()
+    }
+}
+
+impl Shelf {
+    fn take_place(&mut self, address: u32) -> (u64, Arc<Waiter>) {
+        let (number, waiter) = (self.next, Arc::default());
+        self.next += 1;
+        self.queues.entry(address).or_default().insert(number, Arc::clone(&waiter));
+        (number, waiter)
+    }
+
+    /// Gives a place back; tells whether it was still there.
+    fn leave(&mut self, address: u32, number: u64) -> bool {
+        let Some(queue) = self.queues.get_mut(&address) else { return false };
+        let was_there = queue.remove(&number).is_some();
+        if queue.is_empty() {
+            self.queues.remove(&address);
+        }
+        was_there
+    }
+}
+
+impl Waiter {
+    fn wake(&self) {
+        let waker = {
+            let mut state = unpoisoned(&self.state);
+            state.is_woken = true;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn woken(&self) {
+        poll_fn(|context| {
+            let mut state = unpoisoned(&self.state);
+            if state.is_woken {
+                return Poll::Ready(());
+            }
+            state.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// A waiter's place in its queue, until it is left.
+struct Place<'a> {
+    futexes: &'a Futexes,
+    address: u32,
+    number: u64,
+    waiter: Arc<Waiter>,
+    /// Its wake-up, if there was one, has arrived.
+    has_heard: bool,
+}
+
+impl Place<'_> {
+    async fn wait(mut self, limit: Option<Duration>) -> Woken {
+        let in_time = within(limit, self.waiter.woken()).await.is_ok();
+        self.has_heard = true;
+        // Whoever is no longer in the queue was taken out by a waker.
+        let was_waiting = !in_time && self.futexes.shelf(self.address).leave(self.address, self.number);
+        if was_waiting { Woken::No } else { Woken::Yes }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.has_heard {
+            return;
+        }
+        let was_waiting = self.futexes.shelf(self.address).leave(self.address, self.number);
+        if !was_waiting {
+            self.futexes.wake(self.address, 1);
+        }
+    }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "futex/tests.rs"]
+mod tests;

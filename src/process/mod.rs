@@ -17,6 +17,7 @@ mod settings;
 mod stdio;
 mod thread;
 mod thread_local;
+mod threads;
 mod transfer;
 
 use std::net::SocketAddr;
@@ -38,6 +39,8 @@ pub(crate) use report::{Doorkeeper, Report};
 pub use settings::Settings;
 pub use stdio::{Input, Output};
 pub use thread::{Remark, SocketRef, Thread};
+pub(crate) use threads::MAIN;
+pub use threads::{Entry, Starter, Threads};
 
 /// The working directory that a guest starts in.
 const ROOT: &str = "/";
@@ -171,25 +174,41 @@ impl Process {
 
     /// Closes what a descriptor was, after it left the table, whose lock is free again.
     pub(crate) fn close(&self, fd: u32, closed: Descriptor<OpenFile>, why: Closed) {
-        // Only the last descriptor of a socket ends it.
-        let Some(open) = Arc::into_inner(closed.open) else { return };
-        let Open::Socket(socket) = &open.open else { return };
-        let Ok(tcp) = socket.stream() else { return };
+        let open = closed.open;
+        // Only the last descriptor ends what is open, whoever else has hold of it.
+        if !open.lose_descriptor() {
+            return;
+        }
+        let event = self.ending(fd, &open, why);
+        // Calls of other threads may have hold of it, or of its socket.
+        let is_held = |socket: &Arc<Socket>| Arc::strong_count(socket) > 1;
+        if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
+            open.close();
+        }
+        // First it ends, then that is told: nothing more comes from a listener's queue.
+        drop(open);
+        if let Some(event) = event {
+            self.report.tell(event);
+        }
+    }
+
+    /// What is told of the end of a socket.
+    fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
+        let tcp = open.open.socket().ok()?.stream().ok()?;
         let is_listening = tcp.is_listening();
         if !is_listening && !self.report.hears_connections() {
-            return;
+            return None;
         }
         let peer = tcp.peer_address().ok();
         if !is_listening && peer.is_none() {
-            return;
+            return None;
         }
-        let Ok(local) = tcp.local_address() else { return };
-        // First it ends, then that is told: nothing more comes from a listener's queue.
-        drop(open);
-        self.report.tell(Event::Closed { fd, local, peer, why });
+        let local = tcp.local_address().ok()?;
+        Some(Event::Closed { fd, local, peer, why })
     }
 
-    fn close_all(&self) {
+    /// Closes whatever is open.
+    pub(crate) fn close_all(&self) {
         let end = self.fds().end();
         for fd in 0..end {
             let closed = self.fds().remove(fd);

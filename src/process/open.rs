@@ -1,10 +1,14 @@
 //! What stands behind a descriptor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+use tokio::sync::Notify;
 
 use super::{Input, Output};
-use crate::error::Errno;
+use crate::error::{Errno, Error};
+use crate::fd::Counted;
 use crate::file::{Dir, File};
 use crate::socket::{Kind, Socket};
 
@@ -18,6 +22,10 @@ pub struct OpenFile {
     /// The thing itself.
     pub open: Open,
     nonblocking: AtomicBool,
+    /// How many descriptors stand for it. A call has hold of it longer.
+    descriptors: AtomicU32,
+    is_closed: AtomicBool,
+    closing: Notify,
 }
 
 /// The kinds of open things.
@@ -53,7 +61,67 @@ impl OpenFile {
 
     /// An open thing with its flag set, ready to be shared.
     pub fn with_nonblocking(open: Open, nonblocking: bool) -> Arc<Self> {
-        Arc::new(Self { open, nonblocking: AtomicBool::new(nonblocking) })
+        Arc::new(Self {
+            open,
+            nonblocking: AtomicBool::new(nonblocking),
+            descriptors: AtomicU32::new(0),
+            is_closed: AtomicBool::new(false),
+            closing: Notify::new(),
+        })
+    }
+
+    /// Takes note that one descriptor less stands for it; tells whether that was the
+    /// last.
+    pub(super) fn lose_descriptor(&self) -> bool {
+        self.descriptors.fetch_sub(1, SeqCst) == 1
+    }
+
+    /// Ends it for the calls that have hold of it: those that wait answer `EBADF`.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+        if let Open::Socket(socket) = &self.open {
+            socket.close();
+        }
+        self.closing.notify_waiters();
+    }
+
+    /// Has its last descriptor been closed?
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(SeqCst)
+    }
+
+    /// Waits until its last descriptor is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn closed(&self) {
+        // What is notified from here on is heard.
+        let closing = self.closing.notified();
+        if !self.is_closed() {
+            closing.await;
+        }
+    }
+
+    /// Sees `call` to its end, unless another thread closes the last descriptor.
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `call`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `call`; `EBADF` where it waits and the last descriptor is closed.
+    pub(crate) async fn unless_closed<T>(
+        &self,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = call => done,
+            // "EBADF: The fildes argument is not a valid file descriptor" - read(3p)
+            () = self.closed() => Err(Errno::EBADF.into()),
+        }
     }
 
     /// Do calls on it answer `EAGAIN` instead of waiting?
@@ -64,6 +132,12 @@ impl OpenFile {
     /// Chooses whether calls on it wait.
     pub fn set_nonblocking(&self, nonblocking: bool) {
         self.nonblocking.store(nonblocking, Relaxed);
+    }
+}
+
+impl Counted for OpenFile {
+    fn note_descriptor(&self) {
+        self.descriptors.fetch_add(1, SeqCst);
     }
 }
 

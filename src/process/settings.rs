@@ -21,6 +21,8 @@ pub struct Settings {
     pub environment: Vec<String>,
     /// How many descriptors may be open at once.
     pub max_fds: u32,
+    /// How many threads may run at once, the first one included.
+    pub max_threads: u32,
     /// The operator's maximum for backlogs.
     pub max_backlog: AtomicU32,
     /// The kernel's own.

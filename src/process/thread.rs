@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
-use super::{Doorkeeper, Open, OpenFile, Process, Woken, futex};
+use super::threads::{MAIN, Threads};
+use super::{Doorkeeper, Open, OpenFile, Process};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
@@ -18,6 +19,10 @@ use crate::socket::{Accepted, Refusal, Socket, Tcp, reactor};
 /// One thread of a guest.
 pub struct Thread {
     process: Arc<Process>,
+    /// It and its siblings.
+    pub(crate) threads: Arc<Threads>,
+    /// Its number.
+    pub(crate) tid: u32,
     /// Kept between waits: making one costs three system calls.
     timer: Option<Timer>,
     pub(crate) locals: ThreadLocals,
@@ -57,12 +62,27 @@ impl Thread {
     pub fn new(process: Arc<Process>) -> Self {
         Self {
             process,
+            threads: Threads::new(),
+            tid: MAIN,
             timer: None,
             locals: ThreadLocals::default(),
             renumber_duplicates: false,
             is_first_generation: false,
             wide_addresses: false,
             remark: None,
+        }
+    }
+
+    /// Another thread of the same program.
+    pub(super) fn sibling(&self, tid: u32) -> Self {
+        Self {
+            process: Arc::clone(&self.process),
+            threads: Arc::clone(&self.threads),
+            tid,
+            timer: None,
+            locals: ThreadLocals::default(),
+            remark: None,
+            ..*self
         }
     }
 
@@ -238,12 +258,7 @@ impl Thread {
         watched: &[Watched<'_>],
         limit: Option<Duration>,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
-        ready::poll(watched, limit, &mut self.timer).await
-    }
-
-    /// Waits for the word at an address that holds `value`.
-    pub(crate) async fn wait_for_word(&self, value: u32, expected: u32, limit: Option<Duration>) -> Woken {
-        futex::wait(value, expected, limit).await
+        ready::poll(watched, limit, &mut self.timer, self.threads.are_many()).await
     }
 
     /// Runs a file operation where it may stop its thread.

@@ -1,21 +1,48 @@
 //! Thread-local values that the host keeps: programs of 2023 hold them here.
+//!
+//! A key is the guest's, a value the thread's. Each thread has its values for itself,
+//! so that a look at one takes no lock. A key that is destroyed is never given out
+//! again: its old values can't be taken for another's.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Errno;
 
 /// How many keys one guest may have, so that it can't fill the host's memory.
 const MAX_KEYS: usize = 4096;
 
-/// The keys, and this thread's values.
+/// The keys of a guest, each with what goes to its destructor.
+#[derive(Debug, Default)]
+pub struct Keys {
+    live: Mutex<Live>,
+    /// How often a key was destroyed.
+    destroyed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    keys: HashMap<u32, u64>,
+    next: u32,
+}
+
+impl Keys {
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One thread's values.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadLocals {
     values: HashMap<u32, u64>,
-    next_key: u32,
+    /// How many keys had been destroyed when the values were last sorted out.
+    seen: u64,
 }
 
 impl ThreadLocals {
-    /// A new key; its value is 0 at first.
+    /// A new key; its value is 0 at first, in every thread.
     ///
     /// # Errors
     ///
@@ -23,15 +50,17 @@ impl ThreadLocals {
     ///
     /// "EAGAIN: ... the total number of keys per process {PTHREAD_KEYS_MAX} has been
     /// exceeded." - pthread_key_create(3p)
-    pub(crate) fn create(&mut self) -> Result<u32, Errno> {
-        if self.values.len() >= MAX_KEYS {
-            return Err(Errno::EAGAIN);
-        }
-        while self.values.contains_key(&self.next_key) {
-            self.next_key = self.next_key.wrapping_add(1);
-        }
-        let key = self.next_key;
-        self.next_key = self.next_key.wrapping_add(1);
+    pub(crate) fn create(&mut self, keys: &Keys, user_data: u64) -> Result<u32, Errno> {
+        let key = {
+            let mut live = keys.lock();
+            if live.keys.len() >= MAX_KEYS {
+                return Err(Errno::EAGAIN);
+            }
+            let key = live.next;
+            live.next = key.checked_add(1).ok_or(Errno::EAGAIN)?;
+            live.keys.insert(key, user_data);
+            key
+        };
         self.values.insert(key, 0);
         Ok(key)
     }
@@ -39,17 +68,42 @@ impl ThreadLocals {
     /// # Errors
     ///
     /// `EINVAL` for an unknown key, here and below.
-    pub(crate) fn destroy(&mut self, key: u32) -> Result<(), Errno> {
-        self.values.remove(&key).map(|_| ()).ok_or(Errno::EINVAL)
-    }
-
-    pub(crate) fn set(&mut self, key: u32, value: u64) -> Result<(), Errno> {
-        let slot = self.values.get_mut(&key).ok_or(Errno::EINVAL)?;
-        *slot = value;
+    pub(crate) fn destroy(&mut self, keys: &Keys, key: u32) -> Result<(), Errno> {
+        keys.lock().keys.remove(&key).ok_or(Errno::EINVAL)?;
+        keys.destroyed.fetch_add(1, SeqCst);
+        self.values.remove(&key);
         Ok(())
     }
 
-    pub(crate) fn get(&self, key: u32) -> Result<u64, Errno> {
-        self.values.get(&key).copied().ok_or(Errno::EINVAL)
+    pub(crate) fn set(&mut self, keys: &Keys, key: u32, value: u64) -> Result<(), Errno> {
+        *self.slot(keys, key)? = value;
+        Ok(())
+    }
+
+    pub(crate) fn get(&mut self, keys: &Keys, key: u32) -> Result<u64, Errno> {
+        self.slot(keys, key).copied()
+    }
+
+    fn slot(&mut self, keys: &Keys, key: u32) -> Result<&mut u64, Errno> {
+        let destroyed = keys.destroyed.load(SeqCst);
+        if destroyed != self.seen {
+            let live = keys.lock();
+            self.values.retain(|key, _| live.keys.contains_key(key));
+            self.seen = destroyed;
+        }
+        if !self.values.contains_key(&key) && !keys.lock().keys.contains_key(&key) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(self.values.entry(key).or_default())
+    }
+
+    /// Takes out every value that is set, with what its key was made with: what the
+    /// destructors get when the thread ends.
+    pub(crate) fn take_set(&mut self, keys: &Keys) -> Vec<(u64, u64)> {
+        let live = keys.lock();
+        let set = self.values.iter_mut().filter(|(_, value)| **value != 0);
+        let mut taken: Vec<_> = set.map(|(key, value)| (*key, std::mem::take(value))).collect();
+        taken.sort_unstable();
+        taken.into_iter().filter_map(|(key, value)| Some((*live.keys.get(&key)?, value))).collect()
     }
 }

@@ -24,13 +24,22 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EISDIR` for a directory, `EBADF` for an output, and those of the thing.
+    /// `EISDIR` for a directory, `EBADF` for an output and where another thread closes the
+    /// last descriptor meanwhile, and those of the thing.
     pub(crate) async fn read(
         &self,
         open: &OpenFile,
         buffer: &mut [u8],
         flags: RecvFlags,
     ) -> Result<usize, Error> {
+        if self.threads.are_many() {
+            return open.unless_closed(self.read_alone(open, buffer, flags)).await;
+        }
+        self.read_alone(open, buffer, flags).await
+    }
+
+    /// [`read`](Self::read), where no other thread can close `open`.
+    async fn read_alone(&self, open: &OpenFile, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Error> {
         let waits = !open.is_nonblocking();
         match &open.open {
             Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, flags).await?),
@@ -52,8 +61,22 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EISDIR` for a directory, `EBADF` for an input, and those of the thing.
+    /// `EISDIR` for a directory, `EBADF` for an input and where another thread closes the
+    /// last descriptor meanwhile, and those of the thing.
     pub(crate) async fn write(
+        &self,
+        open: &OpenFile,
+        data: &mut [IoSlice<'_>],
+        dont_wait: bool,
+    ) -> Result<usize, Error> {
+        if self.threads.are_many() {
+            return open.unless_closed(self.write_alone(open, data, dont_wait)).await;
+        }
+        self.write_alone(open, data, dont_wait).await
+    }
+
+    /// [`write`](Self::write), where no other thread can close `open`.
+    async fn write_alone(
         &self,
         open: &OpenFile,
         data: &mut [IoSlice<'_>],

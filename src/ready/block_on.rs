@@ -3,21 +3,30 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use crate::error::Errno;
 use crate::socket::own_reactor;
 
-struct Unpark(Thread);
+/// Wakes a thread that waits below.
+struct Unpark {
+    thread: Thread,
+    /// It has something to look at. The thread's own memory of that is not enough: a
+    /// guest that waits in `memory.atomic.wait` in between parks too, and uses it up.
+    is_due: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        self.is_due.store(true, Release);
+        self.thread.unpark();
     }
 }
 
@@ -32,20 +41,27 @@ impl Wake for Unpark {
 /// `EAGAIN` where the host can't start the thread of that reactor.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
     thread_local! {
-        static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
+        static HERE: (Arc<Unpark>, Waker) = {
+            let unpark = Arc::new(Unpark { thread: thread::current(), is_due: AtomicBool::new(false) });
+            (Arc::clone(&unpark), Waker::from(unpark))
+        };
     }
     let reactor = own_reactor()?;
     let _inside = reactor.enter();
     // A task of the caller's runtime has a budget, and what is over it waits for the
     // scheduler, which does not run while this thread is ours.
     let mut future = pin!(tokio::task::unconstrained(future));
-    WAKER.with(|waker| {
+    HERE.with(|(unpark, waker)| {
         let mut context = Context::from_waker(waker);
         loop {
             match future.as_mut().poll(&mut context) {
                 Poll::Ready(output) => return Ok(output),
                 // A wake-up between the poll and here makes this return at once.
-                Poll::Pending => thread::park(),
+                Poll::Pending => {
+                    while !unpark.is_due.swap(false, Acquire) {
+                        thread::park();
+                    }
+                }
             }
         }
     })

@@ -3,7 +3,7 @@
 //! Every operation of the rooms below is a try that never waits. This room makes
 //! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`]
 //! for many things at once, [`Crowd`] for thousands. All follow one rule, which is what loses no wake-up:
-//! *forget, look, sleep*. A socket is registered with the reactor before anybody
+//! *look, forget, sleep*. A socket is registered with the reactor before anybody
 //! waits for it. What the reactor heard before a look is forgotten, since the look
 //! finds it; what it hears after that ends the sleep, begun or not.
 //!
@@ -23,5 +23,5 @@ pub use block_on::block_on;
 pub use clock::{Timer, sleep};
 pub use crowd::Crowd;
 pub use poll::{Readiness, Source, Stream, Watched, poll};
-pub use readiness::give_way;
+pub use readiness::{give_way, within};
 pub use socket::{accept, connect, recv, send};

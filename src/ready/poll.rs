@@ -77,7 +77,8 @@ type Found = Vec<Option<Readiness>>;
 /// Waits until one of `watched` is ready, or `limit` has passed, and tells of each
 /// whether it is.
 ///
-/// `limit` of `None` waits for ever; of zero only looks.
+/// `limit` of `None` waits for ever; of zero only looks. `are_shared` says that other
+/// threads may look at the same things meanwhile.
 ///
 /// # Cancel safety
 ///
@@ -90,23 +91,45 @@ pub async fn poll(
     watched: &[Watched<'_>],
     limit: Option<Duration>,
     timer: &mut Option<Timer>,
+    are_shared: bool,
 ) -> Result<Found, Errno> {
     consume_budget().await;
-    forget(watched);
-    let found = look(watched).await?;
+    let found = look_and_forget(watched, are_shared).await?;
     if limit == Some(Duration::ZERO) || found.iter().any(Option::is_some) {
         return Ok(found);
     }
     let alarm = Alarm::set(timer, limit);
     loop {
         let expired = wait_for_news(watched, &alarm).await;
-        // Forget, look, sleep: what arrives after the look ends the next sleep.
-        forget(watched);
-        let found = look(watched).await?;
+        // What arrives after the look ends the next sleep.
+        let found = look_and_forget(watched, are_shared).await?;
         if expired || found.iter().any(Option::is_some) {
             return Ok(found);
         }
     }
+}
+
+/// Looks, and forgets what was heard before the look: where others wait for the same
+/// things, only of what the look found not to be ready.
+async fn look_and_forget(watched: &[Watched<'_>], are_shared: bool) -> Result<Found, Errno> {
+    if !are_shared {
+        forget(watched);
+        return look(watched).await;
+    }
+    let mut said = Vec::with_capacity(watched.len());
+    for each in watched {
+        said.push(match &each.source {
+            Source::Host(_, Some(registered)) => Some(registered.said(each.interest)),
+            _ => None,
+        });
+    }
+    let found = look(watched).await?;
+    for (said, found) in said.into_iter().zip(&found) {
+        if let (Some(said), None) = (said, found) {
+            said.forget();
+        }
+    }
+    Ok(found)
 }
 
 fn forget(watched: &[Watched<'_>]) {

@@ -35,9 +35,8 @@ pub async fn blocking<T>(
     // A limit too far away to be written down is none; one of zero needs no clock.
     let deadline = limit.filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
     loop {
-        // Forget, look, sleep: what arrives after the look ends the sleep.
-        io.forget(interest);
-        if let Poll::Ready(done) = attempt() {
+        // Look, forget, sleep: what arrives after the look ends the sleep.
+        if let Poll::Ready(done) = io.look(interest, &mut attempt) {
             return Ok(done);
         }
         match (limit, deadline) {
@@ -67,7 +66,7 @@ async fn ready_before(io: &Registered, interest: Interest, deadline: Instant) ->
 /// # Errors
 ///
 /// `EAGAIN` where the limit has passed.
-pub(super) async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
+pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
     consume_budget().await;
     let mut event = pin!(event);
     match limit {

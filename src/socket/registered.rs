@@ -2,11 +2,12 @@
 
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
 
 use super::reactor::reactor;
@@ -38,9 +39,11 @@ impl Interest {
 /// hang-up that the reactor never forgets.
 ///
 /// The reactor remembers that it heard of the socket; it does not know what was
-/// done since. Whoever is about to look therefore [forgets](Self::forget) first:
-/// what comes after that is kept, so no wake-up is lost, and what came before is
-/// found by looking.
+/// done since. Whoever [looks](Self::look) and finds nothing makes it forget what it
+/// had heard before that look, and nothing else: what comes later is kept, so no
+/// wake-up is lost, not even where threads share the socket and one of them looks
+/// while another one is about to sleep. [`forget`](Self::forget) is for those who have
+/// it alone.
 #[derive(Debug)]
 pub struct Registered {
     io: AsyncFd<Arc<OwnedFd>>,
@@ -117,6 +120,28 @@ impl Registered {
         })
     }
 
+    /// Looks by `attempt`, once. Where that finds nothing, what the reactor had heard
+    /// before is forgotten, without a system call.
+    pub fn look<T>(&self, interest: Interest, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        let mut found = None;
+        let _heard: Result<(), Error> = self.io.try_io(interest.to_tokio(), |_| {
+            let answer = found.insert(attempt());
+            if answer.is_pending() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        // The reactor has heard nothing; the kernel may know better.
+        found.unwrap_or_else(attempt)
+    }
+
+    /// What the reactor has heard so far, for a look at many things: see
+    /// [`Said::forget`].
+    pub fn said(&self, interest: Interest) -> Said<'_> {
+        let ready = pin!(self.io.ready(interest.to_tokio()));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(said)) => Said(Some(said)),
+            _ => Said(None),
+        }
+    }
+
     /// Forgets what the reactor has heard so far, without a system call.
     pub fn forget(&self, interest: Interest) {
         let forgotten: Result<(), Error> =
@@ -131,6 +156,18 @@ impl Registered {
     /// How many bytes were received through this socket.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Relaxed)
+    }
+}
+
+/// What the reactor had heard at one moment.
+pub struct Said<'a>(Option<AsyncFdReadyGuard<'a, Arc<OwnedFd>>>);
+
+impl Said<'_> {
+    /// Forgets it: a look after that moment found nothing.
+    pub fn forget(self) {
+        if let Self(Some(mut said)) = self {
+            said.clear_ready();
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! `poll_oneoff`: descriptors and clocks, any mix.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use wiggle::{GuestMemory, GuestPtr};
@@ -65,7 +68,10 @@ impl Preview1Poll for Thread {
             asked.push(self.read_subscription(memory.read(subscription?)?)?);
         }
         let happened = loop {
-            let found = self.wait(&asked).await?;
+            let found = match self.threads.are_many() {
+                true => unless(any_closed(&asked), self.wait(&asked)).await.unwrap_or(Ok(Vec::new()))?,
+                false => self.wait(&asked).await?,
+            };
             let happened = self.happened(&asked, &found)?;
             // A clock that was set back meanwhile has not come round yet.
             if !happened.is_empty() {
@@ -147,14 +153,51 @@ impl Thread {
                     error: types::Errno::from(*errno).into(),
                     ..event(subscription, None)
                 }),
-                Asked::Open(..) => {
-                    found.next().copied().flatten().map(|ready| event(subscription, Some(ready)))
+                Asked::Open(open, _) => {
+                    let ready = found.next().copied().flatten();
+                    // Another thread closed it meanwhile.
+                    let closed = || types::Event {
+                        error: types::Errno::from(Errno::EBADF).into(),
+                        ..event(subscription, None)
+                    };
+                    if open.is_closed() {
+                        Some(closed())
+                    } else {
+                        ready.map(|ready| event(subscription, Some(ready)))
+                    }
                 }
             };
             events.extend(event);
         }
         Ok(events)
     }
+}
+
+/// Waits until another thread closes the last descriptor of one of them.
+async fn any_closed(asked: &[Subscription]) {
+    let mut closed = Vec::new();
+    for subscription in asked {
+        if let Asked::Open(open, _) = &subscription.asked {
+            closed.push(Box::pin(open.closed()));
+        }
+    }
+    poll_fn(|context| {
+        // Each is polled, so that each is heard of.
+        let are_closed =
+            closed.iter_mut().filter_map(|one| one.as_mut().poll(context).is_ready().then_some(()));
+        if are_closed.count() > 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Sees `call` to its end, unless `end` comes first.
+async fn unless<T>(end: impl Future<Output = ()>, call: impl Future<Output = T>) -> Option<T> {
+    let (mut end, mut call) = (pin!(end), pin!(call));
+    poll_fn(|context| match call.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => end.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 fn event(subscription: &Subscription, ready: Option<Readiness>) -> types::Event {

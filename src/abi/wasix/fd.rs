@@ -5,7 +5,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::wasix_fd::WasixFd;
 use crate::abi::flags;
 use crate::abi::memory::check_out_value;
-use crate::error::Error;
+use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::observe::Closed;
 use crate::process::Thread;
@@ -14,11 +14,11 @@ const CLOSE_ON_EXEC: u16 = 1;
 
 impl WasixFd for Thread {
     fn fd_dup(&mut self, memory: &mut GuestMemory<'_>, fd: u32, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
-        let descriptor = self.descriptor(fd, Rights::NONE)?;
+        self.descriptor(fd, Rights::NONE)?;
         check_out_value(memory, ret_fd)?;
         // "The FD_CLOEXEC flag associated with the new file descriptor shall be cleared"
         // - dup(3p)
-        let copy = self.process().fds().insert(Descriptor { close_on_exec: false, ..descriptor })?;
+        let copy = self.duplicate(fd, 0, false)?;
         self.process().note_change(copy);
         Ok(memory.write(ret_fd, copy)?)
     }
@@ -31,10 +31,9 @@ impl WasixFd for Thread {
         cloexec: u32,
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let descriptor = self.descriptor(fd, Rights::NONE)?;
+        self.descriptor(fd, Rights::NONE)?;
         check_out_value(memory, ret_fd)?;
-        let close_on_exec = flags::boolean(cloexec)?;
-        let copy = self.process().fds().insert_from(min_fd, Descriptor { close_on_exec, ..descriptor })?;
+        let copy = self.duplicate(fd, min_fd, flags::boolean(cloexec)?)?;
         self.process().note_change(copy);
         Ok(memory.write(ret_fd, copy)?)
     }
@@ -62,5 +61,18 @@ impl WasixFd for Thread {
         descriptor.rights.require(Rights::FD_FDSTAT_SET_FLAGS)?;
         descriptor.close_on_exec = flags::known(flags, CLOSE_ON_EXEC)? != 0;
         Ok(())
+    }
+}
+
+impl Thread {
+    /// Makes a duplicate of `fd`, in one step: no other thread can close it in between.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, and those of the table.
+    fn duplicate(&self, fd: u32, minimum: u32, close_on_exec: bool) -> Result<u32, Errno> {
+        let mut fds = self.process().fds();
+        let descriptor = fds.get(fd)?.clone();
+        fds.insert_from(minimum, Descriptor { close_on_exec, ..descriptor })
     }
 }

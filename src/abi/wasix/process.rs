@@ -3,9 +3,8 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::wasix_process::WasixProcess;
-use super::thread::MAIN;
 use crate::error::{Errno, Error, Exit};
-use crate::process::Thread;
+use crate::process::{MAIN, Thread};
 
 impl WasixProcess for Thread {
     fn proc_exit2(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {

@@ -1,4 +1,4 @@
-//! Threads, as a guest with one of them sees them.
+//! Threads, their own values, and the words that they wait at.
 
 use std::time::Duration;
 
@@ -7,16 +7,52 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::types;
 use super::bindings::wasix_thread::WasixThread;
 use super::option::time;
-use crate::error::Error;
-use crate::process::{Thread, Woken};
+use crate::abi::flags;
+use crate::abi::memory::check_out_value;
+use crate::error::{Errno, Error, ThreadExit};
+use crate::process::{Entry, Thread, Woken};
 use crate::ready::sleep;
-
-/// The number of the main thread, which is also the process's.
-pub(super) const MAIN: u32 = 1;
 
 impl WasixThread for Thread {
     fn thread_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
-        Ok(MAIN)
+        Ok(self.tid)
+    }
+
+    fn thread_spawn(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        user_data: u64,
+        _stack_base: u64,
+        _stack_start: u64,
+        reactor: u32,
+        ret_tid: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_tid)?;
+        // A thread that the host would call again and again (`_react`).
+        if flags::boolean(reactor)? {
+            return Err(Errno::ENOTSUP.into());
+        }
+        self.spawn(Entry::Wasix1(user_data), |tid| Ok::<_, Error>(memory.write(ret_tid, tid)?))?;
+        Ok(())
+    }
+
+    fn thread_spawn_v2(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        args: u32,
+        ret_tid: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_tid)?;
+        self.spawn(Entry::Wasi(args), |tid| Ok::<_, Error>(memory.write(ret_tid, tid)?))?;
+        Ok(())
+    }
+
+    async fn thread_join(&mut self, _: &mut GuestMemory<'_>, tid: u32) -> Result<(), Error> {
+        Ok(self.join(tid).await?)
+    }
+
+    fn thread_exit(&mut self, _: &mut GuestMemory<'_>, _code: u32) -> wiggle::error::Error {
+        ThreadExit.into()
     }
 
     async fn thread_sleep(&mut self, _: &mut GuestMemory<'_>, duration: u64) -> Result<(), Error> {
@@ -29,20 +65,20 @@ impl WasixThread for Thread {
         Ok(u32::try_from(processors).unwrap_or(u32::MAX))
     }
 
-    fn thread_local_create(&mut self, _: &mut GuestMemory<'_>, _user_data: u64) -> Result<u32, Error> {
-        Ok(self.locals.create()?)
+    fn thread_local_create(&mut self, _: &mut GuestMemory<'_>, user_data: u64) -> Result<u32, Error> {
+        Ok(self.local_create(user_data)?)
     }
 
     fn thread_local_destroy(&mut self, _: &mut GuestMemory<'_>, key: u32) -> Result<(), Error> {
-        Ok(self.locals.destroy(key)?)
+        Ok(self.local_destroy(key)?)
     }
 
     fn thread_local_set(&mut self, _: &mut GuestMemory<'_>, key: u32, value: u64) -> Result<(), Error> {
-        Ok(self.locals.set(key, value)?)
+        Ok(self.local_set(key, value)?)
     }
 
     fn thread_local_get(&mut self, _: &mut GuestMemory<'_>, key: u32) -> Result<u64, Error> {
-        Ok(self.locals.get(key)?)
+        Ok(self.local_get(key)?)
     }
 
     async fn futex_wait(
@@ -52,19 +88,19 @@ impl WasixThread for Thread {
         expected: u32,
         timeout: GuestPtr<types::OptionTimestamp>,
     ) -> Result<u8, Error> {
-        let value = memory.read(futex)?;
         let limit = time(memory.read(timeout)?)?;
-        let woken = self.wait_for_word(value, expected, limit).await;
+        let look = || Ok(memory.read(futex)?);
+        let woken = self.wait_for_word(futex.offset(), expected, limit, look).await?;
         Ok(u8::from(woken == Woken::Yes))
     }
 
     fn futex_wake(&mut self, memory: &mut GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u8, Error> {
         memory.read(futex)?;
-        Ok(0)
+        Ok(u8::from(self.wake_word(futex.offset(), 1) > 0))
     }
 
     fn futex_wake_all(&mut self, memory: &mut GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u8, Error> {
         memory.read(futex)?;
-        Ok(0)
+        Ok(u8::from(self.wake_word(futex.offset(), usize::MAX) > 0))
     }
 }

@@ -1,0 +1,31 @@
+//! `wasi`: the one function of wasi-threads.
+
+/// Written by hand: the generator can't say "a number, or a negative errno".
+pub(crate) mod bindings {
+    /// Threads.
+    pub(crate) mod wasi {
+        use wiggle::GuestMemory;
+
+        use crate::abi::preview1::number;
+        use crate::error::Errno;
+        use crate::process::{Entry, Thread};
+
+        /// Starts a thread, which begins in `wasi_thread_start` with its number and
+        /// `start_arg`.
+        ///
+        /// "returns a unique TID ... or a negative number in case of an error"
+        /// - wasi-threads
+        #[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
+        pub(crate) fn thread_spawn(
+            thread: &mut Thread,
+            _: &mut GuestMemory<'_>,
+            start_arg: i32,
+        ) -> wasmtime::Result<i32> {
+            let started = thread.spawn(Entry::Wasi(start_arg.cast_unsigned()), |_| Ok::<_, Errno>(()));
+            Ok(match started {
+                Ok(tid) => tid.cast_signed(),
+                Err(errno) => -number(errno),
+            })
+        }
+    }
+}

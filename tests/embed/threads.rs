@@ -1,0 +1,96 @@
+//! Guests with threads in an embedder's process: nothing of them is left behind.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use wasmtime::Engine;
+use wasock::WasockCtx;
+use wasock::host::{Ended, Guest, engine_config};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Guests here have threads with these names, and their tests take turns.
+static TURNS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn guest_threads() -> usize {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let names = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("comm")));
+    names.flatten().filter(|name| name.starts_with("guest-")).count()
+}
+
+async fn none_is_left() -> wasmtime::Result<()> {
+    let begun = Instant::now();
+    while guest_threads() > 0 {
+        wasmtime::ensure!(begun.elapsed() < PATIENCE, "{} threads are left", guest_threads());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
+fn life(engine: &Engine, case: &str) -> wasmtime::Result<(Guest, WasockCtx)> {
+    let guest = Guest::load(engine, Path::new(guest_tests::THREADS_LIFE)).map_err(wasmtime::Error::new)?;
+    let ctx = WasockCtx::builder().args(["life", case]).build().map_err(wasmtime::Error::new)?;
+    Ok((guest, ctx))
+}
+
+#[tokio::test]
+async fn nothing_is_left_running_after_the_end() -> wasmtime::Result<()> {
+    let _turn = TURNS.lock().await;
+    let engine = Engine::new(&engine_config())?;
+    for (case, code) in [("return", 0), ("exit", 7), ("visit", 7)] {
+        let (guest, ctx) = life(&engine, case)?;
+        let control = ctx.control();
+        assert_eq!(guest.run(ctx).await?, Ended { code }, "{case}");
+        none_is_left().await?;
+        assert!(control.is_ended(), "{case}");
+    }
+    let (guest, ctx) = life(&engine, "trap")?;
+    assert!(guest.run(ctx).await.is_err_and(|error| error.is::<wasmtime::WasmBacktrace>()));
+    none_is_left().await
+}
+
+#[tokio::test]
+async fn a_dropped_run_ends_every_thread() -> wasmtime::Result<()> {
+    let _turn = TURNS.lock().await;
+    let engine = Engine::new(&engine_config())?;
+    let (guest, ctx) = life(&engine, "hang")?;
+    let mut run = Box::pin(guest.run(ctx));
+    while guest_threads() < 6 {
+        let early = tokio::time::timeout(Duration::from_millis(5), run.as_mut()).await;
+        assert!(early.is_err(), "it waits for ever");
+    }
+    drop(run);
+    none_is_left().await
+}
+
+/// Ending the threads of one guest leaves another one of the same engine alone.
+#[tokio::test]
+async fn the_end_of_one_guest_is_not_anothers() -> wasmtime::Result<()> {
+    let _turn = TURNS.lock().await;
+    let engine = Engine::new(&engine_config())?;
+    let (contending, ctx) = life(&engine, "contend")?;
+    let contending = tokio::spawn(async move { contending.run(ctx).await });
+    for _ in 0..5 {
+        let (returning, ctx) = life(&engine, "return")?;
+        assert_eq!(returning.run(ctx).await?, Ended { code: 0 });
+    }
+    assert_eq!(contending.await.map_err(wasmtime::Error::new)??, Ended { code: 0 });
+    none_is_left().await
+}
+
+/// An embedder's own increment of the epoch still ends a guest.
+#[tokio::test]
+async fn an_epoch_of_the_embedders_ends_a_guest_with_threads() -> wasmtime::Result<()> {
+    let _turn = TURNS.lock().await;
+    let engine = Engine::new(&engine_config())?;
+    let (guest, ctx) = life(&engine, "hang")?;
+    let mut run = Box::pin(guest.run(ctx));
+    while guest_threads() < 6 {
+        let early = tokio::time::timeout(Duration::from_millis(5), run.as_mut()).await;
+        assert!(early.is_err(), "it waits for ever");
+    }
+    engine.increment_epoch();
+    let ended = tokio::time::timeout(PATIENCE, run).await.map_err(wasmtime::Error::new)?;
+    assert!(ended.is_err_and(|error| error.downcast_ref() == Some(&wasmtime::Trap::Interrupt)));
+    none_is_left().await
+}

@@ -1,0 +1,226 @@
+//! Guests with threads, in both generations: servers, ends, locks.
+
+use super::{run, run_on_loopback};
+use anyhow::{Result, ensure};
+use guest_tests::{Client, Running};
+use rustix::process::Signal;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many threads of the guest the host runs; Linux tells.
+fn guest_threads(host: &Running) -> Result<usize> {
+    let mut found = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", host.id()))? {
+        // A thread that ends meanwhile has no name any more.
+        let name = fs::read_to_string(task?.path().join("comm")).unwrap_or_default();
+        found += usize::from(name.starts_with("guest-"));
+    }
+    Ok(found)
+}
+
+fn wait_for_guest_threads(host: &Running, count: usize) -> Result<()> {
+    let begun = Instant::now();
+    while guest_threads(host)? != count {
+        ensure!(begun.elapsed() < PATIENCE, "{} threads, not {count}", guest_threads(host)?);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn echoes(program: &str) -> Result<()> {
+    let mut host = run_on_loopback().arg(program).start()?;
+    let addr = host.listening()?;
+    let mut clients = (0..20).map(|_| Client::connect(addr)).collect::<Result<Vec<_>>>()?;
+    for round in 0..20 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.say(&format!("round {round} of {number}\n"))?;
+        }
+        for (number, client) in clients.iter_mut().enumerate().rev() {
+            client.hears(&format!("round {round} of {number}\n"))?;
+        }
+    }
+    wait_for_guest_threads(&host, 21)?;
+    drop(clients);
+    wait_for_guest_threads(&host, 1)?;
+    host.stop()?;
+    Ok(())
+}
+
+#[test]
+pub(crate) fn threads_echo() -> Result<()> {
+    echoes(guest_tests::THREADS_ECHO)
+}
+
+#[test]
+pub(crate) fn threads_echo_v1() -> Result<()> {
+    echoes(guest_tests::THREADS_ECHO_V1)
+}
+
+#[test]
+fn a_connection_beyond_the_last_thread_is_closed() -> Result<()> {
+    let mut host = run_on_loopback().args(["--max-threads", "3"]).arg(guest_tests::THREADS_ECHO).start()?;
+    let addr = host.listening()?;
+    let mut first = Client::connect(addr)?;
+    let mut second = Client::connect(addr)?;
+    for client in [&mut first, &mut second] {
+        client.say("hello")?;
+        client.hears("hello")?;
+    }
+    Client::connect(addr)?.is_gone()?;
+    drop(first);
+    wait_for_guest_threads(&host, 2)?;
+    let mut third = Client::connect(addr)?;
+    third.say("hello")?;
+    third.hears("hello")?;
+    host.stop()?;
+    Ok(())
+}
+
+fn get(addr: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: it\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.ends_with("\r\n\r\nok"), "answered {answer:?}");
+    Ok(())
+}
+
+fn answers_everybody(program: &str) -> Result<()> {
+    let mut host = run_on_loopback().arg(program).start()?;
+    let addr = host.listening()?;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..8).map(|_| scope.spawn(move || (0..100).try_for_each(|_| get(addr)))).collect();
+        clients.into_iter().try_for_each(|client| client.join().unwrap_or_else(|_| Ok(())))
+    })?;
+    ensure!(guest_threads(&host)? == 9, "{} threads", guest_threads(&host)?);
+    host.stop()?;
+    Ok(())
+}
+
+#[test]
+pub(crate) fn threads_pool() -> Result<()> {
+    answers_everybody(guest_tests::THREADS_POOL)
+}
+
+#[test]
+pub(crate) fn threads_pool_v1() -> Result<()> {
+    answers_everybody(guest_tests::THREADS_POOL_V1)
+}
+
+#[test]
+pub(crate) fn threads_local() -> Result<()> {
+    run().arg(guest_tests::THREADS_LOCAL).succeed()?;
+    Ok(())
+}
+
+#[test]
+pub(crate) fn threads_no_entry() -> Result<()> {
+    run().arg(guest_tests::THREADS_NO_ENTRY).succeed()?;
+    Ok(())
+}
+
+#[test]
+pub(crate) fn threads_life() -> Result<()> {
+    for case in ["join", "last", "passing", "contend", "futexes"] {
+        run().args([guest_tests::THREADS_LIFE, case]).succeed()?;
+    }
+    Ok(())
+}
+
+/// Threads that compute, sleep, wait at a futex and at the memory do not hold up the
+/// end.
+#[test]
+fn the_return_of_the_start_ends_every_thread() -> Result<()> {
+    run().args([guest_tests::THREADS_LIFE, "return"]).succeed()?;
+    Ok(())
+}
+
+#[test]
+fn an_exit_in_any_thread_ends_the_program() -> Result<()> {
+    for case in ["exit", "visit"] {
+        run().args([guest_tests::THREADS_LIFE, case]).finish()?.expect_code(7)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_trap_in_any_thread_ends_the_program_and_is_told() -> Result<()> {
+    let ended = run().args([guest_tests::THREADS_LIFE, "trap"]).finish()?.expect_code(134)?;
+    ended.expect_stderr("the_function_that_traps")?;
+    Ok(())
+}
+
+#[test]
+fn a_signal_ends_every_thread() -> Result<()> {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let host = run().args([guest_tests::THREADS_LIFE, "hang"]).start()?;
+        wait_for_guest_threads(&host, 6)?;
+        host.signal(signal)?;
+        host.finish()?.expect_code(code)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_thread_bomb_is_told_to_try_again() -> Result<()> {
+    run().args(["--max-threads", "8"]).args([guest_tests::THREADS_LIFE, "bomb"]).succeed()?;
+    Ok(())
+}
+
+#[test]
+fn a_futex_that_is_no_word_of_the_memory_traps() -> Result<()> {
+    for case in ["unaligned", "outside"] {
+        run().args([guest_tests::THREADS_LIFE, case]).finish()?.expect_code(134)?;
+    }
+    Ok(())
+}
+
+#[test]
+pub(crate) fn threads_close() -> Result<()> {
+    for case in ["accept", "receive", "poll", "duplicate", "x"] {
+        let mut host = run_on_loopback().args([guest_tests::THREADS_CLOSE, case]).start()?;
+        let mut client = Client::connect(host.listening()?)?;
+        host.finish()?.expect_code(0)?;
+        client.is_gone()?;
+    }
+    let mut host = run().with_stdin().args([guest_tests::THREADS_CLOSE, "input"]).start()?;
+    // Its input stays open until it has ended.
+    let begun = Instant::now();
+    while host.is_running()? {
+        ensure!(begun.elapsed() < PATIENCE, "it waits for its input");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    host.finish()?.expect_code(0)?;
+    Ok(())
+}
+
+#[test]
+fn every_descriptor_is_closed_in_a_loop_from_two_threads() -> Result<()> {
+    run_on_loopback().args([guest_tests::THREADS_CLOSE, "everything"]).succeed()?;
+    Ok(())
+}
+
+/// Connections come in bursts, one event of the host's for several of them: each is
+/// taken, whichever threads look and sleep meanwhile.
+#[test]
+pub(crate) fn threads_accept() -> Result<()> {
+    for profile in ["wasix", "winsock"] {
+        let mut host =
+            run_on_loopback().args(["--listen-profile", profile]).arg(guest_tests::THREADS_ACCEPT).start()?;
+        let addr = host.listening()?;
+        for burst in 0..300 {
+            let clients = (0..1 + burst % 5).map(|_| Client::connect(addr)).collect::<Result<Vec<_>>>()?;
+            for mut client in clients {
+                client.hears("!")?;
+            }
+        }
+        host.stop()?;
+    }
+    Ok(())
+}
