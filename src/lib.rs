@@ -62,6 +62,12 @@
 //!    observer before anybody can come in.
 //! 5. `abi/wasix/errno.rs` turns the [`Errno`] into the number that the guest reads.
 //!
+//! # Threads
+//!
+//! A guest with one thread runs where its embedder polls it, and its sockets wake that
+//! one task. A guest that may start threads runs on threads of the host's; `host/threads.rs`
+//! says why, which reactor drives their sockets, and how all of them end at once.
+//!
 //! # Rules
 //!
 //! * Every call checks in one order: descriptor, kind, rights, memory, arguments,

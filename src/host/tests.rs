@@ -165,19 +165,19 @@ fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
             (import "wasix_32v1" "proc_fork" (func $fork (param i32 i32) (result i32)))
             (import "wasix_32v1" "sched_yield" (func $yield (param i64) (result i32)))
             (import "wasix_32v1" "callback_thread" (func $callback (param i32 i32)))
-            (import "wasix_32v1" "thread_exit" (func $exit (param i32)))
-            (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+            (import "wasix_32v1" "stack_restore" (func $exit (param i32 i64)))
+            (import "wasi" "thread-spawn" (func $spawn (param i64) (result i32)))
             (memory (export "memory") 1)
             (func (export "fork") (result i32) (call $fork (i32.const 0) (i32.const 0)))
             (func (export "yield") (result i32) (call $yield (i64.const 0)))
             (func (export "spawn") (result i32)
                 (call $callback (i32.const 0) (i32.const 0))
-                (call $spawn (i32.const 0)))
-            (func (export "exit") (result i32) (call $exit (i32.const 0)) (i32.const 0)))"#,
+                (call $spawn (i64.const 0)))
+            (func (export "exit") (result i32) (call $exit (i32.const 0) (i64.const 0)) (i32.const 0)))"#,
     )?;
     assert_eq!(
         stubbed.join(" "),
-        "wasix_32v1.proc_fork wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.thread_exit \
+        "wasix_32v1.proc_fork wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.stack_restore \
          wasi.thread-spawn"
     );
     for (name, answer) in [("fork", 52), ("yield", 52), ("spawn", -52)] {
@@ -186,7 +186,7 @@ fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
     }
     let exit = instance.get_typed_func::<(), i32>(&mut traced.store, "exit")?;
     let error = exit.call(&mut traced.store, ()).map(drop).expect_err("a trap");
-    assert!(format!("{error:?}").contains("the host lacks wasix_32v1.thread_exit"), "{error:?}");
+    assert!(format!("{error:?}").contains("the host lacks wasix_32v1.stack_restore"), "{error:?}");
     Ok(())
 }
 

@@ -35,8 +35,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -75,17 +74,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// "PTHREAD_DESTRUCTOR_ITERATIONS ... 4": how often destructors may set values anew.
 const DESTRUCTOR_ROUNDS: usize = 4;
 
-/// How often this host has incremented an epoch to stop threads.
-static NUDGES: AtomicU64 = AtomicU64::new(0);
+/// How often this host has incremented an epoch to stop threads. The lock is held
+/// until the epoch is incremented: whoever sees the one sees the other.
+static NUDGES: Mutex<u64> = Mutex::new(0);
+
+fn nudges() -> MutexGuard<'static, u64> {
+    NUDGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Ends what `store` runs when its threads have ended, and when somebody else
 /// increments the epoch.
 pub(super) fn stop_at_epoch(store: &mut Store<WasockCtx>) {
-    let mut known = NUDGES.load(SeqCst);
+    let mut known = *nudges();
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |context| {
-        let nudges = NUDGES.load(SeqCst);
-        let is_ours = std::mem::replace(&mut known, nudges) != nudges;
+        let now = *nudges();
+        let is_ours = std::mem::replace(&mut known, now) != now;
         if is_ours && !context.data().thread.threads.has_ended() {
             // Meant for the threads of another guest.
             return Ok(UpdateDeadline::Continue(1));
@@ -255,7 +259,8 @@ impl Group {
             return false;
         }
         if self.threads.count() > own {
-            NUDGES.fetch_add(1, SeqCst);
+            let mut nudges = nudges();
+            *nudges += 1;
             self.engine().increment_epoch();
         }
         self.process.close_all();

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
@@ -19,6 +19,7 @@ type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 /// Standard input.
 pub struct Input {
     reader: Mutex<Reader>,
+    waiting: Arc<Waiting>,
     terminal: bool,
 }
 
@@ -37,7 +38,7 @@ impl Input {
     /// The input that `stream` gives.
     pub fn new(stream: &dyn StdinStream) -> Self {
         let reader = Box::pin(BufReader::new(Box::into_pin(stream.async_stream())));
-        Self { reader: Mutex::new(reader), terminal: stream.is_terminal() }
+        Self { reader: Mutex::new(reader), waiting: Arc::default(), terminal: stream.is_terminal() }
     }
 
     /// Is it a terminal?
@@ -69,13 +70,48 @@ impl Input {
         look: impl FnOnce(&[u8]) -> (usize, T),
     ) -> Poll<Result<T, Errno>> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, answer) = match reader.as_mut().poll_fill_buf(context) {
-            Poll::Ready(Ok(data)) => look(data),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-            Poll::Pending => return Poll::Pending,
+        let looked = match reader.as_mut().poll_fill_buf(context) {
+            Poll::Ready(filled) => filled.map(look),
+            Poll::Pending => {
+                // Nothing is there: whatever comes wakes everybody.
+                self.waiting.add(context.waker());
+                let everybody = Waker::from(Arc::clone(&self.waiting));
+                match reader.as_mut().poll_fill_buf(&mut Context::from_waker(&everybody)) {
+                    Poll::Ready(filled) => {
+                        // It came in between, and woke this one alone.
+                        everybody.wake();
+                        filled.map(look)
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
         };
+        let (taken, answer) = looked?;
         reader.as_mut().consume(taken);
         Poll::Ready(Ok(answer))
+    }
+}
+
+/// The threads that wait for the input. A stream wakes the last one who asked, and it
+/// may be another one's turn: all are woken, and look again.
+#[derive(Default)]
+struct Waiting {
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Waiting {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -104,3 +104,47 @@ pub async fn give_way() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    use crate::ready::block_on;
+    use crate::socket::own_reactor;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Two connections come with one event, after one thread has looked and before it
+    /// sleeps. Another thread looks and takes the first of them: the event is still
+    /// there for the one about to sleep.
+    #[test]
+    fn a_look_of_one_thread_takes_no_wake_up_from_another() -> std::io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let reactor = own_reactor().map_err(|_| std::io::ErrorKind::Other)?;
+        let io = Registered::with(&reactor, Arc::new(OwnedFd::from(listener)))
+            .map_err(|_| std::io::ErrorKind::Other)?;
+        let accept = || match rustix::net::accept(io.host_fd()) {
+            Err(rustix::io::Errno::AGAIN) => Poll::Pending,
+            taken => Poll::Ready(taken),
+        };
+        let mut clients = Vec::new();
+        let waits = blocking(&io, Interest::Read, Some(PATIENCE), || {
+            let found = accept();
+            if clients.is_empty() {
+                assert!(found.is_pending());
+                clients.extend([TcpStream::connect(address), TcpStream::connect(address)]);
+                assert_eq!(block_on(io.ready(Interest::Read)), Ok(Ok(())));
+                assert!(io.look(Interest::Read, accept).is_ready());
+            }
+            found
+        });
+        assert!(matches!(block_on(waits), Ok(Ok(Ok(_)))));
+        assert!(accept().is_pending());
+        Ok(())
+    }
+}

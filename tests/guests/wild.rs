@@ -12,7 +12,7 @@ use std::time::Duration;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, Store, Val};
 use wasock::Access;
 use wasock::abi::{CoreType, FUNCTIONS, Function, Kind};
-use wasock::error::{Exit, Trap};
+use wasock::error::{Exit, ThreadExit, Trap};
 use wasock::host::{WasockCtx, add_to_linker, engine_config};
 use wiggle::GuestError;
 
@@ -156,7 +156,7 @@ impl Guest {
             Err(_) => Ok(Answer::Waits),
             Ok(Ok(())) => Ok(results.first().and_then(Val::i32).map_or(Answer::Nothing, Answer::Errno)),
             Ok(Err(error)) if error.is::<Trap>() || error.is::<GuestError>() => Ok(Answer::Trap),
-            Ok(Err(error)) if error.is::<Exit>() => Ok(Answer::Trap),
+            Ok(Err(error)) if error.is::<Exit>() || error.is::<ThreadExit>() => Ok(Answer::Trap),
             Ok(Err(error)) => Err(anyhow!("{name}: neither an answer nor a trap of ours: {error:?}")),
         }
     }
@@ -258,6 +258,8 @@ async fn survives(function: &Function, engine: &Engine, program: &InstancePre<Wa
     for case in cases(function, &guest.fds) {
         let answer = guest.call(function, &case).await?;
         if let Answer::Errno(errno) = answer {
+            // The one that answers a thread's number has negative ones.
+            let errno = if function.module == "wasi" { -errno } else { errno };
             let is_known = (0..=76).contains(&errno);
             ensure!(is_known, "{}{case:x?} answered {errno}", function.name);
         }
