@@ -257,3 +257,29 @@ fn refused_peers_take_no_place() -> Result<()> {
     is_refused(listener.addr)?;
     listener.expect("accept_waiting", &welcome.name()?)
 }
+
+/// Queue: it has one thread for all listeners, and none in the other profiles.
+#[test]
+fn one_thread_which_the_others_do_not_pay_for() -> Result<()> {
+    for profile in Profile::ALL {
+        let mut listener = Listener::start(profile, 4)?;
+        for _ in 0..3 {
+            listener.also(4)?;
+            listener.still_serves()?;
+        }
+        let threads = threads_named(&listener, "wasock-reactor")?;
+        let expected = usize::from(profile.one_more == OneMore::Reset);
+        ensure!(threads == expected, "{}: {threads} threads", profile.name);
+    }
+    Ok(())
+}
+
+fn threads_named(listener: &Listener, name: &str) -> Result<usize> {
+    let mut count = 0;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", listener.running.id()))? {
+        // One that has ended meanwhile has no name.
+        let comm = std::fs::read_to_string(thread?.path().join("comm")).unwrap_or_default();
+        count += usize::from(comm.trim() == name);
+    }
+    Ok(count)
+}
