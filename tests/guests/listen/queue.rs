@@ -151,6 +151,39 @@ fn serves_in_order_without_descriptors() -> Result<()> {
     listener.expect("accept", "EAGAIN")
 }
 
+/// Queue: one descriptor is enough for a guest that goes round its listeners to serve them all.
+#[test]
+fn one_descriptor_serves_all_listeners() -> Result<()> {
+    let mut listener = Listener::start_limited(WINSOCK, 44, 2)?;
+    listener.tell("poll 1")?;
+    let mut addrs = vec![listener.addr];
+    for _ in 1..5 {
+        listener.also(2)?;
+        addrs.push(listener.addr);
+    }
+    let answer = listener.tell("open 1000")?;
+    ensure!(answer.ends_with("then ENFILE"), "{answer}");
+    let clients = addrs.into_iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
+    listener.expect("give_back", "done")?;
+    let mut served = Vec::new();
+    for round in 0..500 {
+        listener.expect(&format!("use {}", round % 5), "done")?;
+        let answer = listener.tell("accept")?;
+        if !matches!(answer.as_str(), "ENFILE" | "EAGAIN") {
+            served.push(answer);
+            listener.expect("close", "done")?;
+        }
+        if served.len() == clients.len() {
+            break;
+        }
+    }
+    let mut names = clients.iter().map(Client::name).collect::<Result<Vec<_>>>()?;
+    names.sort();
+    served.sort();
+    ensure!(served == names, "{served:?} were served, not {names:?}");
+    Ok(())
+}
+
 /// Queue: who is dead already makes room for a live client, instead of a refusal.
 #[test]
 fn the_dead_make_room() -> Result<()> {
