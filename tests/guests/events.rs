@@ -499,7 +499,17 @@ fn a_duplicate_is_told_of_once() -> Result<()> {
     let mut client = Client::connect(addr)?;
     let mut other = Client::connect(addr)?;
     let fd = other.fd()?;
+    client.expect(&format!("appetite {fd} 0"), "done")?;
+    other.send(b"echo ")?;
+    client.until(&format!("client {fd}"), "2 0")?;
     let copy = client.ask(&format!("dup {fd}"))?;
+    // What was told of is not told of again for it.
+    for _ in 0..20 {
+        client.expect("echo hello", "hello")?;
+    }
+    client.expect(&format!("client {fd}"), "2 0")?;
+    client.expect(&format!("appetite {fd} 4096"), "done")?;
+    other.expect("twice", "twice")?;
     other.expect("self", &fd)?;
     client.expect(&format!("client {copy}"), "unknown")?;
     // The older number gone, the other one stands for the connection.
