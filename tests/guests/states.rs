@@ -87,12 +87,13 @@ impl Cell {
         self.outcome.starts_with('E')
     }
 
-    /// A failed call changes nothing, and an attempt that began arrives.
+    /// A failed call changes nothing, an attempt that began arrives, and a listener serves.
     fn is_proved(&self) -> bool {
         match self.after.as_str() {
             "unchanged" => self.outcome != "EINPROGRESS",
             "arrives" => self.outcome == "EINPROGRESS",
-            other => other.is_empty() && !self.failed(),
+            "serves" => self.call == "listen" && !self.failed(),
+            other => other.is_empty() && self.call != "listen" && !self.failed(),
         }
     }
 }

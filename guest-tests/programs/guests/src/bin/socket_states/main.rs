@@ -4,7 +4,8 @@
 //! connect to it stays on its way. The line `make room` asks for room there.
 //!
 //! A line says `STATE CALL OUTCOME`. Where the call failed, or only asked, the
-//! socket is used afterwards: `unchanged` says that it is as good as before.
+//! socket is used afterwards: `unchanged` says that it is as good as before. One that
+//! came to listen `serves`.
 //! Compiled natively, the program tells the same of the kernel.
 
 mod call;
@@ -30,6 +31,8 @@ fn main() {
                 verdict("arrives", proof::arrives(&world, &subject))
             } else if outcome.is_err() || call.only_asks {
                 verdict("unchanged", (state.proof)(&world, &subject, &text(&outcome)))
+            } else if call.name == "listen" {
+                verdict("serves", proof::serves(subject.fd))
             } else {
                 String::new()
             };

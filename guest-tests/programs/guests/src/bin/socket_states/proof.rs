@@ -28,7 +28,7 @@ fn carries(from: Fd, to: Fd) -> Proof {
 }
 
 /// A client of `listener` is let in, and data goes both ways.
-fn serves(listener: Fd) -> Proof {
+pub fn serves(listener: Fd) -> Proof {
     let client = check_ok!(open(INET4, STREAM, TCP));
     let port = check_ok!(addr_local(listener)).port();
     expect("a client's connect", connect(client, loopback(port)), Ok(()))?;
