@@ -734,7 +734,8 @@ fn thousands_of_connections_at_once() -> Result<()> {
     drop(clients);
     watcher.until("counts", &format!("{} {COUNT} 1", COUNT + 1))?;
     let after = open_descriptors(&server)?;
-    ensure!(before == after, "{before} descriptors before, {after} after");
+    // One that the start needed for a moment may be gone by now.
+    ensure!(after <= before, "{before} descriptors before, {after} after");
     lives_on(server, addr).map(drop)
 }
 
@@ -755,7 +756,8 @@ fn thousands_of_connections_in_sequence() -> Result<()> {
     }
     watcher.until("counts", &format!("{} {COUNT} 1", COUNT + 1))?;
     let after = open_descriptors(&server)?;
-    ensure!(before == after, "{before} descriptors before, {after} after");
+    // One that the start needed for a moment may be gone by now.
+    ensure!(after <= before, "{before} descriptors before, {after} after");
     lives_on(server, addr).map(drop)
 }
 
