@@ -184,6 +184,28 @@ fn one_descriptor_serves_all_listeners() -> Result<()> {
     Ok(())
 }
 
+/// Queue: the descriptor that comes free is for the listener where the guest asked in vain.
+#[test]
+fn the_free_descriptor_is_for_the_listener_that_was_asked() -> Result<()> {
+    let mut listener = Listener::start_limited(WINSOCK, 44, 2)?;
+    listener.tell("poll 1")?;
+    let mut addrs = vec![listener.addr];
+    for _ in 1..5 {
+        listener.also(2)?;
+        addrs.push(listener.addr);
+    }
+    let answer = listener.tell("open 1000")?;
+    ensure!(answer.ends_with("then ENFILE"), "{answer}");
+    let clients = addrs.into_iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
+    for (asked, client) in clients.iter().enumerate() {
+        listener.expect(&format!("use {asked}"), "done")?;
+        listener.expect("accept", "ENFILE")?;
+        listener.expect("give_back", "done")?;
+        listener.expect("accept", &client.name()?)?;
+    }
+    Ok(())
+}
+
 /// Queue: who is dead already makes room for a live client, instead of a refusal.
 #[test]
 fn the_dead_make_room() -> Result<()> {
