@@ -83,6 +83,15 @@ impl Client {
         }
     }
 
+    /// Insists that the next connection sees a reset, which may be quicker than the rest
+    /// of the connecting.
+    fn expect_reset_of_the_next(addr: SocketAddr) -> Result<()> {
+        match TcpStream::connect(addr) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            stream => Self::of(stream?)?.expect_reset(),
+        }
+    }
+
     fn reset(self) -> Result<()> {
         let stream = self.stream.into_inner();
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
@@ -302,13 +311,12 @@ fn a_trap_in_a_handler_stops_the_guest() -> Result<()> {
         let (server, addr) = start(run_on_loopback())?;
         let mut client = Client::connect(addr)?;
         client.send(format!("{line}\n").as_bytes())?;
-        let mut next = if line == "trap" {
-            client
+        if line == "trap" {
+            client.expect_reset()?;
         } else {
             client.answer()?;
-            Client::connect(addr)?
-        };
-        next.expect_reset()?;
+            Client::expect_reset_of_the_next(addr)?;
+        }
         server.finish()?.expect_code(134)?.expect_stderr("the guest trapped")?.expect_stderr(backtrace)?;
     }
     Ok(())
@@ -341,7 +349,7 @@ fn a_trap_in_a_handler_restarts_the_guest() -> Result<()> {
         client.expect(&format!("trap_at {handler}"), "done")?;
         // Whatever comes next.
         match handler {
-            "accept" => Client::connect(addr)?.expect_reset()?,
+            "accept" => Client::expect_reset_of_the_next(addr)?,
             "readable" => {
                 client.send(b"echo hello\n")?;
                 client.expect_reset()?;
@@ -491,7 +499,17 @@ fn a_duplicate_is_told_of_once() -> Result<()> {
     let mut client = Client::connect(addr)?;
     let mut other = Client::connect(addr)?;
     let fd = other.fd()?;
+    client.expect(&format!("appetite {fd} 0"), "done")?;
+    other.send(b"echo ")?;
+    client.until(&format!("client {fd}"), "2 0")?;
     let copy = client.ask(&format!("dup {fd}"))?;
+    // What was told of is not told of again for it.
+    for _ in 0..20 {
+        client.expect("echo hello", "hello")?;
+    }
+    client.expect(&format!("client {fd}"), "2 0")?;
+    client.expect(&format!("appetite {fd} 4096"), "done")?;
+    other.expect("twice", "twice")?;
     other.expect("self", &fd)?;
     client.expect(&format!("client {copy}"), "unknown")?;
     // The older number gone, the other one stands for the connection.
@@ -716,7 +734,8 @@ fn thousands_of_connections_at_once() -> Result<()> {
     drop(clients);
     watcher.until("counts", &format!("{} {COUNT} 1", COUNT + 1))?;
     let after = open_descriptors(&server)?;
-    ensure!(before == after, "{before} descriptors before, {after} after");
+    // One that the start needed for a moment may be gone by now.
+    ensure!(after <= before, "{before} descriptors before, {after} after");
     lives_on(server, addr).map(drop)
 }
 
@@ -737,7 +756,8 @@ fn thousands_of_connections_in_sequence() -> Result<()> {
     }
     watcher.until("counts", &format!("{} {COUNT} 1", COUNT + 1))?;
     let after = open_descriptors(&server)?;
-    ensure!(before == after, "{before} descriptors before, {after} after");
+    // One that the start needed for a moment may be gone by now.
+    ensure!(after <= before, "{before} descriptors before, {after} after");
     lives_on(server, addr).map(drop)
 }
 
