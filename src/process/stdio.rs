@@ -4,14 +4,15 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
-use crate::ready::Stream;
+use crate::ready::{Events, Pollable};
+use crate::socket::{Heard, Interest, Watchers};
 
 type Reader = Pin<Box<BufReader<Pin<Box<dyn AsyncRead + Send + Sync>>>>>;
 type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
@@ -19,6 +20,8 @@ type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 /// Standard input.
 pub struct Input {
     reader: Mutex<Reader>,
+    /// Those who wait for it.
+    watchers: Arc<Watchers>,
     terminal: bool,
 }
 
@@ -37,7 +40,8 @@ impl Input {
     /// The input that `stream` gives.
     pub fn new(stream: &dyn StdinStream) -> Self {
         let reader = Box::pin(BufReader::new(Box::into_pin(stream.async_stream())));
-        Self { reader: Mutex::new(reader), terminal: stream.is_terminal() }
+        let (reader, watchers) = (Mutex::new(reader), Arc::default());
+        Self { reader, watchers, terminal: stream.is_terminal() }
     }
 
     /// Is it a terminal?
@@ -56,9 +60,15 @@ impl Input {
     ///
     /// `EAGAIN` where it would wait and may not, and what the stream reports.
     pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
-        poll_fn(|context| match self.poll_fill(context, |data| take(data, buffer)) {
-            Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
-            other => other,
+        let waker = Waker::from(Arc::clone(&self.watchers));
+        poll_fn(|context| {
+            if waits {
+                self.watchers.add(context.waker());
+            }
+            match self.poll_fill(&mut Context::from_waker(&waker), |data| take(data, buffer)) {
+                Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
+                other => other,
+            }
         })
         .await
     }
@@ -87,11 +97,32 @@ fn take(data: &[u8], buffer: &mut [u8]) -> (usize, usize) {
     (count, count)
 }
 
-impl Stream for Input {
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<u64> {
-        let filled = self.poll_fill(context, |data| (0, data.len()));
-        // A stream that fails is ready: the read reports how.
-        filled.map(|length| u64::try_from(length.unwrap_or(0)).unwrap_or(u64::MAX))
+impl Pollable for Input {
+    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        self.watchers.add(context.waker());
+        // The stream knows one waker, which wakes all who wait.
+        _ = self.look();
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        let waker = Waker::from(Arc::clone(&self.watchers));
+        let filled = self.poll_fill(&mut Context::from_waker(&waker), |data| (0, data.len()));
+        match filled {
+            Poll::Pending => Events::default(),
+            // The end is something to read. A stream that fails is ready: the read reports
+            // how.
+            Poll::Ready(Ok(0)) => Events::IN.or(Events::HUP),
+            Poll::Ready(_) => Events::IN,
+        }
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        let waker = Waker::from(Arc::clone(&self.watchers));
+        match self.poll_fill(&mut Context::from_waker(&waker), |data| (0, data.len())) {
+            Poll::Ready(Ok(length)) => u64::try_from(length).unwrap_or(u64::MAX),
+            _ => 0,
+        }
     }
 }
 
@@ -149,5 +180,16 @@ impl Output {
         }
         poll_fn(|context| writer.as_mut().poll_flush(context)).await?;
         Ok(total)
+    }
+}
+
+impl Pollable for Output {
+    fn poll_news(&self, _: Interest, _: &mut Context<'_>) -> Poll<Heard> {
+        Poll::Pending
+    }
+
+    /// A write waits for itself to be seen out.
+    fn look(&self) -> Events {
+        Events::OUT
     }
 }

@@ -35,24 +35,33 @@ pub async fn blocking<T>(
     // A limit too far away to be written down is none; one of zero needs no clock.
     let deadline = limit.filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
     loop {
-        // Forget, look, sleep: what arrives after the look ends the sleep.
-        io.forget(interest);
         if let Poll::Ready(done) = attempt() {
             return Ok(done);
         }
-        match (limit, deadline) {
-            (Some(Duration::ZERO), _) => return Err(Errno::EAGAIN),
-            (_, None) => io.ready(interest).await?,
-            (_, Some(deadline)) => ready_before(io, interest, deadline).await?,
+        if limit == Some(Duration::ZERO) {
+            return Err(Errno::EAGAIN);
+        }
+        // Forget, have oneself woken, try again, sleep: what arrives after the attempt ends
+        // the sleep, also where another thread forgets it meanwhile.
+        io.forget(interest);
+        let mut news = pin!(io.ready(interest));
+        let heard = poll_fn(|context| Poll::Ready(news.as_mut().poll(context))).await;
+        if let Poll::Ready(done) = attempt() {
+            return Ok(done);
+        }
+        match (heard, deadline) {
+            (Poll::Ready(heard), _) => heard?,
+            (Poll::Pending, None) => news.await?,
+            (Poll::Pending, Some(deadline)) => before(deadline, news).await?,
         }
     }
 }
 
-async fn ready_before(io: &Registered, interest: Interest, deadline: Instant) -> Result<(), Errno> {
+async fn before(deadline: Instant, news: impl Future<Output = Result<(), Errno>>) -> Result<(), Errno> {
     let left = deadline.saturating_duration_since(Instant::now());
     tokio::select! {
         biased;
-        ready = io.ready(interest) => ready,
+        heard = news => heard,
         () = sleep(left) => Err(Errno::EAGAIN),
     }
 }

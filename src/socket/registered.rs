@@ -1,16 +1,19 @@
 //! A descriptor of the host that the reactor watches.
 
+use std::future::{Future, poll_fn};
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
+use tokio::task::unconstrained;
 
 use super::reactor::reactor;
-use super::{Heard, Watchable};
+use super::{Heard, Watchable, Watchers};
 use crate::error::Errno;
 
 /// What a caller waits for.
@@ -47,6 +50,8 @@ pub struct Registered {
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
     received: AtomicU64,
+    /// The reactor knows one waker a direction, which wakes all of these.
+    watchers: [Arc<Watchers>; 2],
 }
 
 impl Registered {
@@ -73,7 +78,7 @@ impl Registered {
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
         let io = AsyncFd::new(fd)?;
-        Ok(Arc::new(Self { io, received: AtomicU64::new(0) }))
+        Ok(Arc::new(Self { io, received: AtomicU64::new(0), watchers: Default::default() }))
     }
 
     /// The host's descriptor.
@@ -96,8 +101,8 @@ impl Registered {
         Ok(())
     }
 
-    /// As [`ready`](Self::ready), for one waiter a direction: only the last one to ask
-    /// is woken. It is not held while the caller waits.
+    /// As [`ready`](Self::ready), for one waiter in all: whoever else watches the
+    /// descriptor is not woken any more. It is not held while the caller waits.
     ///
     /// # Errors
     ///
@@ -136,11 +141,21 @@ impl Registered {
 
 impl Watchable for Registered {
     fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        let [readers, writers] = &self.watchers;
+        let watchers = if interest == Interest::Read { readers } else { writers };
+        watchers.add(context.waker());
         self.forget(interest);
-        let heard = match interest {
-            Interest::Read => self.io.poll_read_ready(context),
-            Interest::Write => self.io.poll_write_ready(context),
-        };
+        let waker = Waker::from(Arc::clone(watchers));
+        // Over a task's budget the reactor wakes without news, and an edge would be told
+        // twice.
+        let asked = pin!(unconstrained(poll_fn(|_| {
+            let mut context = Context::from_waker(&waker);
+            Poll::Ready(match interest {
+                Interest::Read => self.io.poll_read_ready(&mut context),
+                Interest::Write => self.io.poll_write_ready(&mut context),
+            })
+        })));
+        let Poll::Ready(heard) = asked.poll(context) else { return Poll::Ready(Heard::Last) };
         heard.map(|heard| {
             // An error says that the reactor has ended.
             let Ok(mut heard) = heard else { return Heard::Last };

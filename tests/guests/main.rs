@@ -14,6 +14,7 @@ mod oracle;
 mod server;
 mod states;
 mod trace;
+mod waiting;
 mod wild;
 
 use guest_tests::Wasock;
@@ -47,7 +48,9 @@ mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     #[cfg(target_os = "linux")]
     use super::oracle::*;
-    use super::{behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*};
+    use super::{
+        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, waiting::*,
+    };
 
     macro_rules! assert_test_exists {
         ($program:ident) => {
