@@ -341,3 +341,7 @@ impl Pollable for Pair {
         self.input.readable_bytes()
     }
 }
+
+#[cfg(test)]
+#[path = "pipe/tests.rs"]
+mod tests;

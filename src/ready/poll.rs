@@ -279,3 +279,7 @@ fn peer_closed(_: PollFlags) -> bool {
 pub(super) fn readable_bytes(fd: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(fd).unwrap_or(1)
 }
+
+#[cfg(test)]
+#[path = "poll/tests.rs"]
+mod tests;

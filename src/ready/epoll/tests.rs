@@ -47,7 +47,7 @@ struct World {
     asked: Mutex<Vec<Option<Asked>>>,
     /// How deep in calls into calls it is.
     depth: AtomicU32,
-    /// The waker of whoever waits, for the check that he was woken.
+    /// What happened, for whoever has to find out why.
     log: Mutex<Vec<String>>,
 }
 
