@@ -55,13 +55,14 @@ impl WasixWait for Thread {
         let target: Arc<dyn Pollable> = descriptor.open;
         // The reference host's numbers, which are those of its C library (1 to 3) and of
         // its own description (0) where the two do not contradict each other.
-        Ok(match op {
+        match op {
             0 | 1 => epoll.add(fd, &target, read_request(memory, event)?)?,
             2 => epoll.remove(fd, &target)?,
             3 => epoll.modify(fd, &target, read_request(memory, event)?)?,
             // "EINVAL: ... the requested operation op is not supported by this interface."
             _ => return Err(Errno::EINVAL.into()),
-        })
+        }
+        Ok(())
     }
 
     async fn epoll_wait(

@@ -1,6 +1,7 @@
 //! The correctness model, tried: by a seeded scheduler on one thread, which lets things
 //! happen in the middle of a take, and by many threads.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
