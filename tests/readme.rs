@@ -93,12 +93,13 @@ struct Row<'a> {
 }
 
 fn rows(source: &str) -> Vec<Row<'_>> {
-    const MATTERS: [&str; 7] = ["Rule", "Cell", "Queue", "Close", "Shutdown", "Duplicates", "Bad input"];
+    const MATTERS: [&str; 8] = ["Rule", "Cell", "Limit", "Queue", "Close", "Shutdown", "Duplicates", "Bad"];
     let mut found = Vec::new();
     let mut rule = None;
     for line in source.lines().map(str::trim) {
-        let marked = line.strip_prefix("/// ").filter(|text| MATTERS.iter().any(|it| text.starts_with(it)));
-        if let Some((matter, text)) = marked.and_then(|text| text.split_once(": ")) {
+        let marked = line.strip_prefix("/// ").and_then(|text| text.split_once(": "));
+        let is_matter = |matter: &str| MATTERS.contains(&matter.split(' ').next().unwrap_or(matter));
+        if let Some((matter, text)) = marked.filter(|(matter, _)| is_matter(matter)) {
             rule = Some((matter, text.trim_end_matches('.')));
         } else if let Some((_, name)) = line.split_once("fn ").filter(|_| !line.starts_with("//")) {
             let test = name.split(['(', '<']).next().unwrap_or(name);

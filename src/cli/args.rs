@@ -78,7 +78,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(super) listen_profile: ListenProfile,
 
-    /// How many connections may wait at one listener [default: the kernel's limit]
+    /// The largest backlog that counts; a larger one is cut down silently [default: the
+    /// kernel's limit]
     #[arg(long, value_name = "N")]
     pub(super) max_backlog: Option<u32>,
 

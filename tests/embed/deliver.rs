@@ -7,7 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use wasmtime::{Engine, Instance, Linker, Module, Store};
 use wasock::host::Ended;
-use wasock::{Observer, WasockCtx};
+use wasock::observe::Closed;
+use wasock::{Event, Observer, WasockCtx};
 
 /// What an embedder keeps in its store.
 struct Data {
@@ -126,8 +127,8 @@ async fn events_end_with_the_guest() -> Result<()> {
 async fn an_embedder_goes_on_after_a_trap() -> Result<()> {
     let (observer, events) = events();
     let (mut store, instance) = started(guest_tests::EVENT_SERVER, observer).await?;
-    let addr = listening_async(events).await?;
     let client = tokio::task::spawn_blocking(move || {
+        let addr = listening(&events)?;
         let mut other = Client::connect(addr)?;
         ensure!(other.ask("echo hello")? == "hello", "another answer");
         let mut trapped = Client::connect(addr)?;
@@ -137,7 +138,8 @@ async fn an_embedder_goes_on_after_a_trap() -> Result<()> {
             matches!(&read, Err(error) if error.kind() == ErrorKind::ConnectionReset),
             "{read:?} instead of a reset"
         );
-        Ok(other)
+        while !matches!(events.recv_timeout(PATIENCE)?, Event::Closed { fd: 5, why: Closed::Trapped, .. }) {}
+        anyhow::Ok(other)
     });
     let trap = delivered(&mut store, &instance).await;
     ensure!(format!("{trap:?}").contains("unreachable"), "{trap:?}");

@@ -83,6 +83,15 @@ impl Client {
         }
     }
 
+    /// Insists that the next connection sees a reset, which may be quicker than the rest
+    /// of the connecting.
+    fn expect_reset_of_the_next(addr: SocketAddr) -> Result<()> {
+        match TcpStream::connect(addr) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            stream => Self::of(stream?)?.expect_reset(),
+        }
+    }
+
     fn reset(self) -> Result<()> {
         let stream = self.stream.into_inner();
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
@@ -244,6 +253,12 @@ fn a_listen_that_failed_in_the_start_is_told() -> Result<()> {
 fn a_guest_ends_when_nothing_can_happen() -> Result<()> {
     let (mut server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
+    // One has ended, and the guest keeps its descriptor.
+    let mut kept = Client::connect(addr)?;
+    let fd = kept.fd()?;
+    client.expect(&format!("appetite {fd} 0"), "done")?;
+    drop(kept);
+    client.until(&format!("client {fd}"), "1 1")?;
     // Its listener gone, it goes on for the client that it has.
     client.expect("close 3", "done")?;
     ensure!(TcpStream::connect(addr).is_err(), "somebody listens");
@@ -296,13 +311,12 @@ fn a_trap_in_a_handler_stops_the_guest() -> Result<()> {
         let (server, addr) = start(run_on_loopback())?;
         let mut client = Client::connect(addr)?;
         client.send(format!("{line}\n").as_bytes())?;
-        let mut next = if line == "trap" {
-            client
+        if line == "trap" {
+            client.expect_reset()?;
         } else {
             client.answer()?;
-            Client::connect(addr)?
-        };
-        next.expect_reset()?;
+            Client::expect_reset_of_the_next(addr)?;
+        }
         server.finish()?.expect_code(134)?.expect_stderr("the guest trapped")?.expect_stderr(backtrace)?;
     }
     Ok(())
@@ -335,7 +349,7 @@ fn a_trap_in_a_handler_restarts_the_guest() -> Result<()> {
         client.expect(&format!("trap_at {handler}"), "done")?;
         // Whatever comes next.
         match handler {
-            "accept" => Client::connect(addr)?.expect_reset()?,
+            "accept" => Client::expect_reset_of_the_next(addr)?,
             "readable" => {
                 client.send(b"echo hello\n")?;
                 client.expect_reset()?;
@@ -439,6 +453,21 @@ fn a_number_that_stands_for_something_else_is_not_told_of() -> Result<()> {
 }
 
 #[test]
+fn a_number_that_stands_for_another_connection_tells_of_that() -> Result<()> {
+    let (server, addr) = start(run_on_loopback())?;
+    let (mut client, mut other) = (Client::connect(addr)?, Client::connect(addr)?);
+    let fd = other.fd()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    client.expect(&format!("reconnect {fd} {}", listener.local_addr()?.port()), &fd)?;
+    other.expect_end()?;
+    let mut far = Client::of(listener.accept()?.0)?;
+    far.expect("self", &fd)?;
+    drop(far);
+    client.until("counts", "2 1 1")?;
+    lives_on(server, addr).map(drop)
+}
+
+#[test]
 fn a_trap_closes_no_other_thing_at_that_number() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
@@ -470,7 +499,17 @@ fn a_duplicate_is_told_of_once() -> Result<()> {
     let mut client = Client::connect(addr)?;
     let mut other = Client::connect(addr)?;
     let fd = other.fd()?;
+    client.expect(&format!("appetite {fd} 0"), "done")?;
+    other.send(b"echo ")?;
+    client.until(&format!("client {fd}"), "2 0")?;
     let copy = client.ask(&format!("dup {fd}"))?;
+    // What was told of is not told of again for it.
+    for _ in 0..20 {
+        client.expect("echo hello", "hello")?;
+    }
+    client.expect(&format!("client {fd}"), "2 0")?;
+    client.expect(&format!("appetite {fd} 4096"), "done")?;
+    other.expect("twice", "twice")?;
     other.expect("self", &fd)?;
     client.expect(&format!("client {copy}"), "unknown")?;
     // The older number gone, the other one stands for the connection.
@@ -558,18 +597,19 @@ fn a_handler_that_reads_a_part_is_called_for_the_rest() -> Result<()> {
     let (mut server, addr) = start(run_on_loopback())?;
     let (mut client, mut other) = (Client::connect(addr)?, Client::connect(addr)?);
     let fd = other.fd()?;
-    client.ask("reads")?;
     client.expect(&format!("appetite {fd} 3"), "done")?;
     other.send(b"0123456789")?;
-    drop(other);
+    client.until(&format!("client {fd}"), "5 0")?;
     // All of it is read before the end is told.
+    other.send(b"abcdefgh")?;
+    drop(other);
     client.until("counts", "2 1 1")?;
     server.wait_for_stdout(&format!("closed {fd}"))?;
-    let reads = client.ask("reads")?;
-    ensure!(reads.contains(" 3, 3, 3, 1,") || reads.contains("3, 3, 1"), "{reads}");
     let told = events(&server.stdout(), &["readable", "closed"]);
     let of_it: Vec<&str> = told.iter().filter_map(|told| told.strip_suffix(&format!(" {fd}"))).collect();
-    ensure!(of_it == ["readable", "readable", "readable", "readable", "readable", "closed"], "{of_it:?}");
+    let mut expected = vec!["readable"; 8];
+    expected.push("closed");
+    ensure!(of_it == expected, "{of_it:?}");
     lives_on(server, addr).map(drop)
 }
 
@@ -694,7 +734,8 @@ fn thousands_of_connections_at_once() -> Result<()> {
     drop(clients);
     watcher.until("counts", &format!("{} {COUNT} 1", COUNT + 1))?;
     let after = open_descriptors(&server)?;
-    ensure!(before == after, "{before} descriptors before, {after} after");
+    // One that the start needed for a moment may be gone by now.
+    ensure!(after <= before, "{before} descriptors before, {after} after");
     lives_on(server, addr).map(drop)
 }
 
@@ -715,7 +756,8 @@ fn thousands_of_connections_in_sequence() -> Result<()> {
     }
     watcher.until("counts", &format!("{} {COUNT} 1", COUNT + 1))?;
     let after = open_descriptors(&server)?;
-    ensure!(before == after, "{before} descriptors before, {after} after");
+    // One that the start needed for a moment may be gone by now.
+    ensure!(after <= before, "{before} descriptors before, {after} after");
     lives_on(server, addr).map(drop)
 }
 

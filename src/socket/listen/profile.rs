@@ -209,6 +209,8 @@ impl ListenProfile {
                 // "or, in the case of TCP, the connection will be silently dropped"
                 // - listen(2), FreeBSD
                 beyond: Beyond::Unanswered,
+                // Open C's number. FreeBSD's page has EDESTADDRREQ, where a protocol can't
+                // listen unbound.
                 unbound: Unbound::Refused(Errno::EINVAL),
                 // "EINVAL: The socket is already connected, or in the process of being
                 // connected." - listen(2), FreeBSD

@@ -62,6 +62,8 @@ struct State {
     is_starved: bool,
     /// The kernel's queue is cut down to what is left of the backlog.
     is_narrow: bool,
+    /// The guest was told that there is no descriptor for its next connection.
+    wanted: Option<Wanted>,
     /// Those who wait for a connection, or for a look at one.
     sleepers: Vec<Waker>,
     server: Option<AbortHandle>,
@@ -101,6 +103,7 @@ impl Queue {
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             is_starved: false,
             is_narrow: false,
+            wanted: None,
             sleepers: Vec::new(),
             server: None,
         };
@@ -125,7 +128,13 @@ impl Queue {
     async fn run(self: Arc<Self>) {
         loop {
             match poll_fn(|context| self.poll_serve(context)).await {
-                Stopped::Starved => rest().await,
+                // What the guest frees is for the listener that it asked.
+                Stopped::Starved => loop {
+                    rest().await;
+                    if self.lock().wanted.is_some() || !Wanted::exists() {
+                        break;
+                    }
+                },
                 Stopped::Closed => return,
                 Stopped::Empty | Stopped::Batch => tokio::task::yield_now().await,
             }
@@ -175,6 +184,7 @@ impl Queue {
                         state.wake_sleepers();
                         return Stopped::Starved;
                     }
+                    state.wanted = None;
                     return Stopped::Empty;
                 }
             }
@@ -198,6 +208,7 @@ impl Queue {
             return;
         }
         state.waiting.push_back(new);
+        state.wanted = None;
         state.wake_sleepers();
     }
 
@@ -212,6 +223,7 @@ impl Queue {
     /// The kernel's queue is a passage again.
     fn widen(&self, state: &mut State) {
         state.is_starved = false;
+        state.wanted = None;
         if std::mem::take(&mut state.is_narrow) {
             state.tell_kernel(self.passage);
         }
@@ -247,7 +259,10 @@ impl Queue {
             Some(Waiting { socket, peer }) => Poll::Ready(Ok((socket, peer))),
             // "EBADF: the other thread closed it" - README, listen rule 13
             None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF)),
-            None if state.is_starved => Poll::Ready(Err(Errno::ENFILE)),
+            None if state.is_starved => {
+                state.wanted.get_or_insert_with(Wanted::new);
+                Poll::Ready(Err(Errno::ENFILE))
+            }
             None => {
                 wait(&mut state);
                 Poll::Pending
@@ -307,6 +322,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.listener = None;
+        state.wanted = None;
         for waiting in state.waiting.drain(..) {
             reset(&waiting.socket);
         }
@@ -388,6 +404,29 @@ struct Resting;
 impl Drop for Resting {
     fn drop(&mut self) {
         RESTING.fetch_sub(1, SeqCst);
+    }
+}
+
+/// How many queues owe their guest a connection.
+static WANTED: AtomicUsize = AtomicUsize::new(0);
+
+/// One queue that owes its guest a connection: the others leave it the next descriptor.
+struct Wanted(());
+
+impl Wanted {
+    fn new() -> Self {
+        WANTED.fetch_add(1, SeqCst);
+        Self(())
+    }
+
+    fn exists() -> bool {
+        WANTED.load(SeqCst) > 0
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        WANTED.fetch_sub(1, SeqCst);
     }
 }
 

@@ -163,3 +163,16 @@ fn listens_on_the_wildcard(profile: Profile, socket: &str, grant: &str, near: &s
 pub(super) fn connected_or_connecting(profile: Profile) -> Result<()> {
     holds(profile, "connected_or_connecting").map(drop)
 }
+
+/// Limit: nothing lets the kernel hold more than one above its `net.core.somaxconn`; a queue of the host's own goes beyond.
+pub(super) fn beyond_the_kernels_limit(profile: Profile) -> Result<()> {
+    let limit: u32 = std::fs::read_to_string("/proc/sys/net/core/somaxconn")?.trim().parse()?;
+    if limit >= 50_000 {
+        eprintln!("passed over: this machine's somaxconn is {limit}");
+        return Ok(());
+    }
+    let traced = host(profile).args(["--trace", "--max-backlog", "200000"]);
+    let mut listener = Listener::start_on(profile, traced, "127.0.0.1:0", 7)?;
+    let expected = (profile.waiting_for_everything)(limit);
+    traces(&mut listener, 100_000, usize::try_from(expected)?)
+}

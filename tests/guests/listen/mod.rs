@@ -17,7 +17,7 @@ mod storm;
 
 use super::{run, run_on_loopback};
 use anyhow::{Context, Result, ensure};
-use guest_tests::{Attempt, Client, Finished, Running, Silent, Wasock, is_refused};
+use guest_tests::{Attempt, Client, Finished, Running, Silent, Wasock, is_refused, let_packets_pass};
 use profile::{OneMore, Profile, Unbound};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -94,6 +94,7 @@ every_profile! {
         listen_again
         unbound
         connected_or_connecting
+        beyond_the_kernels_limit
     }
     close: {
         close_with_clients_waiting
@@ -219,6 +220,8 @@ impl Listener {
         match self.profile.one_more {
             OneMore::Reset => is_refused(self.addr),
             OneMore::Unanswered => {
+                // The last of those that wait is in the queue, on both sides.
+                let_packets_pass()?;
                 ensure!(Attempt::start(self.addr)?.is_unanswered()?, "one more got in");
                 Ok(())
             }

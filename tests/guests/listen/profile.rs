@@ -33,6 +33,9 @@ pub(super) struct Profile {
     pub(super) waiting_at_most: usize,
     /// How many wait for [`NEGATIVE`], with [`FEW`].
     pub(super) waiting_for_negative: usize,
+    /// How many wait for 100,000, where the operator allows it and the kernel's limit
+    /// is this.
+    pub(super) waiting_for_everything: fn(u32) -> u32,
     /// What becomes of a connection for which there is no room.
     pub(super) one_more: OneMore,
     /// Are those reset, newest first, for whom a smaller backlog has no room?
@@ -65,6 +68,8 @@ impl Profile {
         waiting_for_somaxconn: 130,
         waiting_at_most: 8,
         waiting_for_negative: 1,
+        // The kernel holds one more than its limit, whatever it is told.
+        waiting_for_everything: |limit| limit + 1,
         one_more: OneMore::Unanswered,
         resets_excess: false,
         unbound: Unbound::Answers("EINVAL"),
@@ -78,6 +83,7 @@ impl Profile {
         name: "winsock",
         // 128 is SOMAXCONN in the guests' C library: the maximum.
         waiting: [1, 1, 2, 3, 5, 16, 127, 130],
+        waiting_for_everything: |_| 100_000,
         one_more: OneMore::Reset,
         resets_excess: true,
         ..Self::WASIX

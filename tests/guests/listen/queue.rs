@@ -151,6 +151,61 @@ fn serves_in_order_without_descriptors() -> Result<()> {
     listener.expect("accept", "EAGAIN")
 }
 
+/// Queue: one descriptor is enough for a guest that goes round its listeners to serve them all.
+#[test]
+fn one_descriptor_serves_all_listeners() -> Result<()> {
+    let mut listener = Listener::start_limited(WINSOCK, 44, 2)?;
+    listener.tell("poll 1")?;
+    let mut addrs = vec![listener.addr];
+    for _ in 1..5 {
+        listener.also(2)?;
+        addrs.push(listener.addr);
+    }
+    let answer = listener.tell("open 1000")?;
+    ensure!(answer.ends_with("then ENFILE"), "{answer}");
+    let clients = addrs.into_iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
+    listener.expect("give_back", "done")?;
+    let mut served = Vec::new();
+    for round in 0..500 {
+        listener.expect(&format!("use {}", round % 5), "done")?;
+        let answer = listener.tell("accept")?;
+        if !matches!(answer.as_str(), "ENFILE" | "EAGAIN") {
+            served.push(answer);
+            listener.expect("close", "done")?;
+        }
+        if served.len() == clients.len() {
+            break;
+        }
+    }
+    let mut names = clients.iter().map(Client::name).collect::<Result<Vec<_>>>()?;
+    names.sort();
+    served.sort();
+    ensure!(served == names, "{served:?} were served, not {names:?}");
+    Ok(())
+}
+
+/// Queue: the descriptor that comes free is for the listener where the guest asked in vain.
+#[test]
+fn the_free_descriptor_is_for_the_listener_that_was_asked() -> Result<()> {
+    let mut listener = Listener::start_limited(WINSOCK, 44, 2)?;
+    listener.tell("poll 1")?;
+    let mut addrs = vec![listener.addr];
+    for _ in 1..5 {
+        listener.also(2)?;
+        addrs.push(listener.addr);
+    }
+    let answer = listener.tell("open 1000")?;
+    ensure!(answer.ends_with("then ENFILE"), "{answer}");
+    let clients = addrs.into_iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
+    for (asked, client) in clients.iter().enumerate() {
+        listener.expect(&format!("use {asked}"), "done")?;
+        listener.expect("accept", "ENFILE")?;
+        listener.expect("give_back", "done")?;
+        listener.expect("accept", &client.name()?)?;
+    }
+    Ok(())
+}
+
 /// Queue: who is dead already makes room for a live client, instead of a refusal.
 #[test]
 fn the_dead_make_room() -> Result<()> {
@@ -256,4 +311,30 @@ fn refused_peers_take_no_place() -> Result<()> {
     let welcome = Client::connect_from("127.0.0.2:0".parse()?, listener.addr)?;
     is_refused(listener.addr)?;
     listener.expect("accept_waiting", &welcome.name()?)
+}
+
+/// Queue: it has one thread for all listeners, and none in the other profiles.
+#[test]
+fn one_thread_which_the_others_do_not_pay_for() -> Result<()> {
+    for profile in Profile::ALL {
+        let mut listener = Listener::start(profile, 4)?;
+        for _ in 0..3 {
+            listener.also(4)?;
+            listener.still_serves()?;
+        }
+        let threads = threads_named(&listener, "wasock-reactor")?;
+        let expected = usize::from(profile.one_more == OneMore::Reset);
+        ensure!(threads == expected, "{}: {threads} threads", profile.name);
+    }
+    Ok(())
+}
+
+fn threads_named(listener: &Listener, name: &str) -> Result<usize> {
+    let mut count = 0;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", listener.running.id()))? {
+        // One that has ended meanwhile has no name.
+        let comm = std::fs::read_to_string(thread?.path().join("comm")).unwrap_or_default();
+        count += usize::from(comm.trim() == name);
+    }
+    Ok(count)
 }

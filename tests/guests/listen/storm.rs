@@ -46,7 +46,7 @@ pub(super) fn ten_thousand_connections(profile: Profile) -> Result<()> {
             }
         }
         drop(on_their_way);
-        guest_tests::let_packets_pass()?;
+        let_packets_pass()?;
         // In the kernel's queue the dead keep their places.
         listener.tell("accept_all")?;
         listener.expect("close_all", "done")?;

@@ -17,7 +17,6 @@ struct State {
     accepted: u64,
     closed: u64,
     trap_at: String,
-    reads: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -96,7 +95,6 @@ pub extern "C" fn wasock_on_readable(fd: Fd) {
         Ok(count) => count,
         Err(_) => return,
     };
-    state().as_mut().unwrap().reads.push(count);
     let mut state = state();
     let Some(client) = state.as_mut().unwrap().clients.get_mut(&fd) else { return };
     client.input.extend_from_slice(&buf[..count]);
@@ -177,6 +175,13 @@ fn obey(fd: Fd, line: &str) -> Result<String, Errno> {
             connect(fd, loopback(number(1) as u16))?;
             Ok(fd.to_string())
         }
+        // Likewise, with another connection at that number.
+        "reconnect" => {
+            descriptor::close(number(1))?;
+            let fd = open(INET4, STREAM, TCP)?;
+            connect(fd, loopback(number(2) as u16))?;
+            Ok(fd.to_string())
+        }
         "connect_later" => {
             let fd = open(INET4, STREAM, TCP)?;
             descriptor::set_nonblocking(fd)?;
@@ -203,7 +208,6 @@ fn obey(fd: Fd, line: &str) -> Result<String, Errno> {
             let client = state.as_ref().unwrap().clients.get(&number(1));
             Ok(client.map_or("unknown".to_owned(), |it| format!("{} {}", it.readable, it.closed)))
         }
-        "reads" => Ok(format!("{:?}", std::mem::take(&mut state().as_mut().unwrap().reads))),
         "counts" => {
             let state = state();
             let state = state.as_ref().unwrap();
