@@ -32,6 +32,7 @@ const REPLACED: &[&str] = &["fd_renumber", "sock_accept"];
 /// not wait, but gives the socket its place in a reactor, and a blocking embedder's
 /// reactor is entered for async calls alone.
 const WAITS: &[&str] = &[
+    "epoll_wait",
     "fd_allocate",
     "fd_datasync",
     "fd_filestat_get",

@@ -21,6 +21,7 @@ fn records_have_the_abis_size() {
     assert_eq!(layout::<preview1::Event>(), (32, 8));
     assert_eq!(layout::<wasix::OptionTimestamp>(), (16, 8));
     assert_eq!(layout::<wasix::Tty>(), (24, 4));
+    assert_eq!(layout::<wasix::EpollEvent>(), (32, 8));
 }
 
 #[test]
@@ -50,6 +51,17 @@ fn fields_lie_where_the_abi_has_them() {
             Event::offset_of_flags(),
         ],
         [8, 10, 16, 24]
+    );
+    assert_eq!([wasix::EpollEvent::offset_of_events(), wasix::EpollEvent::offset_of_data()], [0, 8]);
+    use wasix::EpollData;
+    assert_eq!(
+        [
+            EpollData::offset_of_ptr(),
+            EpollData::offset_of_fd(),
+            EpollData::offset_of_data1(),
+            EpollData::offset_of_data2(),
+        ],
+        [0, 4, 8, 16]
     );
     assert_eq!([wasix::Tty::offset_of_stdin_tty(), wasix::Tty::offset_of_line_feeds()], [16, 21]);
 }

@@ -142,6 +142,7 @@ const NOTES: &[(&str, &str)] = &[
     ("proc_signals_get", "there are none"),
     ("proc_signals_sizes_get", "there are none: 0"),
     ("sock_open", "streams; a datagram socket opens and carries no data"),
+    ("sock_pair", "streams: they carry data; other calls on them answer ENOTSUP"),
     ("sock_recv_from", "streams only"),
     ("sock_send_to", "streams only"),
     ("thread_signal", "ENOTSUP: no signals"),
@@ -162,11 +163,6 @@ pub const LACKING: &[&str] = &[
     "dl_invalid_handle",
     "dlopen",
     "dlsym",
-    "epoll_create",
-    "epoll_ctl",
-    "epoll_wait",
-    "fd_event",
-    "fd_pipe",
     "port_addr_add",
     "port_addr_clear",
     "port_addr_list",
@@ -196,7 +192,6 @@ pub const LACKING: &[&str] = &[
     "sock_join_multicast_v6",
     "sock_leave_multicast_v4",
     "sock_leave_multicast_v6",
-    "sock_pair",
     "stack_checkpoint",
     "stack_restore",
 ];
@@ -234,6 +229,8 @@ mod tests {
             sock_set_opt_flag iii:i, sock_get_opt_flag iii:i, sock_set_opt_time iii:i, \
             sock_get_opt_time iii:i, sock_set_opt_size iiI:i, sock_get_opt_size iii:i, fd_dup ii:i, \
             fd_dup2 iiii:i, fd_renumber ii:i, fd_fdflags_get ii:i, fd_fdflags_set ii:i, \
+            epoll_create i:i, epoll_ctl iiii:i, epoll_wait iiiIi:i, fd_event Iii:i, fd_pipe ii:i, \
+            sock_pair iiiii:i, \
             path_open2 iiiiiIIiii:i, getcwd ii:i, chdir ii:i, clock_time_set iI:i, tty_get i:i, \
             tty_set i:i, resolve iiiiii:i, thread_id i:i, thread_spawn IIIii:i, thread_spawn_v2 ii:i, thread_join i:i, \
             thread_exit i:, thread_sleep I:i, thread_parallelism i:i, \

@@ -122,7 +122,11 @@ impl Rights {
             | Self::SOCK_SEND_TO.0,
     );
 
-    /// What a standard stream may do.
+    /// What an epoll may do.
+    pub const EPOLL: Self =
+        Self(Self::FD_FDSTAT_SET_FLAGS.0 | Self::FD_FILESTAT_GET.0 | Self::POLL_FD_READWRITE.0);
+
+    /// What a standard stream, a pipe and an event descriptor may do.
     pub const STDIO: Self = Self(
         Self::FD_READ.0
             | Self::FD_WRITE.0

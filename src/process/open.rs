@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::task::{Context, Poll};
 
 use tokio::sync::Notify;
 
@@ -10,7 +11,8 @@ use super::{Input, Output};
 use crate::error::{Errno, Error};
 use crate::fd::Counted;
 use crate::file::{Dir, File};
-use crate::socket::{Kind, Socket};
+use crate::ready::{Epoll, EventFd, Events, Pair, PipeReader, PipeWriter, Pollable};
+use crate::socket::{Heard, Interest, Kind, Socket};
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
 /// included.
@@ -41,6 +43,16 @@ pub enum Open {
     Input(Arc<Input>),
     /// Standard output, or standard error.
     Output(Arc<Output>),
+    /// Where a pipe is read.
+    PipeReader(PipeReader),
+    /// Where a pipe is written.
+    PipeWriter(PipeWriter),
+    /// One of two connected sockets without an address.
+    Pair(Pair),
+    /// An event descriptor.
+    Event(EventFd),
+    /// An epoll.
+    Epoll(Arc<Epoll>),
 }
 
 /// An open directory.
@@ -79,8 +91,10 @@ impl OpenFile {
     /// Ends it for the calls that have hold of it: those that wait answer `EBADF`.
     pub(super) fn close(&self) {
         self.is_closed.store(true, SeqCst);
-        if let Open::Socket(socket) = &self.open {
-            socket.close();
+        match &self.open {
+            Open::Socket(socket) => socket.close(),
+            Open::Epoll(epoll) => epoll.close(),
+            _ => {}
         }
         self.closing.notify_waiters();
     }
@@ -145,10 +159,10 @@ impl Drop for OpenFile {
     /// The last descriptor is closed. A call of another thread may have hold of the
     /// socket still.
     fn drop(&mut self) {
-        if let Open::Socket(socket) = &self.open
-            && Arc::strong_count(socket) > 1
-        {
-            socket.close();
+        match &self.open {
+            Open::Socket(socket) if Arc::strong_count(socket) > 1 => socket.close(),
+            Open::Epoll(epoll) => epoll.close(),
+            _ => {}
         }
     }
 }
@@ -156,12 +170,26 @@ impl Drop for OpenFile {
 impl Open {
     /// # Errors
     ///
-    /// `ENOTSOCK` for everything else.
+    /// `ENOTSUP` for one of a pair, `ENOTSOCK` for everything else.
     pub fn socket(&self) -> Result<&Arc<Socket>, Errno> {
         match self {
             Self::Socket(socket) => Ok(socket),
+            // "EOPNOTSUPP: The socket protocol does not support listen()." - listen(3p): one
+            // of a pair has no address, and is connected for good.
+            Self::Pair(_) => Err(Errno::ENOTSUP),
             // "ENOTSOCK: The socket argument does not refer to a socket." - listen(3p)
             _ => Err(Errno::ENOTSOCK),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// `EINVAL` for everything else.
+    pub fn epoll(&self) -> Result<&Arc<Epoll>, Errno> {
+        match self {
+            Self::Epoll(epoll) => Ok(epoll),
+            // "EINVAL: epfd is not an epoll file descriptor" - epoll_ctl(2), epoll_wait(2)
+            _ => Err(Errno::EINVAL),
         }
     }
 
@@ -188,9 +216,43 @@ impl Open {
         }
     }
 
+    /// What there is to wait for; `None` for what is always ready, a file or a folder.
+    pub fn pollable(&self) -> Option<&dyn Pollable> {
+        match self {
+            Self::Socket(socket) => Some(socket.as_ref()),
+            Self::Input(input) => Some(input.as_ref()),
+            Self::Output(output) => Some(output.as_ref()),
+            Self::PipeReader(reader) => Some(reader),
+            Self::PipeWriter(writer) => Some(writer),
+            Self::Pair(pair) => Some(pair),
+            Self::Event(event) => Some(event),
+            Self::Epoll(epoll) => Some(epoll.as_ref()),
+            Self::File(_) | Self::Directory(_) => None,
+        }
+    }
+
     /// Is it a datagram socket?
     pub fn is_datagram(&self) -> bool {
         matches!(self, Self::Socket(socket) if socket.kind() == Kind::Datagram)
+    }
+}
+
+/// An epoll watches open things, not numbers: "the open file description" - epoll(7).
+impl Pollable for OpenFile {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        self.open.pollable().map_or(Poll::Pending, |it| it.poll_news(interest, context))
+    }
+
+    fn look(&self) -> Events {
+        self.open.pollable().map_or(Events::IN.or(Events::OUT), Pollable::look)
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        self.open.pollable().map_or(1, Pollable::readable_bytes)
+    }
+
+    fn epoll(&self) -> Option<&Arc<Epoll>> {
+        self.open.epoll().ok()
     }
 }
 

@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
-use crate::ready::Stream;
+use crate::ready::{Events, Pollable};
+use crate::socket::{Heard, Interest, Watchers};
 
 type Reader = Pin<Box<BufReader<Pin<Box<dyn AsyncRead + Send + Sync>>>>>;
 type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
@@ -19,7 +20,8 @@ type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 /// Standard input.
 pub struct Input {
     reader: Mutex<Reader>,
-    waiting: Arc<Waiting>,
+    /// Those who wait for it.
+    watchers: Arc<Watchers>,
     terminal: bool,
 }
 
@@ -38,7 +40,8 @@ impl Input {
     /// The input that `stream` gives.
     pub fn new(stream: &dyn StdinStream) -> Self {
         let reader = Box::pin(BufReader::new(Box::into_pin(stream.async_stream())));
-        Self { reader: Mutex::new(reader), waiting: Arc::default(), terminal: stream.is_terminal() }
+        let (reader, watchers) = (Mutex::new(reader), Arc::default());
+        Self { reader, watchers, terminal: stream.is_terminal() }
     }
 
     /// Is it a terminal?
@@ -57,9 +60,15 @@ impl Input {
     ///
     /// `EAGAIN` where it would wait and may not, and what the stream reports.
     pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
-        poll_fn(|context| match self.poll_fill(context, |data| take(data, buffer)) {
-            Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
-            other => other,
+        let waker = Waker::from(Arc::clone(&self.watchers));
+        poll_fn(|context| {
+            if waits {
+                self.watchers.add(context.waker());
+            }
+            match self.poll_fill(&mut Context::from_waker(&waker), |data| take(data, buffer)) {
+                Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
+                other => other,
+            }
         })
         .await
     }
@@ -70,48 +79,13 @@ impl Input {
         look: impl FnOnce(&[u8]) -> (usize, T),
     ) -> Poll<Result<T, Errno>> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = match reader.as_mut().poll_fill_buf(context) {
-            Poll::Ready(filled) => filled.map(look),
-            Poll::Pending => {
-                // Nothing is there: whatever comes wakes everybody.
-                self.waiting.add(context.waker());
-                let everybody = Waker::from(Arc::clone(&self.waiting));
-                match reader.as_mut().poll_fill_buf(&mut Context::from_waker(&everybody)) {
-                    Poll::Ready(filled) => {
-                        // It came in between, and woke this one alone.
-                        everybody.wake();
-                        filled.map(look)
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
+        let (taken, answer) = match reader.as_mut().poll_fill_buf(context) {
+            Poll::Ready(Ok(data)) => look(data),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+            Poll::Pending => return Poll::Pending,
         };
-        let (taken, answer) = looked?;
         reader.as_mut().consume(taken);
         Poll::Ready(Ok(answer))
-    }
-}
-
-/// The threads that wait for the input. A stream wakes the last one who asked, and it
-/// may be another one's turn: all are woken, and look again.
-#[derive(Default)]
-struct Waiting {
-    wakers: Mutex<Vec<Waker>>,
-}
-
-impl Waiting {
-    fn add(&self, waker: &Waker) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-    }
-}
-
-impl Wake for Waiting {
-    fn wake(self: Arc<Self>) {
-        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -123,11 +97,32 @@ fn take(data: &[u8], buffer: &mut [u8]) -> (usize, usize) {
     (count, count)
 }
 
-impl Stream for Input {
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<u64> {
-        let filled = self.poll_fill(context, |data| (0, data.len()));
-        // A stream that fails is ready: the read reports how.
-        filled.map(|length| u64::try_from(length.unwrap_or(0)).unwrap_or(u64::MAX))
+impl Pollable for Input {
+    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        self.watchers.add(context.waker());
+        // The stream knows one waker, which wakes all who wait.
+        _ = self.look();
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        let waker = Waker::from(Arc::clone(&self.watchers));
+        let filled = self.poll_fill(&mut Context::from_waker(&waker), |data| (0, data.len()));
+        match filled {
+            Poll::Pending => Events::default(),
+            // The end is something to read. A stream that fails is ready: the read reports
+            // how.
+            Poll::Ready(Ok(0)) => Events::IN.or(Events::HUP),
+            Poll::Ready(_) => Events::IN,
+        }
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        let waker = Waker::from(Arc::clone(&self.watchers));
+        match self.poll_fill(&mut Context::from_waker(&waker), |data| (0, data.len())) {
+            Poll::Ready(Ok(length)) => u64::try_from(length).unwrap_or(u64::MAX),
+            _ => 0,
+        }
     }
 }
 
@@ -185,5 +180,16 @@ impl Output {
         }
         poll_fn(|context| writer.as_mut().poll_flush(context)).await?;
         Ok(total)
+    }
+}
+
+impl Pollable for Output {
+    fn poll_news(&self, _: Interest, _: &mut Context<'_>) -> Poll<Heard> {
+        Poll::Pending
+    }
+
+    /// A write waits for itself to be seen out.
+    fn look(&self) -> Events {
+        Events::OUT
     }
 }

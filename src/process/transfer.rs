@@ -7,8 +7,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{Open, OpenFile, Thread};
 use crate::error::{Errno, Error};
+use crate::fd::{Descriptor, Rights};
 use crate::file::File;
-use crate::ready;
+use crate::ready::{self, EventFd};
 use crate::socket::RecvFlags;
 
 /// The most that one operation on a file moves where it goes through a buffer of
@@ -16,6 +17,49 @@ use crate::socket::RecvFlags;
 const MAX_FILE_COPY: usize = 64 * 1024;
 
 impl Thread {
+    /// The socket `fd`, with an address or one of a pair, for a call that needs `rights`
+    /// and moves data.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE`.
+    pub(crate) fn stream(&self, fd: u32, rights: Rights) -> Result<Arc<OpenFile>, Errno> {
+        let fds = self.process().fds();
+        let descriptor = fds.get(fd)?;
+        if !matches!(descriptor.open.open, Open::Pair(_)) {
+            descriptor.open.open.socket()?;
+        }
+        descriptor.rights.require(rights)?;
+        Ok(Arc::clone(&descriptor.open))
+    }
+
+    /// Opens two things as new descriptors, or none.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the guest's table has no room for both.
+    pub(crate) fn insert_two(&self, opens: [Arc<OpenFile>; 2], rights: Rights) -> Result<(u32, u32), Errno> {
+        let [first, second] =
+            opens.map(|open| Descriptor { open, rights, inheriting: rights, close_on_exec: false });
+        let (first, second) = {
+            let mut fds = self.process().fds();
+            let first = fds.insert(first)?;
+            match fds.insert(second) {
+                Ok(second) => (first, second),
+                Err(errno) => {
+                    // Dropped when the lock is free again.
+                    let unused = fds.remove(first);
+                    drop(fds);
+                    drop(unused);
+                    return Err(errno);
+                }
+            }
+        };
+        self.process().note_change(first);
+        self.process().note_change(second);
+        Ok((first, second))
+    }
+
     /// Reads what is there into `buffer`; 0 is the end.
     ///
     /// # Cancel safety
@@ -44,11 +88,16 @@ impl Thread {
         match &open.open {
             Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, flags).await?),
             Open::Input(input) => Ok(input.read(waits, buffer).await?),
+            Open::PipeReader(reader) => Ok(reader.read(waits, buffer, false).await?),
+            Open::Pair(pair) => Ok(pair.recv(waits, buffer, flags).await?),
+            Open::Event(event) => read_event(event, waits, buffer).await,
             Open::File(file) => self.read_file(file, None, buffer).await,
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
             Open::Directory(_) => Err(Errno::EISDIR.into()),
             // "EBADF: The fildes argument is not a valid file descriptor open for reading."
-            Open::Output(_) => Err(Errno::EBADF.into()),
+            Open::Output(_) | Open::PipeWriter(_) => Err(Errno::EBADF.into()),
+            // "EINVAL: fd is attached to an object which is unsuitable for reading" - read(2)
+            Open::Epoll(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -86,9 +135,14 @@ impl Thread {
         match &open.open {
             Open::Socket(socket) => Ok(ready::send(socket, waits, data).await?),
             Open::Output(output) => Ok(output.write(data).await?),
+            Open::PipeWriter(writer) => Ok(writer.write(waits, data).await?),
+            Open::Pair(pair) => Ok(pair.send(waits, data).await?),
+            Open::Event(event) => write_event(event, waits, data).await,
             Open::File(file) => self.write_file(file, None, data).await,
             Open::Directory(_) => Err(Errno::EISDIR.into()),
-            Open::Input(_) => Err(Errno::EBADF.into()),
+            Open::Input(_) | Open::PipeReader(_) => Err(Errno::EBADF.into()),
+            // "EINVAL: fd is attached to an object which is unsuitable for writing" - write(2)
+            Open::Epoll(_) => Err(Errno::EINVAL.into()),
         }
     }
 
@@ -142,6 +196,43 @@ impl Thread {
         }
         let file = Arc::clone(file);
         self.on_disk(move || write_at(&file, offset, &[IoSlice::new(&bytes)])).await
+    }
+}
+
+/// The counter, in 8 bytes.
+///
+/// # Errors
+///
+/// `EINVAL` for a smaller buffer, and those of [`EventFd::take`].
+async fn read_event(event: &EventFd, waits: bool, buffer: &mut [u8]) -> Result<usize, Error> {
+    // "A read(2) fails with the error EINVAL if the size of the supplied buffer is less
+    // than 8 bytes." - eventfd(2)
+    let Some(word) = buffer.first_chunk_mut() else { return Err(Errno::EINVAL.into()) };
+    *word = event.take(waits).await?.to_le_bytes();
+    Ok(word.len())
+}
+
+/// Adds each whole word of 8 bytes to the counter.
+///
+/// # Errors
+///
+/// `EINVAL` for less than one, and those of [`EventFd::add`].
+async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Result<usize, Error> {
+    let mut bytes = data.iter().flat_map(|slice| slice.iter().copied());
+    let mut written = 0;
+    loop {
+        let mut word = [0; 8];
+        let length = word.iter_mut().zip(&mut bytes).map(|(to, from)| *to = from).count();
+        if length < word.len() {
+            // "A write(2) fails with the error EINVAL if the size of the supplied buffer is
+            // less than 8 bytes" - eventfd(2)
+            return if written > 0 { Ok(written) } else { Err(Errno::EINVAL.into()) };
+        }
+        match event.add(waits, u64::from_le_bytes(word)).await {
+            Ok(()) => written += word.len(),
+            Err(_) if written > 0 => return Ok(written),
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 

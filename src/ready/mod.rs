@@ -2,7 +2,7 @@
 //!
 //! Every operation of the rooms below is a try that never waits. This room makes
 //! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`]
-//! for many things at once, [`Crowd`] for thousands. All follow one rule, which is what loses no wake-up:
+//! for many things at once, [`Crowd`] and [`Epoll`] for thousands. All follow one rule, which is what loses no wake-up:
 //! *look, forget, sleep*. A socket is registered with the reactor before anybody
 //! waits for it. What the reactor heard before a look is forgotten, since the look
 //! finds it; what it hears after that ends the sleep, begun or not.
@@ -10,18 +10,30 @@
 //! Waiting ends by readiness or by a limit. Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.
 //!
-//! Key types: [`Watched`], [`Readiness`], [`Crowd`], [`Timer`].
+//! What has no descriptor of the host's lives here too: [pipes](pipe()), [socket
+//! pairs](pair), [event descriptors](EventFd). They are [`Pollable`], as sockets are, and
+//! so is an [`Epoll`].
+//!
+//! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`Crowd`], [`Timer`].
 
 mod block_on;
 mod clock;
 mod crowd;
+mod epoll;
+mod event_fd;
+mod pipe;
 mod poll;
+mod pollable;
 mod readiness;
 mod socket;
 
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};
 pub use crowd::Crowd;
-pub use poll::{Readiness, Source, Stream, Watched, poll};
+pub use epoll::{Data, Epoll, Happened, Request};
+pub use event_fd::EventFd;
+pub use pipe::{Pair, PipeReader, PipeWriter, pair, pipe};
+pub use poll::{Readiness, Source, Watched, poll};
+pub use pollable::{Events, Pollable};
 pub use readiness::{give_way, within};
 pub use socket::{accept, connect, recv, send};

@@ -17,17 +17,10 @@ use rustix::process::{Resource, getrlimit};
 use tokio::task::coop::consume_budget;
 
 use super::clock::Timer;
+use super::pollable::{Pollable, poll_readiness};
 use crate::error::Errno;
 use crate::socket::listen::Queue;
 use crate::socket::{Interest, News, Registered, Socket};
-
-/// A thing without a host descriptor that may have to be waited for.
-pub trait Stream: Sync {
-    /// Is there something to read, and how many bytes? Wakes the caller when so.
-    ///
-    /// 0 bytes mean the end of the stream.
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<u64>;
-}
 
 /// What stands behind a subscription.
 #[derive(Clone)]
@@ -37,8 +30,8 @@ pub enum Source<'a> {
     Host(BorrowedFd<'a>, Option<Arc<Registered>>),
     /// The queue of a listener, where the host owns it.
     Queue(Arc<Queue>),
-    /// A stream without a host descriptor.
-    Stream(&'a dyn Stream),
+    /// A thing without a host descriptor.
+    Own(&'a dyn Pollable),
     /// Never makes anybody wait: a file. Readable for this many bytes.
     Always(u64),
 }
@@ -99,11 +92,27 @@ pub async fn poll(
         return Ok(found);
     }
     let alarm = Alarm::set(timer, limit);
+    let mut rings = std::pin::pin!(alarm.rings());
     loop {
-        let expired = wait_for_news(watched, &alarm).await;
-        // What arrives after the look ends the next sleep.
+        // What arrived after the look ends the sleep.
+        let mut sockets = news_of(watched);
+        if are_shared {
+            // Also where an epoll of another thread has forgotten it: having oneself woken
+            // comes first, then one more look.
+            let heard = std::future::poll_fn(|context| Poll::Ready(poll_all(&mut sockets, context)));
+            let has_news = heard.await;
+            // What was heard is forgotten if the look finds nothing.
+            let found = look_and_forget(watched, true).await?;
+            if found.iter().any(Option::is_some) {
+                return Ok(found);
+            }
+            if has_news {
+                continue;
+            }
+        }
+        let is_over = sleep_until_news(watched, &mut sockets, rings.as_mut()).await;
         let found = look_and_forget(watched, are_shared).await?;
-        if expired || found.iter().any(Option::is_some) {
+        if is_over || found.iter().any(Option::is_some) {
             return Ok(found);
         }
     }
@@ -141,7 +150,7 @@ fn forget(watched: &[Watched<'_>]) {
 }
 
 /// What ends a wait.
-enum Alarm<'a> {
+pub(super) enum Alarm<'a> {
     Never,
     /// To the nanosecond.
     Exact(&'a Timer),
@@ -152,7 +161,7 @@ enum Alarm<'a> {
 
 impl<'a> Alarm<'a> {
     /// The timer is made at its first use and kept for the next one.
-    fn set(slot: &'a mut Option<Timer>, limit: Option<Duration>) -> Self {
+    pub(super) fn set(slot: &'a mut Option<Timer>, limit: Option<Duration>) -> Self {
         let Some(limit) = limit else { return Self::Never };
         let timer = slot.take().map_or_else(Timer::new, Ok);
         match timer.and_then(|timer| timer.arm(limit).map(|()| timer)) {
@@ -161,7 +170,7 @@ impl<'a> Alarm<'a> {
         }
     }
 
-    async fn rings(&self) {
+    pub(super) async fn rings(&self) {
         match self {
             Self::Never => std::future::pending().await,
             Self::Exact(timer) => timer.expired().await,
@@ -172,23 +181,32 @@ impl<'a> Alarm<'a> {
 
 type Heard<'a> = Pin<Box<dyn Future<Output = Result<(), Errno>> + Send + 'a>>;
 
-/// Sleeps until the reactor has heard of one of `watched`, or the alarm rings;
-/// tells whether it has.
-async fn wait_for_news(watched: &[Watched<'_>], alarm: &Alarm<'_>) -> bool {
+fn news_of<'a>(watched: &'a [Watched<'_>]) -> Vec<Heard<'a>> {
     let mut sockets: Vec<Heard<'_>> = Vec::new();
     for each in watched {
         if let Source::Host(_, Some(registered)) = &each.source {
             sockets.push(Box::pin(registered.ready(each.interest)));
         }
     }
-    let mut expired = std::pin::pin!(alarm.rings());
+    sockets
+}
+
+fn poll_all(sockets: &mut [Heard<'_>], context: &mut Context<'_>) -> bool {
+    // Each of them, so that each wakes.
+    sockets.iter_mut().filter_map(|socket| socket.as_mut().poll(context).is_ready().then_some(())).count() > 0
+}
+
+/// Sleeps until there is news of one of `watched`, or the alarm rings; tells whether it
+/// has.
+async fn sleep_until_news(
+    watched: &[Watched<'_>],
+    sockets: &mut [Heard<'_>],
+    mut rings: Pin<&mut impl Future<Output = ()>>,
+) -> bool {
     std::future::poll_fn(|context| {
-        let mut heard = false;
-        for socket in &mut sockets {
-            heard |= socket.as_mut().poll(context).is_ready();
-        }
+        let mut heard = poll_all(sockets, context);
         heard |= watched.iter().any(|each| own_readiness(each, context).is_some());
-        let is_over = expired.as_mut().poll(context).is_ready();
+        let is_over = rings.as_mut().poll(context).is_ready();
         if heard || is_over { Poll::Ready(is_over) } else { Poll::Pending }
     })
     .await
@@ -197,11 +215,7 @@ async fn wait_for_news(watched: &[Watched<'_>], alarm: &Alarm<'_>) -> bool {
 /// The readiness of what has no descriptor of the host's.
 fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Readiness> {
     match (&watched.source, watched.interest) {
-        (Source::Stream(_), Interest::Write) => Some(Readiness { bytes: 1, hangup: false }),
-        (Source::Stream(stream), Interest::Read) => match stream.poll_readable(context) {
-            Poll::Ready(bytes) => Some(Readiness { bytes, hangup: bytes == 0 }),
-            Poll::Pending => None,
-        },
+        (Source::Own(pollable), interest) => poll_readiness(*pollable, interest, context),
         (Source::Queue(queue), Interest::Read) => match queue.poll_waiting(context) {
             Poll::Ready(()) => Some(Readiness { bytes: 1, hangup: false }),
             Poll::Pending => None,
@@ -295,6 +309,10 @@ fn peer_closed(_: PollFlags) -> bool {
 
 /// How much can be read at once; 1 for a listener, which has no bytes but a
 /// connection.
-fn readable_bytes(fd: BorrowedFd<'_>) -> u64 {
+pub(super) fn readable_bytes(fd: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(fd).unwrap_or(1)
 }
+
+#[cfg(test)]
+#[path = "poll/tests.rs"]
+mod tests;

@@ -41,6 +41,7 @@ mod watchable;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::Errno;
@@ -54,7 +55,7 @@ pub use registered::{Interest, Registered};
 pub use resolve::resolve;
 pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
-pub use watchable::{Heard, Watchable};
+pub use watchable::{Heard, Watchable, Watchers};
 
 use option::Timeouts;
 
@@ -188,6 +189,15 @@ impl Socket {
         match self {
             Self::Tcp(tcp) => tcp.news(),
             Self::Udp(_) => News::None,
+        }
+    }
+
+    /// Has `context` woken by the next news of the socket, whatever its state: a call
+    /// that makes it listen or connect is news too.
+    pub fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_news(interest, context),
+            Self::Udp(_) => Poll::Pending,
         }
     }
 

@@ -1,17 +1,20 @@
 //! A descriptor of the host that the reactor watches.
 
+use std::future::{Future, poll_fn};
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
+use tokio::task::unconstrained;
 
 use super::reactor::reactor;
-use super::{Heard, Watchable};
+use super::{Heard, Watchable, Watchers};
 use crate::error::Errno;
 
 /// What a caller waits for.
@@ -50,6 +53,10 @@ pub struct Registered {
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
     received: AtomicU64,
+    /// The reactor knows one waker a direction, which wakes all of these.
+    watchers: [Arc<Watchers>; 2],
+    /// Has anybody ever watched it, and so forgotten without a look?
+    is_watched: AtomicBool,
 }
 
 impl Registered {
@@ -76,7 +83,12 @@ impl Registered {
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
         let io = AsyncFd::new(fd)?;
-        Ok(Arc::new(Self { io, received: AtomicU64::new(0) }))
+        Ok(Arc::new(Self {
+            io,
+            received: AtomicU64::new(0),
+            watchers: Default::default(),
+            is_watched: AtomicBool::new(false),
+        }))
     }
 
     /// The host's descriptor.
@@ -99,8 +111,8 @@ impl Registered {
         Ok(())
     }
 
-    /// As [`ready`](Self::ready), for one waiter a direction: only the last one to ask
-    /// is woken. It is not held while the caller waits.
+    /// As [`ready`](Self::ready), for one waiter in all: whoever else watches the
+    /// descriptor is not woken any more. It is not held while the caller waits.
     ///
     /// # Errors
     ///
@@ -148,6 +160,13 @@ impl Registered {
             self.io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
         debug_assert!(forgotten.is_err());
     }
+
+    /// Has anybody watched it, who forgets before he looks? Whoever looks before he
+    /// sleeps then looks once more, after he can be woken.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched.load(SeqCst)
+    }
+
     /// Counts bytes that a call took.
     pub(super) fn note_received(&self, bytes: usize) {
         self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
@@ -173,11 +192,22 @@ impl Said<'_> {
 
 impl Watchable for Registered {
     fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        let [readers, writers] = &self.watchers;
+        let watchers = if interest == Interest::Read { readers } else { writers };
+        self.is_watched.store(true, SeqCst);
+        watchers.add(context.waker());
         self.forget(interest);
-        let heard = match interest {
-            Interest::Read => self.io.poll_read_ready(context),
-            Interest::Write => self.io.poll_write_ready(context),
-        };
+        let waker = Waker::from(Arc::clone(watchers));
+        // Over a task's budget the reactor wakes without news, and an edge would be told
+        // twice.
+        let asked = pin!(unconstrained(poll_fn(|_| {
+            let mut context = Context::from_waker(&waker);
+            Poll::Ready(match interest {
+                Interest::Read => self.io.poll_read_ready(&mut context),
+                Interest::Write => self.io.poll_write_ready(&mut context),
+            })
+        })));
+        let Poll::Ready(heard) = asked.poll(context) else { return Poll::Ready(Heard::Last) };
         heard.map(|heard| {
             // An error says that the reactor has ended.
             let Ok(mut heard) = heard else { return Heard::Last };

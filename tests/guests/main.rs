@@ -15,6 +15,7 @@ mod server;
 mod states;
 mod threads;
 mod trace;
+mod waiting;
 mod wild;
 
 use guest_tests::Wasock;
@@ -50,6 +51,7 @@ mod every_program_has_a_test {
     use super::oracle::*;
     use super::{
         behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*,
+        waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -113,7 +113,8 @@ impl Guest {
         Ok(fd)
     }
 
-    /// A file, a fresh socket, a datagram socket, a listener and a connection.
+    /// A file, a fresh socket, a datagram socket, a listener and a connection; a pipe, one
+    /// of a pair, a counter, and an epoll that watches it.
     async fn open_all(&mut self) -> Result<()> {
         let rights = (1 << 30) - 1;
         self.open("path_open", &[3, 0, NAME, 4, 1, rights, rights, 0], &[]).await?;
@@ -125,7 +126,12 @@ impl Guest {
         self.must("sock_addr_local", &[listener, SCRATCH]).await?;
         let client = self.open_client().await?;
         self.open("sock_accept_v2", &[listener, 0], &[ADDRESS + 0x80]).await?;
-        for fd in [listener, client] {
+        let reader = self.open("fd_pipe", &[], &[SCRATCH + 4]).await?;
+        let pair = self.open("sock_pair", &[3, 1, 0], &[SCRATCH + 4]).await?;
+        let counter = self.open("fd_event", &[1, 4], &[]).await?;
+        let epoll = self.open("epoll_create", &[], &[]).await?;
+        self.must("epoll_ctl", &[epoll, 1, counter, SCRATCH + 0x40]).await?;
+        for fd in [listener, client, reader, pair] {
             self.must("fd_fdstat_set_flags", &[fd, 4]).await?;
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::File;
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Readiness, Source, Stream, Watched};
+use crate::ready::{Readiness, Source, Watched};
 use crate::socket::Interest;
 
 /// How many subscriptions one call takes: a read and a write for more descriptors
@@ -129,7 +129,7 @@ impl Thread {
                 Asked::Clock(clock, until) => Duration::from_nanos(until.saturating_sub(clock.now(self)?)),
                 Asked::Wrong(_) => Duration::ZERO,
                 Asked::Open(open, interest) => {
-                    watched.push(Watched { source: source(&open.open), interest: *interest });
+                    watched.push(Watched { source: source(&open.open, *interest), interest: *interest });
                     continue;
                 }
             };
@@ -210,12 +210,14 @@ fn event(subscription: &Subscription, ready: Option<Readiness>) -> types::Event 
     }
 }
 
-fn source(open: &Open) -> Source<'_> {
+fn source(open: &Open, interest: Interest) -> Source<'_> {
     match open {
         Open::Socket(socket) => socket.as_ref().into(),
-        Open::Input(input) => Source::Stream(input.as_ref() as &dyn Stream),
         Open::File(file) => Source::Always(bytes_left(file)),
+        // Programs ask whether they may write to their input, and are used to a yes.
+        Open::Input(_) if interest == Interest::Write => Source::Always(1),
         Open::Output(_) | Open::Directory(_) => Source::Always(1),
+        other => other.pollable().map_or(Source::Always(1), Source::Own),
     }
 }
 

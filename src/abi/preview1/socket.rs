@@ -9,7 +9,7 @@ use crate::abi::memory::{Buffers, check_out_value};
 use crate::abi::transfer;
 use crate::error::Error;
 use crate::fd::Rights;
-use crate::process::Thread;
+use crate::process::{Open, Thread};
 
 impl Preview1Socket for Thread {
     async fn sock_accept(
@@ -33,7 +33,7 @@ impl Preview1Socket for Thread {
         iovs: types::IovecArray,
         flags: u32,
     ) -> Result<(u32, u16), Error> {
-        let open = self.open_socket(fd, Rights::SOCK_RECV)?;
+        let open = self.stream(fd, Rights::SOCK_RECV)?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
         let received = transfer::read(self, memory, &buffers, &open, flags).await?;
@@ -48,15 +48,21 @@ impl Preview1Socket for Thread {
         iovs: types::CiovecArray,
         flags: u32,
     ) -> Result<u32, Error> {
-        let open = self.open_socket(fd, Rights::SOCK_SEND)?;
+        let open = self.stream(fd, Rights::SOCK_SEND)?;
         let buffers = Buffers::read(memory, iovs)?;
         let dont_wait = flags::send(flags)?;
         transfer::write(self, memory, &buffers, &open, dont_wait).await
     }
 
     fn sock_shutdown(&mut self, _: &mut GuestMemory<'_>, fd: u32, how: u32) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_SHUTDOWN)?;
+        let open = self.stream(fd, Rights::SOCK_SHUTDOWN)?;
         let how = flags::shutdown(how)?;
-        Ok(socket.socket.stream()?.shutdown(how)?)
+        match &open.open {
+            Open::Pair(pair) => {
+                pair.shutdown(how);
+                Ok(())
+            }
+            other => Ok(other.socket()?.stream()?.shutdown(how)?),
+        }
     }
 }

@@ -31,13 +31,15 @@ pub(super) fn kind(kind: FileType) -> u8 {
 pub(super) fn kind_of(open: &Open) -> u8 {
     match open {
         Open::Socket(_) if open.is_datagram() => SOCKET_DGRAM,
-        Open::Socket(_) => SOCKET_STREAM,
+        Open::Socket(_) | Open::Pair(_) => SOCKET_STREAM,
         Open::File(_) => REGULAR_FILE,
         Open::Directory(_) => DIRECTORY,
         // A program takes a character device for a terminal.
         Open::Input(input) if input.is_terminal() => CHARACTER_DEVICE,
         Open::Output(output) if output.is_terminal() => CHARACTER_DEVICE,
         Open::Input(_) | Open::Output(_) => UNKNOWN,
+        // WASI has no number for them.
+        Open::PipeReader(_) | Open::PipeWriter(_) | Open::Event(_) | Open::Epoll(_) => UNKNOWN,
     }
 }
 

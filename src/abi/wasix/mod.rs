@@ -14,3 +14,4 @@ mod resolve;
 mod socket;
 mod thread;
 mod tty;
+mod wait;

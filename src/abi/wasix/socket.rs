@@ -251,7 +251,7 @@ fn family(number: u32) -> Result<Family, Errno> {
 /// # Errors
 ///
 /// `ENOTSUP` for raw and seqpacket, `EINVAL` for an unknown number.
-fn kind(number: u32, is_first_generation: bool) -> Result<Kind, Errno> {
+pub(super) fn kind(number: u32, is_first_generation: bool) -> Result<Kind, Errno> {
     match (number, is_first_generation) {
         (1, _) => Ok(Kind::Stream),
         (0, true) | (2, false) => Ok(Kind::Datagram),

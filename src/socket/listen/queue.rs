@@ -66,8 +66,6 @@ struct State {
     wanted: Option<Wanted>,
     /// Those who wait for a connection, or for a look at one.
     sleepers: Vec<Waker>,
-    /// Whoever watches the listener among many, woken by the next connection.
-    watcher: Option<Waker>,
     server: Option<AbortHandle>,
 }
 
@@ -107,7 +105,6 @@ impl Queue {
             is_narrow: false,
             wanted: None,
             sleepers: Vec::new(),
-            watcher: None,
             server: None,
         };
         let passage = i32::try_from(kernel_maximum).unwrap_or(i32::MAX);
@@ -273,6 +270,11 @@ impl Queue {
         }
     }
 
+    /// Does a connection wait, or will an accept answer at once?
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.poll_waiting(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     /// Does a connection wait? Wakes the caller once one does.
     pub fn poll_waiting(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
@@ -286,14 +288,13 @@ impl Queue {
         Poll::Ready(())
     }
 
-    /// Wakes the caller once the next connection waits; ready where none ever will. One
-    /// caller at a time.
+    /// Wakes the caller once the next connection waits; ready where none ever will.
     pub(crate) fn watch(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.listener.is_none() {
             return Poll::Ready(());
         }
-        state.watcher = Some(context.waker().clone());
+        state.sleep(context);
         Poll::Pending
     }
 
@@ -340,7 +341,7 @@ impl State {
     }
 
     fn wake_sleepers(&mut self) {
-        self.sleepers.drain(..).chain(self.watcher.take()).for_each(Waker::wake);
+        self.sleepers.drain(..).for_each(Waker::wake);
     }
 
     /// Tells the kernel how long its own queue may be.

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 
 use super::listen::{Capacity, Freed, Queue, Terms};
 use super::option::Timeouts;
-use super::{Family, News, Refusal, Registered, Socket, open_host};
+use super::{Family, News, Refusal, Registered, Socket, Watchers, open_host};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 
@@ -70,6 +70,8 @@ pub struct Tcp {
     inner: Mutex<Inner>,
     endpoint: Endpoint,
     timeouts: Timeouts,
+    /// Those who watch a socket that has nothing to tell yet.
+    changes: Watchers,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
     /// After the endpoint: tells that its descriptor is free.
@@ -101,6 +103,7 @@ impl Tcp {
             inner: Mutex::new(inner),
             endpoint,
             timeouts,
+            changes: Watchers::default(),
             lingers: AtomicBool::new(lingers),
             _freed: Freed,
         }
@@ -122,6 +125,8 @@ impl Tcp {
         }
         let (state, answer) = transition(state);
         inner.state = Some(state);
+        drop(inner);
+        self.changes.wake_all();
         answer
     }
 

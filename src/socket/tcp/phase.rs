@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::{Connected, State, Tcp};
-use crate::socket::{Heard, Interest, Watchable};
+use crate::socket::{Heard, Interest, News, Watchable};
 
 /// What can happen to a socket without a call.
 pub enum Phase {
@@ -56,6 +56,22 @@ impl Tcp {
             Some(State::Listening(listening)) => Phase::Listening(listening.watchable()),
             Some(State::Connected(connected)) => Phase::Connected(connected.clone()),
         }
+    }
+
+    /// As [`Socket::poll_news`](crate::socket::Socket::poll_news).
+    pub(in crate::socket) fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        // First it is watched, then its state is asked for: no change lies between.
+        self.changes.add(context.waker());
+        match self.news() {
+            News::None => Poll::Pending,
+            News::Reactor(registered) => registered.poll_news(interest, context),
+            News::Queue(queue) => queue.poll_news(interest, context),
+        }
+    }
+
+    /// Did the last attempt to connect fail, and does nobody know yet?
+    pub fn has_failed(&self) -> bool {
+        matches!(self.phase(), Phase::Failed)
     }
 
     /// Has the peer see a reset when the socket is closed, whatever the guest chose.

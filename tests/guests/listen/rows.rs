@@ -10,7 +10,7 @@ pub(super) fn row_01_bad_descriptor(profile: Profile) -> Result<()> {
     holds(profile, "bad_descriptor").map(drop)
 }
 
-/// Rule 2: stdio, a folder and a file are ENOTSOCK.
+/// Rule 2: stdio, a folder, a file, a pipe, an event descriptor and an epoll are ENOTSOCK.
 pub(super) fn row_02_not_a_socket(profile: Profile) -> Result<()> {
     holds(profile, "not_a_socket").map(drop)
 }

@@ -136,6 +136,12 @@ pub mod wasix {
             fdflagsext: u32,
             ret: u32,
         ) -> i32;
+        pub fn epoll_create(ret: u32) -> i32;
+        pub fn epoll_ctl(epfd: u32, op: u32, fd: u32, event: u32) -> i32;
+        pub fn epoll_wait(epfd: u32, events: u32, maxevents: u32, timeout: u64, ret: u32) -> i32;
+        pub fn fd_event(initial: u64, flags: u32, ret: u32) -> i32;
+        pub fn fd_pipe(ret_read: u32, ret_write: u32) -> i32;
+        pub fn sock_pair(af: u32, kind: u32, protocol: u32, ret0: u32, ret1: u32) -> i32;
         pub fn getcwd(path: u32, len: u32) -> i32;
         pub fn chdir(path: u32, len: u32) -> i32;
         pub fn clock_time_set(id: u32, time: u64) -> i32;

@@ -11,7 +11,7 @@ use wasix::descriptor::{NONBLOCK, close, drop_rights, dup, right};
 use wasix::errno::*;
 use wasix::poll::{MONOTONIC, Subscription, now, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor};
+use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor, wait};
 
 const RULES: [(&str, fn()); 20] = [
     ("bad_descriptor", bad_descriptor),
@@ -107,6 +107,11 @@ fn not_a_socket() {
     check_eq!(listen(3, 4), Err(ENOTSOCK), "folder");
     let file = File::create("listen_rules.tmp").unwrap();
     check_eq!(listen(file.as_raw_fd() as u32, 4), Err(ENOTSOCK), "file");
+    let (reader, writer) = check_ok!(wait::pipe());
+    let (event, epoll) = (check_ok!(wait::event(1, 0)), check_ok!(wait::epoll()));
+    for (fd, kind) in [(reader, "reader"), (writer, "writer"), (event, "event"), (epoll, "epoll")] {
+        check_eq!(listen(fd, 4), Err(ENOTSOCK), "{kind}");
+    }
 }
 
 fn without_the_right() {

@@ -1,0 +1,111 @@
+//! `epoll_server ADDR`: an HTTP server on one thread, over edge-triggered epoll.
+//!
+//! Reads until there is no more, answers each request of a client that sends many at
+//! once, and writes on when there is room again.
+
+use std::collections::HashMap;
+use wasix::descriptor::{close, set_nonblocking};
+use wasix::errno::{EAGAIN, EMFILE, ENFILE};
+use wasix::wait::*;
+use wasix::{Fd, Result, check_ok, descriptor, socket};
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nepoll\n";
+
+/// Answers that wait for a slow reader. Beyond it nothing more is read.
+const MOST_WAITING: usize = 64 * 1024;
+
+#[derive(Default)]
+struct Connection {
+    /// How many bytes of the end of a request's head were seen.
+    matched: usize,
+    out: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Connection {
+    /// Does what can be done without waiting; tells whether there is more to come.
+    fn advance(&mut self, fd: Fd, buf: &mut [u8]) -> Result<bool> {
+        loop {
+            while !self.out.is_empty() {
+                match socket::send(fd, &self.out, 0) {
+                    Ok(sent) => drop(self.out.drain(..sent)),
+                    Err(EAGAIN) => return Ok(true),
+                    Err(errno) => return Err(errno),
+                }
+            }
+            if self.has_ended {
+                return Ok(false);
+            }
+            while self.out.len() < MOST_WAITING {
+                match socket::recv(fd, buf, 0) {
+                    Ok(0) => {
+                        self.has_ended = true;
+                        break;
+                    }
+                    Ok(count) => self.take(&buf[..count]),
+                    Err(EAGAIN) if self.out.is_empty() => return Ok(true),
+                    Err(EAGAIN) => break,
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.matched = match (*byte, b"\r\n\r\n".get(self.matched)) {
+                (byte, Some(expected)) if byte == *expected => self.matched + 1,
+                (b'\r', _) => 1,
+                _ => 0,
+            };
+            if self.matched == 4 {
+                self.matched = 0;
+                self.out.extend_from_slice(ANSWER);
+            }
+        }
+    }
+}
+
+fn main() {
+    let addr = std::env::args().nth(1).expect("an address").parse().expect("an address");
+    let listener = check_ok!(socket::open_for(addr));
+    check_ok!(socket::bind(listener, addr));
+    check_ok!(socket::listen(listener, 1024));
+    check_ok!(set_nonblocking(listener));
+    let watch = check_ok!(epoll());
+    check_ok!(add(watch, listener, IN));
+    let mut connections: HashMap<Fd, Connection> = HashMap::new();
+    let mut buf = vec![0; 16 * 1024];
+    loop {
+        for found in check_ok!(wait(watch, 64, u64::MAX)) {
+            if found.fd == listener {
+                accept(watch, listener, &mut connections);
+                continue;
+            }
+            let Some(connection) = connections.get_mut(&found.fd) else { continue };
+            if !connection.advance(found.fd, &mut buf).unwrap_or(false) {
+                connections.remove(&found.fd);
+                check_ok!(close(found.fd));
+                check_ok!(modify(watch, listener, IN));
+            }
+        }
+    }
+}
+
+/// Takes all who wait. Without descriptors it is not told of the others until one is
+/// closed.
+fn accept(watch: Fd, listener: Fd, connections: &mut HashMap<Fd, Connection>) {
+    loop {
+        match socket::accept_v2(listener, descriptor::NONBLOCK) {
+            Ok((fd, _)) => {
+                connections.insert(fd, Connection::default());
+                check_ok!(add(watch, fd, IN | OUT | RDHUP | ET));
+            }
+            Err(EMFILE | ENFILE) if !connections.is_empty() => {
+                check_ok!(modify(watch, listener, 0));
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Pairs of sockets: bytes both ways, and ends of either direction.
+
+use wasix::descriptor::*;
+use wasix::errno::*;
+use wasix::socket::{self, DGRAM, INET4, INET6, STREAM, TCP};
+use wasix::wait::*;
+use wasix::{check_eq, check_ok};
+
+const UNIX: u32 = 3;
+const PEEK: u32 = 1;
+const WAIT_ALL: u32 = 2;
+const DONT_WAIT: u32 = 8;
+
+fn main() {
+    both_ways();
+    half_closed();
+    closed();
+    no_ordinary_sockets();
+}
+
+fn both_ways() {
+    for (family, protocol) in [(INET4, 0), (INET4, TCP), (INET6, TCP), (UNIX, 0)] {
+        let (near, far) = check_ok!(pair(family, STREAM, protocol));
+        check_eq!(check_ok!(fdstat(near)).filetype, SOCKET_STREAM);
+        for (from, to) in [(near, far), (far, near)] {
+            check_eq!(socket::recv(to, &mut [0; 8], DONT_WAIT), Err(EAGAIN));
+            check_eq!(socket::send(from, b"hello", 0), Ok(5));
+            let mut buf = [0; 8];
+            check_eq!(socket::recv(to, &mut buf, PEEK), Ok(5));
+            check_eq!(socket::recv(to, &mut buf[..2], WAIT_ALL), Ok(2));
+            check_eq!(read(to, &mut buf), Ok(3));
+            check_eq!(&buf[..3], b"llo");
+            check_eq!(write(from, b"by write"), Ok(8));
+            check_eq!(socket::recv(to, &mut buf, 0), Ok(8));
+        }
+    }
+}
+
+fn half_closed() {
+    let (near, far) = check_ok!(pair(UNIX, STREAM, 0));
+    let watch = check_ok!(epoll());
+    check_ok!(add(watch, far, IN | RDHUP));
+    check_eq!(now(watch), Ok(vec![]));
+    check_eq!(socket::send(near, b"last", 0), Ok(4));
+    check_eq!(next(watch), Ok(vec![(far, IN)]));
+    check_ok!(socket::shutdown(near, 2));
+    check_eq!(next(watch), Ok(vec![(far, IN | RDHUP)]));
+    check_eq!(socket::send(near, b"x", 0), Err(EPIPE));
+    check_eq!(socket::recv(far, &mut [0; 8], 0), Ok(4));
+    check_eq!(socket::recv(far, &mut [0; 8], 0), Ok(0));
+    // The other direction goes on.
+    check_eq!(socket::send(far, b"answer", 0), Ok(6));
+    check_eq!(socket::recv(near, &mut [0; 8], 0), Ok(6));
+    check_ok!(socket::shutdown(far, 1));
+    check_ok!(socket::shutdown(far, 3));
+    check_eq!(next(watch), Ok(vec![(far, IN | RDHUP | HUP)]));
+    check_eq!(socket::shutdown(far, 4), Err(EINVAL));
+}
+
+fn closed() {
+    let (near, far) = check_ok!(pair(INET4, STREAM, 0));
+    check_eq!(socket::send(near, b"left", 0), Ok(4));
+    check_ok!(close(near));
+    check_eq!(socket::recv(far, &mut [0; 8], 0), Ok(4));
+    check_eq!(socket::recv(far, &mut [0; 8], 0), Ok(0));
+    check_eq!(socket::send(far, b"x", 0), Err(EPIPE));
+}
+
+fn no_ordinary_sockets() {
+    check_eq!(pair(0, STREAM, 0), Err(EAFNOSUPPORT));
+    check_eq!(pair(9, STREAM, 0), Err(EAFNOSUPPORT));
+    check_eq!(pair(INET4, DGRAM, 0), Err(ENOTSUP));
+    check_eq!(pair(INET4, 77, 0), Err(EINVAL));
+    check_eq!(pair(INET4, STREAM, 77), Err(EPROTONOSUPPORT));
+    let (near, _far) = check_ok!(pair(UNIX, STREAM, 0));
+    check_eq!(socket::listen(near, 4), Err(ENOTSUP));
+    check_eq!(socket::accept_v2(near, 0).err(), Some(ENOTSUP));
+    check_ok!(drop_rights(near, right::SOCK_SEND));
+    check_eq!(socket::send(near, b"x", 0), Err(ENOTCAPABLE));
+}

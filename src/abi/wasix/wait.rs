@@ -1,0 +1,196 @@
+//! epoll, and what has no other use than to wait for: event descriptors, pipes, pairs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::types;
+use super::bindings::wasix_wait::WasixWait;
+use super::socket::kind;
+use crate::abi::flags::{FDFLAG_NONBLOCK, known};
+use crate::abi::memory::{check_out, check_out_value};
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::process::{Open, OpenFile, Thread};
+use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pair, pipe};
+use crate::socket::Kind;
+
+const EVENT_SIZE: u32 = 32;
+
+/// "EINVAL: ... maxevents is less than or equal to zero" - epoll_wait(2), which also
+/// takes no more than an array of this many bytes can have.
+const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
+
+const EDGE: u32 = 64;
+const ONE_SHOT: u32 = 128;
+
+const SEMAPHORE: u16 = 1;
+
+impl WasixWait for Thread {
+    fn epoll_create(&mut self, memory: &mut GuestMemory<'_>, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
+        check_out_value(memory, ret_fd)?;
+        self.process().fds().check_room()?;
+        let open = OpenFile::shared(Open::Epoll(Epoll::new()));
+        let fd = self.insert(open, Rights::EPOLL, Rights::NONE)?;
+        Ok(memory.write(ret_fd, fd)?)
+    }
+
+    fn epoll_ctl(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        epfd: u32,
+        op: u32,
+        fd: u32,
+        event: GuestPtr<types::EpollEvent>,
+    ) -> Result<(), Error> {
+        let epoll = self.epoll(epfd)?;
+        let descriptor = self.descriptor(fd, Rights::NONE)?;
+        // "EPERM: The target file fd does not support epoll. This error can occur if fd
+        // refers to, for example, a regular file or a directory." - epoll_ctl(2)
+        if descriptor.open.open.pollable().is_none() {
+            return Err(Errno::EPERM.into());
+        }
+        descriptor.rights.require(Rights::POLL_FD_READWRITE)?;
+        let target: Arc<dyn Pollable> = descriptor.open;
+        // The reference host's numbers, which are those of its C library (1 to 3) and of
+        // its own description (0) where the two do not contradict each other.
+        match op {
+            0 | 1 => epoll.add(fd, &target, read_request(memory, event)?)?,
+            2 => epoll.remove(fd, &target)?,
+            3 => epoll.modify(fd, &target, read_request(memory, event)?)?,
+            // "EINVAL: ... the requested operation op is not supported by this interface."
+            _ => return Err(Errno::EINVAL.into()),
+        }
+        Ok(())
+    }
+
+    async fn epoll_wait(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        epfd: u32,
+        events: GuestPtr<types::EpollEvent>,
+        maxevents: u32,
+        timeout: u64,
+    ) -> Result<u32, Error> {
+        let epoll = self.epoll(epfd)?;
+        if maxevents == 0 || maxevents > MAX_EVENTS {
+            return Err(Errno::EINVAL.into());
+        }
+        check_out_value(memory, events)?;
+        check_out(memory, events.offset(), maxevents * EVENT_SIZE)?;
+        let most = usize::try_from(maxevents).unwrap_or(usize::MAX);
+        let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
+        let found = epoll.wait(most, limit).await?;
+        let mut written = 0;
+        for happened in found {
+            memory.write(events.add(written)?, event_of(happened))?;
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    fn fd_event(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        initial_val: u64,
+        eventfdflags: u32,
+        ret_fd: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_fd)?;
+        // "EINVAL: An unsupported value was specified in flags." - eventfd(2)
+        let flags = known(eventfdflags, SEMAPHORE | FDFLAG_NONBLOCK)?;
+        let event = Open::Event(EventFd::new(initial_val, flags & SEMAPHORE != 0)?);
+        let open = OpenFile::with_nonblocking(event, flags & FDFLAG_NONBLOCK != 0);
+        let fd = self.insert(open, Rights::STDIO, Rights::STDIO)?;
+        Ok(memory.write(ret_fd, fd)?)
+    }
+
+    fn fd_pipe(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        ret_read_fd: GuestPtr<u32>,
+        ret_write_fd: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_read_fd)?;
+        check_out_value(memory, ret_write_fd)?;
+        let (reader, writer) = pipe();
+        let ends = [Open::PipeReader(reader), Open::PipeWriter(writer)].map(OpenFile::shared);
+        let (read_fd, write_fd) = self.insert_two(ends, Rights::STDIO)?;
+        memory.write(ret_read_fd, read_fd)?;
+        Ok(memory.write(ret_write_fd, write_fd)?)
+    }
+
+    fn sock_pair(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        af: u32,
+        socktype: u32,
+        proto: u32,
+        ret_fd0: GuestPtr<u32>,
+        ret_fd1: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_fd0)?;
+        check_out_value(memory, ret_fd1)?;
+        // IPv4, IPv6 and Unix: the reference host takes any, and so do programs.
+        if !(1..=3).contains(&af) {
+            // "EAFNOSUPPORT: The implementation does not support the specified address
+            // family." - socketpair(3p)
+            return Err(Errno::EAFNOSUPPORT.into());
+        }
+        if kind(socktype, self.is_first_generation)? != Kind::Stream {
+            // "EOPNOTSUPP: The specified protocol does not permit creation of socket pairs."
+            return Err(Errno::ENOTSUP.into());
+        }
+        // "EPROTONOSUPPORT: The protocol is not supported by the address family" -
+        // socketpair(3p); 6 is TCP.
+        if !matches!((af, proto), (_, 0) | (1 | 2, 6)) {
+            return Err(Errno::EPROTONOSUPPORT.into());
+        }
+        let (near, far) = pair();
+        let (fd0, fd1) =
+            self.insert_two([near, far].map(|it| OpenFile::shared(Open::Pair(it))), Rights::SOCKET)?;
+        memory.write(ret_fd0, fd0)?;
+        Ok(memory.write(ret_fd1, fd1)?)
+    }
+}
+
+impl Thread {
+    /// The epoll `fd`; not its open thing, so that closing it ends a wait in it.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `EINVAL`, then `ENOTCAPABLE`.
+    fn epoll(&self, fd: u32) -> Result<Arc<Epoll>, Errno> {
+        let fds = self.process().fds();
+        let descriptor = fds.get(fd)?;
+        let epoll = descriptor.open.open.epoll()?;
+        descriptor.rights.require(Rights::POLL_FD_READWRITE)?;
+        Ok(Arc::clone(epoll))
+    }
+}
+
+/// # Errors
+///
+/// `EINVAL` for a null pointer, as in the reference host, and for an unknown bit.
+fn read_request(memory: &GuestMemory<'_>, event: GuestPtr<types::EpollEvent>) -> Result<Request, Error> {
+    if event.offset() == 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let types::EpollEvent { events, data } = memory.read(event)?;
+    if events & !(Events::ALL.bits() | EDGE | ONE_SHOT) != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(Request {
+        events: Events::from_bits(events),
+        edge: events & EDGE != 0,
+        one_shot: events & ONE_SHOT != 0,
+        data: Data { ptr: data.ptr, data1: data.data1, data2: data.data2 },
+    })
+}
+
+fn event_of(happened: Happened) -> types::EpollEvent {
+    let Data { ptr, data1, data2 } = happened.data;
+    let data = types::EpollData { ptr, fd: happened.fd, data1, data2 };
+    types::EpollEvent { events: happened.events.bits(), data }
+}

@@ -1,0 +1,579 @@
+//! epoll: one descriptor that watches many others.
+//!
+//! # Correctness
+//!
+//! An epoll has *entries*, one for each watched pair of a number and an open thing, and
+//! a *list* of those entries that may be ready. An entry has two *bells*, for reading
+//! and for writing. Whatever happens to the thing rings a bell; a bell that rings notes
+//! the direction in its entry, puts the entry at the end of the list unless it is there,
+//! and wakes all who wait. So:
+//!
+//! 1. *What is not listed is armed.* An entry leaves the list only in [`Epoll::take`],
+//!    which arms both bells first and looks at the thing then. What happened before the
+//!    look is found by it; what happens later rings, and lists the entry again. Every
+//!    new or modified entry is listed, since nobody knows what happened before.
+//! 2. *Who sleeps has seen an empty list.* A waiter has himself woken by the list first,
+//!    takes from it then, and sleeps only if he got nothing. What is listed after that
+//!    wakes him. All are woken, never one: a waiter whose time is over at that moment
+//!    takes no wake-up with him.
+//! 3. *Level*: an entry that was told of goes to the end of the list again, and so is
+//!    looked at by the next wait, in turn with the others. It leaves the list when a look
+//!    finds nothing.
+//! 4. *Edge*: an entry is told of only where a bell has rung since the last time, for a
+//!    direction that is ready now. To ring without need is allowed: an edge may be told
+//!    twice, and is never missed.
+//! 5. *One-shot*: whether an entry is on, and with which mask, is asked and answered in
+//!    one step under the entry's lock. Two waiters never both tell of it.
+//! 6. A modified entry counts from the next take on; one that was removed, or whose
+//!    thing is closed, is told of no more. An epoll keeps nothing open.
+//!
+//! Locks: the map of entries, an entry's own, the list's. None is held while another is
+//! taken, while somebody is woken, or while a thing is looked at: a look into a watched
+//! epoll takes that one's locks. [`NESTING`] alone comes before all of them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use tokio::task::coop::consume_budget;
+
+use super::clock::Timer;
+use super::poll::Alarm;
+use super::pollable::{Events, Pollable};
+use super::readiness::give_way;
+use crate::error::Errno;
+use crate::socket::{Heard, Interest, Watchers};
+
+/// How many epolls one chain may have: "a nesting depth of epoll instances greater than
+/// 5" - epoll_ctl(2), ELOOP.
+const MOST_NESTED: usize = 5;
+
+/// How many chains may go through one link. Linux has such limits too, by depth.
+const MOST_CHAINS: usize = 1000;
+
+/// How many entries there are before those of closed things are looked for.
+const FIRST_SWEEP: usize = 64;
+
+/// Held while one epoll is made to watch another, so that two threads can't close a
+/// loop between them.
+static NESTING: Mutex<()> = Mutex::new(());
+
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+
+/// What to wait for at an entry, and what to hand back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// These, and those that are always told.
+    pub events: Events,
+    /// Tell of changes, not of states.
+    pub edge: bool,
+    /// Tell once, then wait to be modified.
+    pub one_shot: bool,
+    /// The guest's own words.
+    pub data: Data,
+}
+
+/// What was found at an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// The number under which it is watched.
+    pub fd: u32,
+    /// What it is ready for.
+    pub events: Events,
+    /// The guest's own words.
+    pub data: Data,
+}
+
+/// The words that a guest attaches to an entry, as WASIX has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Data {
+    /// A pointer.
+    pub ptr: u32,
+    /// 32 bits.
+    pub data1: u32,
+    /// 64 bits.
+    pub data2: u64,
+}
+
+/// Watches many things.
+pub struct Epoll {
+    entries: Mutex<Entries>,
+    list: Arc<List>,
+    /// Epolls that watch this one.
+    parents: Mutex<Vec<Weak<Epoll>>>,
+    /// Kept between waits: making one costs three system calls.
+    timer: Mutex<Option<Timer>>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_key: HashMap<Key, Arc<Entry>>,
+    /// At how many entries those of closed things are swept out.
+    sweep_at: usize,
+}
+
+/// "The key is the combination of the file descriptor number and the open file
+/// description" - epoll(7). The address is that of a thing which is watched weakly: no
+/// other one gets it as long as the entry lives.
+type Key = (u32, usize);
+
+struct Entry {
+    fd: u32,
+    target: Weak<dyn Pollable>,
+    bells: [Waker; 2],
+    /// The directions whose bell has rung since the last take.
+    news: AtomicU8,
+    /// The directions that have had their last news.
+    over: AtomicU8,
+    is_listed: AtomicBool,
+    state: Mutex<EntryState>,
+}
+
+struct EntryState {
+    request: Request,
+    /// Off after one shot, and for good once removed.
+    is_on: bool,
+}
+
+/// What begins at an epoll, upwards or downwards.
+struct Chains {
+    /// How many epolls the longest has.
+    longest: usize,
+    count: usize,
+    /// The addresses of all that are in one.
+    all: HashSet<usize>,
+}
+
+struct Bell {
+    entry: Weak<Entry>,
+    list: Weak<List>,
+    direction: u8,
+}
+
+/// The entries that may be ready, in the order in which they came to be.
+#[derive(Default)]
+struct List {
+    entries: Mutex<VecDeque<Arc<Entry>>>,
+    /// Those who wait, and epolls that watch this one.
+    watchers: Watchers,
+    is_closed: AtomicBool,
+}
+
+impl Epoll {
+    /// An epoll that watches nothing.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            entries: Mutex::default(),
+            list: Arc::default(),
+            parents: Mutex::default(),
+            timer: Mutex::default(),
+        })
+    }
+
+    /// Watches `target`, which the guest calls `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` where it does already; `ELOOP` where epolls would watch one another, or
+    /// too many in a chain.
+    pub fn add(self: &Arc<Self>, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
+        let Some(inner) = target.epoll() else { return self.insert(fd, target, request) };
+        let _alone = unpoisoned(&NESTING);
+        self.check_nesting(inner)?;
+        self.insert(fd, target, request)?;
+        let mut parents = unpoisoned(&inner.parents);
+        parents.retain(|parent| parent.strong_count() > 0);
+        if !parents.iter().any(|parent| std::ptr::eq(parent.as_ptr(), Arc::as_ptr(self))) {
+            parents.push(Arc::downgrade(self));
+        }
+        Ok(())
+    }
+
+    fn insert(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
+        let entry = Entry::new(fd, target, request, &self.list);
+        let mut entries = unpoisoned(&self.entries);
+        // "EEXIST: op was EPOLL_CTL_ADD, and the supplied file descriptor fd is already
+        // registered with this epoll instance." - epoll_ctl(2)
+        if entries.by_key.contains_key(&key(fd, target)) {
+            return Err(Errno::EEXIST);
+        }
+        if entries.by_key.len() >= entries.sweep_at {
+            entries.by_key.retain(|_, entry| entry.target.strong_count() > 0);
+            self.list.keep(|entry| entry.target.strong_count() > 0);
+            entries.sweep_at = (entries.by_key.len() * 2).max(FIRST_SWEEP);
+        }
+        entries.by_key.insert(key(fd, target), Arc::clone(&entry));
+        drop(entries);
+        self.list.ring(&entry, READ | WRITE);
+        Ok(())
+    }
+
+    /// Waits for something else at `fd` from now on; switches it on again.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` where it is not watched.
+    pub fn modify(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
+        // "ENOENT: op was EPOLL_CTL_MOD or EPOLL_CTL_DEL, and fd is not registered with
+        // this epoll instance." - epoll_ctl(2)
+        let found = unpoisoned(&self.entries).by_key.get(&key(fd, target)).cloned();
+        let entry = found.ok_or(Errno::ENOENT)?;
+        *unpoisoned(&entry.state) = EntryState { request, is_on: true };
+        self.list.ring(&entry, READ | WRITE);
+        Ok(())
+    }
+
+    /// Watches `fd` no more.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` where it is not watched.
+    pub fn remove(&self, fd: u32, target: &Arc<dyn Pollable>) -> Result<(), Errno> {
+        let removed = unpoisoned(&self.entries).by_key.remove(&key(fd, target)).ok_or(Errno::ENOENT)?;
+        unpoisoned(&removed.state).is_on = false;
+        if removed.is_listed.load(SeqCst) {
+            self.list.keep(|entry| !Arc::ptr_eq(entry, &removed));
+        }
+        if let Some(inner) = target.epoll() {
+            let still = unpoisoned(&self.entries)
+                .by_key
+                .values()
+                .any(|entry| std::ptr::addr_eq(entry.target.as_ptr(), Arc::as_ptr(target)));
+            if !still {
+                let me: *const Self = self;
+                unpoisoned(&inner.parents).retain(|parent| !std::ptr::eq(parent.as_ptr(), me));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
+    /// only looks. Tells of `most` things at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where the last descriptor of the epoll is closed meanwhile.
+    pub async fn wait(&self, most: usize, limit: Option<Duration>) -> Result<Vec<Happened>, Errno> {
+        // A guest that never has to wait still leaves others their turn: the reactor too.
+        consume_budget().await;
+        let found = self.take(most);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        if limit == Some(Duration::ZERO) {
+            give_way().await;
+            self.list_what_the_kernel_knows();
+            return Ok(self.take(most));
+        }
+        let mut timer = unpoisoned(&self.timer).take();
+        let alarm = Alarm::set(&mut timer, limit);
+        let found = {
+            let mut rings = pin!(alarm.rings());
+            poll_fn(|context| {
+                // Registered first, so that what is listed after the take wakes it.
+                self.list.watchers.add(context.waker());
+                if self.list.is_closed.load(SeqCst) {
+                    return Poll::Ready(Err(Errno::EBADF));
+                }
+                let is_over = rings.as_mut().poll(context).is_ready();
+                let found = self.take(most);
+                if is_over || !found.is_empty() { Poll::Ready(Ok(found)) } else { Poll::Pending }
+            })
+            .await
+        };
+        *unpoisoned(&self.timer) = timer;
+        found
+    }
+
+    /// Ends it: its last descriptor is closed. Who waits in it is woken.
+    pub fn close(&self) {
+        self.list.is_closed.store(true, SeqCst);
+        self.list.watchers.wake_all();
+    }
+
+    /// What is ready now, `most` things at most, without waiting.
+    pub fn take(&self, most: usize) -> Vec<Happened> {
+        let mut found = Vec::new();
+        // Every entry once: those that are listed again belong to the next turn.
+        for _ in 0..self.list.len() {
+            if found.len() >= most {
+                break;
+            }
+            let Some(entry) = self.list.pop() else { break };
+            let news = entry.news.swap(0, SeqCst);
+            let Some(happened) = self.find(&entry, news) else { continue };
+            if happened.1 {
+                self.list.ring(&entry, 0);
+            }
+            found.push(happened.0);
+        }
+        found
+    }
+
+    /// What there is at an entry that was just taken from the list, and whether it is to
+    /// be listed again.
+    fn find(&self, entry: &Arc<Entry>, news: u8) -> Option<(Happened, bool)> {
+        let Some(target) = entry.target.upgrade() else {
+            self.forget(entry);
+            return None;
+        };
+        if !unpoisoned(&entry.state).is_on {
+            return None;
+        }
+        let news = news | self.arm(entry, target.as_ref());
+        let ready = target.look();
+        // The last reference may end here, and closing takes other locks.
+        drop(target);
+        let mut state = unpoisoned(&entry.state);
+        let Request { events, edge, one_shot, data } = state.request;
+        let events = ready.and(events.or(Events::ALWAYS));
+        let fresh = Events::OF_READERS.when(news & READ != 0).or(Events::OF_WRITERS.when(news & WRITE != 0));
+        if !state.is_on || events.is_empty() || edge && events.and(fresh).is_empty() {
+            return None;
+        }
+        state.is_on = !one_shot;
+        Some((Happened { fd: entry.fd, events, data }, !edge && !one_shot))
+    }
+
+    /// Arms both bells; tells the directions that have news already.
+    fn arm(&self, entry: &Arc<Entry>, target: &dyn Pollable) -> u8 {
+        let mut news = 0;
+        for (bell, direction) in entry.bells.iter().zip([READ, WRITE]) {
+            let interest = if direction == READ { Interest::Read } else { Interest::Write };
+            match target.poll_news(interest, &mut Context::from_waker(bell)) {
+                Poll::Pending => _ = entry.over.fetch_and(!direction, SeqCst),
+                // It came just now, and the bell may be unarmed: look again later.
+                Poll::Ready(Heard::Some) => self.list.ring(entry, direction),
+                Poll::Ready(Heard::Last) => {
+                    if entry.over.fetch_or(direction, SeqCst) & direction == 0 {
+                        news |= direction;
+                    }
+                }
+            }
+        }
+        news
+    }
+
+    /// Lists what is ready though no bell has rung yet: the reactor may not have had its
+    /// turn. Not for edges, which would be told twice.
+    fn list_what_the_kernel_knows(&self) {
+        let entries: Vec<_> = unpoisoned(&self.entries).by_key.values().cloned().collect();
+        for entry in entries {
+            let wanted = {
+                let state = unpoisoned(&entry.state);
+                let wanted = state.request.events.or(Events::ALWAYS);
+                wanted.when(state.is_on && !state.request.edge && !entry.is_listed.load(SeqCst))
+            };
+            if wanted.is_empty() {
+                continue;
+            }
+            if let Some(target) = entry.target.upgrade()
+                && !target.look().and(wanted).is_empty()
+            {
+                self.list.ring(&entry, READ | WRITE);
+            }
+        }
+    }
+
+    /// Is there anything that [`Epoll::take`] would tell of? Takes nothing from the list.
+    fn has_ready(&self) -> bool {
+        let listed: Vec<_> = unpoisoned(&self.list.entries).iter().cloned().collect();
+        listed.iter().any(|entry| {
+            let Some(target) = entry.target.upgrade() else { return false };
+            let ready = target.look();
+            let state = unpoisoned(&entry.state);
+            state.is_on && !ready.and(state.request.events.or(Events::ALWAYS)).is_empty()
+        })
+    }
+
+    /// Has the bells of what is listed rung when something happens: for who watches this
+    /// epoll, and sees nothing ready.
+    fn arm_listed(&self) {
+        let listed: Vec<_> = unpoisoned(&self.list.entries).iter().cloned().collect();
+        for entry in listed {
+            if let Some(target) = entry.target.upgrade() {
+                entry.news.fetch_or(self.arm(&entry, target.as_ref()), SeqCst);
+            }
+        }
+    }
+
+    fn forget(&self, entry: &Arc<Entry>) {
+        let key = (entry.fd, entry.target.as_ptr().addr());
+        let mut entries = unpoisoned(&self.entries);
+        if entries.by_key.get(&key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+            entries.by_key.remove(&key);
+        }
+    }
+
+    /// # Errors
+    ///
+    /// `ELOOP`.
+    fn check_nesting(self: &Arc<Self>, inner: &Arc<Self>) -> Result<(), Errno> {
+        let above = self.chains(Self::parents);
+        let below = inner.chains(Self::children);
+        let is_loop = below.all.contains(&Arc::as_ptr(self).addr());
+        // "ELOOP: fd refers to an epoll instance and this EPOLL_CTL_ADD operation would
+        // result in a circular loop of epoll instances monitoring one another or a nesting
+        // depth of epoll instances greater than 5." - epoll_ctl(2). Linux calls an epoll
+        // that watches itself EINVAL; it is the shortest loop.
+        if is_loop || above.longest + below.longest > MOST_NESTED {
+            return Err(Errno::ELOOP);
+        }
+        // A look goes down every one of them.
+        if above.count.saturating_mul(below.count) > MOST_CHAINS {
+            return Err(Errno::ELOOP);
+        }
+        Ok(())
+    }
+
+    /// The chains of epolls that begin here. None is longer than [`MOST_NESTED`], and
+    /// none is a loop.
+    fn chains(self: &Arc<Self>, next: fn(&Self) -> Vec<Arc<Self>>) -> Chains {
+        let address = |epoll: &Arc<Self>| Arc::as_ptr(epoll).addr();
+        let mut chains = Chains { longest: 0, count: 0, all: HashSet::new() };
+        let mut row = HashMap::from([(address(self), (Arc::clone(self), 1_usize))]);
+        while !row.is_empty() && chains.longest <= MOST_NESTED {
+            chains.longest += 1;
+            let mut after: HashMap<usize, (Arc<Self>, usize)> = HashMap::new();
+            for (at, (epoll, count)) in row {
+                chains.all.insert(at);
+                chains.count = chains.count.saturating_add(count);
+                for other in next(&epoll) {
+                    let (_, known) = after.entry(address(&other)).or_insert((other, 0));
+                    *known = known.saturating_add(count);
+                }
+            }
+            row = after;
+        }
+        chains
+    }
+
+    fn children(&self) -> Vec<Arc<Self>> {
+        let targets: Vec<_> =
+            unpoisoned(&self.entries).by_key.values().filter_map(|entry| entry.target.upgrade()).collect();
+        targets.iter().filter_map(|target| target.epoll().cloned()).collect()
+    }
+
+    fn parents(&self) -> Vec<Arc<Self>> {
+        unpoisoned(&self.parents).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Pollable for Epoll {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        if interest == Interest::Read {
+            self.list.watchers.add(context.waker());
+            self.arm_listed();
+        }
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        // "An epoll file descriptor ... If [it] has events waiting, then it will indicate
+        // as being readable." - epoll(7)
+        Events::IN.when(self.has_ready())
+    }
+}
+
+impl std::fmt::Debug for Epoll {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entries = unpoisoned(&self.entries).by_key.len();
+        f.debug_struct("Epoll").field("entries", &entries).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Epoll {
+    fn drop(&mut self) {
+        // The list's entries would keep their bells, and these are rung in vain.
+        unpoisoned(&self.list.entries).clear();
+    }
+}
+
+impl Entry {
+    fn new(fd: u32, target: &Arc<dyn Pollable>, request: Request, list: &Arc<List>) -> Arc<Self> {
+        Arc::new_cyclic(|entry| {
+            let bell = |direction| {
+                let (entry, list) = (Weak::clone(entry), Arc::downgrade(list));
+                Waker::from(Arc::new(Bell { entry, list, direction }))
+            };
+            Self {
+                fd,
+                target: Arc::downgrade(target),
+                bells: [bell(READ), bell(WRITE)],
+                news: AtomicU8::new(0),
+                over: AtomicU8::new(0),
+                is_listed: AtomicBool::new(false),
+                state: Mutex::new(EntryState { request, is_on: true }),
+            }
+        })
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let (Some(entry), Some(list)) = (self.entry.upgrade(), self.list.upgrade()) {
+            list.ring(&entry, self.direction);
+        }
+    }
+}
+
+impl List {
+    /// Notes the news, lists the entry, wakes all who wait.
+    fn ring(&self, entry: &Arc<Entry>, direction: u8) {
+        entry.news.fetch_or(direction, SeqCst);
+        {
+            let mut entries = unpoisoned(&self.entries);
+            if !entry.is_listed.swap(true, SeqCst) {
+                entries.push_back(Arc::clone(entry));
+            }
+        }
+        // Also where it was listed: who watches this epoll may have found it not ready.
+        self.watchers.wake_all();
+    }
+
+    fn pop(&self) -> Option<Arc<Entry>> {
+        let mut entries = unpoisoned(&self.entries);
+        let first = entries.pop_front()?;
+        first.is_listed.store(false, SeqCst);
+        Some(first)
+    }
+
+    fn keep(&self, keeps: impl Fn(&Arc<Entry>) -> bool) {
+        let mut entries = unpoisoned(&self.entries);
+        entries.retain(|entry| {
+            let keeps = keeps(entry);
+            entry.is_listed.store(keeps, SeqCst);
+            keeps
+        });
+    }
+
+    fn len(&self) -> usize {
+        unpoisoned(&self.entries).len()
+    }
+}
+
+fn key(fd: u32, target: &Arc<dyn Pollable>) -> Key {
+    (fd, Arc::as_ptr(target).addr())
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What each of them guards is whole whenever it is free.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "epoll/tests.rs"]
+mod tests;

@@ -1,0 +1,119 @@
+//! Event descriptors: a counter that can be waited for, as eventfd(2) has it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use super::pipe::attempts;
+use super::pollable::{Events, Pollable};
+use crate::error::Errno;
+use crate::socket::{Heard, Interest, Watchers};
+
+/// "The maximum value that may be stored in the counter is the largest unsigned 64-bit
+/// value minus 1" - eventfd(2)
+const MOST: u64 = u64::MAX - 1;
+
+/// A counter.
+#[derive(Debug)]
+pub struct EventFd {
+    counter: Mutex<u64>,
+    is_semaphore: bool,
+    readers: Watchers,
+    writers: Watchers,
+}
+
+impl EventFd {
+    /// A counter that begins with `initial`. A semaphore is read one at a time.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a number that no counter holds.
+    pub fn new(initial: u64, is_semaphore: bool) -> Result<Self, Errno> {
+        if initial > MOST {
+            return Err(Errno::EINVAL);
+        }
+        let counter = Mutex::new(initial);
+        Ok(Self { counter, is_semaphore, readers: Watchers::default(), writers: Watchers::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what was counted; of a semaphore 1. Waits while that is nothing, unless
+    /// `waits` is false.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not.
+    pub async fn take(&self, waits: bool) -> Result<u64, Errno> {
+        attempts(waits, &self.readers, || {
+            let mut counter = self.lock();
+            let taken = match *counter {
+                // "If the eventfd counter is zero at the time of the call to read(2), then the
+                // call either blocks ... or fails with the error EAGAIN" - eventfd(2)
+                0 => return Err(Errno::EAGAIN),
+                _ if self.is_semaphore => 1,
+                all => all,
+            };
+            *counter -= taken;
+            drop(counter);
+            self.writers.wake_all();
+            Ok(taken)
+        })
+        .await
+    }
+
+    /// Adds `count`. Waits while there is no room for it, unless `waits` is false.
+    ///
+    /// # Cancel safety
+    ///
+    /// All or nothing is added when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not, `EINVAL` for a number that is never
+    /// added.
+    pub async fn add(&self, waits: bool, count: u64) -> Result<(), Errno> {
+        // "A write(2) fails with the error EINVAL if ... an attempt is made to write the
+        // value 0xffffffffffffffff." - eventfd(2)
+        if count > MOST {
+            return Err(Errno::EINVAL);
+        }
+        attempts(waits, &self.writers, || {
+            let mut counter = self.lock();
+            // "If the addition would cause the counter's value to exceed the maximum, then
+            // the write(2) either blocks until a read(2) is performed ..., or fails with the
+            // error EAGAIN" - eventfd(2)
+            *counter = counter.checked_add(count).filter(|sum| *sum <= MOST).ok_or(Errno::EAGAIN)?;
+            drop(counter);
+            self.readers.wake_all();
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Pollable for EventFd {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        match interest {
+            Interest::Read => self.readers.add(context.waker()),
+            Interest::Write => self.writers.add(context.waker()),
+        }
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        let counter = *self.lock();
+        // "writable ... if it is possible to write a value of at least 1 without blocking"
+        // - eventfd(2)
+        Events::IN.when(counter > 0).or(Events::OUT.when(counter < MOST))
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        8
+    }
+}

@@ -1,0 +1,347 @@
+//! Pipes, in memory: bytes one way between two ends, and both ways between a pair.
+//!
+//! Each end is its own thing to wait for. What one end does wakes those who wait at
+//! the other: bytes, room, and its going. The lock is held for a copy only.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::pollable::{Events, Pollable};
+use super::readiness::within;
+use crate::error::Errno;
+use crate::socket::{Heard, Interest, RecvFlags, ShutdownHow, Watchers};
+
+/// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
+const CAPACITY: usize = 64 * 1024;
+
+/// "POSIX.1 says that writes of less than PIPE_BUF bytes must be atomic" - pipe(7),
+/// where it is 4096. A writer is told of room from there on.
+const ATOMIC: usize = 4096;
+
+#[derive(Debug)]
+struct Pipe {
+    state: Mutex<State>,
+    readers: Watchers,
+    writers: Watchers,
+}
+
+#[derive(Debug)]
+struct State {
+    bytes: VecDeque<u8>,
+    has_reader: bool,
+    has_writer: bool,
+}
+
+/// A pipe: where it is read, and where it is written.
+pub fn pipe() -> (PipeReader, PipeWriter) {
+    let state = State { bytes: VecDeque::new(), has_reader: true, has_writer: true };
+    let pipe = Arc::new(Pipe {
+        state: Mutex::new(state),
+        readers: Watchers::default(),
+        writers: Watchers::default(),
+    });
+    (PipeReader { pipe: Arc::clone(&pipe) }, PipeWriter { pipe })
+}
+
+impl Pipe {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Whole whenever it is free: nothing in here can panic halfway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a pipe that is read.
+#[derive(Debug)]
+pub struct PipeReader {
+    pipe: Arc<Pipe>,
+}
+
+/// The end of a pipe that is written.
+#[derive(Debug)]
+pub struct PipeWriter {
+    pipe: Arc<Pipe>,
+}
+
+impl PipeReader {
+    /// Reads what is there, up to the length of `buffer`; 0 is the end, which comes
+    /// after the last writer has gone. Waits for the first byte, unless `waits` is
+    /// false.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not.
+    pub async fn read(&self, waits: bool, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        attempts(waits, &self.pipe.readers, || self.try_read(buffer, peek)).await
+    }
+
+    fn try_read(&self, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        let mut state = self.pipe.lock();
+        let count = buffer.len().min(state.bytes.len());
+        if count == 0 {
+            // "If no process has the pipe open for writing, read() shall return 0" and "If
+            // some process has the pipe open for writing and O_NONBLOCK is set, read() shall
+            // return -1 and set errno to [EAGAIN]." - read(3p)
+            let is_over = buffer.is_empty() || !state.has_writer || !state.has_reader;
+            return if is_over { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        for (to, from) in buffer.iter_mut().zip(state.bytes.iter()) {
+            *to = *from;
+        }
+        if peek {
+            return Ok(count);
+        }
+        state.bytes.drain(..count);
+        drop(state);
+        self.pipe.writers.wake_all();
+        Ok(count)
+    }
+
+    /// Is there nothing more to come, but what waits?
+    fn is_over(&self) -> bool {
+        let state = self.pipe.lock();
+        !state.has_writer || !state.has_reader
+    }
+
+    /// Ends this end: who writes from now on learns it.
+    fn end(&self) {
+        let mut state = self.pipe.lock();
+        state.has_reader = false;
+        state.bytes = VecDeque::new();
+        drop(state);
+        self.pipe.writers.wake_all();
+        self.pipe.readers.wake_all();
+    }
+}
+
+impl PipeWriter {
+    /// Writes `data`: all of it, or without waiting what finds room.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was written before the future is dropped is written.
+    ///
+    /// # Errors
+    ///
+    /// `EPIPE` where nobody reads any more, `EAGAIN` where there is no room and it may
+    /// not wait. Neither where something was written before.
+    pub async fn write(&self, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
+        let mut written = 0;
+        loop {
+            match attempts(waits, &self.pipe.writers, || self.try_write(data)).await {
+                Ok(count) => {
+                    written += count;
+                    IoSlice::advance_slices(&mut data, count);
+                }
+                Err(_) if written > 0 => return Ok(written),
+                Err(errno) => return Err(errno),
+            }
+            // "if the O_NONBLOCK flag is clear ... on normal completion it shall return
+            // nbyte" - write(3p)
+            if !waits || data.iter().all(|slice| slice.is_empty()) {
+                return Ok(written);
+            }
+        }
+    }
+
+    fn try_write(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let total: usize = data.iter().map(|slice| slice.len()).sum();
+        let mut state = self.pipe.lock();
+        // "EPIPE: An attempt is made to write to a pipe or FIFO that is not open for
+        // reading by any process" - write(3p)
+        if !state.has_reader || !state.has_writer {
+            return Err(Errno::EPIPE);
+        }
+        let room = CAPACITY.saturating_sub(state.bytes.len());
+        // "Write requests of {PIPE_BUF} bytes or less shall either: transfer all the data
+        // and return the number of bytes requested, or [with O_NONBLOCK] transfer no data
+        // and return -1 with errno set to [EAGAIN]." - write(3p)
+        if total > 0 && (room == 0 || total <= ATOMIC && room < total) {
+            return Err(Errno::EAGAIN);
+        }
+        let mut left = room.min(total);
+        for slice in data {
+            state.bytes.extend(slice.iter().take(left));
+            left = left.saturating_sub(slice.len());
+        }
+        drop(state);
+        if total > 0 {
+            self.pipe.readers.wake_all();
+        }
+        Ok(room.min(total))
+    }
+
+    /// Ends this end: who reads learns it after the last byte.
+    fn end(&self) {
+        self.pipe.lock().has_writer = false;
+        self.pipe.readers.wake_all();
+        self.pipe.writers.wake_all();
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.pipe.lock();
+        !state.has_reader || !state.has_writer
+    }
+}
+
+/// Repeats `attempt` until it does not answer `EAGAIN`, sleeping in between until
+/// somebody wakes `watchers`; without `waits` once.
+pub(super) async fn attempts<T>(
+    waits: bool,
+    watchers: &Watchers,
+    mut attempt: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let limit = if waits { None } else { Some(Duration::ZERO) };
+    let done = poll_fn(|context| {
+        if waits {
+            watchers.add(context.waker());
+        }
+        match attempt() {
+            Err(Errno::EAGAIN) => Poll::Pending,
+            done => Poll::Ready(done),
+        }
+    });
+    within(limit, done).await?
+}
+
+impl Drop for PipeReader {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Drop for PipeWriter {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Pollable for PipeReader {
+    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        self.pipe.readers.add(context.waker());
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        let state = self.pipe.lock();
+        // "POLLHUP: ... when reading from a channel such as a pipe or a stream socket,
+        // this event merely indicates that the peer closed its end of the channel"
+        // - poll(2)
+        Events::IN.when(!state.bytes.is_empty()).or(Events::HUP.when(!state.has_writer))
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        u64::try_from(self.pipe.lock().bytes.len()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Pollable for PipeWriter {
+    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        // A writer hears of its reader's going, whatever it waits for.
+        self.pipe.writers.add(context.waker());
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        let state = self.pipe.lock();
+        let room = CAPACITY.saturating_sub(state.bytes.len());
+        // "POLLERR: ... This bit is also set for a file descriptor referring to the write
+        // end of a pipe when the read end has been closed." - poll(2)
+        Events::OUT.when(room >= ATOMIC || !state.has_reader).or(Events::ERR.when(!state.has_reader))
+    }
+}
+
+/// One of two connected sockets: bytes both ways.
+#[derive(Debug)]
+pub struct Pair {
+    input: PipeReader,
+    output: PipeWriter,
+}
+
+/// Two connected sockets.
+pub fn pair() -> (Pair, Pair) {
+    let ((near_in, far_out), (far_in, near_out)) = (pipe(), pipe());
+    (Pair { input: near_in, output: near_out }, Pair { input: far_in, output: far_out })
+}
+
+impl Pair {
+    /// As [`PipeReader::read`]; with [`RecvFlags::wait_all`] until `buffer` is full.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`recv`](super::recv).
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not.
+    pub async fn recv(&self, waits: bool, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
+        let waits = waits && !flags.dont_wait;
+        let whole = flags.wait_all && waits && !flags.peek;
+        let mut filled = 0;
+        loop {
+            let rest = buffer.get_mut(filled..).unwrap_or_default();
+            let received = self.input.read(waits, rest, flags.peek).await?;
+            filled += received;
+            if !whole || received == 0 || filled >= buffer.len() {
+                return Ok(filled);
+            }
+        }
+    }
+
+    /// As [`PipeWriter::write`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`PipeWriter::write`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`PipeWriter::write`].
+    pub async fn send(&self, waits: bool, data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
+        self.output.write(waits, data).await
+    }
+
+    /// Ends one direction, or both.
+    pub fn shutdown(&self, how: ShutdownHow) {
+        if how != ShutdownHow::Write {
+            self.input.end();
+        }
+        if how != ShutdownHow::Read {
+            self.output.end();
+        }
+    }
+}
+
+impl Pollable for Pair {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        match interest {
+            Interest::Read => self.input.poll_news(interest, context),
+            Interest::Write => self.output.poll_news(interest, context),
+        }
+    }
+
+    fn look(&self) -> Events {
+        let (no_input, no_output) = (self.input.is_over(), self.output.is_over());
+        let input = self.input.look().and(Events::IN);
+        let output = self.output.look().and(Events::OUT).or(Events::OUT.when(no_output));
+        // The end is something to read; "EPOLLRDHUP: Stream socket peer closed
+        // connection, or shut down writing half of connection." - epoll_ctl(2)
+        let end = Events::IN.or(Events::RDHUP).when(no_input);
+        input.or(output).or(end).or(Events::HUP.when(no_input && no_output))
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        self.input.readable_bytes()
+    }
+}
+
+#[cfg(test)]
+#[path = "pipe/tests.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! One connection, and many threads that wait for it in different ways.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc;
+use std::thread;
+
+use super::*;
+use crate::policy::Policy;
+use crate::ready::{Data, Epoll, Events, Request, block_on, connect, recv};
+use crate::socket::{Family, Kind, RecvFlags};
+
+const BYTES: usize = 20_000;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Receives one byte, without waiting.
+fn take(socket: &Socket, left: &AtomicUsize) {
+    let flags = RecvFlags::default();
+    if let Ok(Ok(1)) = block_on(recv(socket, false, &mut [0; 1], flags)) {
+        left.fetch_sub(1, SeqCst);
+    }
+}
+
+fn poll_for(socket: &Socket, left: &AtomicUsize) {
+    let mut timer = None;
+    while left.load(SeqCst) > 0 {
+        let watched = [Watched { source: socket.into(), interest: Interest::Read }];
+        block_on(poll(&watched, None, &mut timer, true)).unwrap().unwrap();
+        take(socket, left);
+    }
+}
+
+fn epoll_for(socket: &Arc<Socket>, left: &AtomicUsize) {
+    let epoll = Epoll::new();
+    let target: Arc<dyn Pollable> = Arc::clone(socket) as Arc<dyn Pollable>;
+    let request = Request { events: Events::IN, edge: false, one_shot: false, data: Data::default() };
+    epoll.add(1, &target, request).unwrap();
+    while left.load(SeqCst) > 0 {
+        block_on(epoll.wait(1, None)).unwrap().unwrap();
+        take(socket, left);
+    }
+}
+
+fn recv_for(socket: &Socket, left: &AtomicUsize) {
+    while left.load(SeqCst) > 0 {
+        if block_on(recv(socket, true, &mut [0; 1], RecvFlags::default())) == Ok(Ok(1)) {
+            left.fetch_sub(1, SeqCst);
+        }
+    }
+}
+
+/// Byte by byte: were one wake-up lost, nobody would read the next byte. The last one is
+/// followed by the end of the stream, which wakes all.
+#[test]
+fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
+    let (done, ended) = mpsc::channel();
+    let runner = thread::spawn(move || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut policy = Policy::default();
+        policy.allow_connect(&"127.0.0.1:*".parse().unwrap());
+        let socket = Arc::new(Socket::open(Family::Inet4, Kind::Stream, 0).unwrap());
+        let address = listener.local_addr().unwrap();
+        block_on(connect(&socket, true, address, &policy)).unwrap().unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        far.set_nodelay(true).unwrap();
+        let left = AtomicUsize::new(BYTES);
+        thread::scope(|scope| {
+            scope.spawn(|| poll_for(&socket, &left));
+            scope.spawn(|| poll_for(&socket, &left));
+            scope.spawn(|| epoll_for(&socket, &left));
+            scope.spawn(|| epoll_for(&socket, &left));
+            scope.spawn(|| recv_for(&socket, &left));
+            for sent in 1..=BYTES {
+                far.write_all(b"x").unwrap();
+                while left.load(SeqCst) > BYTES - sent {
+                    thread::yield_now();
+                }
+            }
+            drop(far);
+        });
+        done.send(()).unwrap();
+    });
+    assert!(ended.recv_timeout(PATIENCE).is_ok(), "a wake-up is lost, or it panicked");
+    runner.join().unwrap();
+}

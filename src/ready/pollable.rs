@@ -1,0 +1,166 @@
+//! What can be waited for: one trait for sockets, pipes, counters, streams and epoll.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::Epoll;
+use super::poll::{Readiness, readable_bytes};
+use crate::socket::{Heard, Interest, News, Socket};
+
+/// What a thing is ready for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Events(u32);
+
+impl Events {
+    /// Something to read, or the end of it.
+    pub const IN: Self = Self(1);
+    /// Room to write.
+    pub const OUT: Self = Self(2);
+    /// The peer sends no more.
+    pub const RDHUP: Self = Self(4);
+    /// Something urgent to read.
+    pub const PRI: Self = Self(8);
+    /// It broke, or nobody reads what is written.
+    pub const ERR: Self = Self(16);
+    /// Both directions are over, or nobody writes any more.
+    pub const HUP: Self = Self(32);
+    /// Every one of them.
+    pub const ALL: Self = Self(63);
+    /// "epoll_wait(2) will always wait for this event; it is not necessary to set it"
+    /// - epoll_ctl(2), EPOLLERR and EPOLLHUP
+    pub const ALWAYS: Self = Self(16 | 32);
+    /// What a reader wants to hear of.
+    pub(super) const OF_READERS: Self = Self(1 | 4 | 8 | 16 | 32);
+    /// What a writer wants to hear of.
+    pub(super) const OF_WRITERS: Self = Self(2 | 16 | 32);
+
+    /// The events that these bits name; other bits are left out.
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    /// The bits: in 1, out 2, rdhup 4, pri 8, err 16, hup 32.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Is there none?
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are in one or in both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These where `condition` holds, else none.
+    #[must_use]
+    pub(crate) const fn when(self, condition: bool) -> Self {
+        if condition { self } else { Self(0) }
+    }
+}
+
+/// Something that can be waited for.
+///
+/// Whoever waits asks for news first and looks then: what happens after the look wakes
+/// him, and what happened before it is found.
+pub trait Pollable: Send + Sync {
+    /// As [`Watchable::poll_news`](crate::socket::Watchable::poll_news).
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard>;
+
+    /// What it is ready for now.
+    fn look(&self) -> Events;
+
+    /// How many bytes can be read at once.
+    fn readable_bytes(&self) -> u64 {
+        1
+    }
+
+    /// The epoll behind it, where that is what it is: one may watch another.
+    fn epoll(&self) -> Option<&Arc<Epoll>> {
+        None
+    }
+}
+
+/// Is it ready in the sense of `poll`? Wakes the caller once it may be.
+pub(super) fn poll_readiness(
+    pollable: &dyn Pollable,
+    interest: Interest,
+    context: &mut Context<'_>,
+) -> Option<Readiness> {
+    let news = pollable.poll_news(interest, context);
+    let wanted = match interest {
+        Interest::Read => Events::OF_READERS,
+        Interest::Write => Events::OF_WRITERS,
+    };
+    let found = pollable.look().and(wanted);
+    if found.is_empty() {
+        if news == Poll::Ready(Heard::Some) {
+            // It came between the two, and somebody took it: nobody is woken by it.
+            context.waker().wake_by_ref();
+        }
+        return None;
+    }
+    let over = Events::HUP.or(Events::ERR).or(Events::RDHUP.when(interest == Interest::Read));
+    let bytes = match interest {
+        Interest::Read => pollable.readable_bytes(),
+        Interest::Write => 1,
+    };
+    Some(Readiness { bytes, hangup: !found.and(over).is_empty() })
+}
+
+impl Pollable for Socket {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        Self::poll_news(self, interest, context)
+    }
+
+    fn look(&self) -> Events {
+        if let News::Queue(queue) = self.news() {
+            return Events::IN.when(queue.has_waiting());
+        }
+        // "a connect that failed": the kernel's answer is taken already, and kept for
+        // the guest.
+        if self.stream().is_ok_and(crate::socket::Tcp::has_failed) {
+            return Events::ALL.and(Events::from_bits(!Events::PRI.bits()));
+        }
+        let fd = self.host_fd();
+        let mut fds = [PollFd::from_borrowed_fd(fd, asked())];
+        match rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&Timespec::default()))) {
+            Ok(_) => fds.first().map_or(Events::default(), |fd| found(fd.revents())),
+            Err(_) => Events::ERR,
+        }
+    }
+
+    fn readable_bytes(&self) -> u64 {
+        readable_bytes(self.host_fd())
+    }
+}
+
+fn asked() -> PollFlags {
+    let all = PollFlags::IN | PollFlags::OUT | PollFlags::PRI;
+    #[cfg(target_os = "linux")]
+    let all = all | PollFlags::RDHUP;
+    all
+}
+
+fn found(flags: PollFlags) -> Events {
+    let event = |flag: PollFlags, event: Events| event.when(flags.intersects(flag));
+    let found = event(PollFlags::IN, Events::IN)
+        .or(event(PollFlags::OUT, Events::OUT))
+        .or(event(PollFlags::PRI, Events::PRI))
+        .or(event(PollFlags::ERR | PollFlags::NVAL, Events::ERR))
+        .or(event(PollFlags::HUP, Events::HUP));
+    #[cfg(target_os = "linux")]
+    let found = found.or(event(PollFlags::RDHUP, Events::RDHUP));
+    found
+}
