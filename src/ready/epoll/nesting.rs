@@ -1,0 +1,97 @@
+//! Epolls that watch epolls: no loops, no long chains, not too many of them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use super::{Epoll, unpoisoned};
+use crate::error::Errno;
+use crate::ready::{Events, Pollable};
+use crate::socket::{Heard, Interest};
+
+/// How many epolls one chain may have: "a nesting depth of epoll instances greater than
+/// 5" - epoll_ctl(2), ELOOP.
+const MOST_NESTED: usize = 5;
+
+/// How many chains may go through one link. Linux has such limits too, by depth.
+const MOST_CHAINS: usize = 1000;
+
+/// What begins at an epoll, upwards or downwards.
+struct Chains {
+    /// How many epolls the longest has.
+    longest: usize,
+    count: usize,
+    /// The addresses of all that are in one.
+    all: HashSet<usize>,
+}
+
+impl Epoll {
+    /// # Errors
+    ///
+    /// `ELOOP`.
+    pub(super) fn check_nesting(self: &Arc<Self>, inner: &Arc<Self>) -> Result<(), Errno> {
+        let above = self.chains(Self::parents);
+        let below = inner.chains(Self::children);
+        let is_loop = below.all.contains(&Arc::as_ptr(self).addr());
+        // "ELOOP: fd refers to an epoll instance and this EPOLL_CTL_ADD operation would
+        // result in a circular loop of epoll instances monitoring one another or a nesting
+        // depth of epoll instances greater than 5." - epoll_ctl(2). Linux calls an epoll
+        // that watches itself EINVAL; it is the shortest loop.
+        if is_loop || above.longest + below.longest > MOST_NESTED {
+            return Err(Errno::ELOOP);
+        }
+        // A look goes down every one of them.
+        if above.count.saturating_mul(below.count) > MOST_CHAINS {
+            return Err(Errno::ELOOP);
+        }
+        Ok(())
+    }
+
+    /// The chains of epolls that begin here. None is longer than [`MOST_NESTED`], and
+    /// none is a loop.
+    fn chains(self: &Arc<Self>, next: fn(&Self) -> Vec<Arc<Self>>) -> Chains {
+        let address = |epoll: &Arc<Self>| Arc::as_ptr(epoll).addr();
+        let mut chains = Chains { longest: 0, count: 0, all: HashSet::new() };
+        let mut row = HashMap::from([(address(self), (Arc::clone(self), 1_usize))]);
+        while !row.is_empty() && chains.longest <= MOST_NESTED {
+            chains.longest += 1;
+            let mut after: HashMap<usize, (Arc<Self>, usize)> = HashMap::new();
+            for (at, (epoll, count)) in row {
+                chains.all.insert(at);
+                chains.count = chains.count.saturating_add(count);
+                for other in next(&epoll) {
+                    let (_, known) = after.entry(address(&other)).or_insert((other, 0));
+                    *known = known.saturating_add(count);
+                }
+            }
+            row = after;
+        }
+        chains
+    }
+
+    fn children(&self) -> Vec<Arc<Self>> {
+        let targets: Vec<_> =
+            unpoisoned(&self.entries).by_key.values().filter_map(|entry| entry.target.upgrade()).collect();
+        targets.iter().filter_map(|target| target.epoll().cloned()).collect()
+    }
+
+    fn parents(&self) -> Vec<Arc<Self>> {
+        unpoisoned(&self.parents).iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Pollable for Epoll {
+    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        if interest == Interest::Read {
+            self.list.watchers.add(context.waker());
+            self.arm_listed();
+        }
+        Poll::Pending
+    }
+
+    fn look(&self) -> Events {
+        // "An epoll file descriptor ... If [it] has events waiting, then it will indicate
+        // as being readable." - epoll(7)
+        Events::IN.when(self.has_ready())
+    }
+}
