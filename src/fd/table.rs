@@ -43,13 +43,17 @@ pub struct FdTable<T> {
     taken: Vec<u64>,
     /// No word before this one has a free bit.
     first_free_word: usize,
+    /// How many are open.
+    count: u32,
+    /// How many are promised to calls that are on their way.
+    promised: u32,
     limit: u32,
 }
 
 impl<T: Counted> FdTable<T> {
     /// An empty table for the numbers below `limit`.
     pub fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), taken: Vec::new(), first_free_word: 0, limit }
+        Self { slots: Vec::new(), taken: Vec::new(), first_free_word: 0, count: 0, promised: 0, limit }
     }
 
     /// The descriptor `fd`.
@@ -81,7 +85,37 @@ impl<T: Counted> FdTable<T> {
     ///
     /// `EMFILE` where the table is full.
     pub fn check_room(&self) -> Result<(), Errno> {
-        self.lowest_free(0).map(|_| ())
+        // "EMFILE: All file descriptors available to the process are currently open."
+        // - open(3p)
+        if self.count.saturating_add(self.promised) < self.limit { Ok(()) } else { Err(Errno::EMFILE) }
+    }
+
+    /// Promises one number to a call that may take its time: no other call gets the
+    /// last one meanwhile. Ends with [`keep_promise`](Self::keep_promise) or
+    /// [`withdraw`](Self::withdraw).
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the table is full.
+    pub fn promise(&mut self) -> Result<(), Errno> {
+        self.check_room()?;
+        self.promised += 1;
+        Ok(())
+    }
+
+    /// Gives `descriptor` the lowest free number, which was promised.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where nothing was promised and the table is full.
+    pub fn keep_promise(&mut self, descriptor: Descriptor<T>) -> Result<u32, Errno> {
+        self.withdraw();
+        self.insert(descriptor)
+    }
+
+    /// Takes a promise back: the call found nothing to need a number for.
+    pub fn withdraw(&mut self) {
+        self.promised = self.promised.saturating_sub(1);
     }
 
     /// Gives `descriptor` the lowest free number.
@@ -104,6 +138,7 @@ impl<T: Counted> FdTable<T> {
         if minimum > 0 && minimum >= self.limit {
             return Err(Errno::EINVAL);
         }
+        self.check_room()?;
         let fd = self.lowest_free(minimum)?;
         self.place(fd, descriptor);
         Ok(fd)
@@ -122,6 +157,7 @@ impl<T: Counted> FdTable<T> {
             *word &= !(1 << (index % 64));
         }
         self.first_free_word = self.first_free_word.min(index / 64);
+        self.count = self.count.saturating_sub(1);
         Ok(descriptor)
     }
 
@@ -145,7 +181,8 @@ impl<T: Counted> FdTable<T> {
     ///
     /// # Errors
     ///
-    /// `EBADF` where `from` is not open or `to` is not below the limit.
+    /// `EBADF` where `from` is not open or `to` is not below the limit; `EMFILE` where
+    /// `to` is free, and promised to another call.
     pub fn duplicate_onto(&mut self, from: u32, to: u32) -> Result<Option<Descriptor<T>>, Errno> {
         let source = self.get(from)?.clone();
         // "EBADF: ... fildes2 is negative or greater than or equal to {OPEN_MAX}" - dup2(3p)
@@ -154,6 +191,9 @@ impl<T: Counted> FdTable<T> {
         }
         if from == to {
             return Ok(None);
+        }
+        if self.get(to).is_err() {
+            self.check_room()?;
         }
         Ok(self.place(to, Descriptor { close_on_exec: false, ..source }))
     }
@@ -165,7 +205,7 @@ impl<T: Counted> FdTable<T> {
 
     /// How many descriptors are open.
     pub fn open_count(&self) -> usize {
-        self.taken.iter().map(|word| usize::try_from(word.count_ones()).unwrap_or(0)).sum()
+        usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 
     fn lowest_free(&self, minimum: u32) -> Result<u32, Errno> {
@@ -202,7 +242,9 @@ impl<T: Counted> FdTable<T> {
         while self.taken.get(self.first_free_word) == Some(&u64::MAX) {
             self.first_free_word += 1;
         }
-        self.slots.get_mut(index).and_then(|slot| slot.replace(descriptor))
+        let replaced = self.slots.get_mut(index).and_then(|slot| slot.replace(descriptor));
+        self.count += u32::from(replaced.is_none());
+        replaced
     }
 }
 
@@ -248,6 +290,26 @@ mod tests {
         assert_eq!(table.insert(descriptor(0)), Err(Errno::EMFILE));
         table.remove(64)?;
         assert_eq!(table.insert(descriptor(0)), Ok(64));
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_number_is_kept_for_whom_it_was_promised() -> Result<(), Errno> {
+        let mut table = FdTable::new(3);
+        table.insert(descriptor(0))?;
+        table.insert(descriptor(1))?;
+        table.promise()?;
+        assert_eq!(table.check_room(), Err(Errno::EMFILE));
+        assert_eq!(table.insert(descriptor(2)), Err(Errno::EMFILE));
+        assert_eq!(table.promise(), Err(Errno::EMFILE));
+        assert_eq!(table.duplicate_onto(0, 2).err(), Some(Errno::EMFILE));
+        assert!(table.duplicate_onto(0, 1)?.is_some());
+        assert_eq!(table.keep_promise(descriptor(2)), Ok(2));
+        assert_eq!(table.open_count(), 3);
+        table.remove(0)?;
+        table.promise()?;
+        table.withdraw();
+        assert_eq!(table.insert(descriptor(3)), Ok(0));
         Ok(())
     }
 

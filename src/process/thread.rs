@@ -57,6 +57,33 @@ pub struct SocketRef {
     pub waits: bool,
 }
 
+/// A number of the descriptor table that nobody else gets meanwhile.
+struct Promise<'a> {
+    process: Option<&'a Process>,
+}
+
+impl<'a> Promise<'a> {
+    fn of(process: &'a Process) -> Result<Self, Errno> {
+        process.fds().promise()?;
+        Ok(Self { process: Some(process) })
+    }
+
+    fn keep(mut self, descriptor: Descriptor<OpenFile>) -> Result<u32, Errno> {
+        match self.process.take() {
+            Some(process) => process.fds().keep_promise(descriptor),
+            None => Err(Errno::EMFILE),
+        }
+    }
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        if let Some(process) = self.process {
+            process.fds().withdraw();
+        }
+    }
+}
+
 impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
@@ -201,7 +228,8 @@ impl Thread {
         if !tcp.is_listening() {
             return Err(Errno::EINVAL);
         }
-        self.process.fds().check_room()?;
+        // Two threads that accept do not both count on the last number.
+        let promise = Promise::of(&self.process)?;
         let waits = listener.waits && !nonblocking;
         let process = &self.process;
         let denied = |denial| process.report().tell_denial(call, denial);
@@ -211,7 +239,14 @@ impl Thread {
         let told = process.report().hears_connections().then(local).flatten();
         // The flag of the call alone counts; the listener's is not handed on.
         // "O_NONBLOCK ... are not inherited" - accept(2)
-        let fd = self.insert_socket(socket, nonblocking)?;
+        let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
+        let fd = promise.keep(Descriptor {
+            open,
+            rights: Rights::SOCKET,
+            inheriting: Rights::SOCKET,
+            close_on_exec: false,
+        })?;
+        self.process.note_change(fd);
         if let Some(local) = told {
             process.report().tell(Event::Accepted { listener: listener.fd, fd, peer, local });
         }
