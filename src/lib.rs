@@ -74,8 +74,8 @@
 //!   state, policy, operating system.
 //! * The policy is asked at every use, on the address in use: at bind and again at
 //!   listen, for each accepted peer, for each connect.
-//! * Every operation is a `try_` that never waits. One loop makes it wait: forget
-//!   old news, try, sleep until there is new. Host sockets never block; the guest's blocking mode is ours.
+//! * Every operation is a `try_` that never waits. One loop makes it wait: try,
+//!   forget what was heard before that, sleep until there is news. Host sockets never block; the guest's blocking mode is ours.
 //! * A profile is a value: only the table in `socket/listen/profile.rs` knows which
 //!   description asks for what.
 //! * What creates a descriptor checks first where its number goes, so that a bad

@@ -46,7 +46,7 @@ impl Interest {
 /// had heard before that look, and nothing else: what comes later is kept, so no
 /// wake-up is lost, not even where threads share the socket and one of them looks
 /// while another one is about to sleep. [`forget`](Self::forget) is for those who have
-/// it alone.
+/// it alone, and for those who watch many things: see [`is_watched`](Self::is_watched).
 #[derive(Debug)]
 pub struct Registered {
     io: AsyncFd<Arc<OwnedFd>>,

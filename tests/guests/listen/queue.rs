@@ -151,9 +151,8 @@ fn serves_in_order_without_descriptors() -> Result<()> {
     listener.expect("accept", "EAGAIN")
 }
 
-/// Queue: one descriptor is enough for a guest that goes round its listeners to serve them all.
-#[test]
-fn one_descriptor_serves_all_listeners() -> Result<()> {
+/// Five listeners of a guest on a host without descriptors, and a client at each.
+fn five_without_descriptors() -> Result<(Listener, Vec<Client>)> {
     let mut listener = Listener::start_limited(WINSOCK, 44, 2)?;
     listener.tell("poll 1")?;
     let mut addrs = vec![listener.addr];
@@ -164,6 +163,13 @@ fn one_descriptor_serves_all_listeners() -> Result<()> {
     let answer = listener.tell("open 1000")?;
     ensure!(answer.ends_with("then ENFILE"), "{answer}");
     let clients = addrs.into_iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
+    Ok((listener, clients))
+}
+
+/// Queue: one descriptor is enough for a guest that goes round its listeners to serve them all.
+#[test]
+fn one_descriptor_serves_all_listeners() -> Result<()> {
+    let (mut listener, clients) = five_without_descriptors()?;
     listener.expect("give_back", "done")?;
     let mut served = Vec::new();
     for round in 0..500 {
@@ -187,16 +193,7 @@ fn one_descriptor_serves_all_listeners() -> Result<()> {
 /// Queue: the descriptor that comes free is for the listener where the guest asked in vain.
 #[test]
 fn the_free_descriptor_is_for_the_listener_that_was_asked() -> Result<()> {
-    let mut listener = Listener::start_limited(WINSOCK, 44, 2)?;
-    listener.tell("poll 1")?;
-    let mut addrs = vec![listener.addr];
-    for _ in 1..5 {
-        listener.also(2)?;
-        addrs.push(listener.addr);
-    }
-    let answer = listener.tell("open 1000")?;
-    ensure!(answer.ends_with("then ENFILE"), "{answer}");
-    let clients = addrs.into_iter().map(Client::connect).collect::<Result<Vec<_>>>()?;
+    let (mut listener, clients) = five_without_descriptors()?;
     for (asked, client) in clients.iter().enumerate() {
         listener.expect(&format!("use {asked}"), "done")?;
         listener.expect("accept", "ENFILE")?;
