@@ -3,6 +3,7 @@
 use wasmtime::{ExternType, ImportType, Module};
 
 use super::table::Function;
+use crate::process::Numbering;
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 const WASIX: &str = "wasix_32v1";
@@ -80,6 +81,8 @@ pub struct Detected {
     /// May the module start threads? It imports a call for it, and the memory that they
     /// share.
     pub threads: bool,
+    /// The numbers that its signals have.
+    pub(crate) numbering: Numbering,
     /// Imports that the host has, with the same type.
     pub supported: Vec<Import>,
     /// Functions of a known module that the host lacks, or has with another type;
@@ -132,9 +135,11 @@ pub fn detect(module: &Module) -> Detected {
         list.push(Import::of(&import));
     }
     let wasix = module.imports().any(|import| import.module() == WASIX);
+    let generation = generation(module);
     Detected {
         dialect: if wasix { Dialect::Wasix } else { Dialect::Preview1 },
-        generation: generation(module),
+        generation,
+        numbering: if wasix { numbering(module, generation) } else { Numbering::Preview1 },
         memory: memory(module),
         threads: starts_threads(module),
         supported,
@@ -199,6 +204,19 @@ fn generation(module: &Module) -> Generation {
         Generation::V1
     } else {
         Generation::V2
+    }
+}
+
+/// The numbers of WASIX's signals changed in March 2023, together with the type of
+/// `proc_join` and before the second generation.
+fn numbering(module: &Module, generation: Generation) -> Numbering {
+    let is_late = |import: ImportType<'_>| {
+        (import.module(), import.name()) == (WASIX, "proc_join")
+            && matches!(import.ty(), ExternType::Func(ty) if ty.params().len() == 3)
+    };
+    match generation {
+        Generation::V1 if !module.imports().any(is_late) => Numbering::Preview1,
+        _ => Numbering::Linux,
     }
 }
 
@@ -299,6 +317,23 @@ mod tests {
         assert_eq!(generation(&[(WASIX, "fd_close", 1), (WASIX, "sock_accept_v2", 4)])?, Generation::V2);
         assert_eq!(generation(&[(WASIX, "sock_open", 4), (PREVIEW1, "fd_close", 1)])?, Generation::V2);
         assert_eq!(generation(&[(THREADS, "thread-spawn", 1)])?, Generation::V2);
+        Ok(())
+    }
+
+    #[test]
+    fn knows_the_numbers_of_signals() -> wasmtime::Result<()> {
+        let numbering = |imports: &[(&str, &str, usize)]| {
+            let mut wat = String::from("(module ");
+            for (module, name, params) in imports {
+                let params = " i32".repeat(*params);
+                wat += &format!("(import {module:?} {name:?} (func (param{params}) (result i32)))");
+            }
+            detected(&(wat + ")")).map(|found| found.numbering)
+        };
+        assert_eq!(numbering(&[(PREVIEW1, "proc_raise", 1)])?, Numbering::Preview1);
+        assert_eq!(numbering(&[(WASIX, "proc_raise", 1)])?, Numbering::Preview1);
+        assert_eq!(numbering(&[(WASIX, "proc_raise", 1), (WASIX, "proc_join", 3)])?, Numbering::Linux);
+        assert_eq!(numbering(&[(WASIX, "epoll_create", 1), (PREVIEW1, "proc_raise", 1)])?, Numbering::Linux);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod futex;
 mod open;
 mod report;
 mod settings;
+mod signal;
 mod stdio;
 mod thread;
 mod thread_local;
@@ -37,6 +38,8 @@ pub use futex::Woken;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use report::{Doorkeeper, Report};
 pub use settings::Settings;
+pub(crate) use signal::{Delivery, Signals};
+pub use signal::{Mailbox, Numbering, Signal};
 pub use stdio::{Input, Output};
 pub use thread::{Remark, SocketRef, Thread};
 pub(crate) use threads::MAIN;
@@ -51,6 +54,7 @@ pub struct Process {
     report: Arc<Report>,
     working_directory: Mutex<String>,
     changes: Changes,
+    signals: Arc<Signals>,
     settings: Settings,
 }
 
@@ -67,6 +71,7 @@ impl Process {
             report: Arc::new(Report::new(settings.observer.take())),
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
+            signals: Signals::new(&settings.ignored_signals),
             settings,
         })
     }
@@ -84,6 +89,7 @@ impl Process {
         *self.fds() = fresh;
         *self.working_directory() = ROOT.to_owned();
         self.changes.forget();
+        self.signals.restart();
         Ok(())
     }
 
@@ -148,6 +154,11 @@ impl Process {
 
     pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {
         unpoisoned(&self.working_directory)
+    }
+
+    /// The signals that are sent to the guest.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 
     /// Tells the operator.
@@ -247,6 +258,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.signals.forget_alarms();
         self.close_all();
     }
 }

@@ -12,6 +12,7 @@ mod listen;
 #[cfg(target_os = "linux")]
 mod oracle;
 mod server;
+mod signals;
 mod states;
 mod threads;
 mod trace;
@@ -50,8 +51,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*,
-        waiting::*,
+        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, signals::*, states::*,
+        threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -9,6 +9,7 @@ use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::policy::Use;
 use crate::process::Thread;
+use crate::ready::interruptible;
 use crate::socket;
 
 /// The longest name that the resolver takes, in bytes.
@@ -37,7 +38,7 @@ impl WasixResolve for Thread {
         }
         let mut written = 0;
         let mut at = addrs;
-        for address in socket::resolve(name).await? {
+        for address in interruptible(socket::resolve(name)).await?? {
             if written == naddrs {
                 break;
             }
