@@ -16,7 +16,8 @@
 
   ;; 0, 16: names. 48: no limit. 64: a vector, to a text. 96: what nobody reads. 128: how often
   ;; the handler ran, in the thread of this task, 4 bytes each. 256: the word that is waited at.
-  ;; 512: what the call of that task answered, and 1 more. 1024: the arguments, and their text.
+  ;; 300: a thread blocks signals. 304: the
+  ;; task that has begun. 512: what the call of that task answered, and 1 more. 1024: the arguments, and their text.
   (data $handler "__wasm_signal")
   (data $none "__wasm_signal_blocked")
   (data $started "\c8\00\00\00\08\00\00\00")
@@ -45,6 +46,8 @@
   ;; 5 computes for ever, 6 blocks signals and sleeps.
   (func (export "wasi_thread_start") (param $tid i32) (param $given i32) (local $answer i32)
     (global.set $task (local.get $given))
+    ;; Until now its signals would count as the main thread's.
+    (i32.atomic.store (i32.const 304) (local.get $given))
     (block $six (block $five (block $four (block $three (block $two (block $one
       (br_table $one $one $two $three $four $five $six (local.get $given)))
       (local.set $answer (call $thread_sleep (i64.const -1))) (br $six))
@@ -66,6 +69,9 @@
   (func $spawn (param $task i32) (result i32) (local $tid i32)
     (local.set $tid (call $thread_spawn (local.get $task)))
     (if (i32.lt_s (local.get $tid) (i32.const 2)) (then unreachable))
+    (loop $again
+      (if (i32.ne (i32.atomic.load (i32.const 304)) (local.get $task)) (then (call $pause) (br $again))))
+    (i32.atomic.store (i32.const 304) (i32.const 0))
     (local.get $tid))
 
   ;; The thread of $task gets signals until it has answered $expected.
