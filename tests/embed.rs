@@ -17,6 +17,8 @@ mod listening;
 mod pieces;
 #[path = "embed/profiles.rs"]
 mod profiles;
+#[path = "embed/signals.rs"]
+mod signals;
 #[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
