@@ -7,6 +7,7 @@ mod behaviour;
 mod command;
 mod events;
 mod files;
+mod generations;
 mod hostile;
 mod listen;
 #[cfg(target_os = "linux")]
@@ -50,8 +51,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*,
-        waiting::*,
+        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, server::*, states::*,
+        threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
