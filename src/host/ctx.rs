@@ -48,6 +48,7 @@ impl WasockCtx {
     pub fn adapt_to(&mut self, module: &Module) {
         let detected = detect(module);
         self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
+        self.thread.root_takes_absolute_paths = detected.dialect == Dialect::Wasix;
         self.thread.is_first_generation =
             detected.dialect == Dialect::Wasix && detected.generation.is_first();
         self.thread.wide_addresses = detected.has_wide_addresses();

@@ -29,6 +29,9 @@ pub struct Thread {
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
     /// move, as preview 1 says?
     pub(crate) renumber_duplicates: bool,
+    /// Does what is preopened as the root take absolute paths? The C library of WASIX
+    /// thinks so.
+    pub(crate) root_takes_absolute_paths: bool,
     /// Is it a program of the first generation, with its own numbers for the kinds of
     /// sockets?
     pub(crate) is_first_generation: bool,
@@ -94,6 +97,7 @@ impl Thread {
             timer: None,
             locals: ThreadLocals::default(),
             renumber_duplicates: false,
+            root_takes_absolute_paths: false,
             is_first_generation: false,
             wide_addresses: false,
             remark: None,
@@ -179,6 +183,14 @@ impl Thread {
         let directory = descriptor.open.open.directory()?;
         descriptor.rights.require(rights)?;
         Ok(Arc::clone(&directory.dir))
+    }
+
+    /// Is the descriptor `fd` what is preopened as the root directory?
+    pub(crate) fn is_root(&self, fd: u32) -> bool {
+        let fds = self.process.fds();
+        let directory = fds.get(fd).and_then(|descriptor| descriptor.open.open.directory());
+        let name = directory.ok().and_then(|directory| directory.preopened_as.as_deref());
+        name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c == '/'))
     }
 
     /// Opens `open` as a new descriptor.
