@@ -2,12 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Doorkeeper, Open, OpenFile, Process};
+use super::{Open, OpenFile, Process};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
@@ -272,15 +271,8 @@ impl Thread {
 
     /// On what terms a socket with this address listens.
     fn terms(&self, listener: u32, local: Option<SocketAddr>) -> Terms {
-        let settings = self.process.settings();
         let local = local.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let (report, policy) = (Arc::clone(self.process.report()), Arc::clone(self.process.policy()));
-        Terms {
-            rules: settings.listen_profile(local).rules(),
-            maximum: settings.max_backlog.load(Relaxed),
-            kernel_maximum: settings.kernel_max_backlog,
-            door: Arc::new(Doorkeeper { report, policy, listener, local }),
-        }
+        self.process.settings().terms(self.process.report(), listener, local)
     }
 
     /// Waits for one of `watched`, or until `limit` has passed.

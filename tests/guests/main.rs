@@ -11,6 +11,7 @@ mod hostile;
 mod listen;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod preopened;
 mod server;
 mod states;
 mod threads;
@@ -50,8 +51,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*,
-        waiting::*,
+        behaviour::*, command::*, events::*, files::*, hostile::*, preopened::*, server::*, states::*,
+        threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
