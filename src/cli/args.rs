@@ -48,6 +48,11 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
     pub(super) preopen_listen: Vec<ListenerArg>,
 
+    /// Hand the guest the listeners of --preopen-listen in nonblocking mode, as Go's
+    /// net.FileListener needs them
+    #[arg(long)]
+    pub(super) preopen_nonblocking: bool,
+
     /// Hand the guest the sockets that the service manager passed to this process
     /// (LISTEN_FDS), as descriptors after those of --preopen-listen
     #[arg(long)]

@@ -19,9 +19,10 @@ const NAMES: &str = "LISTEN_FDNAMES";
 /// Where an address can't be listened on, or a socket that was passed is of no use.
 pub(super) fn hand_over(mut builder: Builder, args: &RunArgs) -> Result<Builder> {
     for ListenerArg { name, address } in &args.preopen_listen {
-        builder = builder
-            .preopened_listener(name, *address)
+        let listener = TcpListener::bind(address)
             .with_context(|| format!("cannot listen on {address} (--preopen-listen)"))?;
+        listener.set_nonblocking(args.preopen_nonblocking)?;
+        builder = builder.preopened_socket(name, listener)?;
     }
     if args.listen_fds {
         for (name, socket) in passed()? {

@@ -184,7 +184,7 @@ impl Builder {
 
     /// Listens on `address`, and hands the listener to the guest as a descriptor: the
     /// first one is 3, the next 4. For programs that can't open sockets themselves, as
-    /// those of WASI preview 1. It listens from now on, with the largest backlog
+    /// those of WASI preview 1. It blocks. It listens from now on, with the largest backlog
     /// allowed; the guest may accept, wait and look, and needs no grant to listen.
     ///
     /// The guest finds the number of its sockets in the variable `LISTEN_FDS`, their
@@ -201,6 +201,9 @@ impl Builder {
     /// Hands a listener or a connection of this process's to the guest, as
     /// [`preopened_listener`](Self::preopened_listener) does. A connection may be used
     /// like one that the guest made.
+    ///
+    /// The guest finds it in the mode that it is in: a program on Rust's standard
+    /// library wants it blocking, one in Go nonblocking.
     ///
     /// Closing a listener that the guest has alone makes it deaf; where another process
     /// has it too, or the guest [starts anew](OnTrap::Restart), it goes on listening.

@@ -13,7 +13,7 @@ use super::{Open, OpenFile, Report, Settings, unpoisoned};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
 use crate::policy::{Grant, Policy};
-use crate::socket::{Handed, Refusal, Socket, own_reactor};
+use crate::socket::{Handed, Socket, own_reactor};
 
 /// The number of the first one.
 const FIRST: u32 = 3;
@@ -32,6 +32,8 @@ pub struct HandedSockets {
 #[derive(Debug)]
 struct HandedSocket {
     name: String,
+    /// As it was when it was handed over: the host has changed its mode since.
+    handed: Handed,
     fd: Mutex<Option<OwnedFd>>,
 }
 
@@ -42,8 +44,8 @@ impl HandedSockets {
     ///
     /// Those of [`Handed::look`].
     pub(crate) fn push(&mut self, name: &str, fd: OwnedFd) -> Result<(), Errno> {
-        Handed::look(fd.as_fd())?;
-        self.sockets.push(HandedSocket { name: name.to_owned(), fd: Mutex::new(Some(fd)) });
+        let handed = Handed::look(fd.as_fd())?;
+        self.sockets.push(HandedSocket { name: name.to_owned(), handed, fd: Mutex::new(Some(fd)) });
         Ok(())
     }
 
@@ -85,7 +87,7 @@ impl HandedSockets {
         for (socket, number) in self.sockets.iter().zip(FIRST..) {
             // Without one the guest has ended it, and does not start anew.
             let Some(fd) = socket.take(self.are_kept)? else { continue };
-            descriptors.push(open(fd, number, settings, report)?);
+            descriptors.push(socket.open(fd, number, settings, report)?);
         }
         Ok(descriptors)
     }
@@ -101,26 +103,28 @@ impl HandedSocket {
             _ => Ok(fd.take()),
         }
     }
-}
 
-/// Makes `fd` the guest's.
-fn open(
-    fd: OwnedFd,
-    number: u32,
-    settings: &Settings,
-    report: &Arc<Report>,
-) -> Result<Descriptor<OpenFile>, Errno> {
-    let (socket, handed) = Socket::take_over(fd)?;
-    let mut rights = Rights::SOCKET;
-    if handed.is_listening {
-        rights = Rights::HANDED_LISTENER;
-        let terms = settings.terms(report, number, handed.local);
-        // Who hands it over has decided; the policy still says who may come in.
-        let mut policy = Policy::default();
-        policy.allow_listen(&Grant::from(handed.local));
-        let most = terms.maximum;
-        socket.stream()?.listen(most, terms, &policy).map_err(|refusal: Refusal| refusal.errno())?;
+    /// Makes `fd`, which is this socket, the guest's.
+    fn open(
+        &self,
+        fd: OwnedFd,
+        number: u32,
+        settings: &Settings,
+        report: &Arc<Report>,
+    ) -> Result<Descriptor<OpenFile>, Errno> {
+        let Handed { local, is_listening, is_nonblocking, .. } = self.handed;
+        let socket = Socket::take_over(fd, &self.handed)?;
+        let mut rights = Rights::SOCKET;
+        if is_listening {
+            rights = Rights::HANDED_LISTENER;
+            let terms = settings.terms(report, number, local);
+            // Who hands it over has decided; the policy still says who may come in.
+            let mut policy = Policy::default();
+            policy.allow_listen(&Grant::from(local));
+            let most = terms.maximum;
+            socket.stream()?.listen(most, terms, &policy).map_err(|refusal| refusal.errno())?;
+        }
+        let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
+        Ok(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false })
     }
-    let open = OpenFile::shared(Open::Socket(Arc::new(socket)));
-    Ok(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false })
 }

@@ -1,7 +1,7 @@
 //! Sockets that were opened outside: by the operator, or by a service manager.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::OFlags;
 use rustix::net::{SocketType, sockopt};
@@ -18,6 +18,8 @@ pub struct Handed {
     pub peer: Option<SocketAddr>,
     /// Do connections come in?
     pub is_listening: bool,
+    /// Is it in nonblocking mode? The guest's calls then begin so.
+    pub is_nonblocking: bool,
 }
 
 impl Handed {
@@ -41,24 +43,23 @@ impl Handed {
         if !is_listening && peer.is_none() {
             return Err(Errno::EINVAL);
         }
-        Ok(Self { local, peer, is_listening })
+        let is_nonblocking = rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
+        Ok(Self { local, peer, is_listening, is_nonblocking })
     }
 }
 
 impl Socket {
-    /// Takes a socket from outside over: it is bound, and `listen` makes it the guest's
-    /// listener, or it is connected.
+    /// Takes over a socket from outside that was `handed` over: it is bound, and `listen`
+    /// makes it the guest's listener, or it is connected.
     ///
     /// # Errors
     ///
-    /// Those of [`Handed::look`]; what the reactor of the caller answers.
-    pub fn take_over(fd: OwnedFd) -> Result<(Self, Handed), Errno> {
-        let handed = Handed::look(fd.as_fd())?;
+    /// What the reactor of the caller answers.
+    pub fn take_over(fd: OwnedFd, handed: &Handed) -> Result<Self, Errno> {
         // The guest's own mode is ours; the host's sockets never block.
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
-        let family = Family::of(&handed.local);
-        Ok((Self::Tcp(Tcp::take_over(fd, family, &handed)?), handed))
+        Ok(Self::Tcp(Tcp::take_over(fd, Family::of(&handed.local), handed)?))
     }
 }
 
@@ -66,15 +67,22 @@ impl Socket {
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsFd as _;
 
     #[test]
     fn it_tells_what_was_handed_over() -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let local = listener.local_addr()?;
-        let listening = Handed { local, peer: None, is_listening: true };
+        let listening = Handed { local, peer: None, is_listening: true, is_nonblocking: false };
         assert_eq!(Handed::look(listener.as_fd()), Ok(listening));
         let stream = TcpStream::connect(local)?;
-        let connected = Handed { local: stream.local_addr()?, peer: Some(local), is_listening: false };
+        stream.set_nonblocking(true)?;
+        let connected = Handed {
+            local: stream.local_addr()?,
+            peer: Some(local),
+            is_listening: false,
+            is_nonblocking: true,
+        };
         assert_eq!(Handed::look(stream.as_fd()), Ok(connected));
         Ok(())
     }

@@ -50,7 +50,12 @@ pub(crate) fn preopened_std() -> Result<()> {
 
 /// A listener of this process, and a host that has it.
 fn passed(wasock: Wasock) -> Result<(Running, SocketAddr)> {
+    passed_as(false, wasock)
+}
+
+fn passed_as(nonblocking: bool, wasock: Wasock) -> Result<(Running, SocketAddr)> {
     let listener = TcpListener::bind(HERE)?;
+    listener.set_nonblocking(nonblocking)?;
     let addr = listener.local_addr()?;
     Ok((wasock.passing("echo", std::os::fd::OwnedFd::from(listener)).start()?, addr))
 }
@@ -72,6 +77,19 @@ fn sockets_of_a_service_manager() -> Result<()> {
     ]))?;
     ensure!(exchange(addr, "hello")? == "hello");
     expect_variables(server.finish()?, "1", "mine")
+}
+
+#[test]
+fn a_preopened_listener_is_blocking_or_not() -> Result<()> {
+    let mode = |flag: &[&str]| {
+        let mut args = vec!["--preopen-listen", HERE];
+        args.extend(flag);
+        run().args(args).args([guest_tests::PREOPENED_STD, "0"]).succeed()
+    };
+    mode(&[])?.expect_stdout("nonblocking: false\n")?;
+    mode(&["--preopen-nonblocking"])?.expect_stdout("nonblocking: true\n")?;
+    let (server, _) = passed_as(true, run().args(["--listen-fds", guest_tests::PREOPENED_STD, "0"]))?;
+    server.finish()?.expect_code(0)?.expect_stdout("nonblocking: true\n").map(drop)
 }
 
 #[test]
