@@ -30,7 +30,7 @@ use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::observe::{Closed, Event};
 use crate::policy::Policy;
-use crate::socket::{Refusal, Socket};
+use crate::socket::{Refusal, Resolver, Socket};
 
 pub use changes::Batch;
 use changes::Changes;
@@ -53,6 +53,7 @@ pub struct Process {
     report: Arc<Report>,
     working_directory: Mutex<String>,
     changes: Changes,
+    resolver: Resolver,
     settings: Settings,
 }
 
@@ -71,6 +72,7 @@ impl Process {
             report,
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
+            resolver: Resolver::default(),
             settings,
         })
     }
@@ -137,6 +139,11 @@ impl Process {
     /// What the guest may do.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.settings.policy
+    }
+
+    /// Looks names up.
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// What the operator chose.

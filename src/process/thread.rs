@@ -1,6 +1,6 @@
 //! One thread of a guest: what the calls of every dialect act on.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,10 @@ use crate::observe::Event;
 use crate::ready::{self, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Terms};
 use crate::socket::{Accepted, Refusal, Socket, Tcp, reactor};
+
+/// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
+/// each server, mostly.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// One thread of a guest.
 pub struct Thread {
@@ -286,6 +290,24 @@ impl Thread {
         limit: Option<Duration>,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
         ready::poll(watched, limit, &mut self.timer, self.threads.are_many()).await
+    }
+
+    /// The addresses of `name`, which the policy grants to look up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` where
+    /// there is no answer after 30 seconds.
+    pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
+        tokio::select! {
+            biased;
+            found = self.process.resolver().resolve(name) => found,
+            () = ready::sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
+        }
     }
 
     /// Runs a file operation where it may stop its thread.

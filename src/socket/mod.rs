@@ -54,7 +54,7 @@ pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
-pub use resolve::resolve;
+pub use resolve::Resolver;
 pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
 pub use watchable::{Heard, Watchable, Watchers};

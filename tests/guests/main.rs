@@ -9,6 +9,7 @@ mod events;
 mod files;
 mod hostile;
 mod listen;
+mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
 mod preopened;
@@ -51,8 +52,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, preopened::*, server::*, states::*,
-        threads::*, waiting::*,
+        behaviour::*, command::*, events::*, files::*, hostile::*, names::*, preopened::*, server::*,
+        states::*, threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
