@@ -7,6 +7,7 @@ mod behaviour;
 mod command;
 mod events;
 mod files;
+mod generations;
 mod hostile;
 mod listen;
 mod names;
@@ -52,8 +53,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, names::*, preopened::*, server::*,
-        states::*, threads::*, waiting::*,
+        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
+        server::*, states::*, threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
