@@ -57,6 +57,14 @@ fn expected(what: &str) -> ParseGrantError {
     ))
 }
 
+impl From<SocketAddr> for Grant {
+    /// Grants this address and no other.
+    fn from(address: SocketAddr) -> Self {
+        let network = IpNet::from(address.ip().to_canonical());
+        Self { networks: vec![network], first_port: address.port(), last_port: address.port() }
+    }
+}
+
 impl FromStr for Grant {
     type Err = ParseGrantError;
 

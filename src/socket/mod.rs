@@ -30,6 +30,7 @@
 //! asked before the operating system; `ready` waits.
 
 mod address;
+mod handed;
 pub mod listen;
 mod option;
 mod reactor;
@@ -48,11 +49,12 @@ use crate::error::Errno;
 use crate::policy::Denial;
 
 pub use address::Family;
+pub use handed::Handed;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
-pub use resolve::resolve;
+pub use resolve::Resolver;
 pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
 pub use watchable::{Heard, Watchable, Watchers};

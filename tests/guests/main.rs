@@ -10,8 +10,10 @@ mod files;
 mod generations;
 mod hostile;
 mod listen;
+mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod preopened;
 mod server;
 mod states;
 mod threads;
@@ -51,8 +53,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, server::*, states::*,
-        threads::*, waiting::*,
+        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
+        server::*, states::*, threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 
 use super::listen::{Capacity, Freed, Queue, Terms};
 use super::option::Timeouts;
-use super::{Family, News, Refusal, Registered, Socket, Watchers, open_host};
+use super::{Family, Handed, News, Refusal, Registered, Socket, Watchers, open_host};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 
@@ -95,6 +95,21 @@ impl Tcp {
         let fd = open_host(family, rustix::net::SocketType::STREAM)?;
         let endpoint = Endpoint { fd: Arc::new(fd), family };
         Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Timeouts::default()))
+    }
+
+    /// A socket that was opened outside: bound, or connected.
+    ///
+    /// # Errors
+    ///
+    /// What the reactor of the caller answers.
+    pub(super) fn take_over(fd: OwnedFd, family: Family, handed: &Handed) -> Result<Self, Errno> {
+        let endpoint = Endpoint { fd: Arc::new(fd), family };
+        let state = match handed.peer {
+            Some(peer) => State::Connected(Connected::new(Registered::new(Arc::clone(&endpoint.fd))?, peer)),
+            None => State::Bound(Bound::new(handed.local)),
+        };
+        let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
+        Ok(Self::with_state(endpoint, state, lingers, Timeouts::default()))
     }
 
     fn with_state(endpoint: Endpoint, state: State, lingers: bool, timeouts: Timeouts) -> Self {
