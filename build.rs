@@ -28,9 +28,9 @@ const DIALECTS: &[Dialect] = &[
 const REPLACED: &[&str] = &["fd_renumber", "sock_accept"];
 
 /// The calls that can wait: for the network, the clock, another thread, or the
-/// disk. They are async; every other call is sync, which is faster. `sock_listen` does
-/// not wait, but gives the socket its place in a reactor, and a blocking embedder's
-/// reactor is entered for async calls alone.
+/// disk. They are async; every other call is sync, which is faster. `sock_listen` and
+/// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
+/// embedder's reactor is entered for async calls alone.
 const WAITS: &[&str] = &[
     "epoll_wait",
     "fd_allocate",
@@ -61,8 +61,10 @@ const WAITS: &[&str] = &[
     "sched_yield",
     "sock_accept",
     "sock_accept_v2",
+    "sock_bind",
     "sock_connect",
     "sock_listen",
+    "sock_pair",
     "sock_recv",
     "sock_recv_from",
     "sock_send",

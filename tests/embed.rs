@@ -49,7 +49,7 @@ fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
 fn listening(events: &mpsc::Receiver<Event>) -> Result<SocketAddr> {
     loop {
         if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
-            return Ok(local);
+            return local.inet().context("no network address");
         }
     }
 }

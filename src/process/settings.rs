@@ -1,12 +1,12 @@
 //! What the operator chose for a guest.
 
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::{Directory, Input, Open, Output};
+use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
 use crate::socket::listen::ListenProfile;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub listen_profile: ListenProfile,
     /// What it means at some addresses; the first that fits counts.
     pub listen_profiles_at: Vec<(Grant, ListenProfile)>,
+    /// Do the names that Unix sockets make go when they close?
+    pub removes_unix_names: bool,
     /// May file operations stop the thread that runs the guest? Otherwise they
     /// move to a thread of the runtime's that may.
     pub blocks_on_files: bool,
@@ -47,8 +49,8 @@ pub struct Settings {
 
 impl Settings {
     /// What `listen` means at this address.
-    pub(crate) fn listen_profile(&self, local: SocketAddr) -> ListenProfile {
-        let special = self.listen_profiles_at.iter().find(|(addresses, _)| addresses.covers(&local));
+    pub(crate) fn listen_profile(&self, local: &Address) -> ListenProfile {
+        let special = self.listen_profiles_at.iter().find(|(addresses, _)| addresses.covers(local));
         special.map_or(self.listen_profile, |(_, profile)| *profile)
     }
 

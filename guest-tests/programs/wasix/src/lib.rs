@@ -20,6 +20,8 @@ pub mod poll;
 pub mod raw;
 pub mod socket;
 #[cfg(target_os = "wasi")]
+pub mod unix;
+#[cfg(target_os = "wasi")]
 pub mod wait;
 #[cfg(target_os = "wasi")]
 mod wasi;
