@@ -20,6 +20,8 @@ mod profiles;
 #[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
+#[path = "embed/unix.rs"]
+mod unix;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};

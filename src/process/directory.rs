@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Open, Process, unpoisoned};
+use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::file::{Dir, FileType};
 
@@ -28,6 +29,17 @@ impl Process {
         }
         *unpoisoned(&self.working_directory) = whole;
         Ok(())
+    }
+
+    /// An address with the whole path, where it is a name.
+    pub(super) fn whole(&self, address: Address) -> Address {
+        match address {
+            Address::Unix(name) => {
+                let whole = name.given().map(|given| absolute(&self.working_directory(), given));
+                Address::Unix(whole.map_or_else(UnixName::unnamed, UnixName::new))
+            }
+            inet => inet,
+        }
     }
 
     fn check_directory(&self, path: &str) -> Result<(), Errno> {

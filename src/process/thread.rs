@@ -296,7 +296,7 @@ impl Thread {
         let (binder, at) = (Arc::clone(socket), address.clone());
         let policy = Arc::clone(self.process.policy());
         let outcome = self.at_name(&address, move || Ok(binder.bind(at, &policy))).await?;
-        self.process.tell_unavailable("sock_bind", &address, &outcome);
+        self.process.tell_unavailable("sock_bind", &self.process.whole(address), &outcome);
         self.process.answer("sock_bind", outcome)
     }
 

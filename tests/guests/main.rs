@@ -15,6 +15,7 @@ mod server;
 mod states;
 mod threads;
 mod trace;
+mod unix;
 mod waiting;
 mod wild;
 
@@ -50,7 +51,7 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*,
+        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*, unix::*,
         waiting::*,
     };
 
