@@ -15,6 +15,8 @@ mod deliver;
 mod listening;
 #[path = "embed/pieces.rs"]
 mod pieces;
+#[path = "embed/preopened.rs"]
+mod preopened;
 #[path = "embed/profiles.rs"]
 mod profiles;
 #[cfg(target_os = "linux")]

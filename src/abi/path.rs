@@ -100,18 +100,16 @@ fn needed(oflags: u16) -> Rights {
 fn options(request: &Request, oflags: u16, rights: Rights) -> Result<OpenOptions, Errno> {
     let fdflags = flags::descriptor(request.fdflags)?;
     let any = |wanted: Rights| (rights & wanted) != Rights::NONE;
-    let is_directory = oflags & OFLAG_DIRECTORY != 0;
-    // A directory that is to be written as a file is, the host refuses: EISDIR. The
-    // other rights to change a file come with masks that programs take from a parent.
-    let writing = Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE;
-    let write = any(if is_directory { Rights::FD_WRITE } else { writing });
+    // The other rights to change a file come with masks that programs have for any file:
+    // Go asks for `fd_filestat_set_size` to read one. Wasmtime looks at these two as well.
+    let write = any(Rights::FD_WRITE);
     Ok(OpenOptions {
         read: any(Rights::FD_READ | Rights::FD_READDIR) || !write,
         write,
         create: oflags & OFLAG_CREAT != 0,
         exclusive: oflags & OFLAG_EXCL != 0,
         truncate: oflags & OFLAG_TRUNC != 0,
-        directory: is_directory,
+        directory: oflags & OFLAG_DIRECTORY != 0,
         append: fdflags & flags::FDFLAG_APPEND != 0,
         dsync: fdflags & flags::FDFLAG_DSYNC != 0,
         rsync: fdflags & flags::FDFLAG_RSYNC != 0,

@@ -1,5 +1,6 @@
 //! What an operator may say.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -43,6 +44,21 @@ pub(super) struct RunArgs {
     /// Let the guest listen here
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<Grant>,
+
+    /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
+    /// that can't listen themselves. It needs no --listen
+    #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
+    pub(super) preopen_listen: Vec<ListenerArg>,
+
+    /// Hand the guest the listeners of --preopen-listen in nonblocking mode, as Go's
+    /// net.FileListener needs them
+    #[arg(long)]
+    pub(super) preopen_nonblocking: bool,
+
+    /// Hand the guest the sockets that the service manager passed to this process
+    /// (LISTEN_FDS), as descriptors after those of --preopen-listen
+    #[arg(long)]
+    pub(super) listen_fds: bool,
 
     /// Take connections only from these peers [default: anyone, once listening is granted]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
@@ -119,6 +135,24 @@ pub(super) struct RunArgs {
 pub(super) struct InspectArgs {
     /// The module: .wasm or .wat
     pub(super) module: PathBuf,
+}
+
+/// Where to listen for the guest, and the name that it learns.
+#[derive(Clone, Debug)]
+pub(super) struct ListenerArg {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+}
+
+fn parse_listener(text: &str) -> Result<ListenerArg, String> {
+    // "unknown": what a service manager's library says where there is no name.
+    let (name, address) = text.split_once('=').unwrap_or(("unknown", text));
+    let expected = "expected [NAME=]ADDRESS:PORT, as in 127.0.0.1:8080 or web=[::1]:80";
+    if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_graphic() && letter != ':') {
+        return Err(expected.to_owned());
+    }
+    let address = address.parse().map_err(|_| expected.to_owned())?;
+    Ok(ListenerArg { name: name.to_owned(), address })
 }
 
 /// A directory of the host, and what the guest calls it.

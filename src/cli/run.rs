@@ -12,7 +12,7 @@ use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
-use super::{FAILURE, signal};
+use super::{FAILURE, signal, sockets};
 use crate::file::Access;
 use crate::host::{Ended, Guest, WasockCtx, engine_config};
 
@@ -111,6 +111,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     if args.trace {
         builder = builder.trace(report::call);
     }
+    builder = sockets::hand_over(builder, args)?;
     for (directories, access) in [(&args.dir, Access::ReadWrite), (&args.dir_ro, Access::ReadOnly)] {
         for DirectoryArg { host, guest } in directories {
             builder = builder

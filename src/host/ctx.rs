@@ -7,7 +7,7 @@ use wasmtime::Module;
 use super::deliver::handler_names;
 use super::link::GuestMemoryHandle;
 use super::{Builder, Control, OnTrap};
-use crate::abi::{Dialect, Generation, detect};
+use crate::abi::{Dialect, detect};
 use crate::observe::TraceSink;
 use crate::process::Thread;
 
@@ -49,7 +49,7 @@ impl WasockCtx {
         let detected = detect(module);
         self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
         self.thread.is_first_generation =
-            detected.dialect == Dialect::Wasix && detected.generation == Generation::V1;
+            detected.dialect == Dialect::Wasix && detected.generation.is_first();
         self.thread.wide_addresses = detected.has_wide_addresses();
         if !handler_names(module).is_empty() {
             self.thread.process().keep_changes();

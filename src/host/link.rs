@@ -14,6 +14,7 @@ use super::WasockCtx;
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::abi::{FUNCTIONS, Function, preview1, wasi_threads, wasix};
+use crate::error::Errno;
 use crate::observe::TraceSink;
 use crate::process::Thread;
 
@@ -23,7 +24,7 @@ include!(concat!(env!("OUT_DIR"), "/link.rs"));
 /// function gives into its result.
 macro_rules! link_now {
     (
-        $linker:ident, $get:ident, $index:literal, $call:path,
+        $linker:ident, $get:ident, $index:literal, $call:expr,
         [$($arg:ident: $ty:ty),*] -> $result:ty, $drive:path
     ) => {{
         let function = &FUNCTIONS[$index];
@@ -39,6 +40,22 @@ macro_rules! link_now {
             },
         )?;
     }};
+}
+
+/// Links a call that is refused, whatever it is given.
+macro_rules! link_refused {
+    ($linker:ident, $get:ident, $index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+        link_now!(
+            $linker, $get, $index, |_: &mut Thread, _: &mut GuestMemory<'_>, $(_: $ty),*| refuse(),
+            [$($arg: $ty),*] -> $result, std::convert::identity
+        )
+    };
+}
+
+/// The answer of every function that is refused.
+#[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
+fn refuse() -> wasmtime::Result<i32> {
+    Ok(preview1::number(Errno::ENOTSUP))
 }
 
 /// The memory of a guest, wherever it comes from.
@@ -85,7 +102,12 @@ pub fn add_to_linker<T: Send + 'static>(
             )?;
         }};
     }
-    every_function!(now, waits);
+    macro_rules! refused {
+        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
+        };
+    }
+    every_function!(now, waits, refused);
     Ok(())
 }
 
@@ -109,7 +131,12 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
             link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, drive)
         };
     }
-    every_function!(now, waits);
+    macro_rules! refused {
+        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
+        };
+    }
+    every_function!(now, waits, refused);
     Ok(())
 }
 

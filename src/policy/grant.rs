@@ -3,7 +3,7 @@
 //! `*.example.com`, `*`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -58,6 +58,15 @@ fn expected(what: &str) -> ParseGrantError {
         "{what}; expected HOST:PORT, as in 127.0.0.1:8080, 10.0.0.0/8:*, [::1]:80-90 or *:443, \
          or unix:PATH"
     ))
+}
+
+impl From<SocketAddr> for Grant {
+    /// Grants this address and no other.
+    fn from(address: SocketAddr) -> Self {
+        let network = IpNet::from(address.ip().to_canonical());
+        let ports = address.port()..=address.port();
+        Self(Addresses::Inet { networks: vec![network], ports })
+    }
 }
 
 impl FromStr for Grant {

@@ -23,6 +23,11 @@ impl Process {
     ///
     /// `ENOENT` where no preopened directory has it, `ENOTDIR` where it is none.
     pub(crate) fn change_directory(&self, path: &str) -> Result<(), Errno> {
+        // "ENOENT: A component of path does not name an existing directory or path is an
+        // empty string." - chdir(3p)
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         let whole = absolute(&self.working_directory(), path);
         if whole != "/" {
             self.check_directory(&whole)?;

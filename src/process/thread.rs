@@ -1,12 +1,12 @@
 //! One thread of a guest: what the calls of every dialect act on.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Doorkeeper, Open, OpenFile, Process};
+use super::{Open, OpenFile, Process};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
@@ -15,6 +15,10 @@ use crate::observe::Event;
 use crate::ready::{self, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Terms};
 use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
+
+/// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
+/// each server, mostly.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// One thread of a guest.
 pub struct Thread {
@@ -271,15 +275,8 @@ impl Thread {
 
     /// On what terms a socket with this address listens.
     fn terms(&self, listener: u32, local: Option<Address>) -> Terms {
-        let settings = self.process.settings();
         let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
-        let (report, policy) = (Arc::clone(self.process.report()), Arc::clone(self.process.policy()));
-        Terms {
-            rules: settings.listen_profile(&local).rules(),
-            maximum: settings.max_backlog.load(Relaxed),
-            kernel_maximum: settings.kernel_max_backlog,
-            door: Arc::new(Doorkeeper { report, policy, listener, local }),
-        }
+        self.process.settings().terms(self.process.report(), listener, local)
     }
 
     /// What the addresses of a Unix socket mean to this guest.
@@ -371,6 +368,24 @@ impl Thread {
         limit: Option<Duration>,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
         ready::poll(watched, limit, &mut self.timer, self.threads.are_many()).await
+    }
+
+    /// The addresses of `name`, which the policy grants to look up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` where
+    /// there is no answer after 30 seconds.
+    pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
+        tokio::select! {
+            biased;
+            found = self.process.resolver().resolve(name) => found,
+            () = ready::sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
+        }
     }
 
     /// Runs a file operation where it may stop its thread.

@@ -37,6 +37,7 @@
 mod address;
 mod datagram;
 mod endpoint;
+mod handed;
 pub mod listen;
 mod option;
 mod reactor;
@@ -58,11 +59,12 @@ use crate::policy::{Denial, Policy};
 
 pub use address::{Family, Space};
 pub use datagram::{Datagram, Destination};
+pub use handed::Handed;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
-pub use resolve::resolve;
+pub use resolve::Resolver;
 pub use stream::{Accepted, Connected, Phase, Status, Stream};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
 pub use watchable::{Heard, Watchable, Watchers};

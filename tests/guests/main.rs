@@ -7,10 +7,13 @@ mod behaviour;
 mod command;
 mod events;
 mod files;
+mod generations;
 mod hostile;
 mod listen;
+mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod preopened;
 mod server;
 mod states;
 mod threads;
@@ -51,8 +54,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*, unix::*,
-        waiting::*,
+        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
+        server::*, states::*, threads::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

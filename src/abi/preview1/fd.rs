@@ -20,6 +20,9 @@ use crate::process::{Open, Thread};
 /// The most that one positioned call on a file moves through a copy.
 const MAX_COPY: u32 = 64 * 1024;
 
+/// "dir" is 0, the only kind that preview 1 names.
+const PREOPENED_SOCKET: u8 = 1;
+
 /// The size of the head of a directory entry; the name follows.
 const DIRENT_SIZE: usize = 24;
 
@@ -234,6 +237,11 @@ impl Preview1Fd for Thread {
     }
 
     fn fd_prestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Prestat, Error> {
+        // A program that looks for directories goes on at a tag which it does not know, and
+        // stops or fails at an error.
+        if self.process().settings().handed_sockets.has_number(fd) {
+            return Ok(types::Prestat { tag: PREOPENED_SOCKET, name_len: 0 });
+        }
         let name = self.preopened_name(fd)?;
         Ok(types::Prestat { tag: 0, name_len: count(name.len())? })
     }

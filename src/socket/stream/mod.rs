@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use super::endpoint::Endpoint;
 use super::listen::{Capacity, Freed, Queue, Terms};
 use super::option::Timeouts;
-use super::{Kind, News, Refusal, Registered, Socket, Space, Watchers};
+use super::{Handed, Kind, News, Refusal, Registered, Socket, Space, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
@@ -95,6 +95,23 @@ impl Stream {
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = Connected::new(registered, endpoint.space.wildcard(), endpoint.kind);
         Ok(Self::with_state(endpoint, State::Connected(connected), false, Timeouts::default()))
+    }
+
+    /// A socket that was opened outside: bound, or connected.
+    ///
+    /// # Errors
+    ///
+    /// What the reactor of the caller answers.
+    pub(super) fn take_over(endpoint: Endpoint, handed: &Handed) -> Result<Self, Errno> {
+        let state = match handed.peer {
+            Some(peer) => {
+                let registered = Registered::new(Arc::clone(&endpoint.fd))?;
+                State::Connected(Connected::new(registered, peer.into(), endpoint.kind))
+            }
+            None => State::Bound(Bound::new(handed.local.into())),
+        };
+        let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
+        Ok(Self::with_state(endpoint, state, lingers, Timeouts::default()))
     }
 
     fn with_state(endpoint: Endpoint, state: State, lingers: bool, timeouts: Timeouts) -> Self {

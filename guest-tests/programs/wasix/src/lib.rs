@@ -18,6 +18,8 @@ mod native;
 pub mod poll;
 #[cfg(target_os = "wasi")]
 pub mod raw;
+#[cfg(target_os = "wasi")]
+pub mod resolve;
 pub mod socket;
 #[cfg(target_os = "wasi")]
 pub mod unix;
