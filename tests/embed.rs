@@ -22,6 +22,8 @@ mod profiles;
 #[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
+#[path = "embed/unix.rs"]
+mod unix;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
@@ -51,7 +53,7 @@ fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
 fn listening(events: &mpsc::Receiver<Event>) -> Result<SocketAddr> {
     loop {
         if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
-            return Ok(local);
+            return local.inet().context("no network address");
         }
     }
 }
