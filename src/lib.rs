@@ -31,12 +31,14 @@
 //! # The rooms
 //!
 //! Arrows go down this list: a room may use those above it that it names, and nothing
-//! below. Every room may use [`error`] and call [`observe`]. A test holds them to it.
+//! below. Every room may use [`error`] and [`address`] and call [`observe`]. A test holds
+//! them to it.
 //!
 //! | room | holds | may use |
 //! |---|---|---|
 //! | [`error`] | [`Errno`] in POSIX names, traps, [`Exit`] | nothing |
-//! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` |
+//! | [`address`] | the [`Address`] of a socket | nothing |
+//! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` `address` |
 //! | [`policy`] | what this guest may do; pure, no I/O | `error` |
 //! | [`fd`] | descriptor numbers to open things with rights | `error` |
 //! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` |
@@ -108,6 +110,7 @@
 )]
 
 pub mod abi;
+pub mod address;
 pub mod cli;
 pub mod error;
 #[expect(unreachable_pub, reason = "`pub` in a private room is what it offers to the other rooms")]
@@ -124,6 +127,7 @@ mod ready;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod socket;
 
+pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, ThreadExit};
 pub use file::Access;
 pub use host::{

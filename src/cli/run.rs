@@ -12,7 +12,7 @@ use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
-use super::{FAILURE, signal};
+use super::{FAILURE, signal, sockets};
 use crate::Signal;
 use crate::file::Access;
 use crate::host::{Ended, Guest, WasockCtx, engine_config};
@@ -94,6 +94,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
         .on_trap(args.on_trap)
+        .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)
         .observer(report::Terminal::new(args.verbose));
     if signal::is_hangup_ignored() {
@@ -114,6 +115,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     if args.trace {
         builder = builder.trace(report::call);
     }
+    builder = sockets::hand_over(builder, args)?;
     for (directories, access) in [(&args.dir, Access::ReadWrite), (&args.dir_ro, Access::ReadOnly)] {
         for DirectoryArg { host, guest } in directories {
             builder = builder

@@ -8,7 +8,7 @@ use super::deliver::handler_names;
 use super::link::GuestMemoryHandle;
 use super::signal::Within;
 use super::{Builder, Control, OnTrap};
-use crate::abi::{Dialect, Generation, detect};
+use crate::abi::{Dialect, detect};
 use crate::observe::TraceSink;
 use crate::process::{Mailbox, Thread};
 
@@ -66,8 +66,9 @@ impl WasockCtx {
     pub fn adapt_to(&mut self, module: &Module) {
         let detected = detect(module);
         self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
+        self.thread.root_takes_absolute_paths = detected.dialect == Dialect::Wasix;
         self.thread.is_first_generation =
-            detected.dialect == Dialect::Wasix && detected.generation == Generation::V1;
+            detected.dialect == Dialect::Wasix && detected.generation.is_first();
         self.thread.process().signals().set_numbering(detected.numbering);
         self.thread.wide_addresses = detected.has_wide_addresses();
         if !handler_names(module).is_empty() {

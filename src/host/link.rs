@@ -16,6 +16,7 @@ use super::signal::{Within, handle, see_through};
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::abi::{FUNCTIONS, Function, preview1, wasi_threads, wasix};
+use crate::error::Errno;
 use crate::observe::TraceSink;
 use crate::process::{Mailbox, Thread};
 
@@ -23,7 +24,7 @@ include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
 /// Links a call that never waits.
 macro_rules! link_now {
-    ($linker:ident, $get:ident, $index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+    ($linker:ident, $get:ident, $index:literal, $call:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
         let function = &FUNCTIONS[$index];
         $linker.func_wrap(
             function.module,
@@ -37,6 +38,22 @@ macro_rules! link_now {
             },
         )?;
     }};
+}
+
+/// Links a call that is refused, whatever it is given.
+macro_rules! link_refused {
+    ($linker:ident, $get:ident, $index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+        link_now!(
+            $linker, $get, $index, |_: &mut Thread, _: &mut GuestMemory<'_>, $(_: $ty),*| refuse(),
+            [$($arg: $ty),*] -> $result
+        )
+    };
+}
+
+/// The answer of every function that is refused.
+#[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
+fn refuse() -> wasmtime::Result<i32> {
+    Ok(preview1::number(Errno::ENOTSUP))
 }
 
 /// A call that may wait. What there is to look at afterwards, signals above all, comes
@@ -99,7 +116,12 @@ pub fn add_to_linker<T: Send + 'static>(
             )?;
         }};
     }
-    every_function!(now, waits);
+    macro_rules! refused {
+        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
+        };
+    }
+    every_function!(now, waits, refused);
     Ok(())
 }
 
@@ -130,7 +152,12 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
             )?;
         }};
     }
-    every_function!(now, waits);
+    macro_rules! refused {
+        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
+        };
+    }
+    every_function!(now, waits, refused);
     Ok(())
 }
 

@@ -7,15 +7,19 @@ mod behaviour;
 mod command;
 mod events;
 mod files;
+mod generations;
 mod hostile;
 mod listen;
+mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod preopened;
 mod server;
 mod signals;
 mod states;
 mod threads;
 mod trace;
+mod unix;
 mod waiting;
 mod wild;
 
@@ -51,8 +55,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, signals::*, states::*,
-        threads::*, waiting::*,
+        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
+        server::*, signals::*, states::*, threads::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -10,7 +10,6 @@ use crate::error::{Errno, Error};
 use crate::policy::Use;
 use crate::process::Thread;
 use crate::ready::interruptible;
-use crate::socket;
 
 /// The longest name that the resolver takes, in bytes.
 const MAX_NAME: u32 = 255;
@@ -38,7 +37,7 @@ impl WasixResolve for Thread {
         }
         let mut written = 0;
         let mut at = addrs;
-        for address in interruptible(socket::resolve(name)).await?? {
+        for address in interruptible(self.look_up(name)).await?? {
             if written == naddrs {
                 break;
             }
