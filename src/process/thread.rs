@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Open, OpenFile, Process};
-use crate::error::{Errno, Error};
+use super::{Mailbox, Open, OpenFile, Process};
+use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
@@ -29,6 +29,10 @@ pub struct Thread {
     /// Kept between waits: making one costs three system calls.
     timer: Option<Timer>,
     pub(crate) locals: ThreadLocals,
+    /// Its signals.
+    pub(crate) mailbox: Mailbox,
+    /// The callback for signals that it has just named, or why there is none.
+    pub(crate) named_callback: Option<Result<String, Trap>>,
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
     /// move, as preview 1 says?
     pub(crate) renumber_duplicates: bool,
@@ -94,11 +98,13 @@ impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
         Self {
+            mailbox: process.signals().mailbox(MAIN),
             process,
             threads: Threads::new(),
             tid: MAIN,
             timer: None,
             locals: ThreadLocals::default(),
+            named_callback: None,
             renumber_duplicates: false,
             root_takes_absolute_paths: false,
             is_first_generation: false,
@@ -115,6 +121,8 @@ impl Thread {
             tid,
             timer: None,
             locals: ThreadLocals::default(),
+            mailbox: self.process.signals().mailbox(tid),
+            named_callback: None,
             remark: None,
             ..*self
         }
