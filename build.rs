@@ -49,10 +49,10 @@ const ROOMS: &[(&str, &[&str])] =
     &[("preview1", &["wasi_snapshot_preview1", "wasi_unstable"]), ("wasix", &["wasix_32v1"])];
 
 /// The calls that can wait: for the network, the clock, another thread, or the
-/// disk. They are async; every other call is sync, which is faster. `sock_listen` does
-/// not wait, but gives the socket its place in a reactor, and a blocking embedder's
-/// reactor is entered for async calls alone. Those that send a signal or name the
-/// callback for signals do not wait either, but a handler may run before they return.
+/// disk. They are async; every other call is sync, which is faster. `sock_listen` and
+/// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
+/// embedder's reactor is entered for async calls alone. Those that send a signal or name
+/// the callback for signals do not wait either, but a handler may run before they return.
 const WAITS: &[&str] = &[
     "callback_signal",
     "epoll_wait",
@@ -86,8 +86,10 @@ const WAITS: &[&str] = &[
     "sched_yield",
     "sock_accept",
     "sock_accept_v2",
+    "sock_bind",
     "sock_connect",
     "sock_listen",
+    "sock_pair",
     "sock_recv",
     "sock_recv_from",
     "sock_send",

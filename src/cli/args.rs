@@ -30,6 +30,8 @@ const RUN_HELP: &str = "\
 Nothing is granted by default. Each grant is a flag of its own and may be repeated.
 An ADDR is a host and a port: the host is an IP address, a network (10.0.0.0/8), an IPv6
 address in brackets ([::1]), or * for any; the port is a number, a range (8000-8099), or *.
+Or it is unix:PATH, with a path of the guest inside one of its directories: unix:/run/app.sock,
+unix:/run/* for any name in /run, or unix:* for any path.
 
 Example: wasock run --listen 127.0.0.1:8080 server.wasm
 
@@ -80,6 +82,10 @@ pub(super) struct RunArgs {
     /// Give the guest a directory that it can't change
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory)]
     pub(super) dir_ro: Vec<DirectoryArg>,
+
+    /// Remove the names of the guest's Unix sockets when they close [default: they stay]
+    #[arg(long)]
+    pub(super) unix_unlink: bool,
 
     /// Set a variable of the guest's environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]

@@ -94,6 +94,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
         .on_trap(args.on_trap)
+        .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)
         .observer(report::Terminal::new(args.verbose));
     if signal::is_hangup_ignored() {

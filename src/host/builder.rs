@@ -43,6 +43,7 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * no network at all: no address to listen on, none to connect to, no name to
 ///   look up; anyone may connect to a listener once it is granted
 /// * no sockets, no files, no arguments, no environment
+/// * names of Unix sockets stay when their sockets close
 /// * standard input is at its end, standard output and error go nowhere
 /// * 1024 descriptors and 1024 threads; as many waiting connections as the kernel allows
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
@@ -60,6 +61,7 @@ pub struct Builder {
     max_backlog: Option<u32>,
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
+    removes_unix_names: bool,
     blocks_on_files: bool,
     on_trap: OnTrap,
     ignored_signals: Vec<Signal>,
@@ -113,6 +115,7 @@ impl Builder {
             max_backlog: None,
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
+            removes_unix_names: false,
             blocks_on_files: false,
             on_trap: OnTrap::default(),
             ignored_signals: Vec::new(),
@@ -130,6 +133,10 @@ impl Builder {
     }
 
     /// Grants listening on these addresses. Repeatable, as are all grants.
+    ///
+    /// A path (`unix:/run/app.sock`) is the guest's own, and must lie in a
+    /// [directory](Self::preopened_dir) that the guest may change: a grant gives a name, a
+    /// directory gives it a place.
     pub fn listen(mut self, grant: &Grant) -> Self {
         self.policy.allow_listen(grant);
         self
@@ -142,7 +149,8 @@ impl Builder {
         self
     }
 
-    /// Grants connecting to these addresses.
+    /// Grants connecting to these addresses; for datagram sockets with a name, sending
+    /// there too. A path must lie in a [directory](Self::preopened_dir) of the guest's.
     pub fn connect(mut self, grant: &Grant) -> Self {
         self.policy.allow_connect(grant);
         self
@@ -298,6 +306,14 @@ impl Builder {
         self
     }
 
+    /// Removes the name of a Unix socket when the socket closes, as long as the name is
+    /// still that socket's. Otherwise it stays, as POSIX has it, and the guest removes it;
+    /// a later `bind` there is `EADDRINUSE` until then.
+    pub fn unix_unlink(mut self, removes: bool) -> Self {
+        self.removes_unix_names = removes;
+        self
+    }
+
     /// Lets file operations stop the thread that runs the guest, which is faster.
     /// For embedders that give a guest a thread of its own.
     pub fn blocks_on_files(mut self, blocks: bool) -> Self {
@@ -376,6 +392,7 @@ impl Builder {
             kernel_max_backlog,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
+            removes_unix_names: self.removes_unix_names,
             blocks_on_files: self.blocks_on_files,
             ignored_signals: self.ignored_signals,
             observer: self.observer,

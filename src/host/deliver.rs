@@ -17,7 +17,7 @@ use crate::fd::Rights;
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
 use crate::ready::{Timer, block_on, interruptible, sleep};
-use crate::socket::{Connected, Heard, Phase, Socket, Tcp};
+use crate::socket::{Connected, Heard, Phase, Socket, Stream};
 
 use handlers::Handlers;
 pub(crate) use handlers::handler_names;
@@ -377,7 +377,7 @@ impl Courier {
     /// How a watched socket stands; nothing where it is closed.
     fn phase(&self, id: Id) -> Option<Phase> {
         let socket = self.watches.get(id)?.socket.upgrade()?;
-        socket.stream().ok().map(Tcp::phase)
+        socket.stream().ok().map(Stream::phase)
     }
 
     /// Tells once that a connection is over.

@@ -117,7 +117,7 @@ impl HandedSocket {
         let mut rights = Rights::SOCKET;
         if is_listening {
             rights = Rights::HANDED_LISTENER;
-            let terms = settings.terms(report, number, local);
+            let terms = settings.terms(report, number, local.into());
             // Who hands it over has decided; the policy still says who may come in.
             let mut policy = Policy::default();
             policy.allow_listen(&Grant::from(local));

@@ -13,6 +13,7 @@ mod directory;
 mod futex;
 mod handed;
 mod open;
+mod paths;
 mod report;
 mod settings;
 mod signal;
@@ -22,11 +23,11 @@ mod thread_local;
 mod threads;
 mod transfer;
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::observe::{Closed, Event};
@@ -202,8 +203,8 @@ impl Process {
             open.collect()
         };
         for socket in sockets {
-            if let Ok(tcp) = socket.stream()
-                && let Err(refusal) = tcp.set_max_backlog(maximum)
+            if let Ok(stream) = socket.stream()
+                && let Err(refusal) = stream.set_max_backlog(maximum)
             {
                 tracing::debug!("a listener keeps its backlog: {}", refusal.errno());
             }
@@ -232,16 +233,16 @@ impl Process {
 
     /// What is told of the end of a socket.
     fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
-        let tcp = open.open.socket().ok()?.stream().ok()?;
-        let is_listening = tcp.is_listening();
+        let stream = open.open.socket().ok()?.stream().ok()?;
+        let is_listening = stream.is_listening();
         if !is_listening && !self.report.hears_connections() {
             return None;
         }
-        let peer = tcp.peer_address().ok();
+        let peer = stream.peer_address().ok();
         if !is_listening && peer.is_none() {
             return None;
         }
-        let local = tcp.local_address().ok()?;
+        let local = stream.local_address().ok()?;
         Some(Event::Closed { fd, local, peer, why })
     }
 
@@ -261,13 +262,13 @@ impl Process {
     pub(crate) fn tell_unavailable<T>(
         &self,
         call: &'static str,
-        address: SocketAddr,
+        address: &Address,
         outcome: &Result<T, Refusal>,
     ) {
         if let Err(Refusal::Errno(errno)) = *outcome
             && matches!(errno, Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EACCES)
         {
-            self.report.tell(Event::Unavailable { call, address, errno });
+            self.report.tell(Event::Unavailable { call, address: address.clone(), errno });
         }
     }
 

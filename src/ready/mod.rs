@@ -10,9 +10,8 @@
 //! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.
 //!
-//! What has no descriptor of the host's lives here too: [pipes](pipe()), [socket
-//! pairs](pair), [event descriptors](EventFd). They are [`Pollable`], as sockets are, and
-//! so is an [`Epoll`].
+//! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
+//! descriptors](EventFd). They are [`Pollable`], as sockets are, and so is an [`Epoll`].
 //!
 //! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`Crowd`], [`Timer`].
 
@@ -34,8 +33,8 @@ pub use crowd::Crowd;
 pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
-pub use pipe::{Pair, PipeReader, PipeWriter, pair, pipe};
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use poll::{Readiness, Source, Watched, poll};
 pub use pollable::{Events, Pollable};
-pub use readiness::{give_way, within};
-pub use socket::{accept, connect, recv, send};
+pub use readiness::{give_way, patiently, within};
+pub use socket::{accept, connect, recv, send, send_to};

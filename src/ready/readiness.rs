@@ -106,6 +106,41 @@ pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) 
     }
 }
 
+/// Repeats `attempt` while it answers `EAGAIN`, where nobody tells when that ends: room
+/// in the queue of a name, as long as one is not connected to it. Rests longer and longer
+/// in between, up to a twentieth of a second.
+///
+/// # Cancel safety
+///
+/// As safe as `attempt`.
+///
+/// # Errors
+///
+/// `EAGAIN` where the limit has passed, and those of `attempt`.
+pub async fn patiently<T, E: From<Errno>, F: Future<Output = Result<T, E>>>(
+    limit: Option<Duration>,
+    is_again: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E> {
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut rest = FIRST_REST;
+    loop {
+        match attempt().await {
+            Err(error) if is_again(&error) => {}
+            done => return done,
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Errno::EAGAIN.into());
+        }
+        interruptible(sleep(left.map_or(rest, |left| left.min(rest)))).await?;
+        rest = (rest * 2).min(LONGEST_REST);
+    }
+}
+
+const FIRST_REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(50);
+
 /// Lets others run: the reactor, and whatever shares the thread.
 ///
 /// # Cancel safety

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::OFlags;
-use rustix::net::{SocketType, sockopt};
+use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
-use super::{Family, Socket, Tcp, address};
+use super::{Endpoint, Kind, Socket, Space, Stream};
 use crate::error::Errno;
 
 /// What a socket from outside is.
@@ -34,10 +34,10 @@ impl Handed {
         if sockopt::socket_type(fd)? != SocketType::STREAM {
             return Err(Errno::EPROTOTYPE);
         }
-        let local = address::from_host(rustix::net::getsockname(fd)?)?;
+        let local = inet(rustix::net::getsockname(fd)?)?;
         let is_listening = sockopt::socket_acceptconn(fd)?;
         let peer = match rustix::net::getpeername(fd) {
-            Ok(Some(peer)) => Some(address::from_host(peer)?),
+            Ok(Some(peer)) => Some(inet(peer)?),
             _ => None,
         };
         if !is_listening && peer.is_none() {
@@ -59,8 +59,14 @@ impl Socket {
         // The guest's own mode is ours; the host's sockets never block.
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
-        Ok(Self::Tcp(Tcp::take_over(fd, Family::of(&handed.local), handed)?))
+        let space = if handed.local.is_ipv4() { Space::Inet4 } else { Space::Inet6 };
+        let endpoint = Endpoint::new(fd, space, Kind::Stream);
+        Ok(Self::Stream(Stream::take_over(endpoint, handed)?))
     }
+}
+
+fn inet(address: SocketAddrAny) -> Result<SocketAddr, Errno> {
+    SocketAddr::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)
 }
 
 #[cfg(test)]

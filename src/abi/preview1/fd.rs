@@ -16,7 +16,6 @@ use crate::fd::Rights;
 use crate::file::{Advice, DirEntry, FileFlags, Whence};
 use crate::observe::Closed;
 use crate::process::{Open, Thread};
-use crate::socket::RecvFlags;
 
 /// The most that one positioned call on a file moves through a copy.
 const MAX_COPY: u32 = 64 * 1024;
@@ -223,7 +222,7 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let open = self.descriptor(fd, Rights::FD_READ)?.open;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::read(self, memory, &buffers, &open, RecvFlags::default()).await
+        transfer::read(self, memory, &buffers, &open).await
     }
 
     async fn fd_write(
@@ -234,7 +233,7 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let open = self.descriptor(fd, Rights::FD_WRITE)?.open;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::write(self, memory, &buffers, &open, false).await
+        transfer::write(self, memory, &buffers, &open, false, None).await
     }
 
     fn fd_prestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Prestat, Error> {

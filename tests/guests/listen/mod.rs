@@ -123,6 +123,7 @@ fn holds(profile: Profile, rule: &str) -> Result<Finished> {
     host(profile)
         .arg("--dir")
         .arg(format!("{}::/", folder.path().display()))
+        .args(["--listen", "unix:*", "--connect", "unix:*"])
         .args([guest_tests::LISTEN_RULES, rule, profile.unbound_without_grant(), profile.connected])
         .arg(silent.addr()?.to_string())
         .succeed()?

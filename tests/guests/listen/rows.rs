@@ -26,9 +26,7 @@ pub(super) fn row_04_datagram(profile: Profile) -> Result<()> {
     holds(profile, "datagram").map(drop)
 }
 
-/// Rule 5: a SEQPACKET socket over AF_UNIX does not open yet.
-///
-/// FIXME: it is to listen as a stream socket does.
+/// Rule 5: a SEQPACKET socket over AF_UNIX listens as a stream does, and keeps messages apart.
 pub(super) fn row_05_seqpacket(profile: Profile) -> Result<()> {
     holds(profile, "seqpacket").map(drop)
 }

@@ -15,6 +15,7 @@ pub const REGULAR_FILE: u8 = 4;
 pub const SOCKET_DGRAM: u8 = 5;
 pub const SOCKET_STREAM: u8 = 6;
 pub const SYMBOLIC_LINK: u8 = 7;
+pub const SOCKET_SEQPACKET: u8 = 9;
 
 /// Bits of the rights of a descriptor.
 pub mod right {

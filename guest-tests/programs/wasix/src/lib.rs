@@ -24,6 +24,8 @@ pub mod resolve;
 pub mod signal;
 pub mod socket;
 #[cfg(target_os = "wasi")]
+pub mod unix;
+#[cfg(target_os = "wasi")]
 pub mod wait;
 #[cfg(target_os = "wasi")]
 mod wasi;
