@@ -51,8 +51,10 @@ const ROOMS: &[(&str, &[&str])] =
 /// The calls that can wait: for the network, the clock, another thread, or the
 /// disk. They are async; every other call is sync, which is faster. `sock_listen` and
 /// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
-/// embedder's reactor is entered for async calls alone.
+/// embedder's reactor is entered for async calls alone. Those that send a signal or name the
+/// callback for signals do not wait either, but a handler may run before they return.
 const WAITS: &[&str] = &[
+    "callback_signal",
     "epoll_wait",
     "fd_allocate",
     "fd_datasync",
@@ -78,6 +80,8 @@ const WAITS: &[&str] = &[
     "path_symlink",
     "path_unlink_file",
     "poll_oneoff",
+    "proc_raise",
+    "proc_signal",
     "resolve",
     "sched_yield",
     "sock_accept",
@@ -92,6 +96,7 @@ const WAITS: &[&str] = &[
     "sock_send_file",
     "sock_send_to",
     "thread_join",
+    "thread_signal",
     "thread_sleep",
 ];
 

@@ -126,4 +126,5 @@ pub use host::{
 };
 pub use observe::{Event, Observer, TraceLine, TraceSink};
 pub use policy::{Grant, NamePattern};
+pub use process::Signal;
 pub use socket::listen::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};

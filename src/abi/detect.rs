@@ -3,6 +3,7 @@
 use wasmtime::{ExternType, ImportType, Module};
 
 use super::table::Function;
+use crate::process::Numbering;
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 const WASIX: &str = "wasix_32v1";
@@ -96,6 +97,8 @@ pub struct Detected {
     /// May the module start threads? It imports a call for it, and the memory that they
     /// share.
     pub threads: bool,
+    /// The numbers that its signals have.
+    pub(crate) numbering: Numbering,
     /// Imports that the host has, with the same type.
     pub supported: Vec<Import>,
     /// Functions that the host knows and refuses: they answer `ENOTSUP`.
@@ -177,10 +180,14 @@ pub fn detect(module: &Module) -> Detected {
         list.push(Import::of(&import));
     }
     let (generation, told_by) = generation(module);
+    let dialect = dialect(module);
+    // WASIX's own numbers came together with the new type of `proc_join`.
+    let has_old_numbers = dialect != Dialect::Wasix || generation == Generation::V1;
     Detected {
-        dialect: dialect(module),
+        dialect,
         generation,
         told_by,
+        numbering: if has_old_numbers { Numbering::Preview1 } else { Numbering::Linux },
         memory: memory(module),
         threads: starts_threads(module),
         supported,
@@ -416,6 +423,23 @@ mod tests {
             let found = detected(&format!(r#"(module (import "wasix_32v1" "{name}" (func)))"#))?;
             assert_eq!(found.has_wide_addresses(), is_wide, "{name}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn knows_the_numbers_of_signals() -> wasmtime::Result<()> {
+        let numbering = |imports: &[(&str, &str, usize)]| {
+            let mut wat = String::from("(module ");
+            for (module, name, params) in imports {
+                let params = " i32".repeat(*params);
+                wat += &format!("(import {module:?} {name:?} (func (param{params}) (result i32)))");
+            }
+            detected(&(wat + ")")).map(|found| found.numbering)
+        };
+        assert_eq!(numbering(&[(PREVIEW1, "proc_raise", 1)])?, Numbering::Preview1);
+        assert_eq!(numbering(&[(WASIX, "proc_raise", 1)])?, Numbering::Preview1);
+        assert_eq!(numbering(&[(WASIX, "proc_raise", 1), (WASIX, "proc_join", 3)])?, Numbering::Linux);
+        assert_eq!(numbering(&[(WASIX, "epoll_create", 1), (PREVIEW1, "proc_raise", 1)])?, Numbering::Linux);
         Ok(())
     }
 

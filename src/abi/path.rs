@@ -24,6 +24,31 @@ pub(crate) fn read(memory: &GuestMemory<'_>, path: GuestPtr<[u8]>) -> Result<Str
     String::from_utf8(bytes).map_err(|_| Errno::EILSEQ.into())
 }
 
+/// The path at a pointer, as seen from the directory `fd`.
+///
+/// The C library of WASIX leaves the slash that an absolute path begins with when it
+/// hands the path to what is preopened as the root, so there it means nothing.
+/// Anywhere else such a path stays absolute, and leaves the directory.
+///
+/// # Errors
+///
+/// Those of [`read`].
+pub(crate) fn below(
+    thread: &Thread,
+    memory: &GuestMemory<'_>,
+    fd: u32,
+    path: GuestPtr<[u8]>,
+) -> Result<String, Error> {
+    let path = read(memory, path)?;
+    if !path.starts_with('/') || !thread.root_takes_absolute_paths || !thread.is_root(fd) {
+        return Ok(path);
+    }
+    Ok(match path.trim_start_matches('/') {
+        "" => ".".to_owned(),
+        relative => relative.to_owned(),
+    })
+}
+
 /// Does a path follow the symbolic link that it ends in?
 pub(crate) fn follows(lookup: u32) -> Result<bool, Errno> {
     Ok(flags::known(lookup, 1)? != 0)
@@ -64,7 +89,7 @@ pub(crate) async fn open(
     let dir = thread.directory(request.fd, needed(*oflags.as_ref().unwrap_or(&0)))?;
     let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
-    let path = read(memory, path)?;
+    let path = below(thread, memory, request.fd, path)?;
     let rights = Rights::from_bits(request.rights) & handed_on;
     let options = options(request, oflags?, rights)?;
     thread.process().fds().check_room()?;

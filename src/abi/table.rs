@@ -136,23 +136,17 @@ include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
 /// Functions that do a part of what they are for.
 const NOTES: &[(&str, &str)] = &[
-    ("callback_signal", "remembers nothing: no signal is delivered"),
     ("clock_time_set", "always EPERM: the clock is the host's"),
     ("proc_exec", "ends the program with ENOTSUP"),
     ("proc_exec2", "ends the program with ENOTSUP"),
     ("proc_join", "ECHILD: there are no children"),
     ("proc_join_v1", "`proc_join` with two parameters; ECHILD: there are no children"),
-    ("proc_raise", "ENOTSUP: no signals"),
-    ("proc_raise_interval", "ENOTSUP: no signals"),
-    ("proc_signal", "ENOTSUP: no signals"),
-    ("proc_signals_get", "there are none"),
-    ("proc_signals_sizes_get", "there are none: 0"),
+    ("proc_signal", "to the program itself; there is no other: ESRCH"),
     ("sock_open", "a datagram socket over a network carries no data yet"),
     ("sock_recv_from", "streams and Unix sockets"),
     ("sock_send_to", "streams and Unix sockets"),
     ("stack_checkpoint", "returns once"),
     ("stack_restore", "traps: there is no way back"),
-    ("thread_signal", "ENOTSUP: no signals"),
     ("thread_spawn", "no reactor threads: ENOTSUP"),
     ("tty_set", "ENOTSUP: the terminal is the operator's"),
 ];

@@ -35,8 +35,11 @@ unix:/run/* for any name in /run, or unix:* for any path.
 
 Example: wasock run --listen 127.0.0.1:8080 server.wasm
 
-Exit code: the guest's own; 130 and 143 after SIGINT and SIGTERM; 134 after a trap;
-2 for wrong arguments; 1 for any other error.";
+SIGINT, SIGTERM and SIGHUP go to a guest that handles signals, and end any other. A second
+SIGINT or SIGTERM within five seconds ends the guest in any case.
+
+Exit code: the guest's own; 128 + n after signal n (129, 130 and 143 after SIGHUP, SIGINT and
+SIGTERM); 134 after a trap; 2 for wrong arguments; 1 for any other error.";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP)]

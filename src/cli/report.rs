@@ -54,6 +54,12 @@ fn event(event: &Event) {
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
+        Event::NotAHandler { name } => {
+            say!(
+                "wasock: the export {name} is no handler for signals: it must be a function with one i32 and \
+                 no result; signals are blocked"
+            );
+        }
         Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
     }
 }

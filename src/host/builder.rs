@@ -19,7 +19,7 @@ use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
-use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Thread};
+use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Signal, Thread};
 use crate::socket::listen::ListenProfile;
 
 /// Descriptors that a guest may have open at once, where nobody chose.
@@ -50,6 +50,7 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
 /// * a trap in a handler of events stops the guest
+/// * no signal is ignored
 /// * no trace, and nobody who hears of events
 pub struct Builder {
     policy: Policy,
@@ -63,6 +64,7 @@ pub struct Builder {
     removes_unix_names: bool,
     blocks_on_files: bool,
     on_trap: OnTrap,
+    ignored_signals: Vec<Signal>,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
     stdin: Input,
@@ -116,6 +118,7 @@ impl Builder {
             removes_unix_names: false,
             blocks_on_files: false,
             on_trap: OnTrap::default(),
+            ignored_signals: Vec::new(),
             observer: None,
             trace: None,
             stdin: Input::closed(),
@@ -325,6 +328,16 @@ impl Builder {
         self
     }
 
+    /// Has `signal` ignored as long as the guest does not handle it, as a shell's `nohup`
+    /// does. WASIX's C library asks for it at the start, and keeps it ignored until the
+    /// program says otherwise.
+    pub fn ignore_signal(mut self, signal: Signal) -> Self {
+        if !self.ignored_signals.contains(&signal) {
+            self.ignored_signals.push(signal);
+        }
+        self
+    }
+
     /// Hears of events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
@@ -381,6 +394,7 @@ impl Builder {
             listen_profiles_at: self.listen_profiles_at,
             removes_unix_names: self.removes_unix_names,
             blocks_on_files: self.blocks_on_files,
+            ignored_signals: self.ignored_signals,
             observer: self.observer,
             stdin: Arc::new(self.stdin),
             stdout: Arc::new(self.stdout),
@@ -395,12 +409,7 @@ impl Builder {
             Errno::EMFILE => BuildError::TooFewDescriptors,
             other => BuildError::Socket(other),
         })?;
-        Ok(WasockCtx {
-            thread: Thread::new(Arc::new(process)),
-            memory: None,
-            trace: self.trace,
-            on_trap: self.on_trap,
-        })
+        Ok(WasockCtx::of(Thread::new(Arc::new(process)), None, self.trace, self.on_trap))
     }
 }
 

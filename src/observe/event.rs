@@ -104,6 +104,12 @@ pub enum Event {
         /// The function's name.
         name: String,
     },
+    /// The guest named an export as its handler for signals that the host can't call. Its
+    /// signals are blocked instead. Told once.
+    NotAHandler {
+        /// The export.
+        name: String,
+    },
     /// A handler of events trapped, and the guest starts anew: all that it had open is
     /// closed.
     Restarted {

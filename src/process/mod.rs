@@ -16,6 +16,7 @@ mod open;
 mod paths;
 mod report;
 mod settings;
+mod signal;
 mod stdio;
 mod thread;
 mod thread_local;
@@ -40,6 +41,8 @@ pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use report::{Doorkeeper, Report};
 pub use settings::Settings;
+pub(crate) use signal::{Delivery, Signals};
+pub use signal::{Mailbox, Numbering, Signal};
 pub use stdio::{Input, Output};
 pub use thread::{Remark, SocketRef, Thread};
 pub(crate) use threads::MAIN;
@@ -55,6 +58,7 @@ pub struct Process {
     working_directory: Mutex<String>,
     changes: Changes,
     resolver: Resolver,
+    signals: Arc<Signals>,
     settings: Settings,
 }
 
@@ -74,6 +78,7 @@ impl Process {
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
             resolver: Resolver::default(),
+            signals: Signals::new(&settings.ignored_signals),
             settings,
         })
     }
@@ -92,6 +97,7 @@ impl Process {
         *self.working_directory() = ROOT.to_owned();
         self.changes.forget();
         self.note_handed();
+        self.signals.restart();
         Ok(())
     }
 
@@ -176,6 +182,11 @@ impl Process {
 
     pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {
         unpoisoned(&self.working_directory)
+    }
+
+    /// The signals that are sent to the guest.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 
     /// Tells the operator.
@@ -275,6 +286,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.signals.forget_alarms();
         self.close_all();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report};
+use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report, Signal};
 use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
@@ -37,6 +37,8 @@ pub struct Settings {
     /// May file operations stop the thread that runs the guest? Otherwise they
     /// move to a thread of the runtime's that may.
     pub blocks_on_files: bool,
+    /// Signals that are ignored until the guest handles them.
+    pub ignored_signals: Vec<Signal>,
     /// Hears of events.
     pub observer: Option<Arc<dyn Observer>>,
     pub(crate) stdin: Arc<Input>,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Open, OpenFile, Process};
+use super::{Mailbox, Open, OpenFile, Process};
 use crate::address::{Address, UnixName};
-use crate::error::{Errno, Error};
+use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
@@ -30,9 +30,16 @@ pub struct Thread {
     /// Kept between waits: making one costs three system calls.
     timer: Option<Timer>,
     pub(crate) locals: ThreadLocals,
+    /// Its signals.
+    pub(crate) mailbox: Mailbox,
+    /// The callback for signals that it has just named, or why there is none.
+    pub(crate) named_callback: Option<Result<String, Trap>>,
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
     /// move, as preview 1 says?
     pub(crate) renumber_duplicates: bool,
+    /// Does what is preopened as the root take absolute paths? The C library of WASIX
+    /// thinks so.
+    pub(crate) root_takes_absolute_paths: bool,
     /// Is it a program of the first generation, with its own numbers for the kinds of
     /// sockets?
     pub(crate) is_first_generation: bool,
@@ -92,12 +99,15 @@ impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
         Self {
+            mailbox: process.signals().mailbox(MAIN),
             process,
             threads: Threads::new(),
             tid: MAIN,
             timer: None,
             locals: ThreadLocals::default(),
+            named_callback: None,
             renumber_duplicates: false,
+            root_takes_absolute_paths: false,
             is_first_generation: false,
             wide_addresses: false,
             remark: None,
@@ -112,6 +122,8 @@ impl Thread {
             tid,
             timer: None,
             locals: ThreadLocals::default(),
+            mailbox: self.process.signals().mailbox(tid),
+            named_callback: None,
             remark: None,
             ..*self
         }
@@ -183,6 +195,14 @@ impl Thread {
         let directory = descriptor.open.open.directory()?;
         descriptor.rights.require(rights)?;
         Ok(Arc::clone(&directory.dir))
+    }
+
+    /// Is the descriptor `fd` what is preopened as the root directory?
+    pub(crate) fn is_root(&self, fd: u32) -> bool {
+        let fds = self.process.fds();
+        let directory = fds.get(fd).and_then(|descriptor| descriptor.open.open.directory());
+        let name = directory.ok().and_then(|directory| directory.preopened_as.as_deref());
+        name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c == '/'))
     }
 
     /// Opens `open` as a new descriptor.

@@ -44,6 +44,7 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 
 use super::clock::Timer;
+use super::interrupt::interruptible;
 use super::poll::Alarm;
 use super::pollable::{Events, Pollable};
 use super::readiness::give_way;
@@ -247,7 +248,8 @@ impl Epoll {
     ///
     /// # Errors
     ///
-    /// `EBADF` where the last descriptor of the epoll is closed meanwhile.
+    /// `EBADF` where the last descriptor of the epoll is closed meanwhile; the reason
+    /// where the wait is [interrupted](interruptible).
     pub async fn wait(&self, most: usize, limit: Option<Duration>) -> Result<Vec<Happened>, Errno> {
         // A guest that never has to wait still leaves others their turn: the reactor too.
         consume_budget().await;
@@ -264,7 +266,7 @@ impl Epoll {
         let alarm = Alarm::set(&mut timer, limit);
         let found = {
             let mut rings = pin!(alarm.rings());
-            poll_fn(|context| {
+            let listed = poll_fn(|context| {
                 // Registered first, so that what is listed after the take wakes it.
                 self.list.watchers.add(context.waker());
                 if self.list.is_closed.load(SeqCst) {
@@ -273,8 +275,8 @@ impl Epoll {
                 let is_over = rings.as_mut().poll(context).is_ready();
                 let found = self.take(most);
                 if is_over || !found.is_empty() { Poll::Ready(Ok(found)) } else { Poll::Pending }
-            })
-            .await
+            });
+            interruptible(listed).await.flatten()
         };
         *unpoisoned(&self.timer) = timer;
         found

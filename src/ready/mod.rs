@@ -7,7 +7,7 @@
 //! waits for it. What the reactor heard before a look is forgotten, since the look
 //! finds it; what it hears after that ends the sleep, begun or not.
 //!
-//! Waiting ends by readiness or by a limit. Limits are kept to the nanosecond
+//! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.
 //!
 //! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
@@ -20,6 +20,7 @@ mod clock;
 mod crowd;
 mod epoll;
 mod event_fd;
+mod interrupt;
 mod pipe;
 mod poll;
 mod pollable;
@@ -31,6 +32,7 @@ pub use clock::{Timer, sleep};
 pub use crowd::Crowd;
 pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
+pub use interrupt::{interruptible, interrupting};
 pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use poll::{Readiness, Source, Watched, poll};
 pub use pollable::{Events, Pollable};

@@ -81,8 +81,8 @@ pub async fn accept(
 /// # Errors
 ///
 /// `EINPROGRESS` where the descriptor does not block, `ETIMEDOUT` where the time is
-/// over (the attempt goes on), and those of [`Socket::try_connect`] and
-/// [`Stream::try_finish_connect`].
+/// over and `EINTR` where a signal is handled (the attempt goes on), and those of
+/// [`Socket::try_connect`] and [`Stream::try_finish_connect`].
 pub async fn connect(
     socket: &Socket,
     waits: bool,
@@ -99,9 +99,16 @@ pub async fn connect(
     let ended =
         blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, stream.try_finish_connect()))
             .await;
-    // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
-    // - connect(3p)
-    ended.unwrap_or(Err(Errno::ETIMEDOUT)).map_err(Refusal::from)
+    let ended = match ended {
+        Ok(ended) => ended,
+        // "EINTR: The attempt to establish a connection was interrupted by delivery of a
+        // signal that was caught; the connection shall be established asynchronously."
+        // - connect(3p)
+        Err(Errno::EINTR) => Err(Errno::EINTR),
+        // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
+        Err(_) => Err(Errno::ETIMEDOUT),
+    };
+    ended.map_err(Refusal::from)
 }
 
 /// The connection; a blocking descriptor waits for an attempt that is on its way.

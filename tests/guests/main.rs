@@ -15,6 +15,7 @@ mod names;
 mod oracle;
 mod preopened;
 mod server;
+mod signals;
 mod states;
 mod threads;
 mod trace;
@@ -55,7 +56,7 @@ mod every_program_has_a_test {
     use super::oracle::*;
     use super::{
         behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
-        server::*, states::*, threads::*, unix::*, waiting::*,
+        server::*, signals::*, states::*, threads::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

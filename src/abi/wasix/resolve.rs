@@ -9,6 +9,7 @@ use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::policy::Use;
 use crate::process::Thread;
+use crate::ready::interruptible;
 
 /// The longest name that the resolver takes, in bytes.
 const MAX_NAME: u32 = 255;
@@ -36,7 +37,7 @@ impl WasixResolve for Thread {
         }
         let mut written = 0;
         let mut at = addrs;
-        for address in self.look_up(name).await? {
+        for address in interruptible(self.look_up(name)).await?? {
             if written == naddrs {
                 break;
             }

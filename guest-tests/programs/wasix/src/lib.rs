@@ -20,6 +20,8 @@ pub mod poll;
 pub mod raw;
 #[cfg(target_os = "wasi")]
 pub mod resolve;
+#[cfg(target_os = "wasi")]
+pub mod signal;
 pub mod socket;
 #[cfg(target_os = "wasi")]
 pub mod unix;

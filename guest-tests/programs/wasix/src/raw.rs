@@ -167,6 +167,7 @@ pub mod wasix {
         pub fn proc_parent(pid: u32, ret: u32) -> i32;
         pub fn proc_signals_sizes_get(ret: u32) -> i32;
         pub fn proc_signals_get(buf: u32) -> i32;
+        pub fn callback_signal(name: u32, len: u32);
         pub fn thread_signal(tid: u32, signal: u32) -> i32;
         pub fn proc_signal(pid: u32, signal: u32) -> i32;
         pub fn proc_raise_interval(signal: u32, interval: u64, repeat: u32) -> i32;

@@ -168,6 +168,18 @@ fn opening() {
         check_ok!(descriptor::close(fd));
     }
     check_ok!(file::unlink(ROOT, "file"));
+    // What is preopened as the root takes absolute paths from a program of WASIX.
+    for path in ["/file", "//file", "/below/../file"] {
+        check_ok!(descriptor::close(check_ok!(open2(path, CREAT, 0))));
+        check_ok!(file::rename(ROOT, path, "/below/file"));
+        check_ok!(file::unlink(ROOT, "below/file"));
+    }
+    check_eq!(check_ok!(file::path_stat(ROOT, FOLLOW, "/")).filetype, descriptor::DIRECTORY);
+    check_eq!(open2("/../file", CREAT, 0), Err(EPERM));
+    // Another folder does not.
+    let below = check_ok!(file::open_folder(ROOT, "/below"));
+    check_eq!(file::open(below, "/file", CREAT, 0), Err(EPERM));
+    check_ok!(descriptor::close(below));
 }
 
 fn flags() {
