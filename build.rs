@@ -51,8 +51,8 @@ const ROOMS: &[(&str, &[&str])] =
 /// The calls that can wait: for the network, the clock, another thread, or the
 /// disk. They are async; every other call is sync, which is faster. `sock_listen` and
 /// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
-/// embedder's reactor is entered for async calls alone. Those that send a signal or name the
-/// callback for signals do not wait either, but a handler may run before they return.
+/// embedder's reactor is entered for async calls alone. Those that send a signal or name
+/// the callback for signals do not wait either, but a handler may run before they return.
 const WAITS: &[&str] = &[
     "callback_signal",
     "epoll_wait",

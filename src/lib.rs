@@ -70,6 +70,16 @@
 //! one task. A guest that may start threads runs on threads of the host's; `host/threads.rs`
 //! says why, which reactor drives their sockets, and how all of them end at once.
 //!
+//! # Signals
+//!
+//! A guest that names a callback hears of signals in it: at the end of a call that may
+//! wait, which a signal ends with `EINTR`; and, in [`Guest::run`], in the midst of code
+//! that computes. `process/signal.rs` has the model and why no signal is lost between a
+//! look and a sleep, `host/signal.rs` what a handler may do where, and [`Control::signal`]
+//! what becomes of one that nobody handles. A wait is asked to end, not dropped, so a
+//! send that was interrupted tells how much it has sent (`ready/interrupt.rs`). A call
+//! that does not wait pays one relaxed load.
+//!
 //! # Rules
 //!
 //! * Every call checks in one order: descriptor, kind, rights, memory, arguments,

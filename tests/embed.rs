@@ -19,6 +19,8 @@ mod pieces;
 mod preopened;
 #[path = "embed/profiles.rs"]
 mod profiles;
+#[path = "embed/signals.rs"]
+mod signals;
 #[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
