@@ -116,7 +116,8 @@ pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) 
 ///
 /// # Errors
 ///
-/// `EAGAIN` where the limit has passed, and those of `attempt`.
+/// `EAGAIN` where the limit has passed; the reason where it is
+/// [interrupted](interruptible), and those of `attempt`.
 pub async fn patiently<T, E: From<Errno>, F: Future<Output = Result<T, E>>>(
     limit: Option<Duration>,
     is_again: impl Fn(&E) -> bool,
