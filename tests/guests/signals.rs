@@ -124,7 +124,7 @@ pub(crate) fn signal_no_stack() -> Result<()> {
     run().arg(guest_tests::SIGNAL_NO_STACK).succeed().map(drop)
 }
 
-fn handlers(what: &str, place: &str) -> guest_tests::Wasock {
+fn handlers(what: &str, place: &str) -> Wasock {
     run_on_loopback().args([guest_tests::SIGNAL_HANDLERS, what, place])
 }
 
