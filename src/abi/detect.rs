@@ -416,6 +416,19 @@ mod tests {
     }
 
     #[test]
+    fn threads_start_by_any_of_the_names() -> wasmtime::Result<()> {
+        for module in [THREADS, PREVIEW1, UNSTABLE] {
+            let found = detected(&format!(
+                r#"(module
+                    (import "{module}" "thread-spawn" (func (param i32) (result i32)))
+                    (import "env" "memory" (memory 1 2 shared)))"#
+            ))?;
+            assert!(found.threads && found.stubbed.is_empty(), "{module}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn tells_who_has_room_for_wide_addresses() -> wasmtime::Result<()> {
         for (name, is_wide) in
             [("sock_open", false), ("epoll_create", false), ("proc_exec2", true), ("fd_dup2", true)]

@@ -48,12 +48,31 @@ pub struct FdTable<T> {
     /// How many are promised to calls that are on their way.
     promised: u32,
     limit: u32,
+    /// Where the search for a number begins, when they are given in turn.
+    turn: Option<u32>,
 }
 
 impl<T: Counted> FdTable<T> {
     /// An empty table for the numbers below `limit`.
     pub fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), taken: Vec::new(), first_free_word: 0, count: 0, promised: 0, limit }
+        Self {
+            slots: Vec::new(),
+            taken: Vec::new(),
+            first_free_word: 0,
+            count: 0,
+            promised: 0,
+            limit,
+            turn: None,
+        }
+    }
+
+    /// From now on a number that was closed comes back only after all the others have
+    /// had their turn, and not at once as POSIX has it.
+    ///
+    /// The host of early 2023 never gave a number twice, and its programs close some of
+    /// theirs twice: the second time it would be another thread's connection.
+    pub fn give_in_turn(&mut self) {
+        self.turn.get_or_insert(0);
     }
 
     /// The descriptor `fd`.
@@ -118,13 +137,18 @@ impl<T: Counted> FdTable<T> {
         self.promised = self.promised.saturating_sub(1);
     }
 
-    /// Gives `descriptor` the lowest free number.
+    /// Gives `descriptor` the lowest free number, or the next one in turn.
     ///
     /// # Errors
     ///
     /// `EMFILE` where the table is full; the descriptor is dropped.
     pub fn insert(&mut self, descriptor: Descriptor<T>) -> Result<u32, Errno> {
-        self.insert_from(0, descriptor)
+        let Some(turn) = self.turn else { return self.insert_from(0, descriptor) };
+        self.check_room()?;
+        let fd = self.lowest_free(turn).or_else(|_| self.lowest_free(0))?;
+        self.turn = Some(fd.saturating_add(1));
+        self.place(fd, descriptor);
+        Ok(fd)
     }
 
     /// Gives `descriptor` the lowest free number that is at least `minimum`.
@@ -277,6 +301,28 @@ mod tests {
         for expected in [5, 64, 130, 200] {
             assert_eq!(table.insert(descriptor(0)), Ok(expected));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_in_turn_come_back_last() -> Result<(), Errno> {
+        let mut table = FdTable::new(70);
+        table.insert(descriptor(0))?;
+        table.give_in_turn();
+        for expected in 1..70 {
+            assert_eq!(table.insert(descriptor(0)), Ok(expected));
+            if expected > 3 {
+                table.remove(expected)?;
+            }
+        }
+        for expected in [4, 5] {
+            assert_eq!(table.insert(descriptor(0)), Ok(expected));
+        }
+        table.remove(2)?;
+        for expected in (6..70).chain([2]) {
+            assert_eq!(table.insert(descriptor(0)), Ok(expected));
+        }
+        assert_eq!(table.insert(descriptor(0)), Err(Errno::EMFILE));
         Ok(())
     }
 

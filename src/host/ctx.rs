@@ -69,6 +69,9 @@ impl WasockCtx {
         self.thread.root_takes_absolute_paths = detected.dialect == Dialect::Wasix;
         self.thread.is_first_generation =
             detected.dialect == Dialect::Wasix && detected.generation.is_first();
+        if self.thread.is_first_generation {
+            self.thread.process().fds().give_in_turn();
+        }
         self.thread.process().signals().set_numbering(detected.numbering);
         self.thread.wide_addresses = detected.has_wide_addresses();
         if !handler_names(module).is_empty() {

@@ -15,6 +15,7 @@
     (func $sock_accept (param i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "sock_addr_local" (func $sock_addr_local (param i32 i32) (result i32)))
   (import "wasix_32v1" "sock_addr_peer" (func $sock_addr_peer (param i32 i32) (result i32)))
+  (import "wasix_32v1" "fd_close" (func $fd_close (param i32) (result i32)))
   (import "wasix_32v1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
   (import "wasix_32v1" "callback_thread" (func $callback_thread (param i32 i32)))
   (import "wasix_32v1" "callback_reactor" (func $callback_reactor (param i32 i32)))
@@ -74,6 +75,21 @@
     (call $must (call $sock_addr_peer (i32.load (i32.const 132)) (i32.const 256)))
     (call $is_marked))
 
+  ;; A number does not come back at once: programs close some twice, and meanwhile it
+  ;; would be another thread's.
+  (func $numbers
+    (local $times i32)
+    (local.set $times (i32.const 100))
+    (call $must (call $sock_open (i32.const 1) (i32.const 1) (i32.const 0) (i32.const 132)))
+    (loop $next
+      (call $must (call $fd_close (i32.load (i32.const 132))))
+      (call $must (call $sock_open (i32.const 1) (i32.const 1) (i32.const 0) (i32.const 136)))
+      (if (i32.eq (i32.load (i32.const 136)) (i32.load (i32.const 132))) (then unreachable))
+      (call $expect (call $fd_close (i32.load (i32.const 132))) (i32.const 8))
+      (i32.store (i32.const 132) (i32.load (i32.const 136)))
+      (local.set $times (i32.sub (local.get $times) (i32.const 1)))
+      (br_if $next (local.get $times))))
+
   ;; The reactor of a bus would be such a thread.
   (func (export "_start_thread") (param i32 i32) unreachable)
   (func (export "_react") (param i32 i32) unreachable)
@@ -89,6 +105,7 @@
       (i64.const 0) (i64.const 0) (i64.const 0) (i32.const 1) (i32.const 512)) (i32.const 58))
     (call $must (call $local_create (i64.const 0) (i32.const 512)))
     (call $kinds)
+    (call $numbers)
     (call $addresses)
     (call $callback_thread (i32.const 0) (i32.const 0))
     (call $callback_reactor (i32.const 0) (i32.const 0))
