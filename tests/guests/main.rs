@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod command;
+mod crew;
 mod events;
 mod files;
 mod hostile;
@@ -13,6 +14,7 @@ mod listen;
 mod oracle;
 mod server;
 mod states;
+mod stress;
 mod threads;
 mod trace;
 mod waiting;
@@ -50,8 +52,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, hostile::*, server::*, states::*, threads::*,
-        waiting::*,
+        behaviour::*, command::*, crew::*, events::*, files::*, hostile::*, server::*, states::*, stress::*,
+        threads::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
