@@ -37,6 +37,7 @@ mod registered;
 mod resolve;
 mod tcp;
 mod udp;
+mod vigil;
 mod watchable;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -55,6 +56,7 @@ pub use registered::{Interest, Registered};
 pub use resolve::resolve;
 pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
 pub use udp::Udp;
+pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
 use option::Timeouts;
