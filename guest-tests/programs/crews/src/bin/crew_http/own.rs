@@ -4,17 +4,20 @@
 
 use crate::connection::{Connection, Next};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use crew::{ADD, ET, EpollEvent, FOR_EVER, Fd, IN, OUT, RDHUP};
 
 const LISTENER: u64 = 0;
 
 pub fn serve(listener: Fd, threads: u32) {
     crew::set_nonblocking(listener).expect("a listener that does not wait");
-    crew::together(threads, move |_| work(listener));
+    // Before the first connection takes a descriptor.
+    let epolls: Arc<Vec<Fd>> = Arc::new((0..threads).map(|_| crew::epoll().expect("an epoll")).collect());
+    crew::together(threads, move |number| work(epolls[number as usize], listener));
 }
 
-fn work(listener: Fd) {
-    let epoll = crew::epoll().expect("an epoll");
+fn work(epoll: Fd, listener: Fd) {
     crew::epoll_ctl(epoll, ADD, listener, &EpollEvent::new(IN, LISTENER)).expect("to watch it");
     let mut found = [EpollEvent::NONE; 16];
     loop {
