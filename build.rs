@@ -10,28 +10,51 @@ use witx::{BuiltinType, Document, InterfaceFunc, InterfaceFuncParam, Type, TypeR
 
 /// A witx file, and where its functions are linked.
 struct Dialect {
-    /// The file's name without `.witx`, which is also the import module's.
+    /// The file's name without `.witx`.
     file: &'static str,
-    /// The room below `src/abi` that implements it.
-    room: &'static str,
-    /// A second import module that has the same functions.
-    also: Option<&'static str>,
+    /// The import module.
+    import: &'static str,
+    /// The room below `src/abi` that implements it; without one its functions are
+    /// refused.
+    room: Option<&'static str>,
+    /// More import modules that have the same functions, but for some.
+    also: &'static [(&'static str, Without)],
 }
 
+/// Functions of preview 1 that another import module does not have, or for which it
+/// has its own.
+type Without = &'static [&'static str];
+
 const DIALECTS: &[Dialect] = &[
-    Dialect { file: "wasi_snapshot_preview1", room: "preview1", also: Some("wasix_32v1") },
-    Dialect { file: "wasix_32v1", room: "wasix", also: None },
+    Dialect {
+        file: "wasi_snapshot_preview1",
+        import: "wasi_snapshot_preview1",
+        room: Some("preview1"),
+        also: &[("wasix_32v1", NOT_IN_WASIX), ("wasi_unstable", NOT_IN_UNSTABLE)],
+    },
+    Dialect { file: "wasi_unstable", import: "wasi_unstable", room: Some("preview1"), also: &[] },
+    Dialect { file: "wasix_32v1", import: "wasix_32v1", room: Some("wasix"), also: &[] },
+    Dialect { file: "wasix_refused", import: "wasix_32v1", room: None, also: &[] },
 ];
 
-/// Preview 1 functions for which `wasix_32v1` has its own: another type
-/// (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
-const REPLACED: &[&str] = &["fd_renumber", "sock_accept"];
+/// Another type (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
+const NOT_IN_WASIX: Without = &["fd_renumber", "sock_accept"];
+
+/// Other layouts and numbers; and `sock_accept` is younger.
+const NOT_IN_UNSTABLE: Without =
+    &["fd_filestat_get", "fd_seek", "path_filestat_get", "poll_oneoff", "sock_accept"];
+
+/// The rooms, each with its witx files: their bindings share their types.
+const ROOMS: &[(&str, &[&str])] =
+    &[("preview1", &["wasi_snapshot_preview1", "wasi_unstable"]), ("wasix", &["wasix_32v1"])];
 
 /// The calls that can wait: for the network, the clock, another thread, or the
-/// disk. They are async; every other call is sync, which is faster. `sock_listen` does
-/// not wait, but gives the socket its place in a reactor, and a blocking embedder's
-/// reactor is entered for async calls alone.
+/// disk. They are async; every other call is sync, which is faster. `sock_listen` and
+/// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
+/// embedder's reactor is entered for async calls alone. Those that send a signal or name
+/// the callback for signals do not wait either, but a handler may run before they return.
 const WAITS: &[&str] = &[
+    "callback_signal",
     "epoll_wait",
     "fd_allocate",
     "fd_datasync",
@@ -57,18 +80,23 @@ const WAITS: &[&str] = &[
     "path_symlink",
     "path_unlink_file",
     "poll_oneoff",
+    "proc_raise",
+    "proc_signal",
     "resolve",
     "sched_yield",
     "sock_accept",
     "sock_accept_v2",
+    "sock_bind",
     "sock_connect",
     "sock_listen",
+    "sock_pair",
     "sock_recv",
     "sock_recv_from",
     "sock_send",
     "sock_send_file",
     "sock_send_to",
     "thread_join",
+    "thread_signal",
     "thread_sleep",
 ];
 
@@ -77,12 +105,12 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let out = env::var("OUT_DIR").context("OUT_DIR")?;
     let out = Path::new(&out);
+    for (room, files) in ROOMS {
+        fs::write(out.join(format!("bindings_{room}.rs")), bindings(files)?)?;
+    }
     let mut table = Vec::new();
     for dialect in DIALECTS {
-        let file = format!("witx/{}.witx", dialect.file);
-        let document = witx::load(&[&file]).with_context(|| format!("cannot read {file}"))?;
-        fs::write(out.join(format!("bindings_{}.rs", dialect.file)), bindings(dialect, &document))?;
-        collect(dialect, &document, &mut table)?;
+        collect(dialect, &mut table)?;
     }
     table.push(thread_spawn());
     fs::write(out.join("link.rs"), link(&table)?)?;
@@ -91,19 +119,26 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The invocation of `from_witx!` for one file.
-fn bindings(dialect: &Dialect, document: &Document) -> String {
-    let mut waits = String::new();
-    for module in document.modules() {
-        for function in module.funcs().filter(|f| waits_for(f)) {
-            _ = write!(waits, "{}::{}, ", module.name.as_str(), function.name.as_str());
+fn load(file: &str) -> Result<Document> {
+    let path = format!("witx/{file}.witx");
+    witx::load(&[&path]).with_context(|| format!("cannot read {path}"))
+}
+
+/// The invocation of `from_witx!` for the files of a room.
+fn bindings(files: &[&str]) -> Result<String> {
+    let (mut paths, mut waits) = (String::new(), String::new());
+    for file in files {
+        _ = write!(paths, "\"witx/{file}.witx\", ");
+        for module in load(file)?.modules() {
+            for function in module.funcs().filter(|f| waits_for(f)) {
+                _ = write!(waits, "{}::{}, ", module.name.as_str(), function.name.as_str());
+            }
         }
     }
-    format!(
-        "wiggle::from_witx!({{\n    witx: [\"witx/{}.witx\"],\n    errors: {{ errno => Error }},\n    \
-         async: {{ {waits} }},\n    wasmtime: false,\n    tracing: false,\n    mutable: true,\n}});\n",
-        dialect.file
-    )
+    Ok(format!(
+        "wiggle::from_witx!({{\n    witx: [{paths}],\n    errors: {{ errno => Error }},\n    \
+         async: {{ {waits} }},\n    wasmtime: false,\n    tracing: false,\n    mutable: true,\n}});\n"
+    ))
 }
 
 fn waits_for(function: &InterfaceFunc) -> bool {
@@ -116,7 +151,8 @@ fn waits_for(function: &InterfaceFunc) -> bool {
 fn thread_spawn() -> Entry {
     Entry {
         import: "wasi",
-        room: "wasi_threads",
+        room: Some("wasi_threads"),
+        refused: None,
         noun: "wasi".to_owned(),
         name: "thread-spawn".to_owned(),
         waits: false,
@@ -129,7 +165,9 @@ fn thread_spawn() -> Entry {
 /// One function as one import module has it.
 struct Entry {
     import: &'static str,
-    room: &'static str,
+    room: Option<&'static str>,
+    /// Why it is refused, if it is.
+    refused: Option<String>,
     noun: String,
     name: String,
     waits: bool,
@@ -138,19 +176,22 @@ struct Entry {
     arguments: Vec<(String, &'static str)>,
 }
 
-fn collect(dialect: &Dialect, document: &Document, table: &mut Vec<Entry>) -> Result<()> {
-    let imports = [Some(dialect.file), dialect.also];
-    for (import, own) in imports.into_iter().flatten().zip([true, false]) {
+fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
+    let document = load(dialect.file)?;
+    let own: (&str, Without) = (dialect.import, &[]);
+    for (import, without) in [own].iter().chain(dialect.also).copied() {
         for module in document.modules() {
+            let reason = module.docs.lines().next().map(|line| line.trim().trim_end_matches('.').to_owned());
             for function in module.funcs() {
                 let name = function.name.as_str();
-                if !own && REPLACED.contains(&name) {
+                if without.contains(&name) {
                     continue;
                 }
                 let (params, results) = function.wasm_signature();
                 table.push(Entry {
                     import,
                     room: dialect.room,
+                    refused: if dialect.room.is_none() { reason.clone() } else { None },
                     noun: module.name.as_str().to_owned(),
                     name: name.to_owned(),
                     waits: waits_for(&function),
@@ -239,21 +280,25 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 
 /// One line a function; `src/host/link.rs` says what a line means.
 fn link(table: &[Entry]) -> Result<String> {
-    let mut out = String::from("macro_rules! every_function {\n    ($now:ident, $waits:ident) => {\n");
+    let mut out =
+        String::from("macro_rules! every_function {\n    ($now:ident, $waits:ident, $refused:ident) => {\n");
     for (index, entry) in table.iter().enumerate() {
         let mut params = String::new();
         for (at, ty) in entry.params.iter().enumerate() {
             write!(params, "a{at}: {}, ", rust(*ty)?)?;
         }
+        let params = params.trim_end_matches([',', ' ']);
         let result = entry.result.map_or(Ok("()"), rust)?;
+        let Some(room) = entry.room else {
+            writeln!(out, "        $refused!({index}, [{params}] -> {result});")?;
+            continue;
+        };
         writeln!(
             out,
-            "        ${}!({index}, {}::bindings::{}::{}, [{}] -> {result});",
+            "        ${}!({index}, {room}::bindings::{}::{}, [{params}] -> {result});",
             if entry.waits { "waits" } else { "now" },
-            entry.room,
             entry.noun,
             entry.name.replace('-', "_"),
-            params.trim_end_matches([',', ' ']),
         )?;
     }
     out.push_str("    };\n}\n");
@@ -276,7 +321,7 @@ fn functions(table: &[Entry]) -> Result<String> {
             Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
             None => out.push_str("None"),
         }
-        write!(out, ", waits: {}, arguments: &[", entry.waits)?;
+        write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.waits, entry.refused)?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
             write!(out, "Argument {{ name: {name:?}, kind: Kind::{kind} }}, ")?;

@@ -31,12 +31,14 @@
 //! # The rooms
 //!
 //! Arrows go down this list: a room may use those above it that it names, and nothing
-//! below. Every room may use [`error`] and call [`observe`]. A test holds them to it.
+//! below. Every room may use [`error`] and [`address`] and call [`observe`]. A test holds
+//! them to it.
 //!
 //! | room | holds | may use |
 //! |---|---|---|
 //! | [`error`] | [`Errno`] in POSIX names, traps, [`Exit`] | nothing |
-//! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` |
+//! | [`address`] | the [`Address`] of a socket | nothing |
+//! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` `address` |
 //! | [`policy`] | what this guest may do; pure, no I/O | `error` |
 //! | [`fd`] | descriptor numbers to open things with rights | `error` |
 //! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` |
@@ -68,6 +70,16 @@
 //! one task. A guest that may start threads runs on threads of the host's; `host/threads.rs`
 //! says why, which reactor drives their sockets, and how all of them end at once.
 //!
+//! # Signals
+//!
+//! A guest that names a callback hears of signals in it: at the end of a call that may
+//! wait, which a signal ends with `EINTR`; and, in [`Guest::run`], in the midst of code
+//! that computes. `process/signal.rs` has the model and why no signal is lost between a
+//! look and a sleep, `host/signal.rs` what a handler may do where, and [`Control::signal`]
+//! what becomes of one that nobody handles. A wait is asked to end, not dropped, so a
+//! send that was interrupted tells how much it has sent (`ready/interrupt.rs`). A call
+//! that does not wait pays one relaxed load.
+//!
 //! # Rules
 //!
 //! * Every call checks in one order: descriptor, kind, rights, memory, arguments,
@@ -98,6 +110,7 @@
 )]
 
 pub mod abi;
+pub mod address;
 pub mod cli;
 pub mod error;
 #[expect(unreachable_pub, reason = "`pub` in a private room is what it offers to the other rooms")]
@@ -114,6 +127,7 @@ mod ready;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod socket;
 
+pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, ThreadExit};
 pub use file::Access;
 pub use host::{
@@ -122,4 +136,5 @@ pub use host::{
 };
 pub use observe::{Event, Observer, TraceLine, TraceSink};
 pub use policy::{Grant, NamePattern};
+pub use process::Signal;
 pub use socket::listen::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};

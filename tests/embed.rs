@@ -15,11 +15,17 @@ mod deliver;
 mod listening;
 #[path = "embed/pieces.rs"]
 mod pieces;
+#[path = "embed/preopened.rs"]
+mod preopened;
 #[path = "embed/profiles.rs"]
 mod profiles;
+#[path = "embed/signals.rs"]
+mod signals;
 #[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
+#[path = "embed/unix.rs"]
+mod unix;
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
@@ -49,7 +55,7 @@ fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
 fn listening(events: &mpsc::Receiver<Event>) -> Result<SocketAddr> {
     loop {
         if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
-            return Ok(local);
+            return local.inet().context("no network address");
         }
     }
 }

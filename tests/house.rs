@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A room, and the rooms that it may use besides `error` and `observe`, which all
-/// may.
+/// Every room may use these.
+const FOR_ALL: &[&str] = &["address", "error", "observe"];
+
+/// A room, and the rooms that it may use besides those for all.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("address", &[]),
     ("error", &[]),
     ("observe", &[]),
     ("policy", &[]),
@@ -69,8 +72,7 @@ fn arrows_point_down() -> Result<()> {
             let code = code(&path)?;
             for (other, _) in ROOMS {
                 let named = code.contains(&format!("crate::{other}"));
-                let allowed =
-                    other == room || ["error", "observe"].contains(other) || may_use.contains(other);
+                let allowed = other == room || FOR_ALL.contains(other) || may_use.contains(other);
                 ensure!(!named || allowed, "{} uses {other}, which {room} may not", path.display());
             }
         }
@@ -81,7 +83,7 @@ fn arrows_point_down() -> Result<()> {
 #[test]
 fn observe_calls_no_room() -> Result<()> {
     for path in sources("observe")? {
-        for (other, _) in ROOMS.iter().filter(|(room, _)| !["error", "observe"].contains(room)) {
+        for (other, _) in ROOMS.iter().filter(|(room, _)| !FOR_ALL.contains(room)) {
             ensure!(!code(&path)?.contains(&format!("crate::{other}")), "{} uses {other}", path.display());
         }
     }

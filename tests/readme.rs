@@ -9,7 +9,7 @@ use wasock::abi::{FUNCTIONS, Function, LACKING};
 use wasock::{Beyond, Holds, ListenProfile, ListenRules, Unbound};
 
 /// The import modules, in the order of their columns.
-const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasix_32v1"];
+const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32v1"];
 
 /// Where the tests of listening are.
 const LISTEN_TESTS: &str = "tests/guests/listen";
@@ -51,15 +51,17 @@ fn calls() -> String {
     let mut names: Vec<&str> = here.iter().map(|function| function.name).collect();
     names.sort_by_key(|name| (noun(name), *name));
     names.dedup();
-    let mut text = format!("| call | `{}` | `{}` | |\n|---|---|---|---|\n", MODULES[0], MODULES[1]);
+    let [unstable, preview1, wasix] = MODULES;
+    let mut text = format!("| call | `{unstable}` | `{preview1}` | `{wasix}` | |\n|---|---|---|---|---|\n");
     for name in names {
-        let [preview1, wasix] = MODULES.map(|module| match Function::find(module, name) {
+        let [unstable, preview1, wasix] = MODULES.map(|module| match Function::find(module, name) {
+            Some(function) if function.refused.is_some() => "refused",
             Some(function) if function.note().is_some() => "partial",
             Some(_) => "full",
             None => "none",
         });
         let note = FUNCTIONS.iter().find(|function| function.name == name).and_then(Function::note);
-        _ = writeln!(text, "| `{name}` | {preview1} | {wasix} | {} |", note.unwrap_or_default());
+        _ = writeln!(text, "| `{name}` | {unstable} | {preview1} | {wasix} | {} |", note.unwrap_or_default());
     }
     let elsewhere: Vec<String> =
         elsewhere.iter().map(|function| format!("`{}`.`{}`", function.module, function.name)).collect();
@@ -67,7 +69,7 @@ fn calls() -> String {
     let lacking: Vec<String> = LACKING.iter().map(|name| format!("`{name}`")).collect();
     _ = writeln!(
         text,
-        "\nNot there at all: {}. A program may import them; a call answers `ENOSYS`.",
+        "\nNot there at all: {}. A program may import them; a call answers `ENOSYS`, where it answers at all.",
         lacking.join(", ")
     );
     text

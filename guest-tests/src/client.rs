@@ -273,6 +273,16 @@ impl Silent {
         Ok(Self { listener, _waiting: waiting })
     }
 
+    /// Answers those who try, from now on: takes the one that fills the queue.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn make_room(&self) -> Result<()> {
+        rustix::net::accept(&self.listener)?;
+        Ok(())
+    }
+
     /// Where it is.
     ///
     /// # Errors

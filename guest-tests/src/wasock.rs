@@ -67,8 +67,23 @@ impl Wasock {
     /// set later is lost on the shell that sets the limit.
     #[must_use]
     pub fn limit_descriptors(self, count: u32) -> Self {
+        self.after_shell(&format!("ulimit -n {count}"))
+    }
+
+    /// Passes `socket` to the host as a service manager does, under this name. This goes
+    /// last, too.
+    #[must_use]
+    pub fn passing(self, name: &str, socket: impl Into<Stdio>) -> Self {
+        let pass = format!("LISTEN_FDS=1 LISTEN_FDNAMES={name} LISTEN_PID=$$");
+        let mut passing = self.after_shell(&format!("exec 3<&0 </dev/null && export {pass}"));
+        passing.command.stdin(socket);
+        passing
+    }
+
+    /// The same invocation after `commands` of a shell, which leaves its process to it.
+    fn after_shell(self, commands: &str) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]);
+        command.args(["-c", &format!("{commands} && exec \"$0\" \"$@\"")]);
         command.arg(self.command.get_program()).args(self.command.get_args());
         for (name, value) in self.command.get_envs() {
             match value {

@@ -3,21 +3,25 @@
 use wasmtime::{ExternType, ImportType, Module};
 
 use super::table::Function;
+use crate::process::Numbering;
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 const WASIX: &str = "wasix_32v1";
+const UNSTABLE: &str = "wasi_unstable";
 const THREADS: &str = "wasi";
 
 /// The import modules whose functions the host knows, if it does not have them all.
-pub(crate) const KNOWN_MODULES: &[&str] = &[PREVIEW1, WASIX, THREADS];
+pub(crate) const KNOWN_MODULES: &[&str] = &[PREVIEW1, WASIX, UNSTABLE, THREADS];
 
 /// The calls that a module was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// `wasi_snapshot_preview1` alone.
+    /// `wasi_unstable`, the snapshot before preview 1, alone.
+    Unstable,
+    /// `wasi_snapshot_preview1`, and maybe `wasi_unstable` beside it.
     Preview1,
-    /// `wasix_32v1`, with or without preview 1 beside it.
+    /// `wasix_32v1`, with or without the others beside it.
     Wasix,
 }
 
@@ -25,10 +29,21 @@ pub enum Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Generation {
-    /// May 2022 to May 2023.
+    /// May 2022 to March 2023.
     V1,
+    /// March to May 2023: `proc_join` has three parameters.
+    V1Late,
     /// May 2023 on.
     V2,
+    /// The second with functions that came later; [`added_in`] says when.
+    V2Later,
+}
+
+impl Generation {
+    /// Is it the first, late or not?
+    pub fn is_first(self) -> bool {
+        matches!(self, Self::V1 | Self::V1Late)
+    }
 }
 
 /// Where a module's memory comes from.
@@ -75,13 +90,19 @@ pub struct Detected {
     pub dialect: Dialect,
     /// The generation, where the dialect has several.
     pub generation: Generation,
+    /// The import that told the generation; without one it is a guess.
+    pub told_by: Option<Import>,
     /// The memory.
     pub memory: MemoryKind,
     /// May the module start threads? It imports a call for it, and the memory that they
     /// share.
     pub threads: bool,
+    /// The numbers that its signals have.
+    pub(crate) numbering: Numbering,
     /// Imports that the host has, with the same type.
     pub supported: Vec<Import>,
+    /// Functions that the host knows and refuses: they answer `ENOTSUP`.
+    pub refused: Vec<Import>,
     /// Functions of a known module that the host lacks, or has with another type;
     /// they are linked as functions that answer `ENOSYS`.
     pub stubbed: Vec<Import>,
@@ -93,51 +114,84 @@ pub struct Detected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Support {
     Supported,
+    Refused,
     Stubbed,
     Missing,
 }
 
-/// Imports that no C library had before addresses got their present size. Every
-/// program of today's library asks for its signals at the start.
-const NEW_WITH_WIDE_ADDRESSES: &[&str] = &[
-    "fd_dup2",
-    "fd_fdflags_get",
-    "fd_fdflags_set",
-    "path_open2",
-    "proc_exec3",
-    "proc_signals_get",
-    "proc_signals_sizes_get",
-    "proc_spawn2",
-    "sock_pair",
+/// What came to the second generation later, in this order.
+const ADDITIONS: &[(&str, &[&str])] = &[
+    ("June 2023", &["epoll_create", "epoll_ctl", "epoll_wait"]),
+    ("May 2024", &["proc_exec2"]),
+    (
+        "February 2025",
+        &[
+            "fd_dup2",
+            "fd_fdflags_get",
+            "fd_fdflags_set",
+            "path_open2",
+            "proc_exec3",
+            "proc_signals_get",
+            "proc_signals_sizes_get",
+            "proc_spawn2",
+            "sock_pair",
+        ],
+    ),
+    ("May 2025", &["dl_invalid_handle", "dlopen", "dlsym"]),
+    ("June 2025", &["call_dynamic", "closure_allocate", "closure_free", "closure_prepare"]),
+    ("July 2025", &["reflect_signature"]),
 ];
+
+/// The first of the additions after which addresses have their present size: that came
+/// in September 2023, and every program of today's library asks for its signals.
+const FIRST_WITH_WIDE_ADDRESSES: usize = 1;
+
+/// Which of the additions `name` is of.
+fn addition(name: &str) -> Option<usize> {
+    ADDITIONS.iter().position(|(_, names)| names.contains(&name))
+}
+
+/// The month in which WASIX got the function `name`, where that was after its second
+/// generation began.
+pub fn added_in(name: &str) -> Option<&'static str> {
+    addition(name).and_then(|index| ADDITIONS.get(index)).map(|(month, _)| *month)
+}
 
 impl Detected {
     /// Is the program known to have room for an IPv6 address with its scope?
     pub(crate) fn has_wide_addresses(&self) -> bool {
-        let mut imports = self.supported.iter().chain(&self.stubbed);
+        let mut imports = self.supported.iter().chain(&self.refused).chain(&self.stubbed);
         imports
-            .any(|import| import.module == WASIX && NEW_WITH_WIDE_ADDRESSES.contains(&import.name.as_str()))
+            .any(|import| import.module == WASIX && addition(&import.name) >= Some(FIRST_WITH_WIDE_ADDRESSES))
     }
 }
 
 /// Says what `module` speaks, and which of its imports the host has.
 pub fn detect(module: &Module) -> Detected {
-    let (mut supported, mut stubbed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut supported, mut refused) = (Vec::new(), Vec::new());
+    let (mut stubbed, mut missing) = (Vec::new(), Vec::new());
     for import in module.imports() {
         let list = match support(&import) {
             Support::Supported => &mut supported,
+            Support::Refused => &mut refused,
             Support::Stubbed => &mut stubbed,
             Support::Missing => &mut missing,
         };
         list.push(Import::of(&import));
     }
-    let wasix = module.imports().any(|import| import.module() == WASIX);
+    let (generation, told_by) = generation(module);
+    let dialect = dialect(module);
+    // WASIX's own numbers came together with the new type of `proc_join`.
+    let has_old_numbers = dialect != Dialect::Wasix || generation == Generation::V1;
     Detected {
-        dialect: if wasix { Dialect::Wasix } else { Dialect::Preview1 },
-        generation: generation(module),
+        dialect,
+        generation,
+        told_by,
+        numbering: if has_old_numbers { Numbering::Preview1 } else { Numbering::Linux },
         memory: memory(module),
         threads: starts_threads(module),
         supported,
+        refused,
         stubbed,
         missing,
     }
@@ -147,10 +201,10 @@ pub(crate) fn support(import: &ImportType<'_>) -> Support {
     match import.ty() {
         ExternType::Func(ty) if KNOWN_MODULES.contains(&import.module()) => {
             let function = Function::find(import.module(), import.name());
-            if function.is_some_and(|function| function.has_type(&ty)) || same_as(import).is_some() {
-                Support::Supported
-            } else {
-                Support::Stubbed
+            match function.filter(|function| function.has_type(&ty)).or_else(|| same_as(import)) {
+                Some(function) if function.refused.is_some() => Support::Refused,
+                Some(_) => Support::Supported,
+                None => Support::Stubbed,
             }
         }
         ExternType::Memory(ty) if ty.is_shared() && (import.module(), import.name()) == ("env", "memory") => {
@@ -160,21 +214,24 @@ pub(crate) fn support(import: &ImportType<'_>) -> Support {
     }
 }
 
-/// The name that a function has here, where `import` calls it otherwise: today's
-/// reference host knows the second `thread_spawn` by the name of the first, too.
-pub(crate) fn same_as(import: &ImportType<'_>) -> Option<&'static str> {
-    const SPAWN: &str = "thread_spawn_v2";
+/// The function that `import` means, where the host has it by other names: two types
+/// have one name, and the reference host has some functions in more modules.
+pub(crate) fn same_as(import: &ImportType<'_>) -> Option<&'static Function> {
     let ExternType::Func(ty) = import.ty() else { return None };
-    let is_second = (import.module(), import.name()) == (WASIX, "thread_spawn")
-        && Function::find(WASIX, SPAWN).is_some_and(|function| function.has_type(&ty));
-    is_second.then_some(SPAWN)
+    let (module, name) = match (import.module(), import.name()) {
+        (WASIX, "thread_spawn") => (WASIX, "thread_spawn_v2"),
+        (WASIX, "proc_join") => (WASIX, "proc_join_v1"),
+        (PREVIEW1 | UNSTABLE, "thread-spawn") => (THREADS, "thread-spawn"),
+        _ => return None,
+    };
+    Function::find(module, name).filter(|function| function.has_type(&ty))
 }
 
 fn starts_threads(module: &Module) -> bool {
     let is_spawn = |import: &ImportType<'_>| {
         matches!(
             (import.module(), import.name()),
-            (THREADS, "thread-spawn") | (WASIX, "thread_spawn" | "thread_spawn_v2")
+            (THREADS | PREVIEW1 | UNSTABLE, "thread-spawn") | (WASIX, "thread_spawn" | "thread_spawn_v2")
         ) && support(import) == Support::Supported
     };
     let is_memory = |import: &ImportType<'_>| {
@@ -184,32 +241,56 @@ fn starts_threads(module: &Module) -> bool {
     module.imports().any(|import| is_spawn(&import)) && module.imports().any(|import| is_memory(&import))
 }
 
-/// The generation: a function that only one of them has decides; without any, the
-/// module from which preview 1's names come.
-fn generation(module: &Module) -> Generation {
-    let any = |is: fn(&str, &str, usize) -> bool| {
-        module.imports().any(|import| match import.ty() {
-            ExternType::Func(ty) => is(import.module(), import.name(), ty.params().len()),
-            _ => false,
-        })
-    };
-    if any(is_only_v2) {
-        Generation::V2
-    } else if any(is_only_v1) || (any(is_preview1_of_wasix) && !any(|module, _, _| module == PREVIEW1)) {
-        Generation::V1
+fn dialect(module: &Module) -> Dialect {
+    let imports_from = |name| module.imports().any(|import| import.module() == name);
+    if imports_from(WASIX) {
+        Dialect::Wasix
+    } else if imports_from(UNSTABLE) && !imports_from(PREVIEW1) {
+        Dialect::Unstable
     } else {
-        Generation::V2
+        Dialect::Preview1
     }
 }
 
+/// The generation, and the import that told it: a function that only one of them has;
+/// without any, the module from which preview 1's names come.
+fn generation(module: &Module) -> (Generation, Option<Import>) {
+    let first = |is: fn(&str, &str, usize) -> bool| {
+        let mut imports = module.imports();
+        let found = imports.find(|import| match import.ty() {
+            ExternType::Func(ty) => is(import.module(), import.name(), ty.params().len()),
+            _ => false,
+        });
+        found.map(|import| Import::of(&import))
+    };
+    let of_wasix = module.imports().filter(|import| import.module() == WASIX);
+    let latest = of_wasix.max_by_key(|import| addition(import.name()));
+    if let Some(latest) = latest.filter(|import| addition(import.name()).is_some()) {
+        return (Generation::V2Later, Some(Import::of(&latest)));
+    }
+    if let Some(told_by) = first(is_only_v2) {
+        return (Generation::V2, Some(told_by));
+    }
+    let of_wasix = || match first(|module, _, _| module == PREVIEW1) {
+        None => first(is_preview1_of_wasix),
+        Some(_) => None,
+    };
+    let Some(told_by) = first(is_only_v1).or_else(of_wasix) else { return (Generation::V2, None) };
+    match first(is_proc_join_of_three) {
+        Some(join) => (Generation::V1Late, Some(join)),
+        None => (Generation::V1, Some(told_by)),
+    }
+}
+
+/// Without the [`ADDITIONS`].
 fn is_only_v2(module: &str, name: &str, params: usize) -> bool {
     match (module, name) {
-        (THREADS, "thread-spawn") => true,
+        (THREADS | PREVIEW1 | UNSTABLE, "thread-spawn") => true,
         // Today's reference host has the old name with the new type.
         (WASIX, "thread_spawn") => params == 2,
-        (WASIX, "thread_spawn_v2" | "sock_accept_v2" | "sock_pair" | "fd_dup2" | "path_open2") => true,
-        (WASIX, "proc_exec2" | "proc_exec3" | "proc_exit2" | "proc_spawn2" | "proc_signals_get") => true,
-        (WASIX, name) => name.starts_with("epoll_") || name.starts_with("fd_fdflags_"),
+        (WASIX, "thread_spawn_v2" | "sock_accept_v2") => true,
+        (WASIX, "proc_exec4" | "proc_exit2" | "proc_fork_env" | "proc_spawn3") => true,
+        (WASIX, name) => name.starts_with("context_"),
         _ => false,
     }
 }
@@ -225,6 +306,10 @@ fn is_only_v1(module: &str, name: &str, params: usize) -> bool {
         }
         _ => false,
     }
+}
+
+fn is_proc_join_of_three(module: &str, name: &str, params: usize) -> bool {
+    (module, name, params) == (WASIX, "proc_join", 3)
 }
 
 fn is_preview1_of_wasix(module: &str, name: &str, _: usize) -> bool {
@@ -264,41 +349,97 @@ mod tests {
                 (import "wasi" "thread-spawn" (func (param i32) (result i32)))
                 (import "wasix_32v1" "thread_spawn" (func (param i32 i32) (result i32)))
                 (import "wasix_32v1" "thread_exit" (func (param i32) (result i32)))
+                (import "wasix_32v1" "proc_join" (func (param i32 i32) (result i32)))
+                (import "wasix_32v1" "proc_join" (func (param i32 i32 i32) (result i32)))
+                (import "wasix_32v1" "proc_join" (func (param i32) (result i32)))
                 (import "wasi_unstable" "fd_close" (func (param i32) (result i32)))
+                (import "wasi_unstable" "sock_accept" (func (param i32 i32 i32) (result i32)))
+                (import "wasi_ephemeral" "fd_close" (func (param i32) (result i32)))
                 (import "env" "memory" (memory 1 2 shared))
                 (import "env" "table" (table 1 funcref)))"#,
         )?;
         assert_eq!(
             names(&found.supported),
-            "wasi_snapshot_preview1.fd_close wasi.thread-spawn wasix_32v1.thread_spawn env.memory"
+            "wasi_snapshot_preview1.fd_close wasi.thread-spawn wasix_32v1.thread_spawn \
+             wasix_32v1.proc_join wasix_32v1.proc_join wasi_unstable.fd_close env.memory"
         );
+        assert_eq!(names(&found.refused), "wasix_32v1.proc_fork");
         assert_eq!(
             names(&found.stubbed),
-            "wasi_snapshot_preview1.fd_sync wasix_32v1.proc_fork wasix_32v1.thread_exit"
+            "wasi_snapshot_preview1.fd_sync wasix_32v1.thread_exit wasix_32v1.proc_join \
+             wasi_unstable.sock_accept"
         );
         assert!(found.threads);
-        assert_eq!(names(&found.missing), "wasi_unstable.fd_close env.table");
+        assert_eq!(names(&found.missing), "wasi_ephemeral.fd_close env.table");
         assert_eq!((found.dialect, found.memory), (Dialect::Wasix, MemoryKind::ImportedShared));
+        Ok(())
+    }
+
+    type Functions<'a> = &'a [(&'a str, &'a str, usize)];
+
+    /// Of a module that imports these functions, with so many parameters.
+    fn importing(functions: Functions<'_>) -> wasmtime::Result<Detected> {
+        let mut wat = String::from("(module ");
+        for (module, name, params) in functions {
+            let params = " i32".repeat(*params);
+            wat += &format!("(import {module:?} {name:?} (func (param{params}) (result i32)))");
+        }
+        detected(&(wat + ")"))
+    }
+
+    fn holds(functions: Functions<'_>, generation: Generation, told_by: &str) -> wasmtime::Result<()> {
+        let found = importing(functions)?;
+        let found_by = found.told_by.map(|import| import.name).unwrap_or_default();
+        assert_eq!((found.dialect, found.generation), (Dialect::Wasix, generation), "{functions:?}");
+        assert_eq!(found_by, told_by, "{functions:?}");
         Ok(())
     }
 
     #[test]
     fn tells_the_generations_apart() -> wasmtime::Result<()> {
-        let generation = |imports: &[(&str, &str, usize)]| {
+        let close = (PREVIEW1, "fd_close", 1);
+        holds(&[close, (WASIX, "sock_accept", 4)], Generation::V1, "sock_accept")?;
+        holds(&[(WASIX, "fd_close", 1)], Generation::V1, "fd_close")?;
+        holds(&[(WASIX, "proc_join", 2)], Generation::V1, "proc_join")?;
+        holds(&[close, (WASIX, "thread_spawn", 5)], Generation::V1, "thread_spawn")?;
+        holds(&[close, (WASIX, "bus_poll", 5)], Generation::V1, "bus_poll")?;
+        holds(&[(WASIX, "fd_close", 1), (WASIX, "proc_join", 3)], Generation::V1Late, "proc_join")?;
+        holds(&[(WASIX, "proc_join", 3), close], Generation::V2, "")?;
+        holds(&[(WASIX, "fd_close", 1), (WASIX, "sock_accept_v2", 4)], Generation::V2, "sock_accept_v2")?;
+        holds(&[(WASIX, "sock_open", 4), close], Generation::V2, "")?;
+        holds(&[(WASIX, "sock_open", 4), (THREADS, "thread-spawn", 1)], Generation::V2, "thread-spawn")?;
+        let later = [(WASIX, "thread_spawn_v2", 2), (WASIX, "fd_dup2", 4), (WASIX, "epoll_create", 1)];
+        holds(&later, Generation::V2Later, "fd_dup2")?;
+        assert_eq!(importing(&[(UNSTABLE, "fd_close", 1)])?.dialect, Dialect::Unstable);
+        assert_eq!(importing(&[(UNSTABLE, "fd_close", 1), close])?.dialect, Dialect::Preview1);
+        Ok(())
+    }
+
+    #[test]
+    fn tells_who_has_room_for_wide_addresses() -> wasmtime::Result<()> {
+        for (name, is_wide) in
+            [("sock_open", false), ("epoll_create", false), ("proc_exec2", true), ("fd_dup2", true)]
+        {
+            let found = detected(&format!(r#"(module (import "wasix_32v1" "{name}" (func)))"#))?;
+            assert_eq!(found.has_wide_addresses(), is_wide, "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn knows_the_numbers_of_signals() -> wasmtime::Result<()> {
+        let numbering = |imports: &[(&str, &str, usize)]| {
             let mut wat = String::from("(module ");
             for (module, name, params) in imports {
                 let params = " i32".repeat(*params);
                 wat += &format!("(import {module:?} {name:?} (func (param{params}) (result i32)))");
             }
-            detected(&(wat + ")")).map(|found| found.generation)
+            detected(&(wat + ")")).map(|found| found.numbering)
         };
-        assert_eq!(generation(&[(WASIX, "sock_accept", 4)])?, Generation::V1);
-        assert_eq!(generation(&[(WASIX, "fd_close", 1)])?, Generation::V1);
-        assert_eq!(generation(&[(WASIX, "proc_join", 2)])?, Generation::V1);
-        assert_eq!(generation(&[(WASIX, "proc_join", 3), (PREVIEW1, "fd_close", 1)])?, Generation::V2);
-        assert_eq!(generation(&[(WASIX, "fd_close", 1), (WASIX, "sock_accept_v2", 4)])?, Generation::V2);
-        assert_eq!(generation(&[(WASIX, "sock_open", 4), (PREVIEW1, "fd_close", 1)])?, Generation::V2);
-        assert_eq!(generation(&[(THREADS, "thread-spawn", 1)])?, Generation::V2);
+        assert_eq!(numbering(&[(PREVIEW1, "proc_raise", 1)])?, Numbering::Preview1);
+        assert_eq!(numbering(&[(WASIX, "proc_raise", 1)])?, Numbering::Preview1);
+        assert_eq!(numbering(&[(WASIX, "proc_raise", 1), (WASIX, "proc_join", 3)])?, Numbering::Linux);
+        assert_eq!(numbering(&[(WASIX, "epoll_create", 1), (PREVIEW1, "proc_raise", 1)])?, Numbering::Linux);
         Ok(())
     }
 

@@ -29,11 +29,16 @@ pub(crate) fn accept(flags: u32) -> Result<bool, Errno> {
     Ok(descriptor(flags)? & FDFLAG_NONBLOCK != 0)
 }
 
-/// How to receive: peek 1, wait for all 2, report truncation 4 (a stream has
-/// none), do not wait 8.
+/// How to receive: peek 1, wait for all 2, tell the whole length of a message 4 (`MSG_TRUNC`
+/// of the C library; a stream has none), do not wait 8.
 pub(crate) fn receive(flags: u32) -> Result<RecvFlags, Errno> {
     let flags = known(flags, 0b1111)?;
-    Ok(RecvFlags { peek: flags & 1 != 0, wait_all: flags & 2 != 0, dont_wait: flags & 8 != 0 })
+    Ok(RecvFlags {
+        peek: flags & 1 != 0,
+        wait_all: flags & 2 != 0,
+        whole_length: flags & 4 != 0,
+        dont_wait: flags & 8 != 0,
+    })
 }
 
 /// How to send: do not wait 1.

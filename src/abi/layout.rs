@@ -19,7 +19,11 @@ fn records_have_the_abis_size() {
     assert_eq!(layout::<preview1::Ciovec>(), (8, 4));
     assert_eq!(layout::<preview1::Subscription>(), (48, 8));
     assert_eq!(layout::<preview1::Event>(), (32, 8));
+    assert_eq!(layout::<preview1::UnstableFilestat>(), (56, 8));
+    assert_eq!(layout::<preview1::UnstableSubscription>(), (56, 8));
     assert_eq!(layout::<wasix::OptionTimestamp>(), (16, 8));
+    assert_eq!(layout::<wasix::OptionPid>(), (8, 4));
+    assert_eq!(layout::<wasix::StackSnapshot>(), (24, 8));
     assert_eq!(layout::<wasix::Tty>(), (24, 4));
     assert_eq!(layout::<wasix::EpollEvent>(), (32, 8));
 }
@@ -51,6 +55,27 @@ fn fields_lie_where_the_abi_has_them() {
             Event::offset_of_flags(),
         ],
         [8, 10, 16, 24]
+    );
+    use preview1::{UnstableFilestat, UnstableSubscription};
+    assert_eq!(
+        [
+            UnstableFilestat::offset_of_filetype(),
+            UnstableFilestat::offset_of_nlink(),
+            UnstableFilestat::offset_of_size(),
+            UnstableFilestat::offset_of_ctim(),
+        ],
+        [16, 20, 24, 48]
+    );
+    assert_eq!(
+        [
+            UnstableSubscription::offset_of_tag(),
+            UnstableSubscription::offset_of_identifier(),
+            UnstableSubscription::offset_of_id(),
+            UnstableSubscription::offset_of_timeout(),
+            UnstableSubscription::offset_of_precision(),
+            UnstableSubscription::offset_of_flags(),
+        ],
+        [8, 16, 24, 32, 40, 48]
     );
     assert_eq!([wasix::EpollEvent::offset_of_events(), wasix::EpollEvent::offset_of_data()], [0, 8]);
     use wasix::EpollData;

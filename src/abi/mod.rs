@@ -17,6 +17,6 @@ pub(crate) mod transfer;
 pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
 
-pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, detect};
+pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, added_in, detect};
 pub(crate) use detect::{Support, same_as, support};
 pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind, LACKING};

@@ -24,6 +24,31 @@ pub(crate) fn read(memory: &GuestMemory<'_>, path: GuestPtr<[u8]>) -> Result<Str
     String::from_utf8(bytes).map_err(|_| Errno::EILSEQ.into())
 }
 
+/// The path at a pointer, as seen from the directory `fd`.
+///
+/// The C library of WASIX leaves the slash that an absolute path begins with when it
+/// hands the path to what is preopened as the root, so there it means nothing.
+/// Anywhere else such a path stays absolute, and leaves the directory.
+///
+/// # Errors
+///
+/// Those of [`read`].
+pub(crate) fn below(
+    thread: &Thread,
+    memory: &GuestMemory<'_>,
+    fd: u32,
+    path: GuestPtr<[u8]>,
+) -> Result<String, Error> {
+    let path = read(memory, path)?;
+    if !path.starts_with('/') || !thread.root_takes_absolute_paths || !thread.is_root(fd) {
+        return Ok(path);
+    }
+    Ok(match path.trim_start_matches('/') {
+        "" => ".".to_owned(),
+        relative => relative.to_owned(),
+    })
+}
+
 /// Does a path follow the symbolic link that it ends in?
 pub(crate) fn follows(lookup: u32) -> Result<bool, Errno> {
     Ok(flags::known(lookup, 1)? != 0)
@@ -64,7 +89,7 @@ pub(crate) async fn open(
     let dir = thread.directory(request.fd, needed(*oflags.as_ref().unwrap_or(&0)))?;
     let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
-    let path = read(memory, path)?;
+    let path = below(thread, memory, request.fd, path)?;
     let rights = Rights::from_bits(request.rights) & handed_on;
     let options = options(request, oflags?, rights)?;
     thread.process().fds().check_room()?;
@@ -100,18 +125,16 @@ fn needed(oflags: u16) -> Rights {
 fn options(request: &Request, oflags: u16, rights: Rights) -> Result<OpenOptions, Errno> {
     let fdflags = flags::descriptor(request.fdflags)?;
     let any = |wanted: Rights| (rights & wanted) != Rights::NONE;
-    let is_directory = oflags & OFLAG_DIRECTORY != 0;
-    // A directory that is to be written as a file is, the host refuses: EISDIR. The
-    // other rights to change a file come with masks that programs take from a parent.
-    let writing = Rights::FD_WRITE | Rights::FD_ALLOCATE | Rights::FD_FILESTAT_SET_SIZE;
-    let write = any(if is_directory { Rights::FD_WRITE } else { writing });
+    // The other rights to change a file come with masks that programs have for any file:
+    // Go asks for `fd_filestat_set_size` to read one. Wasmtime looks at these two as well.
+    let write = any(Rights::FD_WRITE);
     Ok(OpenOptions {
         read: any(Rights::FD_READ | Rights::FD_READDIR) || !write,
         write,
         create: oflags & OFLAG_CREAT != 0,
         exclusive: oflags & OFLAG_EXCL != 0,
         truncate: oflags & OFLAG_TRUNC != 0,
-        directory: is_directory,
+        directory: oflags & OFLAG_DIRECTORY != 0,
         append: fdflags & flags::FDFLAG_APPEND != 0,
         dsync: fdflags & flags::FDFLAG_DSYNC != 0,
         rsync: fdflags & flags::FDFLAG_RSYNC != 0,

@@ -17,6 +17,8 @@ pub struct Function {
     pub result: Option<CoreType>,
     /// Whether a call can wait.
     pub waits: bool,
+    /// Why it is refused, if it is: a call answers `ENOTSUP`, whatever it is given.
+    pub refused: Option<&'static str>,
     /// What the parameters mean, then where the results go.
     pub arguments: &'static [Argument],
 }
@@ -118,7 +120,7 @@ impl Function {
 
     /// What a call does less than its description says, if there is such a thing.
     pub fn note(&self) -> Option<&'static str> {
-        NOTES.iter().find(|(name, _)| *name == self.name).map(|(_, note)| *note)
+        self.refused.or_else(|| NOTES.iter().find(|(name, _)| *name == self.name).map(|(_, note)| *note))
     }
 
     /// Whether an import of type `ty` can be linked to it.
@@ -134,35 +136,38 @@ include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
 /// Functions that do a part of what they are for.
 const NOTES: &[(&str, &str)] = &[
-    ("callback_signal", "remembers nothing: no signal is delivered"),
     ("clock_time_set", "always EPERM: the clock is the host's"),
-    ("proc_raise", "ENOTSUP: no signals"),
-    ("proc_raise_interval", "ENOTSUP: no signals"),
-    ("proc_signal", "ENOTSUP: no signals"),
-    ("proc_signals_get", "there are none"),
-    ("proc_signals_sizes_get", "there are none: 0"),
-    ("sock_open", "streams; a datagram socket opens and carries no data"),
-    ("sock_pair", "streams: they carry data; other calls on them answer ENOTSUP"),
-    ("sock_recv_from", "streams only"),
-    ("sock_send_to", "streams only"),
-    ("thread_signal", "ENOTSUP: no signals"),
+    ("proc_exec", "ends the program with ENOTSUP"),
+    ("proc_exec2", "ends the program with ENOTSUP"),
+    ("proc_join", "ECHILD: there are no children"),
+    ("proc_join_v1", "`proc_join` with two parameters; ECHILD: there are no children"),
+    ("proc_signal", "to the program itself; there is no other: ESRCH"),
+    ("sock_open", "a datagram socket over a network carries no data yet"),
+    ("sock_recv_from", "streams and Unix sockets"),
+    ("sock_send_to", "streams and Unix sockets"),
+    ("stack_checkpoint", "returns once"),
+    ("stack_restore", "traps: there is no way back"),
     ("thread_spawn", "no reactor threads: ENOTSUP"),
     ("tty_set", "ENOTSUP: the terminal is the operator's"),
 ];
 
 /// Functions of WASIX that the host lacks: importing one is no error, calling it
-/// answers `ENOSYS`.
+/// answers `ENOSYS` where it answers at all.
 pub const LACKING: &[&str] = &[
-    "call_dynamic",
-    "closure_allocate",
-    "closure_free",
-    "closure_prepare",
-    "context_create",
-    "context_destroy",
-    "context_switch",
-    "dl_invalid_handle",
-    "dlopen",
-    "dlsym",
+    "bus_call",
+    "bus_close",
+    "bus_open_local",
+    "bus_open_remote",
+    "bus_poll",
+    "bus_subcall",
+    "call_close",
+    "call_fault",
+    "call_reply",
+    "callback_reactor",
+    "callback_thread",
+    "callback_thread_local_destroy",
+    "http_request",
+    "http_status",
     "port_addr_add",
     "port_addr_clear",
     "port_addr_list",
@@ -176,24 +181,11 @@ pub const LACKING: &[&str] = &[
     "port_route_list",
     "port_route_remove",
     "port_unbridge",
-    "proc_exec",
-    "proc_exec2",
-    "proc_exec3",
-    "proc_exec4",
-    "proc_fork",
-    "proc_fork_env",
-    "proc_join",
-    "proc_snapshot",
-    "proc_spawn",
-    "proc_spawn2",
-    "proc_spawn3",
-    "reflect_signature",
     "sock_join_multicast_v4",
     "sock_join_multicast_v6",
     "sock_leave_multicast_v4",
     "sock_leave_multicast_v6",
-    "stack_checkpoint",
-    "stack_restore",
+    "ws_connect",
 ];
 
 #[cfg(test)]
@@ -238,7 +230,14 @@ mod tests {
             thread_local_get ii:i, futex_wait iiii:i, futex_wake ii:i, futex_wake_all ii:i, \
             proc_exit2 i:, proc_id i:i, proc_parent ii:i, proc_signals_sizes_get i:i, \
             proc_signals_get i:i, callback_signal ii:, thread_signal ii:i, proc_signal ii:i, \
-            proc_raise_interval iIi:i";
+            proc_raise_interval iIi:i, proc_exec iiii:, proc_exec2 iiiiii:, proc_join iii:i, \
+            proc_join_v1 ii:i, stack_checkpoint ii:i, stack_restore iI:, proc_fork ii:i, \
+            proc_fork_env i:i, proc_exec3 iiiiiiiii:i, proc_exec4 iiiiiiiii:i, \
+            proc_spawn iiiiiiiiiiiii:i, proc_spawn2 iiiiiiiiiiiiii:i, proc_spawn3 iiiiiiiiiiiiii:i, \
+            proc_snapshot :i, dlopen iiiiiiii:i, dlsym iiiiii:i, dl_invalid_handle i:i, \
+            call_dynamic iiiiii:i, closure_allocate i:i, closure_prepare iiiiiii:i, \
+            closure_free i:i, reflect_signature iiiiii:i, context_create ii:i, \
+            context_switch I:i, context_destroy I:i";
         let rows = |module: &'static str, text: &str| -> Vec<(&'static str, String, String)> {
             let row = |row: &str| row.split_once(' ').map(|(n, s)| (module, n.to_owned(), s.to_owned()));
             text.split(", ").filter_map(row).collect()
@@ -248,6 +247,7 @@ mod tests {
         let shared = rows("wasix_32v1", preview1).into_iter().filter(|(_, name, _)| name != "fd_renumber");
         expected.extend(shared);
         expected.extend(rows("wasix_32v1", wasix));
+        expected.extend(rows("wasi_unstable", preview1));
         expected.push(("wasi", "thread-spawn".into(), "i:i".into()));
         for (module, name, types) in &expected {
             assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");

@@ -4,7 +4,6 @@
 //! is printed as a number, and what is read is bounded.
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::memory::{MAX_BUFFERS, read_buffer};
 use super::table::{Argument, ERRNO_NAMES, Function, Kind};
 use super::wasix::address;
+use crate::address::Address;
 use crate::observe::{TraceLine, TraceSink};
 use crate::process::Remark;
 
@@ -222,14 +222,12 @@ fn total(memory: &GuestMemory<'_>, pointer: u32, count: u32) -> Option<u64> {
 }
 
 /// The address at `pointer`; an IPv4 one may be the last 8 bytes of the memory.
-fn address_at(memory: &GuestMemory<'_>, pointer: u32) -> Option<SocketAddr> {
-    let read = |len| memory.to_vec(GuestPtr::<[u8]>::new((pointer, len))).ok();
-    let bytes = read(20).or_else(|| read(8).filter(|bytes| bytes.first() == Some(&1)))?;
-    let mut all = [0; address::SIZE];
-    for (to, from) in all.iter_mut().zip(bytes) {
-        *to = from;
-    }
-    address::decode(&all)
+fn address_at(memory: &GuestMemory<'_>, pointer: u32) -> Option<Address> {
+    let at = GuestPtr::<u8>::new(pointer);
+    address::read(memory, at).ok().or_else(|| {
+        let bytes = memory.to_vec(at.as_array(8)).ok()?;
+        address::decode(&bytes).map(Address::Inet)
+    })
 }
 
 fn duration(memory: &GuestMemory<'_>, pointer: u32) -> Option<Option<Duration>> {
@@ -292,6 +290,10 @@ mod tests {
         assert_eq!(
             line("sock_bind", &[3, 1016], &[(1016, INET4)], Some(0)),
             "sock_bind(fd=3, addr=127.0.0.1:8080) = 0"
+        );
+        assert_eq!(
+            line("sock_bind", &[3, 64], &[(64, b"\x03\x00/run/a\0")], Some(0)),
+            "sock_bind(fd=3, addr=unix:/run/a) = 0"
         );
         assert_eq!(line("sock_bind", &[3, 64], &[], Some(28)), "sock_bind(fd=3, addr=0x40) = EINVAL");
     }

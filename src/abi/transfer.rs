@@ -8,12 +8,26 @@ use std::io::IoSlice;
 use wiggle::GuestMemory;
 
 use super::memory::Buffers;
+use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::process::{OpenFile, Thread};
-use crate::socket::RecvFlags;
+use crate::socket::{Received, RecvFlags};
 
 /// The most that one call moves through a copy.
 const MAX_COPY: u32 = 64 * 1024;
+
+/// The flag of a receive that a message was longer than the buffers.
+const DATA_TRUNCATED: u16 = 1;
+
+/// What a receive answers.
+pub(crate) struct Answer {
+    /// How many bytes.
+    pub(crate) length: u32,
+    /// The flags.
+    pub(crate) flags: u16,
+    /// Who sent it, where each message says so.
+    pub(crate) from: Option<Address>,
+}
 
 /// Reads from `open` into the guest's buffers.
 ///
@@ -25,36 +39,83 @@ pub(crate) async fn read(
     memory: &mut GuestMemory<'_>,
     buffers: &Buffers,
     open: &OpenFile,
-    flags: RecvFlags,
 ) -> Result<u32, Error> {
     if let Some(buffer) = buffers.single_mut(memory)? {
-        return count(thread.read(open, buffer, flags).await?);
+        return count(thread.read(open, buffer).await?);
     }
     let mut copy = vec![0; copied(buffers)?];
-    let received = thread.read(open, &mut copy, flags).await?;
+    let received = thread.read(open, &mut copy).await?;
     buffers.scatter(memory, copy.get(..received).unwrap_or(&copy))
 }
 
-/// Writes the guest's buffers to `open`.
+/// Receives from the socket `open` into the guest's buffers.
 ///
 /// # Errors
 ///
-/// Those of [`Thread::write`].
+/// Those of [`Thread::receive`].
+pub(crate) async fn receive(
+    thread: &Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    open: &OpenFile,
+    flags: RecvFlags,
+) -> Result<Answer, Error> {
+    let received = match buffers.single_mut(memory)? {
+        Some(buffer) => thread.receive(open, buffer, flags).await?,
+        None => {
+            let mut copy = vec![0; copied(buffers)?];
+            let received = thread.receive(open, &mut copy, flags).await?;
+            buffers.scatter(memory, copy.get(..received.count).unwrap_or(&copy))?;
+            received
+        }
+    };
+    let is_cut = received.is_cut();
+    let Received { count: bytes, length, from } = received;
+    // "MSG_TRUNC: return the real length of the packet or datagram, even when it was
+    // longer than the passed buffer" - recv(2)
+    let length = count(if flags.whole_length { length } else { bytes })?;
+    Ok(Answer { length, flags: if is_cut { DATA_TRUNCATED } else { 0 }, from })
+}
+
+/// Writes the guest's buffers to `open`: to `to`, where a socket has no connection.
+///
+/// # Errors
+///
+/// Those of [`Thread::write`] and [`Thread::send_to`].
 pub(crate) async fn write(
     thread: &Thread,
     memory: &mut GuestMemory<'_>,
     buffers: &Buffers,
     open: &OpenFile,
     dont_wait: bool,
+    to: Option<&Address>,
 ) -> Result<u32, Error> {
     if let Some(buffer) = buffers.single_mut(memory)? {
-        return count(thread.write(open, &mut [IoSlice::new(buffer)], dont_wait).await?);
+        return write_slices(thread, &mut [IoSlice::new(buffer)], open, dont_wait, to).await;
     }
     if let Some(mut slices) = buffers.slices(memory)? {
-        return count(thread.write(open, &mut slices, dont_wait).await?);
+        return write_slices(thread, &mut slices, open, dont_wait, to).await;
+    }
+    if buffers.total() > MAX_COPY && open.open.socket().is_ok_and(|socket| socket.keeps_boundaries()) {
+        // "EMSGSIZE: The message is too large to be sent all at once" - send(3p): half of
+        // one is none.
+        return Err(Errno::EMSGSIZE.into());
     }
     let copy = buffers.gather(memory, MAX_COPY)?;
-    count(thread.write(open, &mut [IoSlice::new(&copy)], dont_wait).await?)
+    write_slices(thread, &mut [IoSlice::new(&copy)], open, dont_wait, to).await
+}
+
+async fn write_slices(
+    thread: &Thread,
+    slices: &mut [IoSlice<'_>],
+    open: &OpenFile,
+    dont_wait: bool,
+    to: Option<&Address>,
+) -> Result<u32, Error> {
+    count(match to {
+        None => thread.write(open, slices, dont_wait).await?,
+        Some(to) => thread.send_to(open, slices, dont_wait, to).await?,
+    })
 }
 
 fn copied(buffers: &Buffers) -> Result<usize, Error> {

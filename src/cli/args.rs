@@ -1,5 +1,6 @@
 //! What an operator may say.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -29,11 +30,16 @@ const RUN_HELP: &str = "\
 Nothing is granted by default. Each grant is a flag of its own and may be repeated.
 An ADDR is a host and a port: the host is an IP address, a network (10.0.0.0/8), an IPv6
 address in brackets ([::1]), or * for any; the port is a number, a range (8000-8099), or *.
+Or it is unix:PATH, with a path of the guest inside one of its directories: unix:/run/app.sock,
+unix:/run/* for any name in /run, or unix:* for any path.
 
 Example: wasock run --listen 127.0.0.1:8080 server.wasm
 
-Exit code: the guest's own; 130 and 143 after SIGINT and SIGTERM; 134 after a trap;
-2 for wrong arguments; 1 for any other error.";
+SIGINT, SIGTERM and SIGHUP go to a guest that handles signals, and end any other. A second
+SIGINT or SIGTERM within five seconds ends the guest in any case.
+
+Exit code: the guest's own; 128 + n after signal n (129, 130 and 143 after SIGHUP, SIGINT and
+SIGTERM); 134 after a trap; 2 for wrong arguments; 1 for any other error.";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP)]
@@ -41,6 +47,21 @@ pub(super) struct RunArgs {
     /// Let the guest listen here
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<Grant>,
+
+    /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
+    /// that can't listen themselves. It needs no --listen
+    #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
+    pub(super) preopen_listen: Vec<ListenerArg>,
+
+    /// Hand the guest the listeners of --preopen-listen in nonblocking mode, as Go's
+    /// net.FileListener needs them
+    #[arg(long)]
+    pub(super) preopen_nonblocking: bool,
+
+    /// Hand the guest the sockets that the service manager passed to this process
+    /// (LISTEN_FDS), as descriptors after those of --preopen-listen
+    #[arg(long)]
+    pub(super) listen_fds: bool,
 
     /// Take connections only from these peers [default: anyone, once listening is granted]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
@@ -61,6 +82,10 @@ pub(super) struct RunArgs {
     /// Give the guest a directory that it can't change
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory)]
     pub(super) dir_ro: Vec<DirectoryArg>,
+
+    /// Remove the names of the guest's Unix sockets when they close [default: they stay]
+    #[arg(long)]
+    pub(super) unix_unlink: bool,
 
     /// Set a variable of the guest's environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
@@ -113,6 +138,24 @@ pub(super) struct RunArgs {
 pub(super) struct InspectArgs {
     /// The module: .wasm or .wat
     pub(super) module: PathBuf,
+}
+
+/// Where to listen for the guest, and the name that it learns.
+#[derive(Clone, Debug)]
+pub(super) struct ListenerArg {
+    pub(super) name: String,
+    pub(super) address: SocketAddr,
+}
+
+fn parse_listener(text: &str) -> Result<ListenerArg, String> {
+    // "unknown": what a service manager's library says where there is no name.
+    let (name, address) = text.split_once('=').unwrap_or(("unknown", text));
+    let expected = "expected [NAME=]ADDRESS:PORT, as in 127.0.0.1:8080 or web=[::1]:80";
+    if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_graphic() && letter != ':') {
+        return Err(expected.to_owned());
+    }
+    let address = address.parse().map_err(|_| expected.to_owned())?;
+    Ok(ListenerArg { name: name.to_owned(), address })
 }
 
 /// A directory of the host, and what the guest calls it.

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use wasmtime::Engine;
 
 use super::args::InspectArgs;
-use crate::abi::{Dialect, Generation, Import, MemoryKind};
+use crate::abi::{Detected, Dialect, Generation, Import, MemoryKind, added_in};
 use crate::host::{Guest, engine_config};
 
 /// Prints it.
@@ -20,16 +20,6 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
 
 fn describe(guest: &Guest) -> Result<String> {
     let detected = guest.detected();
-    let dialect = match detected.dialect {
-        Dialect::Preview1 => "WASI preview 1".to_owned(),
-        Dialect::Wasix => format!(
-            "WASIX, generation {}",
-            match detected.generation {
-                Generation::V1 => "1 (2022 to May 2023)",
-                Generation::V2 => "2 (since May 2023)",
-            }
-        ),
-    };
     let memory = match detected.memory {
         MemoryKind::Exported => "its own, exported",
         MemoryKind::ExportedShared => "its own, shared and exported",
@@ -37,16 +27,39 @@ fn describe(guest: &Guest) -> Result<String> {
         MemoryKind::None => "none that the host can reach",
     };
     let mut text = String::new();
-    writeln!(text, "dialect: {dialect}")?;
+    writeln!(text, "dialect: {}", dialect(detected))?;
     writeln!(text, "memory: {memory}")?;
     writeln!(text, "threads: {}", if detected.threads { "it may start some" } else { "one" })?;
     let handlers = guest.handlers();
     let handlers = if handlers.is_empty() { "none".to_owned() } else { handlers.join(", ") };
     writeln!(text, "handlers of events: {handlers}")?;
     list(&mut text, "supported", &detected.supported)?;
+    list(&mut text, "refused (answer ENOTSUP)", &detected.refused)?;
     list(&mut text, "stubbed (answer ENOSYS)", &detected.stubbed)?;
     list(&mut text, "missing (the module does not start)", &detected.missing)?;
     Ok(text)
+}
+
+fn dialect(detected: &Detected) -> String {
+    match detected.dialect {
+        Dialect::Unstable => return "WASI snapshot 0 (wasi_unstable)".to_owned(),
+        Dialect::Preview1 => return "WASI preview 1".to_owned(),
+        Dialect::Wasix => {}
+    }
+    let added_in = detected.told_by.as_ref().and_then(|import| added_in(&import.name));
+    let generation = match detected.generation {
+        Generation::V1 => "1 (May 2022 to March 2023)".to_owned(),
+        Generation::V1Late => "1, late (March to May 2023)".to_owned(),
+        Generation::V2 => "2 (since May 2023)".to_owned(),
+        Generation::V2Later => {
+            format!("2 with additions (since {})", added_in.unwrap_or("June 2023"))
+        }
+    };
+    let why = match &detected.told_by {
+        Some(import) => format!("it imports {import}"),
+        None => "nothing that it imports says otherwise".to_owned(),
+    };
+    format!("WASIX, generation {generation}: {why}")
 }
 
 fn list(text: &mut String, title: &str, imports: &[Import]) -> Result<()> {

@@ -8,6 +8,7 @@ mod inspect;
 mod report;
 mod run;
 mod signal;
+mod sockets;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+use crate::address::Address;
+use crate::error::Errno;
 use crate::observe::{Event, Observer, Refused, TraceLine};
 
 /// Prints a line on standard error, if anybody reads it.
@@ -46,23 +48,34 @@ fn event(event: &Event) {
             say!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")
         }
         Event::Unavailable { call, address, errno } => {
-            let hint = hint(*errno, address.port());
+            let hint = hint(*errno, address);
             say!("wasock: {call} of {address} failed: {errno}{hint}");
         }
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
+        }
+        Event::NotAHandler { name } => {
+            say!(
+                "wasock: the export {name} is no handler for signals: it must be a function with one i32 and \
+                 no result; signals are blocked"
+            );
         }
         Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
     }
 }
 
 /// What the operator can do.
-fn hint(errno: crate::error::Errno, port: u16) -> &'static str {
-    use crate::error::Errno;
-    match errno {
-        Errno::EADDRINUSE => "; another program listens there: stop it, or choose another port",
-        Errno::EACCES if port < 1024 => "; ports below 1024 need privileges: choose a higher one",
-        Errno::EADDRNOTAVAIL => "; this machine does not have that address",
+fn hint(errno: Errno, address: &Address) -> &'static str {
+    match (errno, address) {
+        (Errno::EADDRINUSE, Address::Unix(_)) => {
+            "; the name is taken: remove it, or have names removed with --unix-unlink"
+        }
+        (_, Address::Unix(_)) => "",
+        (Errno::EADDRINUSE, _) => "; another program listens there: stop it, or choose another port",
+        (Errno::EACCES, Address::Inet(inet)) if inet.port() < 1024 => {
+            "; ports below 1024 need privileges: choose a higher one"
+        }
+        (Errno::EADDRNOTAVAIL, _) => "; this machine does not have that address",
         _ => "",
     }
 }

@@ -12,7 +12,8 @@ use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
-use super::{FAILURE, signal};
+use super::{FAILURE, signal, sockets};
+use crate::Signal;
 use crate::file::Access;
 use crate::host::{Ended, Guest, WasockCtx, engine_config};
 
@@ -28,13 +29,13 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     let engine = engine(args.no_cache)?;
     let module = args.command.first().context("no module was named")?;
     let guest = Guest::load(&engine, Path::new(module))?;
-    let mut signals = signal::watch(&engine).context("cannot watch for signals")?;
+    let running = signal::Running::default();
+    let mut signals = signal::watch(&engine, running.clone()).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    let mut control = None;
     let code = runtime.block_on(async {
         let ctx = context(&args)?;
-        control = Some(ctx.control());
+        _ = running.set(ctx.control());
         let ended = tokio::select! {
             Ok(code) = &mut signals => return Ok(code),
             ended = guest.run(ctx) => ended,
@@ -46,7 +47,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
         }
     })?;
     std::io::stdout().flush().ok();
-    if let Some(control) = control {
+    if let Some(control) = running.get() {
         // Nobody reads them any more where this takes long.
         control.flush_events(PATIENCE);
     }
@@ -93,8 +94,12 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
         .on_trap(args.on_trap)
+        .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)
         .observer(report::Terminal::new(args.verbose));
+    if signal::is_hangup_ignored() {
+        builder = builder.ignore_signal(Signal::Hup);
+    }
     if let Some(max_backlog) = args.max_backlog {
         builder = builder.max_backlog(max_backlog);
     }
@@ -110,6 +115,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     if args.trace {
         builder = builder.trace(report::call);
     }
+    builder = sockets::hand_over(builder, args)?;
     for (directories, access) in [(&args.dir, Access::ReadWrite), (&args.dir_ro, Access::ReadOnly)] {
         for DirectoryArg { host, guest } in directories {
             builder = builder

@@ -122,6 +122,15 @@ impl Rights {
             | Self::SOCK_SEND_TO.0,
     );
 
+    /// What a listener may do that the guest did not open: accept, wait, and be looked
+    /// at; whether it waits is each program's own affair.
+    pub const HANDED_LISTENER: Self = Self(
+        Self::SOCK_ACCEPT.0
+            | Self::POLL_FD_READWRITE.0
+            | Self::FD_FILESTAT_GET.0
+            | Self::FD_FDSTAT_SET_FLAGS.0,
+    );
+
     /// What an epoll may do.
     pub const EPOLL: Self =
         Self(Self::FD_FDSTAT_SET_FLAGS.0 | Self::FD_FILESTAT_GET.0 | Self::POLL_FD_READWRITE.0);

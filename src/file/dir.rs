@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Dir {
     pub(super) dir: cap_std::fs::Dir,
-    access: Access,
+    pub(super) access: Access,
 }
 
 /// Whether the guest may change what is in a directory, at any depth.

@@ -26,6 +26,7 @@ mod open;
 mod path;
 #[cfg(test)]
 mod scratch;
+mod socket;
 mod stat;
 mod times;
 
@@ -33,5 +34,6 @@ pub use dir::{Access, Dir};
 pub use entry::DirEntry;
 pub use file::{Advice, File, FileFlags, Whence};
 pub use open::{OpenOptions, Opened};
+pub use socket::{HostPath, SocketFile, SocketPlace};
 pub use stat::{FileType, Stat};
 pub use times::{SetTime, Times};

@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 use ipnet::IpNet;
+use tokio::runtime::Handle;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
@@ -16,7 +19,7 @@ use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
-use crate::process::{Directory, Input, Output, Process, Settings, Thread};
+use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Signal, Thread};
 use crate::socket::listen::ListenProfile;
 
 /// Descriptors that a guest may have open at once, where nobody chose.
@@ -29,19 +32,25 @@ const DEFAULT_MAX_THREADS: u32 = 1024;
 /// limit of Linux since 5.4.
 const DEFAULT_MAX_BACKLOG: u32 = 4096;
 
+/// The variables that tell a program of the sockets that it was started with: how
+/// many, their names, and who is meant. "sd_listen_fds(3)"
+const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
+
 /// Builds a [`WasockCtx`].
 ///
 /// The defaults:
 ///
 /// * no network at all: no address to listen on, none to connect to, no name to
 ///   look up; anyone may connect to a listener once it is granted
-/// * no files, no arguments, no environment
+/// * no sockets, no files, no arguments, no environment
+/// * names of Unix sockets stay when their sockets close
 /// * standard input is at its end, standard output and error go nowhere
 /// * 1024 descriptors and 1024 threads; as many waiting connections as the kernel allows
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
 /// * a trap in a handler of events stops the guest
+/// * no signal is ignored
 /// * no trace, and nobody who hears of events
 pub struct Builder {
     policy: Policy,
@@ -52,13 +61,16 @@ pub struct Builder {
     max_backlog: Option<u32>,
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
+    removes_unix_names: bool,
     blocks_on_files: bool,
     on_trap: OnTrap,
+    ignored_signals: Vec<Signal>,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
     stdin: Input,
     stdout: Output,
     stderr: Output,
+    handed_sockets: HandedSockets,
     directories: Vec<Directory>,
     wall_clock: Box<dyn HostWallClock>,
     monotonic_clock: Box<dyn HostMonotonicClock>,
@@ -73,15 +85,19 @@ pub enum BuildError {
     TooFewDescriptors,
     /// An argument or a variable holds a NUL, which ends a string for the guest.
     NulInString(String),
+    /// The host can't listen on a socket that was handed over, or drive it.
+    Socket(Errno),
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooFewDescriptors => f.write_str(
-                "the standard streams and the directories need more descriptors than the limit allows",
+                "the standard streams, the sockets and the directories need more descriptors than the \
+                 limit allows",
             ),
             Self::NulInString(string) => write!(f, "{string:?} holds a NUL"),
+            Self::Socket(errno) => write!(f, "a socket for the guest can't be used: {errno}"),
         }
     }
 }
@@ -99,13 +115,16 @@ impl Builder {
             max_backlog: None,
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
+            removes_unix_names: false,
             blocks_on_files: false,
             on_trap: OnTrap::default(),
+            ignored_signals: Vec::new(),
             observer: None,
             trace: None,
             stdin: Input::closed(),
             stdout: Output::discarding(),
             stderr: Output::discarding(),
+            handed_sockets: HandedSockets::default(),
             directories: Vec::new(),
             wall_clock: Box::new(WallClock),
             monotonic_clock: Box::new(MonotonicClock::new()),
@@ -114,6 +133,10 @@ impl Builder {
     }
 
     /// Grants listening on these addresses. Repeatable, as are all grants.
+    ///
+    /// A path (`unix:/run/app.sock`) is the guest's own, and must lie in a
+    /// [directory](Self::preopened_dir) that the guest may change: a grant gives a name, a
+    /// directory gives it a place.
     pub fn listen(mut self, grant: &Grant) -> Self {
         self.policy.allow_listen(grant);
         self
@@ -126,7 +149,8 @@ impl Builder {
         self
     }
 
-    /// Grants connecting to these addresses.
+    /// Grants connecting to these addresses; for datagram sockets with a name, sending
+    /// there too. A path must lie in a [directory](Self::preopened_dir) of the guest's.
     pub fn connect(mut self, grant: &Grant) -> Self {
         self.policy.allow_connect(grant);
         self
@@ -155,13 +179,63 @@ impl Builder {
         self
     }
 
-    /// Adds every variable of this process's environment that is UTF-8.
+    /// Adds every variable of this process's environment that is UTF-8, but for those
+    /// that count this process's own sockets: see
+    /// [`preopened_socket`](Self::preopened_socket).
     pub fn inherit_env(mut self) -> Self {
         for (name, value) in std::env::vars_os() {
-            if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+                && !SOCKET_VARIABLES.contains(&name)
+            {
                 self = self.env(name, value);
             }
         }
+        self
+    }
+
+    /// Listens on `address`, and hands the listener to the guest as a descriptor: the
+    /// first one is 3, the next 4. For programs that can't open sockets themselves, as
+    /// those of WASI preview 1. It blocks. It listens from now on, with the largest backlog
+    /// allowed; the guest may accept, wait and look, and needs no grant to listen.
+    ///
+    /// The guest finds the number of its sockets in the variable `LISTEN_FDS`, their
+    /// names in `LISTEN_FDNAMES` and its own number in `LISTEN_PID`, as
+    /// "sd_listen_fds(3)" says, unless these are set already.
+    ///
+    /// # Errors
+    ///
+    /// What the host answers: the address is in use, or not this machine's.
+    pub fn preopened_listener(self, name: &str, address: SocketAddr) -> io::Result<Self> {
+        self.preopened_socket(name, TcpListener::bind(address)?)
+    }
+
+    /// Hands a listener or a connection of this process's to the guest, as
+    /// [`preopened_listener`](Self::preopened_listener) does. A connection may be used
+    /// like one that the guest made.
+    ///
+    /// The guest finds it in the mode that it is in: a program on Rust's standard
+    /// library wants it blocking, one in Go nonblocking.
+    ///
+    /// Closing a listener that the guest has alone makes it deaf; where another process
+    /// has it too, or the guest [starts anew](OnTrap::Restart), it goes on listening.
+    ///
+    /// # Errors
+    ///
+    /// Where it is no stream socket over IPv4 or IPv6, or neither listens nor is
+    /// connected.
+    pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.handed_sockets.push(name, socket.into()).map_err(|errno| {
+            let wanted = "expected a listener or a connection over IPv4 or IPv6";
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
+        })?;
+        Ok(self)
+    }
+
+    /// What drives the sockets that the guest has from its start on. The default is a
+    /// thread of wasock's, which suits everyone; the runtime that the guest runs in
+    /// saves a change of threads for each connection that the guest waits for.
+    pub fn preopened_sockets_on(mut self, runtime: &Handle) -> Self {
+        self.handed_sockets.reactor = Some(runtime.clone());
         self
     }
 
@@ -232,6 +306,14 @@ impl Builder {
         self
     }
 
+    /// Removes the name of a Unix socket when the socket closes, as long as the name is
+    /// still that socket's. Otherwise it stays, as POSIX has it, and the guest removes it;
+    /// a later `bind` there is `EADDRINUSE` until then.
+    pub fn unix_unlink(mut self, removes: bool) -> Self {
+        self.removes_unix_names = removes;
+        self
+    }
+
     /// Lets file operations stop the thread that runs the guest, which is faster.
     /// For embedders that give a guest a thread of its own.
     pub fn blocks_on_files(mut self, blocks: bool) -> Self {
@@ -243,6 +325,16 @@ impl Builder {
     /// traps. [`Guest::run`](super::Guest::run) does as it says.
     pub fn on_trap(mut self, on_trap: OnTrap) -> Self {
         self.on_trap = on_trap;
+        self
+    }
+
+    /// Has `signal` ignored as long as the guest does not handle it, as a shell's `nohup`
+    /// does. WASIX's C library asks for it at the start, and keeps it ignored until the
+    /// program says otherwise.
+    pub fn ignore_signal(mut self, signal: Signal) -> Self {
+        if !self.ignored_signals.contains(&signal) {
+            self.ignored_signals.push(signal);
+        }
         self
     }
 
@@ -281,7 +373,9 @@ impl Builder {
     /// # Errors
     ///
     /// See [`BuildError`].
-    pub fn build(self) -> Result<WasockCtx, BuildError> {
+    pub fn build(mut self) -> Result<WasockCtx, BuildError> {
+        self.tell_sockets();
+        self.handed_sockets.are_kept = self.on_trap == OnTrap::Restart;
         for string in self.arguments.iter().chain(&self.environment) {
             if string.contains('\0') {
                 return Err(BuildError::NulInString(string.clone()));
@@ -298,26 +392,44 @@ impl Builder {
             kernel_max_backlog,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
+            removes_unix_names: self.removes_unix_names,
             blocks_on_files: self.blocks_on_files,
+            ignored_signals: self.ignored_signals,
             observer: self.observer,
             stdin: Arc::new(self.stdin),
             stdout: Arc::new(self.stdout),
             stderr: Arc::new(self.stderr),
+            handed_sockets: self.handed_sockets,
             directories: self.directories,
             wall_clock: Mutex::new(self.wall_clock),
             monotonic_clock: Mutex::new(self.monotonic_clock),
             random: Mutex::new(self.random),
         };
-        let process = Process::new(settings).map_err(|errno: Errno| {
-            debug_assert_eq!(errno, Errno::EMFILE);
-            BuildError::TooFewDescriptors
+        let process = Process::new(settings).map_err(|errno| match errno {
+            Errno::EMFILE => BuildError::TooFewDescriptors,
+            other => BuildError::Socket(other),
         })?;
-        Ok(WasockCtx {
-            thread: Thread::new(Arc::new(process)),
-            memory: None,
-            trace: self.trace,
-            on_trap: self.on_trap,
-        })
+        Ok(WasockCtx::of(Thread::new(Arc::new(process)), None, self.trace, self.on_trap))
+    }
+}
+
+impl Builder {
+    /// Tells the guest of its sockets in its environment.
+    fn tell_sockets(&mut self) {
+        let names = self.handed_sockets.names();
+        if names.is_empty() {
+            return;
+        }
+        let values = [names.len().to_string(), names.join(":"), MAIN.to_string()];
+        for (name, value) in SOCKET_VARIABLES.into_iter().zip(values) {
+            let is_set = self
+                .environment
+                .iter()
+                .any(|set| set.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+            if !is_set {
+                self.environment.push(format!("{name}={value}"));
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::process::{Process, Report};
+use crate::process::{Process, Report, Signal};
 
 /// A handle on a guest that may be running. Cheap to clone; it does not keep the
 /// guest's sockets open.
@@ -27,6 +27,29 @@ impl Control {
         if let Some(process) = self.process.upgrade() {
             process.set_max_backlog(connections);
         }
+    }
+
+    /// Sends a signal to the guest.
+    ///
+    /// A guest that handles signals (`callback_signal`) hears of it in one of its threads:
+    /// a call that waits ends with `EINTR`, once the handler has run. In
+    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too; in a
+    /// store of your own it hears at the end of its next call that may wait. Only a thread
+    /// in `memory.atomic.wait` hears when that is over. The same signal sent twice before it
+    /// is handled is one.
+    ///
+    /// Without a handler a signal does what POSIX says: most end the guest, with the exit
+    /// code 128 + n, and the others do nothing; so does one that is
+    /// [ignored](super::Builder::ignore_signal). [`Signal::Kill`] ends it always.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = self.process.upgrade() {
+            process.signals().to_process(signal);
+        }
+    }
+
+    /// Does the guest handle signals?
+    pub fn handles_signals(&self) -> bool {
+        self.process.upgrade().is_some_and(|process| process.signals().has_callback())
     }
 
     /// Has the guest ended, and closed what it had?

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use wasmtime::Module;
+use wasmtime::{Instance, Module};
 
 use super::deliver::handler_names;
 use super::link::GuestMemoryHandle;
+use super::signal::Within;
 use super::{Builder, Control, OnTrap};
-use crate::abi::{Dialect, Generation, detect};
+use crate::abi::{Dialect, detect};
 use crate::observe::TraceSink;
-use crate::process::Thread;
+use crate::process::{Mailbox, Thread};
 
 /// One guest, as the host sees it: its descriptors, its policy, its memory.
 ///
@@ -19,6 +20,12 @@ use crate::process::Thread;
 pub struct WasockCtx {
     /// What calls act on.
     pub(crate) thread: Thread,
+    /// The signals of that thread, at hand while a call has the thread itself.
+    pub(crate) mailbox: Mailbox,
+    /// The instance that the store is for, where the host made it.
+    pub(crate) instance: Option<Instance>,
+    /// A signal's handler runs in the midst of running code.
+    pub(crate) within: Option<Within>,
     /// The guest's memory, known from its first call on.
     pub(crate) memory: Option<GuestMemoryHandle>,
     /// Where the call trace goes.
@@ -33,6 +40,17 @@ impl WasockCtx {
         Builder::new()
     }
 
+    /// What a store for `thread` holds.
+    pub(crate) fn of(
+        thread: Thread,
+        memory: Option<GuestMemoryHandle>,
+        trace: Option<Arc<dyn TraceSink>>,
+        on_trap: OnTrap,
+    ) -> Self {
+        let mailbox = thread.mailbox.clone();
+        Self { thread, mailbox, instance: None, within: None, memory, trace, on_trap }
+    }
+
     /// Gives the guest the shared memory that it imports as `env.memory`.
     pub fn set_shared_memory(&mut self, memory: wasmtime::SharedMemory) {
         self.memory = Some(GuestMemoryHandle::Shared(memory));
@@ -40,7 +58,7 @@ impl WasockCtx {
 
     /// Learns from the imports of `module` how the program wants to be spoken to,
     /// where one name has two meanings: `fd_renumber`, which a WASIX program uses as
-    /// dup2, the numbers of socket types, and the room that an IPv6 address has. Learns
+    /// dup2, the numbers of socket types and of signals, and the room that an IPv6 address has. Learns
     /// from its exports whether it wants to be told of
     /// [events](super::deliver_events).
     ///
@@ -48,8 +66,10 @@ impl WasockCtx {
     pub fn adapt_to(&mut self, module: &Module) {
         let detected = detect(module);
         self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
+        self.thread.root_takes_absolute_paths = detected.dialect == Dialect::Wasix;
         self.thread.is_first_generation =
-            detected.dialect == Dialect::Wasix && detected.generation == Generation::V1;
+            detected.dialect == Dialect::Wasix && detected.generation.is_first();
+        self.thread.process().signals().set_numbering(detected.numbering);
         self.thread.wide_addresses = detected.has_wide_addresses();
         if !handler_names(module).is_empty() {
             self.thread.process().keep_changes();
@@ -58,12 +78,7 @@ impl WasockCtx {
 
     /// A context for another instance of the same guest.
     pub(crate) fn successor(&self) -> Self {
-        Self {
-            thread: Thread::new(Arc::clone(self.thread.process())),
-            memory: None,
-            trace: self.trace.clone(),
-            on_trap: self.on_trap,
-        }
+        Self::of(Thread::new(Arc::clone(self.thread.process())), None, self.trace.clone(), self.on_trap)
     }
 
     /// A handle for the operator, good while the guest runs.

@@ -9,14 +9,15 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 use wasmtime::{Instance, Store, Trap, TypedFunc, WasmParams};
 
+use super::signal::handle_between;
 use super::{Ended, WasockCtx};
 use crate::abi::preview1::number;
 use crate::error::{Errno, Exit, ThreadExit};
 use crate::fd::Rights;
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
-use crate::ready::{Timer, block_on, sleep};
-use crate::socket::{Connected, Heard, Phase, Socket, Tcp};
+use crate::ready::{Timer, block_on, interruptible, sleep};
+use crate::socket::{Connected, Heard, Phase, Socket, Stream};
 
 use handlers::Handlers;
 pub(crate) use handlers::handler_names;
@@ -157,6 +158,7 @@ pub(super) enum Calls {
 
 /// The delivery of events to one instance.
 pub(super) struct Courier {
+    instance: Instance,
     process: Arc<Process>,
     /// The host's own, to accept with.
     thread: Thread,
@@ -183,6 +185,7 @@ impl Courier {
             Wanted { listeners: handlers.on_accept.is_some(), connections: handlers.hear_of_connections() };
         let timer = if wanted.listeners { Timer::new().ok() } else { None };
         Ok(Self {
+            instance: *instance,
             thread: Thread::new(Arc::clone(&process)),
             process,
             handlers,
@@ -222,10 +225,22 @@ impl Courier {
     /// Tells of what happens after [`Courier::begin`].
     pub(super) async fn go_on<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
         while !self.watches.is_empty() {
-            let Some((id, news)) = self.next().await else {
-                self.resume_starved();
+            let mailbox = self.thread.mailbox.clone();
+            if mailbox.is_due() {
+                handle_between(store, &self.instance, &mailbox, self.calls).await?;
+                self.catch_up(store).await?;
                 continue;
+            }
+            let next = match mailbox.waiting(interruptible(self.next())).await {
+                Ok(Some(next)) => next,
+                Ok(None) => {
+                    self.resume_starved();
+                    continue;
+                }
+                // There is a signal.
+                Err(_) => continue,
             };
+            let (id, news) = next;
             match self.phase(id) {
                 None | Some(Phase::Connecting(_)) => {}
                 Some(Phase::Listening(_)) => self.accept(store, id).await?,
@@ -362,7 +377,7 @@ impl Courier {
     /// How a watched socket stands; nothing where it is closed.
     fn phase(&self, id: Id) -> Option<Phase> {
         let socket = self.watches.get(id)?.socket.upgrade()?;
-        socket.stream().ok().map(Tcp::phase)
+        socket.stream().ok().map(Stream::phase)
     }
 
     /// Tells once that a connection is over.

@@ -11,21 +11,20 @@ use std::sync::Arc;
 use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
 
 use super::WasockCtx;
+use super::deliver::Calls;
+use super::signal::{Within, handle, see_through};
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::abi::{FUNCTIONS, Function, preview1, wasi_threads, wasix};
+use crate::error::Errno;
 use crate::observe::TraceSink;
-use crate::process::Thread;
+use crate::process::{Mailbox, Thread};
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
-/// Links a call that returns when it is done: `$drive` turns what the generated
-/// function gives into its result.
+/// Links a call that never waits.
 macro_rules! link_now {
-    (
-        $linker:ident, $get:ident, $index:literal, $call:path,
-        [$($arg:ident: $ty:ty),*] -> $result:ty, $drive:path
-    ) => {{
+    ($linker:ident, $get:ident, $index:literal, $call:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
         let function = &FUNCTIONS[$index];
         $linker.func_wrap(
             function.module,
@@ -33,12 +32,50 @@ macro_rules! link_now {
             move |mut caller: Caller<'_, T>, $($arg: $ty),*| -> wasmtime::Result<$result> {
                 let mut guest = Guest::of(&mut caller, $get)?;
                 let line = guest.begin(function, || [$($arg.bits()),*]);
-                let result = $drive($call(guest.thread, &mut guest.memory, $($arg),*));
+                let result = $call(guest.thread, &mut guest.memory, $($arg),*);
                 guest.end(line, &result);
                 result
             },
         )?;
     }};
+}
+
+/// Links a call that is refused, whatever it is given.
+macro_rules! link_refused {
+    ($linker:ident, $get:ident, $index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+        link_now!(
+            $linker, $get, $index, |_: &mut Thread, _: &mut GuestMemory<'_>, $(_: $ty),*| refuse(),
+            [$($arg: $ty),*] -> $result
+        )
+    };
+}
+
+/// The answer of every function that is refused.
+#[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
+fn refuse() -> wasmtime::Result<i32> {
+    Ok(preview1::number(Errno::ENOTSUP))
+}
+
+/// A call that may wait. What there is to look at afterwards, signals above all, comes
+/// before its return.
+macro_rules! waiting {
+    ($caller:ident, $get:ident, $function:ident, $call:path, [$($arg:ident),*], $calls:expr) => {
+        async move {
+            let result = {
+                let mut guest = Guest::of(&mut $caller, $get)?;
+                let line = guest.begin($function, || [$($arg.bits()),*]);
+                let call = $call(guest.thread, &mut guest.memory, $($arg),*);
+                let result = see_through(guest.mailbox, guest.within, call).await;
+                guest.end(line, &result);
+                result?
+            };
+            if $get($caller.data_mut()).mailbox.is_due() {
+                // Apart, so that the future of every call is not as large as this one.
+                Box::pin(handle(&mut $caller, $get, $calls)).await?;
+            }
+            Ok(result)
+        }
+    };
 }
 
 /// The memory of a guest, wherever it comes from.
@@ -64,7 +101,7 @@ pub fn add_to_linker<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     macro_rules! now {
         ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
-            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, std::convert::identity)
+            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result)
         };
     }
     macro_rules! waits {
@@ -74,18 +111,17 @@ pub fn add_to_linker<T: Send + 'static>(
                 function.module,
                 function.name,
                 move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
-                    Box::new(async move {
-                        let mut guest = Guest::of(&mut caller, get)?;
-                        let line = guest.begin(function, || [$($arg.bits()),*]);
-                        let result = $call(guest.thread, &mut guest.memory, $($arg),*).await;
-                        guest.end(line, &result);
-                        result
-                    })
+                    Box::new(waiting!(caller, get, function, $call, [$($arg),*], Calls::Async))
                 },
             )?;
         }};
     }
-    every_function!(now, waits);
+    macro_rules! refused {
+        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
+        };
+    }
+    every_function!(now, waits, refused);
     Ok(())
 }
 
@@ -101,15 +137,27 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     macro_rules! now {
         ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
-            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, std::convert::identity)
+            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result)
         };
     }
     macro_rules! waits {
-        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
-            link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result, drive)
+        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+            let function = &FUNCTIONS[$index];
+            linker.func_wrap(
+                function.module,
+                function.name,
+                move |mut caller: Caller<'_, T>, $($arg: $ty),*| -> wasmtime::Result<$result> {
+                    drive(waiting!(caller, get, function, $call, [$($arg),*], Calls::Blocking))
+                },
+            )?;
+        }};
+    }
+    macro_rules! refused {
+        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
+            link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
         };
     }
-    every_function!(now, waits);
+    every_function!(now, waits, refused);
     Ok(())
 }
 
@@ -121,6 +169,8 @@ fn drive<R>(call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result
 /// What one call works on, borrowed from the store.
 struct Guest<'a> {
     thread: &'a mut Thread,
+    mailbox: &'a Mailbox,
+    within: Option<&'a Within>,
     memory: GuestMemory<'a>,
     trace: Option<&'a Arc<dyn TraceSink>>,
 }
@@ -145,7 +195,13 @@ impl<'a> Guest<'a> {
         };
         let (bytes, data) = memory.data_and_store_mut(caller);
         let ctx = get(data);
-        Ok(Self { thread: &mut ctx.thread, memory: GuestMemory::Unshared(bytes), trace: ctx.trace.as_ref() })
+        Ok(Self {
+            thread: &mut ctx.thread,
+            mailbox: &ctx.mailbox,
+            within: ctx.within.as_ref(),
+            memory: GuestMemory::Unshared(bytes),
+            trace: ctx.trace.as_ref(),
+        })
     }
 
     #[inline]
@@ -153,6 +209,8 @@ impl<'a> Guest<'a> {
         match &ctx.memory {
             Some(GuestMemoryHandle::Shared(memory)) => Ok(Self {
                 thread: &mut ctx.thread,
+                mailbox: &ctx.mailbox,
+                within: ctx.within.as_ref(),
                 memory: GuestMemory::Shared(memory.data()),
                 trace: ctx.trace.as_ref(),
             }),

@@ -11,6 +11,7 @@ mod link;
 mod load;
 mod on_trap;
 mod run;
+mod signal;
 mod stub;
 #[cfg(test)]
 mod tests;

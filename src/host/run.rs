@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
+use super::signal::Within;
 use super::{Guest, OnTrap, WasockCtx, add_to_linker, link_unknown_imports, threads};
 use crate::error::ThreadExit;
 use crate::observe::Event;
@@ -43,7 +44,9 @@ impl Guest {
     /// for one that waits in `memory.atomic.wait` in a memory so large that its address
     /// takes more than a second to find: that one ends later, and can do nothing until then.
     /// Ending threads that run increments the engine's epoch, which other guests of this
-    /// method take no notice of, and stores of your own count.
+    /// method take no notice of, and stores of your own count. So does a signal for a guest
+    /// that runs; should your order to end it come in that very moment it is taken for one
+    /// of these, so increment until this returns.
     ///
     /// # Cancel safety
     ///
@@ -103,8 +106,9 @@ impl Guest {
             // Each thread has a store of its own, which is made where it runs.
             return threads::run(pre, memory, store.into_data(), main).await;
         }
-        threads::stop_at_epoch(&mut store);
+        threads::stop_at_epoch(&mut store, Within::Executor);
         let instance = linker.instantiate_async(&mut store, self.module()).await?;
+        store.data_mut().instance = Some(instance);
         self.live(&mut store, &instance, process).await
     }
 

@@ -7,7 +7,10 @@ use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
 /// would send it into code that its compiler took for unreachable.
-const NEVER_RETURN: &[&str] = &["proc_exec", "proc_exec2", "stack_restore", "thread_exit"];
+const NEVER_RETURN: &[&str] = &["proc_exec", "proc_exec2", "proc_exit2", "stack_restore", "thread_exit"];
+
+/// "Call is unsupported" - bus_errno of October 2022
+const BUS_UNSUPPORTED: i32 = 11;
 
 /// Gives `linker` a function for every import of `module` that is in a module the
 /// host knows, but that the host lacks or has with another type. It answers
@@ -32,10 +35,10 @@ pub fn link_unknown_imports<T: Send + 'static>(
     let mut stubbed = Vec::new();
     for import in module.imports() {
         match support(&import) {
-            Support::Supported => {
-                if let Some(name) = same_as(&import) {
+            Support::Supported | Support::Refused => {
+                if let Some(ours) = same_as(&import) {
                     linker.allow_shadowing(true);
-                    linker.alias(import.module(), name, import.module(), import.name())?;
+                    linker.alias(ours.module, ours.name, import.module(), import.name())?;
                     linker.allow_shadowing(false);
                 }
             }
@@ -85,9 +88,14 @@ fn define_stub<T: 'static>(
     ty: FuncType,
 ) -> wasmtime::Result<()> {
     let name = format!("{}.{}", import.module(), import.name());
-    // Its result is a thread's number, or a negative errno.
     let nosys = preview1::number(Errno::ENOSYS);
-    let answer = if import.module() == "wasi" { -nosys } else { nosys };
+    let answer = match import.name() {
+        // Its result is a thread's number, or a negative errno.
+        "thread-spawn" => -nosys,
+        // The bus of the first generation has errors of its own.
+        name if name.starts_with("bus_") => BUS_UNSUPPORTED,
+        _ => nosys,
+    };
     let is_errno = ty.results().all(|result| result.is_i32());
     let returns = is_errno && !NEVER_RETURN.contains(&import.name());
     linker.allow_shadowing(true);

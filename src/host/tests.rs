@@ -162,25 +162,25 @@ fn a_call_that_ends_the_guest_has_no_outcome() -> wasmtime::Result<()> {
 fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
     let (mut traced, instance, stubbed) = instantiate(
         r#"(module
-            (import "wasix_32v1" "proc_fork" (func $fork (param i32 i32) (result i32)))
+            (import "wasix_32v1" "port_dhcp_acquire" (func $acquire (result i32)))
             (import "wasix_32v1" "sched_yield" (func $yield (param i64) (result i32)))
             (import "wasix_32v1" "callback_thread" (func $callback (param i32 i32)))
-            (import "wasix_32v1" "stack_restore" (func $exit (param i32 i64)))
+            (import "wasix_32v1" "stack_restore" (func $exit (param i32 i32)))
             (import "wasi" "thread-spawn" (func $spawn (param i64) (result i32)))
             (memory (export "memory") 1)
-            (func (export "fork") (result i32) (call $fork (i32.const 0) (i32.const 0)))
+            (func (export "acquire") (result i32) (call $acquire))
             (func (export "yield") (result i32) (call $yield (i64.const 0)))
             (func (export "spawn") (result i32)
                 (call $callback (i32.const 0) (i32.const 0))
                 (call $spawn (i64.const 0)))
-            (func (export "exit") (result i32) (call $exit (i32.const 0) (i64.const 0)) (i32.const 0)))"#,
+            (func (export "exit") (result i32) (call $exit (i32.const 0) (i32.const 0)) (i32.const 0)))"#,
     )?;
     assert_eq!(
         stubbed.join(" "),
-        "wasix_32v1.proc_fork wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.stack_restore \
+        "wasix_32v1.port_dhcp_acquire wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.stack_restore \
          wasi.thread-spawn"
     );
-    for (name, answer) in [("fork", 52), ("yield", 52), ("spawn", -52)] {
+    for (name, answer) in [("acquire", 52), ("yield", 52), ("spawn", -52)] {
         let call = instance.get_typed_func::<(), i32>(&mut traced.store, name)?;
         assert_eq!(call.call(&mut traced.store, ())?, answer, "{name}");
     }
@@ -194,7 +194,7 @@ fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
 fn imports_of_unknown_modules_are_listed() {
     let error = instantiate(
         r#"(module
-            (import "wasi_unstable" "fd_close" (func (param i32) (result i32)))
+            (import "wasi_experimental" "fd_close" (func (param i32) (result i32)))
             (import "env" "memory" (memory 1))
             (import "wasix_32v1" "proc_fork" (func (param i32 i32) (result i32))))"#,
     )
@@ -202,7 +202,7 @@ fn imports_of_unknown_modules_are_listed() {
     .expect_err("two imports are missing");
     assert_eq!(
         error.to_string(),
-        "the module imports what this host does not have:\n  wasi_unstable.fd_close (a function)\n  \
+        "the module imports what this host does not have:\n  wasi_experimental.fd_close (a function)\n  \
          env.memory (a memory that is not shared)"
     );
 }
@@ -212,14 +212,14 @@ fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
     let engine = engine()?;
     let mut linker = Linker::new(&engine);
     add_to_linker_blocking::<WasockCtx>(&mut linker, |ctx| ctx)?;
-    linker.func_wrap("wasix_32v1", "proc_fork", |_: i32, _: i32| 7)?;
+    linker.func_wrap("wasix_32v1", "port_addr_clear", || 7)?;
     linker.func_wrap("app", "seven", || 7)?;
     let module = Module::new(
         &engine,
         r#"(module
-            (import "wasix_32v1" "proc_fork" (func $fork (param i32 i32) (result i32)))
+            (import "wasix_32v1" "port_addr_clear" (func $clear (result i32)))
             (import "app" "seven" (func (result i32)))
-            (func (export "run") (result i32) (call $fork (i32.const 0) (i32.const 0))))"#,
+            (func (export "run") (result i32) (call $clear)))"#,
     )?;
     assert_eq!(link_unknown_imports(&mut linker, &module)?, []);
     let mut store = Store::new(&engine, WasockCtx::builder().build().expect("a context"));

@@ -50,10 +50,11 @@ use wasmtime::{
 
 use super::link::GuestMemoryHandle;
 use super::run::Outcome;
+use super::signal::{Within, handle_within};
 use super::{Ended, OnTrap, WasockCtx};
 use crate::error::{Errno, ThreadExit};
 use crate::observe::TraceSink;
-use crate::process::{Entry, MAIN, Process, Starter, Thread, Threads};
+use crate::process::{Entry, MAIN, Mailbox, Process, Starter, Thread, Threads};
 use crate::ready::block_on;
 
 /// Where a thread of today's programs begins, with its number and its argument.
@@ -82,23 +83,33 @@ const DESTRUCTOR_ROUNDS: usize = 4;
 /// until the epoch is incremented: whoever sees the one sees the other.
 static NUDGES: Mutex<u64> = Mutex::new(0);
 
-fn nudges() -> MutexGuard<'static, u64> {
+pub(super) fn nudges() -> MutexGuard<'static, u64> {
     NUDGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes code that runs look around, in every store of `engine`.
+fn nudge(engine: &Engine) {
+    let mut nudges = nudges();
+    *nudges += 1;
+    engine.increment_epoch();
+}
+
 /// Ends what `store` runs when its threads have ended, and when somebody else
-/// increments the epoch.
-pub(super) fn stop_at_epoch(store: &mut Store<WasockCtx>) {
+/// increments the epoch. Where this host does, signals are handled.
+pub(super) fn stop_at_epoch(store: &mut Store<WasockCtx>, within: Within) {
+    let engine = store.engine().clone();
+    store.data().thread.process().signals().set_nudge(Arc::new(move || nudge(&engine)));
     let mut known = *nudges();
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |context| {
+    store.epoch_deadline_callback(move |mut context| {
         let now = *nudges();
         let is_ours = std::mem::replace(&mut known, now) != now;
-        if is_ours && !context.data().thread.threads.has_ended() {
-            // Meant for the threads of another guest.
-            return Ok(UpdateDeadline::Continue(1));
+        if !is_ours || context.data().thread.threads.has_ended() {
+            return Err(Trap::Interrupt.into());
         }
-        Err(Trap::Interrupt.into())
+        // If there is nothing to handle, it was meant for another thread or guest.
+        handle_within(&mut context, &within, &mut known)?;
+        Ok(UpdateDeadline::Continue(1))
     });
 }
 
@@ -217,7 +228,8 @@ impl Group {
         let tid = thread.tid;
         let host = std::thread::Builder::new().name(format!("guest-{tid}")).stack_size(HOST_STACK);
         let started = host.spawn(move || {
-            let mut leaving = Leaving { group: self, tid, outcome: None, has_lived: false };
+            let mailbox = thread.mailbox.clone();
+            let mut leaving = Leaving { group: self, mailbox, outcome: None, has_lived: false };
             leaving.outcome = leaving.group.live(thread, task);
             leaving.has_lived = true;
         });
@@ -230,16 +242,13 @@ impl Group {
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>,
     {
         let tid = thread.tid;
-        let ctx = WasockCtx {
-            thread,
-            memory: Some(GuestMemoryHandle::Shared(self.memory.clone())),
-            trace: self.trace.clone(),
-            on_trap: self.on_trap,
-        };
+        let memory = Some(GuestMemoryHandle::Shared(self.memory.clone()));
+        let ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);
-            stop_at_epoch(&mut store);
+            stop_at_epoch(&mut store, Within::OwnThread(Arc::clone(&self.threads)));
             let instance = self.pre.instantiate_async(&mut store).await?;
+            store.data_mut().instance = Some(instance);
             let ended = meant(task(&mut store, &instance).await);
             if let Ok(None) = ended {
                 return meant(destroy_locals(&mut store, &instance).await);
@@ -263,9 +272,7 @@ impl Group {
             return false;
         }
         if self.threads.count() > own {
-            let mut nudges = nudges();
-            *nudges += 1;
-            self.engine().increment_epoch();
+            nudge(self.engine());
         }
         self.process.close_all();
         true
@@ -344,7 +351,11 @@ async fn destroy_locals(
 }
 
 /// Sees `life` to its end, or to the end of all threads: `None` then.
-async fn until_the_end<T>(threads: &Threads, tid: u32, life: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until_the_end<T>(
+    threads: &Threads,
+    tid: u32,
+    life: impl Future<Output = T>,
+) -> Option<T> {
     let mut life = pin!(life);
     let mut known: Option<Waker> = None;
     poll_fn(|context| {
@@ -363,23 +374,25 @@ async fn until_the_end<T>(threads: &Threads, tid: u32, life: impl Future<Output 
 /// A thread's last deed, also after a panic of the host's.
 struct Leaving {
     group: Arc<Group>,
-    tid: u32,
+    mailbox: Mailbox,
     outcome: Option<wasmtime::Result<Outcome>>,
     has_lived: bool,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
+        let tid = self.mailbox.tid();
+        self.mailbox.leave();
         let outcome = match self.outcome.take() {
             None if !self.has_lived => Err(wasmtime::Error::msg("the host failed in a thread of the guest")),
-            None if self.group.threads.leave(self.tid) > 0 => return,
+            None if self.group.threads.leave(tid) > 0 => return,
             // "The process shall exit with an exit status of 0 after the last thread has
             // been terminated." - pthread_exit(3p)
             None => Ok(Outcome::Ended(Ended { code: 0 })),
             Some(outcome) => outcome,
         };
         let is_first = self.group.stop(1);
-        self.group.threads.leave(self.tid);
+        self.group.threads.leave(tid);
         if is_first {
             let report = self.group.report.lock().unwrap_or_else(PoisonError::into_inner).take();
             self.group.wait_for_the_last(|| {

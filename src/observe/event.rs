@@ -1,7 +1,6 @@
 //! Things that happened, as values.
 
-use std::net::SocketAddr;
-
+use crate::address::Address;
 use crate::error::Errno;
 
 /// Something the operator may want to know.
@@ -20,7 +19,7 @@ pub enum Event {
         fd: u32,
         /// The address in use. It holds the port that the host chose where the guest
         /// asked for port 0.
-        local: SocketAddr,
+        local: Address,
         /// The backlog as the guest passed it.
         backlog: u32,
         /// How many connections may wait; or why it does not listen.
@@ -32,7 +31,7 @@ pub enum Event {
         /// The guest's descriptor.
         fd: u32,
         /// The listener's address.
-        local: SocketAddr,
+        local: Address,
         /// The backlog as the guest passed it last.
         backlog: u32,
         /// How many connections may wait from now on.
@@ -45,9 +44,9 @@ pub enum Event {
         /// The connection's descriptor.
         fd: u32,
         /// The peer.
-        peer: SocketAddr,
+        peer: Address,
         /// The address that the peer connected to.
-        local: SocketAddr,
+        local: Address,
     },
     /// A peer was reset before the guest saw it. One of
     /// [the many](Observer::hears_connections).
@@ -55,9 +54,9 @@ pub enum Event {
         /// The descriptor with which the listener began to listen.
         listener: u32,
         /// The listener's address.
-        local: SocketAddr,
+        local: Address,
         /// The peer.
-        peer: SocketAddr,
+        peer: Address,
         /// Why.
         why: Refused,
     },
@@ -67,9 +66,9 @@ pub enum Event {
         /// The descriptor that was the last one.
         fd: u32,
         /// The address that it had.
-        local: SocketAddr,
+        local: Address,
         /// The peer, where it was a connection.
-        peer: Option<SocketAddr>,
+        peer: Option<Address>,
         /// Why.
         why: Closed,
     },
@@ -94,7 +93,7 @@ pub enum Event {
         /// The call: `sock_bind`.
         call: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         errno: Errno,
     },
@@ -103,6 +102,12 @@ pub enum Event {
         /// The import's module.
         module: String,
         /// The function's name.
+        name: String,
+    },
+    /// The guest named an export as its handler for signals that the host can't call. Its
+    /// signals are blocked instead. Told once.
+    NotAHandler {
+        /// The export.
         name: String,
     },
     /// A handler of events trapped, and the guest starts anew: all that it had open is

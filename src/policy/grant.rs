@@ -1,47 +1,49 @@
 //! Grants as an operator writes them: `127.0.0.1:8080`, `10.0.0.0/8:*`,
-//! `[::1]:80-90`, `*:443`, and names: `example.com`, `*.example.com`, `*`.
+//! `[::1]:80-90`, `*:443`, `unix:/run/app.sock`, and names: `example.com`,
+//! `*.example.com`, `*`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// A set of networks with a range of ports.
+use super::path::PathPattern;
+use crate::address::Address;
+
+/// A set of addresses: networks with a range of ports, or paths of sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    networks: Vec<IpNet>,
-    first_port: u16,
-    last_port: u16,
+pub struct Grant(pub(super) Addresses);
+
+/// What a grant holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Addresses {
+    /// Networks with a range of ports, both ends included; `*` is both families.
+    Inet { networks: Vec<IpNet>, ports: RangeInclusive<u16> },
+    /// Paths of the guest.
+    Unix(PathPattern),
 }
 
 impl Grant {
-    /// The networks; `*` is both families.
-    pub fn networks(&self) -> &[IpNet] {
-        &self.networks
-    }
-
     /// Is this address among them? An IPv4-mapped address is its IPv4 address.
-    pub fn covers(&self, address: &SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        (self.first_port..=self.last_port).contains(&address.port())
-            && self.networks.iter().any(|network| network.contains(&ip))
-    }
-
-    /// The lowest port, itself included.
-    pub fn first_port(&self) -> u16 {
-        self.first_port
-    }
-
-    /// The highest port, itself included.
-    pub fn last_port(&self) -> u16 {
-        self.last_port
+    pub fn covers(&self, address: &Address) -> bool {
+        match (&self.0, address) {
+            (Addresses::Inet { networks, ports }, Address::Inet(address)) => {
+                let ip = address.ip().to_canonical();
+                ports.contains(&address.port()) && networks.iter().any(|network| network.contains(&ip))
+            }
+            (Addresses::Unix(pattern), Address::Unix(name)) => {
+                name.path().is_some_and(|path| pattern.covers(path))
+            }
+            _ => false,
+        }
     }
 }
 
 /// Why a text is no grant. It says what would be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseGrantError(String);
+pub struct ParseGrantError(pub(super) String);
 
 impl fmt::Display for ParseGrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,17 +55,30 @@ impl std::error::Error for ParseGrantError {}
 
 fn expected(what: &str) -> ParseGrantError {
     ParseGrantError(format!(
-        "{what}; expected HOST:PORT, as in 127.0.0.1:8080, 10.0.0.0/8:*, [::1]:80-90 or *:443"
+        "{what}; expected HOST:PORT, as in 127.0.0.1:8080, 10.0.0.0/8:*, [::1]:80-90 or *:443, \
+         or unix:PATH"
     ))
+}
+
+impl From<SocketAddr> for Grant {
+    /// Grants this address and no other.
+    fn from(address: SocketAddr) -> Self {
+        let network = IpNet::from(address.ip().to_canonical());
+        let ports = address.port()..=address.port();
+        Self(Addresses::Inet { networks: vec![network], ports })
+    }
 }
 
 impl FromStr for Grant {
     type Err = ParseGrantError;
 
     fn from_str(text: &str) -> Result<Self, ParseGrantError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self(Addresses::Unix(path.parse()?)));
+        }
         let (host, port) = split_port(text)?;
-        let (first_port, last_port) = parse_ports(port)?;
-        Ok(Self { networks: parse_host(host)?, first_port, last_port })
+        let ports = parse_ports(port)?;
+        Ok(Self(Addresses::Inet { networks: parse_host(host)?, ports }))
     }
 }
 
@@ -105,9 +120,9 @@ fn parse_network(text: &str) -> Option<IpNet> {
     text.parse::<IpAddr>().ok().map(IpNet::from)
 }
 
-fn parse_ports(text: &str) -> Result<(u16, u16), ParseGrantError> {
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseGrantError> {
     if text == "*" {
-        return Ok((0, u16::MAX));
+        return Ok(0..=u16::MAX);
     }
     let port = |text: &str| text.parse::<u16>().map_err(|_| expected(&format!("{text:?} is no port")));
     let (first, last) = match text.split_once('-') {
@@ -117,7 +132,7 @@ fn parse_ports(text: &str) -> Result<(u16, u16), ParseGrantError> {
     if first > last {
         return Err(expected(&format!("the range {text} ends before it begins")));
     }
-    Ok((first, last))
+    Ok(first..=last)
 }
 
 /// A name, `*.domain` for every name below a domain, or `*`.
@@ -158,12 +173,22 @@ impl FromStr for NamePattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::UnixName;
 
     #[test]
     fn every_documented_form_is_read() {
-        for text in
-            ["127.0.0.1:8080", "10.0.0.0/8:*", "[::1]:80-90", "*:443", "*:*", "[fd00::]/8:1", "[fd00::/8]:1"]
-        {
+        for text in [
+            "127.0.0.1:8080",
+            "10.0.0.0/8:*",
+            "[::1]:80-90",
+            "*:443",
+            "*:*",
+            "[fd00::]/8:1",
+            "[fd00::/8]:1",
+            "unix:/run/app.sock",
+            "unix:/run/*",
+            "unix:*",
+        ] {
             assert!(text.parse::<Grant>().is_ok(), "{text}");
         }
     }
@@ -184,9 +209,24 @@ mod tests {
             "10.0.0.0/33:1",
             "*:9-8",
             "*",
+            "unix:",
+            "unix:/run/",
         ] {
             assert!(text.parse::<Grant>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn covers_its_own_kind_of_address() -> Result<(), Box<dyn std::error::Error>> {
+        let inet = Address::Inet("127.0.0.1:80".parse()?);
+        let unix = Address::Unix(UnixName::new("/run/a"));
+        for (grant, covers) in [("*:80", [true, false]), ("unix:*", [false, true])] {
+            let grant: Grant = grant.parse()?;
+            assert_eq!([grant.covers(&inet), grant.covers(&unix)], covers, "{grant:?}");
+        }
+        let nameless = Address::Unix(UnixName::unnamed());
+        assert!(!"unix:*".parse::<Grant>()?.covers(&nameless));
+        Ok(())
     }
 
     #[test]

@@ -9,21 +9,28 @@
 //! It is asked at every use, on the address in use: at bind and again at listen,
 //! for each accepted peer, for each connect. An IPv4 rule holds for the
 //! IPv4-mapped form of its addresses, so that no guest slips past a rule by
-//! writing an address differently.
+//! writing an address differently. A path is whole, without `.`, `..` and symbolic
+//! links, for the same reason.
 //!
 //! Key types: [`Policy`], [`Use`], [`Grant`] (an address pattern as an operator
 //! writes it), [`NamePattern`].
 
 mod grant;
+mod path;
 
 use std::net::{IpAddr, SocketAddr};
 
 use cap_primitives::ambient_authority;
 use cap_primitives::net::Pool;
 
+use grant::Addresses;
 pub use grant::{Grant, NamePattern, ParseGrantError};
+use path::PathPattern;
+
 /// An IP network, as [`Policy::allow_accept_from`] takes it.
 pub use ipnet::IpNet;
+
+use crate::address::UnixName;
 
 /// Something that a guest wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +41,10 @@ pub enum Use<'a> {
     TcpAccept(SocketAddr),
     /// Connect a TCP socket to this address.
     TcpConnect(SocketAddr),
+    /// Have a Unix socket at this whole path of the guest's: bind, or listen.
+    UnixListen(&'a str),
+    /// Connect or send to the Unix socket at this whole path of the guest's.
+    UnixConnect(&'a str),
     /// Look this name up.
     Resolve(&'a str),
 }
@@ -54,22 +65,49 @@ pub struct Denial {
 /// The default grants nothing: no listener, no connection, no name.
 #[derive(Clone, Default)]
 pub struct Policy {
-    listen: Pool,
+    listen: Granted,
     /// `None`: anyone may connect to a granted listener.
     accept_from: Option<Pool>,
-    connect: Pool,
+    connect: Granted,
     resolve: Vec<NamePattern>,
+}
+
+/// The addresses of the grants for one use.
+#[derive(Clone, Default)]
+struct Granted {
+    networks: Pool,
+    paths: Vec<PathPattern>,
+}
+
+impl Granted {
+    fn insert(&mut self, grant: &Grant) {
+        match &grant.0 {
+            Addresses::Unix(pattern) => self.paths.push(pattern.clone()),
+            Addresses::Inet { networks, ports } => {
+                for network in networks {
+                    // The pool's range is half open; a range up to 65535 has no end.
+                    let end = ports.end().checked_add(1);
+                    let authority = ambient_authority();
+                    self.networks.insert_ip_net_port_range(*network, *ports.start(), end, authority);
+                }
+            }
+        }
+    }
+
+    fn has_path(&self, path: &str) -> bool {
+        self.paths.iter().any(|pattern| pattern.covers(path))
+    }
 }
 
 impl Policy {
     /// Grants listening on the addresses of `grant`.
     pub fn allow_listen(&mut self, grant: &Grant) {
-        insert(&mut self.listen, grant);
+        self.listen.insert(grant);
     }
 
     /// Grants connecting to the addresses of `grant`.
     pub fn allow_connect(&mut self, grant: &Grant) {
-        insert(&mut self.connect, grant);
+        self.connect.insert(grant);
     }
 
     /// Narrows who may connect to a listener to `network`, and to what earlier
@@ -92,9 +130,11 @@ impl Policy {
     /// The refusal; a guest sees it as `EACCES`.
     pub fn check(&self, wish: Use<'_>) -> Result<(), Denial> {
         let allowed = match wish {
-            Use::TcpListen(address) => holds(&self.listen, address),
+            Use::TcpListen(address) => holds(&self.listen.networks, address),
             Use::TcpAccept(peer) => self.accept_from.as_ref().is_none_or(|pool| holds(pool, peer)),
-            Use::TcpConnect(address) => holds(&self.connect, address),
+            Use::TcpConnect(address) => holds(&self.connect.networks, address),
+            Use::UnixListen(path) => self.listen.has_path(path),
+            Use::UnixConnect(path) => self.connect.has_path(path),
             Use::Resolve(name) => self.resolve.iter().any(|pattern| pattern.matches(name)),
         };
         if allowed { Ok(()) } else { Err(Denial::of(wish)) }
@@ -113,6 +153,14 @@ impl Denial {
             Use::TcpConnect(address) => {
                 (address.to_string(), "no --connect grant covers it", format!("--connect {address}"))
             }
+            Use::UnixListen(path) => {
+                let name = UnixName::new(path).to_string();
+                (name.clone(), "no --listen grant covers it", format!("--listen {name}"))
+            }
+            Use::UnixConnect(path) => {
+                let name = UnixName::new(path).to_string();
+                (name.clone(), "no --connect grant covers it", format!("--connect {name}"))
+            }
             // A guest chooses the name; what reaches a terminal is printable.
             Use::Resolve(name) => {
                 let name = name.escape_default().to_string();
@@ -120,14 +168,6 @@ impl Denial {
             }
         };
         Self { what, rule, flag }
-    }
-}
-
-fn insert(pool: &mut Pool, grant: &Grant) {
-    for network in grant.networks() {
-        // The pool's range is half open; a range up to 65535 has no end.
-        let end = grant.last_port().checked_add(1);
-        pool.insert_ip_net_port_range(*network, grant.first_port(), end, ambient_authority());
     }
 }
 
@@ -207,6 +247,20 @@ mod tests {
         assert!(!may_listen(&policy, "[::ffff:127.0.0.2]:80")?);
         let six_only = listening("[::]/0:80")?;
         assert!(!may_listen(&six_only, "[::ffff:127.0.0.1]:80")?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_is_granted_for_one_use() -> Outcome {
+        let mut policy = listening("unix:/run/*")?;
+        assert!(policy.check(Use::UnixListen("/run/a")).is_ok());
+        assert!(policy.check(Use::UnixListen("/run/a/b")).is_err());
+        assert!(policy.check(Use::UnixConnect("/run/a")).is_err());
+        assert!(!may_listen(&policy, "127.0.0.1:0")?);
+        policy.allow_connect(&"unix:/run/a".parse()?);
+        assert!(policy.check(Use::UnixConnect("/run/a")).is_ok());
+        let denial = policy.check(Use::UnixConnect("/run/b")).err().map(|denial| denial.flag);
+        assert_eq!(denial.as_deref(), Some("--connect unix:/run/b"));
         Ok(())
     }
 

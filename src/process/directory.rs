@@ -1,8 +1,20 @@
 //! The working directory: a name that the guest keeps with the host.
 
+use std::sync::Arc;
+
 use super::{Open, Process, unpoisoned};
+use crate::address::{Address, UnixName};
 use crate::error::Errno;
-use crate::file::FileType;
+use crate::file::{Dir, FileType};
+
+/// A preopened directory, and a path in it.
+pub(super) struct Preopened {
+    /// Its name, whole.
+    pub(super) name: String,
+    pub(super) dir: Arc<Dir>,
+    /// The rest of the path; empty where it is the directory itself.
+    pub(super) rest: String,
+}
 
 impl Process {
     /// Makes `path` the working directory, where a preopened directory has it.
@@ -11,6 +23,11 @@ impl Process {
     ///
     /// `ENOENT` where no preopened directory has it, `ENOTDIR` where it is none.
     pub(crate) fn change_directory(&self, path: &str) -> Result<(), Errno> {
+        // "ENOENT: A component of path does not name an existing directory or path is an
+        // empty string." - chdir(3p)
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
         let whole = absolute(&self.working_directory(), path);
         if whole != "/" {
             self.check_directory(&whole)?;
@@ -19,8 +36,19 @@ impl Process {
         Ok(())
     }
 
+    /// An address with the whole path, where it is a name.
+    pub(super) fn whole(&self, address: Address) -> Address {
+        match address {
+            Address::Unix(name) => {
+                let whole = name.given().map(|given| absolute(&self.working_directory(), given));
+                Address::Unix(whole.map_or_else(UnixName::unnamed, UnixName::new))
+            }
+            inet => inet,
+        }
+    }
+
     fn check_directory(&self, path: &str) -> Result<(), Errno> {
-        let (dir, rest) = self.preopened(path).ok_or(Errno::ENOENT)?;
+        let Preopened { dir, rest, .. } = self.preopened(path).ok_or(Errno::ENOENT)?;
         if rest.is_empty() {
             return Ok(());
         }
@@ -32,25 +60,33 @@ impl Process {
 
     /// The preopened directory with the longest name that `path` lies below, and the
     /// rest of the path.
-    fn preopened(&self, path: &str) -> Option<(std::sync::Arc<crate::file::Dir>, String)> {
+    pub(super) fn preopened(&self, path: &str) -> Option<Preopened> {
+        let below = |(name, dir): (String, Arc<Dir>)| {
+            let rest = below(path, &name)?.to_owned();
+            Some(Preopened { name, dir, rest })
+        };
+        // Of two with one name, the first counts.
+        self.preopens()
+            .into_iter()
+            .filter_map(below)
+            .reduce(|best, other| if other.name.len() > best.name.len() { other } else { best })
+    }
+
+    /// The preopened directories with their whole names.
+    pub(super) fn preopens(&self) -> Vec<(String, Arc<Dir>)> {
         let fds = self.fds();
-        let mut best: Option<(usize, std::sync::Arc<crate::file::Dir>, String)> = None;
-        for fd in 3..fds.end() {
-            let Ok(descriptor) = fds.get(fd) else { continue };
-            let Open::Directory(directory) = &descriptor.open.open else { continue };
-            let Some(name) = &directory.preopened_as else { continue };
-            let name = absolute("/", name);
-            let Some(rest) = below(path, &name) else { continue };
-            if best.as_ref().is_none_or(|(length, ..)| name.len() > *length) {
-                best = Some((name.len(), std::sync::Arc::clone(&directory.dir), rest.to_owned()));
+        let preopened = |fd| match &fds.get(fd).ok()?.open.open {
+            Open::Directory(directory) => {
+                Some((absolute("/", directory.preopened_as.as_ref()?), Arc::clone(&directory.dir)))
             }
-        }
-        best.map(|(_, dir, rest)| (dir, rest))
+            _ => None,
+        };
+        (3..fds.end()).filter_map(preopened).collect()
     }
 }
 
 /// `path` seen from `from`, without `.` and `..`.
-fn absolute(from: &str, path: &str) -> String {
+pub(super) fn absolute(from: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let start = if path.starts_with('/') { "" } else { from };
     for part in start.split('/').chain(path.split('/')) {

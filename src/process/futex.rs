@@ -6,7 +6,7 @@
 //! take waiters out. A guest changes the word first and wakes then. So either the
 //! waiter has its place before the waker comes, and is taken; or it comes after the
 //! waker, sees the change, and does not wait. No wake-up is lost, and none is made up:
-//! a waiter is woken because a waker took it, and by no one else.
+//! a waiter is woken because a waker took it, or for a signal's handler, and by no one else.
 //!
 //! A waiter that was taken and gives up in the same moment, because its time is over,
 //! was woken; one that is dropped hands its wake-up on to the next. First come, first
@@ -23,7 +23,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::unpoisoned;
-use crate::error::Error;
+use crate::error::{Errno, Error};
 use crate::ready::within;
 
 /// How many locks share the addresses.
@@ -184,8 +184,15 @@ struct Place<'a> {
 
 impl Place<'_> {
     async fn wait(mut self, limit: Option<Duration>) -> Woken {
-        let in_time = within(limit, self.waiter.woken()).await.is_ok();
+        let ended = within(limit, self.waiter.woken()).await;
         self.has_heard = true;
+        // A signal's handler is to run. The C library takes any error number for fatal, and
+        // looks at the word again when it is woken.
+        if ended.is_err() && (limit.is_none() || ended == Err(Errno::EINTR)) {
+            self.futexes.shelf(self.address).leave(self.address, self.number);
+            return Woken::Yes;
+        }
+        let in_time = ended.is_ok();
         // Whoever is no longer in the queue was taken out by a waker.
         let was_waiting = !in_time && self.futexes.shelf(self.address).leave(self.address, self.number);
         if was_waiting { Woken::No } else { Woken::Yes }

@@ -11,32 +11,38 @@
 mod changes;
 mod directory;
 mod futex;
+mod handed;
 mod open;
+mod paths;
 mod report;
 mod settings;
+mod signal;
 mod stdio;
 mod thread;
 mod thread_local;
 mod threads;
 mod transfer;
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::observe::{Closed, Event};
 use crate::policy::Policy;
-use crate::socket::{Refusal, Socket};
+use crate::socket::{Refusal, Resolver, Socket};
 
 pub use changes::Batch;
 use changes::Changes;
 pub use futex::Woken;
+pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use report::{Doorkeeper, Report};
 pub use settings::Settings;
+pub(crate) use signal::{Delivery, Signals};
+pub use signal::{Mailbox, Numbering, Signal};
 pub use stdio::{Input, Output};
 pub use thread::{Remark, SocketRef, Thread};
 pub(crate) use threads::MAIN;
@@ -51,46 +57,69 @@ pub struct Process {
     report: Arc<Report>,
     working_directory: Mutex<String>,
     changes: Changes,
+    resolver: Resolver,
+    signals: Arc<Signals>,
     settings: Settings,
 }
 
 impl Process {
-    /// A guest with the standard streams and the preopened directories of
+    /// A guest with the standard streams, the sockets and the preopened directories of
     /// `settings`.
     ///
     /// # Errors
     ///
-    /// `EMFILE` where they do not fit the descriptor table.
+    /// `EMFILE` where they do not fit the descriptor table; what the host says of the
+    /// sockets.
     pub fn new(mut settings: Settings) -> Result<Self, Errno> {
+        let report = Arc::new(Report::new(settings.observer.take()));
         Ok(Self {
-            fds: Mutex::new(first_descriptors(&settings)?),
-            report: Arc::new(Report::new(settings.observer.take())),
+            fds: Mutex::new(first_descriptors(&settings, &report)?),
+            report,
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
+            resolver: Resolver::default(),
+            signals: Signals::new(&settings.ignored_signals),
             settings,
         })
     }
 
     /// Makes it as it was at its start: closes all that the guest opened, and gives it
-    /// the standard streams and the preopened directories again. What the operator
+    /// the standard streams, the sockets and the preopened directories again. What the operator
     /// was told of once stays told.
     ///
     /// # Errors
     ///
     /// As for [`Process::new`].
     pub(crate) fn restart(&self) -> Result<(), Errno> {
-        let fresh = first_descriptors(&self.settings)?;
+        let fresh = first_descriptors(&self.settings, &self.report)?;
         self.close_all();
         *self.fds() = fresh;
         *self.working_directory() = ROOT.to_owned();
         self.changes.forget();
+        self.note_handed();
+        self.signals.restart();
         Ok(())
     }
 
     /// From now on, keeps note of what changes in the descriptor table. Tells whether
     /// it did so before.
     pub(crate) fn keep_changes(&self) -> bool {
-        self.changes.keep()
+        let did_before = self.changes.keep();
+        if !did_before {
+            self.note_handed();
+        }
+        did_before
+    }
+
+    /// Takes note of the sockets that the guest has from its start on.
+    fn note_handed(&self) {
+        for fd in self.settings.handed_sockets.numbers() {
+            let socket = self.fds().get(fd).and_then(|handed| handed.open.open.socket().cloned());
+            match socket.as_deref().map(Socket::stream) {
+                Ok(Ok(tcp)) if tcp.is_listening() => self.note_listen(fd, None),
+                _ => self.note_change(fd),
+            }
+        }
     }
 
     /// Takes note that `fd` stands for something else now, or that its socket begins
@@ -117,6 +146,11 @@ impl Process {
     /// What the guest may do.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.settings.policy
+    }
+
+    /// Looks names up.
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// What the operator chose.
@@ -150,6 +184,11 @@ impl Process {
         unpoisoned(&self.working_directory)
     }
 
+    /// The signals that are sent to the guest.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
     /// Tells the operator.
     pub(crate) fn report(&self) -> &Arc<Report> {
         &self.report
@@ -164,8 +203,8 @@ impl Process {
             open.collect()
         };
         for socket in sockets {
-            if let Ok(tcp) = socket.stream()
-                && let Err(refusal) = tcp.set_max_backlog(maximum)
+            if let Ok(stream) = socket.stream()
+                && let Err(refusal) = stream.set_max_backlog(maximum)
             {
                 tracing::debug!("a listener keeps its backlog: {}", refusal.errno());
             }
@@ -194,16 +233,16 @@ impl Process {
 
     /// What is told of the end of a socket.
     fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
-        let tcp = open.open.socket().ok()?.stream().ok()?;
-        let is_listening = tcp.is_listening();
+        let stream = open.open.socket().ok()?.stream().ok()?;
+        let is_listening = stream.is_listening();
         if !is_listening && !self.report.hears_connections() {
             return None;
         }
-        let peer = tcp.peer_address().ok();
+        let peer = stream.peer_address().ok();
         if !is_listening && peer.is_none() {
             return None;
         }
-        let local = tcp.local_address().ok()?;
+        let local = stream.local_address().ok()?;
         Some(Event::Closed { fd, local, peer, why })
     }
 
@@ -223,13 +262,13 @@ impl Process {
     pub(crate) fn tell_unavailable<T>(
         &self,
         call: &'static str,
-        address: SocketAddr,
+        address: &Address,
         outcome: &Result<T, Refusal>,
     ) {
         if let Err(Refusal::Errno(errno)) = *outcome
             && matches!(errno, Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EACCES)
         {
-            self.report.tell(Event::Unavailable { call, address, errno });
+            self.report.tell(Event::Unavailable { call, address: address.clone(), errno });
         }
     }
 
@@ -247,12 +286,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.signals.forget_alarms();
         self.close_all();
     }
 }
 
 /// The table of a guest that has not run yet.
-fn first_descriptors(settings: &Settings) -> Result<FdTable<OpenFile>, Errno> {
+fn first_descriptors(settings: &Settings, report: &Arc<Report>) -> Result<FdTable<OpenFile>, Errno> {
     let mut fds = FdTable::new(settings.max_fds);
     for stream in settings.stdio() {
         fds.insert(Descriptor {
@@ -261,6 +301,9 @@ fn first_descriptors(settings: &Settings) -> Result<FdTable<OpenFile>, Errno> {
             inheriting: Rights::NONE,
             close_on_exec: false,
         })?;
+    }
+    for handed in settings.handed_sockets.descriptors(settings, report)? {
+        fds.insert(handed)?;
     }
     for directory in &settings.directories {
         fds.insert(Descriptor {

@@ -11,8 +11,8 @@ use super::{Input, Output};
 use crate::error::{Errno, Error};
 use crate::fd::Counted;
 use crate::file::{Dir, File};
-use crate::ready::{Epoll, EventFd, Events, Pair, PipeReader, PipeWriter, Pollable};
-use crate::socket::{Heard, Interest, Kind, Socket};
+use crate::ready::{Epoll, EventFd, Events, PipeReader, PipeWriter, Pollable};
+use crate::socket::{Heard, Interest, Socket};
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
 /// included.
@@ -47,8 +47,6 @@ pub enum Open {
     PipeReader(PipeReader),
     /// Where a pipe is written.
     PipeWriter(PipeWriter),
-    /// One of two connected sockets without an address.
-    Pair(Pair),
     /// An event descriptor.
     Event(EventFd),
     /// An epoll.
@@ -170,13 +168,10 @@ impl Drop for OpenFile {
 impl Open {
     /// # Errors
     ///
-    /// `ENOTSUP` for one of a pair, `ENOTSOCK` for everything else.
+    /// `ENOTSOCK` for everything else.
     pub fn socket(&self) -> Result<&Arc<Socket>, Errno> {
         match self {
             Self::Socket(socket) => Ok(socket),
-            // "EOPNOTSUPP: The socket protocol does not support listen()." - listen(3p): one
-            // of a pair has no address, and is connected for good.
-            Self::Pair(_) => Err(Errno::ENOTSUP),
             // "ENOTSOCK: The socket argument does not refer to a socket." - listen(3p)
             _ => Err(Errno::ENOTSOCK),
         }
@@ -224,16 +219,10 @@ impl Open {
             Self::Output(output) => Some(output.as_ref()),
             Self::PipeReader(reader) => Some(reader),
             Self::PipeWriter(writer) => Some(writer),
-            Self::Pair(pair) => Some(pair),
             Self::Event(event) => Some(event),
             Self::Epoll(epoll) => Some(epoll.as_ref()),
             Self::File(_) | Self::Directory(_) => None,
         }
-    }
-
-    /// Is it a datagram socket?
-    pub fn is_datagram(&self) -> bool {
-        matches!(self, Self::Socket(socket) if socket.kind() == Kind::Datagram)
     }
 }
 
@@ -259,14 +248,15 @@ impl Pollable for OpenFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::Ipv4Addr;
     use std::time::Duration;
     use tokio::time::timeout;
 
+    use crate::address::Address;
     use crate::policy::{Denial, Policy};
     use crate::ready;
     use crate::socket::listen::{Capacity, Door, ListenProfile, NoRoom, Terms};
-    use crate::socket::{Family, Refusal};
+    use crate::socket::{Kind, Refusal, Space};
 
     const MOMENT: Duration = Duration::from_millis(50);
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -274,13 +264,13 @@ mod tests {
     struct Anyone;
 
     impl Door for Anyone {
-        fn listens(&self, _: SocketAddr, _: Capacity) {}
+        fn listens(&self, _: &Address, _: Capacity) {}
 
-        fn admit(&self, _: SocketAddr) -> Result<(), Denial> {
+        fn admit(&self, _: &Address) -> Result<(), Denial> {
             Ok(())
         }
 
-        fn refused(&self, _: SocketAddr, _: NoRoom) {}
+        fn refused(&self, _: Address, _: NoRoom) {}
     }
 
     fn listener(profile: ListenProfile) -> Result<Arc<Socket>, Refusal> {
@@ -288,8 +278,8 @@ mod tests {
         if let Ok(grant) = "127.0.0.1:*".parse() {
             policy.allow_listen(&grant);
         }
-        let socket = Socket::open(Family::Inet4, Kind::Stream, 0)?;
-        socket.stream()?.bind((Ipv4Addr::LOCALHOST, 0).into(), &policy)?;
+        let socket = Socket::open(Space::Inet4, Kind::Stream, 0)?;
+        socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
         let door = Arc::new(Anyone);
         let terms = Terms { rules: profile.rules(), maximum: 16, kernel_maximum: 16, door };
         socket.stream()?.listen(4, terms, &policy)?;
@@ -306,7 +296,7 @@ mod tests {
             runtime.block_on(async {
                 let socket = listener(profile)?;
                 let open = OpenFile::shared(Open::Socket(Arc::clone(&socket)));
-                let local = socket.stream()?.local_address()?;
+                let local = socket.local_address()?.inet().ok_or(Errno::EAFNOSUPPORT)?;
                 let twin = Arc::clone(&open);
                 let policy = Policy::default();
                 let mut accept = std::pin::pin!(ready::accept(&socket, true, &policy, drop));

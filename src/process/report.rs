@@ -4,11 +4,11 @@
 //! keep the process alive.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::unpoisoned;
+use crate::address::Address;
 use crate::observe::{Delivery, Event, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{Capacity, Door, NoRoom};
@@ -65,11 +65,12 @@ pub(crate) struct Doorkeeper {
     /// The descriptor with which it began to listen.
     pub(crate) listener: u32,
     /// The listener's address, where it is known.
-    pub(crate) local: SocketAddr,
+    pub(crate) local: Address,
 }
 
 impl Door for Doorkeeper {
-    fn listens(&self, local: SocketAddr, capacity: Capacity) {
+    fn listens(&self, local: &Address, capacity: Capacity) {
+        let local = local.clone();
         let (fd, Capacity { backlog, now, before }) = (self.listener, capacity);
         self.report.tell(match before {
             None => Event::Listening { fd, local, backlog, result: Ok(now) },
@@ -77,14 +78,16 @@ impl Door for Doorkeeper {
         });
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<(), Denial> {
-        self.policy.check(Use::TcpAccept(peer)).inspect_err(|denial| {
+    fn admit(&self, peer: &Address) -> Result<(), Denial> {
+        // Who may reach a name is for the file's mode to say.
+        let Some(inet) = peer.inet() else { return Ok(()) };
+        self.policy.check(Use::TcpAccept(inet)).inspect_err(|denial| {
             self.report.tell_denial("sock_accept", denial.clone());
-            self.tell_refused(peer, Refused::Policy);
+            self.tell_refused(peer.clone(), Refused::Policy);
         })
     }
 
-    fn refused(&self, peer: SocketAddr, why: NoRoom) {
+    fn refused(&self, peer: Address, why: NoRoom) {
         self.tell_refused(
             peer,
             match why {
@@ -96,9 +99,10 @@ impl Door for Doorkeeper {
 }
 
 impl Doorkeeper {
-    fn tell_refused(&self, peer: SocketAddr, why: Refused) {
+    fn tell_refused(&self, peer: Address, why: Refused) {
         if self.report.hears_connections() {
-            self.report.tell(Event::Refused { listener: self.listener, local: self.local, peer, why });
+            let (listener, local) = (self.listener, self.local.clone());
+            self.report.tell(Event::Refused { listener, local, peer, why });
         }
     }
 }

@@ -1,15 +1,16 @@
 //! What the operator chose for a guest.
 
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::{Directory, Input, Open, Output};
+use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report, Signal};
+use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
-use crate::socket::listen::ListenProfile;
+use crate::socket::listen::{ListenProfile, Terms};
 
 /// Everything that a guest is given at its start.
 pub struct Settings {
@@ -31,14 +32,19 @@ pub struct Settings {
     pub listen_profile: ListenProfile,
     /// What it means at some addresses; the first that fits counts.
     pub listen_profiles_at: Vec<(Grant, ListenProfile)>,
+    /// Do the names that Unix sockets make go when they close?
+    pub removes_unix_names: bool,
     /// May file operations stop the thread that runs the guest? Otherwise they
     /// move to a thread of the runtime's that may.
     pub blocks_on_files: bool,
+    /// Signals that are ignored until the guest handles them.
+    pub ignored_signals: Vec<Signal>,
     /// Hears of events.
     pub observer: Option<Arc<dyn Observer>>,
     pub(crate) stdin: Arc<Input>,
     pub(crate) stdout: Arc<Output>,
     pub(crate) stderr: Arc<Output>,
+    pub(crate) handed_sockets: HandedSockets,
     pub(crate) directories: Vec<Directory>,
     pub(crate) wall_clock: Mutex<Box<dyn HostWallClock>>,
     pub(crate) monotonic_clock: Mutex<Box<dyn HostMonotonicClock>>,
@@ -47,9 +53,20 @@ pub struct Settings {
 
 impl Settings {
     /// What `listen` means at this address.
-    pub(crate) fn listen_profile(&self, local: SocketAddr) -> ListenProfile {
-        let special = self.listen_profiles_at.iter().find(|(addresses, _)| addresses.covers(&local));
+    pub(crate) fn listen_profile(&self, local: &Address) -> ListenProfile {
+        let special = self.listen_profiles_at.iter().find(|(addresses, _)| addresses.covers(local));
         special.map_or(self.listen_profile, |(_, profile)| *profile)
+    }
+
+    /// On what terms a socket with this address listens.
+    pub(crate) fn terms(&self, report: &Arc<Report>, listener: u32, local: Address) -> Terms {
+        let (report, policy) = (Arc::clone(report), Arc::clone(&self.policy));
+        Terms {
+            rules: self.listen_profile(&local).rules(),
+            maximum: self.max_backlog.load(Relaxed),
+            kernel_maximum: self.kernel_max_backlog,
+            door: Arc::new(Doorkeeper { report, policy, listener, local }),
+        }
     }
 
     /// The standard streams: the same ones each time that the guest starts.

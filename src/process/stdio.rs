@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
-use crate::ready::{Events, Pollable};
+use crate::ready::{Events, Pollable, interruptible};
 use crate::socket::{Heard, Interest, Watchers};
 
 type Reader = Pin<Box<BufReader<Pin<Box<dyn AsyncRead + Send + Sync>>>>>;
@@ -61,7 +61,7 @@ impl Input {
     /// `EAGAIN` where it would wait and may not, and what the stream reports.
     pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
         let waker = Waker::from(Arc::clone(&self.watchers));
-        poll_fn(|context| {
+        let filled = poll_fn(|context| {
             if waits {
                 self.watchers.add(context.waker());
             }
@@ -69,8 +69,8 @@ impl Input {
                 Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
                 other => other,
             }
-        })
-        .await
+        });
+        interruptible(filled).await.flatten()
     }
 
     fn poll_fill<T>(
@@ -170,7 +170,14 @@ impl Output {
         for slice in data {
             let mut rest: &[u8] = slice;
             while !rest.is_empty() {
-                let count = poll_fn(|context| writer.as_mut().poll_write(context, rest)).await?;
+                let taken = poll_fn(|context| writer.as_mut().poll_write(context, rest));
+                let count = match interruptible(taken).await {
+                    Ok(taken) => taken?,
+                    // "If write() is interrupted by a signal after it successfully writes some
+                    // data, it shall return the number of bytes written." - write(3p)
+                    Err(_) if total > 0 => return Ok(total),
+                    Err(errno) => return Err(errno),
+                };
                 if count == 0 {
                     return Err(Errno::EPIPE);
                 }
@@ -178,7 +185,11 @@ impl Output {
                 rest = rest.get(count..).unwrap_or_default();
             }
         }
-        poll_fn(|context| writer.as_mut().poll_flush(context)).await?;
+        let seen_out = poll_fn(|context| writer.as_mut().poll_flush(context));
+        // Interrupted or not, the stream has it.
+        if let Ok(seen_out) = interruptible(seen_out).await {
+            seen_out?;
+        }
         Ok(total)
     }
 }

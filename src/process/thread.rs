@@ -1,20 +1,24 @@
 //! One thread of a guest: what the calls of every dialect act on.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Doorkeeper, Open, OpenFile, Process};
-use crate::error::{Errno, Error};
+use super::{Mailbox, Open, OpenFile, Process};
+use crate::address::{Address, UnixName};
+use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Terms};
-use crate::socket::{Accepted, Refusal, Socket, Tcp, reactor};
+use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
+
+/// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
+/// each server, mostly.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// One thread of a guest.
 pub struct Thread {
@@ -26,9 +30,16 @@ pub struct Thread {
     /// Kept between waits: making one costs three system calls.
     timer: Option<Timer>,
     pub(crate) locals: ThreadLocals,
+    /// Its signals.
+    pub(crate) mailbox: Mailbox,
+    /// The callback for signals that it has just named, or why there is none.
+    pub(crate) named_callback: Option<Result<String, Trap>>,
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
     /// move, as preview 1 says?
     pub(crate) renumber_duplicates: bool,
+    /// Does what is preopened as the root take absolute paths? The C library of WASIX
+    /// thinks so.
+    pub(crate) root_takes_absolute_paths: bool,
     /// Is it a program of the first generation, with its own numbers for the kinds of
     /// sockets?
     pub(crate) is_first_generation: bool,
@@ -88,12 +99,15 @@ impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
         Self {
+            mailbox: process.signals().mailbox(MAIN),
             process,
             threads: Threads::new(),
             tid: MAIN,
             timer: None,
             locals: ThreadLocals::default(),
+            named_callback: None,
             renumber_duplicates: false,
+            root_takes_absolute_paths: false,
             is_first_generation: false,
             wide_addresses: false,
             remark: None,
@@ -108,6 +122,8 @@ impl Thread {
             tid,
             timer: None,
             locals: ThreadLocals::default(),
+            mailbox: self.process.signals().mailbox(tid),
+            named_callback: None,
             remark: None,
             ..*self
         }
@@ -181,6 +197,14 @@ impl Thread {
         Ok(Arc::clone(&directory.dir))
     }
 
+    /// Is the descriptor `fd` what is preopened as the root directory?
+    pub(crate) fn is_root(&self, fd: u32) -> bool {
+        let fds = self.process.fds();
+        let directory = fds.get(fd).and_then(|descriptor| descriptor.open.open.directory());
+        let name = directory.ok().and_then(|directory| directory.preopened_as.as_deref());
+        name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c == '/'))
+    }
+
     /// Opens `open` as a new descriptor.
     ///
     /// # Errors
@@ -222,10 +246,9 @@ impl Thread {
         call: &'static str,
         listener: &SocketRef,
         nonblocking: bool,
-    ) -> Result<(u32, SocketAddr), Errno> {
+    ) -> Result<(u32, Address), Errno> {
         // The kind and the state of the listener come first: README, listen rule 9.
-        let tcp = listener.socket.stream()?;
-        if !tcp.is_listening() {
+        if !listener.socket.stream()?.is_listening() {
             return Err(Errno::EINVAL);
         }
         // Two threads that accept do not both count on the last number.
@@ -235,7 +258,7 @@ impl Thread {
         let denied = |denial| process.report().tell_denial(call, denial);
         let Accepted { socket, peer } =
             ready::accept(&listener.socket, waits, process.policy(), denied).await?;
-        let local = || socket.stream().and_then(Tcp::local_address).ok();
+        let local = || socket.local_address().ok();
         let told = process.report().hears_connections().then(local).flatten();
         // The flag of the call alone counts; the listener's is not handed on.
         // "O_NONBLOCK ... are not inherited" - accept(2)
@@ -248,7 +271,7 @@ impl Thread {
         })?;
         self.process.note_change(fd);
         if let Some(local) = told {
-            process.report().tell(Event::Accepted { listener: listener.fd, fd, peer, local });
+            process.report().tell(Event::Accepted { listener: listener.fd, fd, peer: peer.clone(), local });
         }
         Ok((fd, peer))
     }
@@ -257,29 +280,100 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// Those of [`Tcp::listen`].
+    /// Those of [`Stream::listen`](crate::socket::Stream::listen).
     pub(crate) fn listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
-        let tcp = socket.stream()?;
-        let local = tcp.local_address().ok();
-        let outcome = tcp.listen(backlog, self.terms(fd, local), self.process.policy());
+        let stream = socket.stream()?;
+        let local = stream.local_address().ok();
+        let outcome = stream.listen(backlog, self.terms(fd, local), self.process.policy());
         if let Err(refusal) = &outcome {
-            let (errno, local) = (refusal.errno(), tcp.local_address()?);
-            self.process.tell_unavailable("sock_listen", local, &outcome);
+            let (errno, local) = (refusal.errno(), stream.local_address()?);
+            self.process.tell_unavailable("sock_listen", &local, &outcome);
             self.process.report().tell(Event::Listening { fd, local, backlog, result: Err(errno) });
         }
         outcome
     }
 
     /// On what terms a socket with this address listens.
-    fn terms(&self, listener: u32, local: Option<SocketAddr>) -> Terms {
-        let settings = self.process.settings();
-        let local = local.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let (report, policy) = (Arc::clone(self.process.report()), Arc::clone(self.process.policy()));
-        Terms {
-            rules: settings.listen_profile(local).rules(),
-            maximum: settings.max_backlog.load(Relaxed),
-            kernel_maximum: settings.kernel_max_backlog,
-            door: Arc::new(Doorkeeper { report, policy, listener, local }),
+    fn terms(&self, listener: u32, local: Option<Address>) -> Terms {
+        let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
+        self.process.settings().terms(self.process.report(), listener, local)
+    }
+
+    /// What the addresses of a Unix socket mean to this guest.
+    pub(crate) fn names(&self) -> Space {
+        Space::Unix(Arc::new(Arc::downgrade(&self.process)))
+    }
+
+    /// Gives a socket an address.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::bind`].
+    pub(crate) async fn bind(&self, socket: &Arc<Socket>, address: Address) -> Result<(), Error> {
+        let (binder, at) = (Arc::clone(socket), address.clone());
+        let policy = Arc::clone(self.process.policy());
+        let outcome = self.at_name(&address, move || Ok(binder.bind(at, &policy))).await?;
+        self.process.tell_unavailable("sock_bind", &self.process.whole(address), &outcome);
+        self.process.answer("sock_bind", outcome)
+    }
+
+    /// Connects a socket to `address`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`ready::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ready::connect`]; `ETIMEDOUT` too where a queue stays full for too long.
+    pub(crate) async fn connect(&self, socket: &SocketRef, address: Address) -> Result<(), Error> {
+        let (policy, waits) = (self.process.policy(), socket.waits);
+        let outcome = match &address {
+            Address::Inet(_) => ready::connect(&socket.socket, waits, &address, policy).await,
+            Address::Unix(_) => self.connect_to_name(socket, &address).await?,
+        };
+        self.process.note_change(socket.fd);
+        self.process.answer("sock_connect", outcome)
+    }
+
+    /// Tries until there is room: "If there is no room in the queue, a blocking connect
+    /// waits" is all that Linux promises, and it tells nobody of room.
+    async fn connect_to_name(
+        &self,
+        socket: &SocketRef,
+        address: &Address,
+    ) -> Result<Result<(), Refusal>, Error> {
+        let limit =
+            if socket.waits { socket.socket.timeout(TimeOption::Connect) } else { Some(Duration::ZERO) };
+        let is_again = |refusal: &Refusal| *refusal == Refusal::Errno(Errno::EAGAIN);
+        let outcome = ready::patiently(limit, is_again, || async {
+            let (one, at) = (Arc::clone(&socket.socket), address.clone());
+            let policy = Arc::clone(self.process.policy());
+            self.at_name(address, move || Ok(one.try_connect(&at, &policy)))
+                .await
+                .unwrap_or(Err(Errno::ECANCELED.into()))
+        });
+        Ok(match outcome.await {
+            // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
+            Err(refusal) if socket.waits && is_again(&refusal) => Err(Errno::ETIMEDOUT.into()),
+            outcome => outcome,
+        })
+    }
+
+    /// Does something that looks for a name in the file system, where `address` is one,
+    /// and so may stop its thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`on_disk`](Self::on_disk).
+    pub(super) async fn at_name<T: Send + 'static>(
+        &self,
+        address: &Address,
+        operation: impl FnOnce() -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Error> {
+        match address {
+            Address::Inet(_) => Ok(operation()?),
+            Address::Unix(_) => self.on_disk(operation).await,
         }
     }
 
@@ -294,6 +388,24 @@ impl Thread {
         limit: Option<Duration>,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
         ready::poll(watched, limit, &mut self.timer, self.threads.are_many()).await
+    }
+
+    /// The addresses of `name`, which the policy grants to look up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` where
+    /// there is no answer after 30 seconds.
+    pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
+        tokio::select! {
+            biased;
+            found = self.process.resolver().resolve(name) => found,
+            () = ready::sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
+        }
     }
 
     /// Runs a file operation where it may stop its thread.

@@ -15,6 +15,7 @@ use super::futex::Futexes;
 use super::thread_local::Keys;
 use super::{Thread, Woken};
 use crate::error::{Errno, Error};
+use crate::ready::interruptible;
 
 /// The number of the main thread, which is also the process's.
 pub(crate) const MAIN: u32 = 1;
@@ -196,8 +197,12 @@ impl Threads {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub(crate) async fn join(&self, tid: u32) {
-        std::future::poll_fn(|context| match self.lock().alive.get_mut(&tid) {
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` where a signal is handled.
+    pub(crate) async fn join(&self, tid: u32) -> Result<(), Errno> {
+        let ended = std::future::poll_fn(|context| match self.lock().alive.get_mut(&tid) {
             Some(alive) => {
                 if !alive.joining.iter().any(|waker| waker.will_wake(context.waker())) {
                     alive.joining.push(context.waker().clone());
@@ -205,8 +210,8 @@ impl Threads {
                 Poll::Pending
             }
             None => Poll::Ready(()),
-        })
-        .await;
+        });
+        interruptible(ended).await
     }
 }
 
@@ -225,8 +230,11 @@ impl Thread {
         tell: impl FnOnce(u32) -> Result<(), E>,
     ) -> Result<u32, E> {
         let (tid, starter) = self.threads.join_in(self.process().settings().max_threads)?;
-        let started = tell(tid).and_then(|()| Ok(starter.start(self.sibling(tid), entry)?));
+        let sibling = self.sibling(tid);
+        let mailbox = sibling.mailbox.clone();
+        let started = tell(tid).and_then(|()| Ok(starter.start(sibling, entry)?));
         if let Err(error) = started {
+            mailbox.leave();
             self.threads.leave(tid);
             return Err(error);
         }
@@ -241,15 +249,14 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EDEADLK` for the thread itself.
+    /// `EDEADLK` for the thread itself, `EINTR` where a signal is handled.
     pub(crate) async fn join(&self, tid: u32) -> Result<(), Errno> {
         // "EDEADLK: ... the value specified by the thread argument to pthread_join()
         // refers to the calling thread" - pthread_join(3p)
         if tid == self.tid {
             return Err(Errno::EDEADLK);
         }
-        self.threads.join(tid).await;
-        Ok(())
+        self.threads.join(tid).await
     }
 }
 

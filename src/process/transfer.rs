@@ -6,33 +6,18 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::{Open, OpenFile, Thread};
+use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
 use crate::ready::{self, EventFd};
-use crate::socket::RecvFlags;
+use crate::socket::{Received, RecvFlags, Refusal, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
 /// the host's.
 const MAX_FILE_COPY: usize = 64 * 1024;
 
 impl Thread {
-    /// The socket `fd`, with an address or one of a pair, for a call that needs `rights`
-    /// and moves data.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE`.
-    pub(crate) fn stream(&self, fd: u32, rights: Rights) -> Result<Arc<OpenFile>, Errno> {
-        let fds = self.process().fds();
-        let descriptor = fds.get(fd)?;
-        if !matches!(descriptor.open.open, Open::Pair(_)) {
-            descriptor.open.open.socket()?;
-        }
-        descriptor.rights.require(rights)?;
-        Ok(Arc::clone(&descriptor.open))
-    }
-
     /// Opens two things as new descriptors, or none.
     ///
     /// # Errors
@@ -70,26 +55,20 @@ impl Thread {
     ///
     /// `EISDIR` for a directory, `EBADF` for an output and where another thread closes the
     /// last descriptor meanwhile, and those of the thing.
-    pub(crate) async fn read(
-        &self,
-        open: &OpenFile,
-        buffer: &mut [u8],
-        flags: RecvFlags,
-    ) -> Result<usize, Error> {
+    pub(crate) async fn read(&self, open: &OpenFile, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.threads.are_many() {
-            return open.unless_closed(self.read_alone(open, buffer, flags)).await;
+            return open.unless_closed(self.read_alone(open, buffer)).await;
         }
-        self.read_alone(open, buffer, flags).await
+        self.read_alone(open, buffer).await
     }
 
     /// [`read`](Self::read), where no other thread can close `open`.
-    async fn read_alone(&self, open: &OpenFile, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Error> {
+    async fn read_alone(&self, open: &OpenFile, buffer: &mut [u8]) -> Result<usize, Error> {
         let waits = !open.is_nonblocking();
         match &open.open {
-            Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, flags).await?),
+            Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, RecvFlags::default()).await?.count),
             Open::Input(input) => Ok(input.read(waits, buffer).await?),
-            Open::PipeReader(reader) => Ok(reader.read(waits, buffer, false).await?),
-            Open::Pair(pair) => Ok(pair.recv(waits, buffer, flags).await?),
+            Open::PipeReader(reader) => Ok(reader.read(waits, buffer).await?),
             Open::Event(event) => read_event(event, waits, buffer).await,
             Open::File(file) => self.read_file(file, None, buffer).await,
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
@@ -99,6 +78,63 @@ impl Thread {
             // "EINVAL: fd is attached to an object which is unsuitable for reading" - read(2)
             Open::Epoll(_) => Err(Errno::EINVAL.into()),
         }
+    }
+
+    /// Receives from a socket into `buffer`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`ready::recv`].
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where another thread closes the last descriptor meanwhile, and those of
+    /// [`ready::recv`].
+    pub(crate) async fn receive(
+        &self,
+        open: &OpenFile,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<Received, Error> {
+        let receive = async {
+            let waits = !open.is_nonblocking();
+            Ok(ready::recv(open.open.socket()?, waits, buffer, flags).await?)
+        };
+        if self.threads.are_many() { open.unless_closed(receive).await } else { receive.await }
+    }
+
+    /// Sends `data` to `address`, where the socket has no connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// The message is sent or it is not.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where another thread closes the last descriptor meanwhile, and those of
+    /// [`write`](Self::write) or of [`ready::send_to`].
+    pub(crate) async fn send_to(
+        &self,
+        open: &OpenFile,
+        data: &mut [IoSlice<'_>],
+        dont_wait: bool,
+        address: &Address,
+    ) -> Result<usize, Error> {
+        let socket = open.open.socket()?;
+        let Socket::Datagram(datagram) = socket.as_ref() else {
+            // "If the socket is connection-mode, dest_addr shall be ignored." - sendto(3p)
+            return self.write(open, data, dont_wait).await;
+        };
+        let (finder, at, policy) = (Arc::clone(socket), address.clone(), Arc::clone(self.process().policy()));
+        let find = move || match finder.as_ref() {
+            Socket::Datagram(datagram) => Ok(datagram.destination(&at, &policy)),
+            Socket::Stream(_) => Ok(Err(Refusal::from(Errno::ENOTSUP))),
+        };
+        let found = self.at_name(address, find).await?;
+        let to = self.process().answer("sock_send_to", found)?;
+        let waits = !open.is_nonblocking() && !dont_wait;
+        let send = async { Ok(ready::send_to(socket, datagram, waits, data, &to).await?) };
+        if self.threads.are_many() { open.unless_closed(send).await } else { send.await }
     }
 
     /// Writes `data`; tells how much was taken. With `dont_wait` a socket takes only
@@ -136,7 +172,6 @@ impl Thread {
             Open::Socket(socket) => Ok(ready::send(socket, waits, data).await?),
             Open::Output(output) => Ok(output.write(data).await?),
             Open::PipeWriter(writer) => Ok(writer.write(waits, data).await?),
-            Open::Pair(pair) => Ok(pair.send(waits, data).await?),
             Open::Event(event) => write_event(event, waits, data).await,
             Open::File(file) => self.write_file(file, None, data).await,
             Open::Directory(_) => Err(Errno::EISDIR.into()),

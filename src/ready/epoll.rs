@@ -48,6 +48,7 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 
 use super::clock::Timer;
+use super::interrupt::interruptible;
 use super::poll::Alarm;
 use super::pollable::{Events, Pollable};
 use super::readiness::give_way;
@@ -243,7 +244,8 @@ impl Epoll {
     ///
     /// # Errors
     ///
-    /// `EBADF` where the last descriptor of the epoll is closed meanwhile.
+    /// `EBADF` where the last descriptor of the epoll is closed meanwhile; the reason
+    /// where the wait is [interrupted](interruptible).
     pub async fn wait(&self, most: usize, limit: Option<Duration>) -> Result<Vec<Happened>, Errno> {
         // A guest that never has to wait still leaves others their turn: the reactor too.
         consume_budget().await;
@@ -261,7 +263,7 @@ impl Epoll {
         let found = {
             let mut rings = pin!(alarm.rings());
             let mut place = self.list.place();
-            poll_fn(|context| {
+            let listed = poll_fn(|context| {
                 // Its place first, so that what is listed after the take wakes it.
                 place.take(context.waker());
                 if self.list.is_closed() {
@@ -270,8 +272,8 @@ impl Epoll {
                 let is_over = rings.as_mut().poll(context).is_ready();
                 let found = self.take(most);
                 if is_over || !found.is_empty() { Poll::Ready(Ok(found)) } else { Poll::Pending }
-            })
-            .await
+            });
+            interruptible(listed).await.flatten()
         };
         *unpoisoned(&self.timer) = timer;
         found

@@ -9,12 +9,11 @@
 //! thread of [`block_on`] needs no reactor for that: it sleeps in the kernel's own poll,
 //! which tells what *is* ready, so there is nothing to forget.
 //!
-//! Waiting ends by readiness or by a limit. Limits are kept to the nanosecond
+//! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.
 //!
-//! What has no descriptor of the host's lives here too: [pipes](pipe()), [socket
-//! pairs](pair), [event descriptors](EventFd). They are [`Pollable`], as sockets are, and
-//! so is an [`Epoll`].
+//! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
+//! descriptors](EventFd). They are [`Pollable`], as sockets are, and so is an [`Epoll`].
 //!
 //! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`Crowd`], [`Timer`].
 
@@ -23,6 +22,7 @@ mod clock;
 mod crowd;
 mod epoll;
 mod event_fd;
+mod interrupt;
 mod pipe;
 mod poll;
 mod pollable;
@@ -34,8 +34,9 @@ pub use clock::{Timer, sleep};
 pub use crowd::Crowd;
 pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
-pub use pipe::{Pair, PipeReader, PipeWriter, pair, pipe};
+pub use interrupt::{interruptible, interrupting};
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use poll::{Readiness, Source, Watched, poll};
 pub use pollable::{Events, Pollable};
-pub use readiness::{give_way, within};
-pub use socket::{accept, connect, recv, send};
+pub use readiness::{give_way, patiently, within};
+pub use socket::{accept, connect, recv, send, send_to};

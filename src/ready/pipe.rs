@@ -1,4 +1,4 @@
-//! Pipes, in memory: bytes one way between two ends, and both ways between a pair.
+//! Pipes, in memory: bytes one way between two ends.
 //!
 //! Each end is its own thing to wait for. What one end does wakes those who wait at
 //! the other: bytes, room, and its going. The lock is held for a copy only.
@@ -13,7 +13,7 @@ use tokio::task::coop::consume_budget;
 
 use super::pollable::{Events, Pollable};
 use crate::error::Errno;
-use crate::socket::{Heard, Interest, RecvFlags, ShutdownHow, Watchers};
+use crate::socket::{Heard, Interest, Watchers};
 
 /// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
 const CAPACITY: usize = 64 * 1024;
@@ -78,36 +78,27 @@ impl PipeReader {
     /// # Errors
     ///
     /// `EAGAIN` where it would wait and may not.
-    pub async fn read(&self, waits: bool, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
-        attempts(waits, &self.pipe.readers, || self.try_read(buffer, peek)).await
+    pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
+        attempts(waits, &self.pipe.readers, || self.try_read(buffer)).await
     }
 
-    fn try_read(&self, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
+    fn try_read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let mut state = self.pipe.lock();
         let count = buffer.len().min(state.bytes.len());
         if count == 0 {
             // "If no process has the pipe open for writing, read() shall return 0" and "If
             // some process has the pipe open for writing and O_NONBLOCK is set, read() shall
             // return -1 and set errno to [EAGAIN]." - read(3p)
-            let is_over = buffer.is_empty() || !state.has_writer || !state.has_reader;
+            let is_over = buffer.is_empty() || !state.has_writer;
             return if is_over { Ok(0) } else { Err(Errno::EAGAIN) };
         }
         for (to, from) in buffer.iter_mut().zip(state.bytes.iter()) {
             *to = *from;
         }
-        if peek {
-            return Ok(count);
-        }
         state.bytes.drain(..count);
         drop(state);
         self.pipe.writers.wake_all();
         Ok(count)
-    }
-
-    /// Is there nothing more to come, but what waits?
-    fn is_over(&self) -> bool {
-        let state = self.pipe.lock();
-        !state.has_writer || !state.has_reader
     }
 
     /// Ends this end: who writes from now on learns it.
@@ -117,7 +108,6 @@ impl PipeReader {
         state.bytes = VecDeque::new();
         drop(state);
         self.pipe.writers.wake_all();
-        self.pipe.readers.wake_all();
     }
 }
 
@@ -156,7 +146,7 @@ impl PipeWriter {
         let mut state = self.pipe.lock();
         // "EPIPE: An attempt is made to write to a pipe or FIFO that is not open for
         // reading by any process" - write(3p)
-        if !state.has_reader || !state.has_writer {
+        if !state.has_reader {
             return Err(Errno::EPIPE);
         }
         let room = CAPACITY.saturating_sub(state.bytes.len());
@@ -182,12 +172,6 @@ impl PipeWriter {
     fn end(&self) {
         self.pipe.lock().has_writer = false;
         self.pipe.readers.wake_all();
-        self.pipe.writers.wake_all();
-    }
-
-    fn is_over(&self) -> bool {
-        let state = self.pipe.lock();
-        !state.has_reader || !state.has_writer
     }
 }
 
@@ -258,90 +242,6 @@ impl Pollable for PipeWriter {
         // "POLLERR: ... This bit is also set for a file descriptor referring to the write
         // end of a pipe when the read end has been closed." - poll(2)
         Events::OUT.when(room >= ATOMIC || !state.has_reader).or(Events::ERR.when(!state.has_reader))
-    }
-}
-
-/// One of two connected sockets: bytes both ways.
-#[derive(Debug)]
-pub struct Pair {
-    input: PipeReader,
-    output: PipeWriter,
-}
-
-/// Two connected sockets.
-pub fn pair() -> (Pair, Pair) {
-    let ((near_in, far_out), (far_in, near_out)) = (pipe(), pipe());
-    (Pair { input: near_in, output: near_out }, Pair { input: far_in, output: far_out })
-}
-
-impl Pair {
-    /// As [`PipeReader::read`]; with [`RecvFlags::wait_all`] until `buffer` is full.
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`recv`](super::recv).
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` where it would wait and may not.
-    pub async fn recv(&self, waits: bool, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
-        let waits = waits && !flags.dont_wait;
-        let whole = flags.wait_all && waits && !flags.peek;
-        let mut filled = 0;
-        loop {
-            let rest = buffer.get_mut(filled..).unwrap_or_default();
-            let received = self.input.read(waits, rest, flags.peek).await?;
-            filled += received;
-            if !whole || received == 0 || filled >= buffer.len() {
-                return Ok(filled);
-            }
-        }
-    }
-
-    /// As [`PipeWriter::write`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`PipeWriter::write`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`PipeWriter::write`].
-    pub async fn send(&self, waits: bool, data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
-        self.output.write(waits, data).await
-    }
-
-    /// Ends one direction, or both.
-    pub fn shutdown(&self, how: ShutdownHow) {
-        if how != ShutdownHow::Write {
-            self.input.end();
-        }
-        if how != ShutdownHow::Read {
-            self.output.end();
-        }
-    }
-}
-
-impl Pollable for Pair {
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        match interest {
-            Interest::Read => self.input.poll_news(interest, context),
-            Interest::Write => self.output.poll_news(interest, context),
-        }
-    }
-
-    fn look(&self) -> Events {
-        let (no_input, no_output) = (self.input.is_over(), self.output.is_over());
-        let input = self.input.look().and(Events::IN);
-        let output = self.output.look().and(Events::OUT).or(Events::OUT.when(no_output));
-        // The end is something to read; "EPOLLRDHUP: Stream socket peer closed
-        // connection, or shut down writing half of connection." - epoll_ctl(2)
-        let end = Events::IN.or(Events::RDHUP).when(no_input);
-        input.or(output).or(end).or(Events::HUP.when(no_input && no_output))
-    }
-
-    fn readable_bytes(&self) -> u64 {
-        self.input.readable_bytes()
     }
 }
 

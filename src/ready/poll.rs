@@ -17,6 +17,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::task::coop::consume_budget;
 
 use super::clock::Timer;
+use super::interrupt::interruptible;
 use super::pollable::{Pollable, poll_readiness};
 use crate::error::Errno;
 use crate::socket::listen::Queue;
@@ -79,7 +80,8 @@ type Found = Vec<Option<Readiness>>;
 ///
 /// # Errors
 ///
-/// What the host reports: `ENOMEM`.
+/// What the host reports: `ENOMEM`; the reason where it is
+/// [interrupted](interruptible).
 pub async fn poll(
     watched: &[Watched<'_>],
     limit: Option<Duration>,
@@ -110,7 +112,7 @@ pub async fn poll(
                 continue;
             }
         }
-        let is_over = sleep_until_news(watched, &mut sockets, rings.as_mut()).await;
+        let is_over = interruptible(sleep_until_news(watched, &mut sockets, rings.as_mut())).await?;
         let found = look_and_forget(watched, are_shared).await?;
         if is_over || found.iter().any(Option::is_some) {
             return Ok(found);

@@ -130,7 +130,7 @@ impl Pollable for Socket {
         }
         // "a connect that failed": the kernel's answer is taken already, and kept for
         // the guest.
-        if self.stream().is_ok_and(crate::socket::Tcp::has_failed) {
+        if self.stream().is_ok_and(crate::socket::Stream::has_failed) {
             return Events::ALL.and(Events::from_bits(!Events::PRI.bits()));
         }
         let fd = self.host_fd();

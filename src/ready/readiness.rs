@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::coop::consume_budget;
 
 use super::clock::sleep;
+use super::interrupt::interruptible;
 use crate::error::Errno;
 use crate::socket::{Interest, Registered};
 
@@ -23,7 +24,8 @@ use crate::socket::{Interest, Registered};
 ///
 /// # Errors
 ///
-/// `EAGAIN` where the limit has passed.
+/// `EAGAIN` where the limit has passed; the reason where it is
+/// [interrupted](interruptible).
 pub async fn blocking<T>(
     io: &Registered,
     interest: Interest,
@@ -53,8 +55,8 @@ pub async fn blocking<T>(
         }
         match (heard, deadline) {
             (Poll::Ready(heard), _) => heard?,
-            (Poll::Pending, None) => news.await?,
-            (Poll::Pending, Some(deadline)) => before(deadline, news).await?,
+            (Poll::Pending, None) => interruptible(news).await??,
+            (Poll::Pending, Some(deadline)) => interruptible(before(deadline, news)).await??,
         }
     }
 }
@@ -77,12 +79,13 @@ async fn before(deadline: Instant, news: impl Future<Output = Result<(), Errno>>
 ///
 /// # Errors
 ///
-/// `EAGAIN` where the limit has passed.
+/// `EAGAIN` where the limit has passed; the reason where it is
+/// [interrupted](interruptible).
 pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
     consume_budget().await;
     let mut event = pin!(event);
     match limit {
-        None => Ok(event.await),
+        None => interruptible(event).await,
         Some(Duration::ZERO) => {
             poll_fn(|context| match event.as_mut().poll(context) {
                 Poll::Ready(done) => Poll::Ready(Ok(done)),
@@ -90,13 +93,53 @@ pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) 
             })
             .await
         }
-        Some(limit) => tokio::select! {
-            biased;
-            done = event => Ok(done),
-            () = sleep(limit) => Err(Errno::EAGAIN),
-        },
+        Some(limit) => {
+            interruptible(async {
+                tokio::select! {
+                    biased;
+                    done = event => Ok(done),
+                    () = sleep(limit) => Err(Errno::EAGAIN),
+                }
+            })
+            .await?
+        }
     }
 }
+
+/// Repeats `attempt` while it answers `EAGAIN`, where nobody tells when that ends: room
+/// in the queue of a name, as long as one is not connected to it. Rests longer and longer
+/// in between, up to a twentieth of a second.
+///
+/// # Cancel safety
+///
+/// As safe as `attempt`.
+///
+/// # Errors
+///
+/// `EAGAIN` where the limit has passed, and those of `attempt`.
+pub async fn patiently<T, E: From<Errno>, F: Future<Output = Result<T, E>>>(
+    limit: Option<Duration>,
+    is_again: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, E> {
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut rest = FIRST_REST;
+    loop {
+        match attempt().await {
+            Err(error) if is_again(&error) => {}
+            done => return done,
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Errno::EAGAIN.into());
+        }
+        interruptible(sleep(left.map_or(rest, |left| left.min(rest)))).await?;
+        rest = (rest * 2).min(LONGEST_REST);
+    }
+}
+
+const FIRST_REST: Duration = Duration::from_millis(1);
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// Lets others run: the reactor, and whatever shares the thread.
 ///

@@ -5,15 +5,17 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::readiness::{blocking, within};
+use super::readiness::{blocking, patiently, within};
+use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::{Denial, Policy};
 use crate::socket::{
-    Accepted, Connected, Interest, News, RecvFlags, Refusal, Registered, Socket, Tcp, TimeOption,
+    Accepted, Connected, Datagram, Destination, Interest, News, Received, RecvFlags, Refusal, Registered,
+    Socket, Stream, TimeOption,
 };
 
 fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
@@ -46,9 +48,9 @@ pub async fn accept(
     policy: &Policy,
     mut denied: impl FnMut(Denial),
 ) -> Result<Accepted, Errno> {
-    let tcp = socket.stream()?;
+    let stream = socket.stream()?;
     let mut attempt = || loop {
-        match tcp.try_accept(policy) {
+        match stream.try_accept(policy) {
             Ok(accepted) => return Ok(accepted),
             Err(Refusal::Denied(denial)) => denied(denial),
             Err(Refusal::Errno(errno)) => return Err(errno),
@@ -57,19 +59,20 @@ pub async fn accept(
     // "Timeouts only have effect for system calls that perform socket I/O (e.g.,
     // accept(2), ...)" - socket(7), SO_RCVTIMEO. A limit of its own goes first.
     let limit = limit(socket, waits, TimeOption::Accept).or(limit(socket, waits, TimeOption::Receive));
-    match tcp.news() {
+    match stream.news() {
         News::None => attempt(),
         News::Reactor(io) => {
             blocking(&io, Interest::Read, limit, || pending_on(Errno::EAGAIN, attempt())).await?
         }
         News::Queue(queue) => {
-            let accepted = within(limit, poll_fn(|context| tcp.poll_accept(&queue, context))).await?;
+            let accepted = within(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?;
             accepted.map_err(|refusal| refusal.errno())
         }
     }
 }
 
-/// Connects to `address`.
+/// Connects to `address`. A name answers at once, and `EAGAIN` means that its queue is
+/// full.
 ///
 /// # Cancel safety
 ///
@@ -78,42 +81,49 @@ pub async fn accept(
 /// # Errors
 ///
 /// `EINPROGRESS` where the descriptor does not block, `ETIMEDOUT` where the time is
-/// over (the attempt goes on), and those of [`Tcp::try_connect`] and
-/// [`Tcp::try_finish_connect`].
+/// over and `EINTR` where a signal is handled (the attempt goes on), and those of
+/// [`Socket::try_connect`] and [`Stream::try_finish_connect`].
 pub async fn connect(
     socket: &Socket,
     waits: bool,
-    address: SocketAddr,
+    address: &Address,
     policy: &Policy,
 ) -> Result<(), Refusal> {
-    let tcp = socket.stream()?;
-    match tcp.try_connect(address, policy) {
+    match socket.try_connect(address, policy) {
         Err(Refusal::Errno(Errno::EINPROGRESS)) if waits => {}
         other => return other,
     }
-    let News::Reactor(io) = tcp.news() else { return Err(Errno::ENOTCONN.into()) };
+    let stream = socket.stream()?;
+    let News::Reactor(io) = stream.news() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);
     let ended =
-        blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, tcp.try_finish_connect()))
+        blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, stream.try_finish_connect()))
             .await;
-    // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
-    // - connect(3p)
-    ended.unwrap_or(Err(Errno::ETIMEDOUT)).map_err(Refusal::from)
+    let ended = match ended {
+        Ok(ended) => ended,
+        // "EINTR: The attempt to establish a connection was interrupted by delivery of a
+        // signal that was caught; the connection shall be established asynchronously."
+        // - connect(3p)
+        Err(Errno::EINTR) => Err(Errno::EINTR),
+        // "ETIMEDOUT: The attempt to connect timed out before a connection was made."
+        Err(_) => Err(Errno::ETIMEDOUT),
+    };
+    ended.map_err(Refusal::from)
 }
 
 /// The connection; a blocking descriptor waits for an attempt that is on its way.
-async fn connection(tcp: &Tcp, limit: Option<Duration>) -> Result<Connected, Errno> {
-    let waiting: std::sync::Arc<Registered> = match tcp.connected() {
-        Err(Errno::EAGAIN) => match tcp.news() {
+async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connected, Errno> {
+    let waiting: Arc<Registered> = match stream.connected() {
+        Err(Errno::EAGAIN) => match stream.news() {
             News::Reactor(io) => io,
-            _ => return tcp.connected(),
+            _ => return stream.connected(),
         },
         found => return found,
     };
-    blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, tcp.connected())).await?
+    blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, stream.connected())).await?
 }
 
-/// Receives into `buffer`; 0 is the end of the stream.
+/// Receives into `buffer`: what is there of a stream, where 0 is its end, or one message.
 ///
 /// # Cancel safety
 ///
@@ -123,18 +133,31 @@ async fn connection(tcp: &Tcp, limit: Option<Duration>) -> Result<Connected, Err
 /// # Errors
 ///
 /// `ENOTCONN`, `EAGAIN` where nothing is there or the time is over, `ECONNRESET`
-/// once after a reset; `ENOTSUP` for a datagram socket.
-pub async fn recv(socket: &Socket, waits: bool, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
+/// once after a reset; `ENOTSUP` for a datagram socket that carries no data.
+pub async fn recv(
+    socket: &Socket,
+    waits: bool,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<Received, Errno> {
     let waits = waits && !flags.dont_wait;
     let limit = limit(socket, waits, TimeOption::Receive);
-    let connected = connection(socket.stream()?, limit).await?;
+    let stream = match socket {
+        Socket::Stream(stream) => stream,
+        Socket::Datagram(datagram) => {
+            let io = datagram.registered()?;
+            let attempt = || pending_on(Errno::EAGAIN, datagram.try_recv(&mut *buffer, flags.peek));
+            return blocking(&io, Interest::Read, limit, attempt).await?;
+        }
+    };
+    let connected = connection(stream, limit).await?;
     // Nothing was asked for, so there is nothing to wait for: what `read` says of a
-    // length of 0, for every call.
-    if buffer.is_empty() {
-        return Ok(0);
+    // length of 0, for every call. A message is there to be taken all the same.
+    if buffer.is_empty() && !connected.keeps_boundaries() {
+        return Ok(Received::bytes(0));
     }
     let io = connected.registered();
-    let whole = flags.wait_all && waits && !flags.peek;
+    let whole = flags.wait_all && waits && !flags.peek && !connected.keeps_boundaries();
     let mut filled = 0;
     loop {
         let rest = buffer.get_mut(filled..).unwrap_or_default();
@@ -142,19 +165,21 @@ pub async fn recv(socket: &Socket, waits: bool, buffer: &mut [u8], flags: RecvFl
             pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek))
         });
         match received.await.flatten() {
-            Ok(0) => return Ok(filled),
-            Ok(count) => filled += count,
+            Ok(received) if !whole => return Ok(received),
+            Ok(Received { count: 0, .. }) => return Ok(Received::bytes(filled)),
+            Ok(received) => filled += received.count,
             // What was received before counts more than what went wrong after.
-            Err(_) if filled > 0 => return Ok(filled),
+            Err(_) if filled > 0 => return Ok(Received::bytes(filled)),
             Err(errno) => return Err(errno),
         }
-        if !whole || filled >= buffer.len() {
-            return Ok(filled);
+        if filled >= buffer.len() {
+            return Ok(Received::bytes(filled));
         }
     }
 }
 
-/// Sends `data`. A blocking descriptor sends all of it; another one what finds room.
+/// Sends `data`. A blocking descriptor sends all of it; another one what finds room. A
+/// message goes whole or not at all.
 ///
 /// # Cancel safety
 ///
@@ -163,10 +188,19 @@ pub async fn recv(socket: &Socket, waits: bool, buffer: &mut [u8], flags: RecvFl
 /// # Errors
 ///
 /// `ENOTCONN`, `EAGAIN` where there is no room or the time is over, `EPIPE`,
-/// `ECONNRESET`; `ENOTSUP` for a datagram socket.
+/// `ECONNRESET`; `EMSGSIZE` for a message that never finds room; `EDESTADDRREQ` for a
+/// datagram socket without a peer, `ENOTSUP` for one that carries no data.
 pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);
-    let connected = connection(socket.stream()?, limit).await?;
+    let stream = match socket {
+        Socket::Stream(stream) => stream,
+        Socket::Datagram(datagram) => {
+            let io = datagram.registered()?;
+            let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, None));
+            return blocking(&io, Interest::Write, limit, attempt).await?;
+        }
+    };
+    let connected = connection(stream, limit).await?;
     let io = connected.registered();
     let mut sent = 0;
     loop {
@@ -183,6 +217,27 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
             return Ok(sent);
         }
     }
+}
+
+/// Sends `data` as one message to `to`.
+///
+/// # Cancel safety
+///
+/// The message is sent or it is not.
+///
+/// # Errors
+///
+/// Those of [`Datagram::try_send`].
+pub async fn send_to(
+    socket: &Socket,
+    datagram: &Datagram,
+    waits: bool,
+    data: &[IoSlice<'_>],
+    to: &Destination,
+) -> Result<usize, Errno> {
+    let limit = limit(socket, waits, TimeOption::Send);
+    let is_again = |errno: &Errno| *errno == Errno::EAGAIN;
+    patiently(limit, is_again, || std::future::ready(datagram.try_send(data, Some(to)))).await
 }
 
 async fn send_some(

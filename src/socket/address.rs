@@ -1,9 +1,13 @@
 //! Families, and addresses as the kernel and the policy see them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use rustix::net::SocketAddrAny;
 
+use super::unix::{self, Paths};
+use crate::address::{Address, UnixName};
 use crate::error::Errno;
 
 /// An address family.
@@ -13,36 +17,76 @@ pub enum Family {
     Inet4,
     /// IPv6.
     Inet6,
+    /// Names in the file system.
+    Unix,
 }
 
 impl Family {
-    /// The family of an address.
-    pub fn of(address: &SocketAddr) -> Self {
-        if address.is_ipv4() { Self::Inet4 } else { Self::Inet6 }
+    pub(super) fn to_host(self) -> rustix::net::AddressFamily {
+        match self {
+            Self::Inet4 => rustix::net::AddressFamily::INET,
+            Self::Inet6 => rustix::net::AddressFamily::INET6,
+            Self::Unix => rustix::net::AddressFamily::UNIX,
+        }
+    }
+}
+
+/// A family, with what its addresses need to mean something.
+#[derive(Clone)]
+pub enum Space {
+    /// IPv4.
+    Inet4,
+    /// IPv6.
+    Inet6,
+    /// Names in the guest's directories.
+    Unix(Arc<dyn Paths>),
+}
+
+impl Space {
+    /// The family.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Inet4 => Family::Inet4,
+            Self::Inet6 => Family::Inet6,
+            Self::Unix(_) => Family::Unix,
+        }
     }
 
-    /// The address of a socket that has none: the wildcard with port 0.
-    pub(super) fn wildcard(self) -> SocketAddr {
+    /// The address of a socket that has none: the wildcard with port 0, or no name.
+    pub(super) fn wildcard(&self) -> Address {
         match self {
-            Self::Inet4 => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            Self::Inet6 => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            Self::Inet4 => Address::Inet((Ipv4Addr::UNSPECIFIED, 0).into()),
+            Self::Inet6 => Address::Inet((Ipv6Addr::UNSPECIFIED, 0).into()),
+            Self::Unix(_) => Address::Unix(UnixName::unnamed()),
         }
     }
 
     /// # Errors
     ///
     /// `EAFNOSUPPORT` where `address` is of another family.
-    pub(super) fn check(self, address: &SocketAddr) -> Result<(), Errno> {
+    pub(super) fn check(&self, address: &Address) -> Result<(), Errno> {
+        let belongs = match address {
+            Address::Inet(SocketAddr::V4(_)) => matches!(self, Self::Inet4),
+            Address::Inet(SocketAddr::V6(_)) => matches!(self, Self::Inet6),
+            Address::Unix(_) => matches!(self, Self::Unix(_)),
+        };
         // "EAFNOSUPPORT: The specified address is not a valid address for the address
         // family of the specified socket." - bind(3p), connect(3p)
-        if Self::of(address) == self { Ok(()) } else { Err(Errno::EAFNOSUPPORT) }
+        if belongs { Ok(()) } else { Err(Errno::EAFNOSUPPORT) }
     }
 
-    pub(super) fn to_host(self) -> rustix::net::AddressFamily {
+    /// An address as the kernel gave it.
+    pub(super) fn read(&self, address: SocketAddrAny) -> Result<Address, Errno> {
         match self {
-            Self::Inet4 => rustix::net::AddressFamily::INET,
-            Self::Inet6 => rustix::net::AddressFamily::INET6,
+            Self::Unix(paths) => unix::from_host(address, paths.as_ref()),
+            _ => SocketAddr::try_from(address).map(Address::Inet).map_err(|_| Errno::EAFNOSUPPORT),
         }
+    }
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.family().fmt(f)
     }
 }
 
@@ -58,11 +102,6 @@ pub(super) fn destination(address: SocketAddr) -> SocketAddr {
         SocketAddr::V6(_) => Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(),
     };
     SocketAddr::new(loopback, address.port())
-}
-
-/// An address as the kernel gave it.
-pub(super) fn from_host(address: SocketAddrAny) -> Result<SocketAddr, Errno> {
-    SocketAddr::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)
 }
 
 #[cfg(test)]

@@ -20,8 +20,13 @@
 //!      '--+------- settled: failed ------------> Unbound or Bound, as it was before
 //! ```
 //!
-//! A datagram socket can be opened, so that a program learns from `listen` and
-//! `accept` what POSIX has to say about it; it carries no data yet.
+//! Over `AF_UNIX` the same states hold, for streams and for messages in order
+//! (`SOCK_SEQPACKET`); there a connect is done or failed at once, and what addresses
+//! mean is the business of [`unix`].
+//!
+//! A [datagram socket](Datagram) has less state. Over a network it can be opened, so
+//! that a program learns from `listen` and `accept` what POSIX has to say about it; it
+//! carries no data there yet.
 //!
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].
@@ -30,35 +35,43 @@
 //! asked before the operating system; `ready` waits.
 
 mod address;
+mod datagram;
+mod endpoint;
+mod handed;
 pub mod listen;
 mod option;
 mod reactor;
 mod registered;
 mod resolve;
-mod tcp;
-mod udp;
+mod stream;
+mod transfer;
+pub mod unix;
 mod vigil;
 mod watchable;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::Denial;
+use crate::policy::{Denial, Policy};
 
-pub use address::Family;
+pub use address::{Family, Space};
+pub use datagram::{Datagram, Destination};
+pub use handed::Handed;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
-pub use resolve::resolve;
-pub use tcp::{Accepted, Connected, Phase, RecvFlags, ShutdownHow, Status, Tcp};
-pub use udp::Udp;
+pub use resolve::Resolver;
+pub use stream::{Accepted, Connected, Phase, Status, Stream};
+pub use transfer::{Received, RecvFlags, ShutdownHow};
 pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
+use endpoint::Endpoint;
 use option::Timeouts;
 
 /// What kind of messages a socket carries.
@@ -66,8 +79,20 @@ use option::Timeouts;
 pub enum Kind {
     /// Bytes in order.
     Stream,
-    /// Datagrams.
+    /// Messages, each on its own.
     Datagram,
+    /// Messages in order, between two that are connected.
+    SeqPacket,
+}
+
+impl Kind {
+    fn to_host(self) -> rustix::net::SocketType {
+        match self {
+            Self::Stream => rustix::net::SocketType::STREAM,
+            Self::Datagram => rustix::net::SocketType::DGRAM,
+            Self::SeqPacket => rustix::net::SocketType::SEQPACKET,
+        }
+    }
 }
 
 /// Why a call on a socket did nothing.
@@ -121,10 +146,10 @@ pub enum News {
 /// A socket of a guest.
 #[derive(Debug)]
 pub enum Socket {
-    /// Stream over IPv4 or IPv6.
-    Tcp(Tcp),
-    /// Datagrams over IPv4 or IPv6.
-    Udp(Udp),
+    /// One that connects: TCP, and streams and messages in order over `AF_UNIX`.
+    Stream(Stream),
+    /// Messages, each on its own.
+    Datagram(Datagram),
 }
 
 const PROTOCOL_TCP: u16 = 6;
@@ -136,61 +161,162 @@ impl Socket {
     /// # Errors
     ///
     /// `EPROTOTYPE` where protocol and kind do not go together,
-    /// `EPROTONOSUPPORT` for an unknown protocol, `ENFILE` where the host has no
-    /// descriptor left, `EAFNOSUPPORT` where it lacks the family.
-    pub fn open(family: Family, kind: Kind, protocol: u16) -> Result<Self, Errno> {
+    /// `EPROTONOSUPPORT` for an unknown protocol, `ENOTSUP` for messages in order over a
+    /// network, `ENFILE` where the host has no descriptor left, `EAFNOSUPPORT` where it
+    /// lacks the family.
+    pub fn open(space: Space, kind: Kind, protocol: u16) -> Result<Self, Errno> {
+        let is_unix = space.family() == Family::Unix;
         match (kind, protocol) {
-            (Kind::Stream, 0 | PROTOCOL_TCP) => Ok(Self::Tcp(Tcp::open(family)?)),
-            (Kind::Datagram, 0 | PROTOCOL_UDP) => Ok(Self::Udp(Udp::open(family)?)),
+            (Kind::SeqPacket, _) if !is_unix => Err(Errno::ENOTSUP),
+            (Kind::Stream | Kind::SeqPacket, 0) => Ok(Self::Stream(Stream::open(space, kind)?)),
+            (Kind::Stream, PROTOCOL_TCP) if !is_unix => Ok(Self::Stream(Stream::open(space, kind)?)),
+            (Kind::Datagram, 0) => Ok(Self::Datagram(Datagram::open(space)?)),
+            (Kind::Datagram, PROTOCOL_UDP) if !is_unix => Ok(Self::Datagram(Datagram::open(space)?)),
             // "EPROTOTYPE: The socket type is not supported by the protocol." - socket(3p)
-            (_, PROTOCOL_TCP | PROTOCOL_UDP) => Err(Errno::EPROTOTYPE),
+            (_, PROTOCOL_TCP | PROTOCOL_UDP) if !is_unix => Err(Errno::EPROTOTYPE),
             // "EPROTONOSUPPORT: The protocol is not supported by the address family" - socket(3p)
             _ => Err(Errno::EPROTONOSUPPORT),
         }
     }
 
-    /// The stream socket, for the calls that only such a one knows.
+    /// Opens two that are connected to each other, without names, over `AF_UNIX`.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
+    pub fn pair(space: &Space, kind: Kind) -> Result<[Self; 2], Errno> {
+        use rustix::net::{AddressFamily, SocketFlags, socketpair};
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (near, far) = socketpair(AddressFamily::UNIX, kind.to_host(), flags, None).map_err(host_limit)?;
+        let one = |fd| {
+            let endpoint = Endpoint::new(fd, space.clone(), kind);
+            Ok::<_, Errno>(match kind {
+                Kind::Datagram => Self::Datagram(Datagram::of_pair(endpoint)),
+                Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::of_pair(endpoint)?),
+            })
+        };
+        Ok([one(near)?, one(far)?])
+    }
+
+    /// The socket that connects, for the calls that only such a one knows.
     ///
     /// # Errors
     ///
     /// `ENOTSUP` for any other kind: WASI's number for `EOPNOTSUPP`.
-    pub fn stream(&self) -> Result<&Tcp, Errno> {
+    pub fn stream(&self) -> Result<&Stream, Errno> {
         match self {
-            Self::Tcp(tcp) => Ok(tcp),
+            Self::Stream(stream) => Ok(stream),
             // "EOPNOTSUPP: The socket type of the specified socket does not support ..." - accept(3p)
-            Self::Udp(_) => Err(Errno::ENOTSUP),
+            Self::Datagram(_) => Err(Errno::ENOTSUP),
         }
     }
 
     /// What kind of messages it carries.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Tcp(_) => Kind::Stream,
-            Self::Udp(_) => Kind::Datagram,
+            Self::Stream(stream) => stream.kind(),
+            Self::Datagram(_) => Kind::Datagram,
         }
+    }
+
+    /// Does each send arrive as one message, whole?
+    pub fn keeps_boundaries(&self) -> bool {
+        self.kind() != Kind::Stream
     }
 
     /// The address family.
     pub fn family(&self) -> Family {
         match self {
-            Self::Tcp(tcp) => tcp.family(),
-            Self::Udp(udp) => udp.family(),
+            Self::Stream(stream) => stream.space().family(),
+            Self::Datagram(datagram) => datagram.space().family(),
         }
     }
 
     /// The host's socket, for a look at its readiness.
     pub fn host_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(tcp) => tcp.host_fd(),
-            Self::Udp(udp) => udp.host_fd(),
+            Self::Stream(stream) => stream.host_fd(),
+            Self::Datagram(datagram) => datagram.host_fd(),
+        }
+    }
+
+    /// Gives the socket an address.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::bind`] and [`Datagram::bind`].
+    pub fn bind(&self, address: Address, policy: &Policy) -> Result<(), Refusal> {
+        match self {
+            Self::Stream(stream) => stream.bind(address, policy),
+            Self::Datagram(datagram) => datagram.bind(&address, policy),
+        }
+    }
+
+    /// Begins to connect, or gives the socket its peer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Stream::try_connect`] and [`Datagram::connect`].
+    pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
+        match self {
+            Self::Stream(stream) => stream.try_connect(address, policy),
+            Self::Datagram(datagram) => datagram.connect(address, policy),
+        }
+    }
+
+    /// The address that the socket has.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn local_address(&self) -> Result<Address, Errno> {
+        match self {
+            Self::Stream(stream) => stream.local_address(),
+            Self::Datagram(datagram) => datagram.local_address(),
+        }
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` where there is none.
+    pub fn peer_address(&self) -> Result<Address, Errno> {
+        match self {
+            Self::Stream(stream) => stream.peer_address(),
+            Self::Datagram(datagram) => datagram.peer_address(),
+        }
+    }
+
+    /// Ends one direction, or both.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` where the socket is not connected.
+    pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
+        match self {
+            Self::Stream(stream) => stream.shutdown(how),
+            Self::Datagram(datagram) => datagram.shutdown(how),
+        }
+    }
+
+    /// What `sock_status` tells.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn status(&self) -> Result<Status, Errno> {
+        match self {
+            Self::Stream(stream) => stream.status(),
+            Self::Datagram(datagram) => Ok(datagram.status()),
         }
     }
 
     /// What tells that the socket has news.
     pub fn news(&self) -> News {
         match self {
-            Self::Tcp(tcp) => tcp.news(),
-            Self::Udp(_) => News::None,
+            Self::Stream(stream) => stream.news(),
+            Self::Datagram(datagram) => datagram.news(),
         }
     }
 
@@ -198,8 +324,8 @@ impl Socket {
     /// that makes it listen or connect is news too.
     pub fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
         match self {
-            Self::Tcp(tcp) => tcp.poll_news(interest, context),
-            Self::Udp(_) => Poll::Pending,
+            Self::Stream(stream) => stream.poll_news(interest, context),
+            Self::Datagram(datagram) => datagram.poll_news(interest, context),
         }
     }
 
@@ -207,15 +333,15 @@ impl Socket {
     /// waits in it is woken, and answers `EBADF`.
     pub fn close(&self) {
         match self {
-            Self::Tcp(tcp) => tcp.close(),
-            Self::Udp(_) => {}
+            Self::Stream(stream) => stream.close(),
+            Self::Datagram(datagram) => datagram.close(),
         }
     }
 
     fn timeouts(&self) -> &Timeouts {
         match self {
-            Self::Tcp(tcp) => tcp.timeouts(),
-            Self::Udp(udp) => udp.timeouts(),
+            Self::Stream(stream) => stream.timeouts(),
+            Self::Datagram(datagram) => datagram.timeouts(),
         }
     }
 
@@ -223,13 +349,6 @@ impl Socket {
     pub fn timeout(&self, option: TimeOption) -> Option<Duration> {
         self.timeouts().get(option)
     }
-}
-
-/// A new nonblocking host socket.
-fn open_host(family: Family, kind: rustix::net::SocketType) -> Result<OwnedFd, Errno> {
-    use rustix::net::SocketFlags;
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    rustix::net::socket_with(family.to_host(), kind, flags, None).map_err(host_limit)
 }
 
 /// The host's own descriptor limit is `ENFILE` for a guest; `EMFILE` is the

@@ -1,6 +1,7 @@
 //! Socket options: what is the kernel's is asked of the kernel; time limits of
 //! blocking calls are ours, because host sockets never block.
 
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl Socket {
     pub fn set_flag(&self, option: FlagOption, on: bool) -> Result<(), Errno> {
         let fd = self.host_fd();
         match option {
-            FlagOption::ReusePort => sockopt::set_socket_reuseport(fd, on)?,
+            FlagOption::ReusePort => sockopt::set_socket_reuseport(self.inet_fd()?, on)?,
             FlagOption::ReuseAddress => sockopt::set_socket_reuseaddr(fd, on)?,
             FlagOption::NoDelay => sockopt::set_tcp_nodelay(self.tcp_fd()?, on)?,
             FlagOption::OnlyV6 => sockopt::set_ipv6_v6only(self.inet6_fd()?, on)?,
@@ -129,7 +130,7 @@ impl Socket {
     pub fn flag(&self, option: FlagOption) -> Result<bool, Errno> {
         let fd = self.host_fd();
         Ok(match option {
-            FlagOption::ReusePort => sockopt::socket_reuseport(fd)?,
+            FlagOption::ReusePort => sockopt::socket_reuseport(self.inet_fd()?)?,
             FlagOption::ReuseAddress => sockopt::socket_reuseaddr(fd)?,
             FlagOption::NoDelay => sockopt::tcp_nodelay(self.tcp_fd()?)?,
             FlagOption::OnlyV6 => sockopt::ipv6_v6only(self.inet6_fd()?)?,
@@ -155,6 +156,7 @@ impl Socket {
                 match self.family() {
                     Family::Inet4 => sockopt::set_ip_ttl(fd, hops.into())?,
                     Family::Inet6 => sockopt::set_ipv6_unicast_hops(fd, Some(hops))?,
+                    Family::Unix => return Err(Errno::ENOPROTOOPT),
                 }
             }
             SizeOption::LastError | SizeOption::Type | SizeOption::Protocol => {
@@ -164,8 +166,8 @@ impl Socket {
         Ok(())
     }
 
-    /// A number, as the kernel has it. [`SizeOption::LastError`] is the front
-    /// desk's: it alone knows error numbers.
+    /// A number, as the kernel has it. [`SizeOption::LastError`] and
+    /// [`SizeOption::Type`] are the front desk's: it alone knows the guest's numbers.
     ///
     /// # Errors
     ///
@@ -179,15 +181,15 @@ impl Socket {
             SizeOption::TimeToLive => match self.family() {
                 Family::Inet4 => Ok(sockopt::ip_ttl(fd)?.into()),
                 Family::Inet6 => Ok(sockopt::ipv6_unicast_hops(fd)?.into()),
+                Family::Unix => Err(Errno::ENOPROTOOPT),
             },
-            // The WASIX numbers: 1 stream, 2 datagram.
-            SizeOption::Type => Ok(if self.kind() == Kind::Stream { 1 } else { 2 }),
-            SizeOption::Protocol => Ok(match self.kind() {
-                Kind::Stream => super::PROTOCOL_TCP,
-                Kind::Datagram => super::PROTOCOL_UDP,
+            SizeOption::Protocol => Ok(match (self.family(), self.kind()) {
+                (Family::Unix, _) | (_, Kind::SeqPacket) => 0,
+                (_, Kind::Stream) => super::PROTOCOL_TCP,
+                (_, Kind::Datagram) => super::PROTOCOL_UDP,
             }
             .into()),
-            SizeOption::LastError => Err(Errno::ENOPROTOOPT),
+            SizeOption::LastError | SizeOption::Type => Err(Errno::ENOPROTOOPT),
         }
     }
 
@@ -197,8 +199,8 @@ impl Socket {
     ///
     /// What the operating system reports of the question itself.
     pub fn take_error(&self) -> Result<Option<Errno>, Errno> {
-        if let Self::Tcp(tcp) = self
-            && let Some(errno) = tcp.take_connect_error()
+        if let Self::Stream(stream) = self
+            && let Some(errno) = stream.take_connect_error()
         {
             return Ok(Some(errno));
         }
@@ -213,8 +215,8 @@ impl Socket {
     pub fn set_time(&self, option: TimeOption, time: Option<Duration>) -> Result<(), Errno> {
         if option == TimeOption::Linger {
             sockopt::set_socket_linger(self.host_fd(), time)?;
-            if let Self::Tcp(tcp) = self {
-                tcp.note_linger(time.is_some_and(|time| !time.is_zero()));
+            if let Self::Stream(stream) = self {
+                stream.note_linger(time.is_some_and(|time| !time.is_zero()));
             }
             return Ok(());
         }
@@ -234,16 +236,20 @@ impl Socket {
         Ok(self.timeouts().get(option))
     }
 
-    fn tcp_fd(&self) -> Result<std::os::fd::BorrowedFd<'_>, Errno> {
-        if self.kind() == Kind::Stream { Ok(self.host_fd()) } else { Err(Errno::ENOPROTOOPT) }
+    fn tcp_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        if self.kind() == Kind::Stream { self.inet_fd() } else { Err(Errno::ENOPROTOOPT) }
     }
 
-    fn inet6_fd(&self) -> Result<std::os::fd::BorrowedFd<'_>, Errno> {
+    fn inet6_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
         if self.family() == Family::Inet6 { Ok(self.host_fd()) } else { Err(Errno::ENOPROTOOPT) }
     }
 
-    fn datagram_fd(&self) -> Result<std::os::fd::BorrowedFd<'_>, Errno> {
-        if self.kind() == Kind::Datagram { Ok(self.host_fd()) } else { Err(Errno::ENOPROTOOPT) }
+    fn datagram_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        if self.kind() == Kind::Datagram { self.inet_fd() } else { Err(Errno::ENOPROTOOPT) }
+    }
+
+    fn inet_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        if self.family() == Family::Unix { Err(Errno::ENOPROTOOPT) } else { Ok(self.host_fd()) }
     }
 }
 

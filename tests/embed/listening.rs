@@ -57,6 +57,7 @@ impl Listener {
         let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? else {
             return Err(anyhow!("another event came first"));
         };
+        let local = local.inet().context("no network address")?;
         Ok(Self { local, events, control, wire, guest })
     }
 
@@ -123,14 +124,14 @@ fn a_lower_maximum_resets_the_newest_where_the_profile_says_so() -> Result<()> {
     listener.control.set_max_backlog(2);
     let mut newest = clients.pop().context("no client")?;
     was_reset(&mut newest)?;
-    let changed = Event::BacklogChanged { fd: 3, local: listener.local, backlog: 5, capacity: 2 };
+    let changed = Event::BacklogChanged { fd: 3, local: listener.local.into(), backlog: 5, capacity: 2 };
     let event = listener.next()?;
     ensure!(event == changed, "{event:?}");
     let refused = listener.next()?;
     let expected = Event::Refused {
         listener: 3,
-        local: listener.local,
-        peer: newest.local_addr()?,
+        local: listener.local.into(),
+        peer: newest.local_addr()?.into(),
         why: Refused::Shrunk,
     };
     ensure!(refused == expected, "{refused:?}");
@@ -140,31 +141,34 @@ fn a_lower_maximum_resets_the_newest_where_the_profile_says_so() -> Result<()> {
 #[test]
 fn events_of_a_listener_come_in_order() -> Result<()> {
     let mut listener = Listener::start(granted()?.listen_profile(ListenProfile::Winsock), 1)?;
-    let local = listener.local;
-    let first = TcpStream::connect(local)?;
-    let mut second = TcpStream::connect(local)?;
+    let addr = listener.local;
+    let local = || addr.into();
+    let first = TcpStream::connect(addr)?;
+    let mut second = TcpStream::connect(addr)?;
     was_reset(&mut second)?;
-    let refused = Event::Refused { listener: 3, local, peer: second.local_addr()?, why: Refused::QueueFull };
+    let peer = second.local_addr()?.into();
+    let refused = Event::Refused { listener: 3, local: local(), peer, why: Refused::QueueFull };
     let event = listener.next()?;
     ensure!(event == refused, "{event:?}");
 
     listener.tell("accept_waiting")?;
-    let accepted = Event::Accepted { listener: 3, fd: 4, peer: first.local_addr()?, local };
+    let accepted = Event::Accepted { listener: 3, fd: 4, peer: first.local_addr()?.into(), local: local() };
     let event = listener.next()?;
     ensure!(event == accepted, "{event:?}");
 
     listener.tell("listen 7")?;
     let event = listener.next()?;
-    ensure!(event == Event::BacklogChanged { fd: 3, local, backlog: 7, capacity: 7 }, "{event:?}");
+    ensure!(event == Event::BacklogChanged { fd: 3, local: local(), backlog: 7, capacity: 7 }, "{event:?}");
 
     listener.tell("close")?;
-    let closed = Event::Closed { fd: 4, local, peer: Some(first.local_addr()?), why: Closed::ByGuest };
+    let closed =
+        Event::Closed { fd: 4, local: local(), peer: Some(first.local_addr()?.into()), why: Closed::ByGuest };
     let event = listener.next()?;
     ensure!(event == closed, "{event:?}");
 
     listener.tell("close_listener")?;
     let event = listener.next()?;
-    ensure!(event == Event::Closed { fd: 3, local, peer: None, why: Closed::ByGuest }, "{event:?}");
+    ensure!(event == Event::Closed { fd: 3, local: local(), peer: None, why: Closed::ByGuest }, "{event:?}");
     let rest = listener.finish()?;
     ensure!(rest.is_empty(), "{rest:?}");
     Ok(())
@@ -189,6 +193,7 @@ fn a_slow_observer_stops_nobody() -> Result<()> {
     let Event::Listening { local, .. } = first.recv_timeout(PATIENCE)? else {
         return Err(anyhow!("another event came first"));
     };
+    let local = local.inet().context("no network address")?;
     let start = Instant::now();
     for _ in 0..20 {
         is_served(local)?;

@@ -107,7 +107,7 @@ fn changes(
         match events.recv_timeout(PATIENCE)? {
             Event::Listening { local, result, backlog, .. } => {
                 ensure!(backlog == 5 && result == Ok(u32::try_from(few)?), "{backlog}: {result:?}");
-                break local;
+                break local.inet().context("no network address")?;
             }
             Event::Denied { .. } => bail!("denied"),
             _ => {}

@@ -8,15 +8,20 @@ mod command;
 mod crew;
 mod events;
 mod files;
+mod generations;
 mod hostile;
 mod listen;
+mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod preopened;
 mod server;
+mod signals;
 mod states;
 mod stress;
 mod threads;
 mod trace;
+mod unix;
 mod waiting;
 mod wild;
 
@@ -52,8 +57,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, crew::*, events::*, files::*, hostile::*, server::*, states::*, stress::*,
-        threads::*, waiting::*,
+        behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, names::*,
+        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -1,5 +1,5 @@
-//! What wiggle makes of `witx/wasi_snapshot_preview1.witx`: a module for each noun, with the
-//! trait that `crate::process::Thread` implements and the raw functions that
+//! What wiggle makes of `witx/wasi_snapshot_preview1.witx` and `witx/wasi_unstable.witx`: a
+//! module for each noun, with the trait that `crate::process::Thread` implements and the raw functions that
 //! the linker's glue calls; and `types`.
 
 #![allow(missing_docs, reason = "documented in the witx file")]
@@ -14,4 +14,4 @@
 
 use crate::error::Error;
 
-include!(concat!(env!("OUT_DIR"), "/bindings_wasi_snapshot_preview1.rs"));
+include!(concat!(env!("OUT_DIR"), "/bindings_preview1.rs"));

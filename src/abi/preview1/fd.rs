@@ -16,10 +16,12 @@ use crate::fd::Rights;
 use crate::file::{Advice, DirEntry, FileFlags, Whence};
 use crate::observe::Closed;
 use crate::process::{Open, Thread};
-use crate::socket::RecvFlags;
 
 /// The most that one positioned call on a file moves through a copy.
 const MAX_COPY: u32 = 64 * 1024;
+
+/// "dir" is 0, the only kind that preview 1 names.
+const PREOPENED_SOCKET: u8 = 1;
 
 /// The size of the head of a directory entry; the name follows.
 const DIRENT_SIZE: usize = 24;
@@ -220,7 +222,7 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let open = self.descriptor(fd, Rights::FD_READ)?.open;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::read(self, memory, &buffers, &open, RecvFlags::default()).await
+        transfer::read(self, memory, &buffers, &open).await
     }
 
     async fn fd_write(
@@ -231,10 +233,15 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let open = self.descriptor(fd, Rights::FD_WRITE)?.open;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::write(self, memory, &buffers, &open, false).await
+        transfer::write(self, memory, &buffers, &open, false, None).await
     }
 
     fn fd_prestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Prestat, Error> {
+        // A program that looks for directories goes on at a tag which it does not know, and
+        // stops or fails at an error.
+        if self.process().settings().handed_sockets.has_number(fd) {
+            return Ok(types::Prestat { tag: PREOPENED_SOCKET, name_len: 0 });
+        }
         let name = self.preopened_name(fd)?;
         Ok(types::Prestat { tag: 0, name_len: count(name.len())? })
     }

@@ -1,4 +1,5 @@
-//! WASI preview 1: the 46 functions of `wasi_snapshot_preview1`.
+//! WASI preview 1: the 46 functions of `wasi_snapshot_preview1`; and snapshot 0, which
+//! is preview 1 but for the few functions in `unstable.rs`.
 //!
 //! A file for each noun of the witx, with the trait that wiggle made of it.
 
@@ -13,5 +14,6 @@ mod process;
 mod random;
 mod socket;
 mod stat;
+mod unstable;
 
 pub(crate) use errno::number;

@@ -22,7 +22,7 @@ impl Preview1Path for Thread {
         path: Path,
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_CREATE_DIRECTORY)?;
-        let path = path::read(memory, path)?;
+        let path = path::below(self, memory, fd, path)?;
         self.on_disk(move || dir.create_dir(&path)).await
     }
 
@@ -34,7 +34,7 @@ impl Preview1Path for Thread {
         path: Path,
     ) -> Result<types::Filestat, Error> {
         let dir = self.directory(fd, Rights::PATH_FILESTAT_GET)?;
-        let path = path::read(memory, path)?;
+        let path = path::below(self, memory, fd, path)?;
         let follow = follows(flags)?;
         Ok(stat::filestat(&self.on_disk(move || dir.stat(&path, follow)).await?))
     }
@@ -50,7 +50,7 @@ impl Preview1Path for Thread {
         fst_flags: u32,
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
-        let path = path::read(memory, path)?;
+        let path = path::below(self, memory, fd, path)?;
         let follow = follows(flags)?;
         let times = stat::times(atim, mtim, fst_flags)?;
         self.on_disk(move || dir.set_times(&path, follow, times)).await
@@ -67,8 +67,8 @@ impl Preview1Path for Thread {
     ) -> Result<(), Error> {
         let old_dir = self.directory(old_fd, Rights::PATH_LINK_SOURCE)?;
         let new_dir = self.directory(new_fd, Rights::PATH_LINK_TARGET)?;
-        let old = path::read(memory, old_path)?;
-        let new = path::read(memory, new_path)?;
+        let old = path::below(self, memory, old_fd, old_path)?;
+        let new = path::below(self, memory, new_fd, new_path)?;
         let follow = follows(old_flags)?;
         self.on_disk(move || old_dir.link(follow, &old, &new_dir, &new)).await
     }
@@ -99,7 +99,7 @@ impl Preview1Path for Thread {
         buf_len: u32,
     ) -> Result<u32, Error> {
         let dir = self.directory(fd, Rights::PATH_READLINK)?;
-        let path = path::read(memory, path)?;
+        let path = path::below(self, memory, fd, path)?;
         check_out(memory, buf.offset(), buf_len)?;
         let mut target = self.on_disk(move || dir.readlink(&path)).await?;
         // "If the buf argument is not large enough ... the first bufsize bytes" - readlink(3p)
@@ -115,7 +115,7 @@ impl Preview1Path for Thread {
         path: Path,
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_REMOVE_DIRECTORY)?;
-        let path = path::read(memory, path)?;
+        let path = path::below(self, memory, fd, path)?;
         self.on_disk(move || dir.remove_dir(&path)).await
     }
 
@@ -129,8 +129,8 @@ impl Preview1Path for Thread {
     ) -> Result<(), Error> {
         let old_dir = self.directory(fd, Rights::PATH_RENAME_SOURCE)?;
         let new_dir = self.directory(new_fd, Rights::PATH_RENAME_TARGET)?;
-        let old = path::read(memory, old_path)?;
-        let new = path::read(memory, new_path)?;
+        let old = path::below(self, memory, fd, old_path)?;
+        let new = path::below(self, memory, new_fd, new_path)?;
         self.on_disk(move || old_dir.rename(&old, &new_dir, &new)).await
     }
 
@@ -143,7 +143,7 @@ impl Preview1Path for Thread {
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_SYMLINK)?;
         let target = path::read(memory, old_path)?;
-        let path = path::read(memory, new_path)?;
+        let path = path::below(self, memory, fd, new_path)?;
         self.on_disk(move || dir.symlink(&target, &path)).await
     }
 
@@ -154,7 +154,7 @@ impl Preview1Path for Thread {
         path: Path,
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_UNLINK_FILE)?;
-        let path = path::read(memory, path)?;
+        let path = path::below(self, memory, fd, path)?;
         self.on_disk(move || dir.unlink(&path)).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use wiggle::{GuestMemory, GuestPtr};
+use wiggle::{GuestMemory, GuestPtr, GuestType};
 
 use super::bindings::preview1_poll::Preview1Poll;
 use super::bindings::types;
@@ -24,10 +24,9 @@ use crate::socket::Interest;
 /// than most hosts allow. It bounds what the host allocates on a guest's word.
 const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 
-const SUBSCRIPTION_SIZE: u32 = 48;
 const EVENT_SIZE: u32 = 32;
 
-const CLOCK: u8 = 0;
+pub(super) const CLOCK: u8 = 0;
 const FD_READ: u8 = 1;
 const FD_WRITE: u8 = 2;
 
@@ -57,15 +56,32 @@ impl Preview1Poll for Thread {
         events: GuestPtr<types::Event>,
         nsubscriptions: u32,
     ) -> Result<u32, Error> {
+        self.poll_each(memory, subscriptions, events, nsubscriptions).await
+    }
+}
+
+impl Thread {
+    /// `poll_oneoff`, for subscriptions in the layout of any snapshot.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` without subscriptions, for too many, and for what is none.
+    pub(super) async fn poll_each<S: GuestType + Into<types::Subscription>>(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        subscriptions: GuestPtr<S>,
+        events: GuestPtr<types::Event>,
+        nsubscriptions: u32,
+    ) -> Result<u32, Error> {
         // "EINVAL: nsubscriptions is 0" - poll_oneoff
         if nsubscriptions == 0 || nsubscriptions > MAX_SUBSCRIPTIONS {
             return Err(Errno::EINVAL.into());
         }
-        check_out(memory, subscriptions.offset(), nsubscriptions * SUBSCRIPTION_SIZE)?;
+        check_out(memory, subscriptions.offset(), nsubscriptions.saturating_mul(S::guest_size()))?;
         check_out(memory, events.offset(), nsubscriptions * EVENT_SIZE)?;
         let mut asked = Vec::new();
         for subscription in subscriptions.as_array(nsubscriptions).iter() {
-            asked.push(self.read_subscription(memory.read(subscription?)?)?);
+            asked.push(self.read_subscription(memory.read(subscription?)?.into())?);
         }
         let happened = loop {
             let found = match self.threads.are_many() {
@@ -85,9 +101,7 @@ impl Preview1Poll for Thread {
         }
         Ok(written)
     }
-}
 
-impl Thread {
     /// # Errors
     ///
     /// `EINVAL` for an unknown kind or clock; what is wrong with a descriptor is an

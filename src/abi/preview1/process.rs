@@ -1,9 +1,9 @@
-//! Ending, and giving way.
+//! Ending, signals, and giving way.
 
 use wiggle::GuestMemory;
 
 use super::bindings::preview1_process::Preview1Process;
-use crate::error::{Errno, Error, Exit};
+use crate::error::{Error, Exit};
 use crate::process::Thread;
 use crate::ready::give_way;
 
@@ -12,9 +12,14 @@ impl Preview1Process for Thread {
         Exit(code).into()
     }
 
-    fn proc_raise(&mut self, _: &mut GuestMemory<'_>, _sig: u32) -> Result<(), Error> {
-        // There are no signals yet.
-        Err(Errno::ENOTSUP.into())
+    async fn proc_raise(&mut self, _: &mut GuestMemory<'_>, sig: u32) -> Result<(), Error> {
+        let signals = self.process().signals();
+        if let Some(signal) = signals.numbering().signal(sig)? {
+            // "The effect of the raise() function shall be equivalent to calling:
+            // pthread_kill(pthread_self(), sig)" - raise(3p)
+            signals.to_thread(self.tid, signal);
+        }
+        Ok(())
     }
 
     async fn sched_yield(&mut self, _: &mut GuestMemory<'_>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use crate::abi::memory::{Buffers, check_out_value};
 use crate::abi::transfer;
 use crate::error::Error;
 use crate::fd::Rights;
-use crate::process::{Open, Thread};
+use crate::process::Thread;
 
 impl Preview1Socket for Thread {
     async fn sock_accept(
@@ -33,12 +33,11 @@ impl Preview1Socket for Thread {
         iovs: types::IovecArray,
         flags: u32,
     ) -> Result<(u32, u16), Error> {
-        let open = self.stream(fd, Rights::SOCK_RECV)?;
+        let open = self.open_socket(fd, Rights::SOCK_RECV)?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
-        let received = transfer::read(self, memory, &buffers, &open, flags).await?;
-        // A stream is never cut short: there is nothing to report in the flags.
-        Ok((received, 0))
+        let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
+        Ok((received.length, received.flags))
     }
 
     async fn sock_send(
@@ -48,21 +47,15 @@ impl Preview1Socket for Thread {
         iovs: types::CiovecArray,
         flags: u32,
     ) -> Result<u32, Error> {
-        let open = self.stream(fd, Rights::SOCK_SEND)?;
+        let open = self.open_socket(fd, Rights::SOCK_SEND)?;
         let buffers = Buffers::read(memory, iovs)?;
         let dont_wait = flags::send(flags)?;
-        transfer::write(self, memory, &buffers, &open, dont_wait).await
+        transfer::write(self, memory, &buffers, &open, dont_wait, None).await
     }
 
     fn sock_shutdown(&mut self, _: &mut GuestMemory<'_>, fd: u32, how: u32) -> Result<(), Error> {
-        let open = self.stream(fd, Rights::SOCK_SHUTDOWN)?;
+        let open = self.open_socket(fd, Rights::SOCK_SHUTDOWN)?;
         let how = flags::shutdown(how)?;
-        match &open.open {
-            Open::Pair(pair) => {
-                pair.shutdown(how);
-                Ok(())
-            }
-            other => Ok(other.socket()?.stream()?.shutdown(how)?),
-        }
+        Ok(open.open.socket()?.shutdown(how)?)
     }
 }

@@ -5,6 +5,7 @@ use crate::abi::flags;
 use crate::error::Errno;
 use crate::file::{FileType, SetTime, Stat, Times};
 use crate::process::Open;
+use crate::socket::Kind;
 
 const UNKNOWN: u8 = 0;
 const CHARACTER_DEVICE: u8 = 2;
@@ -12,6 +13,8 @@ const DIRECTORY: u8 = 3;
 const REGULAR_FILE: u8 = 4;
 const SOCKET_DGRAM: u8 = 5;
 const SOCKET_STREAM: u8 = 6;
+/// A number of WASIX alone, as is the socket.
+const SOCKET_SEQPACKET: u8 = 9;
 
 /// The number of a kind of file.
 pub(super) fn kind(kind: FileType) -> u8 {
@@ -30,8 +33,11 @@ pub(super) fn kind(kind: FileType) -> u8 {
 /// library asks this to learn a socket's type.
 pub(super) fn kind_of(open: &Open) -> u8 {
     match open {
-        Open::Socket(_) if open.is_datagram() => SOCKET_DGRAM,
-        Open::Socket(_) | Open::Pair(_) => SOCKET_STREAM,
+        Open::Socket(socket) => match socket.kind() {
+            Kind::Stream => SOCKET_STREAM,
+            Kind::Datagram => SOCKET_DGRAM,
+            Kind::SeqPacket => SOCKET_SEQPACKET,
+        },
         Open::File(_) => REGULAR_FILE,
         Open::Directory(_) => DIRECTORY,
         // A program takes a character device for a terminal.

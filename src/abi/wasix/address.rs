@@ -5,47 +5,91 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use wiggle::{GuestMemory, GuestPtr};
 
 use crate::abi::memory::{check_out, write_bytes};
+use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error};
 
-/// The bytes of an `addr_port` that every generation of the ABI has.
-///
-/// Later ones have room for 110, programs of 2023 for these 20 and no more.
-pub(crate) const SIZE: usize = 20;
+/// How many bytes a program's addresses have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// At least the 20 that every generation of the ABI has, and maybe no more.
+    Narrow,
+    /// All the 110 of today's.
+    Wide,
+}
 
-const SIZE_IN_MEMORY: u32 = 20;
+/// The bytes of an `addr_port` that every generation of the ABI has, programs of 2023
+/// these and no more.
+const NARROW: u32 = 20;
+
+/// The bytes before the path of a Unix address: tag and padding.
+const BEFORE_PATH: u32 = 2;
+
+/// "path bytes, at most 107 and a NUL"
+const PATH: u32 = 108;
 
 /// The size of an `addr_ip`.
 pub(crate) const IP_SIZE: usize = 18;
 
-/// Reads an `addr_port`: tag at 0, port in little-endian at 2, address in network
-/// order at 4. `None` for an address that is neither IPv4 (tag 1) nor IPv6 (tag 2).
-pub(crate) fn decode(bytes: &[u8; SIZE]) -> Option<SocketAddr> {
-    let [tag, _, port_low, port_high, address @ ..] = *bytes;
-    let port = u16::from_le_bytes([port_low, port_high]);
-    match tag {
-        1 => {
-            let [a, b, c, d, ..] = address;
-            Some((Ipv4Addr::new(a, b, c, d), port).into())
+const INET4: u8 = 1;
+const INET6: u8 = 2;
+const UNIX: u8 = 3;
+
+impl Room {
+    /// How much of it a call may write to.
+    fn size(self) -> u32 {
+        match self {
+            Self::Narrow => NARROW,
+            Self::Wide => BEFORE_PATH + PATH,
         }
-        2 => Some((Ipv6Addr::from(address), port).into()),
+    }
+}
+
+/// The address that a call was given: tag at 0; port in little-endian at 2 and address in
+/// network order at 4, or path at 2.
+///
+/// # Errors
+///
+/// `EAFNOSUPPORT` for an unknown family; for a path, `ENAMETOOLONG` without a NUL in its
+/// room and `EILSEQ` for what is not UTF-8; a trap outside of the memory.
+pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<Address, Error> {
+    let tag = memory.read(at)?;
+    if tag == UNIX {
+        return Ok(Address::Unix(read_name(memory, at)?));
+    }
+    let bytes = memory.to_vec(at.as_array(NARROW))?;
+    // "EAFNOSUPPORT: The specified address is not a valid address for the address
+    // family of the specified socket." - bind(3p), connect(3p)
+    decode(&bytes).map(Address::Inet).ok_or_else(|| Errno::EAFNOSUPPORT.into())
+}
+
+/// Reads a network address; 8 bytes are enough for IPv4.
+pub(crate) fn decode(bytes: &[u8]) -> Option<SocketAddr> {
+    let [tag, _, port_low, port_high, address @ ..] = bytes else { return None };
+    let port = u16::from_le_bytes([*port_low, *port_high]);
+    match *tag {
+        INET4 => Some((Ipv4Addr::from(*address.first_chunk::<4>()?), port).into()),
+        INET6 => Some((Ipv6Addr::from(*address.first_chunk::<16>()?), port).into()),
         _ => None,
     }
 }
 
-/// The address that a call was given.
-///
-/// # Errors
-///
-/// `EAFNOSUPPORT` for a family without ports; a trap outside of the memory.
-pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<SocketAddr, Error> {
-    let mut bytes = [0; SIZE];
-    let given = memory.to_vec(at.as_array(SIZE_IN_MEMORY))?;
-    for (to, from) in bytes.iter_mut().zip(given) {
-        *to = from;
+/// Reads a path up to its NUL, and nothing behind that: old programs have less room.
+pub(crate) fn read_name(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<UnixName, Error> {
+    let start = at.add(BEFORE_PATH)?;
+    let mut path = Vec::new();
+    for offset in 0..PATH {
+        match memory.read(start.add(offset)?)? {
+            0 if path.is_empty() => return Ok(UnixName::unnamed()),
+            0 => {
+                let path = String::from_utf8(path).map_err(|_| Errno::EILSEQ)?;
+                return Ok(UnixName::new(path));
+            }
+            byte => path.push(byte),
+        }
     }
-    // "EAFNOSUPPORT: The specified address is not a valid address for the address
-    // family of the specified socket." - bind(3p), connect(3p)
-    decode(&bytes).ok_or_else(|| Errno::EAFNOSUPPORT.into())
+    // "ENAMETOOLONG: The length of a component of a pathname is longer than {NAME_MAX}."
+    // - bind(3p); of the whole here.
+    Err(Errno::ENAMETOOLONG.into())
 }
 
 /// Checks, before an effect, that an address can be written there afterwards.
@@ -54,12 +98,14 @@ pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<SocketA
 ///
 /// A trap outside of the memory.
 pub(crate) fn check(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<(), Error> {
-    check_out(memory, at.offset(), SIZE_IN_MEMORY)
+    check_out(memory, at.offset(), NARROW)
 }
 
 /// Writes an address: 8 bytes for IPv4, and 20 for IPv6, which is what every
-/// generation has room for. A program that is known to be `wide` gets the flow and
-/// the scope of an IPv6 address too, which its C library reads.
+/// generation has room for. A program that is known to have more gets the flow and
+/// the scope of an IPv6 address too, which its C library reads, and all of a path; another
+/// one gets as much of a path as finds room: "the stored address shall be truncated"
+/// - accept(3p).
 ///
 /// # Errors
 ///
@@ -67,23 +113,35 @@ pub(crate) fn check(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<(), Er
 pub(crate) fn write(
     memory: &mut GuestMemory<'_>,
     at: GuestPtr<u8>,
-    address: SocketAddr,
-    wide: bool,
+    address: &Address,
+    room: Room,
 ) -> Result<(), Error> {
+    let bytes = match address {
+        Address::Inet(address) => encode(*address, room),
+        Address::Unix(name) => {
+            let most = usize::try_from(room.size().saturating_sub(1)).unwrap_or(usize::MAX);
+            let path = name.given().unwrap_or_default().bytes();
+            [UNIX, 0].into_iter().chain(path).take(most).chain([0]).collect()
+        }
+    };
+    write_bytes(memory, at, &bytes)
+}
+
+fn encode(address: SocketAddr, room: Room) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(28);
-    bytes.extend_from_slice(&[if address.is_ipv4() { 1 } else { 2 }, 0]);
+    bytes.extend_from_slice(&[if address.is_ipv4() { INET4 } else { INET6 }, 0]);
     bytes.extend_from_slice(&address.port().to_le_bytes());
     match address {
         SocketAddr::V4(four) => bytes.extend_from_slice(&four.ip().octets()),
         SocketAddr::V6(six) => {
             bytes.extend_from_slice(&six.ip().octets());
-            if wide {
+            if room == Room::Wide {
                 push_halves(&mut bytes, six.flowinfo());
                 push_halves(&mut bytes, six.scope_id());
             }
         }
     }
-    write_bytes(memory, at, &bytes)
+    bytes
 }
 
 /// The high half first, each in little-endian.
@@ -107,9 +165,11 @@ pub(crate) fn encode_ip(address: IpAddr) -> [u8; IP_SIZE] {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "a test may fail")]
+
     use super::*;
 
-    fn filled(start: &[u8]) -> [u8; SIZE] {
+    fn filled(start: &[u8]) -> [u8; 20] {
         std::array::from_fn(|at| start.get(at).copied().unwrap_or(0))
     }
 
@@ -117,6 +177,8 @@ mod tests {
     fn reads_both_families() {
         let inet4 = filled(&[1, 9, 0x90, 0x1f, 127, 0, 0, 1]);
         assert_eq!(decode(&inet4), Some(([127, 0, 0, 1], 8080).into()));
+        assert_eq!(decode(&inet4[..8]), Some(([127, 0, 0, 1], 8080).into()));
+        assert_eq!(decode(&inet4[..7]), None);
         let mut inet6 = filled(&[2, 0, 80, 0]);
         inet6[19] = 1;
         assert_eq!(decode(&inet6).map(|a| a.to_string()), Some("[::1]:80".to_owned()));
@@ -127,5 +189,57 @@ mod tests {
         for tag in [0, 3, 4, 255] {
             assert_eq!(decode(&filled(&[tag])), None);
         }
+    }
+
+    /// Writes `address` where room is, and tells what is there then.
+    fn written(address: &Address, room: Room) -> Vec<u8> {
+        let mut page = vec![0xaa; 256];
+        let mut memory = GuestMemory::Unshared(&mut page);
+        assert!(write(&mut memory, GuestPtr::new(16), address, room).is_ok());
+        let end = page.iter().rposition(|byte| *byte != 0xaa).unwrap_or(0);
+        page[16..=end].to_vec()
+    }
+
+    fn read_back(bytes: &[u8]) -> Result<Address, Option<Errno>> {
+        let mut page = vec![0xaa; 256];
+        page[16..16 + bytes.len()].copy_from_slice(bytes);
+        read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16)).map_err(|error| match error {
+            Error::Errno(errno) => Some(errno),
+            Error::Trap(_) => None,
+        })
+    }
+
+    #[test]
+    fn a_path_is_read_up_to_its_nul() {
+        assert_eq!(read_back(b"\x03\x00/run/a\0"), Ok(UnixName::new("/run/a").into()));
+        assert_eq!(read_back(b"\x03\x00\0abstract"), Ok(UnixName::unnamed().into()));
+        assert_eq!(read_back(b"\x03\x00/\xff\0"), Err(Some(Errno::EILSEQ)));
+        let long = |length: usize| [b"\x03\x00".as_slice(), &vec![b'a'; length], b"\0"].concat();
+        assert_eq!(read_back(&long(107)), Ok(UnixName::new("a".repeat(107)).into()));
+        assert_eq!(read_back(&long(108)), Err(Some(Errno::ENAMETOOLONG)));
+    }
+
+    #[test]
+    fn a_path_is_written_as_far_as_there_is_room() {
+        let short = UnixName::new("/run/a").into();
+        for room in [Room::Narrow, Room::Wide] {
+            assert_eq!(written(&short, room), b"\x03\x00/run/a\0");
+            assert_eq!(written(&UnixName::unnamed().into(), room), b"\x03\x00\0");
+        }
+        let long = "/".to_owned() + &"a".repeat(106);
+        let whole = [b"\x03\x00", long.as_bytes(), b"\0"].concat();
+        let long = UnixName::new(long).into();
+        assert_eq!(written(&long, Room::Wide), whole);
+        assert_eq!(written(&long, Room::Narrow), [&whole[..19], b"\0"].concat());
+    }
+
+    #[test]
+    fn a_path_at_the_end_of_memory_is_read() {
+        let mut page = b"\x03\x00a\0".to_vec();
+        let memory = GuestMemory::Unshared(&mut page);
+        assert_eq!(read(&memory, GuestPtr::new(0)).ok(), Some(UnixName::new("a").into()));
+        let mut page = b"\x03\x00abc".to_vec();
+        let memory = GuestMemory::Unshared(&mut page);
+        assert!(matches!(read(&memory, GuestPtr::new(0)), Err(Error::Trap(_))));
     }
 }

@@ -14,4 +14,4 @@
 
 use crate::error::Error;
 
-include!(concat!(env!("OUT_DIR"), "/bindings_wasix_32v1.rs"));
+include!(concat!(env!("OUT_DIR"), "/bindings_wasix.rs"));

@@ -11,6 +11,7 @@ mod option;
 mod path;
 mod process;
 mod resolve;
+mod signal;
 mod socket;
 mod thread;
 mod tty;

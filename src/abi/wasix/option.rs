@@ -6,6 +6,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_option::WasixOption;
+use super::socket::kind_number;
 use crate::abi::flags::boolean;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error};
@@ -80,6 +81,7 @@ impl WasixOption for Thread {
                 let error = socket.socket.take_error()?;
                 Ok(error.map_or(0, |errno| u64::from(u16::from(types::Errno::from(errno)))))
             }
+            SizeOption::Type => Ok(kind_number(socket.socket.kind(), self.is_first_generation).into()),
             option => Ok(socket.socket.size(option)?),
         }
     }

@@ -37,19 +37,24 @@ impl WasixPath for Thread {
     ) -> Result<(), Error> {
         let room = memory.read(path_len)?;
         check_out(memory, path.offset(), room)?;
+        let mut directory = self.process().working_directory().clone().into_bytes();
+        directory.push(0);
+        let needed = count(directory.len())?;
+        // The C library passes on a null pointer, with or without a size, and makes
+        // room for as much as it is told then.
+        let is_question = path.offset() == 0;
         // "EINVAL: The size argument is 0." - getcwd(3p)
-        if room == 0 {
+        if room == 0 && !is_question {
             return Err(Errno::EINVAL.into());
         }
-        let directory = self.process().working_directory().clone();
-        let length = count(directory.len())?;
-        memory.write(path_len, length)?;
-        // "ERANGE: The size argument is greater than 0, but is smaller than the length"
-        // - getcwd(3p)
-        if length > room {
+        // "ERANGE: The size argument is greater than 0, but is smaller than the length
+        // of the string +1" - getcwd(3p)
+        if needed > room || is_question {
+            memory.write(path_len, needed)?;
             return Err(Errno::ERANGE.into());
         }
-        write_bytes(memory, path, directory.as_bytes())
+        memory.write(path_len, needed - 1)?;
+        write_bytes(memory, path, &directory)
     }
 
     fn chdir(&mut self, memory: &mut GuestMemory<'_>, path: GuestPtr<[u8]>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::policy::Use;
 use crate::process::Thread;
-use crate::socket;
+use crate::ready::interruptible;
 
 /// The longest name that the resolver takes, in bytes.
 const MAX_NAME: u32 = 255;
@@ -37,7 +37,7 @@ impl WasixResolve for Thread {
         }
         let mut written = 0;
         let mut at = addrs;
-        for address in socket::resolve(name).await? {
+        for address in interruptible(self.look_up(name)).await?? {
             if written == naddrs {
                 break;
             }

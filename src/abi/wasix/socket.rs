@@ -1,7 +1,5 @@
 //! Sockets.
 
-use std::net::SocketAddr;
-
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::address;
@@ -13,9 +11,8 @@ use crate::abi::transfer;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::process::{Remark, Thread};
-use crate::ready;
 use crate::socket::listen::Capacity;
-use crate::socket::{Family, Kind, Socket, Status};
+use crate::socket::{Family, Kind, Socket, Space, Status};
 
 /// The most that one `sock_send_file` reads from the file at a time.
 const FILE_CHUNK: usize = 64 * 1024;
@@ -34,17 +31,24 @@ impl WasixSocket for Thread {
         // "EPROTONOSUPPORT: The protocol is not supported" - socket(3p)
         let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
         self.process().fds().check_room()?;
-        let fd = self.insert_socket(Socket::open(family, kind, protocol)?, false)?;
+        let space = match family {
+            Family::Inet4 => Space::Inet4,
+            Family::Inet6 => Space::Inet6,
+            Family::Unix => self.names(),
+        };
+        let fd = self.insert_socket(Socket::open(space, kind, protocol)?, false)?;
         Ok(memory.write(ret_fd, fd)?)
     }
 
-    fn sock_bind(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
+    async fn sock_bind(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        addr: GuestPtr<u8>,
+    ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let address = address::read(memory, addr)?;
-        let tcp = socket.socket.stream()?;
-        let outcome = tcp.bind(address, self.process().policy());
-        self.process().tell_unavailable("sock_bind", address, &outcome);
-        self.process().answer("sock_bind", outcome)
+        self.bind(&socket.socket, address).await
     }
 
     async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
@@ -93,9 +97,7 @@ impl WasixSocket for Thread {
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
         let address = address::read(memory, addr)?;
-        let outcome = ready::connect(&socket.socket, socket.waits, address, self.process().policy()).await;
-        self.process().note_change(fd);
-        self.process().answer("sock_connect", outcome)
+        self.connect(&socket, address).await
     }
 
     async fn sock_recv_from(
@@ -114,13 +116,16 @@ impl WasixSocket for Thread {
         address::check(memory, addr)?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
-        // The C library's `recvfrom` comes here for streams too: their data is from
-        // the peer.
-        let received = transfer::read(self, memory, &buffers, &open, flags).await?;
-        let peer = open.open.socket()?.stream()?.peer_address()?;
-        memory.write(ret_n, received)?;
-        memory.write(ret_roflags, 0)?;
-        address::write(memory, addr, peer, self.wide_addresses)
+        let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
+        let from = match received.from {
+            Some(from) => from,
+            // The C library's `recvfrom` comes here for streams too: their data is from
+            // the peer.
+            None => open.open.socket()?.peer_address()?,
+        };
+        memory.write(ret_n, received.length)?;
+        memory.write(ret_roflags, received.flags)?;
+        address::write(memory, addr, &from, self.address_room())
     }
 
     async fn sock_send_to(
@@ -133,10 +138,9 @@ impl WasixSocket for Thread {
     ) -> Result<u32, Error> {
         let open = self.open_socket(fd, Rights::SOCK_SEND_TO)?;
         let buffers = Buffers::read(memory, iovs)?;
-        // "If the socket is connection-mode, dest_addr shall be ignored." - sendto(3p)
-        address::read(memory, addr)?;
+        let to = address::read(memory, addr)?;
         let dont_wait = flags::send(flags)?;
-        transfer::write(self, memory, &buffers, &open, dont_wait).await
+        transfer::write(self, memory, &buffers, &open, dont_wait, Some(&to)).await
     }
 
     async fn sock_send_file(
@@ -177,7 +181,7 @@ impl WasixSocket for Thread {
 
     fn sock_status(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u8, Error> {
         let socket = self.socket(fd, Rights::NONE)?;
-        Ok(match socket.socket.stream()?.status()? {
+        Ok(match socket.socket.status()? {
             Status::Opening => 0,
             Status::Opened => 1,
             Status::Closed => 2,
@@ -192,11 +196,8 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
-        let local = match socket.socket.as_ref() {
-            Socket::Tcp(tcp) => tcp.local_address()?,
-            Socket::Udp(udp) => udp.local_address()?,
-        };
-        address::write(memory, addr, local, self.wide_addresses)
+        let local = socket.socket.local_address()?;
+        address::write(memory, addr, &local, self.address_room())
     }
 
     fn sock_addr_peer(
@@ -206,12 +207,9 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_ADDR_REMOTE)?;
-        let peer = match socket.socket.as_ref() {
-            Socket::Tcp(tcp) => tcp.peer_address()?,
-            // "ENOTCONN: The socket is not connected" - getpeername(3p)
-            Socket::Udp(_) => return Err(Errno::ENOTCONN.into()),
-        };
-        address::write(memory, addr, peer, self.wide_addresses)
+        // "ENOTCONN: The socket is not connected" - getpeername(3p)
+        let peer = socket.socket.peer_address()?;
+        address::write(memory, addr, &peer, self.address_room())
     }
 }
 
@@ -229,19 +227,25 @@ impl Thread {
         check_out_value(memory, ret_fd)?;
         address::check(memory, addr)?;
         let nonblocking = flags::accept(flags)?;
-        let (accepted, peer): (u32, SocketAddr) = self.accept(call, &listener, nonblocking).await?;
+        let (accepted, peer) = self.accept(call, &listener, nonblocking).await?;
         memory.write(ret_fd, accepted)?;
-        address::write(memory, addr, peer, self.wide_addresses)
+        address::write(memory, addr, &peer, self.address_room())
+    }
+
+    /// How much room the program's addresses have.
+    pub(super) fn address_room(&self) -> address::Room {
+        if self.wide_addresses { address::Room::Wide } else { address::Room::Narrow }
     }
 }
 
 /// # Errors
 ///
-/// `EAFNOSUPPORT` for what is neither IPv4 (1) nor IPv6 (2).
-fn family(number: u32) -> Result<Family, Errno> {
+/// `EAFNOSUPPORT` for what is neither IPv4 (1) nor IPv6 (2) nor Unix (3).
+pub(super) fn family(number: u32) -> Result<Family, Errno> {
     match number {
         1 => Ok(Family::Inet4),
         2 => Ok(Family::Inet6),
+        3 => Ok(Family::Unix),
         // "EAFNOSUPPORT: The implementation does not support the specified address
         // family." - socket(3p)
         _ => Err(Errno::EAFNOSUPPORT),
@@ -250,13 +254,25 @@ fn family(number: u32) -> Result<Family, Errno> {
 
 /// # Errors
 ///
-/// `ENOTSUP` for raw and seqpacket, `EINVAL` for an unknown number.
+/// `ENOTSUP` for raw, `EINVAL` for an unknown number.
 pub(super) fn kind(number: u32, is_first_generation: bool) -> Result<Kind, Errno> {
     match (number, is_first_generation) {
         (1, _) => Ok(Kind::Stream),
         (0, true) | (2, false) => Ok(Kind::Datagram),
-        // Raw, then seqpacket.
-        (2 | 3, true) | (3 | 4, false) => Err(Errno::ENOTSUP),
+        (3, true) | (4, false) => Ok(Kind::SeqPacket),
+        // Raw.
+        (2, true) | (3, false) => Err(Errno::ENOTSUP),
         _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The number of a kind, as [`kind`] reads it.
+pub(super) fn kind_number(kind: Kind, is_first_generation: bool) -> u32 {
+    match (kind, is_first_generation) {
+        (Kind::Stream, _) => 1,
+        (Kind::Datagram, true) => 0,
+        (Kind::Datagram, false) => 2,
+        (Kind::SeqPacket, true) => 3,
+        (Kind::SeqPacket, false) => 4,
     }
 }

@@ -11,7 +11,7 @@ use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error, ThreadExit};
 use crate::process::{Entry, Thread, Woken};
-use crate::ready::sleep;
+use crate::ready::{interruptible, sleep};
 
 impl WasixThread for Thread {
     fn thread_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
@@ -56,8 +56,7 @@ impl WasixThread for Thread {
     }
 
     async fn thread_sleep(&mut self, _: &mut GuestMemory<'_>, duration: u64) -> Result<(), Error> {
-        sleep(Duration::from_nanos(duration)).await;
-        Ok(())
+        Ok(interruptible(sleep(Duration::from_nanos(duration))).await?)
     }
 
     fn thread_parallelism(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {

@@ -7,14 +7,14 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_wait::WasixWait;
-use super::socket::kind;
+use super::socket::{family, kind};
 use crate::abi::flags::{FDFLAG_NONBLOCK, known};
 use crate::abi::memory::{check_out, check_out_value};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pair, pipe};
-use crate::socket::Kind;
+use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pipe};
+use crate::socket::{Family, Kind, Socket};
 
 const EVENT_SIZE: u32 = 32;
 
@@ -121,7 +121,7 @@ impl WasixWait for Thread {
         Ok(memory.write(ret_write_fd, write_fd)?)
     }
 
-    fn sock_pair(
+    async fn sock_pair(
         &mut self,
         memory: &mut GuestMemory<'_>,
         af: u32,
@@ -132,24 +132,27 @@ impl WasixWait for Thread {
     ) -> Result<(), Error> {
         check_out_value(memory, ret_fd0)?;
         check_out_value(memory, ret_fd1)?;
-        // IPv4, IPv6 and Unix: the reference host takes any, and so do programs.
-        if !(1..=3).contains(&af) {
-            // "EAFNOSUPPORT: The implementation does not support the specified address
-            // family." - socketpair(3p)
-            return Err(Errno::EAFNOSUPPORT.into());
-        }
-        if kind(socktype, self.is_first_generation)? != Kind::Stream {
-            // "EOPNOTSUPP: The specified protocol does not permit creation of socket pairs."
+        // IPv4, IPv6 and Unix: the reference host takes any, and so do programs. What
+        // they get is Unix always.
+        let is_unix = family(af)? == Family::Unix;
+        let kind = kind(socktype, self.is_first_generation)?;
+        // "EOPNOTSUPP: The specified protocol does not permit creation of socket pairs."
+        // - socketpair(3p)
+        if kind == Kind::SeqPacket && !is_unix {
             return Err(Errno::ENOTSUP.into());
         }
         // "EPROTONOSUPPORT: The protocol is not supported by the address family" -
-        // socketpair(3p); 6 is TCP.
-        if !matches!((af, proto), (_, 0) | (1 | 2, 6)) {
+        // socketpair(3p); 6 is TCP, 17 UDP.
+        if !matches!(
+            (is_unix, kind, proto),
+            (_, _, 0) | (false, Kind::Stream, 6) | (false, Kind::Datagram, 17)
+        ) {
             return Err(Errno::EPROTONOSUPPORT.into());
         }
-        let (near, far) = pair();
-        let (fd0, fd1) =
-            self.insert_two([near, far].map(|it| OpenFile::shared(Open::Pair(it))), Rights::SOCKET)?;
+        self.process().fds().check_room()?;
+        let ends = Socket::pair(&self.names(), kind)?;
+        let ends = ends.map(|end| OpenFile::shared(Open::Socket(Arc::new(end))));
+        let (fd0, fd1) = self.insert_two(ends, Rights::SOCKET)?;
         memory.write(ret_fd0, fd0)?;
         Ok(memory.write(ret_fd1, fd1)?)
     }

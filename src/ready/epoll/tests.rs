@@ -316,7 +316,7 @@ fn consume(
     loop {
         for happened in block_on(epoll.wait(3, None)).unwrap().unwrap() {
             let Some(reader) = readers.get(happened.fd as usize) else { return };
-            while let Ok(count @ 1..) = block_on(reader.read(false, &mut buffer, false)).unwrap() {
+            while let Ok(count @ 1..) = block_on(reader.read(false, &mut buffer)).unwrap() {
                 if received.fetch_add(count, SeqCst) + count == total {
                     block_on(stop.add(true, 1)).unwrap().unwrap();
                 }

@@ -8,9 +8,10 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
+use crate::address::Address;
 use crate::policy::Policy;
 use crate::ready::{Data, Epoll, Events, Request, block_on, connect, recv};
-use crate::socket::{Family, Kind, RecvFlags};
+use crate::socket::{Kind, Received, RecvFlags, Space};
 
 const BYTES: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Receives one byte, without waiting.
 fn take(socket: &Socket, left: &AtomicUsize) {
     let flags = RecvFlags::default();
-    if let Ok(Ok(1)) = block_on(recv(socket, false, &mut [0; 1], flags)) {
+    if let Ok(Ok(Received { count: 1, .. })) = block_on(recv(socket, false, &mut [0; 1], flags)) {
         left.fetch_sub(1, SeqCst);
     }
 }
@@ -45,7 +46,7 @@ fn epoll_for(socket: &Arc<Socket>, left: &AtomicUsize) {
 
 fn recv_for(socket: &Socket, left: &AtomicUsize) {
     while left.load(SeqCst) > 0 {
-        if block_on(recv(socket, true, &mut [0; 1], RecvFlags::default())) == Ok(Ok(1)) {
+        if block_on(recv(socket, true, &mut [0; 1], RecvFlags::default())) == Ok(Ok(Received::bytes(1))) {
             left.fetch_sub(1, SeqCst);
         }
     }
@@ -60,9 +61,9 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut policy = Policy::default();
         policy.allow_connect(&"127.0.0.1:*".parse().unwrap());
-        let socket = Arc::new(Socket::open(Family::Inet4, Kind::Stream, 0).unwrap());
-        let address = listener.local_addr().unwrap();
-        block_on(connect(&socket, true, address, &policy)).unwrap().unwrap();
+        let socket = Arc::new(Socket::open(Space::Inet4, Kind::Stream, 0).unwrap());
+        let address = Address::Inet(listener.local_addr().unwrap());
+        block_on(connect(&socket, true, &address, &policy)).unwrap().unwrap();
         let (mut far, _) = listener.accept().unwrap();
         far.set_nodelay(true).unwrap();
         let left = AtomicUsize::new(BYTES);

@@ -7,11 +7,11 @@ mod profile;
 mod queue;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::io::Errno as Os;
 
+use crate::address::Address;
 use crate::policy::Denial;
 
 pub(crate) use profile::kernel_backlog;
@@ -55,17 +55,17 @@ impl fmt::Debug for Terms {
 pub trait Door: Send + Sync {
     /// Hears that the socket listens, or that another number may wait: before anybody
     /// comes in, or is reset because of it.
-    fn listens(&self, local: SocketAddr, capacity: Capacity);
+    fn listens(&self, local: &Address, capacity: Capacity);
 
     /// May this peer come in?
     ///
     /// # Errors
     ///
     /// The policy's refusal; the peer sees a reset.
-    fn admit(&self, peer: SocketAddr) -> Result<(), Denial>;
+    fn admit(&self, peer: &Address) -> Result<(), Denial>;
 
     /// Hears that a peer was reset because there was no room for it.
-    fn refused(&self, peer: SocketAddr, why: NoRoom);
+    fn refused(&self, peer: Address, why: NoRoom);
 }
 
 /// How many connections may wait.

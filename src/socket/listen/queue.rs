@@ -18,7 +18,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,9 +31,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{Door, NoRoom, concerns_one_connection, kernel_backlog};
+use super::{Door, NoRoom, Terms, concerns_one_connection, kernel_backlog};
+use crate::address::Address;
 use crate::error::Errno;
-use crate::socket::{Interest, Registered, address, own_reactor};
+use crate::socket::{Interest, Registered, Space, own_reactor};
 
 /// How many connections a server task takes before it gives way to others.
 const BATCH: usize = 64;
@@ -47,6 +47,8 @@ const REST: Duration = Duration::from_millis(250);
 pub struct Queue {
     reactor: Handle,
     door: Arc<dyn Door>,
+    /// What the addresses of peers mean.
+    space: Space,
     /// What the kernel's own queue is told while it is but a passage.
     passage: i32,
     state: Mutex<State>,
@@ -72,7 +74,7 @@ struct State {
 /// A connection that waits.
 struct Waiting {
     socket: OwnedFd,
-    peer: SocketAddr,
+    peer: Address,
 }
 
 /// Why taking from the kernel stopped.
@@ -92,9 +94,9 @@ impl Queue {
     /// What [`own_reactor`] reports.
     pub(crate) fn new(
         listener: Arc<OwnedFd>,
+        space: Space,
         capacity: u32,
-        kernel_maximum: u32,
-        door: Arc<dyn Door>,
+        terms: &Terms,
     ) -> Result<Arc<Self>, Errno> {
         let reactor = own_reactor()?;
         let state = State {
@@ -107,8 +109,9 @@ impl Queue {
             sleepers: Vec::new(),
             server: None,
         };
-        let passage = i32::try_from(kernel_maximum).unwrap_or(i32::MAX);
-        Ok(Arc::new(Self { reactor, door, passage, state: Mutex::new(state) }))
+        let passage = i32::try_from(terms.kernel_maximum).unwrap_or(i32::MAX);
+        let door = Arc::clone(&terms.door);
+        Ok(Arc::new(Self { reactor, door, space, passage, state: Mutex::new(state) }))
     }
 
     /// Begins to take connections from the kernel.
@@ -165,7 +168,7 @@ impl Queue {
                 SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
             ) {
                 Ok((socket, Some(peer))) => {
-                    if let Ok(peer) = address::from_host(peer) {
+                    if let Ok(peer) = self.space.read(peer) {
                         self.take(state, Waiting { socket, peer });
                     }
                 }
@@ -195,7 +198,7 @@ impl Queue {
 
     /// Lets a connection wait, or refuses it.
     fn take(&self, state: &mut State, new: Waiting) {
-        if self.door.admit(new.peer).is_err() {
+        if self.door.admit(&new.peer).is_err() {
             reset(&new.socket);
             return;
         }
@@ -235,7 +238,7 @@ impl Queue {
     ///
     /// `EAGAIN` where none waits, `ENFILE` where those that wait need a descriptor
     /// that the host does not have, `EBADF` once the queue is closed.
-    pub(crate) fn try_accept(&self) -> Result<(OwnedFd, SocketAddr), Errno> {
+    pub(crate) fn try_accept(&self) -> Result<(OwnedFd, Address), Errno> {
         match self.accept_or(|_| ()) {
             Poll::Ready(answer) => answer,
             Poll::Pending => Err(Errno::EAGAIN),
@@ -243,14 +246,11 @@ impl Queue {
     }
 
     /// As [`try_accept`](Self::try_accept), and wakes the caller where none waits yet.
-    pub(crate) fn poll_accept(
-        &self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(OwnedFd, SocketAddr), Errno>> {
+    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<(OwnedFd, Address), Errno>> {
         self.accept_or(|state| state.sleep(context))
     }
 
-    fn accept_or(&self, wait: impl FnOnce(&mut State)) -> Poll<Result<(OwnedFd, SocketAddr), Errno>> {
+    fn accept_or(&self, wait: impl FnOnce(&mut State)) -> Poll<Result<(OwnedFd, Address), Errno>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             self.take_from_kernel(&mut state, BATCH);

@@ -65,6 +65,7 @@ every_profile! {
         row_11_until_the_guest_ends
         row_13_accept_waits
         row_13_accept_timeout
+        row_13_accept_intr
         row_14_accept_states_and_kinds
         row_15_reset_while_waiting
         row_16_addresses_of_the_accepted
@@ -122,6 +123,7 @@ fn holds(profile: Profile, rule: &str) -> Result<Finished> {
     host(profile)
         .arg("--dir")
         .arg(format!("{}::/", folder.path().display()))
+        .args(["--listen", "unix:*", "--connect", "unix:*"])
         .args([guest_tests::LISTEN_RULES, rule, profile.unbound_without_grant(), profile.connected])
         .arg(silent.addr()?.to_string())
         .succeed()?

@@ -1,6 +1,7 @@
 //! What holds in every profile, but for the rule about descriptors.
 
 use super::*;
+use rustix::process::Signal;
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Instant;
@@ -25,9 +26,7 @@ pub(super) fn row_04_datagram(profile: Profile) -> Result<()> {
     holds(profile, "datagram").map(drop)
 }
 
-/// Rule 5: a SEQPACKET socket over AF_UNIX does not open yet.
-///
-/// FIXME: it is to listen as a stream socket does.
+/// Rule 5: a SEQPACKET socket over AF_UNIX listens as a stream does, and keeps messages apart.
 pub(super) fn row_05_seqpacket(profile: Profile) -> Result<()> {
     holds(profile, "seqpacket").map(drop)
 }
@@ -110,6 +109,31 @@ pub(super) fn row_13_accept_timeout(profile: Profile) -> Result<()> {
     let answer = listener.answer()?;
     ensure!(answer == client.name()?, "{answer}");
     Ok(())
+}
+
+/// Rule 13: a signal that the guest handles ends a blocking accept with EINTR, and takes nobody away.
+pub(super) fn row_13_accept_intr(profile: Profile) -> Result<()> {
+    let mut listener = Listener::start(profile, 4)?;
+    listener.expect("handle_signals", "done")?;
+    for round in 0..3 {
+        listener.begin("accept_waiting")?;
+        let prefix = format!("answer {}: ", listener.told);
+        // Again and again: the first one may come before the accept.
+        let start = Instant::now();
+        while !listener.running.stdout().contains(&prefix) {
+            ensure!(start.elapsed() < PATIENCE, "it waits on");
+            listener.running.signal(Signal::HUP)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let answer = listener.answer()?;
+        ensure!(answer == "EINTR", "{answer}");
+        let handled: u32 = listener.tell("handled")?.parse()?;
+        ensure!(handled > round, "no handler ran");
+        // Who comes then is there for the next one.
+        let client = listener.connect()?;
+        listener.expect("accept_waiting", &client.name()?)?;
+    }
+    listener.still_serves()
 }
 
 /// Rule 14: accept by state and kind, and with nothing waiting; the flag of the descriptor and of the call.

@@ -15,12 +15,15 @@ pub const REGULAR_FILE: u8 = 4;
 pub const SOCKET_DGRAM: u8 = 5;
 pub const SOCKET_STREAM: u8 = 6;
 pub const SYMBOLIC_LINK: u8 = 7;
+pub const SOCKET_SEQPACKET: u8 = 9;
 
 /// Bits of the rights of a descriptor.
 pub mod right {
     pub const FD_READ: u64 = 1 << 1;
     pub const FD_WRITE: u64 = 1 << 6;
     pub const FD_SEEK: u64 = 1 << 2;
+    pub const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
+    pub const FD_FILESTAT_GET: u64 = 1 << 21;
     pub const POLL: u64 = 1 << 27;
     pub const SOCK_SHUTDOWN: u64 = 1 << 28;
     pub const SOCK_ACCEPT: u64 = 1 << 29;

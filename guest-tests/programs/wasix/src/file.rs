@@ -202,3 +202,22 @@ pub fn readdir(fd: Fd, buf: &mut [u8], cookie: u64) -> Result<(Vec<Entry>, usize
     }
     Ok((entries, used as usize))
 }
+
+/// The preopened folder with this name.
+pub fn folder(name: &str) -> Result<Fd> {
+    for fd in 3.. {
+        let mut prestat = [0u32; 2];
+        outcome(unsafe { raw::fd_prestat_get(fd, address_of_mut(&mut prestat)) })?;
+        let mut path = vec![0u8; prestat[1] as usize];
+        outcome(unsafe { raw::fd_prestat_dir_name(fd, address_of_mut(&mut path[..]), prestat[1]) })?;
+        if path == name.as_bytes() {
+            return Ok(fd);
+        }
+    }
+    Err(crate::errno::EBADF)
+}
+
+pub fn chdir(path: &str) -> Result<()> {
+    let (at, len) = parts(path);
+    outcome(unsafe { crate::raw::wasix::chdir(at, len) })
+}

@@ -18,7 +18,13 @@ mod native;
 pub mod poll;
 #[cfg(target_os = "wasi")]
 pub mod raw;
+#[cfg(target_os = "wasi")]
+pub mod resolve;
+#[cfg(target_os = "wasi")]
+pub mod signal;
 pub mod socket;
+#[cfg(target_os = "wasi")]
+pub mod unix;
 #[cfg(target_os = "wasi")]
 pub mod wait;
 #[cfg(target_os = "wasi")]

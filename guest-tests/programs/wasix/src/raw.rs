@@ -157,12 +157,160 @@ pub mod wasix {
         pub fn futex_wait(futex: u32, expected: u32, timeout: u32, ret: u32) -> i32;
         pub fn futex_wake(futex: u32, ret: u32) -> i32;
         pub fn futex_wake_all(futex: u32, ret: u32) -> i32;
+        pub fn proc_exec(name: u32, name_len: u32, args: u32, args_len: u32) -> !;
+        pub fn proc_exec2(name: u32, name_len: u32, args: u32, args_len: u32, envs: u32, envs_len: u32) -> !;
+        pub fn proc_exit2(code: u32) -> !;
+        pub fn proc_join(pid: u32, flags: u32, status: u32) -> i32;
+        pub fn stack_checkpoint(snapshot: u32, ret: u32) -> i32;
+        pub fn stack_restore(snapshot: u32, value: u64) -> !;
         pub fn proc_id(ret: u32) -> i32;
         pub fn proc_parent(pid: u32, ret: u32) -> i32;
         pub fn proc_signals_sizes_get(ret: u32) -> i32;
         pub fn proc_signals_get(buf: u32) -> i32;
+        pub fn callback_signal(name: u32, len: u32);
         pub fn thread_signal(tid: u32, signal: u32) -> i32;
         pub fn proc_signal(pid: u32, signal: u32) -> i32;
         pub fn proc_raise_interval(signal: u32, interval: u64, repeat: u32) -> i32;
+    }
+}
+
+/// What `wasix_32v1` has and the host refuses.
+pub mod refused {
+    #[link(wasm_import_module = "wasix_32v1")]
+    unsafe extern "C" {
+        pub fn proc_fork(copy_memory: u32, ret: u32) -> i32;
+        pub fn proc_fork_env(ret: u32) -> i32;
+        pub fn proc_exec3(
+            name: u32,
+            name_len: u32,
+            args: u32,
+            args_len: u32,
+            envs: u32,
+            envs_len: u32,
+            search_path: u32,
+            path: u32,
+            path_len: u32,
+        ) -> i32;
+        pub fn proc_exec4(
+            name: u32,
+            name_len: u32,
+            args: u32,
+            args_count: u32,
+            envs: u32,
+            envs_count: u32,
+            search_path: u32,
+            path: u32,
+            path_len: u32,
+        ) -> i32;
+        pub fn proc_spawn(
+            name: u32,
+            name_len: u32,
+            chroot: u32,
+            args: u32,
+            args_len: u32,
+            preopen: u32,
+            preopen_len: u32,
+            stdin: u32,
+            stdout: u32,
+            stderr: u32,
+            working_dir: u32,
+            working_dir_len: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn proc_spawn2(
+            name: u32,
+            name_len: u32,
+            args: u32,
+            args_len: u32,
+            envs: u32,
+            envs_len: u32,
+            fd_ops: u32,
+            fd_ops_count: u32,
+            dispositions: u32,
+            dispositions_count: u32,
+            search_path: u32,
+            path: u32,
+            path_len: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn proc_spawn3(
+            name: u32,
+            name_len: u32,
+            args: u32,
+            args_count: u32,
+            envs: u32,
+            envs_count: u32,
+            fd_ops: u32,
+            fd_ops_count: u32,
+            dispositions: u32,
+            dispositions_count: u32,
+            search_path: u32,
+            path: u32,
+            path_len: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn proc_snapshot() -> i32;
+        pub fn dlopen(
+            path: u32,
+            path_len: u32,
+            flags: u32,
+            err_buf: u32,
+            err_buf_len: u32,
+            library_path: u32,
+            library_path_len: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn dlsym(
+            handle: u32,
+            symbol: u32,
+            symbol_len: u32,
+            err_buf: u32,
+            err_buf_len: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn dl_invalid_handle(handle: u32) -> i32;
+        pub fn call_dynamic(
+            function: u32,
+            values: u32,
+            values_len: u32,
+            results: u32,
+            results_len: u32,
+            strict: u32,
+        ) -> i32;
+        pub fn closure_allocate(ret: u32) -> i32;
+        pub fn closure_prepare(
+            function: u32,
+            closure: u32,
+            arguments: u32,
+            arguments_count: u32,
+            results: u32,
+            results_count: u32,
+            user_data: u32,
+        ) -> i32;
+        pub fn closure_free(closure: u32) -> i32;
+        pub fn reflect_signature(
+            function: u32,
+            arguments: u32,
+            arguments_count: u32,
+            results: u32,
+            results_count: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn context_create(ret: u32, entry: u32) -> i32;
+        pub fn context_switch(context: u64) -> i32;
+        pub fn context_destroy(context: u64) -> i32;
+    }
+}
+
+/// Module `wasi_unstable`, as far as it differs from preview 1, and a little more.
+pub mod unstable {
+    #[link(wasm_import_module = "wasi_unstable")]
+    unsafe extern "C" {
+        pub fn fd_close(fd: u32) -> i32;
+        pub fn fd_filestat_get(fd: u32, ret: u32) -> i32;
+        pub fn fd_seek(fd: u32, delta: u64, whence: u32, ret: u32) -> i32;
+        pub fn fd_write(fd: u32, iovs: u32, iovs_len: u32, ret: u32) -> i32;
+        pub fn path_filestat_get(fd: u32, lookup: u32, path: u32, len: u32, ret: u32) -> i32;
+        pub fn poll_oneoff(subscriptions: u32, events: u32, count: u32, ret: u32) -> i32;
     }
 }

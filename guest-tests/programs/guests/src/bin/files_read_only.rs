@@ -1,7 +1,7 @@
 //! A folder that is granted for reading: everything can be looked at, nothing
 //! changes. The host has put there: `file` with 7 bytes, and `folder`.
 
-use wasix::descriptor;
+use wasix::descriptor::{self, right};
 use wasix::errno::*;
 use wasix::file::{self, *};
 use wasix::{Errno, Fd, check, check_eq, check_ok};
@@ -16,6 +16,12 @@ fn main() {
     is_refused("writing", descriptor::write(fd, b"x").map(drop));
     is_refused("the size", file::set_size(fd, 0));
     is_refused("the times", file::set_times(fd, 0, 0, SET_MTIM));
+    check_ok!(descriptor::close(fd));
+
+    // Go asks for all rights but that one to read a file.
+    let fd = check_ok!(open_with(ROOT, FOLLOW, "file", 0, FILE_RIGHTS & !right::FD_WRITE, 0));
+    check_eq!(descriptor::read(fd, &mut buf), Ok(7));
+    is_refused("the size", file::set_size(fd, 0));
     check_ok!(descriptor::close(fd));
 
     is_refused("opening for writing", file::open(ROOT, "file", 0, 0).map(drop));

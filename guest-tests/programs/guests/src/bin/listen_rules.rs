@@ -3,7 +3,7 @@
 //!
 //! UNBOUND and CONNECTED are what listening answers in these two states: they are
 //! the profile's. SILENT is an address where an attempt to connect is not answered.
-//! Granted are 127.0.0.1 on every port, and a folder.
+//! Granted are 127.0.0.1 on every port, a folder, and Unix sockets there.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -11,7 +11,7 @@ use wasix::descriptor::{NONBLOCK, close, drop_rights, dup, right};
 use wasix::errno::*;
 use wasix::poll::{MONOTONIC, Subscription, now, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor, wait};
+use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor, unix, wait};
 
 const RULES: [(&str, fn()); 20] = [
     ("bad_descriptor", bad_descriptor),
@@ -133,10 +133,31 @@ fn datagram() {
     check_eq!(open(INET4, RAW, 0), Err(ENOTSUP));
 }
 
-/// FIXME: such a socket is to listen as one of a stream does.
+/// As one of a stream does, and message by message.
 fn seqpacket() {
-    for kind in [SEQPACKET, STREAM] {
-        check_eq!(open(UNIX, kind, 0), Err(EAFNOSUPPORT), "kind {kind}");
+    for kind in [STREAM, SEQPACKET] {
+        let path = format!("/rule_05_{kind}");
+        let fd = check_ok!(unix::open(kind));
+        let unbound = unbound_answer();
+        // There is no name that a host could choose.
+        check_eq!(listen(fd, 4), Err(if unbound == EACCES { EINVAL } else { unbound }), "kind {kind}");
+        check_ok!(unix::bind(fd, &path));
+        check_eq!(accept_v2(fd, 0).err(), Some(EINVAL));
+        check_ok!(listen(fd, 4));
+        check_ok!(listen(fd, 8));
+        check_eq!(flag(fd, option::LISTENING), Ok(true));
+        let near = check_ok!(unix::client(kind, &path));
+        check_eq!(listen(near, 4), Err(connected_answer()), "kind {kind}");
+        let (far, peer) = check_ok!(unix::accept(fd, 0));
+        check_eq!((peer.as_str(), unix::local(far)), ("", Ok(path)));
+        check_ok!(send_all(near, b"one"));
+        check_ok!(send_all(near, b"two"));
+        let mut buf = [0; 16];
+        let first = if kind == STREAM { 6 } else { 3 };
+        check_eq!(recv(far, &mut buf, 0), Ok(first), "kind {kind}");
+        check_ok!(close(near));
+        check_ok!(close(far));
+        check_ok!(close(fd));
     }
 }
 

@@ -7,10 +7,19 @@
 use std::hint::black_box;
 use std::io::BufRead;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use wasix::errno::*;
 use wasix::poll::{MONOTONIC, Subscription, now, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, Result, check_ok, descriptor};
+use wasix::{Errno, Fd, Result, check_ok, descriptor, signal};
+
+/// How many signals were handled.
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+#[unsafe(no_mangle)]
+pub extern "C" fn __wasm_signal(_signal: i32) {
+    HANDLED.fetch_add(1, SeqCst);
+}
 
 struct Program {
     /// A verb concerns the one at `current`.
@@ -80,6 +89,11 @@ impl Program {
             "open" => Ok(self.open(value)),
             "give_back" => done(descriptor::close(self.opened.pop().unwrap())),
             "serve" => self.serve(),
+            "handle_signals" => {
+                signal::handle();
+                done(Ok(()))
+            }
+            "handled" => Ok(HANDLED.load(SeqCst).to_string()),
             "compute" => compute(),
             _ => panic!("{line}: no such verb"),
         }

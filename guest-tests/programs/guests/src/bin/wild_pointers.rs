@@ -235,6 +235,8 @@ fn rows() -> Vec<Row> {
         row!(wasix_32v1 futex_wait "pxpp" (0 1 2 3)),
         row!(wasix_32v1 futex_wake "pp" (0 1)),
         row!(wasix_32v1 futex_wake_all "pp" (0 1)),
+        row!(wasix_32v1 proc_join "pvp" (0 1 2)),
+        row!(wasix_32v1 stack_checkpoint "pp" (0 1)),
         row!(wasix_32v1 proc_id "p" (0)),
         row!(wasix_32v1 proc_parent "vp" (0 1)),
         row!(wasix_32v1 proc_signals_sizes_get "p" (0)),

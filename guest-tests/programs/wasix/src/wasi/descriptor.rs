@@ -28,6 +28,13 @@ pub fn fdstat(fd: Fd) -> Result<FdStat> {
     Ok(stat)
 }
 
+/// What a number is at the start: the kind, and the length of the name.
+pub fn prestat(fd: Fd) -> Result<(u8, u32)> {
+    let mut prestat = [0u32; 2];
+    outcome(unsafe { raw::preview1::fd_prestat_get(fd, address_of_mut(&mut prestat)) })?;
+    Ok((prestat[0].to_le_bytes()[0], prestat[1]))
+}
+
 pub fn set_flags(fd: Fd, flags: u32) -> Result<()> {
     outcome(unsafe { raw::preview1::fd_fdstat_set_flags(fd, flags) })
 }

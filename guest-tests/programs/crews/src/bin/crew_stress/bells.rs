@@ -9,7 +9,7 @@ use crew::{ADD, AGAIN, Dice, ET, EpollEvent, FOR_EVER, Fd, IN, PollEvent, Subscr
 
 const THREADS: u32 = 6;
 const TOKENS: u64 = 3;
-const HOPS: u32 = 6000;
+const HOPS: u32 = 3000;
 
 static HOPPED: AtomicU32 = AtomicU32::new(0);
 

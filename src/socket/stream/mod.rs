@@ -1,7 +1,7 @@
-//! Stream sockets over IPv4 and IPv6: the state, and who may change it.
+//! Sockets that connect, over TCP and `AF_UNIX`: the state, and who may change it.
 //!
 //! One file a state. A transition consumes the state and hands it back when it
-//! fails, so that a refused call leaves the socket as it was. [`Tcp::change`] is
+//! fails, so that a refused call leaves the socket as it was. [`Stream::change`] is
 //! the only place that takes the state out, and nothing waits or returns early
 //! while it is out.
 
@@ -12,32 +12,26 @@ mod listening;
 mod phase;
 mod unbound;
 
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use super::endpoint::Endpoint;
 use super::listen::{Capacity, Freed, Queue, Terms};
 use super::option::Timeouts;
-use super::{Family, News, Refusal, Registered, Socket, Watchers, open_host};
+use super::{Handed, Kind, News, Refusal, Registered, Socket, Space, Watchers};
+use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::{Policy, Use};
+use crate::policy::Policy;
 
 use bound::Bound;
-pub use connected::{Connected, RecvFlags, ShutdownHow};
+pub use connected::Connected;
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
 use listening::Listening;
 pub use phase::Phase;
 use unbound::Unbound;
-
-/// The host's socket and its family: what every state works on.
-#[derive(Clone, Debug)]
-struct Endpoint {
-    fd: Arc<OwnedFd>,
-    family: Family,
-}
 
 #[derive(Debug)]
 enum State {
@@ -63,9 +57,9 @@ pub enum Status {
     Failed,
 }
 
-/// A stream socket.
+/// A socket that connects: a stream, or one of messages in order.
 #[derive(Debug)]
-pub struct Tcp {
+pub struct Stream {
     // Before the endpoint: a registration leaves the reactor before its socket closes.
     inner: Mutex<Inner>,
     endpoint: Endpoint,
@@ -81,7 +75,7 @@ pub struct Tcp {
 /// Guarded by the socket's one lock, which is never held across a wait.
 #[derive(Debug)]
 struct Inner {
-    /// `None` only inside [`Tcp::change`].
+    /// `None` only inside [`Stream::change`].
     state: Option<State>,
     /// Why the last connect failed, until somebody asks.
     connect_error: Option<Errno>,
@@ -90,11 +84,34 @@ struct Inner {
 /// The outcome of a transition: the next state, and what to answer.
 type Transition<T> = (State, Result<T, Refusal>);
 
-impl Tcp {
-    pub(super) fn open(family: Family) -> Result<Self, Errno> {
-        let fd = open_host(family, rustix::net::SocketType::STREAM)?;
-        let endpoint = Endpoint { fd: Arc::new(fd), family };
+impl Stream {
+    pub(super) fn open(space: Space, kind: Kind) -> Result<Self, Errno> {
+        let endpoint = Endpoint::open(space, kind)?;
         Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Timeouts::default()))
+    }
+
+    /// One of a pair: connected for good, without a name.
+    pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
+        let registered = Registered::new(Arc::clone(&endpoint.fd))?;
+        let connected = Connected::new(registered, endpoint.space.wildcard(), endpoint.kind);
+        Ok(Self::with_state(endpoint, State::Connected(connected), false, Timeouts::default()))
+    }
+
+    /// A socket that was opened outside: bound, or connected.
+    ///
+    /// # Errors
+    ///
+    /// What the reactor of the caller answers.
+    pub(super) fn take_over(endpoint: Endpoint, handed: &Handed) -> Result<Self, Errno> {
+        let state = match handed.peer {
+            Some(peer) => {
+                let registered = Registered::new(Arc::clone(&endpoint.fd))?;
+                State::Connected(Connected::new(registered, peer.into(), endpoint.kind))
+            }
+            None => State::Bound(Bound::new(handed.local.into())),
+        };
+        let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
+        Ok(Self::with_state(endpoint, state, lingers, Timeouts::default()))
     }
 
     fn with_state(endpoint: Endpoint, state: State, lingers: bool, timeouts: Timeouts) -> Self {
@@ -148,8 +165,8 @@ impl Tcp {
     /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket
     /// has an address already; a denial where the policy grants no listening there;
     /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and what else the host reports.
-    pub fn bind(&self, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
-        self.endpoint.family.check(&address)?;
+    pub fn bind(&self, address: Address, policy: &Policy) -> Result<(), Refusal> {
+        self.endpoint.space.check(&address)?;
         self.change(|state| match state {
             State::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy) {
                 Ok(bound) => (State::Bound(bound), Ok(())),
@@ -244,11 +261,13 @@ impl Tcp {
     }
 
     /// The guest's socket; it lingers as the listener does, for so the kernel has it.
-    fn accepted(&self, fd: OwnedFd, peer: SocketAddr) -> Result<Accepted, Refusal> {
-        let endpoint = Endpoint { fd: Arc::new(fd), family: self.endpoint.family };
-        let connected = State::Connected(Connected::new(Registered::new(Arc::clone(&endpoint.fd))?, peer));
+    fn accepted(&self, fd: OwnedFd, peer: Address) -> Result<Accepted, Refusal> {
+        let endpoint = self.endpoint.accepted(fd);
+        let registered = Registered::new(Arc::clone(&endpoint.fd))?;
+        let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));
         let (lingers, timeouts) = (self.lingers.load(Relaxed), self.timeouts.handed_on());
-        Ok(Accepted { socket: Socket::Tcp(Self::with_state(endpoint, connected, lingers, timeouts)), peer })
+        let socket = Socket::Stream(Self::with_state(endpoint, connected, lingers, timeouts));
+        Ok(Accepted { socket, peer })
     }
 
     /// Ends the socket where a call still has hold of it: that call is woken, and
@@ -263,6 +282,7 @@ impl Tcp {
             // and the reactor must hear of it.
             let _gone = rustix::net::shutdown(&self.endpoint.fd, rustix::net::Shutdown::Both);
         }
+        self.endpoint.remove_name();
     }
 
     /// Begins to connect. `Ok` means connected.
@@ -272,15 +292,15 @@ impl Tcp {
     /// `EINPROGRESS` once the attempt is on its way; `EALREADY` while an earlier one
     /// is; `EISCONN` when connected; `EOPNOTSUPP` (`ENOTSUP`) on a listener;
     /// `EAFNOSUPPORT` for another family; once, why the last attempt failed; a denial
-    /// of the policy; what the host reports.
-    pub fn try_connect(&self, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
-        self.endpoint.family.check(&address)?;
+    /// of the policy; what the host reports: over `AF_UNIX`, `EAGAIN` where the queue
+    /// there is full.
+    pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
+        self.endpoint.space.check(address)?;
         // A program without another way to learn how its attempt went calls again, and
         // would go on for ever if each call began anew.
         if let Some(errno) = self.take_connect_error() {
             return Err(errno.into());
         }
-        let address = super::address::destination(address);
         self.change(|state| match state {
             State::Unbound(unbound) => {
                 connecting::start(&self.endpoint, State::Unbound(unbound), address, policy)
@@ -337,16 +357,16 @@ impl Tcp {
     /// # Errors
     ///
     /// What the host reports.
-    pub fn local_address(&self) -> Result<SocketAddr, Errno> {
+    pub fn local_address(&self) -> Result<Address, Errno> {
         let known = self.look(|state| match state {
             // The kernel goes on telling the port of an attempt that failed.
-            State::Unbound(_) => Some(self.endpoint.family.wildcard()),
+            State::Unbound(_) => Some(self.endpoint.space.wildcard()),
             State::Bound(bound) => bound.deferred_address(),
             _ => None,
         })?;
         match known {
             Some(address) => Ok(address),
-            None => super::address::from_host(rustix::net::getsockname(&self.endpoint.fd)?),
+            None => self.endpoint.local_address(),
         }
     }
 
@@ -355,9 +375,9 @@ impl Tcp {
     /// # Errors
     ///
     /// `ENOTCONN` where there is no peer.
-    pub fn peer_address(&self) -> Result<SocketAddr, Errno> {
+    pub fn peer_address(&self) -> Result<Address, Errno> {
         self.look(|state| match state {
-            State::Connected(connected) => Ok(connected.peer()),
+            State::Connected(connected) => Ok(connected.peer().clone()),
             _ => Err(Errno::ENOTCONN),
         })?
     }
@@ -391,12 +411,16 @@ impl Tcp {
         inner.connect_error.take()
     }
 
-    pub(super) fn family(&self) -> Family {
-        self.endpoint.family
+    pub(super) fn space(&self) -> &Space {
+        &self.endpoint.space
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.endpoint.kind
     }
 
     pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
-        self.endpoint.fd.as_fd()
+        self.endpoint.host_fd()
     }
 
     pub(super) fn timeouts(&self) -> &Timeouts {
@@ -433,13 +457,13 @@ impl Inner {
     }
 }
 
-impl Tcp {
+impl Stream {
     pub(super) fn note_linger(&self, lingers: bool) {
         self.lingers.store(lingers, Relaxed);
     }
 }
 
-impl Drop for Tcp {
+impl Drop for Stream {
     /// A lingering close would stop this thread, nonblocking or not, for as long as
     /// the guest chose. Without lingering the kernel delivers what is left just the
     /// same, and nobody waits for it. (A linger time of zero asks for a reset, which
@@ -454,18 +478,4 @@ impl Drop for Tcp {
 fn started(listening: Listening) -> Transition<Capacity> {
     let capacity = listening.capacity();
     (State::Listening(listening), Ok(capacity))
-}
-
-/// Asks the policy for `address`, then the host.
-///
-/// # Errors
-///
-/// A denial, or what the host reports.
-fn bind_host(endpoint: &Endpoint, address: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
-    policy.check(Use::TcpListen(address))?;
-    // README, listen rule 20: restarting at once on the same address works. Two live
-    // listeners on one address stay impossible on Linux with this option.
-    rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?;
-    rustix::net::bind(&endpoint.fd, &address)?;
-    Ok(())
 }

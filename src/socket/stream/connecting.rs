@@ -6,16 +6,18 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 
-use super::{Connected, Endpoint, State, Transition};
+use super::{Connected, State, Transition};
+use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
-use crate::socket::{Refusal, Registered, address};
+use crate::socket::endpoint::Endpoint;
+use crate::socket::{Refusal, Registered, Space, address, unix};
 
 /// A socket whose attempt to connect is on its way.
 #[derive(Debug)]
 pub(super) struct Connecting {
     registered: Arc<Registered>,
-    peer: SocketAddr,
+    peer: Address,
     /// What the socket becomes again should the attempt fail.
     before: Box<State>,
 }
@@ -28,12 +30,14 @@ pub(super) enum Settled {
 }
 
 /// Begins to connect; on failure the socket stays in `before`.
-pub(super) fn start(
-    endpoint: &Endpoint,
-    mut before: State,
-    peer: SocketAddr,
-    policy: &Policy,
-) -> Transition<()> {
+pub(super) fn start(endpoint: &Endpoint, before: State, peer: &Address, policy: &Policy) -> Transition<()> {
+    match peer {
+        Address::Inet(peer) => to_network(endpoint, before, address::destination(*peer), policy),
+        Address::Unix(name) => to_name(endpoint, before, name, policy),
+    }
+}
+
+fn to_network(endpoint: &Endpoint, mut before: State, peer: SocketAddr, policy: &Policy) -> Transition<()> {
     if let Err(denial) = policy.check(Use::TcpConnect(peer)) {
         return (before, Err(denial.into()));
     }
@@ -51,12 +55,31 @@ pub(super) fn start(
         Ok(registered) => registered,
         Err(errno) => return (before, Err(errno.into())),
     };
+    let peer = Address::Inet(peer);
     match outcome {
-        Ok(()) => (State::Connected(Connected::new(registered, peer)), Ok(())),
+        Ok(()) => (State::Connected(Connected::new(registered, peer, endpoint.kind)), Ok(())),
         Err(_) => {
             let connecting = Connecting { registered, peer, before: Box::new(before) };
             (State::Connecting(connecting), Err(Errno::EINPROGRESS.into()))
         }
+    }
+}
+
+/// A name answers at once: connected, or why not; `EAGAIN` where the queue there is full.
+fn to_name(endpoint: &Endpoint, before: State, name: &UnixName, policy: &Policy) -> Transition<()> {
+    let connect = || {
+        let Space::Unix(paths) = &endpoint.space else { return Err(Errno::EAFNOSUPPORT.into()) };
+        let (name, target) = unix::target(name, paths.as_ref(), policy)?;
+        // "EAGAIN: For nonblocking UNIX domain sockets, the socket is nonblocking, and the
+        // connection cannot be completed immediately." - connect(2)
+        let there = target.address()?;
+        rustix::io::retry_on_intr(|| rustix::net::connect(&endpoint.fd, &there))?;
+        let registered = Registered::new(Arc::clone(&endpoint.fd))?;
+        Ok::<_, Refusal>(Connected::new(registered, Address::Unix(name), endpoint.kind))
+    };
+    match connect() {
+        Ok(connected) => (State::Connected(connected), Ok(())),
+        Err(refusal) => (before, Err(refusal)),
     }
 }
 
@@ -73,7 +96,7 @@ impl Connecting {
             return Settled::Pending(self);
         }
         match rustix::net::sockopt::socket_error(&endpoint.fd) {
-            Ok(Ok(())) => Settled::Connected(Connected::new(self.registered, self.peer)),
+            Ok(Ok(())) => Settled::Connected(Connected::new(self.registered, self.peer, endpoint.kind)),
             Ok(Err(error)) | Err(error) => {
                 forget_attempt(endpoint, &self.before);
                 Settled::Failed(error.into(), *self.before)
@@ -92,7 +115,7 @@ fn forget_attempt(endpoint: &Endpoint, before: &State) {
     // "dissolve the association by connecting to an address with the sa_family member
     // of sockaddr set to AF_UNSPEC" - connect(2)
     let _fresh_or_bound = rustix::net::connect_unspec(&endpoint.fd);
-    if let (State::Bound(bound), Ok(Ok(local))) = (before, local.map(address::from_host)) {
+    if let (State::Bound(bound), Ok(Ok(local))) = (before, local.map(SocketAddr::try_from)) {
         bound.take_again(endpoint, local.port());
     }
 }

@@ -1,14 +1,15 @@
 //! Fresh: opened, without an address.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::sync::Arc;
 
 use super::bound::Bound;
 use super::listening::Listening;
-use super::{Endpoint, bind_host};
-use crate::policy::{Policy, Use};
+use crate::address::Address;
+use crate::error::Errno;
+use crate::policy::Policy;
+use crate::socket::Refusal;
+use crate::socket::endpoint::Endpoint;
 use crate::socket::listen::{Terms, Unbound as Rule};
-use crate::socket::{Family, Refusal};
 
 /// The address of the C library's port probe.
 ///
@@ -26,14 +27,14 @@ impl Unbound {
     pub(super) fn bind(
         self,
         endpoint: &Endpoint,
-        address: SocketAddr,
+        address: Address,
         policy: &Policy,
     ) -> Result<Bound, (Refusal, Self)> {
-        if endpoint.family == Family::Inet4 && address == SocketAddr::V4(PORT_PROBE) {
+        if address == Address::Inet(SocketAddr::V4(PORT_PROBE)) {
             return Ok(Bound::deferred(address));
         }
-        match bind_host(endpoint, address, policy) {
-            Ok(()) => Ok(Bound::new(address)),
+        match endpoint.bind(&address, policy) {
+            Ok(address) => Ok(Bound::new(address)),
             Err(refusal) => Err((refusal, self)),
         }
     }
@@ -49,12 +50,17 @@ impl Unbound {
         if let Rule::Refused(errno) = terms.rules.unbound {
             return Err((errno.into(), self));
         }
+        let wildcard = endpoint.space.wildcard();
+        if let Address::Unix(_) = wildcard {
+            // There is no name that the host could choose: Linux has EINVAL too.
+            return Err((Errno::EINVAL.into(), self));
+        }
         // The kernel binds as it listens, and undoes it where that fails.
         let listening = policy
-            .check(Use::TcpListen(endpoint.family.wildcard()))
+            .check(endpoint.use_of(&wildcard))
             .map_err(Refusal::from)
             .and_then(|()| Ok(rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?))
-            .and_then(|()| Ok(Listening::start(Arc::clone(&endpoint.fd), backlog, terms)?));
+            .and_then(|()| Ok(Listening::start(endpoint, backlog, terms)?));
         listening.map_err(|refusal| (refusal, self))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Connected, State, Tcp};
+use super::{Connected, State, Stream};
 use crate::socket::{Heard, Interest, News, Watchable};
 
 /// What can happen to a socket without a call.
@@ -42,7 +42,7 @@ impl Watchable for Over {
     }
 }
 
-impl Tcp {
+impl Stream {
     /// The socket's phase. Takes nothing from the socket: why an attempt to connect
     /// failed is still there for the guest.
     pub fn phase(&self) -> Phase {

@@ -1,17 +1,17 @@
 //! Listening: connections wait until they are accepted, in the kernel or in a queue of
 //! the host's own.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::net::{Shutdown, SocketFlags};
 
-use super::Endpoint;
+use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
+use crate::socket::endpoint::Endpoint;
 use crate::socket::listen::{Capacity, Queue, Terms, concerns_one_connection, kernel_backlog, reset};
-use crate::socket::{News, Refusal, Registered, Socket, Watchable, address, host_limit};
+use crate::socket::{News, Refusal, Registered, Socket, Watchable, host_limit};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -32,10 +32,10 @@ enum Place {
 }
 
 impl Place {
-    fn new(fd: &Arc<OwnedFd>, capacity: u32, terms: &Terms) -> Result<Self, Errno> {
-        let fd = Arc::clone(fd);
+    fn new(endpoint: &Endpoint, capacity: u32, terms: &Terms) -> Result<Self, Errno> {
+        let fd = Arc::clone(&endpoint.fd);
         Ok(if terms.rules.needs_queue() {
-            Self::Queue(Queue::new(fd, capacity, terms.kernel_maximum, Arc::clone(&terms.door))?)
+            Self::Queue(Queue::new(fd, endpoint.space.clone(), capacity, terms)?)
         } else {
             Self::Kernel(Registered::new(fd)?)
         })
@@ -48,21 +48,21 @@ pub struct Accepted {
     /// The connected socket.
     pub socket: Socket,
     /// The peer's address.
-    pub peer: SocketAddr,
+    pub peer: Address,
 }
 
 impl Listening {
-    pub(super) fn start(fd: Arc<OwnedFd>, backlog: u32, terms: Terms) -> Result<Self, Errno> {
+    pub(super) fn start(endpoint: &Endpoint, backlog: u32, terms: Terms) -> Result<Self, Errno> {
         let capacity = terms.capacity(backlog);
         // A place in the reactor comes after the kernel listens: see `Registered`.
-        rustix::net::listen(&fd, kernel_backlog(capacity))?;
-        let place = Place::new(&fd, capacity, &terms).inspect_err(|_| {
+        rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?;
+        let place = Place::new(endpoint, capacity, &terms).inspect_err(|_| {
             // A failed `listen` changes nothing: the kernel stops, too.
-            let _stopped = rustix::net::shutdown(&fd, Shutdown::Both);
+            let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
         })?;
-        let local = local_address(&fd)?;
+        let local = endpoint.local_address()?;
         let listening = Self { terms, backlog, capacity, place };
-        listening.terms.door.listens(local, listening.capacity());
+        listening.terms.door.listens(&local, listening.capacity());
         if let Place::Queue(queue) = &listening.place {
             queue.serve();
         }
@@ -83,7 +83,7 @@ impl Listening {
         }
         let capacity = Capacity { backlog, now, before: Some(self.capacity) };
         if (self.backlog, self.capacity) != (backlog, now) {
-            self.terms.door.listens(local_address(&endpoint.fd)?, capacity);
+            self.terms.door.listens(&endpoint.local_address()?, capacity);
         }
         (self.backlog, self.capacity) = (backlog, now);
         if let Place::Queue(queue) = &self.place {
@@ -130,18 +130,14 @@ impl Drop for Listening {
     }
 }
 
-fn local_address(fd: &OwnedFd) -> Result<SocketAddr, Errno> {
-    address::from_host(rustix::net::getsockname(fd)?)
-}
-
 /// Takes the first connection that is still good out of the kernel's queue.
-pub(super) fn try_accept(listener: &Endpoint, policy: &Policy) -> Result<(OwnedFd, SocketAddr), Refusal> {
+pub(super) fn try_accept(listener: &Endpoint, policy: &Policy) -> Result<(OwnedFd, Address), Refusal> {
     loop {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match rustix::net::acceptfrom_with(&listener.fd, flags) {
             Ok((fd, Some(peer))) => {
-                let peer = address::from_host(peer)?;
-                admit(&fd, peer, policy)?;
+                let peer = listener.space.read(peer)?;
+                admit(&fd, &peer, policy)?;
                 return Ok((fd, peer));
             }
             // The peer's address comes with the connection; one without is already gone.
@@ -153,7 +149,9 @@ pub(super) fn try_accept(listener: &Endpoint, policy: &Policy) -> Result<(OwnedF
 }
 
 /// Asks the policy for the peer; one that is refused sees a reset.
-fn admit(fd: &OwnedFd, peer: SocketAddr, policy: &Policy) -> Result<(), Refusal> {
+fn admit(fd: &OwnedFd, peer: &Address, policy: &Policy) -> Result<(), Refusal> {
+    // Who may reach a name is for the file's mode to say.
+    let Some(peer) = peer.inet() else { return Ok(()) };
     policy.check(Use::TcpAccept(peer)).map_err(|denial| {
         reset(fd);
         denial.into()

@@ -1,12 +1,10 @@
 //! Bound: has an address, and neither listens nor connects yet.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use super::listening::Listening;
-use super::{Endpoint, bind_host};
-use crate::policy::{Policy, Use};
+use crate::address::Address;
+use crate::policy::Policy;
 use crate::socket::Refusal;
+use crate::socket::endpoint::Endpoint;
 use crate::socket::listen::Terms;
 
 /// A socket with an address.
@@ -14,7 +12,7 @@ use crate::socket::listen::Terms;
 pub(super) struct Bound {
     /// What the guest asked for: a granted port 0 stays granted when the host has
     /// chosen a port.
-    asked: SocketAddr,
+    asked: Address,
     /// The host was not asked yet. So it is for the port probe alone, which must
     /// neither need a grant nor touch a real port; any use of the socket that
     /// other programs could see makes up for it first, the policy included.
@@ -22,23 +20,23 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn new(asked: SocketAddr) -> Self {
+    pub(super) fn new(asked: Address) -> Self {
         Self { asked, deferred: false }
     }
 
-    pub(super) fn deferred(asked: SocketAddr) -> Self {
+    pub(super) fn deferred(asked: Address) -> Self {
         Self { asked, deferred: true }
     }
 
     /// The address, where the host does not know of it yet.
-    pub(super) fn deferred_address(&self) -> Option<SocketAddr> {
-        self.deferred.then_some(self.asked)
+    pub(super) fn deferred_address(&self) -> Option<Address> {
+        self.deferred.then(|| self.asked.clone())
     }
 
     /// Makes up for a bind that was put off.
     pub(super) fn make_real(&mut self, endpoint: &Endpoint, policy: &Policy) -> Result<(), Refusal> {
         if self.deferred {
-            bind_host(endpoint, self.asked, policy)?;
+            endpoint.bind(&self.asked, policy)?;
             self.deferred = false;
         }
         Ok(())
@@ -48,9 +46,10 @@ impl Bound {
     ///
     /// Should it be gone by then, the kernel chooses another, as it was asked to.
     pub(super) fn take_again(&self, endpoint: &Endpoint, port: u16) {
-        let mut address = self.asked;
-        address.set_port(port);
-        let _held_or_gone = rustix::net::bind(&endpoint.fd, &address);
+        if let Some(mut address) = self.asked.inet() {
+            address.set_port(port);
+            let _held_or_gone = rustix::net::bind(&endpoint.fd, &address);
+        }
     }
 
     /// Listens; on failure the state comes back with the reason.
@@ -62,10 +61,10 @@ impl Bound {
         policy: &Policy,
     ) -> Result<Listening, (Refusal, Self)> {
         let listening = policy
-            .check(Use::TcpListen(self.asked))
+            .check(endpoint.use_of(&self.asked))
             .map_err(Refusal::from)
             .and_then(|()| self.make_real(endpoint, policy))
-            .and_then(|()| Listening::start(Arc::clone(&endpoint.fd), backlog, terms).map_err(Refusal::from));
+            .and_then(|()| Listening::start(endpoint, backlog, terms).map_err(Refusal::from));
         listening.map_err(|refusal| (refusal, self))
     }
 }

@@ -1,0 +1,101 @@
+//! Signals.
+
+use std::time::Duration;
+
+use wiggle::{GuestMemory, GuestPtr};
+
+use super::bindings::wasix_signal::WasixSignal;
+use crate::abi::flags;
+use crate::abi::memory::{check_out, read_bytes, write_bytes};
+use crate::abi::transfer::count;
+use crate::error::{Errno, Error};
+use crate::process::{MAIN, Signal, Thread};
+
+/// The longest name of a callback, in bytes; a longer one is of no export.
+const MAX_NAME: u32 = 1024;
+
+/// What the C library calls the first thread as long as it does not know its number;
+/// it means the whole process.
+const UNKNOWN_TID: u32 = 0x3FFF_FFFF;
+
+/// The disposition of an ignored signal; 0 is the default action.
+const IGNORE: u8 = 1;
+
+impl WasixSignal for Thread {
+    fn proc_signals_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
+        count(self.ignored_signals().len())
+    }
+
+    fn proc_signals_get(&mut self, memory: &mut GuestMemory<'_>, buf: GuestPtr<u8>) -> Result<(), Error> {
+        let ignored = self.ignored_signals();
+        let bytes: Vec<u8> = ignored.into_iter().flat_map(|number| [number, IGNORE]).collect();
+        check_out(memory, buf.offset(), count(bytes.len())?)?;
+        write_bytes(memory, buf, &bytes)
+    }
+
+    async fn callback_signal(&mut self, memory: &mut GuestMemory<'_>, name: GuestPtr<str>) {
+        // What is no text is no export's name. Only a pointer that is none traps, and not
+        // here: the call has no result.
+        self.named_callback =
+            Some(match read_bytes(memory, name.as_bytes(), MAX_NAME, Errno::ENAMETOOLONG) {
+                Ok(bytes) => Ok(String::from_utf8(bytes).unwrap_or_default()),
+                Err(Error::Errno(_)) => Ok(String::new()),
+                Err(Error::Trap(trap)) => Err(trap),
+            });
+        self.mailbox.ask();
+    }
+
+    async fn thread_signal(&mut self, _: &mut GuestMemory<'_>, tid: u32, sig: u32) -> Result<(), Error> {
+        let signals = self.process().signals();
+        let Some(signal) = signals.numbering().signal(sig)? else { return Ok(()) };
+        match tid {
+            UNKNOWN_TID => signals.to_process(signal),
+            // One that has ended is no error in the reference host, which the C library's
+            // `pthread_kill` follows.
+            _ => signals.to_thread(tid, signal),
+        }
+        Ok(())
+    }
+
+    async fn proc_signal(&mut self, _: &mut GuestMemory<'_>, pid: u32, sig: u32) -> Result<(), Error> {
+        let signals = self.process().signals();
+        let signal = signals.numbering().signal(sig)?;
+        // "If pid is 0, sig shall be sent to all processes ... whose process group ID is equal
+        // to the process group ID of the sender ... If pid is -1, sig shall be sent to all
+        // processes" - kill(3p): in both cases to this one.
+        if !matches!(pid, MAIN | 0 | u32::MAX) {
+            // "ESRCH: No process or process group can be found corresponding to that specified
+            // by pid." The reference host answers success.
+            return Err(Errno::ESRCH.into());
+        }
+        if let Some(signal) = signal {
+            signals.to_process(signal);
+        }
+        Ok(())
+    }
+
+    fn proc_raise_interval(
+        &mut self,
+        _: &mut GuestMemory<'_>,
+        sig: u32,
+        interval: u64,
+        repeat: u32,
+    ) -> Result<(), Error> {
+        let repeats = flags::boolean(repeat)?;
+        let signals = self.process().signals();
+        // There is no timer without a signal.
+        let signal = signals.numbering().signal(sig)?.ok_or(Errno::EINVAL)?;
+        // Nanoseconds by its description, and from the C library's `setitimer`; the reference
+        // host takes them for milliseconds.
+        Ok(signals.set_alarm(signal, Duration::from_nanos(interval), repeats)?)
+    }
+}
+
+impl Thread {
+    /// The numbers of the signals that the operator chose to have ignored.
+    fn ignored_signals(&self) -> Vec<u8> {
+        let numbering = self.process().signals().numbering();
+        let number = |signal: &Signal| u8::try_from(numbering.number(*signal)?).ok();
+        self.process().settings().ignored_signals.iter().filter_map(number).collect()
+    }
+}

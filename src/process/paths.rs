@@ -1,0 +1,99 @@
+//! Names of sockets in the guest's directories.
+
+use std::path::{Path, PathBuf};
+use std::sync::Weak;
+
+use super::Process;
+use super::directory::{Preopened, absolute};
+use crate::error::Errno;
+use crate::file::{HostPath, SocketFile, SocketPlace};
+use crate::socket::unix::{Paths, Place, Target};
+
+/// Weak, because the process holds the sockets that ask it.
+impl Paths for Weak<Process> {
+    fn whole(&self, given: &str) -> Result<String, Errno> {
+        let process = self.upgrade().ok_or(Errno::EBADF)?;
+        let from = process.working_directory().clone();
+        Ok(absolute(&from, given))
+    }
+
+    fn place(&self, path: &str) -> Result<Place, Errno> {
+        let Preopened { name: root, dir, rest } = preopened(self, path)?;
+        if rest.is_empty() {
+            // "EADDRINUSE: The specified address is already in use." - bind(3p)
+            return Err(Errno::EADDRINUSE);
+        }
+        let SocketPlace { directory, name, within } = dir.socket_place(&rest)?;
+        Ok(Place { directory, name, whole: named(&root, &within)? })
+    }
+
+    fn found(&self, path: &str) -> Result<Target, Errno> {
+        let Preopened { name: root, dir, rest } = preopened(self, path)?;
+        let rest = if rest.is_empty() { "." } else { &rest };
+        let SocketFile { file, within } = dir.socket_file(rest)?;
+        Ok(Target { file, whole: named(&root, &within)? })
+    }
+
+    fn name_of(&self, host: &Path) -> Option<String> {
+        let (host, name) = located(host)?;
+        let preopens = self.upgrade()?.preopens();
+        let inside = preopens.iter().filter_map(|(root, dir)| {
+            let top = dir.host_path().ok()?;
+            let within = host.within(&top)?.join(&name);
+            // The one that is deepest on the host says it shortest.
+            Some((within.components().count(), named(root, &within).ok()?))
+        });
+        inside.min_by_key(|(depth, _)| *depth).map(|(_, name)| name)
+    }
+
+    fn removes_names(&self) -> bool {
+        self.upgrade().is_some_and(|process| process.settings().removes_unix_names)
+    }
+}
+
+fn preopened(process: &Weak<Process>, path: &str) -> Result<Preopened, Errno> {
+    // "ENOENT: A component of the path prefix ... does not name an existing file" - bind(3p)
+    process.upgrade().ok_or(Errno::EBADF)?.preopened(path).ok_or(Errno::ENOENT)
+}
+
+/// The directory of a socket's name on the host, and the name in it. A socket of this
+/// host, or of another one, has a name that begins with a descriptor: see
+/// [`crate::socket::unix`].
+fn located(host: &Path) -> Option<(HostPath, PathBuf)> {
+    let (directory, name) = (host.parent()?, PathBuf::from(host.file_name()?));
+    let text = directory.to_str()?;
+    let is_descriptor = text.starts_with("/proc/") && text.rsplit_once('/')?.0.ends_with("/fd");
+    let directory = match is_descriptor {
+        true => HostPath::of_link(text).ok()?,
+        false => HostPath::told(directory.to_path_buf()),
+    };
+    Some((directory, name))
+}
+
+/// The guest's name for a path below the directory that it calls `root`.
+fn named(root: &str, within: &Path) -> Result<String, Errno> {
+    // A guest has no name for what is not UTF-8.
+    let within = within.to_str().ok_or(Errno::EILSEQ)?;
+    Ok(absolute(root, within))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_seen_from_the_guests_root() {
+        assert_eq!(named("/run", Path::new("a/s")), Ok("/run/a/s".to_owned()));
+        assert_eq!(named("/", Path::new("s")), Ok("/s".to_owned()));
+        assert_eq!(named("/run", Path::new("")), Ok("/run".to_owned()));
+    }
+
+    #[test]
+    fn a_name_on_the_host_lies_in_a_directory() {
+        let found = |path| located(Path::new(path));
+        let told = HostPath::told("/tmp/x".into());
+        assert_eq!(found("/tmp/x/s"), Some((told, "s".into())));
+        assert_eq!(found("/"), None);
+        assert_eq!(found("/proc/1/fd/99999999/s"), None);
+    }
+}

@@ -1,0 +1,444 @@
+//! Signals: who may handle them, where each one goes, and how a wait hears of it.
+//!
+//! # The model
+//!
+//! A guest names one of its exports as the callback of all its threads (POSIX: a
+//! disposition is the process's). A thread that names an export which does not exist
+//! *blocks* signals for itself, until it names one that does. A signal is *pending*
+//! from when it is sent until a thread takes it: once, however often it is sent. While
+//! its handler runs in a thread, that thread takes the same signal no second time; it
+//! may take another one.
+//!
+//! What is sent to the process goes to one thread: "delivered to exactly one thread
+//! that does not block it" - 2.4.1 of POSIX's general information. The first choice is a
+//! thread that waits in the host, for it can be woken and is sure to take it; the main
+//! thread before others. Where none waits it lies with the process, every thread that
+//! may take it is told, and the first that comes to look has it. What a thread took on
+//! and did not handle, because it ended or blocked signals, lies with the process again.
+//!
+//! Where there is no callback a signal has its default action, which ends the guest or
+//! is nothing. The end is told to every thread: whichever looks first ends all.
+//!
+//! # Delivery
+//!
+//! A thread looks at the end of every call that may wait, when such a call is about to
+//! wait, and, in a store whose epoch is this host's, at the next loop or call of running
+//! code. A thread in `memory.atomic.wait` looks when that is over.
+//!
+//! # Correctness
+//!
+//! The classical mistake is to look for signals, find none, and sleep, while one is
+//! sent between the two. Here, as in the loop that waits for sockets, a thread says that
+//! it sleeps *before* it looks:
+//!
+//! * it stores its waker, then `is_waiting`, then loads `due`;
+//! * a sender stores `due`, then loads `is_waiting`.
+//!
+//! All four are sequentially consistent. So either the sender sees that the thread
+//! waits, and wakes it; or the thread sees what is due, and does not sleep. A sender
+//! that sees a thread which does not wait makes running code look (the epoch), which a
+//! wait that begins meanwhile does not need.
+//!
+//! A thread that leaves a wait clears `is_waiting` and looks after that, by the same
+//! argument: a signal sent to a thread that waited is handled before the call returns to
+//! the guest.
+//!
+//! `due` is what a thread may handle as of the last change under the lock. It may be out
+//! of date in one direction: what lies with the process may have been taken by another
+//! thread. So a thread that is about to give up a wait *claims* a signal first, under
+//! the lock; no call answers `EINTR` without one. A wait is asked to end, not dropped
+//! ([`interrupting`](crate::ready::interrupting)): no connection and no byte is lost, and
+//! a send that has sent something answers how much. A signal that arrives before the
+//! call began to wait ends the wait all the same: it can't hang.
+//!
+//! Locks: the one of [`Signals`] before that of a waker. Wakers and the epoch are called
+//! when it is free.
+
+mod alarm;
+mod mailbox;
+mod number;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::task::AbortHandle;
+
+use super::{MAIN, unpoisoned};
+use mailbox::Bell;
+pub use mailbox::Mailbox;
+pub use number::{Numbering, Signal};
+
+/// In `due`: there is something to look at besides signals.
+const LOOK: u32 = 1;
+
+/// What a thread is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// End the program: the default action of this signal.
+    End(Signal),
+    /// Call the export `callback` with the number of the signal.
+    Handle { signal: Signal, callback: Arc<str> },
+}
+
+/// Makes running code look for signals.
+type Nudge = Arc<dyn Fn() + Send + Sync>;
+
+/// The signals of one guest.
+pub struct Signals {
+    state: Mutex<State>,
+    alarms: Mutex<BTreeMap<Signal, AbortHandle>>,
+    /// Has the program the numbers of preview 1?
+    has_old_numbers: AtomicBool,
+    /// Those that do nothing where there is no callback, by the operator's choice.
+    ignored: u32,
+    /// The main thread's, in every run of the guest.
+    main: Arc<Bell>,
+    has_told_misfit: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    threads: BTreeMap<u32, Thread>,
+    callback: Option<Arc<str>>,
+    /// What lies with the process.
+    pending: u32,
+    ended_by: Option<Signal>,
+    nudge: Option<Nudge>,
+}
+
+/// What is known of a thread.
+struct Thread {
+    bell: Arc<Bell>,
+    pending: u32,
+    /// Of those, what was sent to the process.
+    adopted: u32,
+    /// What its handlers are at.
+    running: u32,
+    is_blocked: bool,
+    /// It has named a callback that is not looked up yet.
+    asks: bool,
+}
+
+/// Who is to be told when the lock is free again.
+#[derive(Default)]
+struct Calls {
+    bells: Vec<Arc<Bell>>,
+    nudge: Option<Nudge>,
+}
+
+impl Calls {
+    fn make(self) {
+        for bell in self.bells {
+            bell.ring();
+        }
+        if let Some(nudge) = self.nudge {
+            nudge();
+        }
+    }
+}
+
+impl Signals {
+    /// Nothing is pending, and there is no callback. The signals of `ignored` do nothing
+    /// until there is one.
+    pub(crate) fn new(ignored: &[Signal]) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            alarms: Mutex::default(),
+            has_old_numbers: AtomicBool::new(false),
+            ignored: ignored.iter().fold(0, |set, signal| set | signal.bit()),
+            main: Arc::default(),
+            has_told_misfit: AtomicBool::new(false),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        unpoisoned(&self.state)
+    }
+
+    /// As at the start of the guest, for its next start.
+    pub(crate) fn restart(&self) {
+        self.forget_alarms();
+        let mut state = self.lock();
+        *state = State { nudge: state.nudge.take(), ..State::default() };
+        state.threads.insert(MAIN, Thread::new(Arc::clone(&self.main)));
+        state.publish(MAIN);
+    }
+
+    /// The mailbox of the thread `tid`, a new one where there is none.
+    pub(crate) fn mailbox(self: &Arc<Self>, tid: u32) -> Mailbox {
+        let mut state = self.lock();
+        let new = || Thread::new(if tid == MAIN { Arc::clone(&self.main) } else { Arc::default() });
+        let thread = state.threads.entry(tid).or_insert_with(new);
+        let bell = Arc::clone(&thread.bell);
+        state.publish(tid);
+        Mailbox { tid, bell, signals: Arc::clone(self) }
+    }
+
+    /// What makes running code look for signals.
+    pub(crate) fn set_nudge(&self, nudge: Nudge) {
+        self.lock().nudge = Some(nudge);
+    }
+
+    /// Which numbers the program uses.
+    pub(crate) fn numbering(&self) -> Numbering {
+        if self.has_old_numbers.load(Relaxed) { Numbering::Preview1 } else { Numbering::Linux }
+    }
+
+    pub(crate) fn set_numbering(&self, numbering: Numbering) {
+        self.has_old_numbers.store(numbering == Numbering::Preview1, Relaxed);
+    }
+
+    /// Has nobody been told yet that a callback is none?
+    pub(crate) fn is_first_misfit(&self) -> bool {
+        !self.has_told_misfit.swap(true, Relaxed)
+    }
+
+    /// Does the guest handle signals?
+    pub(crate) fn has_callback(&self) -> bool {
+        self.lock().callback.is_some()
+    }
+
+    /// Sends `signal` to the process.
+    pub(crate) fn to_process(&self, signal: Signal) {
+        let mut calls = Calls::default();
+        self.lock().send(None, signal, self.ignored, &mut calls);
+        calls.make();
+    }
+
+    /// Sends `signal` to the thread `tid`. A number that no thread has is of one that has
+    /// ended: nothing happens.
+    pub(crate) fn to_thread(&self, tid: u32, signal: Signal) {
+        let mut calls = Calls::default();
+        {
+            let mut state = self.lock();
+            if state.threads.contains_key(&tid) {
+                state.send(Some(tid), signal, self.ignored, &mut calls);
+            }
+        }
+        calls.make();
+    }
+
+    /// Is there something that the thread will handle? It will, then: nobody else takes it.
+    fn claim(&self, mailbox: &Mailbox) -> bool {
+        let mut state = self.lock();
+        let has_one = state.adopt(mailbox);
+        state.publish(mailbox.tid);
+        has_one
+    }
+
+    fn next(&self, mailbox: &Mailbox) -> Option<Delivery> {
+        let mut state = self.lock();
+        let delivery = state.take(mailbox);
+        state.publish(mailbox.tid);
+        delivery
+    }
+
+    fn finished(&self, mailbox: &Mailbox, signal: Signal) {
+        let mut state = self.lock();
+        if let Some(thread) = state.thread_of(mailbox) {
+            thread.running &= !signal.bit();
+            state.publish(mailbox.tid);
+        }
+    }
+
+    fn ask(&self, mailbox: &Mailbox) {
+        let mut state = self.lock();
+        if let Some(thread) = state.thread_of(mailbox) {
+            thread.asks = true;
+            state.publish(mailbox.tid);
+        }
+    }
+
+    fn name_callback(&self, mailbox: &Mailbox, name: Option<&str>) {
+        let mut calls = Calls::default();
+        {
+            let mut state = self.lock();
+            let Some(thread) = state.thread_of(mailbox) else { return };
+            thread.asks = false;
+            thread.is_blocked = name.is_none();
+            let returned = if name.is_none() { thread.give_back() } else { 0 };
+            if let Some(name) = name {
+                state.callback = Some(name.into());
+            }
+            state.publish_all();
+            state.place_all(returned, self.ignored, &mut calls);
+        }
+        calls.make();
+    }
+
+    fn leave(&self, mailbox: &Mailbox) {
+        let mut calls = Calls::default();
+        {
+            let mut state = self.lock();
+            let Some(thread) = state.thread_of(mailbox) else { return };
+            let returned = thread.give_back();
+            state.threads.remove(&mailbox.tid);
+            state.place_all(returned, self.ignored, &mut calls);
+        }
+        calls.make();
+    }
+}
+
+impl Thread {
+    fn new(bell: Arc<Bell>) -> Self {
+        Self { bell, pending: 0, adopted: 0, running: 0, is_blocked: false, asks: false }
+    }
+
+    /// Takes out what was sent to the process.
+    fn give_back(&mut self) -> u32 {
+        let returned = std::mem::take(&mut self.adopted);
+        self.pending &= !returned;
+        returned
+    }
+}
+
+impl State {
+    /// The thread of a mailbox; none where another one has its number by now.
+    fn thread_of(&mut self, mailbox: &Mailbox) -> Option<&mut Thread> {
+        self.threads.get_mut(&mailbox.tid).filter(|thread| Arc::ptr_eq(&thread.bell, &mailbox.bell))
+    }
+
+    /// Sends `signal` to the thread `to`, or to the process.
+    fn send(&mut self, to: Option<u32>, signal: Signal, ignored: u32, calls: &mut Calls) {
+        if self.ended_by.is_some() {
+            return;
+        }
+        // "SIGKILL: Kill (cannot be caught or ignored). ... SIGSTOP: Stop executing (cannot be
+        // caught or ignored)." - signal.h(0p)
+        match signal {
+            Signal::Kill => return self.end(signal, calls),
+            Signal::Stop => return,
+            _ => {}
+        }
+        let is_blocked = match to.and_then(|tid| self.threads.get(&tid)) {
+            Some(thread) => thread.is_blocked,
+            None => self.threads.values().all(|thread| thread.is_blocked),
+        };
+        if self.callback.is_none() && !is_blocked {
+            let is_nothing = signal.default() == number::Default::Ignore || ignored & signal.bit() != 0;
+            if !is_nothing {
+                self.end(signal, calls);
+            }
+            return;
+        }
+        match to {
+            Some(tid) => self.hand_over(tid, signal.bit(), false, calls),
+            None => self.place(signal.bit(), calls),
+        }
+    }
+
+    /// Finds a thread for what was sent to the process.
+    fn place(&mut self, bit: u32, calls: &mut Calls) {
+        let has_callback = self.callback.is_some();
+        let may = |thread: &Thread| has_callback && !thread.is_blocked && thread.running & bit == 0;
+        let mut able = self.threads.iter().filter(|(_, thread)| may(thread));
+        // The main thread has the lowest number.
+        if let Some((tid, _)) = able.find(|(_, thread)| thread.bell.is_waiting()) {
+            return self.hand_over(*tid, bit, true, calls);
+        }
+        self.pending |= bit;
+        self.publish_all();
+        // Who has begun to wait since may have looked before that.
+        let waiting = self.threads.values().filter(|thread| may(thread) && thread.bell.is_waiting());
+        calls.bells = waiting.map(|thread| Arc::clone(&thread.bell)).collect();
+        calls.nudge = self.nudge.clone();
+    }
+
+    /// Finds threads for what one took on and did not handle.
+    fn place_all(&mut self, mut set: u32, ignored: u32, calls: &mut Calls) {
+        while let Some(signal) = Signal::first_of(set) {
+            set &= !signal.bit();
+            self.send(None, signal, ignored, calls);
+        }
+    }
+
+    fn hand_over(&mut self, tid: u32, bit: u32, is_adopted: bool, calls: &mut Calls) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        thread.pending |= bit;
+        if is_adopted {
+            thread.adopted |= bit;
+        }
+        let bell = Arc::clone(&thread.bell);
+        self.publish(tid);
+        if bell.is_waiting() {
+            calls.bells.push(bell);
+        } else {
+            calls.nudge = self.nudge.clone();
+        }
+    }
+
+    /// Ends all.
+    fn end(&mut self, signal: Signal, calls: &mut Calls) {
+        self.ended_by = Some(signal);
+        self.publish_all();
+        calls.bells = self.threads.values().map(|thread| Arc::clone(&thread.bell)).collect();
+        calls.nudge = self.nudge.clone();
+    }
+
+    /// Tells whether the thread has something to handle, and takes it on if it lies with
+    /// the process.
+    fn adopt(&mut self, mailbox: &Mailbox) -> bool {
+        if self.ended_by.is_some() {
+            return true;
+        }
+        let (has_callback, lying) = (self.callback.is_some(), self.pending);
+        let Some(thread) = self.thread_of(mailbox).filter(|it| has_callback && !it.is_blocked) else {
+            return false;
+        };
+        if thread.pending & !thread.running != 0 {
+            return true;
+        }
+        let Some(signal) = Signal::first_of(lying & !thread.running) else { return false };
+        thread.pending |= signal.bit();
+        thread.adopted |= signal.bit();
+        self.pending &= !signal.bit();
+        true
+    }
+
+    fn take(&mut self, mailbox: &Mailbox) -> Option<Delivery> {
+        if let Some(signal) = self.ended_by {
+            return Some(Delivery::End(signal));
+        }
+        if !self.adopt(mailbox) {
+            return None;
+        }
+        let callback = self.callback.clone()?;
+        let thread = self.thread_of(mailbox)?;
+        let signal = Signal::first_of(thread.pending & !thread.running)?;
+        thread.pending &= !signal.bit();
+        thread.adopted &= !signal.bit();
+        thread.running |= signal.bit();
+        Some(Delivery::Handle { signal, callback })
+    }
+
+    /// Makes `due` of the thread what it is.
+    fn publish(&self, tid: u32) {
+        if let Some(thread) = self.threads.get(&tid) {
+            thread.bell.due.store(self.due(thread), SeqCst);
+        }
+    }
+
+    fn publish_all(&self) {
+        for thread in self.threads.values() {
+            thread.bell.due.store(self.due(thread), SeqCst);
+        }
+    }
+
+    fn due(&self, thread: &Thread) -> u32 {
+        let look = if thread.asks || self.ended_by.is_some() { LOOK } else { 0 };
+        let may = self.callback.is_some() && !thread.is_blocked;
+        let set = if may { (thread.pending | self.pending) & !thread.running } else { 0 };
+        look | set
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signals").field("pending", &self.lock().pending).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Where the signals of one thread arrive, as the thread itself sees it.
+
+use std::pin::pin;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use super::{Delivery, Signal, Signals};
+use crate::error::Errno;
+use crate::process::unpoisoned;
+use crate::ready::interrupting;
+
+/// What those who send see of a thread.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    /// The signals that it may handle, and bit 0 where there is something else to look
+    /// at. A hint: what holds is decided under the lock.
+    pub(super) due: AtomicU32,
+    /// Does it wait in the host?
+    is_waiting: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Bell {
+    /// Does its thread wait in the host, where it can be woken?
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting.load(SeqCst)
+    }
+
+    pub(super) fn ring(&self) {
+        let waker = unpoisoned(&self.waker).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The signals of one thread.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    pub(super) tid: u32,
+    pub(super) bell: Arc<Bell>,
+    pub(super) signals: Arc<Signals>,
+}
+
+impl Mailbox {
+    /// The number of the thread.
+    pub(crate) fn tid(&self) -> u32 {
+        self.tid
+    }
+
+    /// The number of a signal, as the program has it.
+    pub(crate) fn number(&self, signal: Signal) -> Option<u32> {
+        self.signals.numbering().number(signal)
+    }
+
+    /// Might there be something to handle?
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.bell.due.load(Relaxed) != 0
+    }
+
+    /// Sees `call` to its end; its waits end with `EINTR` when a signal is to be handled.
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `call`.
+    pub(crate) async fn waiting<T>(&self, call: impl Future<Output = T>) -> T {
+        let mut call = pin!(call);
+        let mut stay: Option<Stay<'_>> = None;
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(done) = call.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            stay.get_or_insert_with(|| Stay { bell: &self.bell }).listen(context.waker());
+            // "EINTR: ... interrupted by a signal that was caught" - accept(3p), read(3p)
+            // and all others that wait.
+            if self.bell.due.load(SeqCst) != 0 && self.signals.claim(self) {
+                return interrupting(Errno::EINTR, || call.as_mut().poll(context));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next signal to handle. [`Mailbox::finished`] is to follow.
+    pub(crate) fn next(&self) -> Option<Delivery> {
+        self.signals.next(self)
+    }
+
+    /// The handler of `signal` has ended.
+    pub(crate) fn finished(&self, signal: Signal) {
+        self.signals.finished(self, signal);
+    }
+
+    /// The thread names a callback, which is to be looked up at the end of this call.
+    pub(crate) fn ask(&self) {
+        self.signals.ask(self);
+    }
+
+    /// The outcome of that: the callback, or that signals are blocked from now on.
+    pub(crate) fn name_callback(&self, name: Option<&str>) {
+        self.signals.name_callback(self, name);
+    }
+
+    /// The thread has ended. What was sent to the process goes to another one.
+    pub(crate) fn leave(&self) {
+        self.signals.leave(self);
+    }
+}
+
+/// The time that a thread spends in one wait.
+struct Stay<'a> {
+    bell: &'a Bell,
+}
+
+impl Stay<'_> {
+    fn listen(&self, waker: &Waker) {
+        {
+            let mut known = unpoisoned(&self.bell.waker);
+            match &mut *known {
+                Some(known) => known.clone_from(waker),
+                None => *known = Some(waker.clone()),
+            }
+        }
+        self.bell.is_waiting.store(true, SeqCst);
+    }
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.bell.is_waiting.store(false, SeqCst);
+    }
+}

@@ -1,0 +1,182 @@
+use super::*;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::AtomicU32;
+use std::task::{Context, Poll, Waker};
+
+use crate::error::Errno;
+use crate::ready::interruptible;
+
+const CALLBACK: &str = "callback";
+
+fn handling(signal: Signal) -> Option<Delivery> {
+    Some(Delivery::Handle { signal, callback: CALLBACK.into() })
+}
+
+fn poll<T>(call: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    call.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn without_a_callback_the_default_action_counts() {
+    let signals = Signals::new(&[Signal::Hup]);
+    let main = signals.mailbox(MAIN);
+    for nothing in [Signal::Hup, Signal::Chld, Signal::Stop, Signal::Winch] {
+        signals.to_process(nothing);
+        assert!(!main.is_due() && main.next().is_none(), "{nothing}");
+    }
+    signals.to_process(Signal::Term);
+    assert!(main.is_due());
+    assert_eq!(main.next(), Some(Delivery::End(Signal::Term)));
+    // There is no way back.
+    signals.to_process(Signal::Int);
+    assert_eq!(main.next(), Some(Delivery::End(Signal::Term)));
+}
+
+#[test]
+fn a_signal_is_pending_once_and_not_during_its_handler() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    for _ in 0..3 {
+        signals.to_process(Signal::Usr1);
+    }
+    assert_eq!(main.next(), handling(Signal::Usr1));
+    assert_eq!(main.next(), None);
+    signals.to_process(Signal::Usr1);
+    assert!(!main.is_due());
+    // Another one may come in between.
+    signals.to_thread(MAIN, Signal::Usr2);
+    assert_eq!(main.next(), handling(Signal::Usr2));
+    main.finished(Signal::Usr2);
+    main.finished(Signal::Usr1);
+    assert_eq!(main.next(), handling(Signal::Usr1));
+    main.finished(Signal::Usr1);
+    assert!(!main.is_due());
+}
+
+#[test]
+fn what_is_blocked_stays_pending() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(None);
+    signals.to_process(Signal::Term);
+    signals.to_thread(MAIN, Signal::Int);
+    assert!(!main.is_due() && main.next().is_none());
+    main.name_callback(Some(CALLBACK));
+    assert_eq!(main.next(), handling(Signal::Int));
+    assert_eq!(main.next(), handling(Signal::Term));
+    signals.to_process(Signal::Kill);
+    assert_eq!(main.next(), Some(Delivery::End(Signal::Kill)));
+}
+
+#[test]
+fn one_thread_takes_what_is_sent_to_the_process() {
+    let signals = Signals::new(&[]);
+    let [main, other] = [MAIN, 2].map(|tid| signals.mailbox(tid));
+    main.name_callback(Some(CALLBACK));
+    // Nobody waits: it is whose who looks first.
+    signals.to_process(Signal::Usr1);
+    assert!(main.is_due() && other.is_due());
+    assert_eq!(other.next(), handling(Signal::Usr1));
+    assert_eq!(main.next(), None);
+    assert!(!main.is_due());
+    other.finished(Signal::Usr1);
+    // One that waits has it for sure.
+    let mut call = pin!(other.waiting(interruptible(pending::<()>())));
+    assert_eq!(poll(call.as_mut()), Poll::Pending);
+    signals.to_process(Signal::Usr1);
+    assert!(!main.is_due() && other.is_due());
+    assert_eq!(poll(call.as_mut()), Poll::Ready(Err(Errno::EINTR)));
+    assert_eq!(other.next(), handling(Signal::Usr1));
+}
+
+#[test]
+fn what_a_thread_leaves_goes_to_another_one() {
+    let signals = Signals::new(&[]);
+    let [main, other] = [MAIN, 2].map(|tid| signals.mailbox(tid));
+    main.name_callback(Some(CALLBACK));
+    let takes = |sent: &dyn Fn()| {
+        let mut call = pin!(other.waiting(interruptible(pending::<()>())));
+        assert_eq!(poll(call.as_mut()), Poll::Pending);
+        sent();
+        assert!(!main.is_due());
+    };
+    takes(&|| signals.to_process(Signal::Usr1));
+    other.name_callback(None);
+    assert_eq!(main.next(), handling(Signal::Usr1));
+    main.finished(Signal::Usr1);
+    other.name_callback(Some(CALLBACK));
+    takes(&|| {
+        signals.to_process(Signal::Usr1);
+        signals.to_thread(2, Signal::Usr2);
+    });
+    other.leave();
+    // Only what was not for that thread alone.
+    assert_eq!(main.next(), handling(Signal::Usr1));
+    assert_eq!(main.next(), None);
+    signals.to_thread(2, Signal::Usr2);
+    assert_eq!(main.next(), None);
+}
+
+#[test]
+fn a_wait_without_a_signal_of_its_own_goes_on() {
+    let signals = Signals::new(&[]);
+    let [main, other] = [MAIN, 2].map(|tid| signals.mailbox(tid));
+    main.name_callback(Some(CALLBACK));
+    signals.to_process(Signal::Usr1);
+    // It is told of the signal, and another one has it by the time that it looks.
+    assert!(main.is_due());
+    assert_eq!(other.next(), handling(Signal::Usr1));
+    let mut call = pin!(main.waiting(interruptible(pending::<()>())));
+    assert_eq!(poll(call.as_mut()), Poll::Pending);
+    assert!(!main.is_due());
+}
+
+/// A sender against a thread that begins to wait, thousands of times: no signal finds
+/// the thread asleep.
+#[test]
+fn no_signal_gets_lost_between_the_look_and_the_sleep() {
+    const ROUNDS: u32 = 20_000;
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    let handled = Arc::new(AtomicU32::new(0));
+    let sender = std::thread::spawn({
+        let (signals, handled) = (Arc::clone(&signals), Arc::clone(&handled));
+        move || {
+            for round in 0..ROUNDS {
+                signals.to_process(Signal::Usr1);
+                while handled.load(SeqCst) == round {
+                    std::hint::spin_loop();
+                    std::thread::yield_now();
+                }
+            }
+        }
+    });
+    let waited = crate::ready::block_on(async {
+        for _ in 0..ROUNDS {
+            let ended = main.waiting(interruptible(pending::<()>())).await;
+            assert_eq!(ended, Err(Errno::EINTR));
+            assert_eq!(main.next(), handling(Signal::Usr1));
+            main.finished(Signal::Usr1);
+            handled.fetch_add(1, SeqCst);
+        }
+    });
+    assert_eq!(waited, Ok(()));
+    assert!(sender.join().is_ok());
+}
+
+#[test]
+fn a_restart_forgets_everything() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    signals.to_process(Signal::Usr1);
+    main.leave();
+    signals.restart();
+    assert!(!main.is_due() && main.next().is_none() && !signals.has_callback());
+    main.name_callback(Some(CALLBACK));
+    signals.to_process(Signal::Usr2);
+    assert_eq!(main.next(), handling(Signal::Usr2));
+}

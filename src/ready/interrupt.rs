@@ -1,0 +1,73 @@
+//! Ending a wait before what it waits for has happened.
+//!
+//! A call is a future, and one that is dropped can't tell how far it got: how many
+//! bytes a send has sent. So a wait is not dropped, it is *asked to end*: whoever polls
+//! the call polls it once more inside of [`interrupting`], and every wait below it that
+//! is [`interruptible`] and would go on ends with the error number given there. The
+//! call answers as it does to any error in the midst of it: with what it has done, or
+//! else with that number. What is no wait, a file operation on its way, goes on.
+
+use std::cell::Cell;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::error::Errno;
+
+thread_local! {
+    /// Why waits of this thread end, during one poll.
+    static REASON: Cell<Option<Errno>> = const { Cell::new(None) };
+}
+
+/// Polls a call so that its waits end with `reason`.
+pub fn interrupting<T>(reason: Errno, poll: impl FnOnce() -> T) -> T {
+    struct Reset(Option<Errno>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            REASON.set(self.0);
+        }
+    }
+    let _reset = Reset(REASON.replace(Some(reason)));
+    poll()
+}
+
+/// Waits for `event`, unless somebody [interrupts](interrupting) it.
+///
+/// # Cancel safety
+///
+/// As safe as `event`, which an interruption drops.
+///
+/// # Errors
+///
+/// The reason of the interruption. An event that happened comes first.
+pub async fn interruptible<T>(event: impl Future<Output = T>) -> Result<T, Errno> {
+    let mut event = pin!(event);
+    std::future::poll_fn(|context| match event.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => REASON.get().map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+    use std::task::{Context, Waker};
+
+    fn polled<T>(reason: Option<Errno>, event: impl Future<Output = T>) -> Poll<Result<T, Errno>> {
+        let mut wait = pin!(interruptible(event));
+        let mut context = Context::from_waker(Waker::noop());
+        match reason {
+            Some(reason) => interrupting(reason, || wait.as_mut().poll(&mut context)),
+            None => wait.as_mut().poll(&mut context),
+        }
+    }
+
+    #[test]
+    fn only_a_wait_that_would_go_on_is_interrupted() {
+        assert_eq!(polled(None, pending::<()>()), Poll::Pending);
+        assert_eq!(polled(Some(Errno::EINTR), pending::<()>()), Poll::Ready(Err(Errno::EINTR)));
+        assert_eq!(polled(Some(Errno::EINTR), ready(7)), Poll::Ready(Ok(7)));
+        assert_eq!(polled(None, pending::<()>()), Poll::Pending);
+    }
+}

@@ -1,0 +1,256 @@
+//! Sockets that carry messages one by one, each from anybody to anybody.
+//!
+//! There is little state: an address of its own or none, and a peer or none. Both are
+//! the kernel's business too; here is what it would tell in the host's words.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
+
+use super::endpoint::Endpoint;
+use super::listen::Freed;
+use super::option::Timeouts;
+use super::unix::{self, Target};
+use super::watchable::Watchable;
+use super::{
+    Heard, Interest, Kind, News, Received, Refusal, Registered, ShutdownHow, Space, Status, transfer,
+};
+use crate::address::Address;
+use crate::error::Errno;
+use crate::policy::Policy;
+
+/// A datagram socket.
+#[derive(Debug)]
+pub struct Datagram {
+    inner: Mutex<Inner>,
+    endpoint: Endpoint,
+    timeouts: Timeouts,
+    /// After the endpoint: tells that its descriptor is free.
+    _freed: Freed,
+}
+
+/// Guarded by the socket's one lock, which is never held across a wait.
+#[derive(Debug, Default)]
+struct Inner {
+    /// Its place in the reactor, once somebody waits for it.
+    registered: Option<Arc<Registered>>,
+    peer: Option<Address>,
+    /// The last sender by a name, as the kernel has it and as the guest does: most
+    /// senders send again.
+    last_sender: Option<(SocketAddrUnix, Address)>,
+}
+
+/// Where a message goes.
+#[derive(Debug)]
+pub struct Destination(Target);
+
+impl Datagram {
+    pub(super) fn open(space: Space) -> Result<Self, Errno> {
+        Ok(Self::new(Endpoint::open(space, Kind::Datagram)?, None))
+    }
+
+    /// One of a pair: connected for good, without a name.
+    pub(super) fn of_pair(endpoint: Endpoint) -> Self {
+        let nameless = endpoint.space.wildcard();
+        Self::new(endpoint, Some(nameless))
+    }
+
+    fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
+        let inner = Mutex::new(Inner { peer, ..Inner::default() });
+        Self { inner, endpoint, timeouts: Timeouts::default(), _freed: Freed }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Whole whenever it is free: nothing in here can panic halfway.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only names carry data yet.
+    fn check_space(&self) -> Result<(), Errno> {
+        match self.endpoint.space {
+            Space::Unix(_) => Ok(()),
+            Space::Inet4 | Space::Inet6 => Err(Errno::ENOTSUP),
+        }
+    }
+
+    /// Gives the socket an address.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket has an
+    /// address already; a denial of the policy; what the host reports.
+    pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
+        self.check_space()?;
+        self.endpoint.space.check(address)?;
+        let _one_at_a_time = self.lock();
+        if self.endpoint.name().is_some() {
+            // "EINVAL: The socket is already bound to an address" - bind(3p)
+            return Err(Errno::EINVAL.into());
+        }
+        self.endpoint.bind(address, policy).map(drop)
+    }
+
+    /// Makes `address` the peer: where messages go, and the only one from which they come.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` for an address of another family; a denial of the policy;
+    /// `ECONNREFUSED`, `EPROTOTYPE` and what else the host reports.
+    pub fn connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
+        let (name, Destination(target)) = self.find(address, policy)?;
+        let mut inner = self.lock();
+        rustix::net::connect(&self.endpoint.fd, &target.address()?)?;
+        // "If the socket is not connection-mode, ... connect() shall set the socket's
+        // peer address": the one before is replaced. - connect(3p)
+        inner.peer = Some(name);
+        Ok(())
+    }
+
+    /// Where a message to `address` goes.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` for an address of another family; a denial of the policy; `ENOENT`
+    /// and what else the way there answers.
+    pub fn destination(&self, address: &Address, policy: &Policy) -> Result<Destination, Refusal> {
+        self.find(address, policy).map(|(_, destination)| destination)
+    }
+
+    fn find(&self, address: &Address, policy: &Policy) -> Result<(Address, Destination), Refusal> {
+        self.check_space()?;
+        self.endpoint.space.check(address)?;
+        match (address, &self.endpoint.space) {
+            (Address::Unix(name), Space::Unix(paths)) => {
+                let (name, target) = unix::target(name, paths.as_ref(), policy)?;
+                Ok((Address::Unix(name), Destination(target)))
+            }
+            _ => Err(Errno::EAFNOSUPPORT.into()),
+        }
+    }
+
+    /// Receives one message, with its sender.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where none is there, and what the host reports.
+    pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
+        self.check_space()?;
+        let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
+        let from = from.map_or_else(|| Ok(self.endpoint.space.wildcard()), |from| self.sender(from))?;
+        Ok(Received { from: Some(from), ..received })
+    }
+
+    /// The guest's address for what the kernel calls a sender.
+    fn sender(&self, from: SocketAddrAny) -> Result<Address, Errno> {
+        let Ok(name) = SocketAddrUnix::try_from(from.clone()) else { return self.endpoint.space.read(from) };
+        let mut inner = self.lock();
+        if let Some((known, address)) = &inner.last_sender
+            && *known == name
+        {
+            return Ok(address.clone());
+        }
+        let address = self.endpoint.space.read(from)?;
+        inner.last_sender = Some((name, address.clone()));
+        Ok(address)
+    }
+
+    /// Sends one message: to the peer, or to `to`.
+    ///
+    /// # Errors
+    ///
+    /// `EDESTADDRREQ` without either; `EAGAIN` where there is no room, here or there;
+    /// `EMSGSIZE`, `ECONNREFUSED` and what else the host reports.
+    pub fn try_send(&self, data: &[IoSlice<'_>], to: Option<&Destination>) -> Result<usize, Errno> {
+        self.check_space()?;
+        let fd = self.endpoint.host_fd();
+        match to {
+            Some(Destination(target)) => transfer::send_to(fd, data, &target.address()?),
+            // "EDESTADDRREQ: The socket is not connection-mode and no peer address is set."
+            // - send(3p)
+            None if self.lock().peer.is_none() => Err(Errno::EDESTADDRREQ),
+            None => transfer::send(fd, data),
+        }
+    }
+
+    /// Ends one direction, or both.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` without a peer.
+    pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
+        // "ENOTCONN: The socket is not connected." - shutdown(3p)
+        self.peer_address()?;
+        transfer::shutdown(self.endpoint.host_fd(), how)
+    }
+
+    /// The address that the socket has.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn local_address(&self) -> Result<Address, Errno> {
+        self.endpoint.local_address()
+    }
+
+    /// The peer.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` where there is none.
+    pub fn peer_address(&self) -> Result<Address, Errno> {
+        self.lock().peer.clone().ok_or(Errno::ENOTCONN)
+    }
+
+    /// What `sock_status` tells: it is open once it has an address or a peer.
+    pub fn status(&self) -> Status {
+        let is_open = self.endpoint.name().is_some() || self.lock().peer.is_some();
+        if is_open { Status::Opened } else { Status::Opening }
+    }
+
+    /// Its place in the reactor.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registered::new`].
+    pub fn registered(&self) -> Result<Arc<Registered>, Errno> {
+        let mut inner = self.lock();
+        if let Some(registered) = &inner.registered {
+            return Ok(Arc::clone(registered));
+        }
+        let registered = Registered::new(Arc::clone(&self.endpoint.fd))?;
+        inner.registered = Some(Arc::clone(&registered));
+        Ok(registered)
+    }
+
+    pub(super) fn news(&self) -> News {
+        self.registered().map_or(News::None, News::Reactor)
+    }
+
+    pub(super) fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+        match self.registered() {
+            Ok(registered) => registered.poll_news(interest, context),
+            // Whoever waits for it learns from a look.
+            Err(_) => Poll::Ready(Heard::Last),
+        }
+    }
+
+    /// Ends the socket where a call still has hold of it.
+    pub(super) fn close(&self) {
+        self.endpoint.remove_name();
+    }
+
+    pub(super) fn space(&self) -> &Space {
+        &self.endpoint.space
+    }
+
+    pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.host_fd()
+    }
+
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+}

@@ -1,0 +1,118 @@
+//! The host's socket, and what it is: what every state works on.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+use super::unix::{self, Held};
+use super::{Kind, Refusal, Space, host_limit};
+use crate::address::{Address, UnixName};
+use crate::error::Errno;
+use crate::policy::{Policy, Use};
+
+/// A nonblocking socket of the host.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) fd: Arc<OwnedFd>,
+    pub(super) space: Space,
+    pub(super) kind: Kind,
+    /// The name that it has, over `AF_UNIX`.
+    named: OnceLock<Named>,
+}
+
+/// The name of a socket, and the file where it is its own.
+#[derive(Debug)]
+struct Named {
+    name: UnixName,
+    held: Option<Held>,
+}
+
+impl Endpoint {
+    /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left, `EAFNOSUPPORT` where it lacks the
+    /// family.
+    pub(super) fn open(space: Space, kind: Kind) -> Result<Self, Errno> {
+        use rustix::net::SocketFlags;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = rustix::net::socket_with(space.family().to_host(), kind.to_host(), flags, None);
+        Ok(Self::new(fd.map_err(host_limit)?, space, kind))
+    }
+
+    pub(super) fn new(fd: OwnedFd, space: Space, kind: Kind) -> Self {
+        Self { fd: Arc::new(fd), space, kind, named: OnceLock::new() }
+    }
+
+    /// What a connection to this one is, at the same name.
+    pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
+        let named = self.named.get().map(|named| Named { name: named.name.clone(), held: None });
+        let accepted = Self::new(fd, self.space.clone(), self.kind);
+        match named {
+            Some(named) => Self { named: OnceLock::from(named), ..accepted },
+            None => accepted,
+        }
+    }
+
+    pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// What having `address` is to the policy.
+    pub(super) fn use_of<'a>(&self, address: &'a Address) -> Use<'a> {
+        match address {
+            Address::Inet(address) => Use::TcpListen(*address),
+            Address::Unix(name) => Use::UnixListen(name.path().unwrap_or_default()),
+        }
+    }
+
+    /// Asks the policy for `address`, then the host. Tells the address with all that is
+    /// known of it then.
+    ///
+    /// # Errors
+    ///
+    /// A denial, or what the host reports.
+    pub(super) fn bind(&self, address: &Address, policy: &Policy) -> Result<Address, Refusal> {
+        match (address, &self.space) {
+            (Address::Unix(name), Space::Unix(paths)) => {
+                let (name, held) = unix::bind(self.host_fd(), name, paths.as_ref(), policy)?;
+                self.named.get_or_init(|| Named { name: name.clone(), held: Some(held) });
+                Ok(Address::Unix(name))
+            }
+            (Address::Inet(inet), _) => {
+                policy.check(self.use_of(address))?;
+                // README, listen rule 20: restarting at once on the same address works. Two
+                // live listeners on one address stay impossible on Linux with this option.
+                rustix::net::sockopt::set_socket_reuseaddr(&self.fd, true)?;
+                rustix::net::bind(&self.fd, inet)?;
+                Ok(address.clone())
+            }
+            (Address::Unix(_), _) => Err(Errno::EAFNOSUPPORT.into()),
+        }
+    }
+
+    /// The address that the host's socket has.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub(super) fn local_address(&self) -> Result<Address, Errno> {
+        match self.space {
+            // The kernel's name for it is the host's.
+            Space::Unix(_) => Ok(Address::Unix(self.name().unwrap_or_default())),
+            _ => self.space.read(rustix::net::getsockname(&self.fd)?),
+        }
+    }
+
+    /// The name, over `AF_UNIX`.
+    pub(super) fn name(&self) -> Option<UnixName> {
+        self.named.get().map(|named| named.name.clone())
+    }
+
+    /// Removes the name, if it is to be removed when the socket closes.
+    pub(super) fn remove_name(&self) {
+        if let Some(Named { held: Some(held), .. }) = self.named.get() {
+            held.remove();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Connected: bytes both ways.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net as host;
+
+use super::{State, Status, Stream};
+use crate::address::Address;
+use crate::error::Errno;
+use crate::socket::{Kind, Received, Registered, ShutdownHow, transfer};
+
+/// A connection. Cheap to clone: it is the same one.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    registered: Arc<Registered>,
+    peer: Address,
+    kind: Kind,
+}
+
+impl Connected {
+    pub(super) fn new(registered: Arc<Registered>, peer: Address, kind: Kind) -> Self {
+        Self { registered, peer, kind }
+    }
+
+    /// The reactor's view of the connection.
+    pub fn registered(&self) -> Arc<Registered> {
+        Arc::clone(&self.registered)
+    }
+
+    pub(super) fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Does each send arrive as one message, whole?
+    pub fn keeps_boundaries(&self) -> bool {
+        self.kind != Kind::Stream
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.registered.host_fd()
+    }
+
+    /// Receives what is there, up to the length of `buffer`; 0 is the end of the
+    /// stream. Of messages one, or what of it finds room.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where nothing is there, `ECONNRESET` once after a reset.
+    pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
+        let received = transfer::receive(self.fd(), self.kind, buffer, peek)?;
+        if !peek {
+            self.registered.note_received(received.length);
+        }
+        Ok(received)
+    }
+
+    /// Sends what finds room, and tells how much that was; a message whole or not.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where there is no room, `EPIPE` where this side has ended or the
+    /// peer is gone, `ECONNRESET` once after a reset, `EMSGSIZE` for a message that never
+    /// finds room. No signal is raised.
+    pub fn try_send(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        transfer::send(self.fd(), data)
+    }
+
+    pub(super) fn status(&self) -> Status {
+        if let Address::Unix(_) = self.peer {
+            // The kernel remembers such a peer. Both directions have ended when it goes.
+            let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::empty())];
+            let has_ended = matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..));
+            return if has_ended { Status::Closed } else { Status::Opened };
+        }
+        match host::getpeername(self.fd()) {
+            Ok(Some(_)) => Status::Opened,
+            // The kernel forgets the peer when the connection is over.
+            _ => Status::Closed,
+        }
+    }
+}
+
+impl Stream {
+    /// Ends one direction, or both.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` where the socket is not connected.
+    pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
+        let connected = self.look(|state| match state {
+            State::Connected(connected) => Ok(connected.clone()),
+            // "ENOTCONN: The socket is not connected." - shutdown(3p)
+            _ => Err(Errno::ENOTCONN),
+        })??;
+        transfer::shutdown(connected.fd(), how)
+    }
+}

@@ -1,0 +1,127 @@
+//! Data in and out of the host's sockets, of whatever kind.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use rustix::net as host;
+use rustix::net::SocketAddrAny;
+use rustix::net::addr::SocketAddrArg;
+
+use super::Kind;
+use crate::address::Address;
+use crate::error::Errno;
+
+/// How to receive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecvFlags {
+    /// Leave the data where it is.
+    pub peek: bool,
+    /// Wait until the buffer is full or the stream ends.
+    pub wait_all: bool,
+    /// Tell how long a message was, rather than how much of it found room.
+    pub whole_length: bool,
+    /// Do not wait, whatever the descriptor says.
+    pub dont_wait: bool,
+}
+
+/// What was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes are in the buffer.
+    pub count: usize,
+    /// How long the message was. The rest of it is gone.
+    pub length: usize,
+    /// Who sent it, where each message says so.
+    pub from: Option<Address>,
+}
+
+/// Which direction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownHow {
+    /// No more is received.
+    Read,
+    /// No more is sent: the peer sees the end of the stream.
+    Write,
+    /// Both.
+    Both,
+}
+
+impl Received {
+    /// So many bytes of a stream.
+    pub fn bytes(count: usize) -> Self {
+        Self { count, length: count, from: None }
+    }
+
+    /// Was the message longer than the buffer?
+    pub fn is_cut(&self) -> bool {
+        self.length > self.count
+    }
+}
+
+/// Receives what is there, up to the length of `buffer`, from a socket that is connected.
+pub(super) fn receive(
+    fd: BorrowedFd<'_>,
+    kind: Kind,
+    buffer: &mut [u8],
+    peek: bool,
+) -> Result<Received, Errno> {
+    let flags = flags(kind, peek);
+    let (count, length) = rustix::io::retry_on_intr(|| host::recv(fd, &mut *buffer, flags))?;
+    Ok(Received { count, length: if kind == Kind::Stream { count } else { length }, from: None })
+}
+
+/// As [`receive`], with what the kernel calls the sender.
+pub(super) fn receive_from(
+    fd: BorrowedFd<'_>,
+    kind: Kind,
+    buffer: &mut [u8],
+    peek: bool,
+) -> Result<(Received, Option<SocketAddrAny>), Errno> {
+    let flags = flags(kind, peek);
+    let (count, length, from) = rustix::io::retry_on_intr(|| host::recvfrom(fd, &mut *buffer, flags))?;
+    Ok((Received { count, length, from: None }, from))
+}
+
+/// In a stream, `TRUNC` would throw away what it does not tell of.
+fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
+    let mut flags = host::RecvFlags::empty();
+    flags.set(host::RecvFlags::PEEK, peek);
+    flags.set(host::RecvFlags::TRUNC, kind != Kind::Stream);
+    flags
+}
+
+/// Sends what finds room, and tells how much that was. No signal is raised.
+pub(super) fn send(fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let flags = host::SendFlags::NOSIGNAL;
+    let sent = match data {
+        [one] => rustix::io::retry_on_intr(|| host::send(fd, one, flags)),
+        many => rustix::io::retry_on_intr(|| host::sendmsg(fd, many, &mut Default::default(), flags)),
+    };
+    Ok(sent?)
+}
+
+/// Sends one message to `to`.
+pub(super) fn send_to(
+    fd: BorrowedFd<'_>,
+    data: &[IoSlice<'_>],
+    to: &impl SocketAddrArg,
+) -> Result<usize, Errno> {
+    let flags = host::SendFlags::NOSIGNAL;
+    let sent = match data {
+        [one] => rustix::io::retry_on_intr(|| host::sendto(fd, one, flags, to)),
+        many => {
+            rustix::io::retry_on_intr(|| host::sendmsg_addr(fd, to, many, &mut Default::default(), flags))
+        }
+    };
+    Ok(sent?)
+}
+
+/// Ends one direction, or both.
+pub(super) fn shutdown(fd: BorrowedFd<'_>, how: ShutdownHow) -> Result<(), Errno> {
+    let how = match how {
+        ShutdownHow::Read => host::Shutdown::Read,
+        ShutdownHow::Write => host::Shutdown::Write,
+        ShutdownHow::Both => host::Shutdown::Both,
+    };
+    Ok(host::shutdown(fd, how)?)
+}

@@ -1,0 +1,97 @@
+//! A name that a socket has.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::net::SocketAddrUnix;
+
+use super::Place;
+use crate::error::Errno;
+
+/// The bytes of the longest path that the kernel takes; the NUL may be left out.
+const KERNEL_LIMIT: usize = 108;
+
+/// A name in a directory, which stays there when the socket closes, or goes with it.
+#[derive(Debug)]
+pub(in crate::socket) struct Held {
+    /// Open as long as the socket: others answer to a name that begins with it.
+    directory: OwnedFd,
+    name: String,
+    /// The file itself, where it is to be removed. While it is open, no other file can
+    /// have its number.
+    file: Option<OwnedFd>,
+}
+
+impl Held {
+    /// Binds `fd` at `place`. The mode of the file is what the host's umask leaves.
+    pub(super) fn bind(fd: BorrowedFd<'_>, place: Place, is_removed: bool) -> Result<Self, Errno> {
+        let Place { directory, name, .. } = place;
+        // A peer of another process sees the name, and may answer to it.
+        let path = |name: &str| format!("/proc/{}/fd/{}/{name}", std::process::id(), directory.as_raw_fd());
+        let whole = path(&name);
+        if whole.len() <= KERNEL_LIMIT {
+            rustix::net::bind(fd, &SocketAddrUnix::new(whole)?)?;
+        } else {
+            bind_long(fd, directory.as_fd(), &name, path)?;
+        }
+        let mut held = Self { directory, name, file: None };
+        if is_removed {
+            held.file = held.open().ok();
+        }
+        Ok(held)
+    }
+
+    fn open(&self) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.directory, &self.name, flags, Mode::empty())?)
+    }
+
+    /// Removes the name, if it is to be, and is the socket's still.
+    pub(in crate::socket) fn remove(&self) {
+        let Some(file) = &self.file else { return };
+        let (Ok(ours), Ok(there)) = (
+            rustix::fs::fstat(file),
+            rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW),
+        ) else {
+            return;
+        };
+        if is_socket(&ours) && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino) {
+            let _gone = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn is_socket(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Socket
+}
+
+/// Binds under a name that fits, and gives the file its own name then. The kernel goes
+/// on telling peers the short one.
+fn bind_long(
+    fd: BorrowedFd<'_>,
+    directory: BorrowedFd<'_>,
+    name: &str,
+    path: impl Fn(&str) -> String,
+) -> Result<(), Errno> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // Looked at first: a socket that is bound stays so, also where the second step fails.
+    if rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(Errno::EADDRINUSE);
+    }
+    let short = format!(".wasock-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+    rustix::net::bind(fd, &SocketAddrUnix::new(path(&short))?)?;
+    rustix::fs::renameat_with(directory, &short, directory, name, RenameFlags::NOREPLACE).map_err(|errno| {
+        let _gone = rustix::fs::unlinkat(directory, &short, AtFlags::empty());
+        match errno {
+            rustix::io::Errno::EXIST => Errno::EADDRINUSE,
+            errno => errno.into(),
+        }
+    })
+}

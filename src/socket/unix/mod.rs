@@ -1,0 +1,171 @@
+//! Sockets with a name in the file system: `AF_UNIX`.
+//!
+//! What carries the data is a [stream](super::Stream) or a
+//! [datagram socket](super::Datagram), as over a network. This room knows about names:
+//! how a guest's path becomes one that the kernel takes, and back.
+//!
+//! The kernel's calls take a path and follow it wherever it leads. A guest's path is
+//! walked first, inside the directories that it was given, by whoever implements
+//! [`Paths`]; the kernel is then handed the open directory, or the open file, by its
+//! path in `/proc`. So no link that changes meanwhile leads out, and the length of the
+//! host's own paths does not count.
+//!
+//! Key types: [`Paths`], [`Place`], [`Target`], [`Held`].
+
+mod held;
+
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
+
+use super::Refusal;
+use crate::address::{Address, UnixName};
+use crate::error::Errno;
+use crate::policy::{Denial, Policy, Use};
+
+pub(super) use held::Held;
+
+/// The guest's directories, as far as sockets have their names there. Asks the host's
+/// file system, and so may wait for a disk.
+pub trait Paths: Send + Sync {
+    /// A path as the guest wrote it, from its root on, without `.` and `..`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where the guest is gone.
+    fn whole(&self, given: &str) -> Result<String, Errno>;
+
+    /// Where the whole path `path` would get its name.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` outside of the guest's directories; `EACCES` where a link leads out of
+    /// one; `EROFS`, `ENOTDIR`, `EADDRINUSE` and what else the file system answers.
+    fn place(&self, path: &str) -> Result<Place, Errno>;
+
+    /// What the whole path `path` names.
+    ///
+    /// # Errors
+    ///
+    /// As for [`place`](Self::place).
+    fn found(&self, path: &str) -> Result<Target, Errno>;
+
+    /// The guest's name for a path of the host's, where it lies in one of the guest's
+    /// directories.
+    fn name_of(&self, host: &Path) -> Option<String>;
+
+    /// Are the names that sockets make to be removed when they close?
+    fn removes_names(&self) -> bool;
+}
+
+/// A free name in a directory.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory.
+    pub directory: OwnedFd,
+    /// The name in it.
+    pub name: String,
+    /// The guest's whole path of it, without symbolic links.
+    pub whole: String,
+}
+
+/// What a path names: a socket, perhaps.
+#[derive(Debug)]
+pub struct Target {
+    /// The file, open for naming it.
+    pub file: OwnedFd,
+    /// The guest's whole path of it, without symbolic links.
+    pub whole: String,
+}
+
+impl Target {
+    /// An address that leads the kernel there and nowhere else.
+    pub(super) fn address(&self) -> Result<SocketAddrUnix, Errno> {
+        Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?)
+    }
+}
+
+/// Gives the host's socket `fd` the name that the guest wrote.
+///
+/// # Errors
+///
+/// A denial; `ENOENT` for no name; `EADDRINUSE` for one that is taken, whatever has it;
+/// those of [`Paths::place`]; `EACCES` and what else the host answers.
+pub(super) fn bind(
+    fd: BorrowedFd<'_>,
+    name: &UnixName,
+    paths: &dyn Paths,
+    policy: &Policy,
+) -> Result<(UnixName, Held), Refusal> {
+    let (given, whole) = written(name, paths)?;
+    let check = |path: &str| policy.check(Use::UnixListen(path));
+    let place = granted(paths.place(&whole), &whole, |place| &place.whole, check)?;
+    if is_directory(given) {
+        // "ENOENT: A component of the pathname does not name an existing file": a socket
+        // is no directory. - bind(3p)
+        let taken = paths.found(&whole).is_ok();
+        return Err(if taken { Errno::EADDRINUSE } else { Errno::ENOENT }.into());
+    }
+    let name = name.clone().at(place.whole.as_str());
+    Ok((name, Held::bind(fd, place, paths.removes_names())?))
+}
+
+/// Finds the socket that the guest wrote.
+///
+/// # Errors
+///
+/// A denial; `ENOENT` for no name; those of [`Paths::found`].
+pub(super) fn target(
+    name: &UnixName,
+    paths: &dyn Paths,
+    policy: &Policy,
+) -> Result<(UnixName, Target), Refusal> {
+    let (given, whole) = written(name, paths)?;
+    let check = |path: &str| policy.check(Use::UnixConnect(path));
+    let target = granted(paths.found(&whole), &whole, |target| &target.whole, check)?;
+    if is_directory(given) && !is_kind(&target.file, rustix::fs::FileType::Directory)? {
+        // "ENOTDIR: A component of the path prefix ... names an existing file that is
+        // neither a directory nor a symbolic link to a directory" - connect(3p)
+        return Err(Errno::ENOTDIR.into());
+    }
+    Ok((name.clone().at(target.whole.as_str()), target))
+}
+
+/// The path as the guest wrote it, and whole.
+fn written<'a>(name: &'a UnixName, paths: &dyn Paths) -> Result<(&'a str, String), Errno> {
+    // "ENOENT: ... or the pathname is an empty string." - bind(3p), connect(3p). There are
+    // no names outside of the file system: nobody could grant them.
+    let given = name.given().filter(|given| !given.is_empty()).ok_or(Errno::ENOENT)?;
+    Ok((given, paths.whole(given)?))
+}
+
+/// Asks the policy for the path that was found; for the one that was asked, where
+/// nothing was: what is not granted looks the same, there or not.
+fn granted<T>(
+    found: Result<T, Errno>,
+    asked: &str,
+    path: impl Fn(&T) -> &str,
+    check: impl Fn(&str) -> Result<(), Denial>,
+) -> Result<T, Refusal> {
+    check(found.as_ref().map_or(asked, path))?;
+    Ok(found?)
+}
+
+/// Does a path ask for a directory?
+fn is_directory(given: &str) -> bool {
+    matches!(given.rsplit('/').next(), None | Some("" | "." | ".."))
+}
+
+fn is_kind(file: &OwnedFd, kind: rustix::fs::FileType) -> Result<bool, Errno> {
+    Ok(rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == kind)
+}
+
+/// The guest's name for what the kernel calls a socket.
+pub(super) fn from_host(address: SocketAddrAny, paths: &dyn Paths) -> Result<Address, Errno> {
+    use std::os::unix::ffi::OsStringExt;
+    let address = SocketAddrUnix::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)?;
+    let path = address.path_bytes().map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec())));
+    let name = path.and_then(|path| paths.name_of(&path));
+    Ok(Address::Unix(name.map_or_else(UnixName::unnamed, UnixName::new)))
+}

@@ -1,0 +1,44 @@
+//! Names of sockets in an embedder's process, where files move to other threads.
+
+use super::*;
+use std::path::Path;
+use wasock::{Access, Address};
+
+fn with_run(folder: &Path) -> Result<Builder> {
+    let every = "unix:/run/*".parse()?;
+    let builder = WasockCtx::builder().listen(&every).connect(&every);
+    Ok(builder.preopened_dir(folder, "/run", Access::ReadWrite)?)
+}
+
+#[tokio::test]
+async fn an_async_embedders_guest_has_names() -> Result<()> {
+    for program in [guest_tests::UNIX_STREAM, guest_tests::UNIX_SEQPACKET, guest_tests::UNIX_DATAGRAM] {
+        let folder = tempfile::tempdir()?;
+        run_async(program, with_run(folder.path())?.arg("guest").build()?).await?;
+    }
+    Ok(())
+}
+
+/// Every name of the guest is whole in events, and goes when the embedder wants it to.
+#[tokio::test]
+async fn names_are_events_and_are_removed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (observer, events) = events();
+    let builder = with_run(folder.path())?.unix_unlink(true).observer(observer);
+    run_async(guest_tests::UNIX_SEQPACKET, builder.arg("guest").build()?).await?;
+    ensure!(std::fs::read_dir(folder.path())?.count() == 0, "names are left");
+    let local = loop {
+        if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
+            break local;
+        }
+    };
+    ensure!(local.path() == Some("/run/packets"), "{local:?}");
+    ensure!(local.to_string() == "unix:/run/packets" && local.inet().is_none());
+    let accepted = events.iter().find_map(|event| match event {
+        Event::Accepted { peer, local, .. } => Some((peer, local)),
+        _ => None,
+    });
+    let (peer, at) = accepted.context("no connection was told")?;
+    ensure!(at == local && matches!(&peer, Address::Unix(name) if name.path().is_none()), "{peer:?}");
+    Ok(())
+}

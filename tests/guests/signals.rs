@@ -1,0 +1,308 @@
+//! Signals: by the guest itself, by the clock, by the operator.
+
+use super::{run, run_on_loopback};
+use anyhow::{Context as _, Result, ensure};
+use guest_tests::{Client, Running, Silent};
+use rustix::process::Signal;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+pub(crate) fn signal_rules() -> Result<()> {
+    run().arg(guest_tests::SIGNAL_RULES).finish()?.expect_code(137)?.expect_stdout("the end\n").and_then(
+        |finished| {
+            ensure!(!finished.stdout.contains("not reached"), "{finished}");
+            Ok(())
+        },
+    )
+}
+
+fn holds(case: &str) -> Result<()> {
+    run_on_loopback().args([guest_tests::SIGNAL_WAITS, case]).succeed()?.expect_stdout("holds\n").map(drop)
+}
+
+#[test]
+pub(crate) fn signal_waits() -> Result<()> {
+    ["sleep", "poll", "epoll", "pipe", "event", "pair", "futex"].into_iter().try_for_each(holds)
+}
+
+#[test]
+fn a_signal_ends_an_accept() -> Result<()> {
+    for profile in ["wasix", "winsock"] {
+        let host = run_on_loopback().args(["--listen-profile", profile]);
+        host.args([guest_tests::SIGNAL_WAITS, "accept"]).succeed()?.expect_stdout("holds\n")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_ends_a_receive() -> Result<()> {
+    holds("recv")
+}
+
+#[test]
+fn a_signal_ends_a_send_which_tells_how_much_it_has_sent() -> Result<()> {
+    holds("send")
+}
+
+#[test]
+fn a_signal_ends_a_connect_which_goes_on() -> Result<()> {
+    let silent = Silent::new()?;
+    let addr = silent.addr()?.to_string();
+    let mut host = run_on_loopback().args([guest_tests::SIGNAL_WAITS, "connect", &addr]).start()?;
+    host.wait_for_stdout("connecting")?;
+    silent.make_room()?;
+    host.finish()?.expect_code(0)?.expect_stdout("holds\n").map(drop)
+}
+
+#[test]
+fn a_signal_ends_a_read_of_the_input() -> Result<()> {
+    let mut host = run().with_stdin().args([guest_tests::SIGNAL_WAITS, "stdin"]).start()?;
+    host.wait_for_stdout("reading")?;
+    host.write_stdin(b"line\n")?;
+    host.finish()?.expect_code(0)?.expect_stdout("holds\n").map(drop)
+}
+
+#[test]
+pub(crate) fn signal_ends() -> Result<()> {
+    // The number, and the exit code; 0 where nothing happens.
+    let ends = (1..=31).map(|number| match number {
+        17..=23 | 28 => (number, 0),
+        _ => (number, 128 + number),
+    });
+    for (number, code) in
+        ends.filter(|(number, _)| [1, 2, 6, 9, 13, 14, 15, 16, 17, 19, 23, 28, 31].contains(number))
+    {
+        let finished = run().args([guest_tests::SIGNAL_ENDS, &number.to_string()]).finish()?;
+        let finished = finished.expect_code(code).with_context(|| format!("signal {number}"))?;
+        ensure!(finished.stdout.contains("goes on") == (code == 0), "signal {number}\n{finished}");
+        ensure!(finished.stderr.is_empty(), "signal {number}\n{finished}");
+    }
+    Ok(())
+}
+
+#[test]
+pub(crate) fn signal_numbers_v1() -> Result<()> {
+    run().arg(guest_tests::SIGNAL_NUMBERS_V1).succeed().map(drop)
+}
+
+#[test]
+pub(crate) fn signal_numbers_preview1() -> Result<()> {
+    run().arg(guest_tests::SIGNAL_NUMBERS_PREVIEW1).finish()?.expect_code(128 + 24).map(drop)
+}
+
+#[test]
+pub(crate) fn signal_misfit() -> Result<()> {
+    run()
+        .arg(guest_tests::SIGNAL_MISFIT)
+        .succeed()?
+        .expect_one_line()?
+        .expect_stderr("misfit is no handler")?;
+    Ok(())
+}
+
+#[test]
+pub(crate) fn signal_wild_name() -> Result<()> {
+    run()
+        .arg(guest_tests::SIGNAL_WILD_NAME)
+        .finish()?
+        .expect_code(134)?
+        .expect_no_stderr("panicked")
+        .map(drop)
+}
+
+fn handlers(what: &str, place: &str) -> guest_tests::Wasock {
+    run_on_loopback().args([guest_tests::SIGNAL_HANDLERS, what, place])
+}
+
+#[test]
+pub(crate) fn signal_handlers() -> Result<()> {
+    for place in ["raise", "sleep", "compute"] {
+        handlers("write", place).succeed()?.expect_stdout("handled\n")?.expect_stdout("holds\n")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_may_end_the_program() -> Result<()> {
+    for place in ["raise", "sleep", "compute"] {
+        handlers("exit", place).finish()?.expect_code(7)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_that_traps_ends_the_program() -> Result<()> {
+    for place in ["raise", "sleep", "compute"] {
+        let finished = handlers("trap", place).finish()?.expect_code(134)?;
+        finished.expect_stderr("the_handler_that_traps")?.expect_no_stderr("panicked")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_may_wait_and_be_interrupted() -> Result<()> {
+    for what in ["wait", "interrupted"] {
+        for place in ["raise", "sleep"] {
+            handlers(what, place).succeed()?.expect_stdout("holds\n")?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_handler_in_the_midst_of_running_code_has_what_is_ready() -> Result<()> {
+    handlers("ask", "compute").succeed()?.expect_stdout("holds\n").map(drop)
+}
+
+#[test]
+fn the_operator_interrupts_code_that_runs() -> Result<()> {
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        let mut host = handlers("write", "compute_for_operator").start()?;
+        host.wait_for_stdout("computing")?;
+        host.signal(signal)?;
+        host.finish()?.expect_code(0)?.expect_stdout("handled\n")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_signal_of_the_operator_is_an_order() -> Result<()> {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        // The handler never ends.
+        let mut host = handlers("loop", "compute_for_operator").start()?;
+        host.wait_for_stdout("computing")?;
+        host.signal(signal)?;
+        host.wait_for_stdout("computing in the handler")?;
+        host.signal(signal)?;
+        host.finish()?.expect_code(code)?.expect_no_stderr("panicked")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_hangup_ends_a_guest_without_a_handler() -> Result<()> {
+    let mut host = run().arg(guest_tests::SPIN).start()?;
+    host.wait_for_stdout("spinning")?;
+    host.signal(Signal::HUP)?;
+    host.finish()?.expect_code(129)?.expect_no_stderr("panicked").map(drop)
+}
+
+/// One client has said half a line when the order to end comes.
+#[test]
+pub(crate) fn signal_server() -> Result<()> {
+    let mut host = run_on_loopback().arg(guest_tests::SIGNAL_SERVER).start()?;
+    let addr = host.listening()?;
+    let mut busy = Client::connect(addr)?;
+    busy.say("first\n")?;
+    busy.hears("first\n")?;
+    busy.say("sec")?;
+    host.signal(Signal::TERM)?;
+    host.wait_for_stdout("draining 1")?;
+    // Nobody new comes in.
+    let refused = TcpStream::connect_timeout(&addr, PATIENCE).err().map(|error| error.kind());
+    ensure!(refused == Some(std::io::ErrorKind::ConnectionRefused), "{refused:?}");
+    ensure!(host.is_running()?, "it has not waited for the client");
+    busy.say("ond\n")?;
+    busy.hears("second\n")?;
+    busy.finish()?;
+    busy.hears_the_end()?;
+    host.finish()?.expect_code(0)?.expect_stdout("reminded 0 ").map(drop)
+}
+
+/// Ten thousand signals while clients are served: no line is lost.
+#[test]
+fn a_storm_of_signals_loses_no_request() -> Result<()> {
+    let mut host = run_on_loopback().arg(guest_tests::SIGNAL_SERVER).start()?;
+    let addr = host.listening()?;
+    let is_over = AtomicBool::new(false);
+    let lines = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|number| {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    let mut client = Client::connect(addr)?;
+                    let mut round = 0;
+                    while !is_over.load(SeqCst) {
+                        if round % 16 == 15 {
+                            client = Client::connect(addr)?;
+                        }
+                        let line = format!("{number} {round}\n");
+                        client.say(&line)?;
+                        client.hears(&line)?;
+                        round += 1;
+                    }
+                    Ok(round)
+                })
+            })
+            .collect();
+        let sent = storm(&host);
+        is_over.store(true, SeqCst);
+        let served = clients.into_iter().map(|client| client.join().unwrap_or(Ok(0)));
+        let lines: u32 = served.collect::<Result<Vec<u32>>>()?.into_iter().sum();
+        sent.map(|()| lines)
+    })?;
+    ensure!(lines > 100, "{lines} lines");
+    host.signal(Signal::TERM)?;
+    let finished = host.finish()?.expect_code(0)?;
+    let reminded = finished.stdout.lines().find_map(|line| line.strip_prefix("reminded "));
+    let count: u32 = reminded.and_then(|rest| rest.split(' ').next()).context("no count")?.parse()?;
+    ensure!(count > 0, "{finished}");
+    Ok(())
+}
+
+fn storm(host: &Running) -> Result<()> {
+    for _ in 0..10_000 {
+        host.signal(Signal::HUP)?;
+        // So that they are not all one.
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    Ok(())
+}
+
+/// A guest that the host calls is told between two events.
+#[test]
+pub(crate) fn signal_events() -> Result<()> {
+    let mut host = run_on_loopback().arg(guest_tests::SIGNAL_EVENTS).start()?;
+    host.listening()?;
+    host.signal(Signal::HUP)?;
+    host.wait_for_stdout("handled")?;
+    ensure!(host.is_running()?, "it goes on");
+    host.signal(Signal::TERM)?;
+    host.finish()?.expect_code(5)?.expect_stdout("handled\nhandled\n").map(drop)
+}
+
+#[test]
+pub(crate) fn signal_threads() -> Result<()> {
+    run().args([guest_tests::SIGNAL_THREADS, "each"]).succeed().map(drop)
+}
+
+#[test]
+fn a_signal_without_a_handler_ends_every_thread() -> Result<()> {
+    run().args([guest_tests::SIGNAL_THREADS, "default"]).finish()?.expect_code(143)?;
+    run().args([guest_tests::SIGNAL_THREADS, "kill"]).finish()?.expect_code(137).map(drop)
+}
+
+#[test]
+fn the_end_comes_in_a_storm_of_signals() -> Result<()> {
+    for _ in 0..10 {
+        run().args([guest_tests::SIGNAL_THREADS, "storm"]).succeed()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_operator_reaches_a_thread_that_can_take_it() -> Result<()> {
+    let mut host = run().args([guest_tests::SIGNAL_THREADS, "operator"]).start()?;
+    host.wait_for_stdout("started")?;
+    let start = Instant::now();
+    while host.is_running()? {
+        ensure!(start.elapsed() < PATIENCE, "nobody takes it");
+        host.signal(Signal::HUP)?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    host.finish()?.expect_code(0).map(drop)
+}
