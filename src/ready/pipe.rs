@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::task::coop::consume_budget;
 
+use super::interrupt::interruptible;
 use super::pollable::{Events, Pollable};
 use crate::error::Errno;
 use crate::socket::{Heard, Interest, Watchers};
@@ -188,14 +189,14 @@ pub(super) async fn attempts<T>(
         done => return done,
     }
     // Only now: whoever did not have to wait is not woken by what comes later.
-    poll_fn(|context| {
+    let done = poll_fn(|context| {
         watchers.add(context.waker());
         match attempt() {
             Err(Errno::EAGAIN) => Poll::Pending,
             done => Poll::Ready(done),
         }
-    })
-    .await
+    });
+    interruptible(done).await.flatten()
 }
 
 impl Drop for PipeReader {
