@@ -8,8 +8,23 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The programs that are compiled for this machine too, to be asked what the kernel
-/// itself does. Linux alone is asked.
-const NATIVE: [&str; 4] = ["accepting", "backlog_probe", "listener_life", "socket_states"];
+/// itself does, and to be measured beside. Linux alone is asked.
+const NATIVE: [&str; 6] =
+    ["accepting", "backlog_probe", "crew_http", "crew_pingpong", "listener_life", "socket_states"];
+
+/// Everything in the folder of the programs that is written by hand.
+const SOURCES: [&str; 10] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "wasix",
+    "http_server",
+    "guests",
+    "crew",
+    "crew_v1",
+    "crews",
+    "crews_v1",
+    "wat",
+];
 
 fn main() {
     // One line, not a backtrace: the reader is someone whose machine lacks a tool.
@@ -24,14 +39,17 @@ fn run() -> Result<()> {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").context("no output folder")?);
     let sources = manifest_dir.join("programs");
     // Not the folder itself: a native build of a guest leaves its own there.
-    for name in ["Cargo.toml", "Cargo.lock", "wasix", "http_server", "guests", "wat"] {
+    for name in SOURCES {
         println!("cargo::rerun-if-changed={}", sources.join(name).display());
     }
 
     let toolchain = Toolchain::find().context(guest_toolchain::MISSING)?;
-    let modules = toolchain.build(&sources, &beside_profiles(&out_dir, "guests")?)?;
+    let target_dir = beside_profiles(&out_dir, "guests")?;
+    let modules = toolchain.build(&sources, &target_dir)?;
+    let with_threads = toolchain.build_threads(&sources, &target_dir)?;
 
     let mut programs = programs_with(&modules, "wasm")?;
+    programs.extend(programs_with(&with_threads, "wasm")?);
     // A module of a source that is gone stays in the folder: only those count
     // that have a source.
     programs.retain(|program| has_source(&sources, program));
@@ -83,10 +101,15 @@ fn has_source(sources: &Path, program: &Path) -> bool {
     let Some(name) = program.file_stem().and_then(OsStr::to_str) else {
         return false;
     };
-    let bins = sources.join("guests/src/bin");
-    bins.join(format!("{name}.rs")).exists()
-        || bins.join(name).join("main.rs").exists()
+    // One of the first generation has the source of the other.
+    let crew = name.strip_suffix("_v1").unwrap_or(name);
+    has_bin(&sources.join("guests/src/bin"), name)
+        || has_bin(&sources.join("crews/src/bin"), crew)
         || sources.join(name).join("src/main.rs").exists()
+}
+
+fn has_bin(bins: &Path, name: &str) -> bool {
+    bins.join(format!("{name}.rs")).exists() || bins.join(name).join("main.rs").exists()
 }
 
 /// A constant for each program, and the macro that asks for a test of each.

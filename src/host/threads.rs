@@ -6,13 +6,17 @@
 //! store of its own, for it may stop in `memory.atomic.wait`, which nothing but a
 //! thread can wait in. All have one memory, one descriptor table, one set of futexes.
 //!
-//! A socket is registered with one reactor and may be used by every thread, so the
-//! reactor must outlive each of them and run while any of them stops. That is the
-//! thread of [`block_on`]: it drives all sockets of all such guests, and a guest's
-//! thread that waits is parked until that reactor, or another thread, unparks it. A
-//! wake-up crosses threads once. A runtime for each thread would save that, but a
-//! connection that one thread accepts and another one reads would then be watched by
-//! a reactor that sleeps in the first.
+//! A guest's thread that waits for sockets and timers alone asks the kernel itself to be
+//! woken by them: see [`block_on`]. A wake-up crosses threads once then, as natively; the
+//! tests' `crew_pingpong` shows it. So do futexes, pipes and event descriptors, where one
+//! thread of the guest wakes another one.
+//!
+//! What an epoll watches is registered with one reactor and may be used by every thread,
+//! so the reactor must outlive each of them and run while any of them stops. That is the
+//! thread of [`block_on`]: it drives what is registered of all such guests, and a thread
+//! that waits in an epoll is woken by it, at the cost of a second wake-up. A runtime for
+//! each thread would save that, but a connection that one thread accepts and another one
+//! reads would then be watched by a reactor that sleeps in the first.
 //!
 //! # The end
 //!

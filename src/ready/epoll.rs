@@ -6,16 +6,19 @@
 //! a *list* of those entries that may be ready. An entry has two *bells*, for reading
 //! and for writing. Whatever happens to the thing rings a bell; a bell that rings notes
 //! the direction in its entry, puts the entry at the end of the list unless it is there,
-//! and wakes all who wait. So:
+//! and wakes one of those who wait. So:
 //!
 //! 1. *What is not listed is armed.* An entry leaves the list only in [`Epoll::take`],
 //!    which arms both bells first and looks at the thing then. What happened before the
 //!    look is found by it; what happens later rings, and lists the entry again. Every
 //!    new or modified entry is listed, since nobody knows what happened before.
-//! 2. *Who sleeps has seen an empty list.* A waiter has himself woken by the list first,
-//!    takes from it then, and sleeps only if he got nothing. What is listed after that
-//!    wakes him. All are woken, never one: a waiter whose time is over at that moment
-//!    takes no wake-up with him.
+//! 2. *Who sleeps has seen an empty list.* A waiter takes his place first, takes from the
+//!    list then, and sleeps only if he got nothing. What is listed after that wakes the
+//!    one who came last, whose thread is warmest, and takes him out of his place. Whoever
+//!    was taken out and leaves, with something or because his time is over or his call
+//!    was dropped, wakes the next one if the list is not empty. So as long as something
+//!    is listed, nobody sleeps, or one who was woken is on his way. Epolls and polls that
+//!    watch this epoll are no waiters: all of them are woken.
 //! 3. *Level*: an entry that was told of goes to the end of the list again, and so is
 //!    looked at by the next wait, in turn with the others. It leaves the list when a look
 //!    finds nothing.
@@ -31,9 +34,10 @@
 //! taken, while somebody is woken, or while a thing is looked at: a look into a watched
 //! epoll takes that one's locks. [`NESTING`] alone comes before all of them.
 
+mod list;
 mod nesting;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
@@ -49,7 +53,8 @@ use super::poll::Alarm;
 use super::pollable::{Events, Pollable};
 use super::readiness::give_way;
 use crate::error::Errno;
-use crate::socket::{Heard, Interest, Watchers};
+use crate::socket::{Heard, Interest};
+use list::List;
 
 /// How many entries there are before those of closed things are looked for.
 const FIRST_SWEEP: usize = 64;
@@ -140,15 +145,6 @@ struct Bell {
     entry: Weak<Entry>,
     list: Weak<List>,
     direction: u8,
-}
-
-/// The entries that may be ready, in the order in which they came to be.
-#[derive(Default)]
-struct List {
-    entries: Mutex<VecDeque<Arc<Entry>>>,
-    /// Those who wait, and epolls that watch this one.
-    watchers: Watchers,
-    is_closed: AtomicBool,
 }
 
 impl Epoll {
@@ -266,10 +262,11 @@ impl Epoll {
         let alarm = Alarm::set(&mut timer, limit);
         let found = {
             let mut rings = pin!(alarm.rings());
+            let mut place = self.list.place();
             let listed = poll_fn(|context| {
-                // Registered first, so that what is listed after the take wakes it.
-                self.list.watchers.add(context.waker());
-                if self.list.is_closed.load(SeqCst) {
+                // Its place first, so that what is listed after the take wakes it.
+                place.take(context.waker());
+                if self.list.is_closed() {
                     return Poll::Ready(Err(Errno::EBADF));
                 }
                 let is_over = rings.as_mut().poll(context).is_ready();
@@ -284,8 +281,7 @@ impl Epoll {
 
     /// Ends it: its last descriptor is closed. Who waits in it is woken.
     pub fn close(&self) {
-        self.list.is_closed.store(true, SeqCst);
-        self.list.watchers.wake_all();
+        self.list.close();
     }
 
     /// What is ready now, `most` things at most, without waiting.
@@ -374,7 +370,7 @@ impl Epoll {
 
     /// Is there anything that [`Epoll::take`] would tell of? Takes nothing from the list.
     fn has_ready(&self) -> bool {
-        let listed: Vec<_> = unpoisoned(&self.list.entries).iter().cloned().collect();
+        let listed = self.list.entries();
         listed.iter().any(|entry| {
             let Some(target) = entry.target.upgrade() else { return false };
             let ready = target.look();
@@ -386,7 +382,7 @@ impl Epoll {
     /// Has the bells of what is listed rung when something happens: for who watches this
     /// epoll, and sees nothing ready.
     fn arm_listed(&self) {
-        let listed: Vec<_> = unpoisoned(&self.list.entries).iter().cloned().collect();
+        let listed = self.list.entries();
         for entry in listed {
             if let Some(target) = entry.target.upgrade() {
                 entry.news.fetch_or(self.arm(&entry, target.as_ref()), SeqCst);
@@ -413,7 +409,7 @@ impl std::fmt::Debug for Epoll {
 impl Drop for Epoll {
     fn drop(&mut self) {
         // The list's entries would keep their bells, and these are rung in vain.
-        unpoisoned(&self.list.entries).clear();
+        self.list.clear();
     }
 }
 
@@ -446,41 +442,6 @@ impl Wake for Bell {
         if let (Some(entry), Some(list)) = (self.entry.upgrade(), self.list.upgrade()) {
             list.ring(&entry, self.direction);
         }
-    }
-}
-
-impl List {
-    /// Notes the news, lists the entry, wakes all who wait.
-    fn ring(&self, entry: &Arc<Entry>, direction: u8) {
-        entry.news.fetch_or(direction, SeqCst);
-        {
-            let mut entries = unpoisoned(&self.entries);
-            if !entry.is_listed.swap(true, SeqCst) {
-                entries.push_back(Arc::clone(entry));
-            }
-        }
-        // Also where it was listed: who watches this epoll may have found it not ready.
-        self.watchers.wake_all();
-    }
-
-    fn pop(&self) -> Option<Arc<Entry>> {
-        let mut entries = unpoisoned(&self.entries);
-        let first = entries.pop_front()?;
-        first.is_listed.store(false, SeqCst);
-        Some(first)
-    }
-
-    fn keep(&self, keeps: impl Fn(&Arc<Entry>) -> bool) {
-        let mut entries = unpoisoned(&self.entries);
-        entries.retain(|entry| {
-            let keeps = keeps(entry);
-            entry.is_listed.store(keeps, SeqCst);
-            keeps
-        });
-    }
-
-    fn len(&self) -> usize {
-        unpoisoned(&self.entries).len()
     }
 }
 

@@ -117,3 +117,41 @@ impl Pollable for EventFd {
         8
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Two threads that ring each other would wake each other twice a turn.
+    #[test]
+    fn whoever_did_not_wait_is_not_woken_later() -> Result<(), Errno> {
+        let event = EventFd::new(0, false)?;
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut context = Context::from_waker(&waker);
+        assert_eq!(pin!(event.add(true, 1)).poll(&mut context), Poll::Ready(Ok(())));
+        assert_eq!(pin!(event.take(true)).poll(&mut context), Poll::Ready(Ok(1)));
+        let mut taking = pin!(event.take(true));
+        assert_eq!(taking.as_mut().poll(&mut context), Poll::Pending);
+        assert_eq!(count.0.load(SeqCst), 0);
+        let mut other = Context::from_waker(Waker::noop());
+        assert_eq!(pin!(event.add(true, 2)).poll(&mut other), Poll::Ready(Ok(())));
+        assert_eq!(count.0.load(SeqCst), 1);
+        assert_eq!(taking.poll(&mut context), Poll::Ready(Ok(2)));
+        Ok(())
+    }
+}

@@ -3,9 +3,11 @@
 //! Every operation of the rooms below is a try that never waits. This room makes
 //! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`]
 //! for many things at once, [`Crowd`] and [`Epoll`] for thousands. All follow one rule, which is what loses no wake-up:
-//! *look, forget, sleep*. A socket is registered with the reactor before anybody
-//! waits for it. What the reactor heard before a look is forgotten, since the look
-//! finds it; what it hears after that ends the sleep, begun or not.
+//! *look, forget, sleep*. What the reactor heard before a look is forgotten, since the look
+//! finds it; what it hears after that ends the sleep, begun or not. A socket that it does
+//! not know of is registered before the sleep, and it tells then what is ready already. A
+//! thread of [`block_on`] needs no reactor for that: it sleeps in the kernel's own poll,
+//! which tells what *is* ready, so there is nothing to forget.
 //!
 //! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.

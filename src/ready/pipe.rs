@@ -8,10 +8,11 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
+
+use super::interrupt::interruptible;
 use super::pollable::{Events, Pollable};
-use super::readiness::within;
 use crate::error::Errno;
 use crate::socket::{Heard, Interest, Watchers};
 
@@ -182,17 +183,20 @@ pub(super) async fn attempts<T>(
     watchers: &Watchers,
     mut attempt: impl FnMut() -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let limit = if waits { None } else { Some(Duration::ZERO) };
+    consume_budget().await;
+    match attempt() {
+        Err(Errno::EAGAIN) if waits => {}
+        done => return done,
+    }
+    // Only now: whoever did not have to wait is not woken by what comes later.
     let done = poll_fn(|context| {
-        if waits {
-            watchers.add(context.waker());
-        }
+        watchers.add(context.waker());
         match attempt() {
             Err(Errno::EAGAIN) => Poll::Pending,
             done => Poll::Ready(done),
         }
     });
-    within(limit, done).await?
+    interruptible(done).await.flatten()
 }
 
 impl Drop for PipeReader {

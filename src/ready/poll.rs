@@ -246,7 +246,7 @@ fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found) -> Result<(), Err
     let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len());
     for each in watched {
         if let Source::Host(fd, _) = &each.source {
-            asked.push(PollFd::from_borrowed_fd(*fd, flags(each.interest)));
+            asked.push(PollFd::from_borrowed_fd(*fd, each.interest.to_poll()));
         }
     }
     if asked.is_empty() {
@@ -275,16 +275,6 @@ fn most_at_once() -> usize {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         usize::try_from(limit).unwrap_or(usize::MAX).clamp(16, 1 << 16)
     })
-}
-
-fn flags(interest: Interest) -> PollFlags {
-    match interest {
-        #[cfg(target_os = "linux")]
-        Interest::Read => PollFlags::IN | PollFlags::RDHUP,
-        #[cfg(not(target_os = "linux"))]
-        Interest::Read => PollFlags::IN,
-        Interest::Write => PollFlags::OUT,
-    }
 }
 
 fn socket_readiness(fd: BorrowedFd<'_>, interest: Interest, events: PollFlags) -> Option<Readiness> {

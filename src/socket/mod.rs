@@ -46,6 +46,7 @@ mod resolve;
 mod stream;
 mod transfer;
 pub mod unix;
+mod vigil;
 mod watchable;
 
 use std::os::fd::BorrowedFd;
@@ -67,6 +68,7 @@ pub use registered::{Interest, Registered};
 pub use resolve::Resolver;
 pub use stream::{Accepted, Connected, Phase, Status, Stream};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
+pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
 use endpoint::Endpoint;

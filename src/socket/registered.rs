@@ -4,16 +4,18 @@ use std::future::{Future, poll_fn};
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use rustix::event::PollFlags;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 
 use super::reactor::reactor;
+use super::vigil;
 use super::{Heard, Watchable, Watchers};
 use crate::error::Errno;
 
@@ -27,6 +29,17 @@ pub enum Interest {
 }
 
 impl Interest {
+    /// What poll(2) is asked for it.
+    pub(crate) fn to_poll(self) -> PollFlags {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Read => PollFlags::IN | PollFlags::RDHUP,
+            #[cfg(not(target_os = "linux"))]
+            Self::Read => PollFlags::IN,
+            Self::Write => PollFlags::OUT,
+        }
+    }
+
     fn to_tokio(self) -> tokio::io::Interest {
         match self {
             Self::Read => tokio::io::Interest::READABLE,
@@ -37,9 +50,11 @@ impl Interest {
 
 /// A host socket, or a timer, with its place in the reactor.
 ///
-/// A socket is registered once, when it first has something to wait for (it
-/// listens, connects, or was accepted), because a fresh TCP socket reports a
-/// hang-up that the reactor never forgets.
+/// A socket gets its place once it has something to wait for (it listens, connects, or
+/// was accepted), because a fresh TCP socket reports a hang-up that the reactor never
+/// forgets. The reactor is told of it when somebody first waits by the reactor, and tells
+/// then what is ready already: a connection that is answered at once, and one whose
+/// thread [watches it by itself](vigil), cost it nothing.
 ///
 /// The reactor remembers that it heard of the socket; it does not know what was
 /// done since. Whoever [looks](Self::look) and finds nothing makes it forget what it
@@ -49,7 +64,12 @@ impl Interest {
 /// it alone, and for those who watch many things: see [`is_watched`](Self::is_watched).
 #[derive(Debug)]
 pub struct Registered {
-    io: AsyncFd<Arc<OwnedFd>>,
+    fd: Arc<OwnedFd>,
+    reactor: Handle,
+    /// What the reactor has of it.
+    io: OnceLock<AsyncFd<Arc<OwnedFd>>>,
+    /// Held while the reactor is told, once.
+    telling: Mutex<()>,
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
     received: AtomicU64,
@@ -60,44 +80,67 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// Registers `fd` with the caller's reactor.
+    /// A place for `fd` in the caller's reactor.
     ///
     /// # Errors
     ///
-    /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
+    /// `EAGAIN` where the host can't start a reactor.
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        Self::with(&reactor()?, fd)
+        Ok(Self::with(&reactor()?, fd))
     }
 
-    /// Registers `fd` with this reactor.
+    /// A place for `fd` in this reactor.
+    pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Arc<Self> {
+        Arc::new(Self {
+            fd,
+            reactor: reactor.clone(),
+            io: OnceLock::new(),
+            telling: Mutex::new(()),
+            received: AtomicU64::new(0),
+            watchers: Default::default(),
+            is_watched: AtomicBool::new(false),
+        })
+    }
+
+    /// What the reactor has of it; tells the reactor first where it does not know yet.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new).
-    pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        let _inside = reactor.enter();
+    /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`; `EIO` where
+    /// the reactor has ended.
+    fn io(&self) -> Result<&AsyncFd<Arc<OwnedFd>>, Errno> {
+        if let Some(io) = self.io.get() {
+            return Ok(io);
+        }
+        let _alone = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(io) = self.io.get() {
+            return Ok(io);
+        }
+        let _inside = self.reactor.enter();
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.
         #[expect(
             deprecated,
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
-        let io = AsyncFd::new(fd)?;
-        Ok(Arc::new(Self {
-            io,
-            received: AtomicU64::new(0),
-            watchers: Default::default(),
-            is_watched: AtomicBool::new(false),
-        }))
+        let io = AsyncFd::new(Arc::clone(&self.fd))?;
+        Ok(self.io.get_or_init(|| io))
+    }
+
+    /// Does the reactor know of it?
+    #[cfg(test)]
+    pub(crate) fn is_told(&self) -> bool {
+        self.io.get().is_some()
     }
 
     /// The host's descriptor.
     pub fn host_fd(&self) -> BorrowedFd<'_> {
-        self.io.get_ref().as_fd()
+        self.fd.as_fd()
     }
 
-    /// Waits until the reactor has heard of the descriptor since it was last
-    /// [forgotten](Self::forget).
+    /// Waits until the kernel says that the descriptor is ready, where this thread watches
+    /// it [by itself](vigil); else until the reactor has heard of it since it was last
+    /// [forgotten](Self::forget). May end without need.
     ///
     /// # Cancel safety
     ///
@@ -105,9 +148,12 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// `EIO` where the reactor has ended.
+    /// Those of the operating system's event queue; `EIO` where the reactor has ended.
     pub async fn ready(&self, interest: Interest) -> Result<(), Errno> {
-        self.io.ready(interest.to_tokio()).await?.retain_ready();
+        let mut noted = None;
+        if !poll_fn(|context| vigil::poll_wait(&mut noted, context, &self.fd, interest)).await {
+            self.io()?.ready(interest.to_tokio()).await?.retain_ready();
+        }
         Ok(())
     }
 
@@ -122,9 +168,10 @@ impl Registered {
         context: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<Result<(), Errno>> {
+        let io = self.io()?;
         let ready = match interest {
-            Interest::Read => self.io.poll_read_ready(context),
-            Interest::Write => self.io.poll_write_ready(context),
+            Interest::Read => io.poll_read_ready(context),
+            Interest::Write => io.poll_write_ready(context),
         };
         ready.map(|ready| {
             ready?.retain_ready();
@@ -135,8 +182,10 @@ impl Registered {
     /// Looks by `attempt`, once. Where that finds nothing, what the reactor had heard
     /// before is forgotten, without a system call.
     pub fn look<T>(&self, interest: Interest, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        // A reactor that does not know of it has heard nothing.
+        let Some(io) = self.io.get() else { return attempt() };
         let mut found = None;
-        let _heard: Result<(), Error> = self.io.try_io(interest.to_tokio(), |_| {
+        let _heard: Result<(), Error> = io.try_io(interest.to_tokio(), |_| {
             let answer = found.insert(attempt());
             if answer.is_pending() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
@@ -147,7 +196,8 @@ impl Registered {
     /// What the reactor has heard so far, for a look at many things: see
     /// [`Said::forget`].
     pub fn said(&self, interest: Interest) -> Said<'_> {
-        let ready = pin!(self.io.ready(interest.to_tokio()));
+        let Some(io) = self.io.get() else { return Said(None) };
+        let ready = pin!(io.ready(interest.to_tokio()));
         match ready.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(said)) => Said(Some(said)),
             _ => Said(None),
@@ -156,8 +206,9 @@ impl Registered {
 
     /// Forgets what the reactor has heard so far, without a system call.
     pub fn forget(&self, interest: Interest) {
+        let Some(io) = self.io.get() else { return };
         let forgotten: Result<(), Error> =
-            self.io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
+            io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
         debug_assert!(forgotten.is_err());
     }
 
@@ -197,14 +248,16 @@ impl Watchable for Registered {
         self.is_watched.store(true, SeqCst);
         watchers.add(context.waker());
         self.forget(interest);
+        // Without a place in the reactor there is no news of it.
+        let Ok(io) = self.io() else { return Poll::Ready(Heard::Last) };
         let waker = Waker::from(Arc::clone(watchers));
         // Over a task's budget the reactor wakes without news, and an edge would be told
         // twice.
         let asked = pin!(unconstrained(poll_fn(|_| {
             let mut context = Context::from_waker(&waker);
             Poll::Ready(match interest {
-                Interest::Read => self.io.poll_read_ready(&mut context),
-                Interest::Write => self.io.poll_write_ready(&mut context),
+                Interest::Read => io.poll_read_ready(&mut context),
+                Interest::Write => io.poll_write_ready(&mut context),
             })
         })));
         let Poll::Ready(heard) = asked.poll(context) else { return Poll::Ready(Heard::Last) };

@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod command;
+mod crew;
 mod events;
 mod files;
 mod generations;
@@ -17,6 +18,7 @@ mod preopened;
 mod server;
 mod signals;
 mod states;
+mod stress;
 mod threads;
 mod trace;
 mod unix;
@@ -55,8 +57,8 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
-        server::*, signals::*, states::*, threads::*, unix::*, waiting::*,
+        behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, names::*,
+        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -22,7 +22,7 @@ fn guest_threads(host: &Running) -> Result<usize> {
     Ok(found)
 }
 
-fn wait_for_guest_threads(host: &Running, count: usize) -> Result<()> {
+pub(super) fn wait_for_guest_threads(host: &Running, count: usize) -> Result<()> {
     let begun = Instant::now();
     while guest_threads(host)? != count {
         ensure!(begun.elapsed() < PATIENCE, "{} threads, not {count}", guest_threads(host)?);

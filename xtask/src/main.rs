@@ -82,7 +82,9 @@ fn guests() -> Result<PathBuf> {
     let toolchain = setup::ensure_toolchain()?;
     eprintln!("compiling the guests with {}", described(&toolchain));
     let programs = workspace_dir().join("guest-tests/programs");
-    toolchain.build(&programs, &target_dir().join("guests"))
+    let target_dir = target_dir().join("guests");
+    toolchain.build_threads(&programs, &target_dir)?;
+    toolchain.build(&programs, &target_dir)
 }
 
 fn described(toolchain: &Toolchain) -> &'static str {

@@ -1,7 +1,7 @@
 //! Makes sure that guests can be compiled.
 
 use anyhow::{Result, bail};
-use guest_toolchain::{DEBIAN_PACKAGES, MISSING, TARGET, Toolchain};
+use guest_toolchain::{DEBIAN_PACKAGES, MISSING, TARGET, THREADS_TARGET, Toolchain};
 use std::process::{Command, Stdio};
 
 /// The toolchain for guests; installs one where there is none.
@@ -14,7 +14,7 @@ pub(crate) fn ensure_toolchain() -> Result<Toolchain> {
         return Ok(found);
     }
     eprintln!("no compiler for {TARGET} yet: asking rustup for it");
-    if succeeds("rustup", &["target", "add", TARGET])
+    if succeeds("rustup", &["target", "add", TARGET, THREADS_TARGET])
         && let Some(found) = Toolchain::find()
     {
         return Ok(found);

@@ -35,7 +35,8 @@
     (func $thread_sleep (param i64) (result i32)))
 
   ;; 0: the address 127.0.0.1, port 0. 128: the listener. 132: the connection. 136: the peer.
-  ;; 164: a duplicate. 512: what the waiting call answered, and 1 more. 1024: a vector of 64
+  ;; 164: a duplicate. 508: the thread is about to call. 512: what the waiting call answered, and
+  ;; 1 more. 1024: a vector of 64
   ;; bytes at 1100. 1032: how many. 1040: flags. 2048: subscriptions. 2304: events. 8192: the
   ;; arguments.
   (data $address "\01\00\00\00\7f\00\00\01")
@@ -81,6 +82,7 @@
 
   (func (export "wasi_thread_start") (param $tid i32) (param $task i32)
     (local $answer i32)
+    (i32.atomic.store (i32.const 508) (i32.const 1))
     (block $everything (block $poll (block $read (block $accept (block $receive
       (br_table $receive $accept $read $poll $everything (local.get $task)))
       (local.set $answer (call $receive)) (br $everything))
@@ -95,6 +97,11 @@
     (local $tid i32)
     (local.set $tid (call $thread_spawn (local.get $task)))
     (if (i32.lt_s (local.get $tid) (i32.const 2)) (then unreachable))
+    ;; On a busy machine it takes its time to begin.
+    (loop $again
+      (call $pause)
+      (br_if $again (i32.eqz (i32.atomic.rmw.xchg (i32.const 508) (i32.const 0)))))
+    (call $pause)
     (call $pause)
     (call $expect (i32.atomic.load (i32.const 512)) (i32.const 0))
     (local.get $tid))

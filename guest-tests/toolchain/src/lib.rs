@@ -10,20 +10,26 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The target of every guest.
+/// The target of guests with one thread.
 pub const TARGET: &str = "wasm32-wasip1";
+
+/// The target of guests with threads.
+pub const THREADS_TARGET: &str = "wasm32-wasip1-threads";
+
+/// The packages of guests with threads.
+const CREWS: [&str; 2] = ["crews", "crews_v1"];
 
 /// The packages of Debian that make a toolchain for guests.
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "wasi-libc", "lld-22"];
 
 /// What to say when there is no toolchain.
-pub const MISSING: &str = "no Rust toolchain for wasm32-wasip1: run `rustup target add wasm32-wasip1`, \
-     or on Debian `apt-get install rustc-web cargo-web rust-web-src wasi-libc lld-22`";
+pub const MISSING: &str = "no Rust toolchain for wasm32-wasip1: run \
+     `rustup target add wasm32-wasip1 wasm32-wasip1-threads`, or on Debian `apt-get install rustc-web cargo-web rust-web-src wasi-libc lld-22`";
 
 /// A way to compile guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Toolchain {
-    /// The active toolchain has the target installed.
+    /// The active toolchain has the targets installed.
     Rustup,
     /// The packages of Debian.
     Debian {
@@ -35,7 +41,7 @@ pub enum Toolchain {
 impl Toolchain {
     /// The toolchain that is installed, if any.
     pub fn find() -> Option<Self> {
-        if has_target() {
+        if has_targets() {
             return Some(Self::Rustup);
         }
         let linker = ["/usr/bin/wasm-ld-22", "/usr/bin/wasm-ld"]
@@ -47,24 +53,25 @@ impl Toolchain {
         has_all.then_some(Self::Debian { linker })
     }
 
-    /// Builds the workspace in `programs`; the modules land in the folder that
-    /// it returns.
+    /// Builds the guests with one thread of the workspace in `programs`; the modules land
+    /// in the folder that it returns.
     ///
     /// # Errors
     ///
     /// When the compiler does not start or refuses a program.
     pub fn build(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
-        let mut command = self.command();
-        command
-            .args(["build", "--release", "--locked", "--quiet", "--target", TARGET])
-            .current_dir(programs)
-            .env("CARGO_TARGET_DIR", target_dir)
-            .stdin(Stdio::null());
-        let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-        if !status.success() {
-            bail!("the guests in {} do not compile", programs.display());
-        }
-        Ok(target_dir.join(TARGET).join("release"))
+        build_for(TARGET, self.command(), programs, target_dir)
+    }
+
+    /// Builds the guests with threads, as [`Toolchain::build`] does the others.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_threads(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+        let mut command = self.threads_command();
+        command.args(CREWS.iter().flat_map(|package| ["--package", package]));
+        build_for(THREADS_TARGET, command, programs, target_dir)
     }
 
     /// Builds the programs of `names` for this machine itself, from the same
@@ -81,7 +88,7 @@ impl Toolchain {
             command.env("RUSTC", rustc);
         }
         command
-            .args(["build", "--release", "--locked", "--quiet"])
+            .args(["build", "--release", "--locked", "--quiet", "--workspace"])
             .args(names.iter().flat_map(|name| ["--bin", name]))
             .current_dir(programs)
             .env("CARGO_TARGET_DIR", target_dir)
@@ -95,19 +102,61 @@ impl Toolchain {
 
     fn command(&self) -> Command {
         match self {
-            Self::Rustup => clean(Command::new("cargo")),
+            Self::Rustup => build_command("cargo"),
             Self::Debian { linker } => {
-                let mut command = clean(Command::new(DEBIAN_CARGO));
+                let mut command = build_command(DEBIAN_CARGO);
+                let start = format!("-L/usr/lib/wasm32-wasi -Clink-arg={DEBIAN_START}");
                 command
                     .env("RUSTC", DEBIAN_RUSTC)
                     // The packages hold no compiled std for the target.
                     .env("RUSTC_BOOTSTRAP", "1")
-                    .env("RUSTFLAGS", debian_flags(linker))
+                    .env("RUSTFLAGS", format!("{} {OWN_START} {start}", debian_linker(linker)))
                     .arg("-Zbuild-std=std,panic_abort");
                 command
             }
         }
     }
+
+    /// Such guests have no std, and begin in functions of their own. How a thread begins
+    /// is written in assembler, which the compiler calls unstable.
+    fn threads_command(&self) -> Command {
+        let mut command = match self {
+            Self::Rustup => {
+                let mut command = build_command("cargo");
+                command.env("RUSTFLAGS", OWN_START);
+                command
+            }
+            Self::Debian { linker } => {
+                let mut command = build_command(DEBIAN_CARGO);
+                command
+                    .env("RUSTC", DEBIAN_RUSTC)
+                    .env("RUSTFLAGS", format!("{} {OWN_START}", debian_linker(linker)))
+                    .arg("-Zbuild-std=core,alloc,panic_abort");
+                command
+            }
+        };
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command
+    }
+}
+
+fn build_command(cargo: &str) -> Command {
+    let mut command = clean(Command::new(cargo));
+    command.args(["build", "--release", "--locked", "--quiet"]);
+    command
+}
+
+fn build_for(target: &str, mut command: Command, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+    command
+        .args(["--target", target])
+        .current_dir(programs)
+        .env("CARGO_TARGET_DIR", target_dir)
+        .stdin(Stdio::null());
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("the guests in {} do not compile for {target}", programs.display());
+    }
+    Ok(target_dir.join(target).join("release"))
 }
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -115,21 +164,21 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_START: &str = "/usr/lib/wasm32-wasi/crt1-command.o";
 const DEBIAN_STD: &str = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
 
-fn debian_flags(linker: &Path) -> String {
-    format!(
-        "-Clinker={} -Clinker-flavor=wasm-ld -Clink-self-contained=no \
-         -L/usr/lib/wasm32-wasi -Clink-arg={DEBIAN_START}",
-        linker.display()
-    )
+/// Without the start code that comes with the compiler.
+const OWN_START: &str = "-Clink-self-contained=no";
+
+fn debian_linker(linker: &Path) -> String {
+    format!("-Clinker={} -Clinker-flavor=wasm-ld", linker.display())
 }
 
-/// Whether the compiler in use has the standard library for the target.
-fn has_target() -> bool {
+/// Whether the compiler in use has the standard library for the targets.
+fn has_targets() -> bool {
     let output = clean(Command::new("rustc")).args(["--print", "sysroot"]).output();
     let Ok(output) = output else { return false };
     let sysroot = String::from_utf8_lossy(&output.stdout);
-    let library = Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib");
-    output.status.success() && library.is_dir()
+    let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
+    let has = |target| libraries.join(target).join("lib").is_dir();
+    output.status.success() && has(TARGET) && has(THREADS_TARGET)
 }
 
 /// Takes away what an outer cargo tells its own compilers. `PATH` begins with the

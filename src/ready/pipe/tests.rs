@@ -1,6 +1,8 @@
 //! Ends of a pipe, and a counter, used by several threads at once.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
+use std::time::Duration;
+
 use std::sync::mpsc;
 use std::thread;
 

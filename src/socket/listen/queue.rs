@@ -91,7 +91,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// What [`Registered::with`] and [`own_reactor`] report.
+    /// What [`own_reactor`] reports.
     pub(crate) fn new(
         listener: Arc<OwnedFd>,
         space: Space,
@@ -100,7 +100,7 @@ impl Queue {
     ) -> Result<Arc<Self>, Errno> {
         let reactor = own_reactor()?;
         let state = State {
-            listener: Some(Registered::with(&reactor, listener)?),
+            listener: Some(Registered::with(&reactor, listener)),
             waiting: VecDeque::new(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             is_starved: false,

@@ -152,7 +152,9 @@ impl Listener {
 
     /// With so many descriptors for the host.
     fn start_limited(profile: Profile, descriptors: u32, backlog: u32) -> Result<Self> {
-        let host = on(host(profile), "127.0.0.1:0", backlog).limit_descriptors(descriptors);
+        // What cleans the cache up now and then takes descriptors, and gives them back.
+        let host = host(profile).arg("--no-cache");
+        let host = on(host, "127.0.0.1:0", backlog).limit_descriptors(descriptors);
         Self::started(profile, host)
     }
 

@@ -1,0 +1,139 @@
+//! The list of an epoll: the entries that may be ready, and who waits for them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use super::{Entry, unpoisoned};
+use crate::socket::Watchers;
+
+/// The entries that may be ready, in the order in which they came to be.
+#[derive(Default)]
+pub(super) struct List {
+    entries: Mutex<VecDeque<Arc<Entry>>>,
+    /// Those who wait.
+    sleepers: Mutex<Sleepers>,
+    /// Epolls and polls that watch this one.
+    pub(super) watchers: Watchers,
+    is_closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Sleepers {
+    /// In the order in which they came.
+    by_number: BTreeMap<u64, Waker>,
+    next: u64,
+}
+
+/// The place of one who waits, until he leaves.
+pub(super) struct Place<'a> {
+    list: &'a List,
+    number: Option<u64>,
+    /// Somebody has taken him out to wake him.
+    was_woken: bool,
+}
+
+impl Place<'_> {
+    /// Takes a place, unless he has it still.
+    pub(super) fn take(&mut self, waker: &Waker) {
+        let mut sleepers = unpoisoned(&self.list.sleepers);
+        if let Some(number) = self.number {
+            if let Some(known) = sleepers.by_number.get_mut(&number) {
+                known.clone_from(waker);
+                return;
+            }
+            self.was_woken = true;
+        }
+        let number = sleepers.next;
+        sleepers.next += 1;
+        sleepers.by_number.insert(number, waker.clone());
+        self.number = Some(number);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let was_there = unpoisoned(&self.list.sleepers).by_number.remove(&number).is_some();
+            self.was_woken |= !was_there;
+        }
+        if self.was_woken && self.list.len() > 0 {
+            self.list.wake_one();
+        }
+    }
+}
+
+impl List {
+    /// Notes the news, lists the entry, wakes one of those who wait.
+    pub(super) fn ring(&self, entry: &Arc<Entry>, direction: u8) {
+        entry.news.fetch_or(direction, SeqCst);
+        let is_new = {
+            let mut entries = unpoisoned(&self.entries);
+            let is_new = !entry.is_listed.swap(true, SeqCst);
+            if is_new {
+                entries.push_back(Arc::clone(entry));
+            }
+            is_new
+        };
+        if is_new {
+            self.wake_one();
+        }
+        // Also where it was listed: who watches this epoll may have found it not ready.
+        self.watchers.wake_all();
+    }
+
+    /// A place for one who is about to wait.
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { list: self, number: None, was_woken: false }
+    }
+
+    /// Ends all waits.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+        self.watchers.wake_all();
+        let sleepers = std::mem::take(&mut unpoisoned(&self.sleepers).by_number);
+        sleepers.into_values().for_each(Waker::wake);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(SeqCst)
+    }
+
+    /// What is listed now.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        unpoisoned(&self.entries).iter().cloned().collect()
+    }
+
+    pub(super) fn clear(&self) {
+        unpoisoned(&self.entries).clear();
+    }
+
+    /// Wakes one of those who wait.
+    fn wake_one(&self) {
+        let last = unpoisoned(&self.sleepers).by_number.pop_last();
+        if let Some((_, sleeper)) = last {
+            sleeper.wake();
+        }
+    }
+
+    pub(super) fn pop(&self) -> Option<Arc<Entry>> {
+        let mut entries = unpoisoned(&self.entries);
+        let first = entries.pop_front()?;
+        first.is_listed.store(false, SeqCst);
+        Some(first)
+    }
+
+    pub(super) fn keep(&self, keeps: impl Fn(&Arc<Entry>) -> bool) {
+        let mut entries = unpoisoned(&self.entries);
+        entries.retain(|entry| {
+            let keeps = keeps(entry);
+            entry.is_listed.store(keeps, SeqCst);
+            keeps
+        });
+    }
+
+    pub(super) fn len(&self) -> usize {
+        unpoisoned(&self.entries).len()
+    }
+}
