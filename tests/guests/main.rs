@@ -19,6 +19,7 @@ mod signals;
 mod states;
 mod threads;
 mod trace;
+mod udp;
 mod unix;
 mod waiting;
 mod wild;
@@ -56,7 +57,7 @@ mod every_program_has_a_test {
     use super::oracle::*;
     use super::{
         behaviour::*, command::*, events::*, files::*, generations::*, hostile::*, names::*, preopened::*,
-        server::*, signals::*, states::*, threads::*, unix::*, waiting::*,
+        server::*, signals::*, states::*, threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
