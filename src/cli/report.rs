@@ -60,6 +60,11 @@ fn event(event: &Event) {
                  no result; signals are blocked"
             );
         }
+        Event::HandlerTrapped { signal, trap } => {
+            let (reason, backtrace) = trap.split_once('\n').unwrap_or((trap, ""));
+            say!("wasock: {signal} ended the guest: its handler trapped: {reason}");
+            tracing::info!("{backtrace}");
+        }
         Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
     }
 }

@@ -33,17 +33,21 @@ impl Control {
     ///
     /// A guest that handles signals (`callback_signal`) hears of it in one of its threads:
     /// a call that waits ends with `EINTR`, once the handler has run. In
-    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too; in a
-    /// store of your own it hears at the end of its next call that may wait. Only a thread
+    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too, if the program exports `__stack_pointer`;
+    /// in another one, and in a store of your own, it hears at its next call that may wait. Only a thread
     /// in `memory.atomic.wait` hears when that is over. The same signal sent twice before it
     /// is handled is one.
+    ///
+    /// A handler that traps at a signal which would have ended the guest has ended it so: with
+    /// 128 + n ([`Event::HandlerTrapped`](crate::Event::HandlerTrapped)). This is how WASIX's C
+    /// library does default actions.
     ///
     /// Without a handler a signal does what POSIX says: most end the guest, with the exit
     /// code 128 + n, and the others do nothing; so does one that is
     /// [ignored](super::Builder::ignore_signal). [`Signal::Kill`] ends it always.
     pub fn signal(&self, signal: Signal) {
         if let Some(process) = self.process.upgrade() {
-            process.signals().to_process(signal);
+            process.signals().order(signal);
         }
     }
 

@@ -227,7 +227,7 @@ impl Courier {
         while !self.watches.is_empty() {
             let mailbox = self.thread.mailbox.clone();
             if mailbox.is_due() {
-                handle_between(store, &self.instance, &mailbox, self.calls).await?;
+                handle_between(store, &self.instance, &self.thread, self.calls).await?;
                 self.catch_up(store).await?;
                 continue;
             }

@@ -65,11 +65,13 @@ fn one_line(reason: &str) -> String {
 
 impl std::error::Error for LoadError {}
 
-/// The settings that an engine needs for every guest: shared memories, and a way to
-/// end code that runs without ever calling the host.
+/// The settings that an engine needs for every guest: shared memories, exceptions, and a
+/// way to end code that runs without ever calling the host.
 pub fn engine_config() -> Config {
     let mut config = Config::new();
     config.wasm_threads(true).shared_memory(true).epoch_interruption(true);
+    // Today's toolchain of WASIX makes them of `setjmp`, of C++ and of panics in Rust.
+    config.wasm_exceptions(true);
     config
 }
 

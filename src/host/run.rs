@@ -173,7 +173,7 @@ impl Guest {
 }
 
 /// A trap in words: the reason, then the backtrace.
-fn describe(trap: &wasmtime::Error) -> String {
+pub(super) fn describe(trap: &wasmtime::Error) -> String {
     let reason = trap.root_cause();
     match trap.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) => format!("{reason}\n{backtrace}"),

@@ -8,7 +8,8 @@
 //! * running code, at its next loop or call, where the host chose the epoch: in
 //!   [`Guest::run`](super::Guest::run) alone.
 //!
-//! The last is the hard one. The engine asks there what is to be done and wants the
+//! The last is the hard one. Code is interrupted where no compiler knows of it, so it
+//! is done for programs alone that let the host see their stack ([`Stack`]). The engine asks there what is to be done and wants the
 //! answer at once; there is no way to wait in the midst of it. So the handler is polled
 //! to its end on the spot, and a call of it that would have to wait is driven there
 //! too: on a thread that is the guest's own it stops the thread; on an executor's, whose
@@ -23,14 +24,18 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::unconstrained;
-use wasmtime::{AsContextMut as _, Caller, Extern, Instance, Store, StoreContextMut, Trap, TypedFunc};
+use wasmtime::{
+    AsContextMut as _, Caller, Extern, Global, Instance, Mutability, Store, StoreContextMut, Trap, TypedFunc,
+    Val,
+};
 
 use super::WasockCtx;
-use super::deliver::Calls;
+use super::deliver::{Calls, is_mistake};
+use super::run::describe;
 use super::threads::{nudges, until_the_end};
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
-use crate::process::{Delivery, Mailbox, Signal, Threads};
+use crate::process::{Delivery, Mailbox, Report, Signal, Thread, Threads};
 use crate::ready::{block_on, interrupting};
 
 /// Where running code was interrupted for a handler.
@@ -75,23 +80,56 @@ fn see_through_here<R>(
     }
 }
 
-/// The next handler to call: of which signal, by which name, with which number.
+/// A handler to call.
+struct Due {
+    signal: Signal,
+    callback: Arc<str>,
+    /// The signal's number, as the program has it.
+    number: i32,
+    is_order: bool,
+}
+
+/// The next handler to call.
 ///
 /// # Errors
 ///
 /// The guest's end, where that is what a signal does.
-fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<(Signal, Arc<str>, i32)>> {
+fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<Due>> {
     loop {
         match mailbox.next() {
             None => return Ok(None),
             Some(Delivery::End(signal)) => return Err(Exit(signal.exit_code()).into()),
-            Some(Delivery::Handle { signal, callback }) => match mailbox.number(signal) {
-                Some(number) => return Ok(Some((signal, callback, number.cast_signed()))),
+            Some(Delivery::Handle { signal, callback, is_order }) => match mailbox.number(signal) {
+                Some(number) => {
+                    return Ok(Some(Due { signal, callback, number: number.cast_signed(), is_order }));
+                }
                 // The program's numbers have none for it.
                 None => mailbox.finished(signal),
             },
         }
     }
+}
+
+/// The handler has ended.
+///
+/// # Errors
+///
+/// How it ended, if it did not return. WASIX's C library does the default action of a
+/// signal by a trap, in a handler that the program knows nothing of: at the operator's
+/// order it is the signal that has ended the guest.
+fn finished(
+    mailbox: &Mailbox,
+    due: &Due,
+    report: &Report,
+    outcome: wasmtime::Result<()>,
+) -> wasmtime::Result<()> {
+    mailbox.finished(due.signal);
+    let Err(error) = outcome else { return Ok(()) };
+    if !due.is_order || !due.signal.ends() || !is_mistake(&error) {
+        return Err(error);
+    }
+    report.tell(Event::HandlerTrapped { signal: due.signal.name(), trap: describe(&error) });
+    Err(Exit(due.signal.exit_code()).into())
 }
 
 /// What a thread has to look at after a call: a callback that it named, then its signals.
@@ -108,16 +146,16 @@ pub(super) async fn handle<T: Send + 'static>(
     if let Some(named) = get(caller.data_mut()).thread.named_callback.take() {
         look_up(caller, &get, &named?);
     }
-    let mailbox = get(caller.data_mut()).mailbox.clone();
-    while let Some((signal, callback, number)) = next(&mailbox)? {
-        let outcome = match (find(caller, &callback), calls) {
-            (Found::Handler(handler), Calls::Async) => handler.call_async(&mut *caller, number).await,
-            (Found::Handler(handler), Calls::Blocking) => handler.call(&mut *caller, number),
+    let ctx = get(caller.data_mut());
+    let (mailbox, report) = (ctx.mailbox.clone(), Arc::clone(ctx.thread.process().report()));
+    while let Some(due) = next(&mailbox)? {
+        let outcome = match (find(caller, &due.callback), calls) {
+            (Found::Handler(handler), Calls::Async) => handler.call_async(&mut *caller, due.number).await,
+            (Found::Handler(handler), Calls::Blocking) => handler.call(&mut *caller, due.number),
             // Every instance of a module has the same exports.
             (Found::Nothing | Found::Misfit, _) => Ok(()),
         };
-        mailbox.finished(signal);
-        outcome?;
+        finished(&mailbox, &due, &report, outcome)?;
     }
     Ok(())
 }
@@ -162,17 +200,16 @@ fn look_up<T: 'static>(caller: &mut Caller<'_, T>, get: &impl Fn(&mut T) -> &mut
 pub(super) async fn handle_between<T: Send + 'static>(
     store: &mut Store<T>,
     instance: &Instance,
-    mailbox: &Mailbox,
+    thread: &Thread,
     calls: Calls,
 ) -> wasmtime::Result<()> {
-    while let Some((signal, callback, number)) = next(mailbox)? {
-        let outcome = match (instance.get_typed_func::<i32, ()>(&mut *store, &callback), calls) {
-            (Ok(handler), Calls::Async) => handler.call_async(&mut *store, number).await,
-            (Ok(handler), Calls::Blocking) => handler.call(&mut *store, number),
+    while let Some(due) = next(&thread.mailbox)? {
+        let outcome = match (instance.get_typed_func::<i32, ()>(&mut *store, &due.callback), calls) {
+            (Ok(handler), Calls::Async) => handler.call_async(&mut *store, due.number).await,
+            (Ok(handler), Calls::Blocking) => handler.call(&mut *store, due.number),
             (Err(_), _) => Ok(()),
         };
-        mailbox.finished(signal);
-        outcome?;
+        finished(&thread.mailbox, &due, thread.process().report(), outcome)?;
     }
     Ok(())
 }
@@ -189,17 +226,60 @@ pub(super) fn handle_within(
     known: &mut u64,
 ) -> wasmtime::Result<()> {
     let ctx = context.data();
-    let Some(instance) = ctx.instance.filter(|_| ctx.mailbox.is_due()) else { return Ok(()) };
-    let mailbox = ctx.mailbox.clone();
-    while let Some((signal, callback, number)) = next(&mailbox)? {
-        let outcome = match instance.get_typed_func::<i32, ()>(&mut *context, &callback) {
-            Ok(handler) => call_within(context, &handler, number, within, known),
+    if !ctx.mailbox.is_due() {
+        return Ok(());
+    }
+    let (mailbox, report) = (ctx.mailbox.clone(), Arc::clone(ctx.thread.process().report()));
+    if let Some(signal) = mailbox.ended_by() {
+        return Err(Exit(signal.exit_code()).into());
+    }
+    let Some(instance) = ctx.instance else { return Ok(()) };
+    // Otherwise it hears of them at its next call that may wait.
+    let Some(stack) = Stack::of(&instance, context) else { return Ok(()) };
+    while let Some(due) = next(&mailbox)? {
+        let outcome = match instance.get_typed_func::<i32, ()>(&mut *context, &due.callback) {
+            Ok(handler) => {
+                stack.leave_red_zone(context)?;
+                let outcome = call_within(context, &handler, due.number, within, known);
+                stack.restore(context)?;
+                outcome
+            }
             Err(_) => Ok(()),
         };
-        mailbox.finished(signal);
-        outcome?;
+        finished(&mailbox, &due, &report, outcome)?;
     }
     Ok(())
+}
+
+/// What compilers use below the stack pointer, without moving it, in a function that
+/// calls no other: LLVM's `RedZoneSize` for WebAssembly.
+const RED_ZONE: i32 = 128;
+
+/// The stack that compiled code has in its memory. A function that is interrupted in the
+/// midst may have something in its red zone, which a handler would overwrite.
+struct Stack {
+    pointer: Global,
+    value: i32,
+}
+
+impl Stack {
+    /// The stack of a program that lets the host see it, as WASIX programs do.
+    fn of(instance: &Instance, context: &mut StoreContextMut<'_, WasockCtx>) -> Option<Self> {
+        let pointer = instance.get_global(&mut *context, "__stack_pointer")?;
+        let is_variable = pointer.ty(&*context).mutability() == Mutability::Var;
+        let value = pointer.get(&mut *context).i32().filter(|_| is_variable)?;
+        Some(Self { pointer, value })
+    }
+
+    fn leave_red_zone(&self, context: &mut StoreContextMut<'_, WasockCtx>) -> wasmtime::Result<()> {
+        // The ABI's alignment is kept.
+        let below = self.value.wrapping_sub(RED_ZONE) & !15;
+        self.pointer.set(&mut *context, Val::I32(below))
+    }
+
+    fn restore(&self, context: &mut StoreContextMut<'_, WasockCtx>) -> wasmtime::Result<()> {
+        self.pointer.set(&mut *context, Val::I32(self.value))
+    }
 }
 
 /// Tells whether it was woken.

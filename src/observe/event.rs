@@ -110,6 +110,14 @@ pub enum Event {
         /// The export.
         name: String,
     },
+    /// The handler of a signal of the operator's trapped, and that ended the guest as the
+    /// signal would have done without a handler.
+    HandlerTrapped {
+        /// The signal: `SIGTERM`.
+        signal: &'static str,
+        /// The reason, and the guest's backtrace in the lines after it.
+        trap: String,
+    },
     /// A handler of events trapped, and the guest starts anew: all that it had open is
     /// closed.
     Restarted {

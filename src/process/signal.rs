@@ -82,7 +82,8 @@ pub(crate) enum Delivery {
     /// End the program: the default action of this signal.
     End(Signal),
     /// Call the export `callback` with the number of the signal.
-    Handle { signal: Signal, callback: Arc<str> },
+    /// The operator's orders are known: what their handler fails at is done all the same.
+    Handle { signal: Signal, callback: Arc<str>, is_order: bool },
 }
 
 /// Makes running code look for signals.
@@ -107,6 +108,8 @@ struct State {
     callback: Option<Arc<str>>,
     /// What lies with the process.
     pending: u32,
+    /// What the operator has sent, of all that is pending.
+    ordered: u32,
     ended_by: Option<Signal>,
     nudge: Option<Nudge>,
 }
@@ -208,6 +211,17 @@ impl Signals {
         let mut calls = Calls::default();
         self.lock().send(None, signal, self.ignored, &mut calls);
         calls.make();
+    }
+
+    /// Sends `signal` to the process, for the operator.
+    pub(crate) fn order(&self, signal: Signal) {
+        self.lock().ordered |= signal.bit();
+        self.to_process(signal);
+    }
+
+    /// The signal that has ended the guest.
+    fn ended_by(&self) -> Option<Signal> {
+        self.lock().ended_by
     }
 
     /// Sends `signal` to the thread `tid`. A number that no thread has is of one that has
@@ -320,7 +334,7 @@ impl State {
             None => self.threads.values().all(|thread| thread.is_blocked),
         };
         if self.callback.is_none() && !is_blocked {
-            let is_nothing = signal.default() == number::Default::Ignore || ignored & signal.bit() != 0;
+            let is_nothing = !signal.ends() || ignored & signal.bit() != 0;
             if !is_nothing {
                 self.end(signal, calls);
             }
@@ -413,7 +427,9 @@ impl State {
         thread.pending &= !signal.bit();
         thread.adopted &= !signal.bit();
         thread.running |= signal.bit();
-        Some(Delivery::Handle { signal, callback })
+        let is_order = self.ordered & signal.bit() != 0;
+        self.ordered &= !signal.bit();
+        Some(Delivery::Handle { signal, callback, is_order })
     }
 
     /// Makes `due` of the thread what it is.

@@ -74,6 +74,19 @@ pub(crate) fn generation_first() -> Result<()> {
     finished.expect_no_stderr("proc_join").map(drop)
 }
 
+#[test]
+pub(crate) fn exceptions() -> Result<()> {
+    run().arg(guest_tests::EXCEPTIONS).succeed()?;
+    run()
+        .args([guest_tests::EXCEPTIONS, "u"])
+        .finish()?
+        .expect_code(134)?
+        .expect_stderr("thrown Wasm exception")?
+        .expect_stderr("throws")?
+        .expect_no_stderr("panicked")
+        .map(drop)
+}
+
 fn inspected(program: &str) -> Result<Finished> {
     wasock().args(["inspect", program]).succeed()
 }

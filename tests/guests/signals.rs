@@ -2,7 +2,7 @@
 
 use super::{run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
-use guest_tests::{Client, Running, Silent};
+use guest_tests::{Client, Running, Silent, Wasock};
 use rustix::process::Signal;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -114,6 +114,16 @@ pub(crate) fn signal_wild_name() -> Result<()> {
         .map(drop)
 }
 
+#[test]
+pub(crate) fn signal_red_zone() -> Result<()> {
+    run().arg(guest_tests::SIGNAL_RED_ZONE).succeed().map(drop)
+}
+
+#[test]
+pub(crate) fn signal_no_stack() -> Result<()> {
+    run().arg(guest_tests::SIGNAL_NO_STACK).succeed().map(drop)
+}
+
 fn handlers(what: &str, place: &str) -> guest_tests::Wasock {
     run_on_loopback().args([guest_tests::SIGNAL_HANDLERS, what, place])
 }
@@ -139,6 +149,19 @@ fn a_handler_that_traps_ends_the_program() -> Result<()> {
     for place in ["raise", "sleep", "compute"] {
         let finished = handlers("trap", place).finish()?.expect_code(134)?;
         finished.expect_stderr("the_handler_that_traps")?.expect_no_stderr("panicked")?;
+    }
+    Ok(())
+}
+
+/// As the C library does the default action: the operator's signal has ended the guest.
+#[test]
+fn a_handler_that_traps_at_an_order_ends_the_program_by_the_signal() -> Result<()> {
+    for (signal, code, name) in [(Signal::TERM, 143, "SIGTERM"), (Signal::HUP, 129, "SIGHUP")] {
+        let mut host = handlers("trap", "compute_for_operator").start()?;
+        host.wait_for_stdout("computing")?;
+        host.signal(signal)?;
+        let finished = host.finish()?.expect_code(code)?.expect_one_line()?;
+        finished.expect_stderr(&format!("wasock: {name} ended the guest: its handler trapped: "))?;
     }
     Ok(())
 }
@@ -181,6 +204,18 @@ fn a_second_signal_of_the_operator_is_an_order() -> Result<()> {
         host.finish()?.expect_code(code)?.expect_no_stderr("panicked")?;
     }
     Ok(())
+}
+
+/// As under `nohup`.
+#[test]
+fn a_hangup_that_is_ignored_does_nothing() -> Result<()> {
+    let ignoring = "trap '' HUP; exec \"$0\" \"$@\"";
+    let shell = Wasock::new("sh").args(["-c", ignoring, env!("CARGO_BIN_EXE_wasock"), "run"]);
+    let mut host = shell.arg(guest_tests::SPIN).start()?;
+    host.wait_for_stdout("spinning")?;
+    host.signal(Signal::HUP)?;
+    host.signal(Signal::TERM)?;
+    host.finish()?.expect_code(143).map(drop)
 }
 
 #[test]

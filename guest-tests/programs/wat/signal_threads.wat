@@ -24,6 +24,8 @@
   (data $text "started\0a")
 
   (global $task (mut i32) (i32.const 0))
+  ;; Lets the host interrupt code that computes.
+  (global (export "__stack_pointer") (mut i32) (i32.const 65536))
 
   (func $must (param $errno i32)
     (if (local.get $errno) (then (call $proc_exit (local.get $errno)))))

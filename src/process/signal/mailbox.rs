@@ -89,6 +89,11 @@ impl Mailbox {
         self.signals.next(self)
     }
 
+    /// The signal that has ended the guest.
+    pub(crate) fn ended_by(&self) -> Option<Signal> {
+        self.signals.ended_by()
+    }
+
     /// The handler of `signal` has ended.
     pub(crate) fn finished(&self, signal: Signal) {
         self.signals.finished(self, signal);

@@ -131,6 +131,11 @@ impl Signal {
         128 + u32::from(self.number())
     }
 
+    /// Does it end a guest that does not handle it?
+    pub(crate) fn ends(self) -> bool {
+        self.default() == Default::End
+    }
+
     pub(super) fn bit(self) -> u32 {
         1 << self.number()
     }

@@ -10,7 +10,7 @@ use crate::ready::interruptible;
 const CALLBACK: &str = "callback";
 
 fn handling(signal: Signal) -> Option<Delivery> {
-    Some(Delivery::Handle { signal, callback: CALLBACK.into() })
+    Some(Delivery::Handle { signal, callback: CALLBACK.into(), is_order: false })
 }
 
 fn poll<T>(call: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
@@ -165,6 +165,19 @@ fn no_signal_gets_lost_between_the_look_and_the_sleep() {
     });
     assert_eq!(waited, Ok(()));
     assert!(sender.join().is_ok());
+}
+
+#[test]
+fn what_the_operator_sent_is_known_once() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    signals.order(Signal::Term);
+    let ordered = Delivery::Handle { signal: Signal::Term, callback: CALLBACK.into(), is_order: true };
+    assert_eq!(main.next(), Some(ordered));
+    main.finished(Signal::Term);
+    signals.to_process(Signal::Term);
+    assert_eq!(main.next(), handling(Signal::Term));
 }
 
 #[test]
