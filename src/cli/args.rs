@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::ListenProfile;
 use crate::host::OnTrap;
-use crate::policy::{Grant, NamePattern};
+use crate::policy::{Grant, NamePattern, ParseGrantError};
 
 /// The socket host for WebAssembly servers on Wasmtime.
 #[derive(Debug, Parser)]
@@ -70,6 +70,14 @@ pub(super) struct RunArgs {
     /// Let the guest connect there
     #[arg(long, value_name = "ADDR")]
     pub(super) connect: Vec<Grant>,
+
+    /// Let the guest have a UDP socket here
+    #[arg(long, value_name = "ADDR", value_parser = parse_udp)]
+    pub(super) udp_bind: Vec<Grant>,
+
+    /// Let the guest send datagrams there
+    #[arg(long, value_name = "ADDR", value_parser = parse_udp)]
+    pub(super) udp_send: Vec<Grant>,
 
     /// Let the guest look this name up: NAME, *.DOMAIN or *
     #[arg(long, value_name = "NAME")]
@@ -178,6 +186,14 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn parse_udp(text: &str) -> Result<Grant, String> {
+    let grant: Grant = text.parse().map_err(|error: ParseGrantError| error.to_string())?;
+    if grant.is_of_paths() {
+        return Err("datagrams over Unix sockets are granted by --listen and --connect".to_owned());
+    }
+    Ok(grant)
 }
 
 fn parse_network(text: &str) -> Result<IpNet, String> {

@@ -106,6 +106,8 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     builder = args.listen.iter().fold(builder, |builder, grant| builder.listen(grant));
     builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
     builder = args.connect.iter().fold(builder, |builder, grant| builder.connect(grant));
+    builder = args.udp_bind.iter().fold(builder, |builder, grant| builder.udp_bind(grant));
+    builder = args.udp_send.iter().fold(builder, |builder, grant| builder.udp_send(grant));
     builder = args.resolve.iter().cloned().fold(builder, |builder, names| builder.resolve(names));
     builder = args.command.iter().fold(builder, |builder, argument| builder.arg(argument));
     if args.inherit_env {

@@ -156,6 +156,19 @@ impl Builder {
         self
     }
 
+    /// Grants UDP sockets at these addresses. Anybody may send to one.
+    pub fn udp_bind(mut self, grant: &Grant) -> Self {
+        self.policy.allow_udp_bind(grant);
+        self
+    }
+
+    /// Grants sending datagrams to these addresses, and with it a port of the host's
+    /// choice, where answers come. It is asked for each datagram.
+    pub fn udp_send(mut self, grant: &Grant) -> Self {
+        self.policy.allow_udp_send(grant);
+        self
+    }
+
     /// Grants looking up these names.
     pub fn resolve(mut self, names: NamePattern) -> Self {
         self.policy.allow_resolve(names);

@@ -26,6 +26,11 @@ pub(super) enum Addresses {
 }
 
 impl Grant {
+    /// Is it one of paths?
+    pub(crate) fn is_of_paths(&self) -> bool {
+        matches!(self.0, Addresses::Unix(_))
+    }
+
     /// Is this address among them? An IPv4-mapped address is its IPv4 address.
     pub fn covers(&self, address: &Address) -> bool {
         match (&self.0, address) {

@@ -41,6 +41,10 @@ pub enum Use<'a> {
     TcpAccept(SocketAddr),
     /// Connect a TCP socket to this address.
     TcpConnect(SocketAddr),
+    /// Have a UDP socket at this address.
+    UdpBind(SocketAddr),
+    /// Send a datagram to this address, or make it the peer.
+    UdpSend(SocketAddr),
     /// Have a Unix socket at this whole path of the guest's: bind, or listen.
     UnixListen(&'a str),
     /// Connect or send to the Unix socket at this whole path of the guest's.
@@ -69,6 +73,8 @@ pub struct Policy {
     /// `None`: anyone may connect to a granted listener.
     accept_from: Option<Pool>,
     connect: Granted,
+    udp_bind: Granted,
+    udp_send: Granted,
     resolve: Vec<NamePattern>,
 }
 
@@ -110,6 +116,18 @@ impl Policy {
         self.connect.insert(grant);
     }
 
+    /// Grants UDP sockets at the addresses of `grant`. What comes there, comes from
+    /// anybody.
+    pub fn allow_udp_bind(&mut self, grant: &Grant) {
+        self.udp_bind.insert(grant);
+    }
+
+    /// Grants sending datagrams to the addresses of `grant`, from a port that the host
+    /// chooses where the guest did not.
+    pub fn allow_udp_send(&mut self, grant: &Grant) {
+        self.udp_send.insert(grant);
+    }
+
     /// Narrows who may connect to a listener to `network`, and to what earlier
     /// calls named.
     pub fn allow_accept_from(&mut self, network: IpNet) {
@@ -133,6 +151,8 @@ impl Policy {
             Use::TcpListen(address) => holds(&self.listen.networks, address),
             Use::TcpAccept(peer) => self.accept_from.as_ref().is_none_or(|pool| holds(pool, peer)),
             Use::TcpConnect(address) => holds(&self.connect.networks, address),
+            Use::UdpBind(address) => holds(&self.udp_bind.networks, address),
+            Use::UdpSend(address) => holds(&self.udp_send.networks, address),
             Use::UnixListen(path) => self.listen.has_path(path),
             Use::UnixConnect(path) => self.connect.has_path(path),
             Use::Resolve(name) => self.resolve.iter().any(|pattern| pattern.matches(name)),
@@ -152,6 +172,12 @@ impl Denial {
             }
             Use::TcpConnect(address) => {
                 (address.to_string(), "no --connect grant covers it", format!("--connect {address}"))
+            }
+            Use::UdpBind(address) => {
+                (address.to_string(), "no --udp-bind grant covers it", format!("--udp-bind {address}"))
+            }
+            Use::UdpSend(address) => {
+                (address.to_string(), "no --udp-send grant covers it", format!("--udp-send {address}"))
             }
             Use::UnixListen(path) => {
                 let name = UnixName::new(path).to_string();
@@ -247,6 +273,22 @@ mod tests {
         assert!(!may_listen(&policy, "[::ffff:127.0.0.2]:80")?);
         let six_only = listening("[::]/0:80")?;
         assert!(!may_listen(&six_only, "[::ffff:127.0.0.1]:80")?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_datagram_is_granted_by_its_own_grants() -> Outcome {
+        let mut policy = listening("*:*")?;
+        policy.allow_connect(&"*:*".parse()?);
+        let address: SocketAddr = "127.0.0.1:53".parse()?;
+        let (bind, send) = (Use::UdpBind(address), Use::UdpSend(address));
+        assert!(policy.check(bind).is_err() && policy.check(send).is_err());
+        policy.allow_udp_send(&"127.0.0.1:53".parse()?);
+        assert!(policy.check(bind).is_err() && policy.check(send).is_ok());
+        assert!(policy.check(Use::UdpSend("127.0.0.1:54".parse()?)).is_err());
+        assert!(policy.check(Use::UdpSend("[::ffff:127.0.0.1]:53".parse()?)).is_ok());
+        policy.allow_udp_bind(&"127.0.0.1:53".parse()?);
+        assert!(policy.check(bind).is_ok());
         Ok(())
     }
 

@@ -133,7 +133,7 @@ async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connecte
 /// # Errors
 ///
 /// `ENOTCONN`, `EAGAIN` where nothing is there or the time is over, `ECONNRESET`
-/// once after a reset; `ENOTSUP` for a datagram socket that carries no data.
+/// once after a reset.
 pub async fn recv(
     socket: &Socket,
     waits: bool,
@@ -189,7 +189,7 @@ pub async fn recv(
 ///
 /// `ENOTCONN`, `EAGAIN` where there is no room or the time is over, `EPIPE`,
 /// `ECONNRESET`; `EMSGSIZE` for a message that never finds room; `EDESTADDRREQ` for a
-/// datagram socket without a peer, `ENOTSUP` for one that carries no data.
+/// datagram socket without a peer.
 pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);
     let stream = match socket {
@@ -236,6 +236,11 @@ pub async fn send_to(
     to: &Destination,
 ) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);
+    if let Destination::Inet(_) = to {
+        let io = datagram.registered()?;
+        let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)));
+        return blocking(&io, Interest::Write, limit, attempt).await?;
+    }
     let is_again = |errno: &Errno| *errno == Errno::EAGAIN;
     patiently(limit, is_again, || std::future::ready(datagram.try_send(data, Some(to)))).await
 }

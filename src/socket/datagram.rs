@@ -4,6 +4,7 @@
 //! the kernel's business too; here is what it would tell in the host's words.
 
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -16,11 +17,11 @@ use super::option::Timeouts;
 use super::unix::{self, Target};
 use super::watchable::Watchable;
 use super::{
-    Heard, Interest, Kind, News, Received, Refusal, Registered, ShutdownHow, Space, Status, transfer,
+    Heard, Interest, Kind, News, Received, Refusal, Registered, ShutdownHow, Space, Status, address, transfer,
 };
 use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::Policy;
+use crate::policy::{Policy, Use};
 
 /// A datagram socket.
 #[derive(Debug)]
@@ -45,7 +46,12 @@ struct Inner {
 
 /// Where a message goes.
 #[derive(Debug)]
-pub struct Destination(Target);
+pub enum Destination {
+    /// A network address.
+    Inet(SocketAddr),
+    /// A name.
+    Name(Target),
+}
 
 impl Datagram {
     pub(super) fn open(space: Space) -> Result<Self, Errno> {
@@ -68,14 +74,6 @@ impl Datagram {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Only names carry data yet.
-    fn check_space(&self) -> Result<(), Errno> {
-        match self.endpoint.space {
-            Space::Unix(_) => Ok(()),
-            Space::Inet4 | Space::Inet6 => Err(Errno::ENOTSUP),
-        }
-    }
-
     /// Gives the socket an address.
     ///
     /// # Errors
@@ -83,10 +81,9 @@ impl Datagram {
     /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket has an
     /// address already; a denial of the policy; what the host reports.
     pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
-        self.check_space()?;
         self.endpoint.space.check(address)?;
         let _one_at_a_time = self.lock();
-        if self.endpoint.name().is_some() {
+        if self.is_bound() {
             // "EINVAL: The socket is already bound to an address" - bind(3p)
             return Err(Errno::EINVAL.into());
         }
@@ -100,9 +97,12 @@ impl Datagram {
     /// `EAFNOSUPPORT` for an address of another family; a denial of the policy;
     /// `ECONNREFUSED`, `EPROTOTYPE` and what else the host reports.
     pub fn connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
-        let (name, Destination(target)) = self.find(address, policy)?;
+        let (name, destination) = self.find(address, policy)?;
         let mut inner = self.lock();
-        rustix::net::connect(&self.endpoint.fd, &target.address()?)?;
+        match destination {
+            Destination::Inet(there) => rustix::net::connect(&self.endpoint.fd, &there)?,
+            Destination::Name(target) => rustix::net::connect(&self.endpoint.fd, &target.address()?)?,
+        }
         // "If the socket is not connection-mode, ... connect() shall set the socket's
         // peer address": the one before is replaced. - connect(3p)
         inner.peer = Some(name);
@@ -120,14 +120,18 @@ impl Datagram {
     }
 
     fn find(&self, address: &Address, policy: &Policy) -> Result<(Address, Destination), Refusal> {
-        self.check_space()?;
         self.endpoint.space.check(address)?;
         match (address, &self.endpoint.space) {
             (Address::Unix(name), Space::Unix(paths)) => {
                 let (name, target) = unix::target(name, paths.as_ref(), policy)?;
-                Ok((Address::Unix(name), Destination(target)))
+                Ok((Address::Unix(name), Destination::Name(target)))
             }
-            _ => Err(Errno::EAFNOSUPPORT.into()),
+            (Address::Inet(there), _) => {
+                let there = address::destination(*there);
+                policy.check(Use::UdpSend(there))?;
+                Ok((Address::Inet(there), Destination::Inet(there)))
+            }
+            (Address::Unix(_), _) => Err(Errno::EAFNOSUPPORT.into()),
         }
     }
 
@@ -137,7 +141,6 @@ impl Datagram {
     ///
     /// `EAGAIN` where none is there, and what the host reports.
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
-        self.check_space()?;
         let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
         let from = from.map_or_else(|| Ok(self.endpoint.space.wildcard()), |from| self.sender(from))?;
         Ok(Received { from: Some(from), ..received })
@@ -164,10 +167,10 @@ impl Datagram {
     /// `EDESTADDRREQ` without either; `EAGAIN` where there is no room, here or there;
     /// `EMSGSIZE`, `ECONNREFUSED` and what else the host reports.
     pub fn try_send(&self, data: &[IoSlice<'_>], to: Option<&Destination>) -> Result<usize, Errno> {
-        self.check_space()?;
         let fd = self.endpoint.host_fd();
         match to {
-            Some(Destination(target)) => transfer::send_to(fd, data, &target.address()?),
+            Some(Destination::Inet(there)) => transfer::send_to(fd, data, there),
+            Some(Destination::Name(target)) => transfer::send_to(fd, data, &target.address()?),
             // "EDESTADDRREQ: The socket is not connection-mode and no peer address is set."
             // - send(3p)
             None if self.lock().peer.is_none() => Err(Errno::EDESTADDRREQ),
@@ -204,9 +207,18 @@ impl Datagram {
         self.lock().peer.clone().ok_or(Errno::ENOTCONN)
     }
 
+    /// Has it an address? The host gives one to a socket that sends without.
+    fn is_bound(&self) -> bool {
+        match self.endpoint.local_address() {
+            Ok(Address::Inet(local)) => local.port() != 0,
+            Ok(Address::Unix(name)) => name.path().is_some(),
+            Err(_) => false,
+        }
+    }
+
     /// What `sock_status` tells: it is open once it has an address or a peer.
     pub fn status(&self) -> Status {
-        let is_open = self.endpoint.name().is_some() || self.lock().peer.is_some();
+        let is_open = self.lock().peer.is_some() || self.is_bound();
         if is_open { Status::Opened } else { Status::Opening }
     }
 

@@ -61,6 +61,7 @@ impl Endpoint {
     /// What having `address` is to the policy.
     pub(super) fn use_of<'a>(&self, address: &'a Address) -> Use<'a> {
         match address {
+            Address::Inet(address) if self.kind == Kind::Datagram => Use::UdpBind(*address),
             Address::Inet(address) => Use::TcpListen(*address),
             Address::Unix(name) => Use::UnixListen(name.path().unwrap_or_default()),
         }
@@ -82,8 +83,11 @@ impl Endpoint {
             (Address::Inet(inet), _) => {
                 policy.check(self.use_of(address))?;
                 // README, listen rule 20: restarting at once on the same address works. Two
-                // live listeners on one address stay impossible on Linux with this option.
-                rustix::net::sockopt::set_socket_reuseaddr(&self.fd, true)?;
+                // live listeners on one address stay impossible on Linux with this option;
+                // two that take datagrams would not.
+                if self.kind != Kind::Datagram {
+                    rustix::net::sockopt::set_socket_reuseaddr(&self.fd, true)?;
+                }
                 rustix::net::bind(&self.fd, inet)?;
                 Ok(address.clone())
             }

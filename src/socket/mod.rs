@@ -24,9 +24,7 @@
 //! (`SOCK_SEQPACKET`); there a connect is done or failed at once, and what addresses
 //! mean is the business of [`unix`].
 //!
-//! A [datagram socket](Datagram) has less state. Over a network it can be opened, so
-//! that a program learns from `listen` and `accept` what POSIX has to say about it; it
-//! carries no data there yet.
+//! A [datagram socket](Datagram) has less state: an address or none, a peer or none.
 //!
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].

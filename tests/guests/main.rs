@@ -21,6 +21,7 @@ mod states;
 mod stress;
 mod threads;
 mod trace;
+mod udp;
 mod unix;
 mod waiting;
 mod wild;
@@ -58,7 +59,7 @@ mod every_program_has_a_test {
     use super::oracle::*;
     use super::{
         behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, names::*,
-        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, unix::*, waiting::*,
+        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -375,9 +375,16 @@ fn names_are_removed_as_the_operator_chose() -> Result<()> {
     ensure!(!left(&["--unix-unlink"], &["close_listener"])?, "it is there after its close");
 
     // A signal ends the guest as well.
-    let listener = Listener::start("stream", 1, &["--unix-unlink"])?;
+    let mut listener = Listener::start("stream", 1, &["--unix-unlink"])?;
     let path = listener.path();
-    listener.running.stop()?;
+    listener.running.signal(rustix::process::Signal::TERM)?;
+    // The end of its input would end it as well.
+    let deadline = Instant::now() + PATIENCE;
+    while listener.running.is_running()? {
+        ensure!(Instant::now() < deadline, "SIGTERM does not end it");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    listener.running.finish()?.expect_code(143)?;
     ensure!(!path.exists(), "it is there after SIGTERM");
 
     // What others put in its place stays: a file, or another socket.

@@ -193,6 +193,25 @@ pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<usize> {
     Ok(len as usize)
 }
 
+/// `sock_recv_from`: how much, was there more, and from whom?
+pub fn recv_whole(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool, SocketAddr)> {
+    let (mut len, mut roflags) = (0u32, 0u16);
+    let mut addr = AddrPort::unwritten();
+    let iovs = [IoVec::reading(buf)];
+    outcome(unsafe {
+        raw::wasix::sock_recv_from(
+            fd,
+            address_of(&iovs),
+            1,
+            flags,
+            address_of_mut(&mut len),
+            address_of_mut(&mut roflags),
+            address_of_mut(&mut addr),
+        )
+    })?;
+    Ok((len as usize, roflags != 0, addr.decode()))
+}
+
 pub fn send_to(fd: Fd, buf: &[u8], flags: u32, addr: SocketAddr) -> Result<usize> {
     let mut len = 0u32;
     let iovs = [IoVec::writing(buf)];
