@@ -3,7 +3,8 @@
 use super::threads::wait_for_guest_threads;
 use super::{run, run_on_loopback};
 use anyhow::{Context, Result, anyhow, ensure};
-use guest_tests::{HttpClient, Response, Running, Wasock};
+use guest_tests::{Client, HttpClient, Response, Running, Wasock, is_refused};
+use rustix::process::Signal;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -165,6 +166,36 @@ pub(crate) fn crew_chat() -> Result<()> {
 #[test]
 pub(crate) fn crew_chat_v1() -> Result<()> {
     chats(guest_tests::CREW_CHAT_V1)
+}
+
+/// One client has said half a line when the order to end comes, and another one nothing.
+fn drains(program: &str) -> Result<()> {
+    let mut server = run_on_loopback().args([program, "127.0.0.1:0"]).start()?;
+    let addr = server.listening()?;
+    let (mut busy, mut silent) = (Client::connect(addr)?, Client::connect(addr)?);
+    wait_for_guest_threads(&server, 3)?;
+    busy.say("ha")?;
+    server.signal(Signal::TERM)?;
+    server.wait_for_stderr("draining 2")?;
+    is_refused(addr)?;
+    silent.finish()?;
+    silent.hears_the_end()?;
+    ensure!(server.is_running()?, "it has not waited for a client");
+    busy.say("lf\n")?;
+    busy.hears("half\n")?;
+    busy.finish()?;
+    busy.hears_the_end()?;
+    server.finish()?.expect_code(0)?.expect_stderr("drained").map(drop)
+}
+
+#[test]
+pub(crate) fn crew_drain() -> Result<()> {
+    drains(guest_tests::CREW_DRAIN)
+}
+
+#[test]
+pub(crate) fn crew_drain_v1() -> Result<()> {
+    drains(guest_tests::CREW_DRAIN_V1)
 }
 
 /// It is measured elsewhere; here each way works, on the host and natively.

@@ -45,6 +45,7 @@ pub struct Errno(pub u16);
 pub const AGAIN: Errno = Errno(6);
 pub const BADF: Errno = Errno(8);
 pub const EXIST: Errno = Errno(20);
+pub const INTR: Errno = Errno(27);
 pub const INVAL: Errno = Errno(28);
 pub const IO: Errno = Errno(29);
 pub const LOOP: Errno = Errno(32);
@@ -71,6 +72,17 @@ macro_rules! main {
         #[cfg(not(target_os = "wasi"))]
         fn main() {
             $run();
+        }
+    };
+}
+
+/// Signals of the program go to this function, once it [hears](hear_signals) them.
+#[macro_export]
+macro_rules! on_signal {
+    ($handle:path) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn __wasm_signal(signal: u32) {
+            $handle(signal);
         }
     };
 }

@@ -52,6 +52,12 @@ pub fn exit(code: u32) -> ! {
     unsafe { raw::proc_exit(code) }
 }
 
+/// Names the handler of signals to the host.
+pub fn hear_signals() {
+    let name = "__wasm_signal";
+    unsafe { raw::callback_signal(name.as_ptr() as u32, name.len() as u32) };
+}
+
 /// Says it on standard error.
 pub fn say(text: &str) {
     let _unheard = write(2, text.as_bytes());

@@ -20,6 +20,7 @@ unsafe extern "C" {
 
 #[link(wasm_import_module = "wasix_32v1")]
 unsafe extern "C" {
+    pub fn callback_signal(name: u32, len: u32);
     pub fn epoll_create(ret: u32) -> i32;
     pub fn epoll_ctl(epfd: u32, op: u32, fd: u32, event: u32) -> i32;
     pub fn epoll_wait(epfd: u32, events: u32, maxevents: u32, timeout: u64, ret: u32) -> i32;
