@@ -6,6 +6,7 @@
 //! [`WasockCtx`]. `build.rs` writes one line a function from the witx files; the
 //! macros below say what a line means.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
@@ -64,8 +65,11 @@ macro_rules! waiting {
             let result = {
                 let mut guest = Guest::of(&mut $caller, $get)?;
                 let line = guest.begin($function, || [$($arg.bits()),*]);
-                let call = $call(guest.thread, &mut guest.memory, $($arg),*);
-                let result = see_through(guest.mailbox, guest.within, call).await;
+                let result = {
+                    // Pinned where it is made: it is too large to be moved at every call.
+                    let call = pin!($call(guest.thread, &mut guest.memory, $($arg),*));
+                    see_through(guest.mailbox, guest.within, call).await
+                };
                 guest.end(line, &result);
                 result?
             };

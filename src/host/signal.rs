@@ -51,9 +51,8 @@ pub(crate) enum Within {
 pub(super) async fn see_through<R>(
     mailbox: &Mailbox,
     within: Option<&Within>,
-    call: impl Future<Output = wasmtime::Result<R>> + Send,
+    call: Pin<&mut (impl Future<Output = wasmtime::Result<R>> + Send)>,
 ) -> wasmtime::Result<R> {
-    let call = pin!(call);
     match within {
         None => mailbox.waiting(call).await,
         Some(within) => see_through_here(mailbox, within, call),

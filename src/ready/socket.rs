@@ -161,10 +161,8 @@ pub async fn recv(
     let mut filled = 0;
     loop {
         let rest = buffer.get_mut(filled..).unwrap_or_default();
-        let received = blocking(&io, Interest::Read, limit, || {
-            pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek))
-        });
-        match received.await.flatten() {
+        let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek));
+        match blocking(&io, Interest::Read, limit, attempt).await.flatten() {
             Ok(received) if !whole => return Ok(received),
             Ok(Received { count: 0, .. }) => return Ok(Received::bytes(filled)),
             Ok(received) => filled += received.count,
