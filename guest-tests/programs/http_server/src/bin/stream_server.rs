@@ -8,6 +8,7 @@
 //!
 //! As `http_server`, the same source is the guest and its native twin.
 
+#[allow(dead_code, unused_imports, reason = "the HTTP server uses the rest")]
 #[path = "../sys/mod.rs"]
 mod sys;
 

@@ -44,5 +44,4 @@ pub enum Interest {
 }
 
 /// How many connections may wait to be accepted.
-#[cfg(target_os = "wasi")]
 const BACKLOG: u32 = 1024;

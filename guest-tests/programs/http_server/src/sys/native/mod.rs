@@ -6,9 +6,15 @@ mod poll;
 pub use epoll::Epoll;
 pub use poll::Poll;
 
+use super::BACKLOG;
+use std::ffi::c_int;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
+
+unsafe extern "C" {
+    fn listen(fd: RawFd, backlog: c_int) -> c_int;
+}
 
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
@@ -22,6 +28,11 @@ pub struct Listener(TcpListener);
 impl Listener {
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(addr)?;
+        // The library's own backlog is another.
+        // SAFETY: the descriptor is the listener's, and no pointer is passed.
+        if unsafe { listen(listener.as_raw_fd(), BACKLOG as c_int) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
         listener.set_nonblocking(true)?;
         Ok(Self(listener))
     }
