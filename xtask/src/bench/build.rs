@@ -6,7 +6,7 @@ use crate::{cargo, guests, succeed, target_dir, workspace_dir};
 use anyhow::{Context, Result};
 use guest_toolchain::{THREADS_TARGET, Toolchain};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The programs that have a native twin here.
 const TWINS: [&str; 3] = ["http_server", "stream_server", "crew_http"];
@@ -21,7 +21,26 @@ pub(super) struct Built {
     twins: PathBuf,
     /// `http_server` with functions that make it 3.5 MB.
     big: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: Folder,
+}
+
+/// The folder that a bench writes to.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The file that keeps what a process says.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.file(&format!("{name}.log"))
+    }
 }
 
 impl Built {
@@ -29,19 +48,18 @@ impl Built {
     pub(super) fn build() -> Result<Self> {
         let modules = guests()?;
         let target = target_dir();
-        let folder = target.join("bench");
-        fs::create_dir_all(&folder)?;
+        let folder = Folder::new(target.join("bench"))?;
         eprintln!("compiling the native twins");
         let programs = workspace_dir().join("guest-tests/programs");
         let twins = Toolchain::build_native(&programs, &target.join("guests-native"), &TWINS)?;
         eprintln!("compiling wasock");
         succeed(cargo(&["build", "--release", "--package", "wasock", "--bin", "wasock"]))?;
-        let big = folder.join("http_server_big.wasm");
+        let big = folder.file("http_server_big.wasm");
         let small = fs::read(modules.join("http_server.wasm"))?;
         fs::write(&big, big_module::padded(&small).context("http_server.wasm")?)?;
         Ok(Self {
             wasock: target.join("release/wasock"),
-            cache: folder.join("cache"),
+            cache: folder.file("cache"),
             modules,
             modules_with_threads: target.join("guests").join(THREADS_TARGET).join("release"),
             twins,
@@ -61,19 +79,5 @@ impl Built {
 
     pub(super) fn twin(&self, program: &str) -> PathBuf {
         self.twins.join(program)
-    }
-
-    /// The file that keeps what a process says.
-    pub(super) fn log(&self, name: &str) -> PathBuf {
-        self.file(&format!("{name}.log"))
-    }
-
-    /// A file of this name, which no other run has at the same time.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
     }
 }

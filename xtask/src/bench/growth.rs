@@ -68,6 +68,7 @@ mod tests {
             goal: Goal::None,
             pairs: vec![(guest, twin)],
             loads: None,
+            is_first: true,
             series: Some(("polled", size)),
         };
         let rows = [row(8, 10.0, 10.0), row(4096, 40.0, 50.0), row(64, 11.0, 11.0)];

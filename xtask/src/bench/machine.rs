@@ -31,8 +31,7 @@ fn busy_in(stat: &str) -> Result<Duration> {
 pub(super) fn description(workspace: &Path) -> Vec<(&'static str, String)> {
     let cpu = field(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default(), "model name");
     let memory = field(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal");
-    let release = rustix::system::uname();
-    let kernel = format!("{} {}", release.sysname().to_string_lossy(), release.release().to_string_lossy());
+    let kernel = said(workspace, "uname", &["-s", "-r"]);
     let mut commit = said(workspace, "git", &["rev-parse", "--short=12", "HEAD"]);
     if !said(workspace, "git", &["status", "--porcelain", "--untracked-files=no"]).is_empty() {
         commit += ", with changes that are not committed";

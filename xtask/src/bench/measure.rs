@@ -1,7 +1,7 @@
 //! Runs of a workload, guest and twin in turn, and the rows that come of them.
 
 use super::goal::Goal;
-use super::process::{free_address, raise_descriptors, shown};
+use super::process::{free_address, shown};
 use super::run::{Load, Run, Runner};
 use super::server::{SIDES, Side};
 use super::stats::{Spread, median};
@@ -16,6 +16,8 @@ pub(super) struct Row {
     /// The guest's figure and the twin's, a pair for each round.
     pub(super) pairs: Vec<(f64, f64)>,
     pub(super) loads: Option<Loads>,
+    /// Whether it is the first row of its workload.
+    pub(super) is_first: bool,
     pub(super) series: Option<(&'static str, usize)>,
 }
 
@@ -24,6 +26,9 @@ pub(super) struct Row {
 pub(super) struct Loads {
     pub(super) guest: Load,
     pub(super) twin: Load,
+    /// The processor time of the server for one request or connection, in microseconds:
+    /// the guest's and the twin's.
+    pub(super) costs: Option<(f64, f64)>,
 }
 
 impl Row {
@@ -53,14 +58,9 @@ pub(super) struct Outcome {
 ///
 /// # Errors
 ///
-/// When a server or a client fails, and when this machine allows too few descriptors.
+/// When a server or a client fails.
 pub(super) fn measure(runner: &Runner<'_>, workload: &Workload, rounds: usize) -> Result<Outcome> {
-    let needed = workload.descriptors();
-    let allowed = raise_descriptors();
-    if allowed < u64::try_from(needed)? {
-        bail!("it needs {needed} descriptors and this machine allows {allowed} (`ulimit -Hn`)");
-    }
-    let service = workload.service.clone().with_descriptors(needed);
+    let service = workload.service.clone().with_descriptors(workload.descriptors());
     let workload = Workload { service, ..workload.clone() };
     let rate = half_load(runner, &workload)?;
     let mut runs: Vec<(Run, Run)> = Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn measure(runner: &Runner<'_>, workload: &Workload, rounds: usize) -
         runs.push((guest?, twin?));
     }
     let rows =
-        workload.measures.iter().map(|measure| row(&workload, measure, &runs)).collect::<Result<_>>()?;
+        workload.measures.iter().map(|measure| row(&workload, measure, &runs)).collect::<Result<Vec<_>>>()?;
     Ok(Outcome { rows, commands: commands(runner, &workload, rate)? })
 }
 
@@ -98,7 +98,9 @@ fn row(workload: &Workload, measure: &Measure, runs: &[(Run, Run)]) -> Result<Ro
         what => format!("{}: {what}", workload.name),
     };
     let loads = loads(runs);
-    Ok(Row { what, unit: measure.unit, goal: measure.goal, pairs, loads, series: workload.series })
+    let is_first = workload.measures.first().is_some_and(|first| first.key == measure.key);
+    let (unit, goal, series) = (measure.unit, measure.goal, workload.series);
+    Ok(Row { what, unit, goal, pairs, loads, is_first, series })
 }
 
 fn loads(runs: &[(Run, Run)]) -> Option<Loads> {
@@ -110,7 +112,11 @@ fn loads(runs: &[(Run, Run)]) -> Option<Loads> {
             machine: median(loads.iter().map(|load| load.machine))?,
         })
     };
-    Some(Loads { guest: middle(|pair| &pair.0)?, twin: middle(|pair| &pair.1)? })
+    let cost = |side: fn(&(Run, Run)) -> &Run| {
+        median(runs.iter().filter_map(|pair| side(pair).values.get("server_us").copied()))
+    };
+    let costs = cost(|pair| &pair.0).zip(cost(|pair| &pair.1));
+    Some(Loads { guest: middle(|pair| &pair.0)?, twin: middle(|pair| &pair.1)?, costs })
 }
 
 /// Guest, twin and client, as one would type them.

@@ -7,9 +7,11 @@
 
 mod big_module;
 mod build;
+mod calls;
 mod client;
 mod goal;
 mod growth;
+mod instructions;
 mod limit;
 mod load;
 mod machine;
@@ -31,6 +33,7 @@ use build::Built;
 use client::Clients;
 use growth::Growth;
 use measure::measure;
+use process::raise_descriptors;
 use report::Report;
 use run::Runner;
 use std::fs;
@@ -42,8 +45,13 @@ cargo xtask bench    measure guests against their native twins
     --quick          fewer workloads and shorter runs: some two minutes
     --only TEXT      those whose name has TEXT in it
     --rounds N       how often each side runs [default: 5; quick: 3]
-    --seconds N      how long each run takes [default: 3; quick: 1]
+    --seconds N      how long each run takes [default: 3; quick: 0.6];
+                     wrk and ab know whole seconds alone
     --syscalls       count system calls instead
+    --calls          time single host calls instead, with criterion
+    --instructions   count the instructions of single host calls instead, with valgrind,
+                     and fail where there are more than benches/instructions.txt has
+    --accept         write what --instructions counts to that file
 The full run writes benches/RESULTS.md; any other writes it below the target folder.
 ";
 
@@ -54,15 +62,25 @@ struct Options {
     only: Option<String>,
     rounds: usize,
     seconds: f64,
-    has_syscalls_only: bool,
+    /// Nothing but this, where it is something.
+    part: Option<Part>,
+    is_accepted: bool,
+}
+
+/// A part of the full run, or none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Syscalls,
+    Calls,
+    Instructions,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options =
-            Self { is_quick: false, only: None, rounds: 5, seconds: 3.0, has_syscalls_only: false };
+        let (only, part) = (None, None);
+        let mut options = Self { is_quick: false, only, rounds: 5, seconds: 3.0, part, is_accepted: false };
         if arguments.iter().any(|argument| argument == "--quick") {
-            options = Self { is_quick: true, rounds: 3, seconds: 1.0, ..options };
+            options = Self { is_quick: true, rounds: 3, seconds: 0.6, ..options };
         }
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -72,7 +90,10 @@ impl Options {
                 "--only" => options.only = Some(value()?.clone()),
                 "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
                 "--seconds" => options.seconds = value()?.parse().context("--seconds")?,
-                "--syscalls" => options.has_syscalls_only = true,
+                "--syscalls" => options.part = Some(Part::Syscalls),
+                "--calls" => options.part = Some(Part::Calls),
+                "--instructions" => options.part = Some(Part::Instructions),
+                "--accept" => options.is_accepted = true,
                 _ => bail!("no such option: {argument}\n{HELP}"),
             }
         }
@@ -87,7 +108,12 @@ impl Options {
     }
 
     fn is_full(&self) -> bool {
-        !self.is_quick && self.only.is_none() && !self.has_syscalls_only
+        !self.is_quick && self.only.is_none() && self.part.is_none()
+    }
+
+    /// Whether the run has this part.
+    fn has(&self, part: Part) -> bool {
+        self.is_full() || self.part == Some(part)
     }
 }
 
@@ -98,6 +124,9 @@ impl Options {
 /// When something cannot be built. A workload that fails is told of, and the others go on.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
+    if options.part == Some(Part::Instructions) {
+        return instructions::run(options.is_accepted);
+    }
     let has = |program: &str, package: &str| setup::ensure_tool(program, package);
     let clients =
         Clients { wrk: has("wrk", "wrk"), ab: has("ab", "apache2-utils"), seconds: options.seconds };
@@ -115,22 +144,26 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ..Report::default()
     };
     let mut has_failed = false;
-    if !options.has_syscalls_only {
+    if options.part.is_none() {
         has_failed = workloads(&options, &Runner { built: &built, clients }, &mut report);
     }
-    if has_strace && (options.is_full() || options.has_syscalls_only) {
-        match syscalls::table(&built, |name| options.is_wanted(name)) {
-            Ok(table) => report.sections.push(("System calls", table)),
-            Err(error) => {
-                has_failed = true;
-                report.skipped.push(format!("system calls: {error:#}"));
-            }
+    let mut section = |heading, table: Result<String>| match table {
+        Ok(table) => report.sections.push((heading, table)),
+        Err(error) => {
+            has_failed = true;
+            report.skipped.push(format!("{heading}: {error:#}"));
         }
+    };
+    if options.has(Part::Syscalls) && has_strace {
+        section("System calls", syscalls::table(&built, |name| options.is_wanted(name)));
+    }
+    if options.has(Part::Calls) {
+        section("Host calls", calls::table());
     }
     let path = if options.is_full() {
         workspace_dir().join("benches/RESULTS.md")
     } else {
-        built.folder().join("RESULTS.md")
+        built.folder.file("RESULTS.md")
     };
     fs::write(&path, report.page()).with_context(|| path.display().to_string())?;
     println!("\n{}", report.tables());
@@ -141,13 +174,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 /// Runs the workloads; tells whether one has failed.
 fn workloads(options: &Options, runner: &Runner<'_>, report: &mut Report) -> bool {
     let mut has_failed = false;
-    let all = workload::all();
+    let descriptors = raise_descriptors();
+    let all = workload::all(descriptors);
     let wanted: Vec<_> = all
         .iter()
         .filter(|workload| options.is_wanted(&workload.name) && (workload.is_in_quick || !options.is_quick))
         .collect();
     for (place, workload) in wanted.iter().enumerate() {
         eprintln!("{:>2}/{}: {}", place + 1, wanted.len(), workload.name);
+        if u64::try_from(workload.descriptors()).is_ok_and(|needed| needed > descriptors) {
+            let name = &workload.name;
+            report
+                .skipped
+                .push(format!("{name}: this machine allows {descriptors} descriptors (`ulimit -Hn`)"));
+            continue;
+        }
         match measure(runner, workload, options.rounds) {
             Ok(outcome) => {
                 report.rows.extend(outcome.rows);
@@ -177,7 +218,7 @@ mod tests {
     #[test]
     fn what_is_said_counts_more_than_quick() -> Result<()> {
         let quick = options(&["--rounds", "7", "--quick"])?;
-        assert!((quick.rounds, quick.seconds) == (7, 1.0) && quick.is_quick && !quick.is_full());
+        assert!((quick.rounds, quick.seconds) == (7, 0.6) && quick.is_quick && !quick.is_full());
         assert!(options(&[])?.is_full());
         assert!(!options(&["--only", "echo"])?.is_full());
         assert!(options(&["--rounds", "0"]).is_err());
@@ -188,7 +229,7 @@ mod tests {
 
     #[test]
     fn no_two_workloads_have_one_name() {
-        let all = workload::all();
+        let all = workload::all(u64::MAX);
         let names: BTreeSet<&str> = all.iter().map(|workload| workload.name.as_str()).collect();
         assert_eq!(names.len(), all.len());
     }

@@ -3,6 +3,7 @@
 use super::growth::Growth;
 use super::limit::{is_disturbed, limit, others};
 use super::measure::Row;
+use super::run::Load;
 use super::stats::Spread;
 use std::fmt::Write as _;
 
@@ -73,16 +74,20 @@ impl Report {
     fn loads(&self) -> String {
         let mut text = String::from(
             "\n## Who was busy\n\nProcessors in use on average, in the runs of the guest and of the twin. \
-             Others: whatever else ran on the machine, the kernel's own threads too.\n\n\
-             | what | guest: client + server, others | twin: client + server, others |\n|---|---|---|\n",
+             Others: whatever else ran on the machine, the kernel's own threads too. Cost: the server's \
+             processor time for one request, connection or byte.\n\n\
+             | what | guest: client + server, others | twin: client + server, others | cost, guest | cost, twin |\n\
+             |---|---|---|---|---|\n",
         );
         for row in &self.rows {
-            if let Some(loads) = row.loads {
-                let cell = |load: super::run::Load| {
+            if let Some(loads) = row.loads.filter(|_| row.is_first) {
+                let cell = |load: Load| {
                     let doubt = if is_disturbed(load) { ": disturbed" } else { "" };
                     format!("{:.2} + {:.2}, {:.2}{doubt}", load.client, load.server, others(load))
                 };
-                _ = writeln!(text, "| {} | {} | {} |", row.what, cell(loads.guest), cell(loads.twin));
+                let costs = loads.costs.map(|(guest, twin)| (cost(guest), cost(twin))).unwrap_or_default();
+                let (guest, twin) = (cell(loads.guest), cell(loads.twin));
+                _ = writeln!(text, "| {} | {guest} | {twin} | {} | {} |", row.what, costs.0, costs.1);
             }
         }
         text
@@ -104,6 +109,12 @@ fn line(row: &Row) -> String {
     let (guest, twin) = (figure(guest.median, row.unit), figure(twin.median, row.unit));
     let ratio = ratio.map_or("none".to_owned(), ratio_text);
     format!("| {} | {guest} | {twin} | {ratio} | {goal} | {mark} | {limit} |\n", row.what)
+}
+
+/// So many microseconds.
+fn cost(microseconds: f64) -> String {
+    // A byte costs less than one.
+    if microseconds < 0.1 { figure(microseconds * 1e6, "ps") } else { figure(microseconds, "us") }
 }
 
 pub(super) fn mark(is_reached: Option<bool>) -> &'static str {
@@ -166,10 +177,18 @@ mod tests {
     #[test]
     fn a_row_tells_all() {
         let load = |client, server| Load { client, server, machine: client + server };
-        let loads = Some(Loads { guest: load(0.8, 0.99), twin: load(0.99, 0.8) });
+        let loads = Some(Loads { guest: load(0.8, 0.99), twin: load(0.99, 0.8), costs: None });
         let goal = Goal::RatioAtLeast(0.9);
         let pairs = vec![(80.0, 100.0), (95.0, 100.0), (96.0, 100.0)];
-        let mut row = Row { what: "x".to_owned(), unit: "requests/s", goal, pairs, loads, series: None };
+        let mut row = Row {
+            what: "x".to_owned(),
+            unit: "requests/s",
+            goal,
+            pairs,
+            loads,
+            is_first: true,
+            series: None,
+        };
         assert_eq!(
             line(&row),
             "| x | 95.0 requests/s | 100 requests/s | 0.95 (0.80..0.96) | at least 0.90 | reached | \

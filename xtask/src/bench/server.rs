@@ -95,7 +95,7 @@ impl Service {
     /// Starts it, and waits until it listens at `address`.
     pub(super) fn start(&self, built: &Built, side: Side, address: SocketAddr) -> Result<Process> {
         let invocation = self.command(built, side, Module::Small, address);
-        let mut server = Process::start(invocation.as_child()?, &built.log("server"))?;
+        let mut server = Process::start(invocation.as_child()?, &built.folder.log("server"))?;
         server.wait_until_it_listens(address)?;
         Ok(server)
     }

@@ -116,20 +116,20 @@ fn for_each_request(built: &Built, case: &Case, side: Side) -> Result<BTreeMap<S
 /// How many requests there were, and the calls from the start of the server to its end.
 fn counted(built: &Built, case: &Case, side: Side, requests: usize) -> Result<(f64, BTreeMap<String, f64>)> {
     let address = free_address()?;
-    let counts = built.file("strace.txt");
+    let counts = built.folder.file("strace.txt");
     let mut tracer: Command = child(Path::new("strace"))?;
     tracer.args(["-f", "-c", "-o"]).arg(&counts);
     // The server ends when the tracer does.
     tracer.arg(std::env::current_exe()?).args(["__child", "any"]);
     let command = case.service.command(built, side, Module::Small, address).below(tracer);
-    let mut tracer = Process::start(command, &built.log("server"))?;
+    let mut tracer = Process::start(command, &built.folder.log("server"))?;
     tracer.wait_until_it_listens(address)?;
     let [kind, rest @ ..] = &case.load;
     let mut load = vec![(*kind).to_owned(), address.to_string(), format!("count={requests}")];
     load.extend(rest.iter().map(|option| (*option).to_owned()));
     let mut client = own_load(&load)?;
     client.stdout(Stdio::piped());
-    let said = Process::start(client, &built.log("client"))?.finish(PATIENCE)?.stdout;
+    let said = Process::start(client, &built.folder.log("client"))?.finish(PATIENCE)?.stdout;
     let done = load_values(&said)?.get("count").copied().context("no count")?;
     end(&tracer)?;
     wait_for(tracer)?;

@@ -71,23 +71,26 @@ impl Workload {
 
     /// How many descriptors each side needs for it, some to spare.
     pub(super) fn descriptors(&self) -> usize {
-        128 + match self.drive {
-            Drive::Crowd { idle, active, .. } => idle + active,
-            Drive::Http { connections }
-            | Drive::Churn { connections }
-            | Drive::Storm { connections }
-            | Drive::HalfLoad { connections } => connections,
-            Drive::Send | Drive::Receive | Drive::Start { .. } => 1,
-        }
+        SPARE
+            + match self.drive {
+                Drive::Crowd { idle, active, .. } => idle + active,
+                Drive::Http { connections }
+                | Drive::Churn { connections }
+                | Drive::Storm { connections }
+                | Drive::HalfLoad { connections } => connections,
+                Drive::Send | Drive::Receive | Drive::Start { .. } => 1,
+            }
     }
 }
 
 const REQUESTS: &str = "requests/s";
 const CONNECTIONS: &str = "connections/s";
 
-/// All of them, in the order of the table.
-pub(super) fn all() -> Vec<Workload> {
-    [keep_alive(), connections(), streams(), crowds(), threads(), profiles(), growth(), starts()].concat()
+/// All of them, in the order of the table, for a machine that allows a process so many
+/// descriptors.
+pub(super) fn all(descriptors: u64) -> Vec<Workload> {
+    [keep_alive(), connections(), streams(), crowds(descriptors), threads(), profiles(), growth(), starts()]
+        .concat()
 }
 
 fn keep_alive() -> Vec<Workload> {
@@ -96,12 +99,16 @@ fn keep_alive() -> Vec<Workload> {
         [("poll", 1), ("poll", 32), ("poll", 512), ("epoll", 1), ("epoll", 32), ("epoll", 512)]
     {
         let goal = if connections == 32 { Goal::RatioAtLeast(0.90) } else { Goal::None };
-        workloads.push(Workload::new(
-            &format!("keep-alive HTTP, {way}, {connections} connections"),
+        let plural = if connections == 1 { "" } else { "s" };
+        let workload = Workload::new(
+            &format!("keep-alive HTTP, {way}, {connections} connection{plural}"),
             Service::http(way),
             Drive::Http { connections },
             &[measure("", "rate", REQUESTS, goal)],
-        ));
+        );
+        // The quick run has each way once with few and once with many.
+        let is_in_quick = !matches!((way, connections), ("poll", 512) | ("epoll", 1));
+        workloads.push(Workload { is_in_quick, ..workload });
     }
     workloads
 }
@@ -156,9 +163,16 @@ fn streams() -> Vec<Workload> {
     ]
 }
 
-fn crowds() -> Vec<Workload> {
+/// The largest crowd.
+const MANY: usize = 20_000;
+
+/// The descriptors of a process that are no connections, and some to spare.
+const SPARE: usize = 100;
+
+fn crowds(descriptors: u64) -> Vec<Workload> {
     let measures = [
-        measure("memory a connection", "memory", "bytes", Goal::GuestAtMost(1024.0)),
+        measure("host's memory a connection", "host_memory", "bytes", Goal::GuestAtMost(1024.0)),
+        measure("all memory a connection", "memory", "bytes", Goal::None),
         measure("echoes", "rate", "echoes/s", Goal::None),
         measure("processor time an echo", "server_us", "us", Goal::None),
         measure("processor time of a second in which nobody stirs", "idle_us", "us", Goal::None),
@@ -168,7 +182,9 @@ fn crowds() -> Vec<Workload> {
         let name = format!("{count} idle connections, 1 % active");
         Workload::new(&name, Service::stream("echo"), drive, &measures)
     };
-    vec![crowd(10_000), crowd(20_000).in_full()]
+    // Where fewer descriptors are allowed, as many as there are.
+    let most = usize::try_from(descriptors).map_or(MANY, |most| most.saturating_sub(SPARE) / 100 * 100);
+    vec![crowd(10_000), crowd(most.clamp(10_100, MANY)).in_full()]
 }
 
 fn threads() -> Vec<Workload> {
