@@ -157,11 +157,20 @@ pub async fn recv(
         return Ok(Received::bytes(0));
     }
     let io = connected.registered();
-    let whole = flags.wait_all && waits && !flags.peek && !connected.keeps_boundaries();
+    let buffer_len = buffer.len();
+    let is_stream = !connected.keeps_boundaries();
+    // "Receive calls normally block until the smaller of the low-water mark value or the
+    // requested amount is available" - setsockopt(3p), SO_RCVLOWAT
+    let low_water = if waits && is_stream { socket.receive_low_water() } else { 1 };
+    let is_low = || low_water > 1 && buffer_len >= low_water && !connected.is_readable();
+    let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
     loop {
         let rest = buffer.get_mut(filled..).unwrap_or_default();
-        let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek));
+        let attempt = || match is_low() {
+            true => Poll::Pending,
+            false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek)),
+        };
         match blocking(&io, Interest::Read, limit, attempt).await.flatten() {
             Ok(received) if !whole => return Ok(received),
             Ok(Received { count: 0, .. }) => return Ok(Received::bytes(filled)),

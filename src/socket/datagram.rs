@@ -13,7 +13,7 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
 use super::endpoint::Endpoint;
 use super::listen::Freed;
-use super::option::Timeouts;
+use super::option::Limits;
 use super::unix::{self, Target};
 use super::watchable::Watchable;
 use super::{
@@ -28,7 +28,7 @@ use crate::policy::{Policy, Use};
 pub struct Datagram {
     inner: Mutex<Inner>,
     endpoint: Endpoint,
-    timeouts: Timeouts,
+    limits: Limits,
     /// After the endpoint: tells that its descriptor is free.
     _freed: Freed,
 }
@@ -66,7 +66,7 @@ impl Datagram {
 
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
         let inner = Mutex::new(Inner { peer, ..Inner::default() });
-        Self { inner, endpoint, timeouts: Timeouts::default(), _freed: Freed }
+        Self { inner, endpoint, limits: Limits::default(), _freed: Freed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -262,7 +262,7 @@ impl Datagram {
         self.endpoint.host_fd()
     }
 
-    pub(super) fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 }

@@ -70,7 +70,7 @@ pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
 use endpoint::Endpoint;
-use option::Timeouts;
+use option::Limits;
 
 /// What kind of messages a socket carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,16 +336,21 @@ impl Socket {
         }
     }
 
-    fn timeouts(&self) -> &Timeouts {
+    fn limits(&self) -> &Limits {
         match self {
-            Self::Stream(stream) => stream.timeouts(),
-            Self::Datagram(datagram) => datagram.timeouts(),
+            Self::Stream(stream) => stream.limits(),
+            Self::Datagram(datagram) => datagram.limits(),
         }
     }
 
     /// How long a blocking call of this kind may wait; `None` is for ever.
     pub fn timeout(&self, option: TimeOption) -> Option<Duration> {
-        self.timeouts().get(option)
+        self.limits().time(option)
+    }
+
+    /// How many bytes of a stream a blocking receive waits for.
+    pub fn receive_low_water(&self) -> usize {
+        self.limits().receive_low_water()
     }
 }
 

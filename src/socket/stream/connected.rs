@@ -10,7 +10,7 @@ use rustix::net as host;
 use super::{State, Status, Stream};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::socket::{Kind, Received, Registered, ShutdownHow, transfer};
+use crate::socket::{Interest, Kind, Received, Registered, ShutdownHow, transfer};
 
 /// A connection. Cheap to clone: it is the same one.
 #[derive(Clone, Debug)]
@@ -55,6 +55,13 @@ impl Connected {
             self.registered.note_received(received.length);
         }
         Ok(received)
+    }
+
+    /// Does the kernel call it readable? It does when its low-water mark is reached, at
+    /// the end of the stream, and after an error.
+    pub fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), Interest::Read.to_poll())];
+        matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..))
     }
 
     /// Sends what finds room, and tells how much that was; a message whole or not.
