@@ -184,6 +184,23 @@ impl Thread {
         Ok(Arc::clone(file))
     }
 
+    /// The file or directory `fd`, for a call that needs `rights`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `EINVAL` for what lies in no file system, then `ENOTCAPABLE`.
+    pub(crate) fn stored(&self, fd: u32, rights: Rights) -> Result<Arc<OpenFile>, Errno> {
+        let fds = self.process.fds();
+        let descriptor = fds.get(fd)?;
+        if !matches!(descriptor.open.open, Open::File(_) | Open::Directory(_)) {
+            // "EINVAL: The fildes argument refers to a file on which this operation is not
+            // possible." - fsync(3p)
+            return Err(Errno::EINVAL);
+        }
+        descriptor.rights.require(rights)?;
+        Ok(Arc::clone(&descriptor.open))
+    }
+
     /// The directory `fd`, for a call that needs `rights`.
     ///
     /// # Errors
