@@ -146,7 +146,10 @@ pub async fn recv(
         Socket::Stream(stream) => stream,
         Socket::Datagram(datagram) => {
             let io = datagram.registered()?;
-            let attempt = || pending_on(Errno::EAGAIN, datagram.try_recv(&mut *buffer, flags.peek));
+            let attempt = || match datagram.try_recv(&mut *buffer, flags.peek) {
+                Err(Errno::EAGAIN) if datagram.is_deaf() => Poll::Ready(Ok(Received::bytes(0))),
+                received => pending_on(Errno::EAGAIN, received),
+            };
             return blocking(&io, Interest::Read, limit, attempt).await?;
         }
     };
@@ -162,7 +165,7 @@ pub async fn recv(
     // "Receive calls normally block until the smaller of the low-water mark value or the
     // requested amount is available" - setsockopt(3p), SO_RCVLOWAT
     let low_water = if waits && is_stream { socket.receive_low_water() } else { 1 };
-    let is_low = || low_water > 1 && buffer_len >= low_water && !connected.is_readable();
+    let is_low = || low_water > 1 && buffer_len >= low_water && !connected.holds(low_water);
     let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
     loop {

@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod generations;
 mod hostile;
+mod kinds;
 mod listen;
 mod names;
 #[cfg(target_os = "linux")]
@@ -58,8 +59,9 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, names::*,
-        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
+        behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, kinds::calls::*,
+        kinds::limits::*, kinds::options::*, names::*, preopened::*, server::*, signals::*, states::*,
+        stress::*, threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
