@@ -217,6 +217,35 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     }
 }
 
+/// Receives into `buffer` what is there of a stream that is known to be connected, for a
+/// descriptor that does not block: as [`recv`] does, without a future. `None` for
+/// everything else.
+pub fn recv_at_once(socket: &Socket, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
+    let connected = connected_stream(socket)?;
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek));
+    Some(match connected.look(Interest::Read, attempt) {
+        Poll::Ready(received) => received.map(|received| received.count),
+        Poll::Pending => Err(Errno::EAGAIN),
+    })
+}
+
+/// Sends what of `data` finds room, on a stream that is known to be connected, for a
+/// descriptor that does not block: as [`send`] does, without a future. `None` for
+/// everything else.
+pub fn send_at_once(socket: &Socket, data: &[u8]) -> Option<Result<usize, Errno>> {
+    let connected = connected_stream(socket)?;
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_send(&[IoSlice::new(data)]));
+    Some(match connected.look(Interest::Write, attempt) {
+        Poll::Ready(sent) => sent,
+        Poll::Pending => Err(Errno::EAGAIN),
+    })
+}
+
+fn connected_stream(socket: &Socket) -> Option<&Connected> {
+    let Socket::Stream(stream) = socket else { return None };
+    stream.known_connection().filter(|connected| !connected.keeps_boundaries())
+}
+
 /// Sends `data` as one message to `to`.
 ///
 /// # Cancel safety
