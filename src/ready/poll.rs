@@ -40,6 +40,8 @@ pub enum Source<'a> {
 impl<'a> From<&'a Socket> for Source<'a> {
     fn from(socket: &'a Socket) -> Self {
         match socket.news() {
+            // What the kernel has may be nothing for the guest.
+            _ if socket.is_guarded() => Self::Own(socket),
             News::None => Self::Host(socket.host_fd(), None),
             News::Reactor(registered) => Self::Host(socket.host_fd(), Some(registered)),
             News::Queue(queue) => Self::Queue(queue),
@@ -294,7 +296,7 @@ fn most_at_once() -> usize {
 }
 
 /// Asks the kernel once.
-fn ask(sockets: &mut [PollFd<'_>]) -> Result<(), Errno> {
+pub(super) fn ask(sockets: &mut [PollFd<'_>]) -> Result<(), Errno> {
     for chunk in sockets.chunks_mut(most_at_once()) {
         rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
     }
@@ -336,12 +338,12 @@ impl<'a, T: Copy> Look<'a, T> {
     }
 
     /// Looks at `socket` too, and forgets what the reactor has heard of it. `None` where
-    /// the kernel can't tell about it: it has a queue of the host's.
+    /// the kernel can't tell about it: it has a queue of the host's, or a guard.
     pub fn add(&mut self, socket: &'a Socket, interest: Interest, about: T) -> Option<()> {
         match socket.news() {
-            News::None => {}
-            News::Reactor(registered) => registered.forget(interest),
-            News::Queue(_) => return None,
+            News::None if !socket.is_guarded() => {}
+            News::Reactor(registered) if !socket.is_guarded() => registered.forget(interest),
+            _ => return None,
         }
         self.asked.push(PollFd::from_borrowed_fd(socket.host_fd(), interest.to_poll()));
         self.about.push((interest, about));
