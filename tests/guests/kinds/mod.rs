@@ -33,4 +33,5 @@ fn run_with_kinds(folder: &Path) -> Wasock {
             host.args(["--listen", addr, "--connect", addr, "--udp-bind", addr, "--udp-send", addr])
         })
         .args(["--listen", "unix:/run/*", "--connect", "unix:/run/*"])
+        .args(["--udp-bind", "239.255.18.9:*", "--udp-bind", "[ff01::18:9]:*"])
 }

@@ -2,12 +2,14 @@
 
 use crate::way::{Call, Tried, arrives, carries, done, ensure, expect};
 use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use wasix::descriptor::{close, fdstat};
 use wasix::errno::*;
 use wasix::kind::{self, Addr, Kind, local, peer};
+use wasix::multicast::*;
 use wasix::socket::*;
-use wasix::{Fd, check_ok, wait};
+use wasix::{Fd, Result, check_ok, wait};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -26,6 +28,10 @@ pub const CALLS: &[Call] = &[
     Call { name: "sock_recv", make: sock_recv },
     Call { name: "sock_recv_from", make: sock_recv_from },
     Call { name: "sock_shutdown", make: sock_shutdown },
+    Call { name: "sock_join_multicast_v4", make: group_v4 },
+    Call { name: "sock_leave_multicast_v4", make: group_v4 },
+    Call { name: "sock_join_multicast_v6", make: group_v6 },
+    Call { name: "sock_leave_multicast_v6", make: group_v6 },
     Call { name: "sock_status", make: sock_status },
     Call { name: "sock_addr_local", make: sock_addr_local },
     Call { name: "sock_addr_peer", make: sock_addr_peer },
@@ -88,7 +94,7 @@ fn sock_accept(kind: Kind) -> Tried {
     told.and(told_v1)
 }
 
-fn accepted_by(kind: Kind, accept: fn(Fd, u32) -> wasix::Result<(Fd, Addr)>) -> Tried {
+fn accepted_by(kind: Kind, accept: fn(Fd, u32) -> Result<(Fd, Addr)>) -> Tried {
     let (fd, at) = check_ok!(kind.bound());
     let (near, from) = check_ok!(kind.bound());
     if kind.connects() {
@@ -202,6 +208,36 @@ fn sock_shutdown(kind: Kind) -> Tried {
     shutdown(near, SHUT_RD)?;
     expect("a recv", recv(near, &mut [0; 8], 0), Ok(0))?;
     done([alone, near, far])
+}
+
+fn group_v4(kind: Kind) -> Tried {
+    let (group, here) = (Ipv4Addr::new(239, 255, 18, 9), Ipv4Addr::LOCALHOST);
+    is_joined_and_left(kind, |fd| join_v4(fd, group, here), |fd| leave_v4(fd, group, here))
+}
+
+fn group_v6(kind: Kind) -> Tried {
+    // The first interface is the loopback.
+    let group = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0x18, 9);
+    is_joined_and_left(kind, |fd| join_v6(fd, group, 1), |fd| leave_v6(fd, group, 1))
+}
+
+/// Once each. That the messages to a group arrive, another program shows.
+fn is_joined_and_left(
+    kind: Kind,
+    join: impl Fn(Fd) -> Result<()>,
+    leave: impl Fn(Fd) -> Result<()>,
+) -> Tried {
+    let fd = check_ok!(kind.open());
+    let (joined, again, left) = (join(fd), join(fd), leave(fd));
+    let left_again = leave(fd);
+    done([fd])?;
+    if joined.is_err() {
+        expect("a leave", left, joined)?;
+    }
+    joined?;
+    expect("a second join", again, Err(EADDRINUSE))?;
+    left?;
+    expect("a second leave", left_again, Err(EADDRNOTAVAIL))
 }
 
 fn sock_status(kind: Kind) -> Tried {
