@@ -14,12 +14,12 @@ mod unbound;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
 use super::listen::{Capacity, Freed, Queue, Terms};
-use super::option::Timeouts;
+use super::option::Limits;
 use super::{Handed, Kind, News, Refusal, Registered, Socket, Space, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
@@ -62,8 +62,11 @@ pub enum Status {
 pub struct Stream {
     // Before the endpoint: a registration leaves the reactor before its socket closes.
     inner: Mutex<Inner>,
+    /// The connection, once a call has asked for it: nothing but the end of the socket
+    /// comes after it, so that it is found without the lock.
+    connection: OnceLock<Connected>,
     endpoint: Endpoint,
-    timeouts: Timeouts,
+    limits: Limits,
     /// Those who watch a socket that has nothing to tell yet.
     changes: Watchers,
     /// Would closing the host's socket wait for what is left to be delivered?
@@ -87,14 +90,14 @@ type Transition<T> = (State, Result<T, Refusal>);
 impl Stream {
     pub(super) fn open(space: Space, kind: Kind) -> Result<Self, Errno> {
         let endpoint = Endpoint::open(space, kind)?;
-        Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Timeouts::default()))
+        Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Limits::default()))
     }
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = Connected::new(registered, endpoint.space.wildcard(), endpoint.kind);
-        Ok(Self::with_state(endpoint, State::Connected(connected), false, Timeouts::default()))
+        Ok(Self::with_state(endpoint, State::Connected(connected), false, Limits::default()))
     }
 
     /// A socket that was opened outside: bound, or connected.
@@ -111,15 +114,16 @@ impl Stream {
             None => State::Bound(Bound::new(handed.local.into())),
         };
         let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
-        Ok(Self::with_state(endpoint, state, lingers, Timeouts::default()))
+        Ok(Self::with_state(endpoint, state, lingers, Limits::default()))
     }
 
-    fn with_state(endpoint: Endpoint, state: State, lingers: bool, timeouts: Timeouts) -> Self {
+    fn with_state(endpoint: Endpoint, state: State, lingers: bool, limits: Limits) -> Self {
         let inner = Inner { state: Some(state), connect_error: None };
         Self {
             inner: Mutex::new(inner),
+            connection: OnceLock::new(),
             endpoint,
-            timeouts,
+            limits,
             changes: Watchers::default(),
             lingers: AtomicBool::new(lingers),
             _freed: Freed,
@@ -265,8 +269,8 @@ impl Stream {
         let endpoint = self.endpoint.accepted(fd);
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));
-        let (lingers, timeouts) = (self.lingers.load(Relaxed), self.timeouts.handed_on());
-        let socket = Socket::Stream(Self::with_state(endpoint, connected, lingers, timeouts));
+        let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.handed_on());
+        let socket = Socket::Stream(Self::with_state(endpoint, connected, lingers, limits));
         Ok(Accepted { socket, peer })
     }
 
@@ -342,7 +346,10 @@ impl Stream {
     /// last attempt to connect failed.
     pub fn connected(&self) -> Result<Connected, Errno> {
         let found = self.look(|state| match state {
-            State::Connected(connected) => Ok(connected.clone()),
+            State::Connected(connected) => {
+                self.connection.get_or_init(|| connected.clone());
+                Ok(connected.clone())
+            }
             State::Connecting(_) => Err(Errno::EAGAIN),
             _ => Err(Errno::ENOTCONN),
         })?;
@@ -350,6 +357,11 @@ impl Stream {
             Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
             other => other,
         }
+    }
+
+    /// The connection, where a call has used it before.
+    pub fn known_connection(&self) -> Option<&Connected> {
+        self.connection.get()
     }
 
     /// The address that the socket has; the wildcard with port 0 while it has none.
@@ -423,8 +435,8 @@ impl Stream {
         self.endpoint.host_fd()
     }
 
-    pub(super) fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What tells that the socket has news.
