@@ -254,6 +254,8 @@ fn kind_of_parameter(param: &InterfaceFuncParam) -> &'static str {
         (_, Type::ConstPointer(_)) if param.name == "addr" => "AddressIn",
         (_, Type::Pointer(_)) if param.name == "addr" => "AddressOut",
         (_, Type::ConstPointer(to)) if name_of(to) == "option_timestamp" => "OptionTimestampIn",
+        (_, Type::ConstPointer(to)) if name_of(to) == "addr_ip4" => "Inet4In",
+        (_, Type::ConstPointer(to)) if name_of(to) == "addr_ip6" => "Inet6In",
         (_, Type::Pointer(to)) if is_result(param) => kind_of_output(to),
         _ => "Pointer",
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Mailbox, Open, OpenFile, Process};
+use super::{Gatekeeper, Mailbox, Open, OpenFile, Process};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
@@ -244,8 +244,24 @@ impl Thread {
     ///
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
+        let policy = self.process.policy();
+        if policy.narrows_senders() {
+            let report = Arc::clone(self.process.report());
+            socket.set_guard(Arc::new(Gatekeeper::new(report, Arc::clone(policy))));
+        }
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
+    }
+
+    /// Has the trace say how many messages were kept from the guest before the one that
+    /// it received from `open`.
+    pub(crate) fn remark_dropped(&mut self, open: &OpenFile) {
+        if let Ok(socket) = open.open.socket()
+            && let Socket::Datagram(datagram) = socket.as_ref()
+        {
+            let count = datagram.take_dropped();
+            self.remark = (count > 0).then_some(Remark { name: "dropped", value: count });
+        }
     }
 
     /// Accepts the next connection of `listener` as a new descriptor.
@@ -321,15 +337,19 @@ impl Thread {
         Space::Unix(Arc::new(Arc::downgrade(&self.process)))
     }
 
-    /// Gives a socket an address.
+    /// Gives a socket an address. Where that makes messages come in, the operator is told.
     ///
     /// # Errors
     ///
     /// Those of [`Socket::bind`].
-    pub(crate) async fn bind(&self, socket: &Arc<Socket>, address: Address) -> Result<(), Error> {
-        let (binder, at) = (Arc::clone(socket), address.clone());
+    pub(crate) async fn bind(&self, socket: &SocketRef, address: Address) -> Result<(), Error> {
+        let (binder, at) = (Arc::clone(&socket.socket), address.clone());
         let policy = Arc::clone(self.process.policy());
         let outcome = self.at_name(&address, move || Ok(binder.bind(at, &policy))).await?;
+        if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {
+            let local = datagram.local_address()?;
+            self.process.report().tell(Event::Bound { fd: socket.fd, local });
+        }
         self.process.tell_unavailable("sock_bind", &self.process.whole(address), &outcome);
         self.process.answer("sock_bind", outcome)
     }

@@ -40,6 +40,8 @@ pub enum Source<'a> {
 impl<'a> From<&'a Socket> for Source<'a> {
     fn from(socket: &'a Socket) -> Self {
         match socket.news() {
+            // What the kernel has may be nothing for the guest.
+            _ if socket.is_guarded() => Self::Own(socket),
             News::None => Self::Host(socket.host_fd(), None),
             News::Reactor(registered) => Self::Host(socket.host_fd(), Some(registered)),
             News::Queue(queue) => Self::Queue(queue),

@@ -133,16 +133,22 @@ impl Pollable for Socket {
         if self.stream().is_ok_and(crate::socket::Stream::has_failed) {
             return Events::ALL.and(Events::from_bits(!Events::PRI.bits()));
         }
-        let fd = self.host_fd();
-        let mut fds = [PollFd::from_borrowed_fd(fd, asked())];
-        match rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&Timespec::default()))) {
-            Ok(_) => fds.first().map_or(Events::default(), |fd| found(fd.revents())),
-            Err(_) => Events::ERR,
-        }
+        let events = kernel_events(self);
+        // An error stays for whoever receives.
+        let has_data = events.and(Events::IN.or(Events::ERR)) == Events::IN;
+        if has_data && self.is_guarded() && self.sift() { kernel_events(self) } else { events }
     }
 
     fn readable_bytes(&self) -> u64 {
         readable_bytes(self.host_fd())
+    }
+}
+
+fn kernel_events(socket: &Socket) -> Events {
+    let mut fds = [PollFd::from_borrowed_fd(socket.host_fd(), asked())];
+    match rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&Timespec::default()))) {
+        Ok(_) => fds.first().map_or(Events::default(), |fd| found(fd.revents())),
+        Err(_) => Events::ERR,
     }
 }
 
