@@ -12,7 +12,7 @@ use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
-use crate::ready::{self, Readiness, Timer, Watched};
+use crate::ready::{self, Looks, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Terms};
 use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
 
@@ -45,6 +45,10 @@ pub struct Thread {
     pub(crate) is_first_generation: bool,
     /// Is the program known to have room for an IPv6 address with its scope?
     pub(crate) wide_addresses: bool,
+    /// A buffer for what can't be moved in place, kept between calls.
+    pub(crate) scratch: Vec<u8>,
+    /// A poll was tried, found nothing ready, and is to wait now.
+    pub(crate) has_looked: bool,
     /// What the trace says of the call besides its results.
     pub(crate) remark: Option<Remark>,
 }
@@ -110,6 +114,8 @@ impl Thread {
             root_takes_absolute_paths: false,
             is_first_generation: false,
             wide_addresses: false,
+            scratch: Vec::new(),
+            has_looked: false,
             remark: None,
         }
     }
@@ -124,6 +130,8 @@ impl Thread {
             locals: ThreadLocals::default(),
             mailbox: self.process.signals().mailbox(tid),
             named_callback: None,
+            scratch: Vec::new(),
+            has_looked: false,
             remark: None,
             ..*self
         }
@@ -414,7 +422,8 @@ impl Thread {
         }
     }
 
-    /// Waits for one of `watched`, or until `limit` has passed.
+    /// Waits for one of `watched`, or until `limit` has passed. `has_looked` says that a
+    /// [`Look`](ready::Look) has just found nothing.
     ///
     /// # Errors
     ///
@@ -423,8 +432,14 @@ impl Thread {
         &mut self,
         watched: &[Watched<'_>],
         limit: Option<Duration>,
+        has_looked: bool,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
-        ready::poll(watched, limit, &mut self.timer, self.threads.are_many()).await
+        let looks = match (has_looked, self.threads.are_many()) {
+            (_, true) => Looks::Shared,
+            (false, false) => Looks::Alone,
+            (true, false) => Looks::AgainAlone,
+        };
+        ready::poll(watched, limit, &mut self.timer, looks).await
     }
 
     /// The addresses of `name`, which the policy grants to look up.

@@ -159,7 +159,7 @@ pub async fn recv(
     // "Receive calls normally block until the smaller of the low-water mark value or the
     // requested amount is available" - setsockopt(3p), SO_RCVLOWAT
     let low_water = if waits && is_stream { socket.receive_low_water() } else { 1 };
-    let is_low = || low_water > 1 && buffer_len >= low_water && !connected.is_readable();
+    let is_low = || low_water > 1 && buffer_len >= low_water && !connected.holds(low_water);
     let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
     loop {
@@ -194,7 +194,10 @@ async fn recv_message(
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
     loop {
-        let attempt = || pending_on(Errno::EAGAIN, datagram.try_recv(&mut *buffer, peek));
+        let attempt = || match datagram.try_recv(&mut *buffer, peek) {
+            Err(Errno::EAGAIN) if datagram.is_deaf() => Poll::Ready(Ok(Some(Received::bytes(0)))),
+            received => pending_on(Errno::EAGAIN, received),
+        };
         if let Some(received) = blocking(&io, Interest::Read, left, attempt).await?? {
             return Ok(received);
         }
@@ -247,6 +250,35 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
             return Ok(sent);
         }
     }
+}
+
+/// Receives into `buffer` what is there of a stream that is known to be connected, for a
+/// descriptor that does not block: as [`recv`] does, without a future. `None` for
+/// everything else.
+pub fn recv_at_once(socket: &Socket, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
+    let connected = connected_stream(socket)?;
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek));
+    Some(match connected.look(Interest::Read, attempt) {
+        Poll::Ready(received) => received.map(|received| received.count),
+        Poll::Pending => Err(Errno::EAGAIN),
+    })
+}
+
+/// Sends what of `data` finds room, on a stream that is known to be connected, for a
+/// descriptor that does not block: as [`send`] does, without a future. `None` for
+/// everything else.
+pub fn send_at_once(socket: &Socket, data: &[u8]) -> Option<Result<usize, Errno>> {
+    let connected = connected_stream(socket)?;
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_send(&[IoSlice::new(data)]));
+    Some(match connected.look(Interest::Write, attempt) {
+        Poll::Ready(sent) => sent,
+        Poll::Pending => Err(Errno::EAGAIN),
+    })
+}
+
+fn connected_stream(socket: &Socket) -> Option<&Connected> {
+    let Socket::Stream(stream) = socket else { return None };
+    stream.known_connection().filter(|connected| !connected.keeps_boundaries())
 }
 
 /// Sends `data` as one message to `to`.

@@ -6,6 +6,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -31,6 +32,8 @@ pub struct Datagram {
     inner: Mutex<Inner>,
     endpoint: Endpoint,
     limits: Limits,
+    /// Is no more received, by [`shutdown`](Self::shutdown)?
+    is_deaf: AtomicBool,
     /// Keeps messages of wrong senders out, where there are such. Its lock is above the
     /// socket's.
     sieve: OnceLock<Sieve>,
@@ -76,7 +79,14 @@ impl Datagram {
 
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
         let inner = Mutex::new(Inner { peer, ..Inner::default() });
-        Self { inner, endpoint, limits: Limits::default(), sieve: OnceLock::new(), _freed: Freed }
+        Self {
+            inner,
+            endpoint,
+            limits: Limits::default(),
+            is_deaf: AtomicBool::new(false),
+            sieve: OnceLock::new(),
+            _freed: Freed,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -292,7 +302,17 @@ impl Datagram {
     pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
         // "ENOTCONN: The socket is not connected." - shutdown(3p)
         self.peer_address()?;
-        transfer::shutdown(self.endpoint.host_fd(), how)
+        transfer::shutdown(self.endpoint.host_fd(), how)?;
+        if how != ShutdownHow::Write {
+            self.is_deaf.store(true, Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Has the guest ended receiving? Then there is an end, where else nothing is there:
+    /// the kernel tells it only to those who wait in it.
+    pub fn is_deaf(&self) -> bool {
+        self.is_deaf.load(Relaxed)
     }
 
     /// The address that the socket has.

@@ -152,7 +152,10 @@ impl Socket {
                 let low_water = kernel::get(fd, kernel::ReceiveLowWater)?;
                 self.limits().set_receive_low_water(usize::try_from(low_water).unwrap_or(1));
             }
-            SizeOption::SendLowWater => kernel::set(fd, kernel::SendLowWater, &number(size)?)?,
+            // More than the kernel could mean is no other question to one that takes none.
+            SizeOption::SendLowWater => {
+                kernel::set(fd, kernel::SendLowWater, &i32::try_from(size).unwrap_or(i32::MAX))?;
+            }
             SizeOption::TimeToLive => self.set_hops(self.inet_fd()?, size)?,
             SizeOption::MulticastTimeToLiveV4 => {
                 sockopt::set_ip_multicast_ttl(self.udp_fd()?, hops(size)?.into())?;

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::task::Poll;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net as host;
@@ -28,6 +29,11 @@ impl Connected {
     /// The reactor's view of the connection.
     pub fn registered(&self) -> Arc<Registered> {
         Arc::clone(&self.registered)
+    }
+
+    /// Looks by `attempt`, as [`Registered::look`] does.
+    pub fn look<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        self.registered.look(interest, attempt)
     }
 
     pub(super) fn peer(&self) -> &Address {
@@ -57,11 +63,13 @@ impl Connected {
         Ok(received)
     }
 
-    /// Does the kernel call it readable? It does when its low-water mark is reached, at
-    /// the end of the stream, and after an error.
-    pub fn is_readable(&self) -> bool {
-        let mut fds = [PollFd::from_borrowed_fd(self.fd(), Interest::Read.to_poll())];
-        matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..))
+    /// Are so many bytes there to be received, or has the stream ended?
+    pub fn holds(&self, bytes: usize) -> bool {
+        let ended = PollFlags::HUP | PollFlags::ERR | (Interest::Read.to_poll() - PollFlags::IN);
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), ended)];
+        let count = rustix::io::ioctl_fionread(self.fd()).unwrap_or(0);
+        usize::try_from(count).is_ok_and(|count| count >= bytes)
+            || matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..))
     }
 
     /// Sends what finds room, and tells how much that was; a message whole or not.
