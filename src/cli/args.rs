@@ -63,7 +63,8 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) listen_fds: bool,
 
-    /// Take connections only from these peers [default: anyone, once listening is granted]
+    /// Take connections and datagrams only from these peers [default: anyone, once listening
+    /// is granted]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
     pub(super) accept_from: Vec<IpNet>,
 
@@ -71,7 +72,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDR")]
     pub(super) connect: Vec<Grant>,
 
-    /// Let the guest have a UDP socket here
+    /// Let the guest have a UDP socket here, and join the group of multicast that is here
     #[arg(long, value_name = "ADDR", value_parser = parse_udp)]
     pub(super) udp_bind: Vec<Grant>,
 

@@ -142,8 +142,9 @@ impl Builder {
         self
     }
 
-    /// Narrows who may connect to a listener to `network`, and to what other calls
-    /// name.
+    /// Narrows who may connect to a listener, and whose datagrams reach the guest, to
+    /// `network`, and to what other calls name. A peer to which the guest has connected a
+    /// datagram socket is heard in any case.
     pub fn accept_from(mut self, network: IpNet) -> Self {
         self.policy.allow_accept_from(network);
         self
@@ -156,7 +157,8 @@ impl Builder {
         self
     }
 
-    /// Grants UDP sockets at these addresses. Anybody may send to one.
+    /// Grants UDP sockets at these addresses, and joining the groups of multicast that are
+    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from).
     pub fn udp_bind(mut self, grant: &Grant) -> Self {
         self.policy.allow_udp_bind(grant);
         self

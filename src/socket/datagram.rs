@@ -14,8 +14,8 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
 use super::endpoint::Endpoint;
 use super::listen::Freed;
-use super::multicast::{Groups, Membership, own_groups_only};
-use super::option::Limits;
+use super::multicast::{Groups, Membership};
+use super::option::{Limits, take_own_groups_only};
 use super::sieve::{First, Guard, Sieve};
 use super::unix::{self, Target};
 use super::watchable::Watchable;
@@ -47,6 +47,8 @@ struct Inner {
     /// Its place in the reactor, once somebody waits for it.
     registered: Option<Arc<Registered>>,
     peer: Option<Address>,
+    /// The address that the guest gave it, with the port that it has since.
+    bound: Option<SocketAddr>,
     groups: Groups,
     /// The last sender by a name, as the kernel has it and as the guest does: most
     /// senders send again.
@@ -65,7 +67,7 @@ pub enum Destination {
 impl Datagram {
     pub(super) fn open(space: Space) -> Result<Self, Errno> {
         let endpoint = Endpoint::open(space, Kind::Datagram)?;
-        own_groups_only(&endpoint.fd, endpoint.space.family());
+        take_own_groups_only(endpoint.host_fd(), endpoint.space.family());
         Ok(Self::new(endpoint, None))
     }
 
@@ -100,15 +102,17 @@ impl Datagram {
     /// address already; a denial of the policy; what the host reports.
     pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         self.endpoint.space.check(address)?;
-        let one_at_a_time = self.lock();
+        let mut inner = self.lock();
         if self.is_bound() {
             // "EINVAL: The socket is already bound to an address" - bind(3p)
             return Err(Errno::EINVAL.into());
         }
         if let Some(port) = address.port() {
-            one_at_a_time.groups.check(port, policy)?;
+            inner.groups.check(port, policy)?;
         }
-        self.endpoint.bind(address, policy).map(drop)
+        self.endpoint.bind(address, policy)?;
+        inner.bound = self.local_address()?.inet();
+        Ok(())
     }
 
     /// Makes `address` the peer: where messages go, and the only one from which they come.
@@ -141,7 +145,12 @@ impl Datagram {
         let mut inner = self.lock();
         rustix::net::connect_unspec(&self.endpoint.fd)?;
         inner.peer = None;
-        Ok(())
+        // Linux takes back a port that it chose itself, although the guest asked for one:
+        // nobody else has had time to get it.
+        match &inner.bound {
+            Some(bound) if !self.is_bound() => Ok(rustix::net::bind(&self.endpoint.fd, bound)?),
+            _ => Ok(()),
+        }
     }
 
     /// Joins a group.
@@ -218,6 +227,11 @@ impl Datagram {
             Err(errno) => *kept = Some(errno),
         }
         sieve.dropped() != before
+    }
+
+    /// Takes the error that a look came upon, where the kernel has it no more.
+    pub(super) fn take_error(&self) -> Option<Errno> {
+        self.sieve.get().and_then(|sieve| sieve.lock().take())
     }
 
     fn inet_peer(&self) -> Option<SocketAddr> {

@@ -24,7 +24,8 @@
 //! (`SOCK_SEQPACKET`); there a connect is done or failed at once, and what addresses
 //! mean is the business of [`unix`].
 //!
-//! A [datagram socket](Datagram) has less state: an address or none, a peer or none.
+//! A [datagram socket](Datagram) has less state: an address or none, a peer or none, the
+//! [groups](Membership) that it joined. A [guard](Guard) may say whose messages it takes.
 //!
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].

@@ -16,6 +16,7 @@ use rustix::net::sockopt;
 use super::{Family, Kind, Socket};
 use crate::error::Errno;
 
+pub(super) use kernel::take_own_groups_only;
 pub(super) use limits::Limits;
 
 /// Options that are on or off.
@@ -218,6 +219,11 @@ impl Socket {
     pub fn take_error(&self) -> Result<Option<Errno>, Errno> {
         if let Self::Stream(stream) = self
             && let Some(errno) = stream.take_connect_error()
+        {
+            return Ok(Some(errno));
+        }
+        if let Self::Datagram(datagram) = self
+            && let Some(errno) = datagram.take_error()
         {
             return Ok(Some(errno));
         }
