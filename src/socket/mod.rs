@@ -33,6 +33,7 @@
 //! asked before the operating system; `ready` waits.
 
 mod address;
+mod buffer;
 mod datagram;
 mod endpoint;
 mod handed;
@@ -70,6 +71,7 @@ pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
 use endpoint::Endpoint;
+use listen::Reached;
 use option::Timeouts;
 
 /// What kind of messages a socket carries.
@@ -100,6 +102,8 @@ pub enum Refusal {
     Errno(Errno),
     /// The policy; the guest sees `EACCES`.
     Denied(Denial),
+    /// The operator's limit to the number of connections; the guest sees `EMFILE`.
+    Limited(Reached),
 }
 
 impl Refusal {
@@ -108,6 +112,8 @@ impl Refusal {
         match self {
             Self::Errno(errno) => *errno,
             Self::Denied(_) => Errno::EACCES,
+            // README, listen rule 12: as where the guest's own table is full.
+            Self::Limited(_) => Errno::EMFILE,
         }
     }
 }

@@ -109,6 +109,21 @@ fn descriptor_table_of_1024_by_default() -> Result<()> {
     run_on_loopback().arg(guest_tests::DESCRIPTOR_TABLE).succeed()?.expect_stdout("highest 1023\n").map(drop)
 }
 
+/// The operator's limit holds for every buffer, however a socket came to be; the operator is
+/// told once, and reads in the trace which call it was.
+#[test]
+pub(crate) fn socket_buffers() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let finished = run_on_loopback()
+        .args(["--listen", "unix:*", "--connect", "unix:*", "--trace"])
+        .args(["--dir", &format!("{}::/run", folder.path().display())])
+        .args(["--max-socket-buffer", "64K", guest_tests::SOCKET_BUFFERS, "65536"])
+        .succeed()?;
+    let told = finished.stderr_lines_with("(--max-socket-buffer 65536)");
+    ensure!(told.len() == 1, "not told once\n{finished}");
+    finished.expect_stderr("size=1073741824) = 0 max-socket-buffer=65536").map(drop)
+}
+
 /// The rules themselves are run one by one, by the tests of `listen`.
 #[test]
 pub(crate) fn listen_rules() -> Result<()> {

@@ -12,8 +12,7 @@ use wasix::wait::*;
 use wasix::{Fd, Result, check_ok, descriptor, socket};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nepoll\n";
-const ANSWER_KEPT: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: keep-alive\r\n\r\nepoll\n";
+const ANSWER_KEPT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: keep-alive\r\n\r\nepoll\n";
 const ANSWER_LAST: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nepoll\n";
 
 /// The longest head of a request.
