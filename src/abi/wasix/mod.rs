@@ -9,6 +9,7 @@ mod errno;
 mod fd;
 mod option;
 mod path;
+mod port;
 mod process;
 mod resolve;
 mod signal;
