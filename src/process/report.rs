@@ -4,6 +4,7 @@
 //! keep the process alive.
 
 use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::unpoisoned;
 use crate::address::Address;
 use crate::observe::{Delivery, Event, Limit, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
+use crate::socket::Guard;
 use crate::socket::listen::{Capacity, Door, Gate, Reached, TurnedAway};
 
 /// How many different refusals are remembered, so that each is told once. A guest
@@ -72,6 +74,37 @@ impl Report {
     /// Waits until all that was told has arrived.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         self.delivery.as_ref().is_none_or(|delivery| delivery.flush(limit))
+    }
+}
+
+/// How many senders of one socket are told of as refused: anybody may send from any
+/// address, and what the guest is refused should be told too.
+const MAX_TOLD_SENDERS: usize = 16;
+
+/// Stands before one datagram socket.
+pub(crate) struct Gatekeeper {
+    report: Arc<Report>,
+    policy: Arc<Policy>,
+    told: Mutex<HashSet<IpAddr>>,
+}
+
+impl Gatekeeper {
+    pub(crate) fn new(report: Arc<Report>, policy: Arc<Policy>) -> Self {
+        Self { report, policy, told: Mutex::default() }
+    }
+}
+
+impl Guard for Gatekeeper {
+    fn admits(&self, from: SocketAddr) -> bool {
+        let Err(denial) = self.policy.check(Use::UdpReceive(from)) else { return true };
+        let is_new = {
+            let mut told = unpoisoned(&self.told);
+            told.len() < MAX_TOLD_SENDERS && told.insert(from.ip())
+        };
+        if is_new {
+            self.report.tell_denial("sock_recv_from", denial);
+        }
+        false
     }
 }
 

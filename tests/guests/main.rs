@@ -6,11 +6,15 @@
 mod behaviour;
 mod command;
 mod crew;
+mod datagram_servers;
+mod datagrams;
 mod events;
 mod files;
 mod generations;
 mod hostile;
+mod inet6;
 mod listen;
+mod multicast;
 mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
@@ -58,8 +62,9 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, names::*,
-        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
+        behaviour::*, command::*, crew::*, datagram_servers::*, datagrams::*, events::*, files::*,
+        generations::*, hostile::*, inet6::*, multicast::*, names::*, preopened::*, server::*, signals::*,
+        states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -13,6 +13,8 @@ pub mod descriptor;
 pub mod errno;
 #[cfg(target_os = "wasi")]
 pub mod file;
+#[cfg(target_os = "wasi")]
+pub mod multicast;
 #[cfg(not(target_os = "wasi"))]
 mod native;
 pub mod poll;
