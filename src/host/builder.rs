@@ -1,5 +1,7 @@
 //! What an embedder chooses for a guest.
 
+mod limits;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +22,7 @@ use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
 use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Signal, Thread};
-use crate::socket::listen::ListenProfile;
+use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
@@ -59,6 +61,8 @@ pub struct Builder {
     max_fds: u32,
     max_threads: u32,
     max_backlog: Option<u32>,
+    connection_limits: ConnectionLimits,
+    max_socket_buffer: Option<u32>,
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
     removes_unix_names: bool,
@@ -113,6 +117,8 @@ impl Builder {
             max_fds: DEFAULT_MAX_FDS,
             max_threads: DEFAULT_MAX_THREADS,
             max_backlog: None,
+            connection_limits: ConnectionLimits::default(),
+            max_socket_buffer: None,
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
             removes_unix_names: false,
@@ -288,25 +294,6 @@ impl Builder {
         self.stdin(&tokio::io::stdin()).stdout(&tokio::io::stdout()).stderr(&tokio::io::stderr())
     }
 
-    /// How many descriptors may be open at once; one more is `EMFILE`.
-    pub fn max_fds(mut self, descriptors: u32) -> Self {
-        self.max_fds = descriptors;
-        self
-    }
-
-    /// How many threads may run at once, the first one included; one more is `EAGAIN`.
-    pub fn max_threads(mut self, threads: u32) -> Self {
-        self.max_threads = threads;
-        self
-    }
-
-    /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
-    /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
-    pub fn max_backlog(mut self, connections: u32) -> Self {
-        self.max_backlog = Some(connections);
-        self
-    }
-
     /// What `listen` means to the guest.
     pub fn listen_profile(mut self, profile: ListenProfile) -> Self {
         self.listen_profile = profile;
@@ -405,6 +392,8 @@ impl Builder {
             max_threads: self.max_threads,
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
             kernel_max_backlog,
+            census: Census::new(self.connection_limits),
+            max_socket_buffer: self.max_socket_buffer,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
             removes_unix_names: self.removes_unix_names,

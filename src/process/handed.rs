@@ -114,6 +114,9 @@ impl HandedSocket {
     ) -> Result<Descriptor<OpenFile>, Errno> {
         let Handed { local, is_listening, is_nonblocking, .. } = self.handed;
         let socket = Socket::take_over(fd, &self.handed)?;
+        if let Some(most) = settings.max_socket_buffer {
+            socket.limit_buffers(most, true)?;
+        }
         let mut rights = Rights::SOCKET;
         if is_listening {
             rights = Rights::HANDED_LISTENER;
