@@ -64,6 +64,11 @@ impl Datagram {
         Self::new(endpoint, Some(nameless))
     }
 
+    /// A socket that was opened outside, with a peer or without.
+    pub(super) fn take_over(endpoint: Endpoint, peer: Option<Address>) -> Self {
+        Self::new(endpoint, peer)
+    }
+
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
         let inner = Mutex::new(Inner { peer, ..Inner::default() });
         Self { inner, endpoint, timeouts: Timeouts::default(), _freed: Freed }
