@@ -15,6 +15,7 @@ mod handed;
 mod open;
 mod paths;
 mod report;
+mod send_file;
 mod settings;
 mod signal;
 mod stdio;

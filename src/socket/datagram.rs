@@ -39,6 +39,8 @@ struct Inner {
     /// Its place in the reactor, once somebody waits for it.
     registered: Option<Arc<Registered>>,
     peer: Option<Address>,
+    /// Does it receive no more?
+    has_ended: bool,
     /// The last sender by a name, as the kernel has it and as the guest does: most
     /// senders send again.
     last_sender: Option<(SocketAddrUnix, Address)>,
@@ -144,9 +146,16 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where none is there, and what the host reports.
+    /// `EAGAIN` where none is there, and what the host reports. One of no length, from
+    /// nobody, is the end: this side was [shut down](Self::shutdown).
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
-        let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
+        let received = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek);
+        if received.as_ref().err() == Some(&Errno::EAGAIN) && self.lock().has_ended {
+            // "SHUT_RD: Disables further receive operations" - shutdown(3p). Linux tells so
+            // where a receive waits, and else that nothing is there.
+            return Ok(Received { from: Some(self.endpoint.space.wildcard()), ..Received::bytes(0) });
+        }
+        let (received, from) = received?;
         let from = from.map_or_else(|| Ok(self.endpoint.space.wildcard()), |from| self.sender(from))?;
         Ok(Received { from: Some(from), ..received })
     }
@@ -179,7 +188,12 @@ impl Datagram {
             // "EDESTADDRREQ: The socket is not connection-mode and no peer address is set."
             // - send(3p)
             None if self.lock().peer.is_none() => Err(Errno::EDESTADDRREQ),
-            None => transfer::send(fd, data),
+            None => transfer::send(fd, data).map_err(|errno| match errno {
+                // Linux forgets the peer of a name with the first refusal; here it stays, as
+                // `peer_address` says.
+                Errno::ENOTCONN => Errno::ECONNREFUSED,
+                errno => errno,
+            }),
         }
     }
 
@@ -191,7 +205,11 @@ impl Datagram {
     pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
         // "ENOTCONN: The socket is not connected." - shutdown(3p)
         self.peer_address()?;
-        transfer::shutdown(self.endpoint.host_fd(), how)
+        transfer::shutdown(self.endpoint.host_fd(), how)?;
+        if how != ShutdownHow::Write {
+            self.lock().has_ended = true;
+        }
+        Ok(())
     }
 
     /// The address that the socket has.

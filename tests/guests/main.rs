@@ -6,6 +6,7 @@
 mod behaviour;
 mod command;
 mod crew;
+mod data;
 mod events;
 mod files;
 mod generations;
@@ -14,6 +15,7 @@ mod listen;
 mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod places;
 mod preopened;
 mod server;
 mod signals;
@@ -58,8 +60,9 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, crew::*, events::*, files::*, generations::*, hostile::*, names::*,
-        preopened::*, server::*, signals::*, states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
+        behaviour::*, command::*, crew::*, data::*, events::*, files::*, generations::*, hostile::*,
+        names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*, threads::*, udp::*,
+        unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
