@@ -1,5 +1,6 @@
 //! What an operator may say.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -49,7 +50,7 @@ pub(super) struct RunArgs {
     pub(super) listen: Vec<Grant>,
 
     /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
-    /// that can't listen themselves. It needs no --listen
+    /// that can't listen themselves. It needs no --listen. A unix:PATH is the host's here
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
     pub(super) preopen_listen: Vec<ListenerArg>,
 
@@ -59,7 +60,8 @@ pub(super) struct RunArgs {
     pub(super) preopen_nonblocking: bool,
 
     /// Hand the guest the sockets that the service manager passed to this process
-    /// (LISTEN_FDS), as descriptors after those of --preopen-listen
+    /// (LISTEN_FDS), as descriptors after those of --preopen-listen: listeners, connections and
+    /// datagram sockets over TCP, UDP and Unix
     #[arg(long)]
     pub(super) listen_fds: bool,
 
@@ -171,18 +173,43 @@ pub(super) struct InspectArgs {
 #[derive(Clone, Debug)]
 pub(super) struct ListenerArg {
     pub(super) name: String,
-    pub(super) address: SocketAddr,
+    pub(super) place: Place,
 }
+
+/// Where a listener is that the guest is handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Inet(SocketAddr),
+    /// A path of the host's.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What a path of a socket begins with.
+const UNIX: &str = "unix:";
 
 fn parse_listener(text: &str) -> Result<ListenerArg, String> {
     // "unknown": what a service manager's library says where there is no name.
-    let (name, address) = text.split_once('=').unwrap_or(("unknown", text));
-    let expected = "expected [NAME=]ADDRESS:PORT, as in 127.0.0.1:8080 or web=[::1]:80";
+    let named = if text.starts_with(UNIX) { None } else { text.split_once('=') };
+    let (name, place) = named.unwrap_or(("unknown", text));
+    let expected = "expected [NAME=]ADDRESS:PORT or [NAME=]unix:PATH, as in 127.0.0.1:8080, web=[::1]:80 or unix:./app.sock";
     if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_graphic() && letter != ':') {
         return Err(expected.to_owned());
     }
-    let address = address.parse().map_err(|_| expected.to_owned())?;
-    Ok(ListenerArg { name: name.to_owned(), address })
+    let place = match place.strip_prefix(UNIX) {
+        Some("") => return Err(expected.to_owned()),
+        Some(path) => Place::Unix(path.into()),
+        None => Place::Inet(place.parse().map_err(|_| expected.to_owned())?),
+    };
+    Ok(ListenerArg { name: name.to_owned(), place })
 }
 
 /// A directory of the host, and what the guest calls it.
@@ -253,6 +280,22 @@ mod tests {
         assert_eq!(["65536", "64K", "64k", "2M"].map(parse_bytes), [65536, 65536, 65536, 2 << 20].map(Ok));
         for wrong in ["", "K", "64KB", "-1", "1.5M", "4607", "4K", "5000M", "64G"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_an_address_or_a_path() {
+        let read = |text| parse_listener(text).map(|listener| (listener.name, listener.place));
+        let unix = |name: &str, path: &str| Ok((name.to_owned(), Place::Unix(path.into())));
+        assert_eq!(
+            read("web=127.0.0.1:80"),
+            Ok(("web".to_owned(), Place::Inet(([127, 0, 0, 1], 80).into())))
+        );
+        assert_eq!(read("unix:./s"), unix("unknown", "./s"));
+        assert_eq!(read("web=unix:/run/s"), unix("web", "/run/s"));
+        assert_eq!(read("unix:/a=b"), unix("unknown", "/a=b"));
+        for wrong in ["unix:", "web=unix:", "=unix:/s", "web=/s", "a:b=unix:/s", "127.0.0.1"] {
+            assert!(read(wrong).is_err(), "{wrong}");
         }
     }
 

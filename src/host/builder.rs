@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
@@ -230,9 +231,15 @@ impl Builder {
         self.preopened_socket(name, TcpListener::bind(address)?)
     }
 
-    /// Hands a listener or a connection of this process's to the guest, as
-    /// [`preopened_listener`](Self::preopened_listener) does. A connection may be used
-    /// like one that the guest made.
+    /// Hands a listener, a connection or a datagram socket of this process's to the guest,
+    /// as [`preopened_listener`](Self::preopened_listener) does: over TCP, UDP or
+    /// `AF_UNIX`. A listener may be accepted from, waited for and looked at. The others
+    /// carry data, and keep the addresses that they have: the guest neither binds nor
+    /// connects them. A datagram that names its destination needs a grant, as always.
+    ///
+    /// A name is told to the guest where it lies in one of its
+    /// [directories](Self::preopened_dir); otherwise the guest sees none. In events it is
+    /// the host's path then.
     ///
     /// The guest finds it in the mode that it is in: a program on Rust's standard
     /// library wants it blocking, one in Go nonblocking.
@@ -242,13 +249,28 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where it is no stream socket over IPv4 or IPv6, or neither listens nor is
-    /// connected.
+    /// Where it is none of those.
     pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
         self.handed_sockets.push(name, socket.into()).map_err(|errno| {
-            let wanted = "expected a listener or a connection over IPv4 or IPv6";
+            let wanted = "expected a listener, a connection or a datagram socket, over TCP, UDP or AF_UNIX";
             io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
         })?;
+        Ok(self)
+    }
+
+    /// As [`preopened_socket`](Self::preopened_socket), for a listener that this process
+    /// made for the guest: with [`unix_unlink`](Self::unix_unlink) its name goes when the
+    /// guest closes it or ends, where a name that somebody else handed over stays.
+    ///
+    /// # Errors
+    ///
+    /// As for `preopened_socket`.
+    pub fn preopened_unix_listener(mut self, name: &str, listener: UnixListener) -> io::Result<Self> {
+        let path = listener.local_addr()?.as_pathname().map(std::path::absolute).transpose()?;
+        self = self.preopened_socket(name, listener)?;
+        if let Some(path) = path {
+            self.handed_sockets.own_last_name(path);
+        }
         Ok(self)
     }
 
@@ -413,7 +435,7 @@ impl Builder {
             Errno::EMFILE => BuildError::TooFewDescriptors,
             other => BuildError::Socket(other),
         })?;
-        Ok(WasockCtx::of(Thread::new(Arc::new(process)), None, self.trace, self.on_trap))
+        Ok(WasockCtx::of(Thread::new(process), None, self.trace, self.on_trap))
     }
 }
 

@@ -357,7 +357,7 @@ impl Thread {
 
     /// What the addresses of a Unix socket mean to this guest.
     pub(crate) fn names(&self) -> Space {
-        Space::Unix(Arc::new(Arc::downgrade(&self.process)))
+        self.process.names()
     }
 
     /// Gives a socket an address. Where that makes messages come in, the operator is told.

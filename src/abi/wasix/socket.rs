@@ -14,9 +14,6 @@ use crate::process::{Remark, Thread};
 use crate::socket::listen::Capacity;
 use crate::socket::{Family, Kind, Socket, Space, Status};
 
-/// The most that one `sock_send_file` reads from the file at a time.
-const FILE_CHUNK: usize = 64 * 1024;
-
 impl WasixSocket for Thread {
     fn sock_open(
         &mut self,
@@ -155,31 +152,7 @@ impl WasixSocket for Thread {
         count: u64,
     ) -> Result<u64, Error> {
         let out = self.open_socket(out_fd, Rights::SOCK_SEND)?;
-        let file = self.file(in_fd, Rights::FD_READ)?;
-        let mut buffer = vec![0; usize::try_from(count).unwrap_or(FILE_CHUNK).min(FILE_CHUNK)];
-        let mut sent = 0_u64;
-        while sent < count {
-            let most = usize::try_from(count - sent).unwrap_or(FILE_CHUNK).min(buffer.len());
-            let chunk = buffer.get_mut(..most).unwrap_or_default();
-            let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
-            let read = self.read_file(&file, Some(from), chunk).await?;
-            let data = chunk.get(..read).unwrap_or_default();
-            if data.is_empty() {
-                break;
-            }
-            match self.write(&out, &mut [std::io::IoSlice::new(data)], false).await {
-                Ok(taken) => {
-                    sent += u64::try_from(taken).map_err(|_| Errno::EOVERFLOW)?;
-                    if taken < read {
-                        break;
-                    }
-                }
-                // What was sent before counts more than what went wrong after.
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sent)
+        self.send_file(&out, in_fd, offset, count).await
     }
 
     fn sock_status(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u8, Error> {

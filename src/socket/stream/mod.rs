@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use super::endpoint::Endpoint;
 use super::listen::{Arrival, Capacity, Freed, Place, Queue, Terms};
 use super::option::Limits;
-use super::{Handed, Kind, News, Refusal, Registered, Socket, Space, Watchers};
+use super::{Kind, News, Refusal, Registered, Socket, Space, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
@@ -108,13 +108,17 @@ impl Stream {
     /// # Errors
     ///
     /// What the reactor of the caller answers.
-    pub(super) fn take_over(endpoint: Endpoint, handed: &Handed) -> Result<Self, Errno> {
-        let state = match handed.peer {
+    pub(super) fn take_over(
+        endpoint: Endpoint,
+        local: Address,
+        peer: Option<Address>,
+    ) -> Result<Self, Errno> {
+        let state = match peer {
             Some(peer) => {
                 let registered = Registered::new(Arc::clone(&endpoint.fd))?;
-                State::Connected(Connected::new(registered, peer.into(), endpoint.kind))
+                State::Connected(Connected::new(registered, peer, endpoint.kind))
             }
-            None => State::Bound(Bound::new(handed.local.into())),
+            None => State::Bound(Bound::new(local)),
         };
         let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
         Ok(Self::with_state(endpoint, state, lingers, Limits::default()))

@@ -1,5 +1,10 @@
 //! Sockets that the operator hands to a guest.
 
+mod kinds;
+mod names;
+
+pub(crate) use kinds::preopened_kinds;
+
 use super::run;
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{Finished, Running, Wasock};
@@ -109,15 +114,25 @@ fn sockets_of_a_service_manager_need_a_flag() -> Result<()> {
 
 #[test]
 fn a_socket_that_is_of_no_use_is_refused() -> Result<()> {
-    let datagrams = std::net::UdpSocket::bind(HERE)?;
-    run()
-        .args(["--listen-fds", guest_tests::PREOPENED_STD, "1"])
-        .passing("dns", std::os::fd::OwnedFd::from(datagrams))
-        .finish()?
-        .expect_code(1)?
-        .expect_one_line()?
-        .expect_stderr("\"dns\"")
-        .map(drop)
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+    let folder = tempfile::tempdir()?;
+    // Bound, and neither listening nor connected.
+    let tcp = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    rustix::net::bind(&tcp, &HERE.parse::<SocketAddr>()?)?;
+    let unix = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None)?;
+    rustix::net::bind(&unix, &SocketAddrUnix::new(folder.path().join("s"))?)?;
+    let other = rustix::net::socket(AddressFamily::NETLINK, SocketType::DGRAM, None)?;
+    let file = std::os::fd::OwnedFd::from(fs::File::open("/dev/null")?);
+    for socket in [tcp, unix, other, file] {
+        run()
+            .args(["--listen-fds", guest_tests::PREOPENED_STD, "1"])
+            .passing("dns", socket)
+            .finish()?
+            .expect_code(1)?
+            .expect_one_line()?
+            .expect_stderr("\"dns\"")?;
+    }
+    Ok(())
 }
 
 #[test]
