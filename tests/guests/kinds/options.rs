@@ -20,6 +20,9 @@ const VALUES: [(&str, &[&str]); 3] = [
 /// A fresh socket; and one that is bound, and listens where that is its kind.
 const STATES: [&str; 2] = ["fresh", "used"];
 
+/// Numbers that no option has.
+const UNKNOWN: [u32; 5] = [27, 200, 255, 256, u32::MAX];
+
 /// What the guest is asked of one option.
 fn task(kind: &str, state: &str, number: u32, (call, values): (&str, &[&str])) -> String {
     format!("{kind} {state} {number} {call} {}", values.join(" "))
@@ -31,8 +34,8 @@ static ANSWERS: LazyLock<Result<BTreeMap<String, Vec<String>>>> = LazyLock::new(
     let mut host = run_with_kinds(folder.path()).arg(guest_tests::KINDS_OPTIONS);
     for kind in kinds_here() {
         for state in STATES {
-            for row in TABLE {
-                host = host.args(VALUES.map(|values| task(kind, state, row.number, values)));
+            for number in TABLE.iter().map(|row| row.number).chain(UNKNOWN) {
+                host = host.args(VALUES.map(|values| task(kind, state, number, values)));
             }
         }
     }
@@ -125,6 +128,23 @@ rows! {
     multicast_ttl_v4 multicast_ttl_v4
     type type_
     proto proto
+}
+
+/// An unknown option is none of any kind, whichever call names it.
+#[test]
+fn unknown() -> Result<()> {
+    let answers = ANSWERS.as_ref().map_err(|error| anyhow!("{error:#}"))?;
+    for kind in kinds_here() {
+        for (state, number) in STATES.iter().flat_map(|state| UNKNOWN.map(|number| (*state, number))) {
+            for values in VALUES {
+                let task = task(kind, state, number, values);
+                let told = answers.get(&task).with_context(|| format!("no answer to {task}"))?;
+                let is_none = told.iter().all(|answer| answer == "ENOPROTOOPT");
+                ensure!(is_none && !told.is_empty(), "{task}: {told:?}");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every number that the ABI has is a row, and every row a test.

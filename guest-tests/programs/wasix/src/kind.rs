@@ -178,10 +178,14 @@ pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, Addr)> {
 
 /// `sock_send_to`.
 pub fn send_to(fd: Fd, buf: &[u8], flags: u32, to: &Addr) -> Result<usize> {
+    send_to_raw(fd, buf, flags, &to.raw())
+}
+
+pub fn send_to_raw(fd: Fd, buf: &[u8], flags: u32, addr: &AddrPort) -> Result<usize> {
     let mut len = 0u32;
-    let (iovs, addr) = ([IoVec::writing(buf)], to.raw());
+    let iovs = [IoVec::writing(buf)];
     outcome(unsafe {
-        raw::wasix::sock_send_to(fd, address_of(&iovs), 1, flags, address_of(&addr), address_of_mut(&mut len))
+        raw::wasix::sock_send_to(fd, address_of(&iovs), 1, flags, address_of(addr), address_of_mut(&mut len))
     })?;
     Ok(len as usize)
 }

@@ -9,7 +9,7 @@ use wasix::errno::*;
 use wasix::kind::{self, Addr, Kind, local, peer};
 use wasix::multicast::*;
 use wasix::socket::*;
-use wasix::{Fd, Result, check_ok, wait};
+use wasix::{Fd, Result, check_ok, outcome, raw, wait};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -59,8 +59,25 @@ fn sock_pair(kind: Kind) -> Tried {
     done([near, far])
 }
 
+/// Addresses of no family that there is.
+fn unknown_addresses() -> impl Iterator<Item = AddrPort> {
+    [4, 77, 255].into_iter().map(AddrPort::of_family)
+}
+
+/// Those, and addresses of the other families.
+fn wrong_addresses(kind: Kind) -> impl Iterator<Item = AddrPort> {
+    let others = [INET4, INET6, UNIX].into_iter().filter(move |family| *family != kind.family);
+    unknown_addresses().chain(others.map(|family| AddrPort::of_family(family as u8)))
+}
+
+/// What no flag means.
+const BAD_FLAG: u32 = 1 << 9;
+
 fn sock_bind(kind: Kind) -> Tried {
     let (fd, asked) = (check_ok!(kind.open()), kind.free_address());
+    for wrong in wrong_addresses(kind) {
+        expect("a wrong family", bind_raw(fd, &wrong), Err(EAFNOSUPPORT))?;
+    }
     bind_raw(fd, &asked.raw())?;
     match (local(fd)?, asked) {
         (Addr::Inet(got), Addr::Inet(asked)) => {
@@ -101,6 +118,7 @@ fn accepted_by(kind: Kind, accept: fn(Fd, u32) -> Result<(Fd, Addr)>) -> Tried {
         check_ok!(listen(fd, 4));
         check_ok!(connect_raw(near, &at.raw()));
     }
+    expect("an unknown flag", accept(fd, BAD_FLAG).err(), Some(EINVAL))?;
     let accepted = accept(fd, 0);
     let (far, who) = match accepted {
         Ok(accepted) => accepted,
@@ -118,6 +136,9 @@ fn accepted_by(kind: Kind, accept: fn(Fd, u32) -> Result<(Fd, Addr)>) -> Tried {
 fn sock_connect(kind: Kind) -> Tried {
     let (near, from) = check_ok!(kind.bound());
     let (there, at) = if kind.connects() { kind.listener(4)? } else { kind.bound()? };
+    for wrong in wrong_addresses(kind) {
+        expect("a wrong family", connect_raw(near, &wrong), Err(EAFNOSUPPORT))?;
+    }
     connect_raw(near, &at.raw())?;
     expect("its peer", peer(near), Ok(at))?;
     if !kind.connects() {
@@ -133,6 +154,7 @@ fn sock_connect(kind: Kind) -> Tried {
 /// What is sent as two comes as two, where there are messages.
 fn sock_send(kind: Kind) -> Tried {
     let (near, far) = check_ok!(kind.two());
+    expect("an unknown flag", send(near, b"x", BAD_FLAG), Err(EINVAL))?;
     expect("the first", send(near, b"ab", 0)?, 2)?;
     expect("the second", send(near, b"cd", 0)?, 2)?;
     if kind.keeps_boundaries() {
@@ -151,14 +173,23 @@ fn sock_send_to(kind: Kind) -> Tried {
     let (other, elsewhere) = check_ok!(kind.bound());
     if kind.connects() {
         let (near, far) = check_ok!(kind.two());
+        is_refused(near, unknown_addresses())?;
         expect("how much", kind::send_to(near, b"hello", 0, &elsewhere)?, 5)?;
         arrives(far, b"hello")?;
         return done([near, far, other]);
     }
     let near = check_ok!(kind.open());
+    is_refused(near, wrong_addresses(kind))?;
     expect("how much", kind::send_to(near, b"hello", 0, &elsewhere)?, 5)?;
     arrives(other, b"hello")?;
     done([near, other])
+}
+
+fn is_refused(fd: Fd, wrong: impl Iterator<Item = AddrPort>) -> Tried {
+    for addr in wrong {
+        expect("a wrong family", kind::send_to_raw(fd, b"x", 0, &addr), Err(EAFNOSUPPORT))?;
+    }
+    Ok(())
 }
 
 fn sock_send_file(kind: Kind) -> Tried {
@@ -173,6 +204,7 @@ fn sock_send_file(kind: Kind) -> Tried {
 fn sock_recv(kind: Kind) -> Tried {
     let (near, far) = check_ok!(kind.two());
     let mut buf = [0; 8];
+    expect("an unknown flag", recv(far, &mut buf, BAD_FLAG), Err(EINVAL))?;
     expect("where there is nothing", recv(far, &mut buf, RECV_DONT_WAIT), Err(EAGAIN))?;
     check_ok!(send(near, b"hello", 0));
     expect("a look", recv(far, &mut buf, RECV_PEEK), Ok(5))?;
@@ -188,6 +220,7 @@ fn sock_recv_from(kind: Kind) -> Tried {
     let (near, far) = check_ok!(kind.two());
     check_ok!(send(near, b"hello", 0));
     let mut buf = [0; 8];
+    expect("an unknown flag", kind::recv_from(far, &mut buf, BAD_FLAG).err(), Some(EINVAL))?;
     let (count, from) = kind::recv_from(far, &mut buf, 0)?;
     expect("the bytes", &buf[..count], b"hello")?;
     expect("the sender", Ok(from), local(near))?;
@@ -286,6 +319,8 @@ fn flags(kind: Kind) -> Tried {
         set_flag(fd, option::REUSE_ADDR, on)?;
         expect("what was set", flag(fd, option::REUSE_ADDR)?, on)?;
     }
+    let neither = outcome(unsafe { raw::wasix::sock_set_opt_flag(fd, option::REUSE_ADDR, 2) });
+    expect("neither on nor off", neither, Err(EINVAL))?;
     done([fd])
 }
 
@@ -302,5 +337,7 @@ fn times(kind: Kind) -> Tried {
         set_time(fd, option::RECV_TIMEOUT, limit)?;
         expect("what was set", time(fd, option::RECV_TIMEOUT)?, limit)?;
     }
+    let neither = OptionTimestamp { tag: 2, value: 1 };
+    expect("neither some nor none", set_time_raw(fd, option::RECV_TIMEOUT, &neither), Err(EINVAL))?;
     done([fd])
 }
