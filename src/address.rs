@@ -1,7 +1,8 @@
 //! The address of a socket: of a network, or a name in the file system.
 //!
 //! Rooms hand addresses to each other in this form, and so do [events](crate::Event).
-//! A name is the guest's, never the host's.
+//! A name is the guest's. Only a socket that the guest was handed has the host's, where
+//! none of the guest's directories has it; the guest itself sees none then.
 //!
 //! Key types: [`Address`], [`UnixName`].
 
@@ -66,17 +67,26 @@ impl UnixName {
         Self { given: Some(Arc::clone(&path)), whole: Some(path) }
     }
 
+    /// A name of the host's, of which the guest knows nothing: to the guest the socket has
+    /// none. The operator reads it in events.
+    pub(crate) fn outside(path: &str) -> Self {
+        Self { given: None, whole: Some(path.into()) }
+    }
+
     /// The same name, known by its whole path too.
     pub(crate) fn at(self, whole: impl Into<Arc<str>>) -> Self {
         Self { given: self.given, whole: Some(whole.into()) }
     }
 
-    /// The whole path, from the guest's root on; `None` where it has no name.
+    /// The whole path, from the guest's root on; `None` where it has no name. The host's
+    /// own path for a socket that was handed to the guest under a name that the guest does
+    /// not have ([`given`](Self::given) is `None` then).
     pub fn path(&self) -> Option<&str> {
         self.whole.as_deref()
     }
 
-    /// The path as the guest wrote it, perhaps seen from its working directory.
+    /// The path as the guest wrote it, perhaps seen from its working directory; `None`
+    /// where the guest knows none.
     pub fn given(&self) -> Option<&str> {
         self.given.as_deref()
     }

@@ -1,5 +1,6 @@
 //! What an operator may say.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -49,7 +50,7 @@ pub(super) struct RunArgs {
     pub(super) listen: Vec<Grant>,
 
     /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
-    /// that can't listen themselves. It needs no --listen
+    /// that can't listen themselves. It needs no --listen. A unix:PATH is the host's here
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
     pub(super) preopen_listen: Vec<ListenerArg>,
 
@@ -59,7 +60,8 @@ pub(super) struct RunArgs {
     pub(super) preopen_nonblocking: bool,
 
     /// Hand the guest the sockets that the service manager passed to this process
-    /// (LISTEN_FDS), as descriptors after those of --preopen-listen
+    /// (LISTEN_FDS), as descriptors after those of --preopen-listen: listeners, connections and
+    /// datagram sockets over TCP, UDP and Unix
     #[arg(long)]
     pub(super) listen_fds: bool,
 
@@ -112,6 +114,24 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(super) max_threads: u32,
 
+    /// How many accepted connections may be open at once. One more waits: accept is EMFILE
+    /// until one is closed [default: as many as there are descriptors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_connections: Option<u32>,
+
+    /// How many at each listener
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_connections_per_listener: Option<u32>,
+
+    /// How many from each peer: an IPv4 address, or a /64 of IPv6. One more is reset
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_connections_per_peer: Option<u32>,
+
+    /// How large a buffer of a socket may be, for sending and for receiving, as the kernel counts
+    /// it: bytes, or with K or M [default: as the kernel allows]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(super) max_socket_buffer: Option<u32>,
+
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(super) listen_profile: ListenProfile,
@@ -153,18 +173,43 @@ pub(super) struct InspectArgs {
 #[derive(Clone, Debug)]
 pub(super) struct ListenerArg {
     pub(super) name: String,
-    pub(super) address: SocketAddr,
+    pub(super) place: Place,
 }
+
+/// Where a listener is that the guest is handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Inet(SocketAddr),
+    /// A path of the host's.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What a path of a socket begins with.
+const UNIX: &str = "unix:";
 
 fn parse_listener(text: &str) -> Result<ListenerArg, String> {
     // "unknown": what a service manager's library says where there is no name.
-    let (name, address) = text.split_once('=').unwrap_or(("unknown", text));
-    let expected = "expected [NAME=]ADDRESS:PORT, as in 127.0.0.1:8080 or web=[::1]:80";
+    let named = if text.starts_with(UNIX) { None } else { text.split_once('=') };
+    let (name, place) = named.unwrap_or(("unknown", text));
+    let expected = "expected [NAME=]ADDRESS:PORT or [NAME=]unix:PATH, as in 127.0.0.1:8080, web=[::1]:80 or unix:./app.sock";
     if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_graphic() && letter != ':') {
         return Err(expected.to_owned());
     }
-    let address = address.parse().map_err(|_| expected.to_owned())?;
-    Ok(ListenerArg { name: name.to_owned(), address })
+    let place = match place.strip_prefix(UNIX) {
+        Some("") => return Err(expected.to_owned()),
+        Some(path) => Place::Unix(path.into()),
+        None => Place::Inet(place.parse().map_err(|_| expected.to_owned())?),
+    };
+    Ok(ListenerArg { name: name.to_owned(), place })
 }
 
 /// A directory of the host, and what the guest calls it.
@@ -187,6 +232,20 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+/// The least that the kernel gives a socket is about this.
+const SMALLEST_BUFFER: u32 = 4608;
+
+fn parse_bytes(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let bytes = digits.parse::<u32>().ok().and_then(|count| count.checked_mul(unit));
+    bytes.filter(|bytes| *bytes >= SMALLEST_BUFFER).ok_or_else(|| {
+        format!("expected a number of bytes, {SMALLEST_BUFFER} at least, as in 65536, 64K or 1M")
+    })
 }
 
 fn parse_udp(text: &str) -> Result<Grant, String> {
@@ -214,6 +273,30 @@ mod tests {
     #[test]
     fn the_definitions_are_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(["65536", "64K", "64k", "2M"].map(parse_bytes), [65536, 65536, 65536, 2 << 20].map(Ok));
+        for wrong in ["", "K", "64KB", "-1", "1.5M", "4607", "4K", "5000M", "64G"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listener_is_an_address_or_a_path() {
+        let read = |text| parse_listener(text).map(|listener| (listener.name, listener.place));
+        let unix = |name: &str, path: &str| Ok((name.to_owned(), Place::Unix(path.into())));
+        assert_eq!(
+            read("web=127.0.0.1:80"),
+            Ok(("web".to_owned(), Place::Inet(([127, 0, 0, 1], 80).into())))
+        );
+        assert_eq!(read("unix:./s"), unix("unknown", "./s"));
+        assert_eq!(read("web=unix:/run/s"), unix("web", "/run/s"));
+        assert_eq!(read("unix:/a=b"), unix("unknown", "/a=b"));
+        for wrong in ["unix:", "web=unix:", "=unix:/s", "web=/s", "a:b=unix:/s", "127.0.0.1"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

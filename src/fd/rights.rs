@@ -131,6 +131,23 @@ impl Rights {
             | Self::FD_FDSTAT_SET_FLAGS.0,
     );
 
+    /// What a connection or a datagram socket may do that the guest did not open: carry
+    /// data, end, wait and be looked at. Its addresses are settled.
+    pub const HANDED_DATA: Self = Self(
+        Self::FD_FDSTAT_SET_FLAGS.0
+            | Self::FD_FILESTAT_GET.0
+            | Self::FD_READ.0
+            | Self::FD_WRITE.0
+            | Self::POLL_FD_READWRITE.0
+            | Self::SOCK_SHUTDOWN.0
+            | Self::SOCK_RECV.0
+            | Self::SOCK_SEND.0
+            | Self::SOCK_ADDR_LOCAL.0
+            | Self::SOCK_ADDR_REMOTE.0
+            | Self::SOCK_RECV_FROM.0
+            | Self::SOCK_SEND_TO.0,
+    );
+
     /// What an epoll may do.
     pub const EPOLL: Self =
         Self(Self::FD_FDSTAT_SET_FLAGS.0 | Self::FD_FILESTAT_GET.0 | Self::POLL_FD_READWRITE.0);

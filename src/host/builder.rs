@@ -1,9 +1,12 @@
 //! What an embedder chooses for a guest.
 
+mod limits;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
@@ -20,7 +23,7 @@ use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
 use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Signal, Thread};
-use crate::socket::listen::ListenProfile;
+use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
@@ -59,6 +62,8 @@ pub struct Builder {
     max_fds: u32,
     max_threads: u32,
     max_backlog: Option<u32>,
+    connection_limits: ConnectionLimits,
+    max_socket_buffer: Option<u32>,
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
     removes_unix_names: bool,
@@ -113,6 +118,8 @@ impl Builder {
             max_fds: DEFAULT_MAX_FDS,
             max_threads: DEFAULT_MAX_THREADS,
             max_backlog: None,
+            connection_limits: ConnectionLimits::default(),
+            max_socket_buffer: None,
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
             removes_unix_names: false,
@@ -224,9 +231,15 @@ impl Builder {
         self.preopened_socket(name, TcpListener::bind(address)?)
     }
 
-    /// Hands a listener or a connection of this process's to the guest, as
-    /// [`preopened_listener`](Self::preopened_listener) does. A connection may be used
-    /// like one that the guest made.
+    /// Hands a listener, a connection or a datagram socket of this process's to the guest,
+    /// as [`preopened_listener`](Self::preopened_listener) does: over TCP, UDP or
+    /// `AF_UNIX`. A listener may be accepted from, waited for and looked at. The others
+    /// carry data, and keep the addresses that they have: the guest neither binds nor
+    /// connects them. A datagram that names its destination needs a grant, as always.
+    ///
+    /// A name is told to the guest where it lies in one of its
+    /// [directories](Self::preopened_dir); otherwise the guest sees none. In events it is
+    /// the host's path then.
     ///
     /// The guest finds it in the mode that it is in: a program on Rust's standard
     /// library wants it blocking, one in Go nonblocking.
@@ -236,13 +249,28 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where it is no stream socket over IPv4 or IPv6, or neither listens nor is
-    /// connected.
+    /// Where it is none of those.
     pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
         self.handed_sockets.push(name, socket.into()).map_err(|errno| {
-            let wanted = "expected a listener or a connection over IPv4 or IPv6";
+            let wanted = "expected a listener, a connection or a datagram socket, over TCP, UDP or AF_UNIX";
             io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
         })?;
+        Ok(self)
+    }
+
+    /// As [`preopened_socket`](Self::preopened_socket), for a listener that this process
+    /// made for the guest: with [`unix_unlink`](Self::unix_unlink) its name goes when the
+    /// guest closes it or ends, where a name that somebody else handed over stays.
+    ///
+    /// # Errors
+    ///
+    /// As for `preopened_socket`.
+    pub fn preopened_unix_listener(mut self, name: &str, listener: UnixListener) -> io::Result<Self> {
+        let path = listener.local_addr()?.as_pathname().map(std::path::absolute).transpose()?;
+        self = self.preopened_socket(name, listener)?;
+        if let Some(path) = path {
+            self.handed_sockets.own_last_name(path);
+        }
         Ok(self)
     }
 
@@ -286,25 +314,6 @@ impl Builder {
     /// Gives the guest this process's own standard streams.
     pub fn inherit_stdio(self) -> Self {
         self.stdin(&tokio::io::stdin()).stdout(&tokio::io::stdout()).stderr(&tokio::io::stderr())
-    }
-
-    /// How many descriptors may be open at once; one more is `EMFILE`.
-    pub fn max_fds(mut self, descriptors: u32) -> Self {
-        self.max_fds = descriptors;
-        self
-    }
-
-    /// How many threads may run at once, the first one included; one more is `EAGAIN`.
-    pub fn max_threads(mut self, threads: u32) -> Self {
-        self.max_threads = threads;
-        self
-    }
-
-    /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
-    /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
-    pub fn max_backlog(mut self, connections: u32) -> Self {
-        self.max_backlog = Some(connections);
-        self
     }
 
     /// What `listen` means to the guest.
@@ -405,6 +414,8 @@ impl Builder {
             max_threads: self.max_threads,
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
             kernel_max_backlog,
+            census: Census::new(self.connection_limits),
+            max_socket_buffer: self.max_socket_buffer,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
             removes_unix_names: self.removes_unix_names,
@@ -424,7 +435,7 @@ impl Builder {
             Errno::EMFILE => BuildError::TooFewDescriptors,
             other => BuildError::Socket(other),
         })?;
-        Ok(WasockCtx::of(Thread::new(Arc::new(process)), None, self.trace, self.on_trap))
+        Ok(WasockCtx::of(Thread::new(process), None, self.trace, self.on_trap))
     }
 }
 

@@ -74,6 +74,19 @@ impl From<SocketAddr> for Grant {
     }
 }
 
+impl From<&Address> for Grant {
+    /// Grants this address and no other.
+    fn from(address: &Address) -> Self {
+        match address {
+            Address::Inet(address) => Self::from(*address),
+            Address::Unix(name) => {
+                let path = name.path().unwrap_or_default().to_owned();
+                Self(Addresses::Unix(PathPattern::One(path)))
+            }
+        }
+    }
+}
+
 impl FromStr for Grant {
     type Err = ParseGrantError;
 

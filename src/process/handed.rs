@@ -5,15 +5,21 @@
 //! number that answers `EBADF`; so these answer that they are something else.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 
+use super::directory::absolute;
+use super::paths::name_in;
 use super::{Open, OpenFile, Report, Settings, unpoisoned};
+use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
+use crate::file::Dir;
 use crate::policy::{Grant, Policy};
-use crate::socket::{Handed, Socket, own_reactor};
+use crate::socket::unix::Held;
+use crate::socket::{Handed, Socket, Space, own_reactor};
 
 /// The number of the first one.
 const FIRST: u32 = 3;
@@ -34,7 +40,11 @@ struct HandedSocket {
     name: String,
     /// As it was when it was handed over: the host has changed its mode since.
     handed: Handed,
+    /// The path of its name, where this process made that for the guest.
+    own_name: Option<PathBuf>,
     fd: Mutex<Option<OwnedFd>>,
+    /// The file of its name, until the guest has that, where it is to be removed.
+    held: Mutex<Option<Held>>,
 }
 
 impl HandedSockets {
@@ -45,8 +55,21 @@ impl HandedSockets {
     /// Those of [`Handed::look`].
     pub(crate) fn push(&mut self, name: &str, fd: OwnedFd) -> Result<(), Errno> {
         let handed = Handed::look(fd.as_fd())?;
-        self.sockets.push(HandedSocket { name: name.to_owned(), handed, fd: Mutex::new(Some(fd)) });
+        self.sockets.push(HandedSocket {
+            name: name.to_owned(),
+            handed,
+            own_name: None,
+            fd: Mutex::new(Some(fd)),
+            held: Mutex::default(),
+        });
         Ok(())
+    }
+
+    /// Takes note that the name of the socket that came last was made for the guest.
+    pub(crate) fn own_last_name(&mut self, path: PathBuf) {
+        if let Some(last) = self.sockets.last_mut() {
+            last.own_name = Some(path);
+        }
     }
 
     /// Their names, in the order of their numbers.
@@ -64,7 +87,7 @@ impl HandedSockets {
         self.numbers().any(|number| number == fd)
     }
 
-    /// The descriptors of a guest that starts.
+    /// The descriptors of a guest that starts; `names` is what names mean to it.
     ///
     /// # Errors
     ///
@@ -73,6 +96,7 @@ impl HandedSockets {
         &self,
         settings: &Settings,
         report: &Arc<Report>,
+        names: &Space,
     ) -> Result<Vec<Descriptor<OpenFile>>, Errno> {
         if self.sockets.is_empty() {
             return Ok(Vec::new());
@@ -85,9 +109,17 @@ impl HandedSockets {
         let _inside = reactor.enter();
         let mut descriptors = Vec::new();
         for (socket, number) in self.sockets.iter().zip(FIRST..) {
+            if settings.removes_unix_names {
+                socket.hold_name();
+            }
             // Without one the guest has ended it, and does not start anew.
             let Some(fd) = socket.take(self.are_kept)? else { continue };
-            descriptors.push(socket.open(fd, number, settings, report)?);
+            let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
+            let handed = socket.seen_from(settings);
+            let is_nonblocking = handed.is_nonblocking;
+            let (socket, rights) = open(fd, handed, held, number, settings, report, names.clone())?;
+            let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
+            descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
         }
         Ok(descriptors)
     }
@@ -104,27 +136,56 @@ impl HandedSocket {
         }
     }
 
-    /// Makes `fd`, which is this socket, the guest's.
-    fn open(
-        &self,
-        fd: OwnedFd,
-        number: u32,
-        settings: &Settings,
-        report: &Arc<Report>,
-    ) -> Result<Descriptor<OpenFile>, Errno> {
-        let Handed { local, is_listening, is_nonblocking, .. } = self.handed;
-        let socket = Socket::take_over(fd, &self.handed)?;
-        let mut rights = Rights::SOCKET;
-        if is_listening {
-            rights = Rights::HANDED_LISTENER;
-            let terms = settings.terms(report, number, local.into());
-            // Who hands it over has decided; the policy still says who may come in.
-            let mut policy = Policy::default();
-            policy.allow_listen(&Grant::from(local));
-            let most = terms.maximum;
-            socket.stream()?.listen(most, terms, &policy).map_err(|refusal| refusal.errno())?;
+    /// Takes hold of the file of its name, to remove that.
+    fn hold_name(&self) {
+        let Some(path) = &self.own_name else { return };
+        let mut held = unpoisoned(&self.held);
+        if held.is_none() {
+            // Somebody may have removed it already.
+            *held = Held::adopt(path).ok();
         }
-        let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
-        Ok(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false })
     }
+
+    /// What it is, with the guest's names where the guest has some.
+    fn seen_from(&self, settings: &Settings) -> Handed {
+        let root = |name: &String| absolute("/", name);
+        let directories: Vec<(String, Arc<Dir>)> = settings
+            .directories
+            .iter()
+            .filter_map(|it| Some((root(it.preopened_as.as_ref()?), Arc::clone(&it.dir))))
+            .collect();
+        let seen = |address: &Address| {
+            let name = address.path().and_then(|path| name_in(&directories, Path::new(path)));
+            name.map_or_else(|| address.clone(), |name| UnixName::new(name).into())
+        };
+        let Handed { local, peer, .. } = &self.handed;
+        Handed { local: seen(local), peer: peer.as_ref().map(seen), ..self.handed.clone() }
+    }
+}
+
+/// Makes `fd`, which is this socket, the guest's.
+fn open(
+    fd: OwnedFd,
+    handed: Handed,
+    held: Option<Held>,
+    number: u32,
+    settings: &Settings,
+    report: &Arc<Report>,
+    names: Space,
+) -> Result<(Socket, Rights), Errno> {
+    let (is_listening, local) = (handed.is_listening, handed.local.clone());
+    let socket = Socket::take_over(fd, handed, names, held)?;
+    if let Some(most) = settings.max_socket_buffer {
+        socket.limit_buffers(most, true)?;
+    }
+    if !is_listening {
+        return Ok((socket, Rights::HANDED_DATA));
+    }
+    // Who hands it over has decided; the policy still says who may come in.
+    let mut policy = Policy::default();
+    policy.allow_listen(&Grant::from(&local));
+    let terms = settings.terms(report, number, local);
+    let most = terms.maximum;
+    socket.stream()?.listen(most, terms, &policy).map_err(|refusal| refusal.errno())?;
+    Ok((socket, Rights::HANDED_LISTENER))
 }

@@ -8,6 +8,7 @@
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
 
+mod buffers;
 mod changes;
 mod directory;
 mod futex;
@@ -15,6 +16,7 @@ mod handed;
 mod open;
 mod paths;
 mod report;
+mod send_file;
 mod settings;
 mod signal;
 mod stdio;
@@ -32,14 +34,14 @@ use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::observe::{Closed, Event};
 use crate::policy::Policy;
-use crate::socket::{Refusal, Resolver, Socket};
+use crate::socket::{Refusal, Resolver, Socket, Space};
 
 pub use changes::Batch;
 use changes::Changes;
 pub use futex::Woken;
 pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
-pub(crate) use report::{Doorkeeper, Gatekeeper, Report};
+pub(crate) use report::{Doorkeeper, Gatekeeper, Report, ToldLimits};
 pub use settings::Settings;
 pub(crate) use signal::{Delivery, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
@@ -70,17 +72,21 @@ impl Process {
     ///
     /// `EMFILE` where they do not fit the descriptor table; what the host says of the
     /// sockets.
-    pub fn new(mut settings: Settings) -> Result<Self, Errno> {
+    pub fn new(mut settings: Settings) -> Result<Arc<Self>, Errno> {
         let report = Arc::new(Report::new(settings.observer.take()));
-        Ok(Self {
-            fds: Mutex::new(first_descriptors(&settings, &report)?),
+        let process = Arc::new(Self {
+            fds: Mutex::new(FdTable::new(0)),
             report,
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
             resolver: Resolver::default(),
             signals: Signals::new(&settings.ignored_signals),
             settings,
-        })
+        });
+        // Sockets that have names ask the process what these mean.
+        let fds = process.first_descriptors()?;
+        *process.fds() = fds;
+        Ok(process)
     }
 
     /// Makes it as it was at its start: closes all that the guest opened, and gives it
@@ -90,8 +96,8 @@ impl Process {
     /// # Errors
     ///
     /// As for [`Process::new`].
-    pub(crate) fn restart(&self) -> Result<(), Errno> {
-        let fresh = first_descriptors(&self.settings, &self.report)?;
+    pub(crate) fn restart(self: &Arc<Self>) -> Result<(), Errno> {
+        let fresh = self.first_descriptors()?;
         self.close_all();
         *self.fds() = fresh;
         *self.working_directory() = ROOT.to_owned();
@@ -99,6 +105,37 @@ impl Process {
         self.note_handed();
         self.signals.restart();
         Ok(())
+    }
+
+    /// The table of a guest that has not run yet.
+    fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
+        let settings = &self.settings;
+        let mut fds = FdTable::new(settings.max_fds);
+        for stream in settings.stdio() {
+            fds.insert(Descriptor {
+                open: OpenFile::shared(stream),
+                rights: Rights::STDIO,
+                inheriting: Rights::NONE,
+                close_on_exec: false,
+            })?;
+        }
+        for handed in settings.handed_sockets.descriptors(settings, &self.report, &self.names())? {
+            fds.insert(handed)?;
+        }
+        for directory in &settings.directories {
+            fds.insert(Descriptor {
+                open: OpenFile::shared(Open::Directory(directory.clone())),
+                rights: Rights::DIRECTORY,
+                inheriting: Rights::DIRECTORY_INHERITING,
+                close_on_exec: false,
+            })?;
+        }
+        Ok(fds)
+    }
+
+    /// What the addresses of a Unix socket mean to this guest.
+    pub(crate) fn names(self: &Arc<Self>) -> Space {
+        Space::Unix(Arc::new(Arc::downgrade(self)))
     }
 
     /// From now on, keeps note of what changes in the descriptor table. Tells whether
@@ -282,7 +319,7 @@ impl Process {
     /// The guest's answer to what a socket said to `call`.
     pub(crate) fn answer<T>(&self, call: &'static str, outcome: Result<T, Refusal>) -> Result<T, Error> {
         outcome.map_err(|refusal| match refusal {
-            Refusal::Errno(errno) => errno.into(),
+            Refusal::Errno(_) | Refusal::Limited(_) => refusal.errno().into(),
             Refusal::Denied(denial) => {
                 self.report.tell_denial(call, denial);
                 Errno::EACCES.into()
@@ -296,31 +333,6 @@ impl Drop for Process {
         self.signals.forget_alarms();
         self.close_all();
     }
-}
-
-/// The table of a guest that has not run yet.
-fn first_descriptors(settings: &Settings, report: &Arc<Report>) -> Result<FdTable<OpenFile>, Errno> {
-    let mut fds = FdTable::new(settings.max_fds);
-    for stream in settings.stdio() {
-        fds.insert(Descriptor {
-            open: OpenFile::shared(stream),
-            rights: Rights::STDIO,
-            inheriting: Rights::NONE,
-            close_on_exec: false,
-        })?;
-    }
-    for handed in settings.handed_sockets.descriptors(settings, report)? {
-        fds.insert(handed)?;
-    }
-    for directory in &settings.directories {
-        fds.insert(Descriptor {
-            open: OpenFile::shared(Open::Directory(directory.clone())),
-            rights: Rights::DIRECTORY,
-            inheriting: Rights::DIRECTORY_INHERITING,
-            close_on_exec: false,
-        })?;
-    }
-    Ok(fds)
 }
 
 /// Takes a lock; what it guards is whole whenever the lock is free, so a panic

@@ -1,12 +1,12 @@
 //! Names of sockets in the guest's directories.
 
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use super::Process;
 use super::directory::{Preopened, absolute};
 use crate::error::Errno;
-use crate::file::{HostPath, SocketFile, SocketPlace};
+use crate::file::{Dir, HostPath, SocketFile, SocketPlace};
 use crate::socket::unix::{Paths, Place, Target};
 
 /// Weak, because the process holds the sockets that ask it.
@@ -35,15 +35,7 @@ impl Paths for Weak<Process> {
     }
 
     fn name_of(&self, host: &Path) -> Option<String> {
-        let (host, name) = located(host)?;
-        let preopens = self.upgrade()?.preopens();
-        let inside = preopens.iter().filter_map(|(root, dir)| {
-            let top = dir.host_path().ok()?;
-            let within = host.within(&top)?.join(&name);
-            // The one that is deepest on the host says it shortest.
-            Some((within.components().count(), named(root, &within).ok()?))
-        });
-        inside.min_by_key(|(depth, _)| *depth).map(|(_, name)| name)
+        name_in(&self.upgrade()?.preopens(), host)
     }
 
     fn removes_names(&self) -> bool {
@@ -54,6 +46,19 @@ impl Paths for Weak<Process> {
 fn preopened(process: &Weak<Process>, path: &str) -> Result<Preopened, Errno> {
     // "ENOENT: A component of the path prefix ... does not name an existing file" - bind(3p)
     process.upgrade().ok_or(Errno::EBADF)?.preopened(path).ok_or(Errno::ENOENT)
+}
+
+/// The guest's name for a path of the host's, where it lies in one of the directories
+/// `preopens`, each with the guest's whole name for it.
+pub(super) fn name_in(preopens: &[(String, Arc<Dir>)], host: &Path) -> Option<String> {
+    let (host, name) = located(host)?;
+    let inside = preopens.iter().filter_map(|(root, dir)| {
+        let top = dir.host_path().ok()?;
+        let within = host.within(&top)?.join(&name);
+        // The one that is deepest on the host says it shortest.
+        Some((within.components().count(), named(root, &within).ok()?))
+    });
+    inside.min_by_key(|(depth, _)| *depth).map(|(_, name)| name)
 }
 
 /// The directory of a socket's name on the host, and the name in it. A socket of this

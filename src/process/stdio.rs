@@ -60,12 +60,33 @@ impl Input {
     ///
     /// `EAGAIN` where it would wait and may not, and what the stream reports.
     pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.look_or_take(waits, |data| take(data, buffer)).await
+    }
+
+    /// As [`read`](Self::read), and leaves what it found: less than there is, perhaps.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not, and what the stream reports.
+    pub async fn peek(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.look_or_take(waits, |data| (0, take(data, buffer).1)).await
+    }
+
+    async fn look_or_take(
+        &self,
+        waits: bool,
+        mut look: impl FnMut(&[u8]) -> (usize, usize),
+    ) -> Result<usize, Errno> {
         let waker = Waker::from(Arc::clone(&self.watchers));
         let filled = poll_fn(|context| {
             if waits {
                 self.watchers.add(context.waker());
             }
-            match self.poll_fill(&mut Context::from_waker(&waker), |data| take(data, buffer)) {
+            match self.poll_fill(&mut Context::from_waker(&waker), &mut look) {
                 Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
                 other => other,
             }

@@ -80,10 +80,23 @@ impl PipeReader {
     ///
     /// `EAGAIN` where it would wait and may not.
     pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
-        attempts(waits, &self.pipe.readers, || self.try_read(buffer)).await
+        attempts(waits, &self.pipe.readers, || self.try_read(buffer, false)).await
     }
 
-    fn try_read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+    /// As [`read`](Self::read), and leaves the bytes where they are.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait and may not.
+    pub async fn peek(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
+        attempts(waits, &self.pipe.readers, || self.try_read(buffer, true)).await
+    }
+
+    fn try_read(&self, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
         let mut state = self.pipe.lock();
         let count = buffer.len().min(state.bytes.len());
         if count == 0 {
@@ -95,6 +108,9 @@ impl PipeReader {
         }
         for (to, from) in buffer.iter_mut().zip(state.bytes.iter()) {
             *to = *from;
+        }
+        if peek {
+            return Ok(count);
         }
         state.bytes.drain(..count);
         drop(state);

@@ -77,6 +77,11 @@ impl Datagram {
         Self::new(endpoint, Some(nameless))
     }
 
+    /// A socket that was opened outside, with a peer or without.
+    pub(super) fn take_over(endpoint: Endpoint, peer: Option<Address>) -> Self {
+        Self::new(endpoint, peer)
+    }
+
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
         let inner = Mutex::new(Inner { peer, ..Inner::default() });
         Self {
@@ -290,7 +295,12 @@ impl Datagram {
             // "EDESTADDRREQ: The socket is not connection-mode and no peer address is set."
             // - send(3p)
             None if self.lock().peer.is_none() => Err(Errno::EDESTADDRREQ),
-            None => transfer::send(fd, data),
+            None => transfer::send(fd, data).map_err(|errno| match errno {
+                // Linux forgets the peer of a name with the first refusal; here it stays, as
+                // `peer_address` says.
+                Errno::ENOTCONN => Errno::ECONNREFUSED,
+                errno => errno,
+            }),
         }
     }
 

@@ -44,6 +44,16 @@ impl Endpoint {
         Self { fd: Arc::new(fd), space, kind, named: OnceLock::new() }
     }
 
+    /// One from outside that has its address already; `held` is the file of its name,
+    /// where that goes with the socket.
+    pub(super) fn handed(fd: OwnedFd, space: Space, kind: Kind, local: &Address, held: Option<Held>) -> Self {
+        let endpoint = Self::new(fd, space, kind);
+        if let Address::Unix(name) = local {
+            endpoint.named.get_or_init(|| Named { name: name.clone(), held });
+        }
+        endpoint
+    }
+
     /// What a connection to this one is, at the same name.
     pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
         let named = self.named.get().map(|named| Named { name: named.name.clone(), held: None });

@@ -4,18 +4,24 @@ use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::OFlags;
-use rustix::net::{SocketAddrAny, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketType, sockopt};
 
-use super::{Endpoint, Kind, Socket, Space, Stream};
+use super::unix::{self, Held};
+use super::{Datagram, Endpoint, Family, Kind, Socket, Space, Stream};
+use crate::address::Address;
 use crate::error::Errno;
 
 /// What a socket from outside is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handed {
-    /// Its own address.
-    pub local: SocketAddr,
+    /// Its family.
+    pub family: Family,
+    /// What kind of messages it carries.
+    pub kind: Kind,
+    /// Its own address. A name is the host's, of which a guest knows nothing.
+    pub local: Address,
     /// Its peer, where it is connected.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<Address>,
     /// Do connections come in?
     pub is_listening: bool,
     /// Is it in nonblocking mode? The guest's calls then begin so.
@@ -27,64 +33,104 @@ impl Handed {
     ///
     /// # Errors
     ///
-    /// `ENOTSOCK` where it is no socket, `EPROTOTYPE` where it carries no stream,
-    /// `EAFNOSUPPORT` where it is neither IPv4 nor IPv6, `EINVAL` where it neither listens
-    /// nor is connected.
+    /// `ENOTSOCK` where it is no socket, `EPROTOTYPE` for a kind that no guest can have (raw),
+    /// `EAFNOSUPPORT` for another family than IPv4, IPv6 and `AF_UNIX`, `EINVAL` for a stream,
+    /// or one of messages in order, that neither listens nor is connected.
     pub fn look(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
-        if sockopt::socket_type(fd)? != SocketType::STREAM {
-            return Err(Errno::EPROTOTYPE);
-        }
-        let local = inet(rustix::net::getsockname(fd)?)?;
+        let socket_type = sockopt::socket_type(fd)?;
+        let local = rustix::net::getsockname(fd)?;
+        let family = family(&local)?;
+        let kind = match socket_type {
+            SocketType::STREAM => Kind::Stream,
+            SocketType::DGRAM => Kind::Datagram,
+            SocketType::SEQPACKET if family == Family::Unix => Kind::SeqPacket,
+            _ => return Err(Errno::EPROTOTYPE),
+        };
+        let local = address(family, local)?;
         let is_listening = sockopt::socket_acceptconn(fd)?;
         let peer = match rustix::net::getpeername(fd) {
-            Ok(Some(peer)) => Some(inet(peer)?),
+            Ok(Some(peer)) => Some(address(family, peer)?),
             _ => None,
         };
-        if !is_listening && peer.is_none() {
+        if kind != Kind::Datagram && !is_listening && peer.is_none() {
             return Err(Errno::EINVAL);
         }
         let is_nonblocking = rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
-        Ok(Self { local, peer, is_listening, is_nonblocking })
+        Ok(Self { family, kind, local, peer, is_listening, is_nonblocking })
     }
 }
 
 impl Socket {
     /// Takes over a socket from outside that was `handed` over: it is bound, and `listen`
-    /// makes it the guest's listener, or it is connected.
+    /// makes it the guest's listener, or it is connected, or it carries datagrams. `names`
+    /// is what its addresses mean where they are names; `held` is the file of its own name,
+    /// where that goes with the socket.
     ///
     /// # Errors
     ///
     /// What the reactor of the caller answers.
-    pub fn take_over(fd: OwnedFd, handed: &Handed) -> Result<Self, Errno> {
+    pub fn take_over(fd: OwnedFd, handed: Handed, names: Space, held: Option<Held>) -> Result<Self, Errno> {
         // The guest's own mode is ours; the host's sockets never block.
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
-        let space = if handed.local.is_ipv4() { Space::Inet4 } else { Space::Inet6 };
-        let endpoint = Endpoint::new(fd, space, Kind::Stream);
-        Ok(Self::Stream(Stream::take_over(endpoint, handed)?))
+        let Handed { family, kind, local, peer, .. } = handed;
+        let space = match family {
+            Family::Inet4 => Space::Inet4,
+            Family::Inet6 => Space::Inet6,
+            Family::Unix => names,
+        };
+        let endpoint = Endpoint::handed(fd, space, kind, &local, held);
+        Ok(match kind {
+            Kind::Datagram => Self::Datagram(Datagram::take_over(endpoint, peer)),
+            Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::take_over(endpoint, local, peer)?),
+        })
     }
 }
 
-fn inet(address: SocketAddrAny) -> Result<SocketAddr, Errno> {
-    SocketAddr::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)
+fn family(address: &SocketAddrAny) -> Result<Family, Errno> {
+    match address.address_family() {
+        AddressFamily::INET => Ok(Family::Inet4),
+        AddressFamily::INET6 => Ok(Family::Inet6),
+        AddressFamily::UNIX => Ok(Family::Unix),
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+fn address(family: Family, address: SocketAddrAny) -> Result<Address, Errno> {
+    if family == Family::Unix {
+        return unix::as_told(address).map(Address::Unix);
+    }
+    SocketAddr::try_from(address).map(Address::Inet).map_err(|_| Errno::EAFNOSUPPORT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::UnixName;
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsFd as _;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     #[test]
     fn it_tells_what_was_handed_over() -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let local = listener.local_addr()?;
-        let listening = Handed { local, peer: None, is_listening: true, is_nonblocking: false };
+        let local: Address = listener.local_addr()?.into();
+        let (family, kind) = (Family::Inet4, Kind::Stream);
+        let listening = Handed {
+            family,
+            kind,
+            local: local.clone(),
+            peer: None,
+            is_listening: true,
+            is_nonblocking: false,
+        };
         assert_eq!(Handed::look(listener.as_fd()), Ok(listening));
-        let stream = TcpStream::connect(local)?;
+        let stream = TcpStream::connect(listener.local_addr()?)?;
         stream.set_nonblocking(true)?;
         let connected = Handed {
-            local: stream.local_addr()?,
+            family,
+            kind,
+            local: stream.local_addr()?.into(),
             peer: Some(local),
             is_listening: false,
             is_nonblocking: true,
@@ -94,13 +140,49 @@ mod tests {
     }
 
     #[test]
+    fn names_are_the_hosts() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path)?;
+        let found = Handed::look(listener.as_fd())?;
+        assert_eq!((found.family, found.kind, found.is_listening), (Family::Unix, Kind::Stream, true));
+        assert_eq!(found.local.path(), path.to_str());
+        let Address::Unix(name) = found.local else { return Err("no name".into()) };
+        assert_eq!(name.given(), None, "the guest knows nothing of it");
+        let client = Handed::look(UnixStream::connect(&path)?.as_fd())?;
+        assert_eq!(
+            (client.local.path(), client.peer.as_ref().and_then(Address::path)),
+            (None, path.to_str())
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn datagrams_and_pairs_are_of_use() -> Result<(), Box<dyn std::error::Error>> {
+        let datagrams = Handed::look(UdpSocket::bind("127.0.0.1:0")?.as_fd())?;
+        assert_eq!((datagrams.kind, datagrams.peer), (Kind::Datagram, None));
+        for (near, kind) in [
+            (OwnedFd::from(UnixStream::pair()?.0), Kind::Stream),
+            (UnixDatagram::pair()?.0.into(), Kind::Datagram),
+        ] {
+            let found = Handed::look(near.as_fd())?;
+            assert_eq!((found.kind, found.peer), (kind, Some(UnixName::unnamed().into())), "{kind:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn what_is_of_no_use_is_refused() -> Result<(), Box<dyn std::error::Error>> {
+        let fresh = |family, kind| rustix::net::socket(family, kind, None);
         assert_eq!(Handed::look(std::fs::File::open("/dev/null")?.as_fd()), Err(Errno::ENOTSOCK));
-        assert_eq!(Handed::look(UdpSocket::bind("127.0.0.1:0")?.as_fd()), Err(Errno::EPROTOTYPE));
-        let (unix, _other) = std::os::unix::net::UnixStream::pair()?;
-        assert_eq!(Handed::look(unix.as_fd()), Err(Errno::EAFNOSUPPORT));
-        let fresh = rustix::net::socket(rustix::net::AddressFamily::INET, SocketType::STREAM, None)?;
-        assert_eq!(Handed::look(fresh.as_fd()), Err(Errno::EINVAL));
+        for family in [AddressFamily::INET, AddressFamily::UNIX] {
+            let neither = fresh(family, SocketType::STREAM)?;
+            assert_eq!(Handed::look(neither.as_fd()), Err(Errno::EINVAL), "{family:?}");
+        }
+        let messages = fresh(AddressFamily::UNIX, SocketType::SEQPACKET)?;
+        assert_eq!(Handed::look(messages.as_fd()), Err(Errno::EINVAL));
+        let other = fresh(AddressFamily::NETLINK, SocketType::RAW)?;
+        assert_eq!(Handed::look(other.as_fd()), Err(Errno::EAFNOSUPPORT));
         Ok(())
     }
 }

@@ -34,9 +34,11 @@
 //! asked before the operating system; `ready` waits.
 
 mod address;
+mod buffer;
 mod datagram;
 mod endpoint;
 mod handed;
+mod host_address;
 pub mod listen;
 mod multicast;
 mod option;
@@ -62,6 +64,7 @@ use crate::policy::{Denial, Policy};
 pub use address::{Family, Space};
 pub use datagram::{Datagram, Destination};
 pub use handed::Handed;
+pub use host_address::HostAddress;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
@@ -75,6 +78,7 @@ pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
 use endpoint::Endpoint;
+use listen::Reached;
 use option::Limits;
 
 /// What kind of messages a socket carries.
@@ -105,6 +109,8 @@ pub enum Refusal {
     Errno(Errno),
     /// The policy; the guest sees `EACCES`.
     Denied(Denial),
+    /// The operator's limit to the number of connections; the guest sees `EMFILE`.
+    Limited(Reached),
 }
 
 impl Refusal {
@@ -113,6 +119,8 @@ impl Refusal {
         match self {
             Self::Errno(errno) => *errno,
             Self::Denied(_) => Errno::EACCES,
+            // README, listen rule 12: as where the guest's own table is full.
+            Self::Limited(_) => Errno::EMFILE,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Sockets of the embedder's, handed to a guest.
 
-use super::{PATIENCE, plain, run_async};
+use super::{PATIENCE, events, plain, run_async};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::WasockCtx;
+use wasock::{Address, Event, WasockCtx};
 
 /// A listener, and a client who expects an echo.
 fn listener_and_client() -> Result<(TcpListener, JoinHandle<Result<()>>)> {
@@ -64,9 +65,50 @@ fn where_the_guest_stops_the_embedders_runtime() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_listener_and_no_connection_is_refused() -> Result<()> {
-    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    let refused = WasockCtx::builder().preopened_socket("dns", datagrams).err().context("it was taken")?;
-    ensure!(refused.to_string().contains("expected a listener or a connection"), "{refused}");
+fn what_is_neither_listener_nor_connection_is_refused() -> Result<()> {
+    let fresh = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)?;
+    let refused = WasockCtx::builder().preopened_socket("web", fresh).err().context("it was taken")?;
+    ensure!(refused.to_string().contains("expected a listener, a connection"), "{refused}");
+    Ok(())
+}
+
+/// A name that the guest does not have is the host's in events, and none to the guest.
+#[tokio::test]
+async fn a_listener_with_a_name_is_events() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("s");
+    let listener = UnixListener::bind(&path)?;
+    let at = path.clone();
+    let client = thread::spawn(move || {
+        let mut stream = UnixStream::connect(at)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"hello")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer == "hello", "answered {answer:?}");
+        Ok(())
+    });
+    let (observer, events) = events();
+    let builder = WasockCtx::builder().args(["guest", "1"]).observer(observer);
+    let builder = builder.unix_unlink(true).preopened_unix_listener("web", listener)?;
+    run_async(guest_tests::PREOPENED_STD, builder.build()?).await?;
+    is_served(client)?;
+    let mut told = Vec::new();
+    for event in events.iter() {
+        match event {
+            Event::Listening { fd: 3, local, result: Ok(_), .. } => told.push(("listening", local, None)),
+            Event::Accepted { listener: 3, local, peer, .. } => told.push(("accepted", local, Some(peer))),
+            Event::Closed { local, peer, .. } => told.push(("closed", local, peer)),
+            _ => {}
+        }
+    }
+    let whats: Vec<_> = told.iter().map(|(what, ..)| *what).collect();
+    ensure!(whats == ["listening", "accepted", "closed", "closed"], "{told:?}");
+    for (what, local, peer) in &told {
+        ensure!(local.path() == path.to_str(), "{what} at {local}");
+        ensure!(peer.as_ref().is_none_or(|peer| matches!(peer, Address::Unix(_)) && peer.path().is_none()));
+    }
+    ensure!(!path.exists(), "its name is left");
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod behaviour;
 mod command;
 mod crew;
+mod data;
 mod datagram_servers;
 mod datagrams;
 mod events;
@@ -19,6 +20,7 @@ mod multicast;
 mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
+mod places;
 mod preopened;
 mod server;
 mod signals;
@@ -63,10 +65,10 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, crew::*, datagram_servers::*, datagrams::*, events::*, files::*,
+        behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        multicast::*, names::*, preopened::*, server::*, signals::*, states::*, stress::*, threads::*,
-        udp::*, unix::*, waiting::*,
+        multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*,
+        threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -116,6 +116,20 @@ fn datagrams_to_another_process_and_back() -> Result<()> {
     Ok(())
 }
 
+/// Its clients have no address to tell them apart by: the limit of a peer is none of theirs.
+#[test]
+fn limits_of_connections_hold_at_a_name() -> Result<()> {
+    let limits = ["--max-connections-per-listener", "2", "--max-connections-per-peer", "1"];
+    let mut listener = Listener::start("stream", 8, &limits)?;
+    let _clients = [listener.connect()?, listener.connect()?, listener.connect()?];
+    listener.expect("accept", "from \"\"")?;
+    listener.expect("accept", "from \"\"")?;
+    listener.expect("accept", "EMFILE")?;
+    listener.running.wait_for_stderr("unix:/run/")?;
+    listener.expect("close", "done")?;
+    listener.expect("accept", "from \"\"")
+}
+
 /// Names that lead nowhere are the errors of POSIX, and no link leads out.
 #[test]
 pub(crate) fn unix_paths() -> Result<()> {
@@ -412,6 +426,51 @@ fn the_mode_is_the_umasks() -> Result<()> {
     ensure!(mode == 0o777 & !umask, "{mode:o} with umask {umask:o}");
     ensure!(fs::metadata(listener.path())?.uid() == rustix::process::getuid().as_raw());
     Ok(())
+}
+
+/// What the host's file system refuses to the user who runs the host is refused to the
+/// guest, whatever was granted.
+#[test]
+fn what_the_host_may_not_is_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let set_mode =
+        |name: &str, mode| fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode));
+    for name in ["read_only", "shut"] {
+        fs::create_dir(folder.path().join(name))?;
+    }
+    let _served = UnixListener::bind(folder.path().join("served"))?;
+    let _within = UnixListener::bind(folder.path().join("shut/served"))?;
+    for (name, mode) in [("", 0o755), ("read_only", 0o555), ("served", 0), ("shut", 0)] {
+        set_mode(name, mode)?;
+    }
+    // Root may everything: let it be somebody else then.
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_wasock"), "run"];
+    let host = || match rustix::process::getuid().is_root() {
+        true => Wasock::new("setpriv").args(nobody),
+        false => run(),
+    };
+    let has_setpriv = Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if rustix::process::getuid().is_root() && !has_setpriv {
+        eprintln!("passed over: root is refused nothing, and this machine has no setpriv");
+        return Ok(());
+    }
+    let dir = format!("{}::/run", folder.path().display());
+    let grants = ["--no-cache", "--dir", &dir, "--listen", "unix:*", "--connect", "unix:*"];
+    for (program, path) in [
+        (guest_tests::UNIX_LISTENER, "/run/read_only/s"),
+        (guest_tests::UNIX_LISTENER, "/run/shut/s"),
+        (guest_tests::UNIX_CLIENT, "/run/shut/served"),
+        (guest_tests::UNIX_CLIENT, "/run/served"),
+    ] {
+        let finished = host().args(grants).args([program, "stream", path, "1"]).finish()?;
+        let finished =
+            finished.expect_code(1)?.expect_stderr("EACCES")?.expect_no_stderr("wasock: denied")?;
+        if program == guest_tests::UNIX_LISTENER {
+            finished.expect_stderr(&format!("sock_bind of unix:{path} failed"))?;
+        }
+    }
+    // To be removed with the folder.
+    Ok(set_mode("shut", 0o755)?)
 }
 
 /// The operator reads names as he writes them, in events and in the trace.

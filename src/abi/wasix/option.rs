@@ -70,7 +70,8 @@ impl WasixOption for Thread {
         size: u64,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::NONE)?;
-        Ok(socket.socket.set_size(size_option(opt)?, size)?)
+        let option = size_option(opt)?;
+        Ok(self.set_size(&socket, option, size)?)
     }
 
     fn sock_get_opt_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32) -> Result<u64, Error> {

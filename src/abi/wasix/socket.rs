@@ -14,9 +14,6 @@ use crate::process::{Remark, Thread};
 use crate::socket::listen::Capacity;
 use crate::socket::{Family, Kind, Socket, Space, Status};
 
-/// The most that one `sock_send_file` reads from the file at a time.
-const FILE_CHUNK: usize = 64 * 1024;
-
 impl WasixSocket for Thread {
     fn sock_open(
         &mut self,
@@ -75,7 +72,7 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        self.accept_with_peer("sock_accept", memory, fd, flags, ret_fd, addr).await
+        self.accept_with_peer(memory, fd, flags, ret_fd, addr).await
     }
 
     async fn sock_accept_v2(
@@ -86,7 +83,7 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        self.accept_with_peer("sock_accept_v2", memory, fd, flags, ret_fd, addr).await
+        self.accept_with_peer(memory, fd, flags, ret_fd, addr).await
     }
 
     async fn sock_connect(
@@ -155,31 +152,7 @@ impl WasixSocket for Thread {
         count: u64,
     ) -> Result<u64, Error> {
         let out = self.open_socket(out_fd, Rights::SOCK_SEND)?;
-        let file = self.file(in_fd, Rights::FD_READ)?;
-        let mut buffer = vec![0; usize::try_from(count).unwrap_or(FILE_CHUNK).min(FILE_CHUNK)];
-        let mut sent = 0_u64;
-        while sent < count {
-            let most = usize::try_from(count - sent).unwrap_or(FILE_CHUNK).min(buffer.len());
-            let chunk = buffer.get_mut(..most).unwrap_or_default();
-            let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
-            let read = self.read_file(&file, Some(from), chunk).await?;
-            let data = chunk.get(..read).unwrap_or_default();
-            if data.is_empty() {
-                break;
-            }
-            match self.write(&out, &mut [std::io::IoSlice::new(data)], false).await {
-                Ok(taken) => {
-                    sent += u64::try_from(taken).map_err(|_| Errno::EOVERFLOW)?;
-                    if taken < read {
-                        break;
-                    }
-                }
-                // What was sent before counts more than what went wrong after.
-                Err(_) if sent > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sent)
+        self.send_file(&out, in_fd, offset, count).await
     }
 
     fn sock_status(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u8, Error> {
@@ -219,7 +192,6 @@ impl WasixSocket for Thread {
 impl Thread {
     async fn accept_with_peer(
         &mut self,
-        call: &'static str,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         flags: u32,
@@ -230,7 +202,7 @@ impl Thread {
         check_out_value(memory, ret_fd)?;
         address::check(memory, addr)?;
         let nonblocking = flags::accept(flags)?;
-        let (accepted, peer) = self.accept(call, &listener, nonblocking).await?;
+        let (accepted, peer) = self.accept(&listener, nonblocking).await?;
         memory.write(ret_fd, accepted)?;
         address::write(memory, addr, &peer, self.address_room())
     }

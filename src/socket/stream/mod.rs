@@ -12,15 +12,15 @@ mod listening;
 mod phase;
 mod unbound;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
-use super::listen::{Capacity, Freed, Queue, Terms};
+use super::listen::{Arrival, Capacity, Freed, Place, Queue, Terms};
 use super::option::Limits;
-use super::{Handed, Kind, News, Refusal, Registered, Socket, Space, Watchers};
+use super::{Kind, News, Refusal, Registered, Socket, Space, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
@@ -29,7 +29,7 @@ use bound::Bound;
 pub use connected::Connected;
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
-use listening::Listening;
+use listening::{Listening, Source};
 pub use phase::Phase;
 use unbound::Unbound;
 
@@ -71,6 +71,9 @@ pub struct Stream {
     changes: Watchers,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
+    /// Where it counts, if it was accepted and somebody counts. After the endpoint: whoever gets
+    /// the place next finds the descriptor free.
+    place: Option<Place>,
     /// After the endpoint: tells that its descriptor is free.
     _freed: Freed,
 }
@@ -105,13 +108,17 @@ impl Stream {
     /// # Errors
     ///
     /// What the reactor of the caller answers.
-    pub(super) fn take_over(endpoint: Endpoint, handed: &Handed) -> Result<Self, Errno> {
-        let state = match handed.peer {
+    pub(super) fn take_over(
+        endpoint: Endpoint,
+        local: Address,
+        peer: Option<Address>,
+    ) -> Result<Self, Errno> {
+        let state = match peer {
             Some(peer) => {
                 let registered = Registered::new(Arc::clone(&endpoint.fd))?;
-                State::Connected(Connected::new(registered, peer.into(), endpoint.kind))
+                State::Connected(Connected::new(registered, peer, endpoint.kind))
             }
-            None => State::Bound(Bound::new(handed.local.into())),
+            None => State::Bound(Bound::new(local)),
         };
         let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
         Ok(Self::with_state(endpoint, state, lingers, Limits::default()))
@@ -126,6 +133,7 @@ impl Stream {
             limits,
             changes: Watchers::default(),
             lingers: AtomicBool::new(lingers),
+            place: None,
             _freed: Freed,
         }
     }
@@ -230,25 +238,26 @@ impl Stream {
 
     /// Takes a waiting connection, without waiting for one.
     ///
-    /// A connection that was reset while it waited is passed over.
+    /// A connection that was reset while it waited is passed over. One that the policy
+    /// or the limit of its peer refuses sees a reset, and is passed over too.
     ///
     /// # Errors
     ///
     /// `EAGAIN` where none waits; `EINVAL` where the socket does not listen;
-    /// `ENFILE` where the host has no descriptor left (the connection goes on
-    /// waiting); `EBADF` where the last descriptor was closed meanwhile; a denial
-    /// where the policy refuses the peer, which sees a reset.
-    pub fn try_accept(&self, policy: &Policy) -> Result<Accepted, Refusal> {
-        let queue = self.look(|state| match state {
-            State::Listening(listening) => Ok(listening.queue()),
+    /// `ENFILE` where the host has no descriptor left, and a limit to the number of
+    /// connections where that is reached (the connection goes on waiting); `EBADF` where
+    /// the last descriptor was closed meanwhile.
+    pub fn try_accept(&self) -> Result<Accepted, Refusal> {
+        let source = self.look(|state| match state {
+            State::Listening(listening) => Ok(listening.source()),
             // "EINVAL: The socket is not accepting connections." - accept(3p)
             _ => Err(Errno::EINVAL),
         })??;
-        let (fd, peer) = match queue {
-            None => listening::try_accept(&self.endpoint, policy)?,
-            Some(queue) => queue.try_accept()?,
+        let arrival = match source {
+            Source::Kernel(door) => listening::try_accept(&self.endpoint, door.as_ref())?,
+            Source::Queue(queue) => queue.try_accept()?,
         };
-        self.accepted(fd, peer)
+        self.accepted(arrival)
     }
 
     /// Takes a waiting connection out of the host's own queue, and wakes the caller
@@ -258,20 +267,19 @@ impl Stream {
     ///
     /// As for [`try_accept`](Self::try_accept).
     pub fn poll_accept(&self, queue: &Queue, context: &mut Context<'_>) -> Poll<Result<Accepted, Refusal>> {
-        queue.poll_accept(context).map(|taken| {
-            let (fd, peer) = taken?;
-            self.accepted(fd, peer)
-        })
+        queue.poll_accept(context).map(|arrival| self.accepted(arrival?))
     }
 
     /// The guest's socket; it lingers as the listener does, for so the kernel has it.
-    fn accepted(&self, fd: OwnedFd, peer: Address) -> Result<Accepted, Refusal> {
-        let endpoint = self.endpoint.accepted(fd);
+    fn accepted(&self, arrival: Arrival) -> Result<Accepted, Refusal> {
+        let Arrival { socket, peer, place } = arrival;
+        let endpoint = self.endpoint.accepted(socket);
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));
         let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.handed_on());
-        let socket = Socket::Stream(Self::with_state(endpoint, connected, lingers, limits));
-        Ok(Accepted { socket, peer })
+        let mut stream = Self::with_state(endpoint, connected, lingers, limits);
+        stream.place = place;
+        Ok(Accepted { socket: Socket::Stream(stream), peer })
     }
 
     /// Ends the socket where a call still has hold of it: that call is woken, and

@@ -1,6 +1,7 @@
 //! A name that a socket has.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
@@ -14,7 +15,7 @@ const KERNEL_LIMIT: usize = 108;
 
 /// A name in a directory, which stays there when the socket closes, or goes with it.
 #[derive(Debug)]
-pub(in crate::socket) struct Held {
+pub struct Held {
     /// Open as long as the socket: others answer to a name that begins with it.
     directory: OwnedFd,
     name: String,
@@ -39,6 +40,22 @@ impl Held {
         if is_removed {
             held.file = held.open().ok();
         }
+        Ok(held)
+    }
+
+    /// Holds the name that a socket of this host's got already, to remove it.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports of the way there.
+    pub fn adopt(path: &Path) -> Result<Self, Errno> {
+        // "EINVAL": there is no name in what ends in "..", or is the root.
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(Errno::EINVAL)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+        let mut held = Self { directory, name: name.to_owned(), file: None };
+        held.file = Some(held.open()?);
         Ok(held)
     }
 

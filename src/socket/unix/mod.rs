@@ -24,7 +24,7 @@ use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Denial, Policy, Use};
 
-pub(super) use held::Held;
+pub use held::Held;
 
 /// The guest's directories, as far as sockets have their names there. Asks the host's
 /// file system, and so may wait for a disk.
@@ -159,6 +159,16 @@ fn is_directory(given: &str) -> bool {
 
 fn is_kind(file: &OwnedFd, kind: rustix::fs::FileType) -> Result<bool, Errno> {
     Ok(rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == kind)
+}
+
+/// What the kernel calls a socket, as the host's operator knows it.
+pub(super) fn as_told(address: SocketAddrAny) -> Result<UnixName, Errno> {
+    let address = SocketAddrUnix::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)?;
+    if let Some(name) = address.abstract_name() {
+        return Ok(UnixName::outside(&format!("@{}", String::from_utf8_lossy(name))));
+    }
+    let path = address.path_bytes().filter(|path| !path.is_empty());
+    Ok(path.map_or_else(UnixName::unnamed, |path| UnixName::outside(&String::from_utf8_lossy(path))))
 }
 
 /// The guest's name for what the kernel calls a socket.

@@ -10,6 +10,8 @@
 
 pub mod check;
 pub mod descriptor;
+#[cfg(target_os = "wasi")]
+pub mod ends;
 pub mod errno;
 #[cfg(target_os = "wasi")]
 pub mod file;

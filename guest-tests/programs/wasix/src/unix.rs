@@ -53,11 +53,8 @@ pub fn client(kind: u32, path: &str) -> Result<Fd> {
 }
 
 pub fn accept(fd: Fd, flags: u32) -> Result<(Fd, Name)> {
-    let mut accepted: Fd = u32::MAX;
     let mut addr = AddrPort::unwritten();
-    outcome(unsafe {
-        raw::wasix::sock_accept_v2(fd, flags, address_of_mut(&mut accepted), address_of_mut(&mut addr))
-    })?;
+    let accepted = socket::accept_raw(raw::wasix::sock_accept_v2, fd, flags, &mut addr)?;
     Ok((accepted, name(&addr)))
 }
 
@@ -92,29 +89,11 @@ pub fn recv(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool)> {
 
 /// `sock_recv_from`: how much, was there more, and from whom?
 pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool, Name)> {
-    let (mut len, mut roflags) = (0u32, 0u16);
     let mut addr = AddrPort::unwritten();
-    let iovs = [IoVec::reading(buf)];
-    outcome(unsafe {
-        raw::wasix::sock_recv_from(
-            fd,
-            address_of(&iovs),
-            1,
-            flags,
-            address_of_mut(&mut len),
-            address_of_mut(&mut roflags),
-            address_of_mut(&mut addr),
-        )
-    })?;
-    Ok((len as usize, roflags != 0, name(&addr)))
+    let (len, is_cut) = socket::recv_from_raw(fd, buf, flags, &mut addr)?;
+    Ok((len, is_cut, name(&addr)))
 }
 
 pub fn send_to(fd: Fd, buf: &[u8], flags: u32, path: &str) -> Result<usize> {
-    let mut len = 0u32;
-    let iovs = [IoVec::writing(buf)];
-    let addr = addr(path);
-    outcome(unsafe {
-        raw::wasix::sock_send_to(fd, address_of(&iovs), 1, flags, address_of(&addr), address_of_mut(&mut len))
-    })?;
-    Ok(len as usize)
+    socket::send_to_raw(fd, buf, flags, &addr(path))
 }

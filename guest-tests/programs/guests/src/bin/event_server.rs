@@ -1,13 +1,12 @@
-//! `event_server ADDR [print]`: a server without an accept loop. It does what the
+//! `event_server PLACE [print]`: a server without an accept loop. It does what the
 //! lines that its clients send say, and answers each with a line. With `print` it
 //! tells of each event on standard output.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
 use wasix::poll::{MONOTONIC, Subscription, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, check_ok, descriptor};
+use wasix::{Errno, Fd, check_ok, descriptor, ends};
 
 #[derive(Default)]
 struct State {
@@ -41,11 +40,8 @@ fn main() {
     if addr == "trap" {
         panic!("a trap in the start");
     }
-    let addr: SocketAddr = addr.parse().expect("an address");
     *state() = Some(State { prints, ..State::default() });
-    let listener = check_ok!(open_for(addr));
-    check_ok!(bind(listener, addr));
-    check_ok!(listen(listener, 128));
+    check_ok!(ends::serve_at(&addr));
     if prints {
         println!("started");
     }

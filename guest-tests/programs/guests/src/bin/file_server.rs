@@ -1,11 +1,10 @@
-//! `file_server [ADDR [FOLDER]]`: serves the files of a folder over HTTP, one
+//! `file_server [PLACE [FOLDER]]`: serves the files of a folder over HTTP, one
 //! connection at a time. A path that leads out of the folder is not found.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
-use wasix::{Fd, check_ok, descriptor, socket};
+use wasix::{Fd, check_ok, descriptor, ends, socket};
 
 const MAX_HEAD: usize = 8 * 1024;
 
@@ -16,13 +15,10 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let addr = args.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let folder = PathBuf::from(args.next().unwrap_or_else(|| ".".to_owned()));
-    let addr: SocketAddr = addr.parse().expect("an address");
-    let listener = check_ok!(socket::open_for(addr));
-    check_ok!(socket::bind(listener, addr));
-    check_ok!(socket::listen(listener, 128));
+    let (kind, listener) = check_ok!(ends::serve_at(&addr));
     loop {
-        match socket::accept_v2(listener, 0) {
-            Ok((fd, _)) => {
+        match kind.accept(listener, 0) {
+            Ok(fd) => {
                 if let Err(error) = serve(fd, &folder) {
                     eprintln!("a connection ended early: {error}");
                 }

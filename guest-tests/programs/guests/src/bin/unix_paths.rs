@@ -34,6 +34,12 @@ fn shapes() {
     // Where a C program would have an abstract name.
     neither("\0abstract", ENOENT, ENOENT);
     neither(&"x".repeat(108), ENAMETOOLONG, ENAMETOOLONG);
+    // A path ends at its NUL, whatever comes after.
+    let fd = check_ok!(unix::open(STREAM));
+    check_ok!(unix::bind(fd, "/run/cut\0/none/x"));
+    check_eq!(unix::local(fd), Ok("/run/cut".into()));
+    check_ok!(listen(fd, 1));
+    check_ok!(unix::client(STREAM, "/run/cut\0off"));
     let fd = check_ok!(unix::open(STREAM));
     let mut not_text = unix::addr("/run/x");
     not_text.0[7] = 0xff;

@@ -132,10 +132,21 @@ fn accept_by(
     fd: Fd,
     flags: u32,
 ) -> Result<(Fd, SocketAddr)> {
-    let mut accepted: Fd = u32::MAX;
     let mut addr = AddrPort::unwritten();
-    outcome(unsafe { call(fd, flags, address_of_mut(&mut accepted), address_of_mut(&mut addr)) })?;
+    let accepted = accept_raw(call, fd, flags, &mut addr)?;
     Ok((accepted, addr.decode()))
+}
+
+/// An accept by this import, which writes the peer's address to `addr`.
+pub fn accept_raw(
+    call: unsafe extern "C" fn(u32, u32, u32, u32) -> i32,
+    fd: Fd,
+    flags: u32,
+    addr: &mut AddrPort,
+) -> Result<Fd> {
+    let mut accepted: Fd = u32::MAX;
+    outcome(unsafe { call(fd, flags, address_of_mut(&mut accepted), address_of_mut(addr)) })?;
+    Ok(accepted)
 }
 
 /// `sock_accept` of preview 1, which says nothing of the peer.
@@ -211,28 +222,20 @@ pub fn send_vectored(fd: Fd, iovs: &[IoVec], flags: u32) -> Result<usize> {
 
 /// `sock_recv_from`, without looking at the address.
 pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<usize> {
-    let mut len = 0u32;
-    let mut roflags = 0u16;
-    let mut addr = AddrPort::unwritten();
-    let iovs = [IoVec::reading(buf)];
-    outcome(unsafe {
-        raw::wasix::sock_recv_from(
-            fd,
-            address_of(&iovs),
-            1,
-            flags,
-            address_of_mut(&mut len),
-            address_of_mut(&mut roflags),
-            address_of_mut(&mut addr),
-        )
-    })?;
-    Ok(len as usize)
+    recv_from_raw(fd, buf, flags, &mut AddrPort::unwritten()).map(|(len, _)| len)
 }
 
 /// `sock_recv_from`: how much, was there more, and from whom?
 pub fn recv_whole(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool, SocketAddr)> {
-    let (mut len, mut roflags) = (0u32, 0u16);
     let mut addr = AddrPort::unwritten();
+    let (len, is_cut) = recv_from_raw(fd, buf, flags, &mut addr)?;
+    Ok((len, is_cut, addr.decode()))
+}
+
+/// `sock_recv_from`, which writes the sender's address to `addr`: how much, and was there
+/// more?
+pub fn recv_from_raw(fd: Fd, buf: &mut [u8], flags: u32, addr: &mut AddrPort) -> Result<(usize, bool)> {
+    let (mut len, mut roflags) = (0u32, 0u16);
     let iovs = [IoVec::reading(buf)];
     outcome(unsafe {
         raw::wasix::sock_recv_from(
@@ -242,10 +245,10 @@ pub fn recv_whole(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool, So
             flags,
             address_of_mut(&mut len),
             address_of_mut(&mut roflags),
-            address_of_mut(&mut addr),
+            address_of_mut(addr),
         )
     })?;
-    Ok((len as usize, roflags != 0, addr.decode()))
+    Ok((len as usize, roflags != 0))
 }
 
 pub fn send_to(fd: Fd, buf: &[u8], flags: u32, addr: SocketAddr) -> Result<usize> {
@@ -259,6 +262,13 @@ pub fn send_to_raw(fd: Fd, buf: &[u8], flags: u32, addr: &AddrPort) -> Result<us
         raw::wasix::sock_send_to(fd, address_of(&iovs), 1, flags, address_of(addr), address_of_mut(&mut len))
     })?;
     Ok(len as usize)
+}
+
+/// `sock_send_file`: how much of the file, from `offset` on, was sent.
+pub fn send_file(out: Fd, file: Fd, offset: u64, count: u64) -> Result<u64> {
+    let mut sent = u64::MAX;
+    outcome(unsafe { raw::wasix::sock_send_file(out, file, offset, count, address_of_mut(&mut sent)) })?;
+    Ok(sent)
 }
 
 pub fn shutdown(fd: Fd, how: u32) -> Result<()> {

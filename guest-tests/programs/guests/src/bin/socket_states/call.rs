@@ -57,15 +57,15 @@ pub const CALLS: &[Call] = &[
     asking("poll_write", |_, it| look(Subscription::write(it.fd, 1))),
 ];
 
-fn done<T>(_: T) -> &'static str {
+pub fn done<T>(_: T) -> &'static str {
     "ok"
 }
 
-fn received(count: usize) -> &'static str {
+pub fn received(count: usize) -> &'static str {
     if count == 0 { "end" } else { "data" }
 }
 
-fn address(addr: SocketAddr) -> &'static str {
+pub fn address(addr: SocketAddr) -> &'static str {
     match (addr.ip().is_unspecified(), addr.ip().is_loopback(), addr.port()) {
         (true, _, 0) => "none",
         (true, _, _) => "wildcard",
@@ -75,16 +75,16 @@ fn address(addr: SocketAddr) -> &'static str {
     }
 }
 
-fn yes_or_no(flag: bool) -> &'static str {
+pub fn yes_or_no(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-fn error(number: u64) -> &'static str {
+pub fn error(number: u64) -> &'static str {
     if number == 0 { "none" } else { Errno(number as u16).name() }
 }
 
 /// Polls without waiting.
-fn look(asked: Subscription) -> Result<&'static str> {
+pub fn look(asked: Subscription) -> Result<&'static str> {
     let events = poll(&[asked, Subscription::clock(MONOTONIC, 0, 2)])?;
     let Some(event) = events.iter().find(|event| event.userdata == asked.userdata) else {
         return Ok("waits");

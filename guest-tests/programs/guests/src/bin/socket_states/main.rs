@@ -1,4 +1,5 @@
-//! `socket_states FULL`: every call on a socket in every state, a line each.
+//! `socket_states FULL`: every call on a TCP socket in every state, a line each.
+//! `socket_states KIND`: the same for another kind of socket.
 //!
 //! FULL is the address of a listener whose queue is full, so that an attempt to
 //! connect to it stays on its way. The line `make room` asks for room there.
@@ -9,6 +10,8 @@
 //! Compiled natively, the program tells the same of the kernel.
 
 mod call;
+#[cfg(target_os = "wasi")]
+mod kind;
 mod proof;
 mod state;
 
@@ -17,8 +20,12 @@ use state::{STATES, Subject, World};
 use wasix::errno::EINPROGRESS;
 
 fn main() {
-    let full = std::env::args().nth(1).expect("the address of a full listener");
-    let world = World::around(full.parse().expect("an address"));
+    let argument = std::env::args().nth(1).expect("a kind, or the address of a full listener");
+    #[cfg(target_os = "wasi")]
+    if let Some(kind) = wasix::ends::Kind::named(&argument) {
+        return kind::tell(kind);
+    }
+    let world = World::around(argument.parse().expect("an address"));
     for state in STATES {
         if state.name == "connecting" {
             connecting(&world, &state.make);

@@ -11,7 +11,7 @@ use wasix::{Fd, check_ok};
 /// What was found to differ, where something did.
 pub type Proof = Result<(), String>;
 
-fn expect<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Proof {
+pub fn expect<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Proof {
     if got == expected { Ok(()) } else { Err(format!("{what}: {got:?}, not {expected:?}")) }
 }
 

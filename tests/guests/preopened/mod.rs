@@ -1,5 +1,10 @@
 //! Sockets that the operator hands to a guest.
 
+mod kinds;
+mod names;
+
+pub(crate) use kinds::preopened_kinds;
+
 use super::run;
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{Finished, Running, Wasock};
@@ -109,15 +114,25 @@ fn sockets_of_a_service_manager_need_a_flag() -> Result<()> {
 
 #[test]
 fn a_socket_that_is_of_no_use_is_refused() -> Result<()> {
-    let datagrams = std::net::UdpSocket::bind(HERE)?;
-    run()
-        .args(["--listen-fds", guest_tests::PREOPENED_STD, "1"])
-        .passing("dns", std::os::fd::OwnedFd::from(datagrams))
-        .finish()?
-        .expect_code(1)?
-        .expect_one_line()?
-        .expect_stderr("\"dns\"")
-        .map(drop)
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+    let folder = tempfile::tempdir()?;
+    // Bound, and neither listening nor connected.
+    let tcp = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    rustix::net::bind(&tcp, &HERE.parse::<SocketAddr>()?)?;
+    let unix = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None)?;
+    rustix::net::bind(&unix, &SocketAddrUnix::new(folder.path().join("s"))?)?;
+    let other = rustix::net::socket(AddressFamily::NETLINK, SocketType::DGRAM, None)?;
+    let file = std::os::fd::OwnedFd::from(fs::File::open("/dev/null")?);
+    for socket in [tcp, unix, other, file] {
+        run()
+            .args(["--listen-fds", guest_tests::PREOPENED_STD, "1"])
+            .passing("dns", socket)
+            .finish()?
+            .expect_code(1)?
+            .expect_one_line()?
+            .expect_stderr("\"dns\"")?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -192,5 +207,25 @@ pub(crate) fn preopened_events() -> Result<()> {
     ensure!(exchange(addr, "\0").unwrap_or_default().is_empty(), "it did not trap");
     server.wait_for_stderr("starts anew")?;
     ensure!(exchange(addr, "two")? == "two");
+    server.stop().map(drop)
+}
+
+#[test]
+fn limits_of_connections_hold_at_a_preopened_listener() -> Result<()> {
+    let mut server = run()
+        .args(["--max-connections", "1", "--preopen-listen", HERE])
+        .arg(guest_tests::PREOPENED_EVENTS)
+        .start()?;
+    let addr = server.listening()?;
+    let mut first = TcpStream::connect(addr)?;
+    first.write_all(b"first")?;
+    first.read_exact(&mut [0; 5])?;
+    let second = std::thread::spawn(move || exchange(addr, "second"));
+    server.wait_for_stderr("(--max-connections 1)")?;
+    first.write_all(b"again")?;
+    first.read_exact(&mut [0; 5])?;
+    drop(first);
+    let answer = second.join().ok().context("the client panicked")??;
+    ensure!(answer == "second", "answered {answer:?}");
     server.stop().map(drop)
 }

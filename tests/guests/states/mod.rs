@@ -3,6 +3,8 @@
 //! The program works each cell on a socket of its own, and uses that socket after a
 //! call that failed or only asked: it is to be as good as before.
 
+mod kinds;
+
 use super::run_on_loopback;
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Finished, Wasock};

@@ -1,0 +1,176 @@
+//! From a file, a pipe or a connection into a socket, past the guest's memory.
+//!
+//! What flows (all but a file) is looked at first and taken only as far as it was sent:
+//! a socket without room costs no byte.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::{Open, OpenFile, Thread};
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::file::File;
+use crate::socket::{Kind, RecvFlags};
+
+/// The most that goes through the host's memory at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Where the bytes come from.
+enum Source {
+    /// A file, from an offset on: its own position does not matter, and stays.
+    File(Arc<File>, u64),
+    /// What comes by itself.
+    Flowing(Arc<OpenFile>),
+}
+
+/// How much was there, and how much of it was sent.
+struct Step {
+    found: usize,
+    sent: usize,
+}
+
+impl Thread {
+    /// Sends `count` bytes of `source` to the socket `out`, or as many as there are up to
+    /// its end; tells how many. A socket that carries messages gets one.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was sent before the future is dropped is sent; nothing else is lost.
+    ///
+    /// # Errors
+    ///
+    /// For `source`: `EBADF`, `EISDIR` for a directory, `EINVAL` for what is neither a
+    /// file nor flows, `ESPIPE` for what flows with an offset, `ENOTCAPABLE`. Where
+    /// nothing was sent: `EMSGSIZE` for more than one message holds, and those of the socket
+    /// and of `source`.
+    pub(crate) async fn send_file(
+        &self,
+        out: &OpenFile,
+        source: u32,
+        offset: u64,
+        count: u64,
+    ) -> Result<u64, Error> {
+        let source = self.source(source, offset)?;
+        let is_message = out.open.socket()?.keeps_boundaries();
+        // One byte more shows that there is too much for one message.
+        let room = if is_message { CHUNK + 1 } else { CHUNK };
+        let mut buffer = vec![0; usize::try_from(count).unwrap_or(room).min(room)];
+        let mut sent = 0_u64;
+        while sent < count {
+            let most = usize::try_from(count - sent).unwrap_or(room).min(buffer.len());
+            let chunk = buffer.get_mut(..most).unwrap_or_default();
+            let step = match &source {
+                Source::File(file, offset) => self.send_of_file(out, file, *offset, sent, chunk).await,
+                Source::Flowing(from) => self.send_of_flow(out, from, chunk).await,
+            };
+            match step {
+                Ok(Step { found, sent: now }) => {
+                    sent += u64::try_from(now).map_err(|_| Errno::EOVERFLOW)?;
+                    // The end, or no room.
+                    if found == 0 || now < found || is_message {
+                        break;
+                    }
+                }
+                // What was sent before counts more than what went wrong after.
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    fn source(&self, fd: u32, offset: u64) -> Result<Source, Errno> {
+        let fds = self.process().fds();
+        let descriptor = fds.get(fd)?;
+        let source = match &descriptor.open.open {
+            Open::File(file) => Source::File(Arc::clone(file), offset),
+            // "EISDIR: The fildes argument refers to a directory" - read(3p)
+            Open::Directory(_) => return Err(Errno::EISDIR),
+            // "EBADF: The input file was not opened for reading" - sendfile(2)
+            Open::Output(_) | Open::PipeWriter(_) => return Err(Errno::EBADF),
+            // "EINVAL: Descriptor is not valid ..., or an mmap(2)-like operation is not
+            // available for in_fd" - sendfile(2): a message can't be taken in part.
+            Open::Event(_) | Open::Epoll(_) => return Err(Errno::EINVAL),
+            Open::Socket(socket) if socket.kind() != Kind::Stream => return Err(Errno::EINVAL),
+            Open::Socket(_) | Open::PipeReader(_) | Open::Input(_) => {
+                Source::Flowing(Arc::clone(&descriptor.open))
+            }
+        };
+        descriptor.rights.require(Rights::FD_READ)?;
+        match source {
+            // "ESPIPE: offset is not NULL but the input file is not seekable." - sendfile(2)
+            Source::Flowing(_) if offset > 0 => Err(Errno::ESPIPE),
+            source => Ok(source),
+        }
+    }
+
+    async fn send_of_file(
+        &self,
+        out: &OpenFile,
+        file: &Arc<File>,
+        offset: u64,
+        sent: u64,
+        chunk: &mut [u8],
+    ) -> Result<Step, Error> {
+        let is_message = out.open.socket()?.keeps_boundaries();
+        let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
+        let mut found = 0;
+        loop {
+            let at = from.checked_add(u64::try_from(found).map_err(|_| Errno::EOVERFLOW)?);
+            let rest = chunk.get_mut(found..).unwrap_or_default();
+            let read = self.read_file(file, Some(at.ok_or(Errno::EOVERFLOW)?), rest).await?;
+            found += read;
+            // A message goes whole, however often that makes the host read.
+            if read == 0 || found >= chunk.len() || !is_message {
+                break;
+            }
+        }
+        self.send_found(out, chunk, found).await
+    }
+
+    async fn send_of_flow(&self, out: &OpenFile, from: &OpenFile, chunk: &mut [u8]) -> Result<Step, Error> {
+        let found = self.look_ahead(from, chunk).await?;
+        let step = self.send_found(out, chunk, found).await?;
+        let mut taken = 0;
+        while taken < step.sent {
+            // It is there: nobody waits.
+            let sent = chunk.get_mut(taken..step.sent).unwrap_or_default();
+            match self.read(from, sent).await? {
+                // Another thread took it.
+                0 => break,
+                count => taken += count,
+            }
+        }
+        Ok(step)
+    }
+
+    /// Sends the first `found` bytes of `chunk`. At the end nothing is sent, not even an
+    /// empty message.
+    async fn send_found(&self, out: &OpenFile, chunk: &[u8], found: usize) -> Result<Step, Error> {
+        if found == 0 {
+            return Ok(Step { found, sent: 0 });
+        }
+        if found > CHUNK {
+            // "EMSGSIZE: The message is too large to be sent all at once" - send(3p)
+            return Err(Errno::EMSGSIZE.into());
+        }
+        let data = IoSlice::new(chunk.get(..found).unwrap_or_default());
+        Ok(Step { found, sent: self.write(out, &mut [data], false).await? })
+    }
+
+    /// As [`read`](Self::read), and leaves there what it found.
+    async fn look_ahead(&self, open: &OpenFile, buffer: &mut [u8]) -> Result<usize, Error> {
+        let look = async {
+            let waits = !open.is_nonblocking();
+            match &open.open {
+                Open::PipeReader(reader) => Ok(reader.peek(waits, buffer).await?),
+                Open::Input(input) => Ok(input.peek(waits, buffer).await?),
+                _ => {
+                    let flags = RecvFlags { peek: true, ..RecvFlags::default() };
+                    Ok(self.receive(open, buffer, flags).await?.count)
+                }
+            }
+        };
+        if self.threads.are_many() { open.unless_closed(look).await } else { look.await }
+    }
+}

@@ -1,0 +1,168 @@
+//! Each kind of socket that a service manager may pass.
+
+use super::super::run;
+use anyhow::{Context as _, Result, ensure};
+use guest_tests::{Running, Wasock};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A guest that was handed `socket`, which goes by `local` in its own directories.
+fn guest(host: Wasock, kind: &str, local: &str, socket: OwnedFd) -> Result<Running> {
+    let program = ["--listen-fds", guest_tests::PREOPENED_KINDS, kind, local];
+    let mut running = host.args(program).passing("it", socket).start()?;
+    running.wait_for_stdout("ready")?;
+    Ok(running)
+}
+
+/// The folder as the guest's `/run`.
+fn with(folder: &TempDir) -> Wasock {
+    run().args(["--dir", &format!("{}::/run", folder.path().display())])
+}
+
+fn socket(kind: SocketType) -> Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+    patient(&socket)?;
+    Ok(socket)
+}
+
+fn patient(socket: &OwnedFd) -> Result<()> {
+    let limit = rustix::net::sockopt::Timeout::Recv;
+    Ok(rustix::net::sockopt::set_socket_timeout(socket, limit, Some(PATIENCE))?)
+}
+
+fn listener(kind: SocketType, path: &Path) -> Result<OwnedFd> {
+    let listener = socket(kind)?;
+    rustix::net::bind(&listener, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&listener, 4)?;
+    Ok(listener)
+}
+
+/// Sends a message to the guest, and has it back.
+fn exchange(socket: &OwnedFd) -> Result<()> {
+    rustix::net::send(socket, b"hello", SendFlags::empty())?;
+    let mut buf = [0; 16];
+    let (count, _) = rustix::net::recv(socket, &mut buf, RecvFlags::empty())?;
+    ensure!(buf.get(..count) == Some(b"hello".as_slice()), "{buf:?}");
+    Ok(())
+}
+
+/// A listener's connections have its name where the guest has that too, and else none.
+#[test]
+pub(crate) fn preopened_kinds() -> Result<()> {
+    for (kind, program) in [(SocketType::STREAM, "listener"), (SocketType::SEQPACKET, "listener_of_messages")]
+    {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("s");
+        for (host, local) in [(with(&folder), "/run/s"), (run(), "")] {
+            let running = guest(host, program, local, listener(kind, &path)?)?;
+            let client = socket(kind)?;
+            // By a name, which is the guest's too if it lies in the guest's directory.
+            rustix::net::bind(&client, &SocketAddrUnix::new(folder.path().join("client"))?)?;
+            rustix::net::connect(&client, &SocketAddrUnix::new(&path)?)?;
+            exchange(&client)?;
+            let peer = if local.is_empty() { "" } else { "/run/client" };
+            running.finish()?.expect_code(0)?.expect_stdout(&format!("from {peer:?}\n"))?;
+            for name in ["s", "client"] {
+                std::fs::remove_file(folder.path().join(name))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn connections_with_names() -> Result<()> {
+    for (kind, program) in
+        [(SocketType::STREAM, "connection"), (SocketType::SEQPACKET, "connection_of_messages")]
+    {
+        let folder = tempfile::tempdir()?;
+        let (path, name) = (folder.path().join("s"), folder.path().join("client"));
+        let listener = listener(kind, &path)?;
+        for (host, local, peer) in [(with(&folder), "/run/client", "/run/s"), (run(), "", "")] {
+            let client = socket(kind)?;
+            rustix::net::bind(&client, &SocketAddrUnix::new(&name)?)?;
+            rustix::net::connect(&client, &SocketAddrUnix::new(&path)?)?;
+            let served = rustix::net::accept(&listener)?;
+            patient(&served)?;
+            let running = guest(host, program, local, client)?;
+            exchange(&served)?;
+            running.finish()?.expect_code(0)?.expect_stdout(&format!("peer {peer:?}\n"))?;
+            std::fs::remove_file(&name)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn one_of_a_pair() -> Result<()> {
+    for (kind, program) in [
+        (SocketType::STREAM, "connection"),
+        (SocketType::SEQPACKET, "connection_of_messages"),
+        (SocketType::DGRAM, "datagrams_of_a_pair"),
+    ] {
+        let (near, far) = rustix::net::socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
+        patient(&near)?;
+        let running = guest(run(), program, "", far)?;
+        exchange(&near).with_context(|| program.to_owned())?;
+        running.finish()?.expect_code(0)?.expect_stdout("peer \"\"\n")?;
+    }
+    Ok(())
+}
+
+/// An answer to a name needs a grant, and the name a directory: a socket outside has none.
+#[test]
+fn datagrams_with_a_name() -> Result<()> {
+    let (folder, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let path = folder.path().join("s");
+    for (peer_folder, peer) in [(&folder, "/run/peer"), (&elsewhere, "")] {
+        let handed = UnixDatagram::bind(&path)?;
+        let host = with(&folder).args(["--connect", "unix:/run/peer"]);
+        let running = guest(host, "datagrams", "/run/s", handed.into())?;
+        let client = UnixDatagram::bind(peer_folder.path().join("peer"))?;
+        client.set_read_timeout(Some(PATIENCE))?;
+        client.send_to(b"hello", &path)?;
+        if !peer.is_empty() {
+            let mut buf = [0; 16];
+            let count = client.recv(&mut buf)?;
+            ensure!(buf.get(..count) == Some(b"hello".as_slice()), "{buf:?}");
+        }
+        running.finish()?.expect_code(0)?.expect_stdout(&format!("from {peer:?}\n"))?;
+        std::fs::remove_file(&path)?;
+    }
+    // Without the grant the answer is refused, whoever opened the socket.
+    let running = guest(with(&folder), "datagrams", "/run/s", UnixDatagram::bind(&path)?.into())?;
+    std::fs::remove_file(folder.path().join("peer"))?;
+    UnixDatagram::bind(folder.path().join("peer"))?.send_to(b"hello", &path)?;
+    running.finish()?.expect_code(1)?.expect_stderr("denied sock_send_to of unix:/run/peer")?;
+    Ok(())
+}
+
+#[test]
+fn datagrams_over_a_network() -> Result<()> {
+    let client = UdpSocket::bind("127.0.0.1:0")?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    let addr = client.local_addr()?.to_string();
+    for is_granted in [true, false] {
+        let handed = UdpSocket::bind("127.0.0.1:0")?;
+        let there = handed.local_addr()?;
+        let host = if is_granted { run().args(["--udp-send", &addr]) } else { run() };
+        let running = guest(host, "udp", "-", handed.into())?;
+        client.send_to(b"hello", there)?;
+        if !is_granted {
+            running.finish()?.expect_code(1)?.expect_stderr(&format!("denied sock_send_to of {addr}"))?;
+            continue;
+        }
+        let mut buf = [0; 16];
+        let (count, from) = client.recv_from(&mut buf)?;
+        ensure!(buf.get(..count) == Some(b"hello".as_slice()) && from == there, "{buf:?}");
+        running.finish()?.expect_code(0)?;
+    }
+    Ok(())
+}
