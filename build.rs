@@ -100,6 +100,10 @@ const WAITS: &[&str] = &[
     "thread_sleep",
 ];
 
+/// The calls of preview 1 that are tried before they become a future, in
+/// `src/abi/preview1/at_once.rs`: the busy ones.
+const AT_ONCE: &[&str] = &["fd_read", "fd_write", "poll_oneoff", "sock_recv", "sock_send"];
+
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=witx");
     println!("cargo::rerun-if-changed=build.rs");
@@ -156,6 +160,7 @@ fn thread_spawn() -> Entry {
         noun: "wasi".to_owned(),
         name: "thread-spawn".to_owned(),
         waits: false,
+        at_once: false,
         params: vec![WasmType::I32],
         result: Some(WasmType::I32),
         arguments: vec![("start_arg".to_owned(), "Pointer")],
@@ -171,6 +176,7 @@ struct Entry {
     noun: String,
     name: String,
     waits: bool,
+    at_once: bool,
     params: Vec<WasmType>,
     result: Option<WasmType>,
     arguments: Vec<(String, &'static str)>,
@@ -195,6 +201,7 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                     noun: module.name.as_str().to_owned(),
                     name: name.to_owned(),
                     waits: waits_for(&function),
+                    at_once: dialect.file == "wasi_snapshot_preview1" && AT_ONCE.contains(&name),
                     params,
                     result: results.first().copied(),
                     arguments: arguments(&function).with_context(|| format!("{import}.{name}"))?,
@@ -254,6 +261,8 @@ fn kind_of_parameter(param: &InterfaceFuncParam) -> &'static str {
         (_, Type::ConstPointer(_)) if param.name == "addr" => "AddressIn",
         (_, Type::Pointer(_)) if param.name == "addr" => "AddressOut",
         (_, Type::ConstPointer(to)) if name_of(to) == "option_timestamp" => "OptionTimestampIn",
+        (_, Type::ConstPointer(to)) if name_of(to) == "addr_ip4" => "Inet4In",
+        (_, Type::ConstPointer(to)) if name_of(to) == "addr_ip6" => "Inet6In",
         (_, Type::Pointer(to)) if is_result(param) => kind_of_output(to),
         _ => "Pointer",
     }
@@ -280,8 +289,9 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 
 /// One line a function; `src/host/link.rs` says what a line means.
 fn link(table: &[Entry]) -> Result<String> {
-    let mut out =
-        String::from("macro_rules! every_function {\n    ($now:ident, $waits:ident, $refused:ident) => {\n");
+    let mut out = String::from(
+        "macro_rules! every_function {\n    ($now:ident, $tries:ident, $waits:ident, $refused:ident) => {\n",
+    );
     for (index, entry) in table.iter().enumerate() {
         let mut params = String::new();
         for (at, ty) in entry.params.iter().enumerate() {
@@ -293,13 +303,14 @@ fn link(table: &[Entry]) -> Result<String> {
             writeln!(out, "        $refused!({index}, [{params}] -> {result});")?;
             continue;
         };
-        writeln!(
-            out,
-            "        ${}!({index}, {room}::bindings::{}::{}, [{params}] -> {result});",
-            if entry.waits { "waits" } else { "now" },
-            entry.noun,
-            entry.name.replace('-', "_"),
-        )?;
+        let (noun, name) = (&entry.noun, entry.name.replace('-', "_"));
+        let call = format!("{room}::bindings::{noun}::{name}");
+        let (kind, call) = match (entry.waits, entry.at_once) {
+            (false, _) => ("now", call),
+            (true, false) => ("waits", call),
+            (true, true) => ("tries", format!("{room}::at_once::{name}, {call}")),
+        };
+        writeln!(out, "        ${kind}!({index}, {call}, [{params}] -> {result});")?;
     }
     out.push_str("    };\n}\n");
     Ok(out)

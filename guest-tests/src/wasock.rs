@@ -154,8 +154,30 @@ impl Running {
     ///
     /// When the process ends or says nothing of the kind in time.
     pub fn listening(&mut self) -> Result<SocketAddr> {
-        let line = self.wait_for_stderr("listening on ")?;
-        let addr = line.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
+        self.address_after("listening on ", "")
+    }
+
+    /// The address of the first `bound on` line; waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`listening`](Self::listening).
+    pub fn bound(&mut self) -> Result<SocketAddr> {
+        self.bound_at("")
+    }
+
+    /// The address of the first `bound on` line with an address that begins so.
+    ///
+    /// # Errors
+    ///
+    /// As for [`listening`](Self::listening).
+    pub fn bound_at(&mut self, start: &str) -> Result<SocketAddr> {
+        self.address_after("bound on ", start)
+    }
+
+    fn address_after(&mut self, words: &str, start: &str) -> Result<SocketAddr> {
+        let line = self.wait_for_stderr(&format!("{words}{start}"))?;
+        let addr = line.split(words).nth(1).and_then(|rest| rest.split(' ').next());
         addr.with_context(|| format!("no address in {line:?}"))?
             .parse()
             .with_context(|| format!("no address in {line:?}"))

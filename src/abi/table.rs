@@ -62,6 +62,10 @@ pub enum Kind {
     AddressIn,
     /// A pointer to an `addr_port` that the host writes.
     AddressOut,
+    /// A pointer to an IPv4 address that the host reads.
+    Inet4In,
+    /// A pointer to an IPv6 address that the host reads.
+    Inet6In,
     /// Pointer and length of an array of buffers.
     Iovs,
     /// A pointer to a descriptor that the host writes.
@@ -179,10 +183,6 @@ pub const LACKING: &[&str] = &[
     "port_route_list",
     "port_route_remove",
     "port_unbridge",
-    "sock_join_multicast_v4",
-    "sock_join_multicast_v6",
-    "sock_leave_multicast_v4",
-    "sock_leave_multicast_v6",
     "ws_connect",
 ];
 
@@ -217,6 +217,8 @@ mod tests {
             sock_accept_v2 iiii:i, sock_connect ii:i, sock_recv_from iiiiiii:i, sock_send_to iiiiii:i, \
             sock_send_file iiIIi:i, sock_status ii:i, sock_addr_local ii:i, sock_addr_peer ii:i, \
             sock_set_opt_flag iii:i, sock_get_opt_flag iii:i, sock_set_opt_time iii:i, \
+            sock_join_multicast_v4 iii:i, \
+            sock_join_multicast_v6 iii:i, sock_leave_multicast_v4 iii:i, sock_leave_multicast_v6 iii:i, \
             sock_get_opt_time iii:i, sock_set_opt_size iiI:i, sock_get_opt_size iii:i, fd_dup ii:i, \
             fd_dup2 iiii:i, fd_renumber ii:i, fd_fdflags_get ii:i, fd_fdflags_set ii:i, \
             epoll_create i:i, epoll_ctl iiii:i, epoll_wait iiiIi:i, fd_event Iii:i, fd_pipe ii:i, \

@@ -168,6 +168,14 @@ impl fmt::Display for Shown<'_> {
                 Some(address) => write!(f, "{address}"),
                 None => write!(f, "{pointer:#x}"),
             },
+            Kind::Inet4In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(4)) {
+                Ok(bytes) => write!(f, "{}", address::inet4(&bytes)),
+                Err(_) => write!(f, "{pointer:#x}"),
+            },
+            Kind::Inet6In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(16)) {
+                Ok(bytes) => write!(f, "{}", address::group(&bytes)),
+                Err(_) => write!(f, "{pointer:#x}"),
+            },
             Kind::OptionTimestampIn | Kind::OptionTimestampOut => match duration(self.memory, pointer) {
                 Some(Some(duration)) => write!(f, "{duration:?}"),
                 Some(None) => f.write_str("none"),
@@ -224,7 +232,7 @@ fn total(memory: &GuestMemory<'_>, pointer: u32, count: u32) -> Option<u64> {
 /// The address at `pointer`; an IPv4 one may be the last 8 bytes of the memory.
 fn address_at(memory: &GuestMemory<'_>, pointer: u32) -> Option<Address> {
     let at = GuestPtr::<u8>::new(pointer);
-    address::read(memory, at).ok().or_else(|| {
+    address::read(memory, at, address::Room::Narrow).ok().or_else(|| {
         let bytes = memory.to_vec(at.as_array(8)).ok()?;
         address::decode(&bytes).map(Address::Inet)
     })
@@ -296,6 +304,19 @@ mod tests {
             "sock_bind(fd=3, addr=unix:/run/a) = 0"
         );
         assert_eq!(line("sock_bind", &[3, 64], &[], Some(28)), "sock_bind(fd=3, addr=0x40) = EINVAL");
+    }
+
+    #[test]
+    fn prints_groups() {
+        let memory: &[(usize, &[u8])] = &[(8, &[239, 1, 2, 3]), (16, &[127, 0, 0, 1]), (64, &[0xff, 2])];
+        assert_eq!(
+            line("sock_join_multicast_v4", &[3, 8, 16], memory, Some(0)),
+            "sock_join_multicast_v4(fd=3, multiaddr=239.1.2.3, interface=127.0.0.1) = 0"
+        );
+        assert_eq!(
+            line("sock_leave_multicast_v6", &[3, 64, 1], memory, Some(0)),
+            "sock_leave_multicast_v6(fd=3, multiaddr=ff02::, interface=1) = 0"
+        );
     }
 
     #[test]

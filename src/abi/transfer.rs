@@ -35,7 +35,7 @@ pub(crate) struct Answer {
 ///
 /// Those of [`Thread::read`].
 pub(crate) async fn read(
-    thread: &Thread,
+    thread: &mut Thread,
     memory: &mut GuestMemory<'_>,
     buffers: &Buffers,
     open: &OpenFile,
@@ -43,9 +43,15 @@ pub(crate) async fn read(
     if let Some(buffer) = buffers.single_mut(memory)? {
         return count(thread.read(open, buffer).await?);
     }
-    let mut copy = vec![0; copied(buffers)?];
-    let received = thread.read(open, &mut copy).await?;
-    buffers.scatter(memory, copy.get(..received).unwrap_or(&copy))
+    let (mut copy, length) = scratch(thread, buffers)?;
+    let room = copy.get_mut(..length).unwrap_or_default();
+    let received = thread.read(open, room).await;
+    let moved = match received {
+        Ok(received) => buffers.scatter(memory, room.get(..received).unwrap_or(room)),
+        Err(error) => Err(error),
+    };
+    thread.scratch = copy;
+    moved
 }
 
 /// Receives from the socket `open` into the guest's buffers.
@@ -54,7 +60,7 @@ pub(crate) async fn read(
 ///
 /// Those of [`Thread::receive`].
 pub(crate) async fn receive(
-    thread: &Thread,
+    thread: &mut Thread,
     memory: &mut GuestMemory<'_>,
     buffers: &Buffers,
     open: &OpenFile,
@@ -63,10 +69,16 @@ pub(crate) async fn receive(
     let received = match buffers.single_mut(memory)? {
         Some(buffer) => thread.receive(open, buffer, flags).await?,
         None => {
-            let mut copy = vec![0; copied(buffers)?];
-            let received = thread.receive(open, &mut copy, flags).await?;
-            buffers.scatter(memory, copy.get(..received.count).unwrap_or(&copy))?;
-            received
+            let (mut copy, length) = scratch(thread, buffers)?;
+            let room = copy.get_mut(..length).unwrap_or_default();
+            let received = thread.receive(open, room, flags).await;
+            let moved = match &received {
+                Ok(received) => buffers.scatter(memory, room.get(..received.count).unwrap_or(room)).map(drop),
+                Err(_) => Ok(()),
+            };
+            thread.scratch = copy;
+            moved?;
+            received?
         }
     };
     let is_cut = received.is_cut();
@@ -118,8 +130,15 @@ async fn write_slices(
     })
 }
 
-fn copied(buffers: &Buffers) -> Result<usize, Error> {
-    usize::try_from(buffers.total().min(MAX_COPY)).map_err(|_| Errno::EINVAL.into())
+/// The thread's own buffer, and how much of it a call that fills `buffers` may use. The
+/// caller gives it back.
+fn scratch(thread: &mut Thread, buffers: &Buffers) -> Result<(Vec<u8>, usize), Error> {
+    let length = usize::try_from(buffers.total().min(MAX_COPY)).map_err(|_| Errno::EINVAL)?;
+    let mut copy = std::mem::take(&mut thread.scratch);
+    if copy.len() < length {
+        copy.resize(length, 0);
+    }
+    Ok((copy, length))
 }
 
 /// A number of bytes as the guest counts them; no call moves more than fits.

@@ -25,6 +25,7 @@ pub(super) use say;
 fn event(event: &Event) {
     match event {
         Event::Listening { fd, local, result: Ok(_), .. } => say!("wasock: listening on {local} (fd {fd})"),
+        Event::Bound { fd, local } => say!("wasock: bound on {local} (fd {fd})"),
         // Told as denied or unavailable, where the operator can do something about it.
         Event::Listening { .. } => {}
         Event::BacklogChanged { fd, local, backlog, capacity } => {
@@ -43,6 +44,11 @@ fn event(event: &Event) {
         }
         Event::Closed { fd, local, peer: None, .. } => tracing::info!("{local} (fd {fd}) listens no more"),
         Event::Closed { fd, peer: Some(peer), .. } => tracing::info!("closed {peer} (fd {fd})"),
+        Event::Dropped { fd, local, count } => {
+            say!(
+                "wasock: dropped {count} datagrams at {local} (fd {fd}): no --accept-from network has their senders"
+            )
+        }
         Event::Missed { count } => tracing::warn!("{count} events were too many to print"),
         Event::Denied { call, what, rule, flag } => {
             say!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")

@@ -8,7 +8,9 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
+use tokio::task::coop::poll_proceed;
 use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
 
 use super::WasockCtx;
@@ -82,6 +84,33 @@ macro_rules! waiting {
     };
 }
 
+/// Tries a call that may wait, on the spot; `None` where it is to be made as a future,
+/// and nothing has happened yet. A call that is traced, and one before which a signal is
+/// to be handled, goes the long way.
+macro_rules! tried {
+    ($caller:ident, $get:ident, $try:path, [$($arg:ident),*]) => {{
+        match Guest::of(&mut $caller, $get) {
+            Ok(mut guest) if guest.trace.is_none() && !guest.mailbox.is_due() && has_turn() => {
+                $try(guest.thread, &mut guest.memory, $($arg),*)
+            }
+            _ => None,
+        }
+    }};
+}
+
+/// Takes a little of the task's budget, so that a guest that never has to wait still
+/// leaves others their turn: over it, the call's future gives way.
+#[inline]
+fn has_turn() -> bool {
+    match poll_proceed(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(taken) => {
+            taken.made_progress();
+            true
+        }
+        Poll::Pending => false,
+    }
+}
+
 /// The memory of a guest, wherever it comes from.
 #[derive(Clone, Debug)]
 pub enum GuestMemoryHandle {
@@ -120,12 +149,27 @@ pub fn add_to_linker<T: Send + 'static>(
             )?;
         }};
     }
+    macro_rules! tries {
+        ($index:literal, $try:path, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+            let function = &FUNCTIONS[$index];
+            linker.func_wrap_async(
+                function.module,
+                function.name,
+                move |mut caller: Caller<'_, T>, ($($arg,)*): ($($ty,)*)| {
+                    if let Some(result) = tried!(caller, get, $try, [$($arg),*]) {
+                        return Box::new(std::future::ready(Ok(result)));
+                    }
+                    Box::new(waiting!(caller, get, function, $call, [$($arg),*], Calls::Async))
+                },
+            )?;
+        }};
+    }
     macro_rules! refused {
         ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
             link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
         };
     }
-    every_function!(now, waits, refused);
+    every_function!(now, tries, waits, refused);
     Ok(())
 }
 
@@ -156,12 +200,27 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
             )?;
         }};
     }
+    macro_rules! tries {
+        ($index:literal, $try:path, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+            let function = &FUNCTIONS[$index];
+            linker.func_wrap(
+                function.module,
+                function.name,
+                move |mut caller: Caller<'_, T>, $($arg: $ty),*| -> wasmtime::Result<$result> {
+                    if let Some(result) = tried!(caller, get, $try, [$($arg),*]) {
+                        return Ok(result);
+                    }
+                    drive(waiting!(caller, get, function, $call, [$($arg),*], Calls::Blocking))
+                },
+            )?;
+        }};
+    }
     macro_rules! refused {
         ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
             link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
         };
     }
-    every_function!(now, waits, refused);
+    every_function!(now, tries, waits, refused);
     Ok(())
 }
 

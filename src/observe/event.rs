@@ -25,6 +25,14 @@ pub enum Event {
         /// How many connections may wait; or why it does not listen.
         result: Result<u32, Errno>,
     },
+    /// A guest gave a datagram socket an address, where messages come in from now on.
+    Bound {
+        /// The guest's descriptor.
+        fd: u32,
+        /// The address in use. It holds the port that the host chose where the guest
+        /// asked for port 0.
+        local: Address,
+    },
     /// Another number of connections may wait: the guest listened again, or the
     /// operator changed the maximum.
     BacklogChanged {
@@ -71,6 +79,16 @@ pub enum Event {
         peer: Option<Address>,
         /// Why.
         why: Closed,
+    },
+    /// Datagrams were kept from the guest, because the policy takes none from their
+    /// senders. Told when their socket is closed.
+    Dropped {
+        /// The descriptor that was the last one.
+        fd: u32,
+        /// The address that it had.
+        local: Address,
+        /// How many.
+        count: u64,
     },
     /// So many events were dropped here, because the observer did not keep up.
     Missed {

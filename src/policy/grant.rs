@@ -130,12 +130,16 @@ fn parse_host(host: &str) -> Result<Vec<IpNet>, ParseGrantError> {
         .ok_or_else(|| expected(&format!("{host:?} is neither an address nor a network")))
 }
 
-/// Reads an address or a network in prefix form.
+/// Reads an address or a network in prefix form. One of IPv4-mapped addresses is that
+/// of the IPv4 addresses.
 fn parse_network(text: &str) -> Option<IpNet> {
-    if text.contains('/') {
-        return text.parse().ok();
-    }
-    text.parse::<IpAddr>().ok().map(IpNet::from)
+    let network: IpNet =
+        if text.contains('/') { text.parse().ok()? } else { text.parse::<IpAddr>().ok()?.into() };
+    let mapped = match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(four), Some(prefix)) if network.addr().is_ipv6() => Ipv4Net::new(four, prefix).ok(),
+        _ => None,
+    };
+    Some(mapped.map_or(network, IpNet::from))
 }
 
 fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseGrantError> {

@@ -4,7 +4,7 @@
 //! [`Denial`] that tells the operator which flag would change the answer. It is
 //! pure: it opens nothing, looks nothing up and remembers nothing of the guest.
 //! Everything is refused until it was granted; only who may connect to a granted
-//! listener is open until it was narrowed.
+//! listener, or send to a granted address, is open until it was narrowed.
 //!
 //! It is asked at every use, on the address in use: at bind and again at listen,
 //! for each accepted peer, for each connect. An IPv4 rule holds for the
@@ -45,6 +45,8 @@ pub enum Use<'a> {
     UdpBind(SocketAddr),
     /// Send a datagram to this address, or make it the peer.
     UdpSend(SocketAddr),
+    /// Take a datagram from this sender.
+    UdpReceive(SocketAddr),
     /// Have a Unix socket at this whole path of the guest's: bind, or listen.
     UnixListen(&'a str),
     /// Connect or send to the Unix socket at this whole path of the guest's.
@@ -70,7 +72,7 @@ pub struct Denial {
 #[derive(Clone, Default)]
 pub struct Policy {
     listen: Granted,
-    /// `None`: anyone may connect to a granted listener.
+    /// `None`: anyone may connect to a granted listener, or send to a granted address.
     accept_from: Option<Pool>,
     connect: Granted,
     udp_bind: Granted,
@@ -128,11 +130,16 @@ impl Policy {
         self.udp_send.insert(grant);
     }
 
-    /// Narrows who may connect to a listener to `network`, and to what earlier
-    /// calls named.
+    /// Narrows who may connect to a listener, and whose datagrams reach the guest, to
+    /// `network`, and to what earlier calls named.
     pub fn allow_accept_from(&mut self, network: IpNet) {
         let pool = self.accept_from.get_or_insert_with(Pool::new);
         pool.insert_ip_net_port_any(network, ambient_authority());
+    }
+
+    /// Is there anybody whose datagrams may not reach the guest?
+    pub fn narrows_senders(&self) -> bool {
+        self.accept_from.is_some()
     }
 
     /// Grants looking up the names of `pattern`. A name does not grant the
@@ -149,7 +156,9 @@ impl Policy {
     pub fn check(&self, wish: Use<'_>) -> Result<(), Denial> {
         let allowed = match wish {
             Use::TcpListen(address) => holds(&self.listen.networks, address),
-            Use::TcpAccept(peer) => self.accept_from.as_ref().is_none_or(|pool| holds(pool, peer)),
+            Use::TcpAccept(peer) | Use::UdpReceive(peer) => {
+                self.accept_from.as_ref().is_none_or(|pool| holds(pool, peer))
+            }
             Use::TcpConnect(address) => holds(&self.connect.networks, address),
             Use::UdpBind(address) => holds(&self.udp_bind.networks, address),
             Use::UdpSend(address) => holds(&self.udp_send.networks, address),
@@ -163,21 +172,28 @@ impl Policy {
 
 impl Denial {
     fn of(wish: Use<'_>) -> Self {
-        let (what, rule, flag) = match wish {
+        let (what, rule, cure) = match wish {
             Use::TcpListen(address) => {
-                (address.to_string(), "no --listen grant covers it", format!("--listen {address}"))
+                (address.to_string(), "no --listen grant covers it", flag("--listen", address))
             }
-            Use::TcpAccept(peer) => {
-                (peer.to_string(), "no --accept-from network has it", format!("--accept-from {}", peer.ip()))
-            }
+            Use::TcpAccept(peer) => (
+                peer.to_string(),
+                "no --accept-from network has it",
+                format!("--accept-from {}", peer.ip().to_canonical()),
+            ),
             Use::TcpConnect(address) => {
-                (address.to_string(), "no --connect grant covers it", format!("--connect {address}"))
+                (address.to_string(), "no --connect grant covers it", flag("--connect", address))
             }
             Use::UdpBind(address) => {
-                (address.to_string(), "no --udp-bind grant covers it", format!("--udp-bind {address}"))
+                (address.to_string(), "no --udp-bind grant covers it", flag("--udp-bind", address))
             }
             Use::UdpSend(address) => {
-                (address.to_string(), "no --udp-send grant covers it", format!("--udp-send {address}"))
+                (address.to_string(), "no --udp-send grant covers it", flag("--udp-send", address))
+            }
+            // Whatever its port: the next one may come from another.
+            Use::UdpReceive(from) => {
+                let from = from.ip().to_canonical();
+                (from.to_string(), "no --accept-from network has it", format!("--accept-from {from}"))
             }
             Use::UnixListen(path) => {
                 let name = UnixName::new(path).to_string();
@@ -193,8 +209,13 @@ impl Denial {
                 (name.clone(), "no --resolve grant covers it", format!("--resolve {name}"))
             }
         };
-        Self { what, rule, flag }
+        Self { what, rule, flag: cure }
     }
+}
+
+/// The flag that grants this address, as `holds` sees it.
+fn flag(name: &str, address: SocketAddr) -> String {
+    format!("{name} {}", SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 fn holds(pool: &Pool, address: SocketAddr) -> bool {
@@ -235,6 +256,8 @@ mod tests {
         policy.allow_accept_from("10.0.0.0/8".parse()?);
         assert!(policy.check(stranger).is_err());
         assert!(policy.check(Use::TcpAccept("10.9.9.9:5".parse()?)).is_ok());
+        assert!(policy.check(Use::UdpReceive("[::ffff:10.9.9.9]:5".parse()?)).is_ok());
+        assert!(policy.check(Use::UdpReceive("[::ffff:192.0.2.1]:5".parse()?)).is_err());
         Ok(())
     }
 
@@ -273,6 +296,22 @@ mod tests {
         assert!(!may_listen(&policy, "[::ffff:127.0.0.2]:80")?);
         let six_only = listening("[::]/0:80")?;
         assert!(!may_listen(&six_only, "[::ffff:127.0.0.1]:80")?);
+        Ok(())
+    }
+
+    /// What is written after the flag is read as what was asked for, however the guest
+    /// wrote it.
+    #[test]
+    fn the_flag_of_a_denial_cures_it() -> Outcome {
+        for asked in ["127.0.0.1:80", "[::ffff:127.0.0.1]:80", "[fe80::1%2]:80", "[::1]:80"] {
+            let asked: SocketAddr = asked.parse()?;
+            let denial = Policy::default().check(Use::TcpListen(asked)).err().ok_or("granted")?;
+            let grant = denial.flag.strip_prefix("--listen ").ok_or("no flag")?;
+            assert!(listening(grant)?.check(Use::TcpListen(asked)).is_ok(), "{grant}");
+        }
+        assert!(
+            listening("[::ffff:127.0.0.0/104]:80")?.check(Use::TcpListen("127.9.9.9:80".parse()?)).is_ok()
+        );
         Ok(())
     }
 

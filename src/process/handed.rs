@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::directory::absolute;
 use super::paths::name_in;
-use super::{Open, OpenFile, Report, Settings, unpoisoned};
+use super::{Gatekeeper, Open, OpenFile, Report, Settings, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
@@ -176,6 +176,7 @@ fn open(
     let (is_listening, local) = (handed.is_listening, handed.local.clone());
     let socket = Socket::take_over(fd, handed, names, held)?;
     if !is_listening {
+        Gatekeeper::stand_before(&socket, report, &settings.policy);
         return Ok((socket, Rights::HANDED_DATA));
     }
     // Who hands it over has decided; the policy still says who may come in.

@@ -40,7 +40,7 @@ use changes::Changes;
 pub use futex::Woken;
 pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
-pub(crate) use report::{Doorkeeper, Report};
+pub(crate) use report::{Doorkeeper, Gatekeeper, Report};
 pub use settings::Settings;
 pub(crate) use signal::{Delivery, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
@@ -269,7 +269,14 @@ impl Process {
 
     /// What is told of the end of a socket.
     fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
-        let stream = open.open.socket().ok()?.stream().ok()?;
+        let stream = match open.open.socket().ok()?.as_ref() {
+            Socket::Stream(stream) => stream,
+            Socket::Datagram(datagram) => {
+                let count = datagram.dropped();
+                let local = datagram.local_address().ok()?;
+                return (count > 0).then_some(Event::Dropped { fd, local, count });
+            }
+        };
         let is_listening = stream.is_listening();
         if !is_listening && !self.report.hears_connections() {
             return None;

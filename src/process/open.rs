@@ -1,5 +1,6 @@
 //! What stands behind a descriptor.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -234,6 +235,10 @@ impl Pollable for OpenFile {
 
     fn look(&self) -> Events {
         self.open.pollable().map_or(Events::IN.or(Events::OUT), Pollable::look)
+    }
+
+    fn host_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.open.pollable().and_then(Pollable::host_fd)
     }
 
     fn readable_bytes(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! keep the process alive.
 
 use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::address::Address;
 use crate::observe::{Delivery, Event, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{Capacity, Door, NoRoom};
+use crate::socket::{Guard, Socket};
 
 /// How many different refusals are remembered, so that each is told once. A guest
 /// that asks for more different things than this is told of without end no more.
@@ -55,6 +57,41 @@ impl Report {
     /// Waits until all that was told has arrived.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         self.delivery.as_ref().is_none_or(|delivery| delivery.flush(limit))
+    }
+}
+
+/// How many senders of one socket are told of as refused: anybody may send from any
+/// address, and what the guest is refused should be told too.
+const MAX_TOLD_SENDERS: usize = 16;
+
+/// Stands before one datagram socket.
+pub(crate) struct Gatekeeper {
+    report: Arc<Report>,
+    policy: Arc<Policy>,
+    told: Mutex<HashSet<IpAddr>>,
+}
+
+impl Gatekeeper {
+    /// Has one stand before `socket`, where the policy says who may send.
+    pub(crate) fn stand_before(socket: &Socket, report: &Arc<Report>, policy: &Arc<Policy>) {
+        if policy.narrows_senders() {
+            let (report, policy) = (Arc::clone(report), Arc::clone(policy));
+            socket.set_guard(Arc::new(Self { report, policy, told: Mutex::default() }));
+        }
+    }
+}
+
+impl Guard for Gatekeeper {
+    fn admits(&self, from: SocketAddr) -> bool {
+        let Err(denial) = self.policy.check(Use::UdpReceive(from)) else { return true };
+        let is_new = {
+            let mut told = unpoisoned(&self.told);
+            told.len() < MAX_TOLD_SENDERS && told.insert(from.ip())
+        };
+        if is_new {
+            self.report.tell_denial("sock_recv_from", denial);
+        }
+        false
     }
 }
 

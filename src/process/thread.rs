@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Mailbox, Open, OpenFile, Process};
+use super::{Gatekeeper, Mailbox, Open, OpenFile, Process};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
-use crate::ready::{self, Readiness, Timer, Watched};
+use crate::ready::{self, Looks, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Terms};
 use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
 
@@ -45,6 +45,10 @@ pub struct Thread {
     pub(crate) is_first_generation: bool,
     /// Is the program known to have room for an IPv6 address with its scope?
     pub(crate) wide_addresses: bool,
+    /// A buffer for what can't be moved in place, kept between calls.
+    pub(crate) scratch: Vec<u8>,
+    /// A poll was tried, found nothing ready, and is to wait now.
+    pub(crate) has_looked: bool,
     /// What the trace says of the call besides its results.
     pub(crate) remark: Option<Remark>,
 }
@@ -110,6 +114,8 @@ impl Thread {
             root_takes_absolute_paths: false,
             is_first_generation: false,
             wide_addresses: false,
+            scratch: Vec::new(),
+            has_looked: false,
             remark: None,
         }
     }
@@ -124,6 +130,8 @@ impl Thread {
             locals: ThreadLocals::default(),
             mailbox: self.process.signals().mailbox(tid),
             named_callback: None,
+            scratch: Vec::new(),
+            has_looked: false,
             remark: None,
             ..*self
         }
@@ -227,8 +235,20 @@ impl Thread {
     ///
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
+        Gatekeeper::stand_before(&socket, self.process.report(), self.process.policy());
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
+    }
+
+    /// Has the trace say how many messages were kept from the guest before the one that
+    /// it received from `open`.
+    pub(crate) fn remark_dropped(&mut self, open: &OpenFile) {
+        if let Ok(socket) = open.open.socket()
+            && let Socket::Datagram(datagram) = socket.as_ref()
+        {
+            let count = datagram.take_dropped();
+            self.remark = (count > 0).then_some(Remark { name: "dropped", value: count });
+        }
     }
 
     /// Accepts the next connection of `listener` as a new descriptor.
@@ -304,15 +324,19 @@ impl Thread {
         self.process.names()
     }
 
-    /// Gives a socket an address.
+    /// Gives a socket an address. Where that makes messages come in, the operator is told.
     ///
     /// # Errors
     ///
     /// Those of [`Socket::bind`].
-    pub(crate) async fn bind(&self, socket: &Arc<Socket>, address: Address) -> Result<(), Error> {
-        let (binder, at) = (Arc::clone(socket), address.clone());
+    pub(crate) async fn bind(&self, socket: &SocketRef, address: Address) -> Result<(), Error> {
+        let (binder, at) = (Arc::clone(&socket.socket), address.clone());
         let policy = Arc::clone(self.process.policy());
         let outcome = self.at_name(&address, move || Ok(binder.bind(at, &policy))).await?;
+        if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {
+            let local = datagram.local_address()?;
+            self.process.report().tell(Event::Bound { fd: socket.fd, local });
+        }
         self.process.tell_unavailable("sock_bind", &self.process.whole(address), &outcome);
         self.process.answer("sock_bind", outcome)
     }
@@ -377,7 +401,8 @@ impl Thread {
         }
     }
 
-    /// Waits for one of `watched`, or until `limit` has passed.
+    /// Waits for one of `watched`, or until `limit` has passed. `has_looked` says that a
+    /// [`Look`](ready::Look) has just found nothing.
     ///
     /// # Errors
     ///
@@ -386,8 +411,14 @@ impl Thread {
         &mut self,
         watched: &[Watched<'_>],
         limit: Option<Duration>,
+        has_looked: bool,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
-        ready::poll(watched, limit, &mut self.timer, self.threads.are_many()).await
+        let looks = match (has_looked, self.threads.are_many()) {
+            (_, true) => Looks::Shared,
+            (false, false) => Looks::Alone,
+            (true, false) => Looks::AgainAlone,
+        };
+        ready::poll(watched, limit, &mut self.timer, looks).await
     }
 
     /// The addresses of `name`, which the policy grants to look up.

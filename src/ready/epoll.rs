@@ -50,7 +50,7 @@ use tokio::task::coop::consume_budget;
 use super::clock::Timer;
 use super::interrupt::interruptible;
 use super::poll::Alarm;
-use super::pollable::{Events, Pollable};
+use super::pollable::{Events, Pollable, look_at};
 use super::readiness::give_way;
 use crate::error::Errno;
 use crate::socket::{Heard, Interest};
@@ -139,6 +139,38 @@ struct EntryState {
     request: Request,
     /// Off after one shot, and for good once removed.
     is_on: bool,
+}
+
+/// An entry that is not listed, and whose bells are armed.
+struct Armed {
+    entry: Arc<Entry>,
+    /// The directions with news.
+    news: u8,
+}
+
+impl Armed {
+    /// What there is to tell of an entry that is `ready`, and whether it is to be listed
+    /// again.
+    fn judge(&self, ready: Events) -> Option<(Happened, bool)> {
+        let mut state = unpoisoned(&self.entry.state);
+        let Request { events, edge, one_shot, data } = state.request;
+        let events = ready.and(events.or(Events::ALWAYS));
+        let has_news = |direction| self.news & direction != 0;
+        let fresh = Events::OF_READERS.when(has_news(READ)).or(Events::OF_WRITERS.when(has_news(WRITE)));
+        if !state.is_on || events.is_empty() || edge && events.and(fresh).is_empty() {
+            return None;
+        }
+        state.is_on = !one_shot;
+        Some((Happened { fd: self.entry.fd, events, data }, !edge && !one_shot))
+    }
+}
+
+/// Looks at all of them. The last reference to a thing may end here, and closing takes
+/// locks.
+fn look_at_all(armed: Vec<(Armed, Arc<dyn Pollable>)>) -> Vec<(Armed, Events)> {
+    let targets: Vec<&dyn Pollable> = armed.iter().map(|(_, target)| target.as_ref()).collect();
+    let ready = look_at(&targets);
+    armed.into_iter().map(|(armed, _)| armed).zip(ready).collect()
 }
 
 struct Bell {
@@ -288,44 +320,38 @@ impl Epoll {
     pub fn take(&self, most: usize) -> Vec<Happened> {
         let mut found = Vec::new();
         // Every entry once: those that are listed again belong to the next turn.
-        for _ in 0..self.list.len() {
-            if found.len() >= most {
-                break;
+        let mut left = self.list.len();
+        while left > 0 && found.len() < most {
+            let mut armed = Vec::new();
+            for _ in 0..left.min(most - found.len()) {
+                left -= 1;
+                let Some(entry) = self.list.pop() else { break };
+                armed.extend(self.armed(entry));
             }
-            let Some(entry) = self.list.pop() else { break };
-            let news = entry.news.swap(0, SeqCst);
-            let Some(happened) = self.find(&entry, news) else { continue };
-            if happened.1 {
-                self.list.ring(&entry, 0);
+            for (armed, ready) in look_at_all(armed) {
+                let Some((happened, again)) = armed.judge(ready) else { continue };
+                if again {
+                    self.list.ring(&armed.entry, 0);
+                }
+                found.push(happened);
             }
-            found.push(happened.0);
         }
         found
     }
 
-    /// What there is at an entry that was just taken from the list, and whether it is to
-    /// be listed again.
-    fn find(&self, entry: &Arc<Entry>, news: u8) -> Option<(Happened, bool)> {
+    /// An entry that was just taken from the list, ready to be looked at; `None` where
+    /// there is nothing to look at.
+    fn armed(&self, entry: Arc<Entry>) -> Option<(Armed, Arc<dyn Pollable>)> {
+        let news = entry.news.swap(0, SeqCst);
         let Some(target) = entry.target.upgrade() else {
-            self.forget(entry);
+            self.forget(&entry);
             return None;
         };
         if !unpoisoned(&entry.state).is_on {
             return None;
         }
-        let news = news | self.arm(entry, target.as_ref());
-        let ready = target.look();
-        // The last reference may end here, and closing takes other locks.
-        drop(target);
-        let mut state = unpoisoned(&entry.state);
-        let Request { events, edge, one_shot, data } = state.request;
-        let events = ready.and(events.or(Events::ALWAYS));
-        let fresh = Events::OF_READERS.when(news & READ != 0).or(Events::OF_WRITERS.when(news & WRITE != 0));
-        if !state.is_on || events.is_empty() || edge && events.and(fresh).is_empty() {
-            return None;
-        }
-        state.is_on = !one_shot;
-        Some((Happened { fd: entry.fd, events, data }, !edge && !one_shot))
+        let news = news | self.arm(&entry, target.as_ref());
+        Some((Armed { entry, news }, target))
     }
 
     /// Arms both bells; tells the directions that have news already.

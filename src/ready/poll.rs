@@ -6,7 +6,7 @@
 //! says when to look again.
 
 use std::future::Future;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -40,6 +40,8 @@ pub enum Source<'a> {
 impl<'a> From<&'a Socket> for Source<'a> {
     fn from(socket: &'a Socket) -> Self {
         match socket.news() {
+            // What the kernel has may be nothing for the guest.
+            _ if socket.is_guarded() => Self::Own(socket),
             News::None => Self::Host(socket.host_fd(), None),
             News::Reactor(registered) => Self::Host(socket.host_fd(), Some(registered)),
             News::Queue(queue) => Self::Queue(queue),
@@ -59,8 +61,9 @@ pub struct Watched<'a> {
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {
-    /// Bytes to read; at least 1 where a connection waits; 0 at the end of a
-    /// stream. For writing, 1: there is room, and nobody knows how much.
+    /// Bytes to read, or 1 where they are not [counted](poll); at least 1 where a
+    /// connection waits; 0 at the end of a stream. For writing, 1: there is room, and nobody
+    /// knows how much.
     pub bytes: u64,
     /// The peer has closed, or is gone.
     pub hangup: bool,
@@ -68,11 +71,24 @@ pub struct Readiness {
 
 type Found = Vec<Option<Readiness>>;
 
+/// Who else looks at the things that a poll waits for, and whether it has looked itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Nobody does.
+    Alone,
+    /// Nobody does, and a [`Look`] has just found nothing.
+    AgainAlone,
+    /// Other threads may.
+    Shared,
+}
+
 /// Waits until one of `watched` is ready, or `limit` has passed, and tells of each
 /// whether it is.
 ///
-/// `limit` of `None` waits for ever; of zero only looks. `are_shared` says that other
-/// threads may look at the same things meanwhile.
+/// `limit` of `None` waits for ever; of zero only looks.
+///
+/// How many bytes there are is counted where it only looks: programs that want to know ask
+/// so (`FIONREAD` of the C libraries), and others do not pay for it.
 ///
 /// # Cancel safety
 ///
@@ -86,12 +102,16 @@ pub async fn poll(
     watched: &[Watched<'_>],
     limit: Option<Duration>,
     timer: &mut Option<Timer>,
-    are_shared: bool,
+    looks: Looks,
 ) -> Result<Found, Errno> {
     consume_budget().await;
-    let found = look_and_forget(watched, are_shared).await?;
-    if limit == Some(Duration::ZERO) || found.iter().any(Option::is_some) {
-        return Ok(found);
+    let are_shared = looks == Looks::Shared;
+    let counts = limit == Some(Duration::ZERO);
+    if looks != Looks::AgainAlone || counts {
+        let found = look_and_forget(watched, are_shared, counts).await?;
+        if counts || found.iter().any(Option::is_some) {
+            return Ok(found);
+        }
     }
     let alarm = Alarm::set(timer, limit);
     let mut rings = std::pin::pin!(alarm.rings());
@@ -104,7 +124,7 @@ pub async fn poll(
             let heard = std::future::poll_fn(|context| Poll::Ready(poll_all(&mut sockets, context)));
             let has_news = heard.await;
             // What was heard is forgotten if the look finds nothing.
-            let found = look_and_forget(watched, true).await?;
+            let found = look_and_forget(watched, true, false).await?;
             if found.iter().any(Option::is_some) {
                 return Ok(found);
             }
@@ -113,7 +133,7 @@ pub async fn poll(
             }
         }
         let is_over = interruptible(sleep_until_news(watched, &mut sockets, rings.as_mut())).await?;
-        let found = look_and_forget(watched, are_shared).await?;
+        let found = look_and_forget(watched, are_shared, false).await?;
         if is_over || found.iter().any(Option::is_some) {
             return Ok(found);
         }
@@ -122,10 +142,10 @@ pub async fn poll(
 
 /// Looks, and forgets what was heard before the look: where others wait for the same
 /// things, only of what the look found not to be ready.
-async fn look_and_forget(watched: &[Watched<'_>], are_shared: bool) -> Result<Found, Errno> {
+async fn look_and_forget(watched: &[Watched<'_>], are_shared: bool, counts: bool) -> Result<Found, Errno> {
     if !are_shared {
         forget(watched);
-        return look(watched).await;
+        return look(watched, counts).await;
     }
     let mut said = Vec::with_capacity(watched.len());
     for each in watched {
@@ -134,7 +154,7 @@ async fn look_and_forget(watched: &[Watched<'_>], are_shared: bool) -> Result<Fo
             _ => None,
         });
     }
-    let found = look(watched).await?;
+    let found = look(watched, counts).await?;
     for (said, found) in said.into_iter().zip(&found) {
         if let (Some(said), None) = (said, found) {
             said.forget();
@@ -228,7 +248,7 @@ fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Rea
 }
 
 /// Looks once, without waiting.
-async fn look(watched: &[Watched<'_>]) -> Result<Found, Errno> {
+async fn look(watched: &[Watched<'_>], counts: bool) -> Result<Found, Errno> {
     let mut found: Found = std::future::poll_fn(|context| {
         let look = |each: &Watched<'_>| match each.source {
             Source::Always(bytes) => Some(Readiness { bytes, hangup: false }),
@@ -237,12 +257,12 @@ async fn look(watched: &[Watched<'_>]) -> Result<Found, Errno> {
         Poll::Ready(watched.iter().map(look).collect())
     })
     .await;
-    look_at_sockets(watched, &mut found)?;
+    look_at_sockets(watched, &mut found, counts)?;
     Ok(found)
 }
 
 /// Asks the kernel about every socket among `watched`.
-fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found) -> Result<(), Errno> {
+fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found, counts: bool) -> Result<(), Errno> {
     let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len());
     for each in watched {
         if let Source::Host(fd, _) = &each.source {
@@ -252,15 +272,13 @@ fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found) -> Result<(), Err
     if asked.is_empty() {
         return Ok(());
     }
-    for chunk in asked.chunks_mut(most_at_once()) {
-        rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
-    }
+    ask(&mut asked)?;
     let mut answers = asked.iter();
     for (each, found) in watched.iter().zip(found.iter_mut()) {
         if let Source::Host(fd, _) = &each.source
             && let Some(answer) = answers.next()
         {
-            *found = socket_readiness(*fd, each.interest, answer.revents());
+            *found = socket_readiness(*fd, each.interest, answer.revents(), counts);
         }
     }
     Ok(())
@@ -277,7 +295,20 @@ fn most_at_once() -> usize {
     })
 }
 
-fn socket_readiness(fd: BorrowedFd<'_>, interest: Interest, events: PollFlags) -> Option<Readiness> {
+/// Asks the kernel once.
+pub(super) fn ask(sockets: &mut [PollFd<'_>]) -> Result<(), Errno> {
+    for chunk in sockets.chunks_mut(most_at_once()) {
+        rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
+    }
+    Ok(())
+}
+
+fn socket_readiness(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    events: PollFlags,
+    counts: bool,
+) -> Option<Readiness> {
     if events.is_empty() {
         return None;
     }
@@ -285,8 +316,54 @@ fn socket_readiness(fd: BorrowedFd<'_>, interest: Interest, events: PollFlags) -
     let hangup = events.intersects(gone);
     Some(match interest {
         Interest::Write => Readiness { bytes: 1, hangup },
-        Interest::Read => Readiness { bytes: readable_bytes(fd), hangup: hangup || peer_closed(events) },
+        Interest::Read => {
+            let hangup = hangup || peer_closed(events);
+            // At an end there may be nothing any more.
+            let bytes = if counts || hangup { readable_bytes(fd) } else { 1 };
+            Readiness { bytes, hangup }
+        }
     })
+}
+
+/// One look at many sockets that nobody else looks at.
+pub struct Look<'a, T> {
+    asked: Vec<PollFd<'a>>,
+    about: Vec<(Interest, T)>,
+}
+
+impl<'a, T: Copy> Look<'a, T> {
+    /// A look at nothing yet.
+    pub fn with_capacity(count: usize) -> Self {
+        Self { asked: Vec::with_capacity(count), about: Vec::with_capacity(count) }
+    }
+
+    /// Looks at `socket` too, and forgets what the reactor has heard of it. `None` where
+    /// the kernel can't tell about it: it has a queue of the host's, or a guard.
+    pub fn add(&mut self, socket: &'a Socket, interest: Interest, about: T) -> Option<()> {
+        match socket.news() {
+            News::None if !socket.is_guarded() => {}
+            News::Reactor(registered) if !socket.is_guarded() => registered.forget(interest),
+            _ => return None,
+        }
+        self.asked.push(PollFd::from_borrowed_fd(socket.host_fd(), interest.to_poll()));
+        self.about.push((interest, about));
+        Some(())
+    }
+
+    /// Those that are ready, in their order. `None` where nothing was asked, or the host
+    /// can't look.
+    pub fn look(mut self) -> Option<Vec<(Interest, T, Readiness)>> {
+        if self.asked.is_empty() {
+            return None;
+        }
+        ask(&mut self.asked).ok()?;
+        let answers = self.asked.iter().zip(self.about);
+        let ready = answers.filter_map(|(answer, (interest, about))| {
+            let ready = socket_readiness(answer.as_fd(), interest, answer.revents(), false)?;
+            Some((interest, about, ready))
+        });
+        Some(ready.collect())
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -1,12 +1,13 @@
 //! What can be waited for: one trait for sockets, pipes, counters, streams and epoll.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 
 use super::Epoll;
-use super::poll::{Readiness, readable_bytes};
+use super::poll::{Readiness, ask, readable_bytes};
 use crate::socket::{Heard, Interest, News, Socket};
 
 /// What a thing is ready for.
@@ -81,6 +82,12 @@ pub trait Pollable: Send + Sync {
     /// What it is ready for now.
     fn look(&self) -> Events;
 
+    /// The descriptor of the host's where the kernel tells all that [`look`](Self::look)
+    /// does. Many of them are looked at by one system call.
+    fn host_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// How many bytes can be read at once.
     fn readable_bytes(&self) -> u64 {
         1
@@ -90,6 +97,17 @@ pub trait Pollable: Send + Sync {
     fn epoll(&self) -> Option<&Arc<Epoll>> {
         None
     }
+}
+
+/// What each of them is ready for now.
+pub(super) fn look_at(things: &[&dyn Pollable]) -> Vec<Events> {
+    // Asked once: a socket that connects may fail meanwhile.
+    let fds: Vec<_> = things.iter().map(|thing| thing.host_fd()).collect();
+    let mut asked: Vec<_> = fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, asked())).collect();
+    let was_told = asked.is_empty() || ask(&mut asked).is_ok();
+    let mut answers = asked.iter().map(|answer| if was_told { found(answer.revents()) } else { Events::ERR });
+    let each = things.iter().zip(&fds);
+    each.map(|(thing, fd)| fd.and_then(|_| answers.next()).unwrap_or_else(|| thing.look())).collect()
 }
 
 /// Is it ready in the sense of `poll`? Wakes the caller once it may be.
@@ -133,16 +151,30 @@ impl Pollable for Socket {
         if self.stream().is_ok_and(crate::socket::Stream::has_failed) {
             return Events::ALL.and(Events::from_bits(!Events::PRI.bits()));
         }
-        let fd = self.host_fd();
-        let mut fds = [PollFd::from_borrowed_fd(fd, asked())];
-        match rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&Timespec::default()))) {
-            Ok(_) => fds.first().map_or(Events::default(), |fd| found(fd.revents())),
-            Err(_) => Events::ERR,
-        }
+        let events = kernel_events(self);
+        // An error stays for whoever receives.
+        let has_data = events.and(Events::IN.or(Events::ERR)) == Events::IN;
+        if has_data && self.is_guarded() && self.sift() { kernel_events(self) } else { events }
+    }
+
+    fn host_fd(&self) -> Option<BorrowedFd<'_>> {
+        let is_told_elsewhere = self.is_guarded()
+            || matches!(self.news(), News::Queue(_))
+            || self.stream().is_ok_and(crate::socket::Stream::has_failed);
+        (!is_told_elsewhere).then(|| Self::host_fd(self))
     }
 
     fn readable_bytes(&self) -> u64 {
-        readable_bytes(self.host_fd())
+        readable_bytes(Self::host_fd(self))
+    }
+}
+
+/// What the kernel says of it, the guest's messages or not.
+fn kernel_events(socket: &Socket) -> Events {
+    let mut fds = [PollFd::from_borrowed_fd(socket.host_fd(), asked())];
+    match ask(&mut fds) {
+        Ok(()) => fds.first().map_or(Events::default(), |fd| found(fd.revents())),
+        Err(_) => Events::ERR,
     }
 }
 

@@ -7,9 +7,10 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::readiness::{blocking, patiently, within};
+use super::interrupt::interruptible;
+use super::readiness::{blocking, give_way, patiently, within};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::{Denial, Policy};
@@ -144,11 +145,7 @@ pub async fn recv(
     let limit = limit(socket, waits, TimeOption::Receive);
     let stream = match socket {
         Socket::Stream(stream) => stream,
-        Socket::Datagram(datagram) => {
-            let io = datagram.registered()?;
-            let attempt = || pending_on(Errno::EAGAIN, datagram.try_recv(&mut *buffer, flags.peek));
-            return blocking(&io, Interest::Read, limit, attempt).await?;
-        }
+        Socket::Datagram(datagram) => return recv_message(datagram, limit, buffer, flags.peek).await,
     };
     let connected = connection(stream, limit).await?;
     // Nothing was asked for, so there is nothing to wait for: what `read` says of a
@@ -173,6 +170,32 @@ pub async fn recv(
         if filled >= buffer.len() {
             return Ok(Received::bytes(filled));
         }
+    }
+}
+
+/// Receives one message from a sender that may send. Whoever else sends, and however
+/// fast, neither keeps the thread nor makes the limit longer.
+async fn recv_message(
+    datagram: &Datagram,
+    limit: Option<Duration>,
+    buffer: &mut [u8],
+    peek: bool,
+) -> Result<Received, Errno> {
+    let io = datagram.registered()?;
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut left = limit;
+    loop {
+        let attempt = || pending_on(Errno::EAGAIN, datagram.try_recv(&mut *buffer, peek));
+        if let Some(received) = blocking(&io, Interest::Read, left, attempt).await?? {
+            return Ok(received);
+        }
+        left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            // A right message may be there, behind the wrong ones: who waits for it looks again.
+            io.stir(Interest::Read);
+            return Err(Errno::EAGAIN);
+        }
+        interruptible(give_way()).await?;
     }
 }
 
@@ -215,6 +238,35 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
             return Ok(sent);
         }
     }
+}
+
+/// Receives into `buffer` what is there of a stream that is known to be connected, for a
+/// descriptor that does not block: as [`recv`] does, without a future. `None` for
+/// everything else.
+pub fn recv_at_once(socket: &Socket, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
+    let connected = connected_stream(socket)?;
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek));
+    Some(match connected.look(Interest::Read, attempt) {
+        Poll::Ready(received) => received.map(|received| received.count),
+        Poll::Pending => Err(Errno::EAGAIN),
+    })
+}
+
+/// Sends what of `data` finds room, on a stream that is known to be connected, for a
+/// descriptor that does not block: as [`send`] does, without a future. `None` for
+/// everything else.
+pub fn send_at_once(socket: &Socket, data: &[u8]) -> Option<Result<usize, Errno>> {
+    let connected = connected_stream(socket)?;
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_send(&[IoSlice::new(data)]));
+    Some(match connected.look(Interest::Write, attempt) {
+        Poll::Ready(sent) => sent,
+        Poll::Pending => Err(Errno::EAGAIN),
+    })
+}
+
+fn connected_stream(socket: &Socket) -> Option<&Connected> {
+    let Socket::Stream(stream) = socket else { return None };
+    stream.known_connection().filter(|connected| !connected.keeps_boundaries())
 }
 
 /// Sends `data` as one message to `to`.

@@ -6,14 +6,16 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
 use super::endpoint::Endpoint;
 use super::listen::Freed;
+use super::multicast::{Groups, Membership, own_groups_only};
 use super::option::Timeouts;
+use super::sieve::{First, Guard, Sieve};
 use super::unix::{self, Target};
 use super::watchable::Watchable;
 use super::{
@@ -29,6 +31,9 @@ pub struct Datagram {
     inner: Mutex<Inner>,
     endpoint: Endpoint,
     timeouts: Timeouts,
+    /// Keeps messages of wrong senders out, where there are such. Its lock is above the
+    /// socket's.
+    sieve: OnceLock<Sieve>,
     /// After the endpoint: tells that its descriptor is free.
     _freed: Freed,
 }
@@ -41,6 +46,7 @@ struct Inner {
     peer: Option<Address>,
     /// Does it receive no more?
     has_ended: bool,
+    groups: Groups,
     /// The last sender by a name, as the kernel has it and as the guest does: most
     /// senders send again.
     last_sender: Option<(SocketAddrUnix, Address)>,
@@ -57,7 +63,9 @@ pub enum Destination {
 
 impl Datagram {
     pub(super) fn open(space: Space) -> Result<Self, Errno> {
-        Ok(Self::new(Endpoint::open(space, Kind::Datagram)?, None))
+        let endpoint = Endpoint::open(space, Kind::Datagram)?;
+        own_groups_only(&endpoint.fd, endpoint.space.family());
+        Ok(Self::new(endpoint, None))
     }
 
     /// One of a pair: connected for good, without a name.
@@ -73,7 +81,7 @@ impl Datagram {
 
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
         let inner = Mutex::new(Inner { peer, ..Inner::default() });
-        Self { inner, endpoint, timeouts: Timeouts::default(), _freed: Freed }
+        Self { inner, endpoint, timeouts: Timeouts::default(), sieve: OnceLock::new(), _freed: Freed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -89,10 +97,13 @@ impl Datagram {
     /// address already; a denial of the policy; what the host reports.
     pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         self.endpoint.space.check(address)?;
-        let _one_at_a_time = self.lock();
+        let one_at_a_time = self.lock();
         if self.is_bound() {
             // "EINVAL: The socket is already bound to an address" - bind(3p)
             return Err(Errno::EINVAL.into());
+        }
+        if let Some(port) = address.port() {
+            one_at_a_time.groups.check(port, policy)?;
         }
         self.endpoint.bind(address, policy).map(drop)
     }
@@ -114,6 +125,40 @@ impl Datagram {
         // peer address": the one before is replaced. - connect(3p)
         inner.peer = Some(name);
         Ok(())
+    }
+
+    /// Has no peer any more.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn dissolve(&self) -> Result<(), Errno> {
+        // "If the sa_family member of address is AF_UNSPEC, the socket's peer address shall
+        // be reset." - connect(3p)
+        let mut inner = self.lock();
+        rustix::net::connect_unspec(&self.endpoint.fd)?;
+        inner.peer = None;
+        Ok(())
+    }
+
+    /// Joins a group.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Socket::join`](super::Socket::join).
+    pub(super) fn join(&self, membership: Membership, policy: &Policy) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        let port = self.local_address()?.port().unwrap_or(0);
+        inner.groups.join(self.host_fd(), membership, port, policy)
+    }
+
+    /// Leaves a group.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Socket::leave`](super::Socket::leave).
+    pub(super) fn leave(&self, membership: Membership) -> Result<(), Errno> {
+        self.lock().groups.leave(self.host_fd(), membership)
     }
 
     /// Where a message to `address` goes.
@@ -142,20 +187,73 @@ impl Datagram {
         }
     }
 
-    /// Receives one message, with its sender.
+    pub(super) fn set_guard(&self, guard: Arc<dyn Guard>) {
+        self.sieve.get_or_init(|| Sieve::new(guard));
+    }
+
+    pub(super) fn is_guarded(&self) -> bool {
+        self.sieve.get().is_some()
+    }
+
+    /// How many messages were kept from the guest, because of their senders.
+    pub fn dropped(&self) -> u64 {
+        self.sieve.get().map_or(0, Sieve::dropped)
+    }
+
+    /// How many more of them there are than the last time.
+    pub fn take_dropped(&self) -> u64 {
+        self.sieve.get().map_or(0, Sieve::take_dropped)
+    }
+
+    /// As [`Socket::sift`](super::Socket::sift).
+    pub(super) fn sift(&self) -> bool {
+        let Some(sieve) = self.sieve.get() else { return false };
+        let before = sieve.dropped();
+        let mut kept = sieve.lock();
+        match sieve.sift(self.host_fd(), self.inet_peer()) {
+            Ok(_) | Err(Errno::EAGAIN) => {}
+            Err(errno) => *kept = Some(errno),
+        }
+        sieve.dropped() != before
+    }
+
+    fn inet_peer(&self) -> Option<SocketAddr> {
+        self.lock().peer.as_ref().and_then(Address::inet)
+    }
+
+    /// Receives one message, with its sender. `None` where so many were there that may not
+    /// come in that others should have their turn first.
     ///
     /// # Errors
     ///
     /// `EAGAIN` where none is there, and what the host reports. One of no length, from
     /// nobody, is the end: this side was [shut down](Self::shutdown).
-    pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
-        let received = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek);
-        if received.as_ref().err() == Some(&Errno::EAGAIN) && self.lock().has_ended {
+    pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
+        match self.sift_and_take(buffer, peek) {
             // "SHUT_RD: Disables further receive operations" - shutdown(3p). Linux tells so
             // where a receive waits, and else that nothing is there.
-            return Ok(Received { from: Some(self.endpoint.space.wildcard()), ..Received::bytes(0) });
+            Err(Errno::EAGAIN) if self.lock().has_ended => {
+                let from = Some(self.endpoint.space.wildcard());
+                Ok(Some(Received { from, ..Received::bytes(0) }))
+            }
+            received => received,
         }
-        let (received, from) = received?;
+    }
+
+    fn sift_and_take(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
+        let Some(sieve) = self.sieve.get() else { return self.take(buffer, peek).map(Some) };
+        let mut kept = sieve.lock();
+        if let Some(errno) = kept.take() {
+            return Err(errno);
+        }
+        match sieve.sift(self.host_fd(), self.inet_peer())? {
+            First::Admitted => self.take(buffer, peek).map(Some),
+            First::Unknown => Ok(None),
+        }
+    }
+
+    fn take(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
+        let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
         let from = from.map_or_else(|| Ok(self.endpoint.space.wildcard()), |from| self.sender(from))?;
         Ok(Received { from: Some(from), ..received })
     }
@@ -227,7 +325,14 @@ impl Datagram {
     ///
     /// `ENOTCONN` where there is none.
     pub fn peer_address(&self) -> Result<Address, Errno> {
-        self.lock().peer.clone().ok_or(Errno::ENOTCONN)
+        match self.lock().peer.clone().ok_or(Errno::ENOTCONN)? {
+            // The kernel knows the scope.
+            Address::Inet(given) => match rustix::net::getpeername(&self.endpoint.fd) {
+                Ok(Some(peer)) => self.endpoint.space.read(peer),
+                _ => Ok(Address::Inet(given)),
+            },
+            name @ Address::Unix(_) => Ok(name),
+        }
     }
 
     /// Has it an address? The host gives one to a socket that sends without.

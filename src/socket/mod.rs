@@ -37,10 +37,12 @@ mod datagram;
 mod endpoint;
 mod handed;
 pub mod listen;
+mod multicast;
 mod option;
 mod reactor;
 mod registered;
 mod resolve;
+mod sieve;
 mod stream;
 mod transfer;
 pub mod unix;
@@ -59,11 +61,13 @@ use crate::policy::{Denial, Policy};
 pub use address::{Family, Space};
 pub use datagram::{Datagram, Destination};
 pub use handed::Handed;
+pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
 pub use reactor::reactor;
 pub use registered::{Interest, Registered};
 pub use resolve::Resolver;
+pub use sieve::Guard;
 pub use stream::{Accepted, Connected, Phase, Status, Stream};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
 pub(crate) use vigil::Vigil;
@@ -262,6 +266,20 @@ impl Socket {
         }
     }
 
+    /// Dissolves the peer: messages go nowhere and come from anybody again.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` for a socket that connects; what the host reports.
+    pub fn dissolve(&self) -> Result<(), Errno> {
+        match self {
+            // "EAFNOSUPPORT: The specified address is not a valid address for the address
+            // family of the specified socket." - connect(3p), of a connection.
+            Self::Stream(_) => Err(Errno::EAFNOSUPPORT),
+            Self::Datagram(datagram) => datagram.dissolve(),
+        }
+    }
+
     /// The address that the socket has.
     ///
     /// # Errors
@@ -308,6 +326,27 @@ impl Socket {
             Self::Stream(stream) => stream.status(),
             Self::Datagram(datagram) => Ok(datagram.status()),
         }
+    }
+
+    /// Has `guard` asked whose messages come in, where the socket takes them from
+    /// whoever a network brings. For a socket that nobody can have sent to yet.
+    pub fn set_guard(&self, guard: Arc<dyn Guard>) {
+        if let Self::Datagram(datagram) = self
+            && self.family() != Family::Unix
+        {
+            datagram.set_guard(guard);
+        }
+    }
+
+    /// Takes away the messages of wrong senders that are first, for a look at what is
+    /// there. Tells whether anything was taken.
+    pub(crate) fn sift(&self) -> bool {
+        matches!(self, Self::Datagram(datagram) if datagram.sift())
+    }
+
+    /// Is somebody asked whose messages come in?
+    pub(crate) fn is_guarded(&self) -> bool {
+        matches!(self, Self::Datagram(datagram) if datagram.is_guarded())
     }
 
     /// What tells that the socket has news.

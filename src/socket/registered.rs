@@ -212,6 +212,12 @@ impl Registered {
         debug_assert!(forgotten.is_err());
     }
 
+    /// Has those who watch it look again, as if there were news.
+    pub(crate) fn stir(&self, interest: Interest) {
+        let [readers, writers] = &self.watchers;
+        if interest == Interest::Read { readers.wake_all() } else { writers.wake_all() }
+    }
+
     /// Has anybody watched it, who forgets before he looks? Whoever looks before he
     /// sleeps then looks once more, after he can be woken.
     pub fn is_watched(&self) -> bool {

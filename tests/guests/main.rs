@@ -7,11 +7,15 @@ mod behaviour;
 mod command;
 mod crew;
 mod data;
+mod datagram_servers;
+mod datagrams;
 mod events;
 mod files;
 mod generations;
 mod hostile;
+mod inet6;
 mod listen;
+mod multicast;
 mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
@@ -60,9 +64,9 @@ mod every_program_has_a_test {
     #[cfg(target_os = "linux")]
     use super::oracle::*;
     use super::{
-        behaviour::*, command::*, crew::*, data::*, events::*, files::*, generations::*, hostile::*,
-        names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*, threads::*, udp::*,
-        unix::*, waiting::*,
+        behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
+        generations::*, hostile::*, inet6::*, multicast::*, names::*, places::*, preopened::*, server::*,
+        signals::*, states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

@@ -33,6 +33,26 @@ pub(crate) fn epoll_levels() -> Result<()> {
     run_on_loopback().args(["--dir", &dir, guest_tests::EPOLL_LEVELS]).succeed().map(drop)
 }
 
+/// As `ab` asks: by HTTP/1.0, with and without `-k`.
+#[test]
+fn epoll_server_closes_where_the_client_asks_for_it() -> Result<()> {
+    let (server, addr) = start_server(run_on_loopback())?;
+    let closing: [&[u8]; 2] =
+        [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n"];
+    for request in closing {
+        let mut client = HttpClient::connect(addr)?;
+        client.send(request)?;
+        is_answer(&client.response()?)?;
+        client.expect_end()?;
+    }
+    let mut kept = HttpClient::connect(addr)?;
+    for _ in 0..2 {
+        kept.send(b"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")?;
+        is_answer(&kept.response()?)?;
+    }
+    server.stop().map(drop)
+}
+
 /// The queue of connections is the host's own there.
 #[test]
 fn epoll_edge_until_again_with_winsock_listeners() -> Result<()> {

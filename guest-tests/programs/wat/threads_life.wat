@@ -217,13 +217,25 @@
     (if (i32.eq (local.get $case) (i32.const 0x63)) (then (call $contend) (return)))
     ;; futexes
     (if (i32.eq (local.get $case) (i32.const 0x66)) (then (call $futexes) (return)))
-    ;; unaligned
+    ;; unaligned: EINVAL
     (if (i32.eq (local.get $case) (i32.const 0x75))
-      (then (call $must (call $futex_wake (i32.const 1025) (i32.const 160)))))
-    ;; outside of the memory
+      (then (call $no_words (i32.const 1025) (i32.const 28)) (return)))
+    ;; outside of the memory: EFAULT
     (if (i32.eq (local.get $case) (i32.const 0x6f))
-      (then (call $must (call $futex_wait (i32.const -4) (i32.const 0) (i32.const 64) (i32.const 160)))))
+      (then
+        (call $no_words (i32.const -4) (i32.const 21))
+        (call $no_words (i32.mul (memory.size) (i32.const 65536)) (i32.const 21))
+        (return)))
     unreachable)
+
+  ;; Every call with a futex at $at answers $errno.
+  (func $no_words (param $at i32) (param $errno i32)
+    (if (i32.ne (local.get $errno) (call $futex_wait (local.get $at) (i32.const 0) (i32.const 64) (i32.const 160)))
+      (then unreachable))
+    (if (i32.ne (local.get $errno) (call $futex_wake (local.get $at) (i32.const 160)))
+      (then unreachable))
+    (if (i32.ne (local.get $errno) (call $futex_wake_all (local.get $at) (i32.const 160)))
+      (then unreachable)))
 
   ;; Waits where only a notification of its address would wake it.
   (func $the_end_is_the_operators

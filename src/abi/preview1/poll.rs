@@ -22,15 +22,15 @@ use crate::socket::Interest;
 
 /// How many subscriptions one call takes: a read and a write for more descriptors
 /// than most hosts allow. It bounds what the host allocates on a guest's word.
-const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
+pub(super) const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 
 const EVENT_SIZE: u32 = 32;
 
 pub(super) const CLOCK: u8 = 0;
-const FD_READ: u8 = 1;
-const FD_WRITE: u8 = 2;
+pub(super) const FD_READ: u8 = 1;
+pub(super) const FD_WRITE: u8 = 2;
 
-const HANGUP: u16 = 1;
+pub(super) const HANGUP: u16 = 1;
 
 /// What a subscription asks for.
 enum Asked {
@@ -73,6 +73,8 @@ impl Thread {
         events: GuestPtr<types::Event>,
         nsubscriptions: u32,
     ) -> Result<u32, Error> {
+        // That of this very call, which was tried at once.
+        let mut has_looked = std::mem::take(&mut self.has_looked);
         // "EINVAL: nsubscriptions is 0" - poll_oneoff
         if nsubscriptions == 0 || nsubscriptions > MAX_SUBSCRIPTIONS {
             return Err(Errno::EINVAL.into());
@@ -84,9 +86,12 @@ impl Thread {
             asked.push(self.read_subscription(memory.read(subscription?)?.into())?);
         }
         let happened = loop {
+            let has_looked = std::mem::take(&mut has_looked);
             let found = match self.threads.are_many() {
-                true => unless(any_closed(&asked), self.wait(&asked)).await.unwrap_or(Ok(Vec::new()))?,
-                false => self.wait(&asked).await?,
+                true => {
+                    unless(any_closed(&asked), self.wait(&asked, false)).await.unwrap_or(Ok(Vec::new()))?
+                }
+                false => self.wait(&asked, has_looked).await?,
             };
             let happened = self.happened(&asked, &found)?;
             // A clock that was set back meanwhile has not come round yet.
@@ -134,8 +139,13 @@ impl Thread {
         }
     }
 
-    /// Waits until one of the subscriptions has something to tell.
-    async fn wait(&mut self, asked: &[Subscription]) -> Result<Vec<Option<Readiness>>, Error> {
+    /// Waits until one of the subscriptions has something to tell. `has_looked` says that
+    /// none of them had just now.
+    async fn wait(
+        &mut self,
+        asked: &[Subscription],
+        has_looked: bool,
+    ) -> Result<Vec<Option<Readiness>>, Error> {
         let mut limit: Option<Duration> = None;
         let mut watched = Vec::new();
         for subscription in asked {
@@ -149,7 +159,7 @@ impl Thread {
             };
             limit = Some(limit.map_or(wait, |limit| limit.min(wait)));
         }
-        Ok(self.poll(&watched, limit).await?)
+        Ok(self.poll(&watched, limit, has_looked).await?)
     }
 
     /// The events, in the order of the subscriptions.

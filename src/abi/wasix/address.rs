@@ -1,6 +1,6 @@
 //! Socket addresses as WASIX lays them out.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use wiggle::{GuestMemory, GuestPtr};
 
@@ -30,6 +30,10 @@ const PATH: u32 = 108;
 /// The size of an `addr_ip`.
 pub(crate) const IP_SIZE: usize = 18;
 
+/// The size of an IPv6 address with its port, flow and scope, tag and padding before it.
+const WIDE_INET6: u32 = 28;
+
+const UNSPECIFIED: u8 = 0;
 const INET4: u8 = 1;
 const INET6: u8 = 2;
 const UNIX: u8 = 3;
@@ -51,26 +55,75 @@ impl Room {
 ///
 /// `EAFNOSUPPORT` for an unknown family; for a path, `ENAMETOOLONG` without a NUL in its
 /// room and `EILSEQ` for what is not UTF-8; a trap outside of the memory.
-pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<Address, Error> {
+pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>, room: Room) -> Result<Address, Error> {
     let tag = memory.read(at)?;
     if tag == UNIX {
         return Ok(Address::Unix(read_name(memory, at)?));
     }
-    let bytes = memory.to_vec(at.as_array(NARROW))?;
+    let size = if tag == INET6 && room == Room::Wide { WIDE_INET6 } else { NARROW };
+    let bytes = memory.to_vec(at.as_array(size))?;
     // "EAFNOSUPPORT: The specified address is not a valid address for the address
     // family of the specified socket." - bind(3p), connect(3p)
     decode(&bytes).map(Address::Inet).ok_or_else(|| Errno::EAFNOSUPPORT.into())
 }
 
-/// Reads a network address; 8 bytes are enough for IPv4.
+/// As [`read`], of a peer: `None` for an address of no family, which dissolves the peer.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub(crate) fn read_peer(
+    memory: &GuestMemory<'_>,
+    at: GuestPtr<u8>,
+    room: Room,
+) -> Result<Option<Address>, Error> {
+    if memory.read(at)? == UNSPECIFIED {
+        return Ok(None);
+    }
+    read(memory, at, room).map(Some)
+}
+
+/// Reads a network address; 8 bytes are enough for IPv4. The flow and the scope of an
+/// IPv6 address are read where they are there.
 pub(crate) fn decode(bytes: &[u8]) -> Option<SocketAddr> {
     let [tag, _, port_low, port_high, address @ ..] = bytes else { return None };
     let port = u16::from_le_bytes([*port_low, *port_high]);
     match *tag {
         INET4 => Some((Ipv4Addr::from(*address.first_chunk::<4>()?), port).into()),
-        INET6 => Some((Ipv6Addr::from(*address.first_chunk::<16>()?), port).into()),
+        INET6 => {
+            let (octets, rest) = address.split_first_chunk::<16>()?;
+            let (flow, scope) = match rest.first_chunk::<8>() {
+                Some([f2, f3, f0, f1, s2, s3, s0, s1]) => {
+                    (u32::from_le_bytes([*f0, *f1, *f2, *f3]), u32::from_le_bytes([*s0, *s1, *s2, *s3]))
+                }
+                None => (0, 0),
+            };
+            Some(SocketAddrV6::new(Ipv6Addr::from(*octets), port, flow, scope).into())
+        }
         _ => None,
     }
+}
+
+/// Reads the 4 bytes of an IPv4 address.
+pub(crate) fn inet4(bytes: &[u8]) -> Ipv4Addr {
+    bytes.first_chunk().copied().map_or(Ipv4Addr::UNSPECIFIED, <[u8; 4]>::into)
+}
+
+/// Reads the 16 bytes of a group's IPv6 address, which are in network order, as all
+/// addresses are. The standard library of Rust, and Wasmer, have the two of each pair
+/// swapped here: what is a group only when they are swapped is meant so.
+pub(crate) fn group(bytes: &[u8]) -> Ipv6Addr {
+    let octets = bytes.first_chunk().copied().unwrap_or([0_u8; 16]);
+    let (group, swapped) = (Ipv6Addr::from(octets), Ipv6Addr::from(swap(octets)));
+    if !group.is_multicast() && swapped.is_multicast() { swapped } else { group }
+}
+
+/// Swaps the bytes of each pair.
+fn swap(octets: [u8; 16]) -> [u8; 16] {
+    let bits = u128::from_be_bytes(octets);
+    const EVERY_OTHER: u128 =
+        u128::from_be_bytes([0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff]);
+    ((bits & EVERY_OTHER) << 8 | (bits >> 8) & EVERY_OTHER).to_be_bytes()
 }
 
 /// Reads a path up to its NUL, and nothing behind that: old programs have less room.
@@ -203,10 +256,46 @@ mod tests {
     fn read_back(bytes: &[u8]) -> Result<Address, Option<Errno>> {
         let mut page = vec![0xaa; 256];
         page[16..16 + bytes.len()].copy_from_slice(bytes);
-        read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16)).map_err(|error| match error {
-            Error::Errno(errno) => Some(errno),
-            Error::Trap(_) => None,
-        })
+        read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16), Room::Narrow).map_err(
+            |error| match error {
+                Error::Errno(errno) => Some(errno),
+                Error::Trap(_) => None,
+            },
+        )
+    }
+
+    #[test]
+    fn flow_and_scope_go_both_ways_where_there_is_room() {
+        let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0x000a_bcde, 0x0102_0304).into();
+        let bytes = written(&Address::Inet(address), Room::Wide);
+        assert_eq!(bytes[20..], [0x0a, 0, 0xde, 0xbc, 2, 1, 4, 3]);
+        let mut page = bytes.clone();
+        let memory = GuestMemory::Unshared(&mut page);
+        assert_eq!(read(&memory, GuestPtr::new(0), Room::Wide).ok(), Some(address.into()));
+        let plain: SocketAddr = (Ipv6Addr::LOCALHOST, 80).into();
+        assert_eq!(written(&Address::Inet(address), Room::Narrow), bytes[..20]);
+        assert_eq!(read(&memory, GuestPtr::new(0), Room::Narrow).ok(), Some(plain.into()));
+    }
+
+    #[test]
+    fn no_family_is_no_peer() {
+        let mut page = vec![0; 128];
+        let memory = GuestMemory::Unshared(&mut page);
+        assert!(matches!(read_peer(&memory, GuestPtr::new(0), Room::Wide), Ok(None)));
+        assert!(matches!(
+            read(&memory, GuestPtr::new(0), Room::Wide),
+            Err(Error::Errno(Errno::EAFNOSUPPORT))
+        ));
+    }
+
+    #[test]
+    fn groups_are_read_in_either_order() {
+        let group_of = |text: &str| text.parse::<Ipv6Addr>().map(|ip| group(&ip.octets()).to_string());
+        for (bytes, read) in
+            [("ff02::1:3", "ff02::1:3"), ("2ff::100:300", "ff02::1:3"), ("fe80::1", "fe80::1")]
+        {
+            assert_eq!(group_of(bytes), Ok(read.to_owned()));
+        }
     }
 
     #[test]
@@ -237,9 +326,9 @@ mod tests {
     fn a_path_at_the_end_of_memory_is_read() {
         let mut page = b"\x03\x00a\0".to_vec();
         let memory = GuestMemory::Unshared(&mut page);
-        assert_eq!(read(&memory, GuestPtr::new(0)).ok(), Some(UnixName::new("a").into()));
+        assert_eq!(read(&memory, GuestPtr::new(0), Room::Narrow).ok(), Some(UnixName::new("a").into()));
         let mut page = b"\x03\x00abc".to_vec();
         let memory = GuestMemory::Unshared(&mut page);
-        assert!(matches!(read(&memory, GuestPtr::new(0)), Err(Error::Trap(_))));
+        assert!(matches!(read(&memory, GuestPtr::new(0), Room::Narrow), Err(Error::Trap(_))));
     }
 }

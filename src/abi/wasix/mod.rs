@@ -7,6 +7,7 @@ pub(crate) mod bindings;
 mod clock;
 mod errno;
 mod fd;
+mod multicast;
 mod option;
 mod path;
 mod process;

@@ -44,8 +44,8 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
-        let address = address::read(memory, addr)?;
-        self.bind(&socket.socket, address).await
+        let address = address::read(memory, addr, self.address_room())?;
+        self.bind(&socket, address).await
     }
 
     async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
@@ -93,8 +93,10 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
-        let address = address::read(memory, addr)?;
-        self.connect(&socket, address).await
+        match address::read_peer(memory, addr, self.address_room())? {
+            Some(address) => self.connect(&socket, address).await,
+            None => Ok(socket.socket.dissolve()?),
+        }
     }
 
     async fn sock_recv_from(
@@ -114,6 +116,7 @@ impl WasixSocket for Thread {
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
         let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
+        self.remark_dropped(&open);
         let from = match received.from {
             Some(from) => from,
             // The C library's `recvfrom` comes here for streams too: their data is from
@@ -135,7 +138,7 @@ impl WasixSocket for Thread {
     ) -> Result<u32, Error> {
         let open = self.open_socket(fd, Rights::SOCK_SEND_TO)?;
         let buffers = Buffers::read(memory, iovs)?;
-        let to = address::read(memory, addr)?;
+        let to = address::read(memory, addr, self.address_room())?;
         let dont_wait = flags::send(flags)?;
         transfer::write(self, memory, &buffers, &open, dont_wait, Some(&to)).await
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wiggle::{GuestMemory, GuestPtr};
+use wiggle::{GuestError, GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_thread::WasixThread;
@@ -88,18 +88,35 @@ impl WasixThread for Thread {
         timeout: GuestPtr<types::OptionTimestamp>,
     ) -> Result<u8, Error> {
         let limit = time(memory.read(timeout)?)?;
-        let look = || Ok(memory.read(futex)?);
+        let look = || word(memory, futex);
         let woken = self.wait_for_word(futex.offset(), expected, limit, look).await?;
         Ok(u8::from(woken == Woken::Yes))
     }
 
     fn futex_wake(&mut self, memory: &mut GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u8, Error> {
-        memory.read(futex)?;
+        word(memory, futex)?;
         Ok(u8::from(self.wake_word(futex.offset(), 1) > 0))
     }
 
     fn futex_wake_all(&mut self, memory: &mut GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u8, Error> {
-        memory.read(futex)?;
+        word(memory, futex)?;
         Ok(u8::from(self.wake_word(futex.offset(), usize::MAX) > 0))
     }
+}
+
+/// The word at `futex`.
+///
+/// # Errors
+///
+/// `EINVAL` where it is not aligned, `EFAULT` where it is outside of the memory. Other
+/// pointers trap: this one is a place to wait at, and may be anybody's.
+fn word(memory: &GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u32, Error> {
+    memory.read(futex).map_err(|error| match error {
+        // "EINVAL: ... the address is not four-byte-aligned" - futex(2)
+        GuestError::PtrNotAligned(..) => Errno::EINVAL.into(),
+        // "EFAULT: A required pointer argument ... did not point to a valid user-space
+        // address." - futex(2)
+        GuestError::PtrOutOfBounds(_) | GuestError::PtrOverflow => Errno::EFAULT.into(),
+        other => other.into(),
+    })
 }

@@ -28,7 +28,7 @@ fn poll_for(socket: &Socket, left: &AtomicUsize) {
     let mut timer = None;
     while left.load(SeqCst) > 0 {
         let watched = [Watched { source: socket.into(), interest: Interest::Read }];
-        block_on(poll(&watched, None, &mut timer, true)).unwrap().unwrap();
+        block_on(poll(&watched, None, &mut timer, Looks::Shared)).unwrap().unwrap();
         take(socket, left);
     }
 }

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::task::Poll;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net as host;
@@ -10,7 +11,7 @@ use rustix::net as host;
 use super::{State, Status, Stream};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::socket::{Kind, Received, Registered, ShutdownHow, transfer};
+use crate::socket::{Interest, Kind, Received, Registered, ShutdownHow, transfer};
 
 /// A connection. Cheap to clone: it is the same one.
 #[derive(Clone, Debug)]
@@ -28,6 +29,11 @@ impl Connected {
     /// The reactor's view of the connection.
     pub fn registered(&self) -> Arc<Registered> {
         Arc::clone(&self.registered)
+    }
+
+    /// Looks by `attempt`, as [`Registered::look`] does.
+    pub fn look<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        self.registered.look(interest, attempt)
     }
 
     pub(super) fn peer(&self) -> &Address {

@@ -14,7 +14,7 @@ mod unbound;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
@@ -62,6 +62,9 @@ pub enum Status {
 pub struct Stream {
     // Before the endpoint: a registration leaves the reactor before its socket closes.
     inner: Mutex<Inner>,
+    /// The connection, once a call has asked for it: nothing but the end of the socket
+    /// comes after it, so that it is found without the lock.
+    connection: OnceLock<Connected>,
     endpoint: Endpoint,
     timeouts: Timeouts,
     /// Those who watch a socket that has nothing to tell yet.
@@ -122,6 +125,7 @@ impl Stream {
         let inner = Inner { state: Some(state), connect_error: None };
         Self {
             inner: Mutex::new(inner),
+            connection: OnceLock::new(),
             endpoint,
             timeouts,
             changes: Watchers::default(),
@@ -346,7 +350,10 @@ impl Stream {
     /// last attempt to connect failed.
     pub fn connected(&self) -> Result<Connected, Errno> {
         let found = self.look(|state| match state {
-            State::Connected(connected) => Ok(connected.clone()),
+            State::Connected(connected) => {
+                self.connection.get_or_init(|| connected.clone());
+                Ok(connected.clone())
+            }
             State::Connecting(_) => Err(Errno::EAGAIN),
             _ => Err(Errno::ENOTCONN),
         })?;
@@ -354,6 +361,11 @@ impl Stream {
             Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
             other => other,
         }
+    }
+
+    /// The connection, where a call has used it before.
+    pub fn known_connection(&self) -> Option<&Connected> {
+        self.connection.get()
     }
 
     /// The address that the socket has; the wildcard with port 0 while it has none.

@@ -15,6 +15,8 @@ pub mod ends;
 pub mod errno;
 #[cfg(target_os = "wasi")]
 pub mod file;
+#[cfg(target_os = "wasi")]
+pub mod multicast;
 #[cfg(not(target_os = "wasi"))]
 mod native;
 pub mod poll;

@@ -116,6 +116,10 @@ pub mod wasix {
         pub fn sock_get_opt_time(fd: u32, option: u32, ret: u32) -> i32;
         pub fn sock_set_opt_size(fd: u32, option: u32, size: u64) -> i32;
         pub fn sock_get_opt_size(fd: u32, option: u32, ret: u32) -> i32;
+        pub fn sock_join_multicast_v4(fd: u32, group: u32, interface: u32) -> i32;
+        pub fn sock_join_multicast_v6(fd: u32, group: u32, interface: u32) -> i32;
+        pub fn sock_leave_multicast_v4(fd: u32, group: u32, interface: u32) -> i32;
+        pub fn sock_leave_multicast_v6(fd: u32, group: u32, interface: u32) -> i32;
         pub fn resolve(host: u32, len: u32, port: u32, addrs: u32, naddrs: u32, ret: u32) -> i32;
         pub fn fd_dup(fd: u32, ret: u32) -> i32;
         pub fn fd_dup2(fd: u32, minimum: u32, cloexec: u32, ret: u32) -> i32;

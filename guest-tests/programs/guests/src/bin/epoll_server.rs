@@ -1,8 +1,10 @@
 //! `epoll_server ADDR`: an HTTP server on one thread, over edge-triggered epoll.
 //!
 //! Reads until there is no more, answers each request of a client that sends many at
-//! once, and writes on when there is room again.
+//! once, and writes on when there is room again. Closes after the answer where the
+//! client asks for it, as HTTP/1.0 does by itself.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use wasix::descriptor::{close, set_nonblocking};
 use wasix::errno::{EAGAIN, EMFILE, ENFILE};
@@ -10,15 +12,21 @@ use wasix::wait::*;
 use wasix::{Fd, Result, check_ok, descriptor, socket};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nepoll\n";
+const ANSWER_KEPT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: keep-alive\r\n\r\nepoll\n";
+const ANSWER_LAST: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nepoll\n";
+
+/// The longest head of a request.
+const MAX_HEAD: usize = 8 * 1024;
 
 /// Answers that wait for a slow reader. Beyond it nothing more is read.
 const MOST_WAITING: usize = 64 * 1024;
 
 #[derive(Default)]
 struct Connection {
-    /// How many bytes of the end of a request's head were seen.
-    matched: usize,
+    /// The head of a request that is not complete yet.
+    head: Vec<u8>,
     out: Vec<u8>,
+    /// No request follows, because the client or the last one said so.
     has_ended: bool,
 }
 
@@ -36,7 +44,7 @@ impl Connection {
             if self.has_ended {
                 return Ok(false);
             }
-            while self.out.len() < MOST_WAITING {
+            while self.out.len() < MOST_WAITING && !self.has_ended {
                 match socket::recv(fd, buf, 0) {
                     Ok(0) => {
                         self.has_ended = true;
@@ -52,18 +60,37 @@ impl Connection {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.matched = match (*byte, b"\r\n\r\n".get(self.matched)) {
-                (byte, Some(expected)) if byte == *expected => self.matched + 1,
-                (b'\r', _) => 1,
-                _ => 0,
-            };
-            if self.matched == 4 {
-                self.matched = 0;
-                self.out.extend_from_slice(ANSWER);
-            }
+        let kept = std::mem::take(&mut self.head);
+        let all = if kept.is_empty() { Cow::Borrowed(bytes) } else { Cow::Owned([&kept, bytes].concat()) };
+        let mut rest = &all[..];
+        while !self.has_ended
+            && let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            self.answer(&rest[..end]);
+            rest = &rest[end + 4..];
+        }
+        self.has_ended |= rest.len() > MAX_HEAD;
+        self.head.extend_from_slice(rest);
+    }
+
+    fn answer(&mut self, head: &[u8]) {
+        let is_old = head.split(|&byte| byte == b'\r').next().is_some_and(|line| line.ends_with(b"/1.0"));
+        if has_option(head, b"close") || (is_old && !has_option(head, b"keep-alive")) {
+            self.out.extend_from_slice(ANSWER_LAST);
+            self.has_ended = true;
+        } else {
+            self.out.extend_from_slice(if is_old { ANSWER_KEPT } else { ANSWER });
         }
     }
+}
+
+/// Does the head say `Connection: option`?
+fn has_option(head: &[u8], option: &[u8]) -> bool {
+    head.split(|&byte| byte == b'\n').any(|line| {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return false };
+        line[..colon].eq_ignore_ascii_case(b"connection")
+            && line[colon + 1..].trim_ascii().eq_ignore_ascii_case(option)
+    })
 }
 
 fn main() {

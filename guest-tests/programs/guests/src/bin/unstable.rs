@@ -163,7 +163,8 @@ fn polls() {
         Subscription::descriptor(FD_READ, near, 6),
     ]));
     check_eq!(events.len(), 1);
-    check_eq!((events[0].userdata, events[0].kind, events[0].nbytes), (6, FD_READ, 5));
+    check_eq!((events[0].userdata, events[0].kind), (6, FD_READ));
+    check!(events[0].nbytes >= 1, "nothing to read");
     let events = check_ok!(poll(&[Subscription::descriptor(FD_WRITE, near, 7)]));
     check_eq!((events[0].userdata, events[0].kind, events[0].error), (7, FD_WRITE, 0));
     let events = check_ok!(poll(&[Subscription::descriptor(FD_READ, 900, 8)]));

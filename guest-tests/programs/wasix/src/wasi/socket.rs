@@ -37,6 +37,30 @@ impl AddrPort {
             tag => panic!("an address of family {tag}"),
         }
     }
+
+    /// The IPv6 address with the flow and the scope that a host writes where it knows that
+    /// the program has room for them: one that imports what came later.
+    pub fn decode_wide(&self) -> SocketAddrV6 {
+        let half = |at: usize| u32::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]));
+        match self.decode() {
+            SocketAddr::V6(six) => {
+                let (flow, scope) = (half(20) << 16 | half(22), half(24) << 16 | half(26));
+                SocketAddrV6::new(*six.ip(), six.port(), flow, scope)
+            }
+            SocketAddr::V4(four) => panic!("an IPv4 address: {four}"),
+        }
+    }
+}
+
+impl From<SocketAddrV6> for AddrPort {
+    fn from(addr: SocketAddrV6) -> Self {
+        let mut bytes = Self::from(SocketAddr::V6(addr));
+        for (at, value) in [(20, addr.flowinfo()), (24, addr.scope_id())] {
+            let [b0, b1, b2, b3] = value.to_le_bytes();
+            bytes.0[at..at + 4].copy_from_slice(&[b2, b3, b0, b1]);
+        }
+        bytes
+    }
 }
 
 impl From<SocketAddr> for AddrPort {
@@ -144,6 +168,18 @@ pub fn addr_local(fd: Fd) -> Result<SocketAddr> {
     let mut addr = AddrPort::unwritten();
     outcome(unsafe { raw::wasix::sock_addr_local(fd, address_of_mut(&mut addr)) })?;
     Ok(addr.decode())
+}
+
+pub fn addr_local_wide(fd: Fd) -> Result<SocketAddrV6> {
+    let mut addr = AddrPort::unwritten();
+    outcome(unsafe { raw::wasix::sock_addr_local(fd, address_of_mut(&mut addr)) })?;
+    Ok(addr.decode_wide())
+}
+
+pub fn addr_peer_wide(fd: Fd) -> Result<SocketAddrV6> {
+    let mut addr = AddrPort::unwritten();
+    outcome(unsafe { raw::wasix::sock_addr_peer(fd, address_of_mut(&mut addr)) })?;
+    Ok(addr.decode_wide())
 }
 
 pub fn addr_peer(fd: Fd) -> Result<SocketAddr> {

@@ -1,0 +1,147 @@
+//! Groups of multicast: a datagram socket that joined one takes what is sent to the
+//! group's address and the socket's port.
+//!
+//! To take what is sent to an address is to the policy what having it is: a join is
+//! granted as a bind to the group's address would be, with the port that the socket has,
+//! and a bind later asks again for each group that was joined before. A host's socket
+//! takes what is sent to the groups that it joined itself, not to those of others.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::net::sockopt;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
+
+use super::{Datagram, Family, Refusal, Socket};
+use crate::error::Errno;
+use crate::policy::{Denial, Policy, Use};
+
+/// A group, and the interface where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// The group, and an address of the interface; the kernel chooses for 0.0.0.0.
+    V4(Ipv4Addr, Ipv4Addr),
+    /// The group, and the index of the interface; the kernel chooses for 0.
+    V6(Ipv6Addr, u32),
+}
+
+impl Membership {
+    fn group(self) -> IpAddr {
+        match self {
+            Self::V4(group, _) => group.into(),
+            Self::V6(group, _) => group.into(),
+        }
+    }
+
+    fn family(self) -> Family {
+        match self {
+            Self::V4(..) => Family::Inet4,
+            Self::V6(..) => Family::Inet6,
+        }
+    }
+}
+
+impl Socket {
+    /// Joins a group.
+    ///
+    /// # Errors
+    ///
+    /// `ENOPROTOOPT` for a socket that carries no datagrams, or is of another family;
+    /// `EINVAL` for an address that is none of a group; a denial of the policy;
+    /// `EADDRINUSE` where it is in that group already; `ENODEV` where there is no such
+    /// interface; `ENOBUFS` where it is in too many.
+    pub fn join(&self, membership: Membership, policy: &Policy) -> Result<(), Refusal> {
+        self.with_groups(membership)?.join(membership, policy)
+    }
+
+    /// Leaves a group.
+    ///
+    /// # Errors
+    ///
+    /// As for [`join`](Self::join), and `EADDRNOTAVAIL` where it is not in that group
+    /// there.
+    pub fn leave(&self, membership: Membership) -> Result<(), Errno> {
+        self.with_groups(membership)?.leave(membership)
+    }
+
+    /// The socket, where it can be in such a group.
+    fn with_groups(&self, membership: Membership) -> Result<&Datagram, Errno> {
+        match self {
+            Self::Datagram(datagram) if self.family() == membership.family() => {
+                // "EINVAL: The specified option is invalid at the specified socket level"
+                // - setsockopt(3p); no kernel takes another address for a group's.
+                if membership.group().is_multicast() { Ok(datagram) } else { Err(Errno::EINVAL) }
+            }
+            // IPV6_JOIN_GROUP is an option, and "ENOPROTOOPT: The option is not supported by
+            // the protocol." - setsockopt(3p). Linux says EPROTO of TCP.
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+}
+
+/// The groups that a socket is in, one entry for each interface.
+#[derive(Debug, Default)]
+pub(super) struct Groups(Vec<IpAddr>);
+
+impl Groups {
+    pub(super) fn join(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        membership: Membership,
+        port: u16,
+        policy: &Policy,
+    ) -> Result<(), Refusal> {
+        let group = membership.group();
+        policy.check(Use::UdpBind(SocketAddr::new(group, port)))?;
+        match membership {
+            Membership::V4(group, interface) => sockopt::set_ip_add_membership(fd, &group, &interface)?,
+            Membership::V6(group, interface) => sockopt::set_ipv6_add_membership(fd, &group, interface)?,
+        }
+        // The kernel bounds how many there are.
+        self.0.push(group);
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self, fd: BorrowedFd<'_>, membership: Membership) -> Result<(), Errno> {
+        match membership {
+            Membership::V4(group, interface) => sockopt::set_ip_drop_membership(fd, &group, &interface)?,
+            Membership::V6(group, interface) => sockopt::set_ipv6_drop_membership(fd, &group, interface)?,
+        }
+        let group = membership.group();
+        if let Some(at) = self.0.iter().position(|joined| *joined == group) {
+            self.0.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    /// May a socket that is in these groups have this port?
+    ///
+    /// # Errors
+    ///
+    /// The denial of the first that is not granted.
+    pub(super) fn check(&self, port: u16, policy: &Policy) -> Result<(), Denial> {
+        self.0.iter().try_for_each(|group| policy.check(Use::UdpBind(SocketAddr::new(*group, port))))
+    }
+}
+
+/// Has `fd` take nothing of the groups that others on this machine joined.
+pub(super) fn own_groups_only(fd: impl AsFd, family: Family) {
+    // "IP_MULTICAST_ALL: ... If set to 1, the socket will receive messages from all the groups
+    // that have been joined globally on the whole system. Otherwise, it will deliver only
+    // messages from the groups that have been explicitly joined ... on this particular
+    // socket." - ip(7). A kernel before 4.20 lacks it for IPv6, and keeps its way.
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(&fd);
+        if family == Family::Inet6 {
+            _ = socket.set_multicast_all_v6(false);
+        }
+        // One of IPv6 takes IPv4 too, where it is not told otherwise.
+        if family != Family::Unix {
+            _ = socket.set_multicast_all_v4(false);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (fd, family);
+}
