@@ -80,6 +80,7 @@ const WAITS: &[&str] = &[
     "path_symlink",
     "path_unlink_file",
     "poll_oneoff",
+    "port_addr_list",
     "proc_raise",
     "proc_signal",
     "resolve",
@@ -272,7 +273,7 @@ fn kind_of_parameter(param: &InterfaceFuncParam) -> &'static str {
 /// word that the guest owns (`futex`).
 fn is_result(param: &InterfaceFuncParam) -> bool {
     let name = param.name.as_str();
-    name.starts_with("ret_") || matches!(name, "timeout" | "path_len")
+    name.starts_with("ret_") || matches!(name, "timeout" | "path_len" | "naddrs" | "nroutes")
 }
 
 fn kind_of_output(ty: &TypeRef) -> &'static str {

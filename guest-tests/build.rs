@@ -105,6 +105,7 @@ fn has_source(sources: &Path, program: &Path) -> bool {
     let crew = name.strip_suffix("_v1").unwrap_or(name);
     has_bin(&sources.join("guests/src/bin"), name)
         || has_bin(&sources.join("crews/src/bin"), crew)
+        || has_bin(&sources.join("http_server/src/bin"), name)
         || sources.join(name).join("src/main.rs").exists()
 }
 

@@ -85,7 +85,8 @@
 //! * Every call checks in one order: descriptor, kind, rights, memory, arguments,
 //!   state, policy, operating system.
 //! * The policy is asked at every use, on the address in use: at bind and again at
-//!   listen, for each accepted peer, for each connect.
+//!   listen, for each accepted peer, for each connect, for each datagram that names an
+//!   address, and for each that comes in where senders were narrowed.
 //! * Every operation is a `try_` that never waits. One loop makes it wait: try,
 //!   forget what was heard before that, sleep until there is news. Host sockets never block; the guest's blocking mode is ours.
 //! * A profile is a value: only the table in `socket/listen/profile.rs` knows which

@@ -9,6 +9,8 @@ mod example;
 mod blocking;
 #[path = "embed/concurrent.rs"]
 mod concurrent;
+#[path = "embed/datagrams.rs"]
+mod datagrams;
 #[path = "embed/deliver.rs"]
 mod deliver;
 #[path = "embed/listening.rs"]

@@ -1,5 +1,10 @@
 //! The tables of README.md are what the code says. `cargo xtask readme` writes them.
 
+#[path = "guests/kinds/call_table.rs"]
+mod call_table;
+#[path = "guests/kinds/option_table.rs"]
+mod option_table;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -25,6 +30,8 @@ fn tables_are_up_to_date() -> Result<()> {
     let tests = sources(&root.join(LISTEN_TESTS))?;
     let found = rows(&tests);
     let mut expected = replaced(&text, "calls", &calls())?;
+    expected = replaced(&expected, "kinds", &kinds())?;
+    expected = replaced(&expected, "options", &options())?;
     expected = replaced(&expected, "profiles", &profiles(&found)?)?;
     expected = replaced(&expected, "listen", &listen(&found)?)?;
     expected = replaced(&expected, "more", &more(&found))?;
@@ -72,6 +79,41 @@ fn calls() -> String {
         "\nNot there at all: {}. A program may import them; a call answers `ENOSYS`, where it answers at all.",
         lacking.join(", ")
     );
+    text
+}
+
+/// What is said of each kind of socket: a column for those over a network, where one
+/// answer is for both families unless they differ.
+const KINDS: &str = "TCP | UDP | Unix stream | Unix datagram | Unix seqpacket";
+
+fn by_kind([tcp, tcp6, udp, udp6, stream, datagram, seqpacket]: [String; 7]) -> String {
+    let both = |v4: String, v6: String| if v4 == v6 { v4 } else { format!("{v4}, IPv6: {v6}") };
+    [both(tcp, tcp6), both(udp, udp6), stream, datagram, seqpacket].join(" | ")
+}
+
+/// Which call works on which kind of socket.
+fn kinds() -> String {
+    let mut text = format!("| call | {KINDS} | |\n|---|---|---|---|---|---|---|\n");
+    for row in call_table::TABLE {
+        let answers = row.answers.map(|it| if it == "works" { "yes".to_owned() } else { format!("`{it}`") });
+        _ = writeln!(text, "| `{}` | {} | {} |", row.call, by_kind(answers), row.why);
+    }
+    text
+}
+
+/// Which option is there on which kind of socket.
+fn options() -> String {
+    use option_table::Answer;
+    let mut text = format!("| option | {KINDS} | |\n|---|---|---|---|---|---|---|\n");
+    for row in option_table::TABLE {
+        let answers = row.answers.map(|answer| match answer {
+            Answer::Both => "yes".to_owned(),
+            Answer::Get => "read".to_owned(),
+            Answer::No => "no".to_owned(),
+        });
+        let option = format!("{} `{}` ({})", row.number, row.name, row.call);
+        _ = writeln!(text, "| {option} | {} | {} |", by_kind(answers), row.note);
+    }
     text
 }
 

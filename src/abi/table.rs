@@ -141,6 +141,8 @@ include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 /// Functions that do a part of what they are for.
 const NOTES: &[(&str, &str)] = &[
     ("clock_time_set", "always EPERM: the clock is the host's"),
+    ("port_addr_list", "those that --listen and --udp-bind grant"),
+    ("port_route_list", "the networks that --connect and --udp-send grant; no gateways"),
     ("proc_exec", "ends the program with ENOTSUP"),
     ("proc_exec2", "ends the program with ENOTSUP"),
     ("proc_join", "ECHILD: there are no children"),
@@ -170,19 +172,6 @@ pub const LACKING: &[&str] = &[
     "callback_thread_local_destroy",
     "http_request",
     "http_status",
-    "port_addr_add",
-    "port_addr_clear",
-    "port_addr_list",
-    "port_addr_remove",
-    "port_bridge",
-    "port_dhcp_acquire",
-    "port_gateway_set",
-    "port_mac",
-    "port_route_add",
-    "port_route_clear",
-    "port_route_list",
-    "port_route_remove",
-    "port_unbridge",
     "ws_connect",
 ];
 
@@ -237,7 +226,10 @@ mod tests {
             proc_snapshot :i, dlopen iiiiiiii:i, dlsym iiiiii:i, dl_invalid_handle i:i, \
             call_dynamic iiiiii:i, closure_allocate i:i, closure_prepare iiiiiii:i, \
             closure_free i:i, reflect_signature iiiiii:i, context_create ii:i, \
-            context_switch I:i, context_destroy I:i";
+            context_switch I:i, context_destroy I:i, port_addr_list ii:i, port_route_list ii:i, \
+            port_mac i:i, port_bridge iiiii:i, port_unbridge :i, port_dhcp_acquire :i, \
+            port_addr_add i:i, port_addr_remove i:i, port_addr_clear :i, port_gateway_set i:i, \
+            port_route_add iiii:i, port_route_remove i:i, port_route_clear :i";
         let rows = |module: &'static str, text: &str| -> Vec<(&'static str, String, String)> {
             let row = |row: &str| row.split_once(' ').map(|(n, s)| (module, n.to_owned(), s.to_owned()));
             text.split(", ").filter_map(row).collect()

@@ -69,7 +69,7 @@ impl Line {
     }
 
     /// Notes that the call returned `errno`, or nothing at all, and where it succeeded
-    /// its results, with a remark of what the guest is not told. The line is printed
+    /// its results; with a remark of what the guest is not told. The line is printed
     /// when this is dropped.
     #[cold]
     #[inline(never)]
@@ -79,12 +79,10 @@ impl Line {
         let errno = errno.map(|errno| if is_thread { errno.saturating_neg().max(0) } else { errno });
         let number = usize::try_from(errno.unwrap_or(0)).unwrap_or(usize::MAX);
         self.outcome = ERRNO_NAMES.get(number).copied().unwrap_or("?");
-        if number != 0 {
-            return;
-        }
+        let has_results = number == 0;
         let mut results = String::new();
         for (argument, value, len) in split(self.function, &self.values) {
-            if argument.kind.is_output() {
+            if has_results && argument.kind.is_output() {
                 separate(&mut results, " ");
                 _ = write!(
                     results,

@@ -65,7 +65,8 @@ pub(super) struct RunArgs {
     #[arg(long)]
     pub(super) listen_fds: bool,
 
-    /// Take connections only from these peers [default: anyone, once listening is granted]
+    /// Take connections and datagrams only from these peers [default: anyone, once listening
+    /// is granted]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
     pub(super) accept_from: Vec<IpNet>,
 
@@ -73,7 +74,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDR")]
     pub(super) connect: Vec<Grant>,
 
-    /// Let the guest have a UDP socket here
+    /// Let the guest have a UDP socket here, and join the group of multicast that is here
     #[arg(long, value_name = "ADDR", value_parser = parse_udp)]
     pub(super) udp_bind: Vec<Grant>,
 
@@ -112,6 +113,24 @@ pub(super) struct RunArgs {
     /// How many threads may run at once, the first one included
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(super) max_threads: u32,
+
+    /// How many accepted connections may be open at once. One more waits: accept is EMFILE
+    /// until one is closed [default: as many as there are descriptors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_connections: Option<u32>,
+
+    /// How many at each listener
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_connections_per_listener: Option<u32>,
+
+    /// How many from each peer: an IPv4 address, or a /64 of IPv6. One more is reset
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_connections_per_peer: Option<u32>,
+
+    /// How large a buffer of a socket may be, for sending and for receiving, as the kernel counts
+    /// it: bytes, or with K or M [default: as the kernel allows]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(super) max_socket_buffer: Option<u32>,
 
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
     #[arg(long, value_name = "NAME", default_value_t)]
@@ -215,6 +234,20 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The least that the kernel gives a socket is about this.
+const SMALLEST_BUFFER: u32 = 4608;
+
+fn parse_bytes(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let bytes = digits.parse::<u32>().ok().and_then(|count| count.checked_mul(unit));
+    bytes.filter(|bytes| *bytes >= SMALLEST_BUFFER).ok_or_else(|| {
+        format!("expected a number of bytes, {SMALLEST_BUFFER} at least, as in 65536, 64K or 1M")
+    })
+}
+
 fn parse_udp(text: &str) -> Result<Grant, String> {
     let grant: Grant = text.parse().map_err(|error: ParseGrantError| error.to_string())?;
     if grant.is_of_paths() {
@@ -255,6 +288,14 @@ mod tests {
         assert_eq!(read("unix:/a=b"), unix("unknown", "/a=b"));
         for wrong in ["unix:", "web=unix:", "=unix:/s", "web=/s", "a:b=unix:/s", "127.0.0.1"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(["65536", "64K", "64k", "2M"].map(parse_bytes), [65536, 65536, 65536, 2 << 20].map(Ok));
+        for wrong in ["", "K", "64KB", "-1", "1.5M", "4607", "4K", "5000M", "64G"] {
+            assert!(parse_bytes(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::observe::{Event, Observer, Refused, TraceLine};
+use crate::observe::{Event, Limit, Observer, Refused, TraceLine};
 
 /// Prints a line on standard error, if anybody reads it.
 macro_rules! say {
@@ -38,6 +38,7 @@ fn event(event: &Event) {
             let why = match why {
                 Refused::QueueFull => "the queue is full",
                 Refused::Shrunk => "the queue became shorter",
+                Refused::PeerLimit => "it has as many connections as it may",
                 _ => "the policy takes nobody from there",
             };
             tracing::info!("refused {peer} at {local}: {why}");
@@ -57,6 +58,9 @@ fn event(event: &Event) {
             let hint = hint(*errno, address);
             say!("wasock: {call} of {address} failed: {errno}{hint}");
         }
+        Event::Limited { fd, local, peer, limit, most } => {
+            say!("wasock: {}", limited(*fd, local, peer, *limit, *most))
+        }
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
@@ -72,6 +76,24 @@ fn event(event: &Event) {
             tracing::info!("{backtrace}");
         }
         Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
+    }
+}
+
+/// What a limit of the operator's does.
+fn limited(fd: u32, local: &Address, peer: &Option<Address>, limit: Limit, most: u32) -> String {
+    let flag = format!("--{} {most}", limit.name());
+    match (limit, peer) {
+        (Limit::Connections, _) => {
+            format!("{local} (fd {fd}): clients wait: {most} connections are open ({flag})")
+        }
+        (Limit::ConnectionsPerListener, _) => {
+            format!("{local} (fd {fd}): clients wait: it has {most} open connections ({flag})")
+        }
+        (Limit::ConnectionsPerPeer, Some(peer)) => {
+            format!("{local} (fd {fd}): reset {peer}: that peer has {most} connections ({flag})")
+        }
+        (Limit::SocketBuffer, _) => format!("fd {fd}: a larger buffer was asked for than may be ({flag})"),
+        _ => format!("{local} (fd {fd}): reached {flag}"),
     }
 }
 

@@ -15,7 +15,7 @@ use super::report::{self, say};
 use super::{FAILURE, signal, sockets};
 use crate::Signal;
 use crate::file::Access;
-use crate::host::{Ended, Guest, WasockCtx, engine_config};
+use crate::host::{self, Ended, Guest, WasockCtx, engine_config};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -100,9 +100,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     if signal::is_hangup_ignored() {
         builder = builder.ignore_signal(Signal::Hup);
     }
-    if let Some(max_backlog) = args.max_backlog {
-        builder = builder.max_backlog(max_backlog);
-    }
+    builder = limits(builder, args);
     builder = args.listen.iter().fold(builder, |builder, grant| builder.listen(grant));
     builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
     builder = args.connect.iter().fold(builder, |builder, grant| builder.connect(grant));
@@ -126,6 +124,26 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         }
     }
     Ok(builder.build()?)
+}
+
+/// The limits that have no default of the command's.
+fn limits(mut builder: host::Builder, args: &RunArgs) -> host::Builder {
+    if let Some(connections) = args.max_backlog {
+        builder = builder.max_backlog(connections);
+    }
+    if let Some(connections) = args.max_connections {
+        builder = builder.max_connections(connections);
+    }
+    if let Some(connections) = args.max_connections_per_listener {
+        builder = builder.max_connections_per_listener(connections);
+    }
+    if let Some(connections) = args.max_connections_per_peer {
+        builder = builder.max_connections_per_peer(connections);
+    }
+    if let Some(bytes) = args.max_socket_buffer {
+        builder = builder.max_socket_buffer(bytes);
+    }
+    builder
 }
 
 fn log(verbose: u8) {

@@ -1,5 +1,7 @@
 //! What an embedder chooses for a guest.
 
+mod limits;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,7 +23,7 @@ use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
 use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Signal, Thread};
-use crate::socket::listen::ListenProfile;
+use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
@@ -60,6 +62,8 @@ pub struct Builder {
     max_fds: u32,
     max_threads: u32,
     max_backlog: Option<u32>,
+    connection_limits: ConnectionLimits,
+    max_socket_buffer: Option<u32>,
     listen_profile: ListenProfile,
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
     removes_unix_names: bool,
@@ -114,6 +118,8 @@ impl Builder {
             max_fds: DEFAULT_MAX_FDS,
             max_threads: DEFAULT_MAX_THREADS,
             max_backlog: None,
+            connection_limits: ConnectionLimits::default(),
+            max_socket_buffer: None,
             listen_profile: ListenProfile::default(),
             listen_profiles_at: Vec::new(),
             removes_unix_names: false,
@@ -143,8 +149,9 @@ impl Builder {
         self
     }
 
-    /// Narrows who may connect to a listener to `network`, and to what other calls
-    /// name.
+    /// Narrows who may connect to a listener, and whose datagrams reach the guest, to
+    /// `network`, and to what other calls name. A peer to which the guest has connected a
+    /// datagram socket is heard in any case.
     pub fn accept_from(mut self, network: IpNet) -> Self {
         self.policy.allow_accept_from(network);
         self
@@ -157,7 +164,8 @@ impl Builder {
         self
     }
 
-    /// Grants UDP sockets at these addresses. Anybody may send to one.
+    /// Grants UDP sockets at these addresses, and joining the groups of multicast that are
+    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from).
     pub fn udp_bind(mut self, grant: &Grant) -> Self {
         self.policy.allow_udp_bind(grant);
         self
@@ -308,25 +316,6 @@ impl Builder {
         self.stdin(&tokio::io::stdin()).stdout(&tokio::io::stdout()).stderr(&tokio::io::stderr())
     }
 
-    /// How many descriptors may be open at once; one more is `EMFILE`.
-    pub fn max_fds(mut self, descriptors: u32) -> Self {
-        self.max_fds = descriptors;
-        self
-    }
-
-    /// How many threads may run at once, the first one included; one more is `EAGAIN`.
-    pub fn max_threads(mut self, threads: u32) -> Self {
-        self.max_threads = threads;
-        self
-    }
-
-    /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
-    /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
-    pub fn max_backlog(mut self, connections: u32) -> Self {
-        self.max_backlog = Some(connections);
-        self
-    }
-
     /// What `listen` means to the guest.
     pub fn listen_profile(mut self, profile: ListenProfile) -> Self {
         self.listen_profile = profile;
@@ -425,6 +414,8 @@ impl Builder {
             max_threads: self.max_threads,
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
             kernel_max_backlog,
+            census: Census::new(self.connection_limits),
+            max_socket_buffer: self.max_socket_buffer,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
             removes_unix_names: self.removes_unix_names,

@@ -60,8 +60,9 @@ const HOST_RETRY: Duration = Duration::from_millis(250);
 ///   policy is asked for each peer, as in `sock_accept`. A new descriptor blocks.
 /// * Sockets take turns, in the order in which they had news; a listener hands over one
 ///   connection a turn. The backlog plays no role but that of `sock_listen`.
-/// * With a full descriptor table, or on a host without descriptors, no connection is
-///   taken: it waits in the kernel, and is accepted when a descriptor is free again.
+/// * With a full descriptor table, with as many connections as there may be, or on a host
+///   without descriptors, no connection is taken: it waits in its queue, and is accepted when
+///   there is room again.
 /// * Every connection is watched, accepted or made by the guest itself, if there is a handler
 ///   that hears of it. `wasock_on_readable` is called again when more has arrived since, or
 ///   when the handler read some and left some. A handler that reads nothing is not called
@@ -165,7 +166,8 @@ pub(super) struct Courier {
     handlers: Handlers,
     calls: Calls,
     watches: Watches,
-    /// Listeners that wait for a free number of the guest's.
+    /// Listeners that wait for a free number of the guest's, or for the end of another
+    /// connection.
     full: Vec<Id>,
     /// Listeners that wait for a free descriptor of the host's.
     starved: Vec<Id>,
@@ -313,7 +315,7 @@ impl Courier {
         // A guest that gave the right away gets no connections.
         let Ok(found) = self.thread.socket(listener, Rights::SOCK_ACCEPT) else { return Ok(()) };
         let found = SocketRef { waits: false, ..found };
-        let accepted = self.thread.accept("sock_accept", &found, false).await;
+        let accepted = self.thread.accept(&found, false).await;
         drop(found);
         match accepted {
             Ok((fd, _)) => {

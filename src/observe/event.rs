@@ -68,6 +68,20 @@ pub enum Event {
         /// Why.
         why: Refused,
     },
+    /// A limit of the operator's was reached. Told at once, and then once a minute at
+    /// most: of each listener and limit, and of the buffers of all sockets together.
+    Limited {
+        /// The descriptor with which the listener began to listen, or that of the socket.
+        fd: u32,
+        /// The address of that socket.
+        local: Address,
+        /// The peer, where it is the limit of one.
+        peer: Option<Address>,
+        /// Which limit.
+        limit: Limit,
+        /// How much it allows: connections, or bytes.
+        most: u32,
+    },
     /// A listener or a connection has no descriptor any more. That of a connection is
     /// one of [the many](Observer::hears_connections).
     Closed {
@@ -154,6 +168,35 @@ pub enum Refused {
     Shrunk,
     /// The policy takes no connections from it.
     Policy,
+    /// It has as many connections as one peer may have.
+    PeerLimit,
+}
+
+/// A limit that the operator can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Connections that are open at once. One more waits in its queue, and accept is
+    /// `EMFILE`.
+    Connections,
+    /// The same, at one listener.
+    ConnectionsPerListener,
+    /// Connections of one peer. One more is reset.
+    ConnectionsPerPeer,
+    /// Bytes of a socket's buffer. It gets these, and no more.
+    SocketBuffer,
+}
+
+impl Limit {
+    /// Its name in the trace; that of its flag, without the dashes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "max-connections",
+            Self::ConnectionsPerListener => "max-connections-per-listener",
+            Self::ConnectionsPerPeer => "max-connections-per-peer",
+            Self::SocketBuffer => "max-socket-buffer",
+        }
+    }
 }
 
 /// Why a descriptor is gone.

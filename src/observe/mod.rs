@@ -8,5 +8,5 @@ mod event;
 mod trace;
 
 pub use delivery::Delivery;
-pub use event::{Closed, Event, Observer, Refused};
+pub use event::{Closed, Event, Limit, Observer, Refused};
 pub use trace::{TraceLine, TraceSink};

@@ -15,7 +15,8 @@ pub struct TraceLine<'a> {
     pub arguments: &'a str,
     /// `0`, the name of an error number, or `?` for a call that did not return.
     pub outcome: &'a str,
-    /// The results, as `name=value` separated by spaces; empty where there are none.
+    /// The results, as `name=value` separated by spaces; of a call that failed, the limit
+    /// that was reached: `max-connections=100`. Empty where there are none.
     pub results: &'a str,
     /// How long the call took.
     pub duration: Duration,

@@ -18,7 +18,7 @@
 mod grant;
 mod path;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use cap_primitives::ambient_authority;
 use cap_primitives::net::Pool;
@@ -84,6 +84,8 @@ pub struct Policy {
 #[derive(Clone, Default)]
 struct Granted {
     networks: Pool,
+    /// The same without their ports.
+    hosts: Vec<IpNet>,
     paths: Vec<PathPattern>,
 }
 
@@ -92,6 +94,7 @@ impl Granted {
         match &grant.0 {
             Addresses::Unix(pattern) => self.paths.push(pattern.clone()),
             Addresses::Inet { networks, ports } => {
+                self.hosts.extend(networks);
                 for network in networks {
                     // The pool's range is half open; a range up to 65535 has no end.
                     let end = ports.end().checked_add(1);
@@ -100,6 +103,11 @@ impl Granted {
                 }
             }
         }
+    }
+
+    /// Is there a port at this address?
+    fn has_host(&self, ip: IpAddr) -> bool {
+        self.hosts.iter().any(|network| network.contains(&ip.to_canonical()))
     }
 
     fn has_path(&self, path: &str) -> bool {
@@ -146,6 +154,28 @@ impl Policy {
     /// address behind it.
     pub fn allow_resolve(&mut self, pattern: NamePattern) {
         self.resolve.push(pattern);
+    }
+
+    /// Could the guest be shown any address of the host?
+    pub(crate) fn shows_addresses(&self) -> bool {
+        !self.listen.hosts.is_empty() || !self.udp_bind.hosts.is_empty()
+    }
+
+    /// Does the guest see that the host has this address: may a socket of it be there, at
+    /// some port? The wildcard address is all addresses of its family, and that of IPv6 of
+    /// both.
+    pub(crate) fn shows(&self, ip: IpAddr) -> bool {
+        let six = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let wildcards = if ip.is_ipv4() { [Ipv4Addr::UNSPECIFIED.into(), six] } else { [six, six] };
+        [&self.listen, &self.udp_bind]
+            .into_iter()
+            .any(|granted| granted.has_host(ip) || wildcards.iter().any(|it| granted.has_host(*it)))
+    }
+
+    /// The networks that the guest may connect or send to, at some port.
+    pub(crate) fn destinations(&self) -> Vec<IpNet> {
+        let granted: Vec<_> = self.connect.hosts.iter().chain(&self.udp_send.hosts).copied().collect();
+        IpNet::aggregate(&granted)
     }
 
     /// May the guest do this?
@@ -328,6 +358,25 @@ mod tests {
         assert!(policy.check(Use::UdpSend("[::ffff:127.0.0.1]:53".parse()?)).is_ok());
         policy.allow_udp_bind(&"127.0.0.1:53".parse()?);
         assert!(policy.check(bind).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn an_address_is_shown_where_a_socket_may_be() -> Outcome {
+        let mut policy = Policy::default();
+        let shown =
+            |policy: &Policy, ip: &str| Ok::<_, Box<dyn std::error::Error>>(policy.shows(ip.parse()?));
+        assert!(!policy.shows_addresses() && !shown(&policy, "127.0.0.1")?);
+        policy.allow_connect(&"127.0.0.1:*".parse()?);
+        policy.allow_listen(&"unix:*".parse()?);
+        assert!(!policy.shows_addresses());
+        policy.allow_udp_bind(&"10.0.0.0/8:53".parse()?);
+        assert!(policy.shows_addresses() && shown(&policy, "10.1.2.3")?);
+        assert!(!shown(&policy, "127.0.0.1")? && !shown(&policy, "::1")?);
+        policy.allow_listen(&"0.0.0.0:80".parse()?);
+        assert!(shown(&policy, "127.0.0.1")? && !shown(&policy, "::1")?);
+        policy.allow_listen(&"[::]:80".parse()?);
+        assert!(shown(&policy, "::1")?);
         Ok(())
     }
 

@@ -175,6 +175,9 @@ fn open(
 ) -> Result<(Socket, Rights), Errno> {
     let (is_listening, local) = (handed.is_listening, handed.local.clone());
     let socket = Socket::take_over(fd, handed, names, held)?;
+    if let Some(most) = settings.max_socket_buffer {
+        socket.limit_buffers(most, true)?;
+    }
     if !is_listening {
         Gatekeeper::stand_before(&socket, report, &settings.policy);
         return Ok((socket, Rights::HANDED_DATA));

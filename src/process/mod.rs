@@ -8,6 +8,7 @@
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
 
+mod buffers;
 mod changes;
 mod directory;
 mod futex;
@@ -40,7 +41,7 @@ use changes::Changes;
 pub use futex::Woken;
 pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
-pub(crate) use report::{Doorkeeper, Gatekeeper, Report};
+pub(crate) use report::{Doorkeeper, Gatekeeper, Report, ToldLimits};
 pub use settings::Settings;
 pub(crate) use signal::{Delivery, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
@@ -318,7 +319,7 @@ impl Process {
     /// The guest's answer to what a socket said to `call`.
     pub(crate) fn answer<T>(&self, call: &'static str, outcome: Result<T, Refusal>) -> Result<T, Error> {
         outcome.map_err(|refusal| match refusal {
-            Refusal::Errno(errno) => errno.into(),
+            Refusal::Errno(_) | Refusal::Limited(_) => refusal.errno().into(),
             Refusal::Denied(denial) => {
                 self.report.tell_denial(call, denial);
                 Errno::EACCES.into()

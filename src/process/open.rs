@@ -260,7 +260,7 @@ mod tests {
     use crate::address::Address;
     use crate::policy::{Denial, Policy};
     use crate::ready;
-    use crate::socket::listen::{Capacity, Door, ListenProfile, NoRoom, Terms};
+    use crate::socket::listen::{Capacity, Door, Gate, ListenProfile, Reached, Terms, TurnedAway};
     use crate::socket::{Kind, Refusal, Space};
 
     const MOMENT: Duration = Duration::from_millis(50);
@@ -275,7 +275,13 @@ mod tests {
             Ok(())
         }
 
-        fn refused(&self, _: Address, _: NoRoom) {}
+        fn gate(&self) -> Option<&Gate> {
+            None
+        }
+
+        fn turned_away(&self, _: Address, _: TurnedAway) {}
+
+        fn is_full(&self, _: Reached) {}
     }
 
     fn listener(profile: ListenProfile) -> Result<Arc<Socket>, Refusal> {
@@ -303,8 +309,7 @@ mod tests {
                 let open = OpenFile::shared(Open::Socket(Arc::clone(&socket)));
                 let local = socket.local_address()?.inet().ok_or(Errno::EAFNOSUPPORT)?;
                 let twin = Arc::clone(&open);
-                let policy = Policy::default();
-                let mut accept = std::pin::pin!(ready::accept(&socket, true, &policy, drop));
+                let mut accept = std::pin::pin!(ready::accept(&socket, true));
                 let early = timeout(MOMENT, accept.as_mut()).await;
                 assert!(early.is_err(), "{profile}: nobody has come");
                 // A duplicate is still open.
@@ -313,7 +318,7 @@ mod tests {
                 assert!(early.is_err(), "{profile}: it listens still");
                 drop(twin);
                 let ended = timeout(PATIENCE, accept).await;
-                assert_eq!(ended.map(Result::err), Ok(Some(Errno::EBADF)), "{profile}");
+                assert_eq!(ended.map(Result::err), Ok(Some(Errno::EBADF.into())), "{profile}");
                 // Whoever has hold of the socket holds nobody up.
                 let late = std::net::TcpStream::connect(local).map_err(|error| error.kind());
                 assert_eq!(late.err(), Some(std::io::ErrorKind::ConnectionRefused), "{profile}");

@@ -3,32 +3,41 @@
 //! Apart from the process, because the queue of a listener tells too, and must not
 //! keep the process alive.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::unpoisoned;
 use crate::address::Address;
-use crate::observe::{Delivery, Event, Observer, Refused};
+use crate::observe::{Delivery, Event, Limit, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
-use crate::socket::listen::{Capacity, Door, NoRoom};
+use crate::socket::listen::{Capacity, Door, Gate, Reached, TurnedAway};
 use crate::socket::{Guard, Socket};
 
 /// How many different refusals are remembered, so that each is told once. A guest
 /// that asks for more different things than this is told of without end no more.
 const MAX_TOLD_DENIALS: usize = 1024;
 
+/// How long a limit that was told of is not told of again: a busy server reaches it all
+/// the time.
+const LIMIT_REST: Duration = Duration::from_secs(60);
+
 /// Tells the operator of events, if somebody listens.
 #[derive(Debug)]
 pub(crate) struct Report {
     delivery: Option<Delivery>,
     told: Mutex<HashSet<(&'static str, Denial)>>,
+    told_limits: ToldLimits,
 }
 
 impl Report {
     pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { delivery: observer.map(Delivery::new), told: Mutex::default() }
+        Self {
+            delivery: observer.map(Delivery::new),
+            told: Mutex::default(),
+            told_limits: ToldLimits::default(),
+        }
     }
 
     /// Tells of an event.
@@ -51,6 +60,14 @@ impl Report {
         };
         if is_new {
             self.tell(Event::Denied { call, what: denial.what, rule: denial.rule, flag: denial.flag });
+        }
+    }
+
+    /// Tells that `fd`, with this address, wanted a larger buffer than it may have.
+    pub(crate) fn tell_buffer(&self, fd: u32, local: Address, most: u32) {
+        let limit = Limit::SocketBuffer;
+        if self.told_limits.is_due(limit) {
+            self.tell(Event::Limited { fd, local, peer: None, limit, most });
         }
     }
 
@@ -103,6 +120,10 @@ pub(crate) struct Doorkeeper {
     pub(crate) listener: u32,
     /// The listener's address, where it is known.
     pub(crate) local: Address,
+    /// Where its connections are counted, if they are.
+    pub(crate) gate: Option<Gate>,
+    /// When it was told that a limit was reached.
+    pub(crate) told: ToldLimits,
 }
 
 impl Door for Doorkeeper {
@@ -118,28 +139,60 @@ impl Door for Doorkeeper {
     fn admit(&self, peer: &Address) -> Result<(), Denial> {
         // Who may reach a name is for the file's mode to say.
         let Some(inet) = peer.inet() else { return Ok(()) };
-        self.policy.check(Use::TcpAccept(inet)).inspect_err(|denial| {
-            self.report.tell_denial("sock_accept", denial.clone());
-            self.tell_refused(peer.clone(), Refused::Policy);
-        })
+        self.policy.check(Use::TcpAccept(inet))
     }
 
-    fn refused(&self, peer: Address, why: NoRoom) {
-        self.tell_refused(
-            peer,
-            match why {
-                NoRoom::QueueFull => Refused::QueueFull,
-                NoRoom::Shrunk => Refused::Shrunk,
-            },
-        );
+    fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
-}
 
-impl Doorkeeper {
-    fn tell_refused(&self, peer: Address, why: Refused) {
+    fn turned_away(&self, peer: Address, why: TurnedAway) {
+        let why = match why {
+            TurnedAway::QueueFull => Refused::QueueFull,
+            TurnedAway::Shrunk => Refused::Shrunk,
+            TurnedAway::Denied(denial) => {
+                self.report.tell_denial("sock_accept", denial);
+                Refused::Policy
+            }
+            TurnedAway::PeerLimit(reached) => {
+                self.tell_limit(reached, Some(peer.clone()));
+                Refused::PeerLimit
+            }
+        };
         if self.report.hears_connections() {
             let (listener, local) = (self.listener, self.local.clone());
             self.report.tell(Event::Refused { listener, local, peer, why });
         }
+    }
+
+    fn is_full(&self, reached: Reached) {
+        self.tell_limit(reached, None);
+    }
+}
+
+impl Doorkeeper {
+    fn tell_limit(&self, reached: Reached, peer: Option<Address>) {
+        let Reached { limit, most } = reached;
+        if self.told.is_due(limit) {
+            let (fd, local) = (self.listener, self.local.clone());
+            self.report.tell(Event::Limited { fd, local, peer, limit, most });
+        }
+    }
+}
+
+/// When it was last told of each limit that it was reached.
+#[derive(Debug, Default)]
+pub(crate) struct ToldLimits(Mutex<HashMap<Limit, Instant>>);
+
+impl ToldLimits {
+    /// Is it time to tell of `limit`? It is told then.
+    pub(super) fn is_due(&self, limit: Limit) -> bool {
+        let now = Instant::now();
+        let mut told = unpoisoned(&self.0);
+        let is_due = told.get(&limit).is_none_or(|last| now.duration_since(*last) >= LIMIT_REST);
+        if is_due {
+            told.insert(limit, now);
+        }
+        is_due
     }
 }

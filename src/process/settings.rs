@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report, Signal};
+use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report, Signal, ToldLimits};
 use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
-use crate::socket::listen::{ListenProfile, Terms};
+use crate::socket::listen::{Census, ListenProfile, Terms};
 
 /// Everything that a guest is given at its start.
 pub struct Settings {
@@ -32,6 +32,10 @@ pub struct Settings {
     pub listen_profile: ListenProfile,
     /// What it means at some addresses; the first that fits counts.
     pub listen_profiles_at: Vec<(Grant, ListenProfile)>,
+    /// Counts connections, where their number is limited.
+    pub census: Option<Arc<Census>>,
+    /// How many bytes a buffer of a socket may have, as the kernel counts them.
+    pub max_socket_buffer: Option<u32>,
     /// Do the names that Unix sockets make go when they close?
     pub removes_unix_names: bool,
     /// May file operations stop the thread that runs the guest? Otherwise they
@@ -61,11 +65,13 @@ impl Settings {
     /// On what terms a socket with this address listens.
     pub(crate) fn terms(&self, report: &Arc<Report>, listener: u32, local: Address) -> Terms {
         let (report, policy) = (Arc::clone(report), Arc::clone(&self.policy));
+        let gate = self.census.as_ref().map(Census::gate);
+        let told = ToldLimits::default();
         Terms {
             rules: self.listen_profile(&local).rules(),
             maximum: self.max_backlog.load(Relaxed),
             kernel_maximum: self.kernel_max_backlog,
-            door: Arc::new(Doorkeeper { report, policy, listener, local }),
+            door: Arc::new(Doorkeeper { report, policy, listener, local, gate, told }),
         }
     }
 

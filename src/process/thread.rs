@@ -13,7 +13,7 @@ use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Looks, Readiness, Timer, Watched};
-use crate::socket::listen::{Capacity, Terms};
+use crate::socket::listen::{Capacity, Reached, Terms};
 use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
 
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
@@ -192,6 +192,23 @@ impl Thread {
         Ok(Arc::clone(file))
     }
 
+    /// The file or directory `fd`, for a call that needs `rights`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, then `EINVAL` for what lies in no file system, then `ENOTCAPABLE`.
+    pub(crate) fn stored(&self, fd: u32, rights: Rights) -> Result<Arc<OpenFile>, Errno> {
+        let fds = self.process.fds();
+        let descriptor = fds.get(fd)?;
+        if !matches!(descriptor.open.open, Open::File(_) | Open::Directory(_)) {
+            // "EINVAL: The fildes argument refers to a file on which this operation is not
+            // possible." - fsync(3p)
+            return Err(Errno::EINVAL);
+        }
+        descriptor.rights.require(rights)?;
+        Ok(Arc::clone(&descriptor.open))
+    }
+
     /// The directory `fd`, for a call that needs `rights`.
     ///
     /// # Errors
@@ -229,12 +246,13 @@ impl Thread {
         Ok(fd)
     }
 
-    /// Opens a socket as a new descriptor.
+    /// Opens a fresh socket as a new descriptor.
     ///
     /// # Errors
     ///
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
+        self.limit_buffers(&socket, true)?;
         Gatekeeper::stand_before(&socket, self.process.report(), self.process.policy());
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
@@ -260,24 +278,38 @@ impl Thread {
     /// # Errors
     ///
     /// `EMFILE` before anything is taken from the queue where the guest's table is
-    /// full (README, listen rule 12), and those of [`ready::accept`].
+    /// full, or has as many connections as it may (README, listen rule 12), and those of
+    /// [`ready::accept`].
     pub(crate) async fn accept(
-        &self,
-        call: &'static str,
+        &mut self,
         listener: &SocketRef,
         nonblocking: bool,
     ) -> Result<(u32, Address), Errno> {
+        let accepted = self.take_connection(listener, nonblocking).await;
+        accepted.map_err(|refusal| {
+            if let Refusal::Limited(Reached { limit, most }) = refusal {
+                self.remark = Some(Remark { name: limit.name(), value: most.into() });
+            }
+            refusal.errno()
+        })
+    }
+
+    async fn take_connection(
+        &self,
+        listener: &SocketRef,
+        nonblocking: bool,
+    ) -> Result<(u32, Address), Refusal> {
         // The kind and the state of the listener come first: README, listen rule 9.
         if !listener.socket.stream()?.is_listening() {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EINVAL.into());
         }
         // Two threads that accept do not both count on the last number.
         let promise = Promise::of(&self.process)?;
         let waits = listener.waits && !nonblocking;
         let process = &self.process;
-        let denied = |denial| process.report().tell_denial(call, denial);
-        let Accepted { socket, peer } =
-            ready::accept(&listener.socket, waits, process.policy(), denied).await?;
+        let Accepted { socket, peer } = ready::accept(&listener.socket, waits).await?;
+        // One that is gone already is the guest's all the same.
+        let _gone = self.limit_buffers(&socket, false);
         let local = || socket.local_address().ok();
         let told = process.report().hears_connections().then(local).flatten();
         // The flag of the call alone counts; the listener's is not handed on.

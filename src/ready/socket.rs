@@ -13,7 +13,7 @@ use super::interrupt::interruptible;
 use super::readiness::{blocking, give_way, patiently, within};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::{Denial, Policy};
+use crate::policy::Policy;
 use crate::socket::{
     Accepted, Connected, Datagram, Destination, Interest, News, Received, RecvFlags, Refusal, Registered,
     Socket, Stream, TimeOption,
@@ -30,8 +30,7 @@ fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
     if waits { socket.timeout(option) } else { Some(Duration::ZERO) }
 }
 
-/// Takes the next connection. `denied` hears of every peer that the policy
-/// refused; such a peer sees a reset, and the wait goes on.
+/// Takes the next connection.
 ///
 /// # Cancel safety
 ///
@@ -42,33 +41,22 @@ fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
 /// `ENOTSUP` for a datagram socket, `EINVAL` where the socket does not listen,
 /// `EAGAIN` where no connection waits or the time is over, `ENFILE` where the host
 /// has no descriptor left, `EBADF` where the last descriptor of the listener is closed
-/// meanwhile.
-pub async fn accept(
-    socket: &Socket,
-    waits: bool,
-    policy: &Policy,
-    mut denied: impl FnMut(Denial),
-) -> Result<Accepted, Errno> {
+/// meanwhile; a limit to the number of connections where that keeps one waiting.
+pub async fn accept(socket: &Socket, waits: bool) -> Result<Accepted, Refusal> {
     let stream = socket.stream()?;
-    let mut attempt = || loop {
-        match stream.try_accept(policy) {
-            Ok(accepted) => return Ok(accepted),
-            Err(Refusal::Denied(denial)) => denied(denial),
-            Err(Refusal::Errno(errno)) => return Err(errno),
-        }
-    };
     // "Timeouts only have effect for system calls that perform socket I/O (e.g.,
     // accept(2), ...)" - socket(7), SO_RCVTIMEO. A limit of its own goes first.
     let limit = limit(socket, waits, TimeOption::Accept).or(limit(socket, waits, TimeOption::Receive));
     match stream.news() {
-        News::None => attempt(),
+        News::None => stream.try_accept(),
         News::Reactor(io) => {
-            blocking(&io, Interest::Read, limit, || pending_on(Errno::EAGAIN, attempt())).await?
+            let attempt = || match stream.try_accept() {
+                Err(Refusal::Errno(Errno::EAGAIN)) => Poll::Pending,
+                answer => Poll::Ready(answer),
+            };
+            blocking(&io, Interest::Read, limit, attempt).await?
         }
-        News::Queue(queue) => {
-            let accepted = within(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?;
-            accepted.map_err(|refusal| refusal.errno())
-        }
+        News::Queue(queue) => within(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?,
     }
 }
 
@@ -154,11 +142,20 @@ pub async fn recv(
         return Ok(Received::bytes(0));
     }
     let io = connected.registered();
-    let whole = flags.wait_all && waits && !flags.peek && !connected.keeps_boundaries();
+    let buffer_len = buffer.len();
+    let is_stream = !connected.keeps_boundaries();
+    // "Receive calls normally block until the smaller of the low-water mark value or the
+    // requested amount is available" - setsockopt(3p), SO_RCVLOWAT
+    let low_water = if waits && is_stream { socket.receive_low_water() } else { 1 };
+    let is_low = || low_water > 1 && buffer_len >= low_water && !connected.holds(low_water);
+    let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
     loop {
         let rest = buffer.get_mut(filled..).unwrap_or_default();
-        let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek));
+        let attempt = || match is_low() {
+            true => Poll::Pending,
+            false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek)),
+        };
         match blocking(&io, Interest::Read, limit, attempt).await.flatten() {
             Ok(received) if !whole => return Ok(received),
             Ok(Received { count: 0, .. }) => return Ok(Received::bytes(filled)),
@@ -185,7 +182,10 @@ async fn recv_message(
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
     loop {
-        let attempt = || pending_on(Errno::EAGAIN, datagram.try_recv(&mut *buffer, peek));
+        let attempt = || match datagram.try_recv(&mut *buffer, peek) {
+            Err(Errno::EAGAIN) if datagram.is_deaf() => Poll::Ready(Ok(Some(Received::bytes(0)))),
+            received => pending_on(Errno::EAGAIN, received),
+        };
         if let Some(received) = blocking(&io, Interest::Read, left, attempt).await?? {
             return Ok(received);
         }

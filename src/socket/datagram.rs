@@ -6,6 +6,7 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
@@ -13,8 +14,8 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
 use super::endpoint::Endpoint;
 use super::listen::Freed;
-use super::multicast::{Groups, Membership, own_groups_only};
-use super::option::Timeouts;
+use super::multicast::{Groups, Membership};
+use super::option::{Limits, take_own_groups_only};
 use super::sieve::{First, Guard, Sieve};
 use super::unix::{self, Target};
 use super::watchable::Watchable;
@@ -30,7 +31,9 @@ use crate::policy::{Policy, Use};
 pub struct Datagram {
     inner: Mutex<Inner>,
     endpoint: Endpoint,
-    timeouts: Timeouts,
+    limits: Limits,
+    /// Is no more received, by [`shutdown`](Self::shutdown)?
+    is_deaf: AtomicBool,
     /// Keeps messages of wrong senders out, where there are such. Its lock is above the
     /// socket's.
     sieve: OnceLock<Sieve>,
@@ -44,8 +47,8 @@ struct Inner {
     /// Its place in the reactor, once somebody waits for it.
     registered: Option<Arc<Registered>>,
     peer: Option<Address>,
-    /// Does it receive no more?
-    has_ended: bool,
+    /// The address that the guest gave it, with the port that it has since.
+    bound: Option<SocketAddr>,
     groups: Groups,
     /// The last sender by a name, as the kernel has it and as the guest does: most
     /// senders send again.
@@ -64,7 +67,7 @@ pub enum Destination {
 impl Datagram {
     pub(super) fn open(space: Space) -> Result<Self, Errno> {
         let endpoint = Endpoint::open(space, Kind::Datagram)?;
-        own_groups_only(&endpoint.fd, endpoint.space.family());
+        take_own_groups_only(endpoint.host_fd(), endpoint.space.family());
         Ok(Self::new(endpoint, None))
     }
 
@@ -81,7 +84,14 @@ impl Datagram {
 
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
         let inner = Mutex::new(Inner { peer, ..Inner::default() });
-        Self { inner, endpoint, timeouts: Timeouts::default(), sieve: OnceLock::new(), _freed: Freed }
+        Self {
+            inner,
+            endpoint,
+            limits: Limits::default(),
+            is_deaf: AtomicBool::new(false),
+            sieve: OnceLock::new(),
+            _freed: Freed,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -97,15 +107,17 @@ impl Datagram {
     /// address already; a denial of the policy; what the host reports.
     pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         self.endpoint.space.check(address)?;
-        let one_at_a_time = self.lock();
+        let mut inner = self.lock();
         if self.is_bound() {
             // "EINVAL: The socket is already bound to an address" - bind(3p)
             return Err(Errno::EINVAL.into());
         }
         if let Some(port) = address.port() {
-            one_at_a_time.groups.check(port, policy)?;
+            inner.groups.check(port, policy)?;
         }
-        self.endpoint.bind(address, policy).map(drop)
+        self.endpoint.bind(address, policy)?;
+        inner.bound = self.local_address()?.inet();
+        Ok(())
     }
 
     /// Makes `address` the peer: where messages go, and the only one from which they come.
@@ -138,7 +150,12 @@ impl Datagram {
         let mut inner = self.lock();
         rustix::net::connect_unspec(&self.endpoint.fd)?;
         inner.peer = None;
-        Ok(())
+        // Linux takes back a port that it chose itself, although the guest asked for one:
+        // nobody else has had time to get it.
+        match &inner.bound {
+            Some(bound) if !self.is_bound() => Ok(rustix::net::bind(&self.endpoint.fd, bound)?),
+            _ => Ok(()),
+        }
     }
 
     /// Joins a group.
@@ -217,6 +234,11 @@ impl Datagram {
         sieve.dropped() != before
     }
 
+    /// Takes the error that a look came upon, where the kernel has it no more.
+    pub(super) fn take_error(&self) -> Option<Errno> {
+        self.sieve.get().and_then(|sieve| sieve.lock().take())
+    }
+
     fn inet_peer(&self) -> Option<SocketAddr> {
         self.lock().peer.as_ref().and_then(Address::inet)
     }
@@ -226,21 +248,8 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where none is there, and what the host reports. One of no length, from
-    /// nobody, is the end: this side was [shut down](Self::shutdown).
+    /// `EAGAIN` where none is there, and what the host reports.
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
-        match self.sift_and_take(buffer, peek) {
-            // "SHUT_RD: Disables further receive operations" - shutdown(3p). Linux tells so
-            // where a receive waits, and else that nothing is there.
-            Err(Errno::EAGAIN) if self.lock().has_ended => {
-                let from = Some(self.endpoint.space.wildcard());
-                Ok(Some(Received { from, ..Received::bytes(0) }))
-            }
-            received => received,
-        }
-    }
-
-    fn sift_and_take(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
         let Some(sieve) = self.sieve.get() else { return self.take(buffer, peek).map(Some) };
         let mut kept = sieve.lock();
         if let Some(errno) = kept.take() {
@@ -305,9 +314,15 @@ impl Datagram {
         self.peer_address()?;
         transfer::shutdown(self.endpoint.host_fd(), how)?;
         if how != ShutdownHow::Write {
-            self.lock().has_ended = true;
+            self.is_deaf.store(true, Relaxed);
         }
         Ok(())
+    }
+
+    /// Has the guest ended receiving? Then there is an end, where else nothing is there:
+    /// the kernel tells it only to those who wait in it.
+    pub fn is_deaf(&self) -> bool {
+        self.is_deaf.load(Relaxed)
     }
 
     /// The address that the socket has.
@@ -390,7 +405,7 @@ impl Datagram {
         self.endpoint.host_fd()
     }
 
-    pub(super) fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 }

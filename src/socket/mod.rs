@@ -24,7 +24,8 @@
 //! (`SOCK_SEQPACKET`); there a connect is done or failed at once, and what addresses
 //! mean is the business of [`unix`].
 //!
-//! A [datagram socket](Datagram) has less state: an address or none, a peer or none.
+//! A [datagram socket](Datagram) has less state: an address or none, a peer or none, the
+//! [groups](Membership) that it joined. A [guard](Guard) may say whose messages it takes.
 //!
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].
@@ -33,9 +34,11 @@
 //! asked before the operating system; `ready` waits.
 
 mod address;
+mod buffer;
 mod datagram;
 mod endpoint;
 mod handed;
+mod host_address;
 pub mod listen;
 mod multicast;
 mod option;
@@ -61,6 +64,7 @@ use crate::policy::{Denial, Policy};
 pub use address::{Family, Space};
 pub use datagram::{Datagram, Destination};
 pub use handed::Handed;
+pub use host_address::HostAddress;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
@@ -74,7 +78,8 @@ pub(crate) use vigil::Vigil;
 pub use watchable::{Heard, Watchable, Watchers};
 
 use endpoint::Endpoint;
-use option::Timeouts;
+use listen::Reached;
+use option::Limits;
 
 /// What kind of messages a socket carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +109,8 @@ pub enum Refusal {
     Errno(Errno),
     /// The policy; the guest sees `EACCES`.
     Denied(Denial),
+    /// The operator's limit to the number of connections; the guest sees `EMFILE`.
+    Limited(Reached),
 }
 
 impl Refusal {
@@ -112,6 +119,8 @@ impl Refusal {
         match self {
             Self::Errno(errno) => *errno,
             Self::Denied(_) => Errno::EACCES,
+            // README, listen rule 12: as where the guest's own table is full.
+            Self::Limited(_) => Errno::EMFILE,
         }
     }
 }
@@ -375,16 +384,21 @@ impl Socket {
         }
     }
 
-    fn timeouts(&self) -> &Timeouts {
+    fn limits(&self) -> &Limits {
         match self {
-            Self::Stream(stream) => stream.timeouts(),
-            Self::Datagram(datagram) => datagram.timeouts(),
+            Self::Stream(stream) => stream.limits(),
+            Self::Datagram(datagram) => datagram.limits(),
         }
     }
 
     /// How long a blocking call of this kind may wait; `None` is for ever.
     pub fn timeout(&self, option: TimeOption) -> Option<Duration> {
-        self.timeouts().get(option)
+        self.limits().time(option)
+    }
+
+    /// How many bytes of a stream a blocking receive waits for.
+    pub fn receive_low_water(&self) -> usize {
+        self.limits().receive_low_water()
     }
 }
 

@@ -7,11 +7,9 @@
 //! takes what is sent to the groups that it joined itself, not to those of others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::net::sockopt;
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
 
 use super::{Datagram, Family, Refusal, Socket};
 use crate::error::Errno;
@@ -34,10 +32,11 @@ impl Membership {
         }
     }
 
-    fn family(self) -> Family {
+    /// Can a socket of this family be in it? One of IPv6 may speak IPv4 as well.
+    fn suits(self, family: Family) -> bool {
         match self {
-            Self::V4(..) => Family::Inet4,
-            Self::V6(..) => Family::Inet6,
+            Self::V4(..) => family != Family::Unix,
+            Self::V6(..) => family == Family::Inet6,
         }
     }
 }
@@ -47,7 +46,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// `ENOPROTOOPT` for a socket that carries no datagrams, or is of another family;
+    /// `ENOPROTOOPT` for a socket that carries no datagrams, or can't speak to such a group;
     /// `EINVAL` for an address that is none of a group; a denial of the policy;
     /// `EADDRINUSE` where it is in that group already; `ENODEV` where there is no such
     /// interface; `ENOBUFS` where it is in too many.
@@ -68,7 +67,7 @@ impl Socket {
     /// The socket, where it can be in such a group.
     fn with_groups(&self, membership: Membership) -> Result<&Datagram, Errno> {
         match self {
-            Self::Datagram(datagram) if self.family() == membership.family() => {
+            Self::Datagram(datagram) if membership.suits(self.family()) => {
                 // "EINVAL: The specified option is invalid at the specified socket level"
                 // - setsockopt(3p); no kernel takes another address for a group's.
                 if membership.group().is_multicast() { Ok(datagram) } else { Err(Errno::EINVAL) }
@@ -123,25 +122,4 @@ impl Groups {
     pub(super) fn check(&self, port: u16, policy: &Policy) -> Result<(), Denial> {
         self.0.iter().try_for_each(|group| policy.check(Use::UdpBind(SocketAddr::new(*group, port))))
     }
-}
-
-/// Has `fd` take nothing of the groups that others on this machine joined.
-pub(super) fn own_groups_only(fd: impl AsFd, family: Family) {
-    // "IP_MULTICAST_ALL: ... If set to 1, the socket will receive messages from all the groups
-    // that have been joined globally on the whole system. Otherwise, it will deliver only
-    // messages from the groups that have been explicitly joined ... on this particular
-    // socket." - ip(7). A kernel before 4.20 lacks it for IPv6, and keeps its way.
-    #[cfg(target_os = "linux")]
-    {
-        let socket = SockRef::from(&fd);
-        if family == Family::Inet6 {
-            _ = socket.set_multicast_all_v6(false);
-        }
-        // One of IPv6 takes IPv4 too, where it is not told otherwise.
-        if family != Family::Unix {
-            _ = socket.set_multicast_all_v4(false);
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (fd, family);
 }

@@ -1,14 +1,23 @@
 //! Socket options: what is the kernel's is asked of the kernel; time limits of
 //! blocking calls are ours, because host sockets never block.
+//!
+//! What SOL_SOCKET has is every socket's, whatever it does with it; the options of a
+//! protocol are those of its sockets alone:
+//! "ENOPROTOOPT: The option is not supported by the protocol." - setsockopt(3p)
+
+mod kernel;
+mod limits;
 
 use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::sockopt;
 
 use super::{Family, Kind, Socket};
 use crate::error::Errno;
+
+pub(super) use kernel::take_own_groups_only;
+pub(super) use limits::Limits;
 
 /// Options that are on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +28,18 @@ pub enum FlagOption {
     ReuseAddress,
     /// Small writes leave at once.
     NoDelay,
+    /// What is sent goes only to networks that the host is in, past its routes.
+    DontRoute,
     /// An IPv6 socket that takes no IPv4 connections. Fixed from bind on.
     OnlyV6,
     /// Datagrams may go to broadcast addresses.
     Broadcast,
+    /// What is sent to a group of IPv4 comes back to the groups of this host.
+    MulticastLoopV4,
+    /// The same of IPv6.
+    MulticastLoopV6,
+    /// Everything on the wire is received: never so here.
+    Promiscuous,
     /// Does it listen? Read only.
     Listening,
     /// Idle connections are probed.
@@ -40,8 +57,14 @@ pub enum SizeOption {
     ReceiveBuffer,
     /// Bytes of the send buffer, as the kernel counts them.
     SendBuffer,
-    /// Hops that a packet may make, 1 to 255.
+    /// Bytes that a blocking receive waits for, and that make a stream readable.
+    ReceiveLowWater,
+    /// Bytes of room that make a stream writable. Linux has 1 for good.
+    SendLowWater,
+    /// Hops that a packet may make, to 255; 0 over IPv6 alone.
     TimeToLive,
+    /// Hops that a packet to a group of IPv4 may make, 0 to 255.
+    MulticastTimeToLiveV4,
     /// The kind of socket. Read only.
     Type,
     /// The protocol's IANA number. Read only.
@@ -63,42 +86,6 @@ pub enum TimeOption {
     Linger,
 }
 
-/// Limits of the blocking calls; `None` is for ever.
-#[derive(Debug, Default)]
-pub(super) struct Timeouts {
-    limits: Mutex<[Option<Duration>; 4]>,
-}
-
-impl Timeouts {
-    fn with<T>(&self, option: TimeOption, use_it: impl FnOnce(&mut Option<Duration>) -> T) -> Option<T> {
-        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let [receive, send, connect, accept] = &mut *limits;
-        match option {
-            TimeOption::Receive => Some(use_it(receive)),
-            TimeOption::Send => Some(use_it(send)),
-            TimeOption::Connect => Some(use_it(connect)),
-            TimeOption::Accept => Some(use_it(accept)),
-            TimeOption::Linger => None,
-        }
-    }
-
-    pub(super) fn get(&self, option: TimeOption) -> Option<Duration> {
-        self.with(option, |limit| *limit).flatten()
-    }
-
-    fn set(&self, option: TimeOption, limit: Option<Duration>) {
-        self.with(option, |slot| *slot = limit);
-    }
-
-    /// What a listener's limits are to a connection that it accepts.
-    pub(super) fn handed_on(&self) -> Self {
-        // "creates a new socket with the same properties of s" - accept(2) of 4.2BSD; so
-        // do Linux and Winsock.
-        let [receive, send, ..] = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { limits: Mutex::new([receive, send, None, None]) }
-    }
-}
-
 impl Socket {
     /// Turns an option on or off.
     ///
@@ -112,12 +99,15 @@ impl Socket {
             FlagOption::ReusePort => sockopt::set_socket_reuseport(self.inet_fd()?, on)?,
             FlagOption::ReuseAddress => sockopt::set_socket_reuseaddr(fd, on)?,
             FlagOption::NoDelay => sockopt::set_tcp_nodelay(self.tcp_fd()?, on)?,
+            FlagOption::DontRoute => kernel::set(fd, kernel::DontRoute, &on)?,
             FlagOption::OnlyV6 => sockopt::set_ipv6_v6only(self.inet6_fd()?, on)?,
-            FlagOption::Broadcast => sockopt::set_socket_broadcast(self.datagram_fd()?, on)?,
+            FlagOption::Broadcast => sockopt::set_socket_broadcast(self.udp_fd()?, on)?,
+            FlagOption::MulticastLoopV4 => sockopt::set_ip_multicast_loop(self.udp_fd()?, on)?,
+            FlagOption::MulticastLoopV6 => sockopt::set_ipv6_multicast_loop(self.udp6_fd()?, on)?,
             FlagOption::KeepAlive => sockopt::set_socket_keepalive(fd, on)?,
             FlagOption::OutOfBandInline => sockopt::set_socket_oobinline(fd, on)?,
-            // "ENOPROTOOPT: The option is not supported by the protocol." - setsockopt(3p)
-            FlagOption::Listening => return Err(Errno::ENOPROTOOPT),
+            // To hear what others are sent takes a raw socket of the host and its rights.
+            FlagOption::Promiscuous | FlagOption::Listening => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
     }
@@ -133,11 +123,15 @@ impl Socket {
             FlagOption::ReusePort => sockopt::socket_reuseport(self.inet_fd()?)?,
             FlagOption::ReuseAddress => sockopt::socket_reuseaddr(fd)?,
             FlagOption::NoDelay => sockopt::tcp_nodelay(self.tcp_fd()?)?,
+            FlagOption::DontRoute => kernel::get(fd, kernel::DontRoute)?,
             FlagOption::OnlyV6 => sockopt::ipv6_v6only(self.inet6_fd()?)?,
-            FlagOption::Broadcast => sockopt::socket_broadcast(self.datagram_fd()?)?,
+            FlagOption::Broadcast => sockopt::socket_broadcast(self.udp_fd()?)?,
+            FlagOption::MulticastLoopV4 => sockopt::ip_multicast_loop(self.udp_fd()?)?,
+            FlagOption::MulticastLoopV6 => sockopt::ipv6_multicast_loop(self.udp6_fd()?)?,
             FlagOption::KeepAlive => sockopt::socket_keepalive(fd)?,
             FlagOption::OutOfBandInline => sockopt::socket_oobinline(fd)?,
             FlagOption::Listening => sockopt::socket_acceptconn(fd)?,
+            FlagOption::Promiscuous => return Err(Errno::ENOPROTOOPT),
         })
     }
 
@@ -145,19 +139,26 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// `ENOPROTOOPT` where it can only be read, `EINVAL` where it is out of range.
+    /// `ENOPROTOOPT` where this kind of socket lacks the option or it can only be read,
+    /// `EINVAL` where the number is out of range.
     pub fn set_size(&self, option: SizeOption, size: u64) -> Result<(), Errno> {
         let fd = self.host_fd();
         match option {
-            SizeOption::ReceiveBuffer => sockopt::set_socket_recv_buffer_size(fd, buffer_size(size)?)?,
-            SizeOption::SendBuffer => sockopt::set_socket_send_buffer_size(fd, buffer_size(size)?)?,
-            SizeOption::TimeToLive => {
-                let hops = u8::try_from(size).ok().filter(|hops| *hops > 0).ok_or(Errno::EINVAL)?;
-                match self.family() {
-                    Family::Inet4 => sockopt::set_ip_ttl(fd, hops.into())?,
-                    Family::Inet6 => sockopt::set_ipv6_unicast_hops(fd, Some(hops))?,
-                    Family::Unix => return Err(Errno::ENOPROTOOPT),
-                }
+            SizeOption::ReceiveBuffer => sockopt::set_socket_recv_buffer_size(fd, bytes(size)?)?,
+            SizeOption::SendBuffer => sockopt::set_socket_send_buffer_size(fd, bytes(size)?)?,
+            SizeOption::ReceiveLowWater => {
+                kernel::set(fd, kernel::ReceiveLowWater, &number(size)?)?;
+                // The kernel may have another mind of it.
+                let low_water = kernel::get(fd, kernel::ReceiveLowWater)?;
+                self.limits().set_receive_low_water(usize::try_from(low_water).unwrap_or(1));
+            }
+            // More than the kernel could mean is no other question to one that takes none.
+            SizeOption::SendLowWater => {
+                kernel::set(fd, kernel::SendLowWater, &i32::try_from(size).unwrap_or(i32::MAX))?;
+            }
+            SizeOption::TimeToLive => self.set_hops(self.inet_fd()?, size)?,
+            SizeOption::MulticastTimeToLiveV4 => {
+                sockopt::set_ip_multicast_ttl(self.udp_fd()?, hops(size)?.into())?;
             }
             SizeOption::LastError | SizeOption::Type | SizeOption::Protocol => {
                 return Err(Errno::ENOPROTOOPT);
@@ -166,23 +167,40 @@ impl Socket {
         Ok(())
     }
 
+    fn set_hops(&self, fd: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
+        let hops = hops(size)?;
+        if self.family() == Family::Inet6 {
+            // "0 <= x <= 255: use x" - RFC 3493, 5.1
+            sockopt::set_ipv6_unicast_hops(fd, Some(hops))?;
+            if hops == 0 {
+                return Ok(());
+            }
+        }
+        // Such a socket may speak IPv4 as well. There, 0 hops are EINVAL.
+        Ok(sockopt::set_ip_ttl(fd, hops.into())?)
+    }
+
     /// A number, as the kernel has it. [`SizeOption::LastError`] and
     /// [`SizeOption::Type`] are the front desk's: it alone knows the guest's numbers.
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// `ENOPROTOOPT` where this kind of socket lacks the option.
     pub fn size(&self, option: SizeOption) -> Result<u64, Errno> {
         let fd = self.host_fd();
         let count = |size: usize| u64::try_from(size).map_err(|_| Errno::EOVERFLOW);
+        let positive = |number: i32| u64::try_from(number).map_err(|_| Errno::EOVERFLOW);
         match option {
             SizeOption::ReceiveBuffer => count(sockopt::socket_recv_buffer_size(fd)?),
             SizeOption::SendBuffer => count(sockopt::socket_send_buffer_size(fd)?),
+            SizeOption::ReceiveLowWater => positive(kernel::get(fd, kernel::ReceiveLowWater)?),
+            SizeOption::SendLowWater => positive(kernel::get(fd, kernel::SendLowWater)?),
             SizeOption::TimeToLive => match self.family() {
                 Family::Inet4 => Ok(sockopt::ip_ttl(fd)?.into()),
                 Family::Inet6 => Ok(sockopt::ipv6_unicast_hops(fd)?.into()),
                 Family::Unix => Err(Errno::ENOPROTOOPT),
             },
+            SizeOption::MulticastTimeToLiveV4 => Ok(sockopt::ip_multicast_ttl(self.udp_fd()?)?.into()),
             SizeOption::Protocol => Ok(match (self.family(), self.kind()) {
                 (Family::Unix, _) | (_, Kind::SeqPacket) => 0,
                 (_, Kind::Stream) => super::PROTOCOL_TCP,
@@ -204,6 +222,11 @@ impl Socket {
         {
             return Ok(Some(errno));
         }
+        if let Self::Datagram(datagram) = self
+            && let Some(errno) = datagram.take_error()
+        {
+            return Ok(Some(errno));
+        }
         Ok(sockopt::socket_error(self.host_fd())?.err().map(Errno::from_os))
     }
 
@@ -211,8 +234,10 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// `ENOPROTOOPT` where this kind of socket lacks the option, and what the operating
+    /// system reports.
     pub fn set_time(&self, option: TimeOption, time: Option<Duration>) -> Result<(), Errno> {
+        self.check_waits(option)?;
         if option == TimeOption::Linger {
             sockopt::set_socket_linger(self.host_fd(), time)?;
             if let Self::Stream(stream) = self {
@@ -220,7 +245,7 @@ impl Socket {
             }
             return Ok(());
         }
-        self.timeouts().set(option, time);
+        self.limits().set_time(option, time);
         Ok(())
     }
 
@@ -228,12 +253,23 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// What the operating system reports.
+    /// `ENOPROTOOPT` where this kind of socket lacks the option, and what the operating
+    /// system reports.
     pub fn time(&self, option: TimeOption) -> Result<Option<Duration>, Errno> {
+        self.check_waits(option)?;
         if option == TimeOption::Linger {
             return Ok(sockopt::socket_linger(self.host_fd())?);
         }
-        Ok(self.timeouts().get(option))
+        Ok(self.limits().time(option))
+    }
+
+    /// Has this kind of socket the call that `option` is a limit of? One of datagrams
+    /// accepts nobody, and never waits in connect.
+    fn check_waits(&self, option: TimeOption) -> Result<(), Errno> {
+        match (self, option) {
+            (Self::Datagram(_), TimeOption::Connect | TimeOption::Accept) => Err(Errno::ENOPROTOOPT),
+            _ => Ok(()),
+        }
     }
 
     fn tcp_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -244,8 +280,12 @@ impl Socket {
         if self.family() == Family::Inet6 { Ok(self.host_fd()) } else { Err(Errno::ENOPROTOOPT) }
     }
 
-    fn datagram_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+    fn udp_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
         if self.kind() == Kind::Datagram { self.inet_fd() } else { Err(Errno::ENOPROTOOPT) }
+    }
+
+    fn udp6_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
+        if self.kind() == Kind::Datagram { self.inet6_fd() } else { Err(Errno::ENOPROTOOPT) }
     }
 
     fn inet_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -253,8 +293,19 @@ impl Socket {
     }
 }
 
-/// A buffer size that fits the kernel's `int`; it clamps to its own limits.
-fn buffer_size(size: u64) -> Result<usize, Errno> {
-    let size = i32::try_from(size).map_err(|_| Errno::EINVAL)?;
-    usize::try_from(size).map_err(|_| Errno::EINVAL)
+// "EINVAL: The specified option is invalid at the specified socket level": so it is
+// with a number that the option can't have. - setsockopt(3p)
+
+/// What fits the kernel's `int`; it clamps to its own limits.
+fn number(size: u64) -> Result<i32, Errno> {
+    i32::try_from(size).map_err(|_| Errno::EINVAL)
+}
+
+/// The size of a buffer.
+fn bytes(size: u64) -> Result<usize, Errno> {
+    usize::try_from(number(size)?).map_err(|_| Errno::EINVAL)
+}
+
+fn hops(size: u64) -> Result<u8, Errno> {
+    u8::try_from(size).map_err(|_| Errno::EINVAL)
 }

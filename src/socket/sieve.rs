@@ -17,7 +17,7 @@ use crate::error::Errno;
 
 /// How many messages are taken away before others get their turn. Whoever sends faster
 /// than that keeps no thread.
-const MOST_AT_ONCE: u32 = 256;
+const MOST_AT_ONCE: u32 = 64;
 
 /// Says whose messages come in.
 pub trait Guard: Send + Sync {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, DuplexStream};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasock::host::Builder;
-use wasock::observe::{Closed, Refused};
+use wasock::observe::{Closed, Limit, Refused};
 use wasock::{Control, Event, ListenProfile, WasockCtx};
 
 /// The guest's end of a wire that the test writes to.
@@ -172,6 +172,40 @@ fn events_of_a_listener_come_in_order() -> Result<()> {
     let rest = listener.finish()?;
     ensure!(rest.is_empty(), "{rest:?}");
     Ok(())
+}
+
+#[test]
+fn a_limit_is_told_once_and_each_peer_that_it_keeps_out() -> Result<()> {
+    let limits = granted()?.max_connections(2).max_connections_per_peer(1).max_connections_per_listener(7);
+    let mut listener = Listener::start(limits, 4)?;
+    let addr = listener.local;
+    let first = TcpStream::connect(addr)?;
+    let peer = |client: &TcpStream| Ok::<_, anyhow::Error>(client.local_addr()?.into());
+    listener.tell("accept_waiting")?;
+    let accepted = Event::Accepted { listener: 3, fd: 4, peer: peer(&first)?, local: addr.into() };
+    let event = listener.next()?;
+    ensure!(event == accepted, "{event:?}");
+    for round in 0..3 {
+        let mut excess = TcpStream::connect(addr)?;
+        listener.tell("accept")?;
+        was_reset(&mut excess)?;
+        if round == 0 {
+            let limited = Event::Limited {
+                fd: 3,
+                local: addr.into(),
+                peer: Some(peer(&excess)?),
+                limit: Limit::ConnectionsPerPeer,
+                most: 1,
+            };
+            let event = listener.next()?;
+            ensure!(event == limited, "{event:?}");
+        }
+        let refused =
+            Event::Refused { listener: 3, local: addr.into(), peer: peer(&excess)?, why: Refused::PeerLimit };
+        let event = listener.next()?;
+        ensure!(event == refused, "{event:?}");
+    }
+    listener.finish().map(drop)
 }
 
 #[test]

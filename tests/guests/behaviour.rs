@@ -109,6 +109,69 @@ fn descriptor_table_of_1024_by_default() -> Result<()> {
     run_on_loopback().arg(guest_tests::DESCRIPTOR_TABLE).succeed()?.expect_stdout("highest 1023\n").map(drop)
 }
 
+/// What the guest is told of the host's network, with these grants.
+fn told_of_network(grants: &[&str]) -> Result<Vec<String>> {
+    let finished = run().args(grants).arg(guest_tests::PORT_CALLS).succeed()?;
+    ensure!(finished.stderr.is_empty(), "nobody was denied anything\n{finished}");
+    Ok(finished.stdout.lines().map(str::to_owned).collect())
+}
+
+/// Addresses where a socket of its may be, and networks where it may send to: no others.
+#[test]
+pub(crate) fn port_calls() -> Result<()> {
+    ensure!(told_of_network(&[])?.is_empty());
+    for grant in ["--listen", "--udp-bind"] {
+        let told = told_of_network(&[grant, "127.0.0.1:*"])?;
+        ensure!(told == ["address 127.0.0.1/8"], "{told:?}");
+        let nobodys = told_of_network(&[grant, "192.0.2.1:80"])?;
+        ensure!(nobodys.is_empty(), "{nobodys:?}");
+    }
+    let granted = ["--connect", "10.0.0.0/8:443", "--udp-send", "192.0.2.1:53", "--connect", "10.1.0.0/16:*"];
+    let told = told_of_network(&granted)?;
+    ensure!(told == ["route 10.0.0.0/8", "route 192.0.2.1/32"], "{told:?}");
+    let told = told_of_network(&["--connect", "[2001:db8::]/32:*"])?;
+    ensure!(told == ["route 2001:db8::/32"], "{told:?}");
+    Ok(())
+}
+
+/// Who may listen everywhere sees all that the host has.
+#[test]
+fn port_calls_with_every_address() -> Result<()> {
+    let mut all: Vec<_> = if_addrs::get_if_addrs()?
+        .into_iter()
+        .map(|interface| match interface.addr {
+            if_addrs::IfAddr::V4(four) => format!("address {}/{}", four.ip, four.prefixlen),
+            if_addrs::IfAddr::V6(six) => format!("address {}/{}", six.ip, six.prefixlen),
+        })
+        .collect();
+    all.sort();
+    for grant in ["*:80", "[::]:80"] {
+        let mut told = told_of_network(&["--listen", grant])?;
+        told.sort();
+        ensure!(told == all, "{told:?}, not {all:?}");
+    }
+    all.retain(|address| !address.contains(':'));
+    let mut told = told_of_network(&["--listen", "0.0.0.0:80"])?;
+    told.sort();
+    ensure!(told == all, "{told:?}, not {all:?}");
+    Ok(())
+}
+
+/// The operator's limit holds for every buffer, however a socket came to be; the operator is
+/// told once, and reads in the trace which call it was.
+#[test]
+pub(crate) fn socket_buffers() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let finished = run_on_loopback()
+        .args(["--listen", "unix:*", "--connect", "unix:*", "--trace"])
+        .args(["--dir", &format!("{}::/run", folder.path().display())])
+        .args(["--max-socket-buffer", "64K", guest_tests::SOCKET_BUFFERS, "65536"])
+        .succeed()?;
+    let told = finished.stderr_lines_with("(--max-socket-buffer 65536)");
+    ensure!(told.len() == 1, "not told once\n{finished}");
+    finished.expect_stderr("size=1073741824) = 0 max-socket-buffer=65536").map(drop)
+}
+
 /// The rules themselves are run one by one, by the tests of `listen`.
 #[test]
 pub(crate) fn listen_rules() -> Result<()> {

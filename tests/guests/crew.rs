@@ -119,6 +119,20 @@ fn threads_take_turns_when_descriptors_are_few() -> Result<()> {
     Ok(())
 }
 
+/// The same with few connections; never more are open than may be.
+#[test]
+fn threads_take_turns_when_connections_are_few() -> Result<()> {
+    for profile in ["wasix", "winsock"] {
+        for way in ["each", "pool", "shared", "own"] {
+            let wasock = run_on_loopback().args(["--max-connections", "3", "--listen-profile", profile]);
+            let (server, addr) = serve(wasock, guest_tests::CREW_HTTP, way, 4)?;
+            answers_once(addr).with_context(|| format!("{profile}, {way}"))?;
+            server.stop()?;
+        }
+    }
+    Ok(())
+}
+
 const SPEAKERS: usize = 12;
 const LINES: usize = 60;
 

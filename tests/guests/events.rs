@@ -802,6 +802,17 @@ fn a_full_table_makes_connections_wait_in_a_queue_of_the_host() -> Result<()> {
 }
 
 #[test]
+fn a_limit_makes_connections_wait() -> Result<()> {
+    for profile in ["wasix", "winsock"] {
+        for limit in ["--max-connections", "--max-connections-per-listener"] {
+            let (server, addr) = start(run_on_loopback().args(["--listen-profile", profile, limit, "10"]))?;
+            served_in_turn(server, addr, 10)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_queue_of_the_host_hands_over_all_that_come() -> Result<()> {
     let (server, addr) = start(run_on_loopback().args(["--listen-profile", "winsock"]))?;
     let mut watcher = Client::connect(addr)?;

@@ -14,6 +14,7 @@ mod files;
 mod generations;
 mod hostile;
 mod inet6;
+mod kinds;
 mod listen;
 mod multicast;
 mod names;
@@ -65,8 +66,9 @@ mod every_program_has_a_test {
     use super::oracle::*;
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
-        generations::*, hostile::*, inet6::*, multicast::*, names::*, places::*, preopened::*, server::*,
-        signals::*, states::*, stress::*, threads::*, udp::*, unix::*, waiting::*,
+        generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
+        multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*,
+        threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {

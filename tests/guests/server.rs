@@ -49,6 +49,62 @@ pub(crate) fn http_server() -> Result<()> {
 }
 
 #[test]
+fn http_server_over_epoll() -> Result<()> {
+    // 0 to 2, the listener and the epoll leave ten: the others wait for one to leave.
+    let wasock = run_on_loopback().args(["--max-fds", "15"]);
+    let mut server = wasock.args([guest_tests::HTTP_SERVER, "127.0.0.1:0", "epoll"]).start()?;
+    let addr = server.listening()?;
+    let mut clients = Vec::new();
+    for _ in 0..30 {
+        let mut client = HttpClient::connect(addr)?;
+        client.send(REQUEST)?;
+        clients.push(client);
+    }
+    for mut client in clients {
+        is_page(&client.response()?)?;
+    }
+    lives_on(server, addr)
+}
+
+fn start_streams(service: &str) -> Result<(Running, TcpStream)> {
+    let mut server = run_on_loopback().args([guest_tests::STREAM_SERVER, "127.0.0.1:0", service]).start()?;
+    let stream = TcpStream::connect(server.listening()?)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+    Ok((server, stream))
+}
+
+#[test]
+pub(crate) fn stream_server() -> Result<()> {
+    let (server, mut stream) = start_streams("echo")?;
+    // More than the buffers of both sides hold: it goes on when there is room again.
+    let sent: Vec<u8> = (0..8u32 << 20).map(|at| at.to_le_bytes()[1] ^ at.to_le_bytes()[0]).collect();
+    let (mut sender, bytes) = (stream.try_clone()?, sent.clone());
+    let sending = std::thread::spawn(move || sender.write_all(&bytes));
+    let mut back = vec![0; sent.len()];
+    stream.read_exact(&mut back)?;
+    ensure!(back == sent, "other bytes came back");
+    sending.join().ok().context("the sender panicked")??;
+    server.stop().map(drop)
+}
+
+#[test]
+fn stream_server_sinks_and_sources() -> Result<()> {
+    let (server, mut stream) = start_streams("source")?;
+    let mut bytes = vec![0; 8 << 20];
+    stream.read_exact(&mut bytes)?;
+    ensure!(bytes.iter().all(|byte| *byte == b'.'), "other bytes came");
+    server.stop()?;
+
+    let (server, mut stream) = start_streams("sink")?;
+    stream.write_all(&bytes)?;
+    // Nothing comes back, and it ends where the client does.
+    stream.shutdown(Shutdown::Write)?;
+    ensure!(stream.read(&mut bytes)? == 0, "something came back");
+    server.stop().map(drop)
+}
+
+#[test]
 fn http_server_answers_requests_sent_at_once() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let mut client = HttpClient::connect(addr)?;

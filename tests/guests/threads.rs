@@ -210,9 +210,23 @@ fn every_descriptor_is_closed_in_a_loop_from_two_threads() -> Result<()> {
 /// taken, whichever threads look and sleep meanwhile.
 #[test]
 pub(crate) fn threads_accept() -> Result<()> {
+    bursts(&[])
+}
+
+/// Each of the four threads has one connection at most, so none of them ever finds the limit
+/// reached: a thread that only looks takes no place.
+#[test]
+fn threads_that_wait_have_no_place_among_the_connections() -> Result<()> {
+    bursts(&["--max-connections", "4", "--max-connections-per-listener", "4"])
+}
+
+fn bursts(limits: &[&str]) -> Result<()> {
     for profile in ["wasix", "winsock"] {
-        let mut host =
-            run_on_loopback().args(["--listen-profile", profile]).arg(guest_tests::THREADS_ACCEPT).start()?;
+        let mut host = run_on_loopback()
+            .args(["--listen-profile", profile])
+            .args(limits)
+            .arg(guest_tests::THREADS_ACCEPT)
+            .start()?;
         let addr = host.listening()?;
         for burst in 0..300 {
             let clients = (0..1 + burst % 5).map(|_| Client::connect(addr)).collect::<Result<Vec<_>>>()?;

@@ -55,6 +55,10 @@ fn datagrams_that_are_not_granted_are_denied() -> Result<()> {
     ]
     .map(|line| format!("wasock: denied {line}"));
     ensure!(told == expected, "{finished}");
+    // The wildcard is where it leads.
+    let host = run().args(["--udp-send", "0.0.0.0:*"]);
+    let finished = host.args([guest_tests::UDP, "denied", "0.0.0.0:9"]).succeed()?;
+    finished.expect_stderr("denied sock_send_to of 127.0.0.1:9: no --udp-send grant covers it")?;
     let refused = run().args(["--udp-bind", "unix:/run/a", guest_tests::UDP]).finish()?;
     refused.expect_code(2)?.expect_stderr("granted by --listen and --connect")?;
     Ok(())

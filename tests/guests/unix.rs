@@ -116,6 +116,20 @@ fn datagrams_to_another_process_and_back() -> Result<()> {
     Ok(())
 }
 
+/// Its clients have no address to tell them apart by: the limit of a peer is none of theirs.
+#[test]
+fn limits_of_connections_hold_at_a_name() -> Result<()> {
+    let limits = ["--max-connections-per-listener", "2", "--max-connections-per-peer", "1"];
+    let mut listener = Listener::start("stream", 8, &limits)?;
+    let _clients = [listener.connect()?, listener.connect()?, listener.connect()?];
+    listener.expect("accept", "from \"\"")?;
+    listener.expect("accept", "from \"\"")?;
+    listener.expect("accept", "EMFILE")?;
+    listener.running.wait_for_stderr("unix:/run/")?;
+    listener.expect("close", "done")?;
+    listener.expect("accept", "from \"\"")
+}
+
 /// Names that lead nowhere are the errors of POSIX, and no link leads out.
 #[test]
 pub(crate) fn unix_paths() -> Result<()> {

@@ -1,5 +1,6 @@
 //! The tasks of this repository. `cargo xtask --help` lists them.
 
+mod bench;
 mod setup;
 
 use anyhow::{Context, Result, bail};
@@ -31,6 +32,13 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let task = env::args().nth(1).unwrap_or_else(|| "--help".to_owned());
+    match task.as_str() {
+        "bench" => return bench::run(&env::args().skip(2).collect::<Vec<_>>()),
+        // What a bench starts, itself.
+        "__child" => return bench::become_child(env::args_os().skip(2)).map(|()| ExitCode::FAILURE),
+        "__load" => return bench::load(env::args().skip(2)).map(|()| ExitCode::SUCCESS),
+        _ => {}
+    }
     if let Some(extra) = env::args().nth(2) {
         bail!("{task} takes no argument, and got {extra}");
     }
@@ -51,11 +59,11 @@ fn run() -> Result<ExitCode> {
             become_it(command)
         }
         "--help" | "-h" | "help" => {
-            print!("{HELP}");
+            print!("{HELP}{}", bench::HELP);
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            eprint!("no such task: {task}\n{HELP}");
+            eprint!("no such task: {task}\n{HELP}{}", bench::HELP);
             Ok(ExitCode::from(2))
         }
     }

@@ -21,12 +21,29 @@ pub(crate) fn ensure_toolchain() -> Result<Toolchain> {
     }
     if let Some(prefix) = apt_prefix() {
         eprintln!("rustup has none: installing {}", DEBIAN_PACKAGES.join(" "));
-        install_packages(prefix);
+        install(prefix, &DEBIAN_PACKAGES);
         if let Some(found) = Toolchain::find() {
             return Ok(found);
         }
     }
     bail!("{MISSING}")
+}
+
+/// Whether there is a program that measures; installs it where there is none, and says
+/// what to do by hand where it can't.
+pub(crate) fn ensure_tool(program: &str, package: &str) -> bool {
+    if answers("sh", &["-c", &format!("command -v {program}")]) {
+        return true;
+    }
+    if let Some(prefix) = apt_prefix() {
+        eprintln!("no {program} yet: installing {package}");
+        install(prefix, &[package]);
+    }
+    let is_there = answers("sh", &["-c", &format!("command -v {program}")]);
+    if !is_there {
+        eprintln!("no {program}: `apt-get install {package}` would bring it; going on without");
+    }
+    is_there
 }
 
 /// What to put before `apt-get`; nothing where packages cannot be installed
@@ -46,14 +63,14 @@ fn is_root() -> bool {
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
-fn install_packages(prefix: &[&str]) {
+fn install(prefix: &[&str], packages: &[&str]) {
     let Some((program, prefix)) = prefix.split_first() else {
         return;
     };
     // A list that is out of date is no reason to stop: the packages may be known.
     succeeds(program, &[prefix, &["update", "-q"]].concat());
     let install = ["install", "-q", "-y", "--no-install-recommends"];
-    succeeds(program, &[prefix, &install, &DEBIAN_PACKAGES].concat());
+    succeeds(program, &[prefix, &install, packages].concat());
 }
 
 /// Runs a command in sight of the user.

@@ -46,7 +46,11 @@ impl Preview1Fd for Thread {
         offset: u64,
         len: u64,
     ) -> Result<(), Error> {
-        let file = self.file(fd, Rights::FD_ALLOCATE)?;
+        let file = self.file(fd, Rights::FD_ALLOCATE).map_err(|errno| match errno {
+            // "ENODEV: The fd argument does not refer to a regular file." - posix_fallocate(3p)
+            Errno::ESPIPE if !self.is_pipe(fd) => Errno::ENODEV,
+            other => other,
+        })?;
         self.on_disk(move || file.allocate(offset, len)).await
     }
 
@@ -59,7 +63,7 @@ impl Preview1Fd for Thread {
     }
 
     async fn fd_datasync(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
-        match self.descriptor(fd, Rights::FD_DATASYNC)?.open.open {
+        match self.stored(fd, Rights::FD_DATASYNC)?.open {
             Open::File(ref file) => {
                 let file = Arc::clone(file);
                 self.on_disk(move || file.datasync()).await
@@ -68,14 +72,12 @@ impl Preview1Fd for Thread {
                 let dir = Arc::clone(&directory.dir);
                 self.on_disk(move || dir.datasync()).await
             }
-            // "EINVAL: This implementation does not support synchronized I/O for this
-            // file." - fdatasync(3p)
             _ => Err(Errno::EINVAL.into()),
         }
     }
 
     async fn fd_sync(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
-        match self.descriptor(fd, Rights::FD_SYNC)?.open.open {
+        match self.stored(fd, Rights::FD_SYNC)?.open {
             Open::File(ref file) => {
                 let file = Arc::clone(file);
                 self.on_disk(move || file.sync()).await
@@ -153,7 +155,10 @@ impl Preview1Fd for Thread {
         fd: u32,
         size: u64,
     ) -> Result<(), Error> {
-        let file = self.file(fd, Rights::FD_FILESTAT_SET_SIZE)?;
+        // "EBADF or EINVAL: The fildes argument is not a file descriptor open for writing":
+        // what has no size is EINVAL, as on Linux. - ftruncate(3p)
+        let no_size = |errno| if errno == Errno::ESPIPE { Errno::EINVAL } else { errno };
+        let file = self.file(fd, Rights::FD_FILESTAT_SET_SIZE).map_err(no_size)?;
         self.on_disk(move || file.set_size(size)).await
     }
 
@@ -165,9 +170,9 @@ impl Preview1Fd for Thread {
         mtim: u64,
         fst_flags: u32,
     ) -> Result<(), Error> {
-        let descriptor = self.descriptor(fd, Rights::FD_FILESTAT_SET_TIMES)?;
+        let stored = self.stored(fd, Rights::FD_FILESTAT_SET_TIMES)?;
         let times = stat::times(atim, mtim, fst_flags)?;
-        match descriptor.open.open {
+        match stored.open {
             Open::File(ref file) => {
                 let file = Arc::clone(file);
                 self.on_disk(move || file.set_times(times)).await
@@ -319,6 +324,11 @@ impl Preview1Fd for Thread {
 }
 
 impl Thread {
+    fn is_pipe(&self, fd: u32) -> bool {
+        let open = self.descriptor(fd, Rights::NONE);
+        open.is_ok_and(|it| matches!(it.open.open, Open::PipeReader(_) | Open::PipeWriter(_)))
+    }
+
     /// The name of a preopened directory.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ impl Preview1Socket for Thread {
         let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
         check_out_value(memory, ret_fd)?;
         let nonblocking = flags::accept(flags)?;
-        let (accepted, _) = self.accept("sock_accept", &listener, nonblocking).await?;
+        let (accepted, _) = self.accept(&listener, nonblocking).await?;
         Ok(memory.write(ret_fd, accepted)?)
     }
 

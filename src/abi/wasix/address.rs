@@ -203,6 +203,27 @@ fn push_halves(bytes: &mut Vec<u8>, value: u32) {
     bytes.extend_from_slice(&[b2, b3, b0, b1]);
 }
 
+/// The start of an `addr_cidr`: the family at 0, the address at 2, and of an IPv6 address
+/// its flow and its scope, where there is room.
+pub(crate) fn encode_bare(address: IpAddr, scope: u32, room: Room) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(28);
+    match address {
+        IpAddr::V4(four) => {
+            bytes.extend_from_slice(&[INET4, 0]);
+            bytes.extend_from_slice(&four.octets());
+        }
+        IpAddr::V6(six) => {
+            bytes.extend_from_slice(&[INET6, 0]);
+            bytes.extend_from_slice(&six.octets());
+            if room == Room::Wide {
+                push_halves(&mut bytes, 0);
+                push_halves(&mut bytes, scope);
+            }
+        }
+    }
+    bytes
+}
+
 /// An entry of `resolve`'s answer, `addr_ip`: the family at 0, the address at 2.
 pub(crate) fn encode_ip(address: IpAddr) -> [u8; IP_SIZE] {
     let mut bytes = [0; IP_SIZE];

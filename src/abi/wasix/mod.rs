@@ -10,6 +10,7 @@ mod fd;
 mod multicast;
 mod option;
 mod path;
+mod port;
 mod process;
 mod resolve;
 mod signal;

@@ -70,7 +70,8 @@ impl WasixOption for Thread {
         size: u64,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::NONE)?;
-        Ok(socket.socket.set_size(size_option(opt)?, size)?)
+        let option = size_option(opt)?;
+        Ok(self.set_size(&socket, option, size)?)
     }
 
     fn sock_get_opt_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32) -> Result<u64, Error> {
@@ -108,8 +109,12 @@ fn flag_option(number: u32) -> Result<FlagOption, Errno> {
         1 => FlagOption::ReusePort,
         2 => FlagOption::ReuseAddress,
         3 => FlagOption::NoDelay,
+        4 => FlagOption::DontRoute,
         5 => FlagOption::OnlyV6,
         6 => FlagOption::Broadcast,
+        7 => FlagOption::MulticastLoopV4,
+        8 => FlagOption::MulticastLoopV6,
+        9 => FlagOption::Promiscuous,
         10 => FlagOption::Listening,
         12 => FlagOption::KeepAlive,
         14 => FlagOption::OutOfBandInline,
@@ -122,7 +127,10 @@ fn size_option(number: u32) -> Result<SizeOption, Errno> {
         11 => SizeOption::LastError,
         15 => SizeOption::ReceiveBuffer,
         16 => SizeOption::SendBuffer,
+        17 => SizeOption::ReceiveLowWater,
+        18 => SizeOption::SendLowWater,
         23 => SizeOption::TimeToLive,
+        24 => SizeOption::MulticastTimeToLiveV4,
         25 => SizeOption::Type,
         26 => SizeOption::Protocol,
         _ => return Err(Errno::ENOPROTOOPT),

@@ -72,7 +72,7 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        self.accept_with_peer("sock_accept", memory, fd, flags, ret_fd, addr).await
+        self.accept_with_peer(memory, fd, flags, ret_fd, addr).await
     }
 
     async fn sock_accept_v2(
@@ -83,7 +83,7 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        self.accept_with_peer("sock_accept_v2", memory, fd, flags, ret_fd, addr).await
+        self.accept_with_peer(memory, fd, flags, ret_fd, addr).await
     }
 
     async fn sock_connect(
@@ -192,7 +192,6 @@ impl WasixSocket for Thread {
 impl Thread {
     async fn accept_with_peer(
         &mut self,
-        call: &'static str,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         flags: u32,
@@ -203,7 +202,7 @@ impl Thread {
         check_out_value(memory, ret_fd)?;
         address::check(memory, addr)?;
         let nonblocking = flags::accept(flags)?;
-        let (accepted, peer) = self.accept(call, &listener, nonblocking).await?;
+        let (accepted, peer) = self.accept(&listener, nonblocking).await?;
         memory.write(ret_fd, accepted)?;
         address::write(memory, addr, &peer, self.address_room())
     }

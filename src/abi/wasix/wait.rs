@@ -151,6 +151,9 @@ impl WasixWait for Thread {
         }
         self.process().fds().check_room()?;
         let ends = Socket::pair(&self.names(), kind)?;
+        for end in &ends {
+            self.limit_buffers(end, true)?;
+        }
         let ends = ends.map(|end| OpenFile::shared(Open::Socket(Arc::new(end))));
         let (fd0, fd1) = self.insert_two(ends, Rights::SOCKET)?;
         memory.write(ret_fd0, fd0)?;

@@ -1,19 +1,24 @@
 //! What listening means: the profiles, and the queue that the host owns where a
 //! profile asks for more than the kernel does.
 //!
-//! Key types: [`ListenProfile`], [`Terms`], [`Queue`], [`Door`].
+//! Key types: [`ListenProfile`], [`Terms`], [`Queue`], [`Door`], [`Gate`].
 
+mod limits;
 mod profile;
 mod queue;
 
 use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 
 use crate::address::Address;
 use crate::policy::Denial;
 
+pub(crate) use limits::Held;
+pub use limits::{Census, ConnectionLimits, Gate, Place, Reached};
 pub(crate) use profile::kernel_backlog;
 pub use profile::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};
 pub use queue::Queue;
@@ -61,11 +66,27 @@ pub trait Door: Send + Sync {
     ///
     /// # Errors
     ///
-    /// The policy's refusal; the peer sees a reset.
+    /// The policy's refusal; the peer is to be reset.
     fn admit(&self, peer: &Address) -> Result<(), Denial>;
 
-    /// Hears that a peer was reset because there was no room for it.
-    fn refused(&self, peer: Address, why: NoRoom);
+    /// Where connections are counted, if there is a limit to their number.
+    fn gate(&self) -> Option<&Gate>;
+
+    /// Hears that a peer was reset.
+    fn turned_away(&self, peer: Address, why: TurnedAway);
+
+    /// Hears that somebody waits whom this limit keeps out.
+    fn is_full(&self, reached: Reached);
+}
+
+/// A connection that came in, and its peer.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    // Before its place: this is free once the socket is closed.
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Address,
+    /// Where connections are counted.
+    pub(crate) place: Option<Place>,
 }
 
 /// How many connections may wait.
@@ -92,11 +113,21 @@ pub(super) fn concerns_one_connection(error: Os) -> bool {
     )
 }
 
-/// Why there was no room for a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoRoom {
+/// Does nobody wait in the kernel's queue of `listener`?
+pub(super) fn is_idle(listener: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&listener, PollFlags::IN)];
+    matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(0))
+}
+
+/// Why a connection was reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
     /// As many waited as may.
     QueueFull,
     /// It waited already, and a new backlog has no room for it.
     Shrunk,
+    /// The policy takes nobody from there.
+    Denied(Denial),
+    /// Its peer has as many as one may.
+    PeerLimit(Reached),
 }

@@ -31,10 +31,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{Door, NoRoom, Terms, concerns_one_connection, kernel_backlog};
+use super::{Arrival, Door, Place, Terms, TurnedAway, concerns_one_connection, is_idle, kernel_backlog};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::socket::{Interest, Registered, Space, own_reactor};
+use crate::socket::{Interest, Refusal, Registered, Space, own_reactor};
 
 /// How many connections a server task takes before it gives way to others.
 const BATCH: usize = 64;
@@ -58,7 +58,7 @@ struct State {
     /// The listening socket; `None` once it is closed.
     listener: Option<Arc<Registered>>,
     /// Oldest first.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Arrival>,
     capacity: usize,
     /// Somebody waits in the kernel, and there is no descriptor to take them with.
     is_starved: bool,
@@ -69,12 +69,6 @@ struct State {
     /// Those who wait for a connection, or for a look at one.
     sleepers: Vec<Waker>,
     server: Option<AbortHandle>,
-}
-
-/// A connection that waits.
-struct Waiting {
-    socket: OwnedFd,
-    peer: Address,
 }
 
 /// Why taking from the kernel stopped.
@@ -169,7 +163,7 @@ impl Queue {
             ) {
                 Ok((socket, Some(peer))) => {
                     if let Ok(peer) = self.space.read(peer) {
-                        self.take(state, Waiting { socket, peer });
+                        self.take(state, socket, peer);
                     }
                 }
                 // The peer's address comes with the connection; one without is gone.
@@ -182,7 +176,7 @@ impl Queue {
                 Err(_) => {
                     self.narrow(state);
                     // Linux looks for a descriptor before it looks for a connection.
-                    state.is_starved = !is_idle(&listener);
+                    state.is_starved = !is_idle(listener.host_fd());
                     if state.is_starved {
                         state.wake_sleepers();
                         return Stopped::Starved;
@@ -197,22 +191,38 @@ impl Queue {
     }
 
     /// Lets a connection wait, or refuses it.
-    fn take(&self, state: &mut State, new: Waiting) {
-        if self.door.admit(&new.peer).is_err() {
-            reset(&new.socket);
-            return;
+    fn take(&self, state: &mut State, socket: OwnedFd, peer: Address) {
+        match self.admit(state, &peer) {
+            Ok(place) => {
+                state.waiting.push_back(Arrival { socket, peer, place });
+                state.wanted = None;
+                state.wake_sleepers();
+            }
+            Err(why) => {
+                reset(&socket);
+                drop(socket);
+                self.door.turned_away(peer, why);
+            }
         }
+    }
+
+    /// May one more of `peer` wait?
+    fn admit(&self, state: &mut State, peer: &Address) -> Result<Option<Place>, TurnedAway> {
+        self.door.admit(peer).map_err(TurnedAway::Denied)?;
+        let place = self.door.gate().map(|gate| {
+            gate.wait(peer).or_else(|_| {
+                state.forget_the_dead();
+                gate.wait(peer)
+            })
+        });
+        let place = place.transpose().map_err(TurnedAway::PeerLimit)?;
         if state.waiting.len() >= state.capacity {
             state.forget_the_dead();
         }
         if state.waiting.len() >= state.capacity {
-            reset(&new.socket);
-            self.door.refused(new.peer, NoRoom::QueueFull);
-            return;
+            return Err(TurnedAway::QueueFull);
         }
-        state.waiting.push_back(new);
-        state.wanted = None;
-        state.wake_sleepers();
+        Ok(place)
     }
 
     /// Leaves what does not fit a descriptor to the kernel, and no more than the
@@ -237,31 +247,39 @@ impl Queue {
     /// # Errors
     ///
     /// `EAGAIN` where none waits, `ENFILE` where those that wait need a descriptor
-    /// that the host does not have, `EBADF` once the queue is closed.
-    pub(crate) fn try_accept(&self) -> Result<(OwnedFd, Address), Errno> {
+    /// that the host does not have, `EBADF` once the queue is closed; a limit to the
+    /// number of connections that keeps them waiting.
+    pub(crate) fn try_accept(&self) -> Result<Arrival, Refusal> {
         match self.accept_or(|_| ()) {
             Poll::Ready(answer) => answer,
-            Poll::Pending => Err(Errno::EAGAIN),
+            Poll::Pending => Err(Errno::EAGAIN.into()),
         }
     }
 
     /// As [`try_accept`](Self::try_accept), and wakes the caller where none waits yet.
-    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<(OwnedFd, Address), Errno>> {
+    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<Arrival, Refusal>> {
         self.accept_or(|state| state.sleep(context))
     }
 
-    fn accept_or(&self, wait: impl FnOnce(&mut State)) -> Poll<Result<(OwnedFd, Address), Errno>> {
+    fn accept_or(&self, wait: impl FnOnce(&mut State)) -> Poll<Result<Arrival, Refusal>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             self.take_from_kernel(&mut state, BATCH);
         }
+        if let Some(place) = state.waiting.front_mut().and_then(|next| next.place.as_mut())
+            && let Err(reached) = place.enter()
+        {
+            drop(state);
+            self.door.is_full(reached);
+            return Poll::Ready(Err(Refusal::Limited(reached)));
+        }
         match state.waiting.pop_front() {
-            Some(Waiting { socket, peer }) => Poll::Ready(Ok((socket, peer))),
+            Some(arrival) => Poll::Ready(Ok(arrival)),
             // "EBADF: the other thread closed it" - README, listen rule 13
-            None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF)),
+            None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF.into())),
             None if state.is_starved => {
                 state.wanted.get_or_insert_with(Wanted::new);
-                Poll::Ready(Err(Errno::ENFILE))
+                Poll::Ready(Err(Errno::ENFILE.into()))
             }
             None => {
                 wait(&mut state);
@@ -310,7 +328,8 @@ impl Queue {
         while state.waiting.len() > state.capacity {
             if let Some(excess) = state.waiting.pop_back() {
                 reset(&excess.socket);
-                self.door.refused(excess.peer, NoRoom::Shrunk);
+                drop(excess.socket);
+                self.door.turned_away(excess.peer, TurnedAway::Shrunk);
             }
         }
         if state.is_narrow {
@@ -374,12 +393,6 @@ impl std::fmt::Debug for Queue {
             .field("capacity", &state.capacity)
             .finish_non_exhaustive()
     }
-}
-
-/// Does nobody wait in the kernel's queue?
-fn is_idle(listener: &Registered) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(listener.host_fd(), PollFlags::IN)];
-    matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(0))
 }
 
 /// Makes the peer see a reset once `socket` is closed, which is next.

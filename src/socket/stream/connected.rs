@@ -63,6 +63,15 @@ impl Connected {
         Ok(received)
     }
 
+    /// Are so many bytes there to be received, or has the stream ended?
+    pub fn holds(&self, bytes: usize) -> bool {
+        let ended = PollFlags::HUP | PollFlags::ERR | (Interest::Read.to_poll() - PollFlags::IN);
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), ended)];
+        let count = rustix::io::ioctl_fionread(self.fd()).unwrap_or(0);
+        usize::try_from(count).is_ok_and(|count| count >= bytes)
+            || matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..))
+    }
+
     /// Sends what finds room, and tells how much that was; a message whole or not.
     ///
     /// # Errors

@@ -1,16 +1,17 @@
 //! Listening: connections wait until they are accepted, in the kernel or in a queue of
 //! the host's own.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::net::{Shutdown, SocketFlags};
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::{Policy, Use};
 use crate::socket::endpoint::Endpoint;
-use crate::socket::listen::{Capacity, Queue, Terms, concerns_one_connection, kernel_backlog, reset};
+use crate::socket::listen::{
+    Arrival, Capacity, Door, Gate, Held, Queue, Terms, TurnedAway, concerns_one_connection, is_idle,
+    kernel_backlog, reset,
+};
 use crate::socket::{News, Refusal, Registered, Socket, Watchable, host_limit};
 
 /// A socket that listens.
@@ -40,6 +41,13 @@ impl Place {
             Self::Kernel(Registered::new(fd)?)
         })
     }
+}
+
+/// Where connections come from.
+pub(super) enum Source {
+    /// The kernel, past this door.
+    Kernel(Arc<dyn Door>),
+    Queue(Arc<Queue>),
 }
 
 /// A connection taken from the queue.
@@ -100,10 +108,11 @@ impl Listening {
         Capacity { backlog: self.backlog, now: self.capacity, before: None }
     }
 
-    pub(super) fn queue(&self) -> Option<Arc<Queue>> {
+    /// Where the next connection comes from.
+    pub(super) fn source(&self) -> Source {
         match &self.place {
-            Place::Kernel(_) => None,
-            Place::Queue(queue) => Some(Arc::clone(queue)),
+            Place::Kernel(_) => Source::Kernel(Arc::clone(&self.terms.door)),
+            Place::Queue(queue) => Source::Queue(Arc::clone(queue)),
         }
     }
 
@@ -130,30 +139,40 @@ impl Drop for Listening {
     }
 }
 
-/// Takes the first connection that is still good out of the kernel's queue.
-pub(super) fn try_accept(listener: &Endpoint, policy: &Policy) -> Result<(OwnedFd, Address), Refusal> {
+/// Takes the first connection that is still good out of the kernel's queue. Peers that may
+/// not come in see a reset.
+pub(super) fn try_accept(listener: &Endpoint, door: &dyn Door) -> Result<Arrival, Refusal> {
     loop {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        match rustix::net::acceptfrom_with(&listener.fd, flags) {
-            Ok((fd, Some(peer))) => {
-                let peer = listener.space.read(peer)?;
-                admit(&fd, &peer, policy)?;
-                return Ok((fd, peer));
+        // Held until the connection is counted: nobody else takes the last place.
+        let held = door.gate().map(Gate::hold);
+        if let Some(Err(reached)) = held.as_ref().map(Held::check) {
+            drop(held);
+            // A limit that keeps nobody out is not worth an error.
+            if is_idle(&listener.fd) {
+                return Err(Errno::EAGAIN.into());
             }
+            door.is_full(reached);
+            return Err(Refusal::Limited(reached));
+        }
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, peer) = match rustix::net::acceptfrom_with(&listener.fd, flags) {
+            Ok((socket, Some(peer))) => (socket, listener.space.read(peer)?),
             // The peer's address comes with the connection; one without is already gone.
-            Ok((_, None)) => {}
-            Err(error) if concerns_one_connection(error) => {}
+            Ok((_, None)) => continue,
+            Err(error) if concerns_one_connection(error) => continue,
             Err(error) => return Err(host_limit(error).into()),
+        };
+        let place = door.admit(&peer).map_err(TurnedAway::Denied).and_then(|()| {
+            let place = held.map(|held| held.take(&peer));
+            place.transpose().map_err(TurnedAway::PeerLimit)
+        });
+        match place {
+            Ok(place) => return Ok(Arrival { socket, peer, place }),
+            Err(why) => {
+                reset(&socket);
+                drop(socket);
+                door.turned_away(peer, why);
+            }
         }
     }
-}
-
-/// Asks the policy for the peer; one that is refused sees a reset.
-fn admit(fd: &OwnedFd, peer: &Address, policy: &Policy) -> Result<(), Refusal> {
-    // Who may reach a name is for the file's mode to say.
-    let Some(peer) = peer.inet() else { return Ok(()) };
-    policy.check(Use::TcpAccept(peer)).map_err(|denial| {
-        reset(fd);
-        denial.into()
-    })
 }

@@ -12,14 +12,14 @@ mod listening;
 mod phase;
 mod unbound;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
-use super::listen::{Capacity, Freed, Queue, Terms};
-use super::option::Timeouts;
+use super::listen::{Arrival, Capacity, Freed, Place, Queue, Terms};
+use super::option::Limits;
 use super::{Kind, News, Refusal, Registered, Socket, Space, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
@@ -29,7 +29,7 @@ use bound::Bound;
 pub use connected::Connected;
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
-use listening::Listening;
+use listening::{Listening, Source};
 pub use phase::Phase;
 use unbound::Unbound;
 
@@ -66,11 +66,14 @@ pub struct Stream {
     /// comes after it, so that it is found without the lock.
     connection: OnceLock<Connected>,
     endpoint: Endpoint,
-    timeouts: Timeouts,
+    limits: Limits,
     /// Those who watch a socket that has nothing to tell yet.
     changes: Watchers,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
+    /// Where it counts, if it was accepted and somebody counts. After the endpoint: whoever gets
+    /// the place next finds the descriptor free.
+    place: Option<Place>,
     /// After the endpoint: tells that its descriptor is free.
     _freed: Freed,
 }
@@ -90,14 +93,14 @@ type Transition<T> = (State, Result<T, Refusal>);
 impl Stream {
     pub(super) fn open(space: Space, kind: Kind) -> Result<Self, Errno> {
         let endpoint = Endpoint::open(space, kind)?;
-        Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Timeouts::default()))
+        Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Limits::default()))
     }
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = Connected::new(registered, endpoint.space.wildcard(), endpoint.kind);
-        Ok(Self::with_state(endpoint, State::Connected(connected), false, Timeouts::default()))
+        Ok(Self::with_state(endpoint, State::Connected(connected), false, Limits::default()))
     }
 
     /// A socket that was opened outside: bound, or connected.
@@ -118,18 +121,19 @@ impl Stream {
             None => State::Bound(Bound::new(local)),
         };
         let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
-        Ok(Self::with_state(endpoint, state, lingers, Timeouts::default()))
+        Ok(Self::with_state(endpoint, state, lingers, Limits::default()))
     }
 
-    fn with_state(endpoint: Endpoint, state: State, lingers: bool, timeouts: Timeouts) -> Self {
+    fn with_state(endpoint: Endpoint, state: State, lingers: bool, limits: Limits) -> Self {
         let inner = Inner { state: Some(state), connect_error: None };
         Self {
             inner: Mutex::new(inner),
             connection: OnceLock::new(),
             endpoint,
-            timeouts,
+            limits,
             changes: Watchers::default(),
             lingers: AtomicBool::new(lingers),
+            place: None,
             _freed: Freed,
         }
     }
@@ -234,25 +238,26 @@ impl Stream {
 
     /// Takes a waiting connection, without waiting for one.
     ///
-    /// A connection that was reset while it waited is passed over.
+    /// A connection that was reset while it waited is passed over. One that the policy
+    /// or the limit of its peer refuses sees a reset, and is passed over too.
     ///
     /// # Errors
     ///
     /// `EAGAIN` where none waits; `EINVAL` where the socket does not listen;
-    /// `ENFILE` where the host has no descriptor left (the connection goes on
-    /// waiting); `EBADF` where the last descriptor was closed meanwhile; a denial
-    /// where the policy refuses the peer, which sees a reset.
-    pub fn try_accept(&self, policy: &Policy) -> Result<Accepted, Refusal> {
-        let queue = self.look(|state| match state {
-            State::Listening(listening) => Ok(listening.queue()),
+    /// `ENFILE` where the host has no descriptor left, and a limit to the number of
+    /// connections where that is reached (the connection goes on waiting); `EBADF` where
+    /// the last descriptor was closed meanwhile.
+    pub fn try_accept(&self) -> Result<Accepted, Refusal> {
+        let source = self.look(|state| match state {
+            State::Listening(listening) => Ok(listening.source()),
             // "EINVAL: The socket is not accepting connections." - accept(3p)
             _ => Err(Errno::EINVAL),
         })??;
-        let (fd, peer) = match queue {
-            None => listening::try_accept(&self.endpoint, policy)?,
-            Some(queue) => queue.try_accept()?,
+        let arrival = match source {
+            Source::Kernel(door) => listening::try_accept(&self.endpoint, door.as_ref())?,
+            Source::Queue(queue) => queue.try_accept()?,
         };
-        self.accepted(fd, peer)
+        self.accepted(arrival)
     }
 
     /// Takes a waiting connection out of the host's own queue, and wakes the caller
@@ -262,20 +267,19 @@ impl Stream {
     ///
     /// As for [`try_accept`](Self::try_accept).
     pub fn poll_accept(&self, queue: &Queue, context: &mut Context<'_>) -> Poll<Result<Accepted, Refusal>> {
-        queue.poll_accept(context).map(|taken| {
-            let (fd, peer) = taken?;
-            self.accepted(fd, peer)
-        })
+        queue.poll_accept(context).map(|arrival| self.accepted(arrival?))
     }
 
     /// The guest's socket; it lingers as the listener does, for so the kernel has it.
-    fn accepted(&self, fd: OwnedFd, peer: Address) -> Result<Accepted, Refusal> {
-        let endpoint = self.endpoint.accepted(fd);
+    fn accepted(&self, arrival: Arrival) -> Result<Accepted, Refusal> {
+        let Arrival { socket, peer, place } = arrival;
+        let endpoint = self.endpoint.accepted(socket);
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));
-        let (lingers, timeouts) = (self.lingers.load(Relaxed), self.timeouts.handed_on());
-        let socket = Socket::Stream(Self::with_state(endpoint, connected, lingers, timeouts));
-        Ok(Accepted { socket, peer })
+        let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.handed_on());
+        let mut stream = Self::with_state(endpoint, connected, lingers, limits);
+        stream.place = place;
+        Ok(Accepted { socket: Socket::Stream(stream), peer })
     }
 
     /// Ends the socket where a call still has hold of it: that call is woken, and
@@ -439,8 +443,8 @@ impl Stream {
         self.endpoint.host_fd()
     }
 
-    pub(super) fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What tells that the socket has news.

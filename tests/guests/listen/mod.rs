@@ -2,14 +2,15 @@
 //!
 //! [`rows`] and [`descriptors`] hold what is the same everywhere, [`cells`] what a
 //! profile decides, and what each is to answer there lies in [`profile`] alone.
-//! [`queue`] is the queue that the host owns for `winsock`, [`close`] the end of a
-//! listener, [`storm`] its bad days. The first line above a test's function is a row
+//! [`limits`] holds to the operator's limits, [`queue`] is the queue that the host owns for
+//! `winsock`, [`close`] the end of a listener, [`storm`] its bad days. The first line above a test's function is a row
 //! of the README's tables; [`every_profile!`] makes five tests of it, so that one is
 //! called `listen::winsock::row_18_already_waiting`.
 
 mod cells;
 mod close;
 mod descriptors;
+mod limits;
 mod profile;
 mod queue;
 mod rows;
@@ -96,6 +97,13 @@ every_profile! {
         unbound
         connected_or_connecting
         beyond_the_kernels_limit
+    }
+    limits: {
+        as_many_connections_as_may_be
+        as_many_as_a_listener_may_have
+        as_many_as_a_peer_may_have
+        a_duplicate_keeps_the_place_of_its_connection
+        a_server_with_as_many_connections_as_may_be
     }
     close: {
         close_with_clients_waiting
@@ -200,6 +208,24 @@ impl Listener {
 
     fn connect(&self) -> Result<Client> {
         Client::connect(self.addr)
+    }
+
+    /// Connects; nothing where the reset is quicker than that.
+    fn connect_or_reset(&self) -> Result<Option<Client>> {
+        match self.connect() {
+            Ok(client) => Ok(Some(client)),
+            Err(error) => {
+                let kind = error.downcast_ref().map(std::io::Error::kind);
+                if kind == Some(std::io::ErrorKind::ConnectionReset) { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Connects, and the guest accepts.
+    fn accepted(&mut self) -> Result<Client> {
+        let client = self.connect()?;
+        self.expect("accept_waiting", &client.name()?)?;
+        Ok(client)
     }
 
     /// Connects clients until so many wait in all.

@@ -209,3 +209,23 @@ pub(crate) fn preopened_events() -> Result<()> {
     ensure!(exchange(addr, "two")? == "two");
     server.stop().map(drop)
 }
+
+#[test]
+fn limits_of_connections_hold_at_a_preopened_listener() -> Result<()> {
+    let mut server = run()
+        .args(["--max-connections", "1", "--preopen-listen", HERE])
+        .arg(guest_tests::PREOPENED_EVENTS)
+        .start()?;
+    let addr = server.listening()?;
+    let mut first = TcpStream::connect(addr)?;
+    first.write_all(b"first")?;
+    first.read_exact(&mut [0; 5])?;
+    let second = std::thread::spawn(move || exchange(addr, "second"));
+    server.wait_for_stderr("(--max-connections 1)")?;
+    first.write_all(b"again")?;
+    first.read_exact(&mut [0; 5])?;
+    drop(first);
+    let answer = second.join().ok().context("the client panicked")??;
+    ensure!(answer == "second", "answered {answer:?}");
+    server.stop().map(drop)
+}

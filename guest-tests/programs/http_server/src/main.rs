@@ -1,6 +1,6 @@
-//! An HTTP/1.1 server on one thread: nonblocking sockets and one poll.
+//! An HTTP/1.1 server on one thread: nonblocking sockets and one poll or epoll.
 //!
-//! `http_server [ADDR]` listens on ADDR, `127.0.0.1:8080` by default, and
+//! `http_server [ADDR [poll|epoll]]` listens on ADDR, `127.0.0.1:8080` by default, and
 //! answers every request with a small fixed text. The same source is the guest
 //! and, compiled for the host, its native twin: only [`sys`] differs.
 
@@ -12,7 +12,7 @@ use connection::{Connection, Next};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use sys::{Interest, Listener, Poller};
+use sys::{Epoll, Interest, Listener, Poll, Poller};
 
 /// The place of the listener in the poller; connection `n` has place `n + 1`.
 const LISTENER: usize = 0;
@@ -26,23 +26,27 @@ fn main() -> io::Result<()> {
     let addr: SocketAddr = addr
         .parse()
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{addr}: {error}")))?;
-    Server::bind(addr)?.serve()
+    match std::env::args().nth(2).as_deref() {
+        None | Some("poll") => Server::<Poll>::bind(addr)?.serve(),
+        Some("epoll") => Server::<Epoll>::bind(addr)?.serve(),
+        Some(way) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{way} is no way to wait"))),
+    }
 }
 
-struct Server {
+struct Server<P> {
     listener: Listener,
-    poller: Poller,
+    poller: P,
     connections: Vec<Connection>,
     /// What one read takes, shared by all connections.
     scratch: Vec<u8>,
     resting: bool,
 }
 
-impl Server {
+impl<P: Poller> Server<P> {
     fn bind(addr: SocketAddr) -> io::Result<Self> {
         let listener = Listener::bind(addr)?;
-        let mut poller = Poller::default();
-        poller.add(&listener, Interest::Read);
+        let mut poller = P::new()?;
+        poller.add(&listener, Interest::Read)?;
         Ok(Self { listener, poller, connections: Vec::new(), scratch: vec![0; 16 * 1024], resting: false })
     }
 
@@ -55,29 +59,28 @@ impl Server {
             ready.sort_unstable_by(|a, b| b.cmp(a));
             for &place in &ready {
                 match place {
-                    LISTENER => self.accept(),
-                    _ => self.advance(place),
+                    LISTENER => self.accept()?,
+                    _ => self.advance(place)?,
                 }
             }
         }
     }
 
-    fn accept(&mut self) {
+    fn accept(&mut self) -> io::Result<()> {
         self.resting = false;
-        self.poller.set_interest(LISTENER, Interest::Read);
+        self.poller.set_interest(LISTENER, Interest::Read)?;
         loop {
             match self.listener.accept() {
                 Ok(stream) => {
-                    self.poller.add(&stream, Interest::Read);
+                    self.poller.add(&stream, Interest::Read)?;
                     self.connections.push(Connection::new(stream));
                     // The request often is there already.
-                    self.advance(self.connections.len());
+                    self.advance(self.connections.len())?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if sys::is_out_of_descriptors(&error) => {
                     self.resting = true;
-                    self.poller.set_interest(LISTENER, Interest::Later(REST));
-                    return;
+                    return self.poller.set_interest(LISTENER, Interest::Later(REST));
                 }
                 // A connection that was reset while it waited: the next one.
                 Err(_) => {}
@@ -85,7 +88,7 @@ impl Server {
         }
     }
 
-    fn advance(&mut self, place: usize) {
+    fn advance(&mut self, place: usize) -> io::Result<()> {
         let next = self.connections[place - 1].advance(&mut self.scratch);
         match next {
             Next::Read => self.poller.set_interest(place, Interest::Read),
@@ -95,8 +98,9 @@ impl Server {
                 self.connections.swap_remove(place - 1);
                 if self.resting {
                     self.resting = false;
-                    self.poller.set_interest(LISTENER, Interest::Read);
+                    return self.poller.set_interest(LISTENER, Interest::Read);
                 }
+                Ok(())
             }
         }
     }

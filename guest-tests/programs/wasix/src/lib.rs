@@ -16,6 +16,8 @@ pub mod errno;
 #[cfg(target_os = "wasi")]
 pub mod file;
 #[cfg(target_os = "wasi")]
+pub mod kind;
+#[cfg(target_os = "wasi")]
 pub mod multicast;
 #[cfg(not(target_os = "wasi"))]
 mod native;

@@ -121,6 +121,8 @@ pub mod wasix {
         pub fn sock_leave_multicast_v4(fd: u32, group: u32, interface: u32) -> i32;
         pub fn sock_leave_multicast_v6(fd: u32, group: u32, interface: u32) -> i32;
         pub fn resolve(host: u32, len: u32, port: u32, addrs: u32, naddrs: u32, ret: u32) -> i32;
+        pub fn port_addr_list(addrs: u32, naddrs: u32) -> i32;
+        pub fn port_route_list(routes: u32, nroutes: u32) -> i32;
         pub fn fd_dup(fd: u32, ret: u32) -> i32;
         pub fn fd_dup2(fd: u32, minimum: u32, cloexec: u32, ret: u32) -> i32;
         pub fn fd_fdflags_get(fd: u32, ret: u32) -> i32;
@@ -303,6 +305,17 @@ pub mod refused {
         pub fn context_create(ret: u32, entry: u32) -> i32;
         pub fn context_switch(context: u64) -> i32;
         pub fn context_destroy(context: u64) -> i32;
+        pub fn port_bridge(network: u32, len: u32, token: u32, token_len: u32, security: u32) -> i32;
+        pub fn port_unbridge() -> i32;
+        pub fn port_dhcp_acquire() -> i32;
+        pub fn port_addr_add(addr: u32) -> i32;
+        pub fn port_addr_remove(addr: u32) -> i32;
+        pub fn port_addr_clear() -> i32;
+        pub fn port_gateway_set(addr: u32) -> i32;
+        pub fn port_route_add(cidr: u32, via: u32, preferred_until: u32, expires_at: u32) -> i32;
+        pub fn port_route_remove(addr: u32) -> i32;
+        pub fn port_route_clear() -> i32;
+        pub fn port_mac(ret: u32) -> i32;
     }
 }
 

@@ -37,6 +37,9 @@ pub mod option {
     pub const DONT_ROUTE: u32 = 4;
     pub const ONLY_V6: u32 = 5;
     pub const BROADCAST: u32 = 6;
+    pub const MULTICAST_LOOP_V4: u32 = 7;
+    pub const MULTICAST_LOOP_V6: u32 = 8;
+    pub const PROMISCUOUS: u32 = 9;
     pub const LISTENING: u32 = 10;
     pub const LAST_ERROR: u32 = 11;
     pub const KEEP_ALIVE: u32 = 12;
@@ -51,6 +54,7 @@ pub mod option {
     pub const CONNECT_TIMEOUT: u32 = 21;
     pub const ACCEPT_TIMEOUT: u32 = 22;
     pub const TTL: u32 = 23;
+    pub const MULTICAST_TTL_V4: u32 = 24;
     pub const TYPE: u32 = 25;
     pub const PROTO: u32 = 26;
 }

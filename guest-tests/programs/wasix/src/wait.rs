@@ -61,18 +61,19 @@ pub fn remove(epfd: Fd, fd: Fd) -> Result<()> {
 /// What is ready, `most` at most.
 pub fn wait(epfd: Fd, most: usize, timeout: u64) -> Result<Vec<EpollEvent>> {
     let mut events = vec![EpollEvent::default(); most];
-    let mut count = 0u32;
-    outcome(unsafe {
-        raw::wasix::epoll_wait(
-            epfd,
-            address_of_mut(&mut events[..]),
-            most as u32,
-            timeout,
-            address_of_mut(&mut count),
-        )
-    })?;
-    events.truncate(count as usize);
+    let count = wait_into(epfd, &mut events, timeout)?;
+    events.truncate(count);
     Ok(events)
+}
+
+/// As [`wait`], into `events`; tells how many there are.
+pub fn wait_into(epfd: Fd, events: &mut [EpollEvent], timeout: u64) -> Result<usize> {
+    let mut count = 0u32;
+    let most = events.len() as u32;
+    outcome(unsafe {
+        raw::wasix::epoll_wait(epfd, address_of_mut(events), most, timeout, address_of_mut(&mut count))
+    })?;
+    Ok(count as usize)
 }
 
 /// Descriptors and what they are ready for, in the order of their numbers. Waits for

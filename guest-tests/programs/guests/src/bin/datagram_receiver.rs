@@ -1,7 +1,8 @@
 //! `datagram_receiver HOW ADDR`: says what comes and from whom, up to `end`. HOW is how it
-//! waits: `recv`, `poll`, `epoll` or `edge`. With `edge` it begins when it has read a line.
+//! waits: `recv`, `poll`, `epoll` or `edge`. With `edge`, and with `late`, which is `recv`, it
+//! begins when it has read a line.
 //! `datagram_receiver limit ADDR`: takes a line, and then no message for a while.
-//! `datagram_receiver peer ADDR PEER`: has PEER for its peer.
+//! `datagram_receiver peer ADDR PEER`: takes a line, and then has PEER for its peer.
 
 use std::io::BufRead;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ fn main() {
     check_ok!(bind(fd, here));
     let how = args[0].as_str();
     match how {
-        "edge" => _ = std::io::stdin().lock().read_line(&mut String::new()),
+        "edge" | "late" => _ = std::io::stdin().lock().read_line(&mut String::new()),
         "limit" => {
             _ = std::io::stdin().lock().read_line(&mut String::new());
             check_eq!(recv(fd, &mut [0; 64], RECV_DONT_WAIT), Err(EAGAIN));
@@ -29,6 +30,7 @@ fn main() {
             return;
         }
         "peer" => {
+            _ = std::io::stdin().lock().read_line(&mut String::new());
             check_ok!(connect(fd, args[2].parse().expect("an address")));
             check_eq!(send(fd, b"hello", 0), Ok(5));
         }
@@ -36,7 +38,7 @@ fn main() {
     }
     let watch = check_ok!(wait::epoll());
     check_ok!(wait::add(watch, fd, if how == "edge" { wait::IN | wait::ET } else { wait::IN }));
-    if !matches!(how, "recv" | "peer") {
+    if !matches!(how, "recv" | "late" | "peer") {
         check_ok!(set_flags(fd, NONBLOCK));
     }
     loop {

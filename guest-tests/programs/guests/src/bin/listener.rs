@@ -84,6 +84,7 @@ impl Program {
             "accept_all" => Ok(self.accept_all()),
             "addresses" => self.addresses(),
             "read" => self.read(),
+            "twice" => done(self.twice()),
             "close" => done(descriptor::close(self.accepted.pop().unwrap())),
             "close_all" => done(self.accepted.drain(..).try_for_each(descriptor::close)),
             "open" => Ok(self.open(value)),
@@ -160,6 +161,12 @@ impl Program {
     fn addresses(&self) -> Result<String> {
         let fd = *self.accepted.last().unwrap();
         Ok(format!("{} {}", addr_peer(fd)?, addr_local(fd)?))
+    }
+
+    /// Makes another number for the last connection.
+    fn twice(&mut self) -> Result<()> {
+        self.accepted.push(descriptor::dup(*self.accepted.last().unwrap())?);
+        Ok(())
     }
 
     /// Waits for what the last connection has to say.

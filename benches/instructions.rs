@@ -1,0 +1,49 @@
+//! Makes the calls of every case, for `cargo xtask bench --instructions`, which counts
+//! what the processor does meanwhile.
+//!
+//! `instructions` lists the cases, a memory and a label a line. `instructions run` makes
+//! their calls in that order, under callgrind: it writes its counters down and begins
+//! anew whenever [`between`] is called. That is three times for each case, with [`FEW`]
+//! and with [`MANY`] calls in between.
+
+mod support;
+
+use std::env;
+
+use support::{CASES, Case, Guest, MEMORIES};
+use wasmtime::Result;
+
+/// How many calls there are in the two stretches of a case. What they differ by is free of
+/// what a stretch costs by itself.
+const FEW: u64 = 500;
+const MANY: u64 = 1500;
+
+/// So many calls find everything as it stays.
+const WARM_UP: u64 = 100;
+
+fn main() -> Result<()> {
+    // Cargo adds `--bench`, which says nothing here.
+    let is_run = env::args().skip(1).any(|argument| argument == "run");
+    for memory in MEMORIES {
+        if !is_run {
+            CASES.iter().map(Case::label).for_each(|label| println!("{} {label}", memory.name()));
+            continue;
+        }
+        let mut guest = Guest::new(memory)?;
+        for case in 0..CASES.len() {
+            guest.run(case, WARM_UP)?;
+            between();
+            guest.run(case, FEW)?;
+            between();
+            guest.run(case, MANY)?;
+            between();
+        }
+    }
+    Ok(())
+}
+
+/// Has a name that callgrind finds.
+#[inline(never)]
+fn between() {
+    std::hint::black_box(between as fn());
+}

@@ -1,0 +1,62 @@
+//! How much a guest may have at once.
+
+use super::Builder;
+
+impl Builder {
+    /// How many descriptors may be open at once; one more is `EMFILE`.
+    pub fn max_fds(mut self, descriptors: u32) -> Self {
+        self.max_fds = descriptors;
+        self
+    }
+
+    /// How many threads may run at once, the first one included; one more is `EAGAIN`.
+    pub fn max_threads(mut self, threads: u32) -> Self {
+        self.max_threads = threads;
+        self
+    }
+
+    /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
+    /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
+    pub fn max_backlog(mut self, connections: u32) -> Self {
+        self.max_backlog = Some(connections);
+        self
+    }
+
+    /// How many accepted connections may be open at once, at all listeners of the guest; as
+    /// many as there are descriptors, unless this is called.
+    ///
+    /// One more waits in its queue. Accept is `EMFILE` then, as with a full descriptor
+    /// table, and works again once nothing is left of some connection: no duplicate, and no
+    /// call of another thread. [`Event::Limited`](crate::Event::Limited) tells of it.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.connection_limits.in_all = Some(connections);
+        self
+    }
+
+    /// The same at each listener. Duplicates are one listener; two that share a port are two.
+    pub fn max_connections_per_listener(mut self, connections: u32) -> Self {
+        self.connection_limits.per_listener = Some(connections);
+        self
+    }
+
+    /// How many accepted connections each peer may have open at once, at all listeners of
+    /// the guest. One more is reset when the host takes it, and the guest does not see it; an
+    /// observer does, as [`Refused::PeerLimit`](crate::observe::Refused::PeerLimit).
+    ///
+    /// A peer is an IPv4 address, mapped or not; the network of 64 bits that an IPv6 address is
+    /// in, which one host has whole; a link-local address. Peers of Unix sockets have no
+    /// address, and no limit. What waits in a queue that the host owns (`winsock`) counts too.
+    pub fn max_connections_per_peer(mut self, connections: u32) -> Self {
+        self.connection_limits.per_peer = Some(connections);
+        self
+    }
+
+    /// How many bytes each of a socket's two buffers may have in the kernel, as it counts
+    /// them and as the guest reads them back. A guest that asks for more gets this,
+    /// silently; a buffer that the kernel would let grow beyond it has this size
+    /// from the start. The kernel's own limits hold besides.
+    pub fn max_socket_buffer(mut self, bytes: u32) -> Self {
+        self.max_socket_buffer = Some(bytes);
+        self
+    }
+}

@@ -1,0 +1,343 @@
+//! How many connections may be open at once: in all, at one listener, from one peer.
+//!
+//! A connection has its [`Place`] for as long as anything is left of its socket: the last
+//! duplicate, and the last call that is on its way in it.
+//!
+//! Whoever takes a connection looks and counts under the one lock of the [`Census`],
+//! which is held for that only. So threads that accept at the same time never have more
+//! than allowed in sum, and none is told of a limit because of a place that another one
+//! gives back at once. Where the operator set no limit there is no census, and no lock.
+//!
+//! Key types: [`Census`], [`Gate`] of a listener, [`Place`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::address::Address;
+use crate::observe::Limit;
+
+/// How many connections may be open at once; `None` is as many as come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// At all listeners of the guest.
+    pub in_all: Option<u32>,
+    /// At each of them.
+    pub per_listener: Option<u32>,
+    /// From each peer.
+    pub per_peer: Option<u32>,
+}
+
+/// A limit that leaves no room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Which one.
+    pub limit: Limit,
+    /// How many it allows.
+    pub most: u32,
+}
+
+/// Counts the connections of one guest.
+#[derive(Debug)]
+pub struct Census {
+    limits: ConnectionLimits,
+    /// Below the lock of a queue; nothing is locked under it.
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    in_all: u32,
+    /// Those with a connection, by their number.
+    listeners: HashMap<u64, u32>,
+    /// Those with a connection, or with one that waits in a queue of the host's.
+    peers: HashMap<Peer, u32>,
+    last_listener: u64,
+}
+
+/// Who is counted as one: see [`peer_of`].
+type Peer = (IpAddr, u32);
+
+impl Census {
+    /// Nobody is there yet; nothing to count where there is no limit.
+    pub fn new(limits: ConnectionLimits) -> Option<Arc<Self>> {
+        let is_needed = limits != ConnectionLimits::default();
+        is_needed.then(|| Arc::new(Self { limits, counts: Mutex::default() }))
+    }
+
+    /// The gate of one more listener.
+    pub fn gate(self: &Arc<Self>) -> Gate {
+        let mut counts = self.lock();
+        counts.last_listener += 1;
+        Gate { census: Arc::clone(self), listener: counts.last_listener }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        // Whole whenever it is free: a panic can't leave it torn.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the connections of one listener are counted.
+#[derive(Clone)]
+pub struct Gate {
+    census: Arc<Census>,
+    listener: u64,
+}
+
+impl Gate {
+    /// Keeps all counts as they are while the caller takes a connection from the kernel. It
+    /// must not wait.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held { gate: self, counts: self.census.lock() }
+    }
+
+    /// The place of a connection that waits in a queue of the host's: it counts among those
+    /// of its peer only.
+    ///
+    /// # Errors
+    ///
+    /// The limit of the peer.
+    pub(crate) fn wait(&self, peer: &Address) -> Result<Place, Reached> {
+        let mut held = self.hold();
+        let peer = held.admit(peer)?;
+        Ok(Place { gate: self.clone(), peer, is_inside: false })
+    }
+}
+
+/// The counts, as they are and stay until this goes.
+pub(crate) struct Held<'a> {
+    gate: &'a Gate,
+    counts: MutexGuard<'a, Counts>,
+}
+
+impl Held<'_> {
+    /// Is there room for one more, whoever it is?
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached.
+    pub(crate) fn check(&self) -> Result<(), Reached> {
+        let limits = &self.gate.census.limits;
+        let here = self.counts.listeners.get(&self.gate.listener).copied().unwrap_or(0);
+        within(limits.in_all, self.counts.in_all, Limit::Connections)?;
+        within(limits.per_listener, here, Limit::ConnectionsPerListener)
+    }
+
+    /// Gives a place to a connection that comes from the kernel, after a
+    /// [check](Self::check).
+    ///
+    /// # Errors
+    ///
+    /// The limit of the peer.
+    pub(crate) fn take(mut self, peer: &Address) -> Result<Place, Reached> {
+        let peer = self.admit(peer)?;
+        self.enter();
+        Ok(Place { gate: self.gate.clone(), peer, is_inside: true })
+    }
+
+    fn admit(&mut self, peer: &Address) -> Result<Option<Peer>, Reached> {
+        let most = self.gate.census.limits.per_peer;
+        let Some(peer) = most.and(peer_of(peer)) else { return Ok(None) };
+        within(most, self.counts.peers.get(&peer).copied().unwrap_or(0), Limit::ConnectionsPerPeer)?;
+        *self.counts.peers.entry(peer).or_default() += 1;
+        Ok(Some(peer))
+    }
+
+    fn enter(&mut self) {
+        self.counts.in_all = self.counts.in_all.saturating_add(1);
+        let here = self.counts.listeners.entry(self.gate.listener).or_default();
+        *here = here.saturating_add(1);
+    }
+}
+
+/// The place of one connection among those that are counted; free once this goes.
+pub struct Place {
+    gate: Gate,
+    peer: Option<Peer>,
+    /// Has the guest the connection? Otherwise it waits in a queue of the host's.
+    is_inside: bool,
+}
+
+impl Place {
+    /// The guest takes the connection that waited.
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached; the connection goes on waiting.
+    pub(crate) fn enter(&mut self) -> Result<(), Reached> {
+        if self.is_inside {
+            return Ok(());
+        }
+        let mut held = self.gate.hold();
+        held.check()?;
+        held.enter();
+        drop(held);
+        self.is_inside = true;
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.gate.census.lock();
+        if let Some(peer) = self.peer {
+            leave(&mut counts.peers, peer);
+        }
+        if self.is_inside {
+            counts.in_all = counts.in_all.saturating_sub(1);
+            leave(&mut counts.listeners, self.gate.listener);
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").field("is_inside", &self.is_inside).finish_non_exhaustive()
+    }
+}
+
+/// One less of `key`, which is forgotten with its last one.
+fn leave<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+fn within(most: Option<u32>, count: u32, limit: Limit) -> Result<(), Reached> {
+    match most {
+        Some(most) if count >= most => Err(Reached { limit, most }),
+        _ => Ok(()),
+    }
+}
+
+/// Who is counted as one peer: an IPv4 address, also where it comes mapped; of IPv6 a
+/// network of 64 bits, for whoever has one address there has all of them. The network of
+/// link-local addresses is everybody's, so of these each is one. Unix sockets
+/// have no address to tell them apart by.
+fn peer_of(address: &Address) -> Option<Peer> {
+    const NETWORK: u128 = !0 << 64;
+    let scope = match address.inet()? {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(address) => address.scope_id(),
+    };
+    Some(match address.inet()?.ip().to_canonical() {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => (ip.into(), scope),
+        IpAddr::V6(ip) if !ip.is_loopback() => (Ipv6Addr::from_bits(ip.to_bits() & NETWORK).into(), 0),
+        other => (other, 0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::UnixName;
+
+    fn peer(text: &str) -> Result<Address, std::net::AddrParseError> {
+        text.parse().map(Address::Inet)
+    }
+
+    fn limited(in_all: u32, per_listener: u32, per_peer: u32) -> Option<Arc<Census>> {
+        let [in_all, per_listener, per_peer] = [in_all, per_listener, per_peer].map(Some);
+        Census::new(ConnectionLimits { in_all, per_listener, per_peer })
+    }
+
+    fn take(gate: &Gate, peer: &Address) -> Result<Place, Reached> {
+        let held = gate.hold();
+        held.check()?;
+        held.take(peer)
+    }
+
+    type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn without_a_limit_nobody_counts() {
+        assert!(Census::new(ConnectionLimits::default()).is_none());
+        assert!(Census::new(ConnectionLimits { per_peer: Some(0), ..Default::default() }).is_some());
+    }
+
+    #[test]
+    fn each_limit_holds_by_itself_and_places_come_back() -> Outcome {
+        let census = limited(4, 3, 2).ok_or("no census")?;
+        let (one, other) = (census.gate(), census.gate());
+        let reached = |limit, most| Some(Reached { limit, most });
+        let first = take(&one, &peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
+        let second = take(&one, &peer("10.0.0.1:2")?).map_err(|it| format!("{it:?}"))?;
+        let peers = take(&one, &peer("10.0.0.1:3")?).err();
+        assert_eq!(peers, reached(Limit::ConnectionsPerPeer, 2));
+        let _third = take(&one, &peer("10.0.0.2:1")?).map_err(|it| format!("{it:?}"))?;
+        let here = take(&one, &peer("10.0.0.3:1")?).err();
+        assert_eq!(here, reached(Limit::ConnectionsPerListener, 3));
+        // The peer is the same at every listener.
+        assert_eq!(take(&other, &peer("10.0.0.1:4")?).err(), reached(Limit::ConnectionsPerPeer, 2));
+        let fourth = take(&other, &peer("10.0.0.4:1")?).map_err(|it| format!("{it:?}"))?;
+        assert_eq!(take(&other, &peer("10.0.0.5:1")?).err(), reached(Limit::Connections, 4));
+        drop(fourth);
+        drop(second);
+        assert!(take(&other, &peer("10.0.0.1:5")?).is_ok());
+        drop(first);
+        let counts = census.lock();
+        assert_eq!((counts.in_all, counts.listeners.len(), counts.peers.len()), (1, 1, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn who_waits_counts_among_those_of_his_peer_only() -> Outcome {
+        let census = limited(1, 1, 2).ok_or("no census")?;
+        let gate = census.gate();
+        let mut first = gate.wait(&peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
+        let mut second = gate.wait(&peer("10.0.0.1:2")?).map_err(|it| format!("{it:?}"))?;
+        let third = gate.wait(&peer("10.0.0.1:3")?).err();
+        assert_eq!(third, Some(Reached { limit: Limit::ConnectionsPerPeer, most: 2 }));
+        assert_eq!((first.enter(), first.enter()), (Ok(()), Ok(())));
+        assert_eq!(second.enter(), Err(Reached { limit: Limit::Connections, most: 1 }));
+        drop(first);
+        assert_eq!(second.enter(), Ok(()));
+        drop(second);
+        let counts = census.lock();
+        assert_eq!((counts.in_all, counts.peers.len()), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn one_host_is_one_peer() -> Outcome {
+        let same =
+            |one, other| Ok::<_, Box<dyn std::error::Error>>(peer_of(&peer(one)?) == peer_of(&peer(other)?));
+        assert!(same("10.0.0.1:1", "[::ffff:10.0.0.1]:2")?);
+        assert!(!same("10.0.0.1:1", "10.0.0.2:1")?);
+        assert!(same("[2001:db8::1]:1", "[2001:db8::ffff:1:2]:1")?);
+        assert!(!same("[2001:db8:0:1::1]:1", "[2001:db8::1]:1")?);
+        assert!(!same("[fe80::1]:1", "[fe80::2]:1")?);
+        assert!(!same("[fe80::1%1]:1", "[fe80::1%2]:1")?);
+        assert!(same("[::1]:1", "[::1]:2")?);
+        assert_eq!(peer_of(&Address::Unix(UnixName::unnamed())), None);
+        Ok(())
+    }
+
+    #[test]
+    fn threads_never_have_more_than_allowed() -> Outcome {
+        const MOST: u32 = 3;
+        let census = limited(MOST, u32::MAX, u32::MAX).ok_or("no census")?;
+        let highest = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let gate = census.gate();
+                    for _ in 0..2000 {
+                        if let Ok(place) = take(&gate, &Address::Unix(UnixName::unnamed())) {
+                            highest.fetch_max(census.lock().in_all, std::sync::atomic::Ordering::SeqCst);
+                            drop(place);
+                        }
+                    }
+                });
+            }
+        });
+        assert!((1..=MOST).contains(&highest.into_inner()));
+        assert_eq!(census.lock().in_all, 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Every call that takes a socket, on every kind: a row of the table, a test.
+
+use super::call_table::TABLE;
+use super::{KINDS, kinds_here, run_with_kinds};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// What came of a call: by kind and call.
+type Outcomes = BTreeMap<(String, String), String>;
+
+/// One run of the guest, for all the rows.
+static OUTCOMES: LazyLock<Result<Outcomes>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir()?;
+    let finished =
+        run_with_kinds(folder.path()).arg(guest_tests::KINDS_CALLS).args(kinds_here()).succeed()?;
+    let outcome = |line: &str| {
+        let mut words = line.splitn(3, ' ').map(str::to_owned);
+        let mut word = || words.next().with_context(|| format!("no outcome: {line:?}"));
+        Ok(((word()?, word()?), word()?))
+    };
+    finished.stdout.lines().map(outcome).collect()
+});
+
+fn outcomes() -> Result<&'static Outcomes> {
+    OUTCOMES.as_ref().map_err(|error| anyhow!("{error:#}"))
+}
+
+fn row(call: &str) -> Result<()> {
+    let row = TABLE.iter().find(|row| row.call == call).context("no such row")?;
+    let here = kinds_here();
+    let mut wrong = Vec::new();
+    for (kind, expected) in KINDS.into_iter().zip(row.answers).filter(|(kind, _)| here.contains(kind)) {
+        let outcome = outcomes()?.get(&(kind.to_owned(), call.to_owned()));
+        if outcome.map(String::as_str) != Some(expected) {
+            wrong.push(format!("{kind}: {outcome:?}, not {expected}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{call}\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+macro_rules! rows {
+    ($($call:ident)*) => {
+        const TESTED: &[&str] = &[$(stringify!($call)),*];
+        $(
+            #[test]
+            fn $call() -> Result<()> {
+                row(stringify!($call))
+            }
+        )*
+    };
+}
+
+rows! {
+    sock_open sock_pair sock_bind sock_listen sock_accept sock_accept_v2 sock_connect
+    sock_send sock_send_to sock_send_file sock_recv sock_recv_from sock_shutdown
+    sock_join_multicast_v4 sock_leave_multicast_v4 sock_join_multicast_v6 sock_leave_multicast_v6
+    sock_status sock_addr_local sock_addr_peer
+    sock_set_opt_flag sock_get_opt_flag sock_set_opt_size sock_get_opt_size
+    sock_set_opt_time sock_get_opt_time
+    fd_read fd_write fd_close fd_dup fd_dup2 fd_renumber
+    fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights fd_fdflags_get fd_fdflags_set
+    fd_filestat_get poll_oneoff epoll_ctl epoll_wait
+    fd_advise fd_allocate fd_datasync fd_filestat_set_size fd_filestat_set_times fd_pread
+    fd_prestat_get fd_pwrite fd_readdir fd_seek fd_sync fd_tell
+    path_filestat_get path_open path_unlink_file
+}
+
+/// The table, the tests and the program have the same calls, and each has every kind.
+#[test]
+pub(crate) fn kinds_calls() -> Result<()> {
+    let named: Vec<&str> = TABLE.iter().map(|row| row.call).collect();
+    ensure!(named == TESTED, "the table and its tests differ");
+    let made = outcomes()?.len();
+    ensure!(made == named.len() * kinds_here().len(), "the program makes {made} calls");
+    // Every call of the ABI that names a socket is a row.
+    let missing: Vec<&str> = wasock::abi::FUNCTIONS
+        .iter()
+        .map(|function| function.name)
+        .filter(|name| name.starts_with("sock_") && !named.contains(name))
+        .collect();
+    ensure!(missing.is_empty(), "no rows: {missing:?}");
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What is measured, built: the host, and each server as a guest and as its twin.
+
+use super::big_module;
+use super::workload::Module;
+use crate::{cargo, guests, succeed, target_dir, workspace_dir};
+use anyhow::{Context, Result};
+use guest_toolchain::{THREADS_TARGET, Toolchain};
+use std::fs;
+use std::path::PathBuf;
+
+/// The programs that have a native twin here.
+const TWINS: [&str; 3] = ["http_server", "stream_server", "crew_http"];
+
+/// Where everything lies.
+pub(super) struct Built {
+    pub(super) wasock: PathBuf,
+    /// The compile cache of the measured host.
+    pub(super) cache: PathBuf,
+    modules: PathBuf,
+    modules_with_threads: PathBuf,
+    twins: PathBuf,
+    /// `http_server` with functions that make it 3.5 MB.
+    big: PathBuf,
+    pub(super) folder: Folder,
+}
+
+/// The folder that a bench writes to.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new(path: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The file that keeps what a process says.
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.file(&format!("{name}.log"))
+    }
+}
+
+impl Built {
+    /// Builds it all.
+    pub(super) fn build() -> Result<Self> {
+        let modules = guests()?;
+        let target = target_dir();
+        let folder = Folder::new(target.join("bench"))?;
+        eprintln!("compiling the native twins");
+        let programs = workspace_dir().join("guest-tests/programs");
+        let twins = Toolchain::build_native(&programs, &target.join("guests-native"), &TWINS)?;
+        eprintln!("compiling wasock");
+        succeed(cargo(&["build", "--release", "--package", "wasock", "--bin", "wasock"]))?;
+        let big = folder.file("http_server_big.wasm");
+        let small = fs::read(modules.join("http_server.wasm"))?;
+        fs::write(&big, big_module::padded(&small).context("http_server.wasm")?)?;
+        Ok(Self {
+            wasock: target.join("release/wasock"),
+            cache: folder.file("cache"),
+            modules,
+            modules_with_threads: target.join("guests").join(THREADS_TARGET).join("release"),
+            twins,
+            big,
+            folder,
+        })
+    }
+
+    pub(super) fn module(&self, program: &str, module: Module) -> PathBuf {
+        let file = format!("{program}.wasm");
+        match module {
+            Module::Big => self.big.clone(),
+            Module::Small if program.starts_with("crew") => self.modules_with_threads.join(file),
+            Module::Small => self.modules.join(file),
+        }
+    }
+
+    pub(super) fn twin(&self, program: &str) -> PathBuf {
+        self.twins.join(program)
+    }
+}

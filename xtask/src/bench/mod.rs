@@ -1,0 +1,236 @@
+//! `cargo xtask bench`: guests against their native twins.
+//!
+//! Each server is one source, compiled twice. Both sides run in turn, each run in a new
+//! process on a port of its own, and are driven by a client that is a process too, so that
+//! all three can be watched: a figure tells how fast the server is only where the server
+//! is what was busy.
+
+mod big_module;
+mod build;
+mod calls;
+mod client;
+mod goal;
+mod growth;
+mod instructions;
+mod limit;
+mod load;
+mod machine;
+mod measure;
+mod process;
+mod report;
+mod run;
+mod server;
+mod stats;
+mod syscalls;
+mod workload;
+
+pub(crate) use load::main as load;
+pub(crate) use process::become_child;
+
+use crate::{setup, workspace_dir};
+use anyhow::{Context, Result, bail};
+use build::Built;
+use client::Clients;
+use growth::Growth;
+use measure::measure;
+use process::raise_descriptors;
+use report::Report;
+use run::Runner;
+use std::fs;
+use std::process::ExitCode;
+use std::time::Instant;
+
+pub(crate) const HELP: &str = "\
+cargo xtask bench    measure guests against their native twins
+    --quick          fewer workloads and shorter runs: some two minutes
+    --only TEXT      those whose name has TEXT in it
+    --rounds N       how often each side runs [default: 5; quick: 3]
+    --seconds N      how long each run takes [default: 3; quick: 0.6];
+                     wrk and ab know whole seconds alone
+    --syscalls       count system calls instead
+    --calls          time single host calls instead, with criterion
+    --instructions   count the instructions of single host calls instead, with valgrind,
+                     and fail where there are more than benches/instructions.txt has
+    --accept         write what --instructions counts to that file
+The full run writes benches/RESULTS.md; any other writes it below the target folder.
+";
+
+/// What the arguments ask for.
+#[derive(Clone, Debug, PartialEq)]
+struct Options {
+    is_quick: bool,
+    only: Option<String>,
+    rounds: usize,
+    seconds: f64,
+    /// Nothing but this, where it is something.
+    part: Option<Part>,
+    is_accepted: bool,
+}
+
+/// A part of the full run, or none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Syscalls,
+    Calls,
+    Instructions,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let (only, part) = (None, None);
+        let mut options = Self { is_quick: false, only, rounds: 5, seconds: 3.0, part, is_accepted: false };
+        if arguments.iter().any(|argument| argument == "--quick") {
+            options = Self { is_quick: true, rounds: 3, seconds: 0.6, ..options };
+        }
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--quick" => {}
+                "--only" => options.only = Some(value()?.clone()),
+                "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
+                "--seconds" => options.seconds = value()?.parse().context("--seconds")?,
+                "--syscalls" => options.part = Some(Part::Syscalls),
+                "--calls" => options.part = Some(Part::Calls),
+                "--instructions" => options.part = Some(Part::Instructions),
+                "--accept" => options.is_accepted = true,
+                _ => bail!("no such option: {argument}\n{HELP}"),
+            }
+        }
+        if options.rounds == 0 || !options.seconds.is_finite() || options.seconds <= 0.0 {
+            bail!("at least one round, and more than no time");
+        }
+        Ok(options)
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|text| name.contains(text.as_str()))
+    }
+
+    fn is_full(&self) -> bool {
+        !self.is_quick && self.only.is_none() && self.part.is_none()
+    }
+
+    /// Whether the run has this part.
+    fn has(&self, part: Part) -> bool {
+        self.is_full() || self.part == Some(part)
+    }
+}
+
+/// Measures what the arguments ask for.
+///
+/// # Errors
+///
+/// When something cannot be built. A workload that fails is told of, and the others go on.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let options = Options::parse(arguments)?;
+    if options.part == Some(Part::Instructions) {
+        return instructions::run(options.is_accepted);
+    }
+    let has = |program: &str, package: &str| setup::ensure_tool(program, package);
+    let clients =
+        Clients { wrk: has("wrk", "wrk"), ab: has("ab", "apache2-utils"), seconds: options.seconds };
+    let has_strace = has("strace", "strace");
+    let built = Built::build()?;
+    let begun = Instant::now();
+    let mut report = Report {
+        how: format!(
+            "By `cargo xtask bench{}`: medians of {} rounds of {} s, guest and native twin in turn.",
+            arguments.iter().map(|argument| format!(" {argument}")).collect::<String>(),
+            options.rounds,
+            options.seconds
+        ),
+        machine: machine::description(&workspace_dir()),
+        ..Report::default()
+    };
+    let mut has_failed = false;
+    if options.part.is_none() {
+        has_failed = workloads(&options, &Runner { built: &built, clients }, &mut report);
+    }
+    let mut section = |heading, table: Result<String>| match table {
+        Ok(table) => report.sections.push((heading, table)),
+        Err(error) => {
+            has_failed = true;
+            report.skipped.push(format!("{heading}: {error:#}"));
+        }
+    };
+    if options.has(Part::Syscalls) && has_strace {
+        section("System calls", syscalls::table(&built, |name| options.is_wanted(name)));
+    }
+    if options.has(Part::Calls) {
+        section("Host calls", calls::table());
+    }
+    let path = if options.is_full() {
+        workspace_dir().join("benches/RESULTS.md")
+    } else {
+        built.folder.file("RESULTS.md")
+    };
+    fs::write(&path, report.page()).with_context(|| path.display().to_string())?;
+    println!("\n{}", report.tables());
+    eprintln!("{:.0} s; all of it: {}", begun.elapsed().as_secs_f64(), path.display());
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs the workloads; tells whether one has failed.
+fn workloads(options: &Options, runner: &Runner<'_>, report: &mut Report) -> bool {
+    let mut has_failed = false;
+    let descriptors = raise_descriptors();
+    let all = workload::all(descriptors);
+    let wanted: Vec<_> = all
+        .iter()
+        .filter(|workload| options.is_wanted(&workload.name) && (workload.is_in_quick || !options.is_quick))
+        .collect();
+    for (place, workload) in wanted.iter().enumerate() {
+        eprintln!("{:>2}/{}: {}", place + 1, wanted.len(), workload.name);
+        if u64::try_from(workload.descriptors()).is_ok_and(|needed| needed > descriptors) {
+            let name = &workload.name;
+            report
+                .skipped
+                .push(format!("{name}: this machine allows {descriptors} descriptors (`ulimit -Hn`)"));
+            continue;
+        }
+        match measure(runner, workload, options.rounds) {
+            Ok(outcome) => {
+                report.rows.extend(outcome.rows);
+                report.commands.push((workload.name.clone(), outcome.commands));
+            }
+            Err(error) => {
+                has_failed = true;
+                eprintln!("       {error:#}");
+                report.skipped.push(format!("{}: {error:#}", workload.name));
+            }
+        }
+    }
+    report.growth = Growth::of(&report.rows);
+    has_failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, workload};
+    use anyhow::Result;
+    use std::collections::BTreeSet;
+
+    fn options(arguments: &[&str]) -> Result<Options> {
+        Options::parse(&arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_said_counts_more_than_quick() -> Result<()> {
+        let quick = options(&["--rounds", "7", "--quick"])?;
+        assert!((quick.rounds, quick.seconds) == (7, 0.6) && quick.is_quick && !quick.is_full());
+        assert!(options(&[])?.is_full());
+        assert!(!options(&["--only", "echo"])?.is_full());
+        assert!(options(&["--rounds", "0"]).is_err());
+        assert!(options(&["--seconds"]).is_err());
+        assert!(options(&["--fast"]).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn no_two_workloads_have_one_name() {
+        let all = workload::all(u64::MAX);
+        let names: BTreeSet<&str> = all.iter().map(|workload| workload.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+    }
+}

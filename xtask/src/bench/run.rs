@@ -1,0 +1,242 @@
+//! One run: a server is started, driven and stopped, and all three are watched: the
+//! server, the client and the machine.
+
+use super::build::Built;
+use super::client::{Client, Clients, Values};
+use super::machine;
+use super::process::{Process, free_address};
+use super::server::{Service, Side};
+use super::stats::median;
+use super::workload::{Drive, Module};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// How much longer than it was told to a client may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What one run showed.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) values: Values,
+    pub(super) load: Option<Load>,
+}
+
+/// How many processors were busy, on average.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) client: f64,
+    pub(super) server: f64,
+    /// All of the machine, with whatever else runs there.
+    pub(super) machine: f64,
+}
+
+/// Runs things: the programs, the clients.
+pub(super) struct Runner<'a> {
+    pub(super) built: &'a Built,
+    pub(super) clients: Clients,
+}
+
+impl Runner<'_> {
+    /// One run of one side. A half load is one of `rate` requests a second.
+    pub(super) fn run(&self, service: &Service, drive: &Drive, side: Side, rate: f64) -> Result<Run> {
+        if let Drive::Start { module, is_cached } = *drive {
+            let milliseconds = self.start(service, side, module, is_cached)?;
+            let values = Values::from([("ms".to_owned(), milliseconds)]);
+            return Ok(Run { values, load: None });
+        }
+        let address = free_address()?;
+        let server = service.start(self.built, side, address)?;
+        let client = self.clients.client(drive, address, rate)?;
+        let outcome = match drive {
+            Drive::Crowd { idle, active, .. } => self.crowd(&server, client, idle + active),
+            _ => self.drive(&server, client),
+        };
+        let run = outcome.with_context(|| format!("the server said {:?}", server.said()))?;
+        server.stop()?;
+        Ok(run)
+    }
+
+    /// As many echoes a second as a side can do.
+    pub(super) fn capacity(&self, service: &Service, connections: usize, side: Side) -> Result<f64> {
+        let address = free_address()?;
+        let server = service.start(self.built, side, address)?;
+        let run = self.drive(&server, self.clients.full_load(connections, address)?)?;
+        server.stop()?;
+        run.values.get("rate").copied().context("no rate")
+    }
+
+    fn drive(&self, server: &Process, mut client: Client) -> Result<Run> {
+        client.command.stdout(Stdio::piped());
+        let watch = Watch::begin(server)?;
+        let finished = Process::start(client.command, &self.built.folder.log("client"))?.finish(PATIENCE)?;
+        watch.end(server, finished.processor_time, (client.read)(&finished.stdout)?)
+    }
+
+    /// A client with many connections: the server's memory is looked at before them, and
+    /// when all are there and nobody stirs.
+    fn crowd(&self, server: &Process, mut client: Client, connections: usize) -> Result<Run> {
+        client.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let before = memory(server.id())?;
+        let mut crowd = Process::start(client.command, &self.built.folder.log("client"))?;
+        let mut stdout = BufReader::new(crowd.child().stdout.take().context("no stdout")?);
+        let mut stdin = crowd.child().stdin.take().context("no stdin")?;
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        if line.trim() != "ready" {
+            bail!("the client said {:?}", crowd.said());
+        }
+        let busy = server.time_of_threads()?;
+        std::thread::sleep(Duration::from_secs(1));
+        let idle = server.time_of_threads()?.saturating_sub(busy);
+        let after = memory(server.id())?;
+        let watch = Watch::begin(server)?;
+        let client_before = crowd.processor_time()?;
+        stdin.write_all(b"go\n")?;
+        line.clear();
+        stdout.read_to_string(&mut line)?;
+        let finished = crowd.finish(PATIENCE)?;
+        let client_time = finished.processor_time.saturating_sub(client_before);
+        let mut run = watch.end(server, client_time, (client.read)(&line)?)?;
+        let for_each = |before: u64, after: u64| after.saturating_sub(before) as f64 / connections as f64;
+        run.values.insert("memory".to_owned(), for_each(before.all, after.all));
+        let host = for_each(before.all - before.guest, after.all - after.guest);
+        run.values.insert("host_memory".to_owned(), host);
+        run.values.insert("idle_us".to_owned(), idle.as_secs_f64() * 1e6);
+        Ok(run)
+    }
+
+    /// How long it takes from the start of the process to its first answer, in milliseconds.
+    fn start(&self, service: &Service, side: Side, module: Module, is_cached: bool) -> Result<f64> {
+        let service = if is_cached { service.clone() } else { service.clone().with_flag("--no-cache") };
+        if is_cached && side == Side::Guest {
+            // So that it is in the cache.
+            self.start_once(&service, side, module)?;
+        }
+        // What is over in a moment is done more than once.
+        let times = if is_cached { 5 } else { 1 };
+        let starts: Vec<f64> =
+            (0..times).map(|_| self.start_once(&service, side, module)).collect::<Result<_>>()?;
+        median(starts).context("no start")
+    }
+
+    fn start_once(&self, service: &Service, side: Side, module: Module) -> Result<f64> {
+        let address = free_address()?;
+        let command = service.command(self.built, side, module, address).as_it_is();
+        let begun = Instant::now();
+        let server = Process::start(command, &self.built.folder.log("server"))?;
+        let mut stream = first_connection(address, begun)
+            .with_context(|| format!("the server said {:?}", server.said()))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")?;
+        if stream.read(&mut [0; 4096])? == 0 {
+            bail!("the server answers nothing");
+        }
+        let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
+        server.stop()?;
+        Ok(milliseconds)
+    }
+}
+
+/// Tries until somebody listens.
+fn first_connection(address: SocketAddr, begun: Instant) -> Result<TcpStream> {
+    loop {
+        match TcpStream::connect(address) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error).context("nobody listens"),
+            Err(_) => std::thread::sleep(Duration::from_micros(100)),
+        }
+    }
+}
+
+/// The memory that a process has made its own, in bytes. What it maps of files, and what
+/// the kernel keeps for its sockets, is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Memory {
+    all: u64,
+    /// What of it is the memory of a guest.
+    guest: u64,
+}
+
+fn memory(id: u32) -> Result<Memory> {
+    memory_in(&fs::read_to_string(format!("/proc/{id}/smaps"))?)
+}
+
+/// The memory of a guest is what lies before a gibibyte or more that nobody may touch: the
+/// engine keeps that free for it to grow, and to catch what is out of bounds.
+fn memory_in(smaps: &str) -> Result<Memory> {
+    const RESERVED: u64 = 1 << 30;
+    let mut memory = Memory { all: 0, guest: 0 };
+    // Where the last mapping that can be written to ends, and how much of it is in use.
+    let (mut end, mut used) = (0, 0);
+    for line in smaps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if first == "Anonymous:" {
+            used = second.parse::<u64>()? * 1024;
+            memory.all += used;
+        } else if let Some((from, to)) = first.split_once('-') {
+            let (from, to) = (u64::from_str_radix(from, 16)?, u64::from_str_radix(to, 16)?);
+            if second.starts_with("---") && from == end && to - from >= RESERVED {
+                memory.guest += used;
+            }
+            (end, used) = (if second.starts_with("rw") { to } else { 0 }, 0);
+        }
+    }
+    Ok(memory)
+}
+
+/// The clocks at the beginning.
+struct Watch {
+    begun: Instant,
+    server: Duration,
+    machine: Duration,
+}
+
+impl Watch {
+    fn begin(server: &Process) -> Result<Self> {
+        Ok(Self { server: server.processor_time()?, machine: machine::busy()?, begun: Instant::now() })
+    }
+
+    fn end(self, server: &Process, client: Duration, mut values: Values) -> Result<Run> {
+        let time = self.begun.elapsed().as_secs_f64();
+        let used = server.processor_time()?.saturating_sub(self.server).as_secs_f64();
+        let machine = machine::busy()?.saturating_sub(self.machine).as_secs_f64();
+        let load = Load { client: client.as_secs_f64() / time, server: used / time, machine: machine / time };
+        if let Some(count) = values.get("count") {
+            values.insert("server_us".to_owned(), used * 1e6 / count);
+        }
+        Ok(Run { values, load: Some(load) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, memory_in};
+    use anyhow::Result;
+
+    const SMAPS: &str = "\
+55d000000000-55d000002000 rw-p 00000000 00:00 0                          [heap]
+Size:                  8 kB
+Anonymous:             8 kB
+VmFlags: rd wr mr mw me ac sd
+7f0000000000-7f0000020000 rw-p 00000000 00:00 0
+Anonymous:           100 kB
+7f0000020000-7f0102000000 ---p 00000000 00:00 0
+Anonymous:             0 kB
+7f0200000000-7f0200004000 rw-p 00000000 00:00 0
+Anonymous:            16 kB
+7f0200004000-7f0200005000 ---p 00000000 00:00 0
+Anonymous:             0 kB
+";
+
+    #[test]
+    fn the_memory_of_a_guest_is_told_from_the_host_s() -> Result<()> {
+        assert_eq!(memory_in(SMAPS)?, Memory { all: 124 * 1024, guest: 100 * 1024 });
+        assert_eq!(memory_in("")?, Memory { all: 0, guest: 0 });
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! The servers: each program as a guest and as its native twin.
+
+use super::build::Built;
+use super::process::{Process, child};
+use super::workload::Module;
+use anyhow::Result;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Guest,
+    Twin,
+}
+
+/// The order of every round.
+pub(super) const SIDES: [Side; 2] = [Side::Guest, Side::Twin];
+
+/// A program, and what it is told.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    program: &'static str,
+    /// What stands behind the address.
+    arguments: Vec<String>,
+    /// What the host is told, and the native twin is not.
+    flags: Vec<String>,
+}
+
+impl Service {
+    fn new(program: &'static str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { program, arguments, flags: Vec::new() }
+    }
+
+    /// HTTP on one thread, which waits by poll or epoll.
+    pub(super) fn http(way: &str) -> Self {
+        Self::new("http_server", &[way])
+    }
+
+    /// `echo`, `sink` or `source`.
+    pub(super) fn stream(service: &str) -> Self {
+        Self::new("stream_server", &[service])
+    }
+
+    /// HTTP by many threads.
+    pub(super) fn crew(way: &str, threads: u32) -> Self {
+        Self::new("crew_http", &[way, &threads.to_string()])
+    }
+
+    pub(super) fn with_profile(mut self, profile: &str) -> Self {
+        self.flags.extend(["--listen-profile".to_owned(), profile.to_owned()]);
+        self
+    }
+
+    /// Lets the guest have so many descriptors, where the host's default is too low.
+    pub(super) fn with_descriptors(mut self, count: usize) -> Self {
+        /// What the host lets a guest have.
+        const DEFAULT: usize = 1024;
+        if count > DEFAULT {
+            self.flags.extend(["--max-fds".to_owned(), count.to_string()]);
+        }
+        self
+    }
+
+    pub(super) fn with_flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// The program and its arguments, which listens at `address`.
+    pub(super) fn command(
+        &self,
+        built: &Built,
+        side: Side,
+        module: Module,
+        address: SocketAddr,
+    ) -> Invocation {
+        let mut arguments = Vec::new();
+        let program = match side {
+            Side::Guest => {
+                arguments.extend(["run".to_owned(), "--listen".to_owned(), address.to_string()]);
+                arguments.extend(self.flags.iter().cloned());
+                arguments.push(built.module(self.program, module).display().to_string());
+                built.wasock.clone()
+            }
+            Side::Twin => built.twin(self.program),
+        };
+        arguments.push(address.to_string());
+        arguments.extend(self.arguments.iter().cloned());
+        Invocation { program, arguments, cache: built.cache.clone() }
+    }
+
+    /// Starts it, and waits until it listens at `address`.
+    pub(super) fn start(&self, built: &Built, side: Side, address: SocketAddr) -> Result<Process> {
+        let invocation = self.command(built, side, Module::Small, address);
+        let mut server = Process::start(invocation.as_child()?, &built.folder.log("server"))?;
+        server.wait_until_it_listens(address)?;
+        Ok(server)
+    }
+}
+
+/// A program with its arguments.
+pub(super) struct Invocation {
+    program: PathBuf,
+    arguments: Vec<String>,
+    cache: PathBuf,
+}
+
+impl Invocation {
+    /// As a child that ends with this process.
+    pub(super) fn as_child(&self) -> Result<Command> {
+        Ok(self.complete(child(&self.program)?))
+    }
+
+    /// As it is: for a start that is measured.
+    pub(super) fn as_it_is(&self) -> Command {
+        self.complete(Command::new(&self.program))
+    }
+
+    /// At the end of `command`, which starts it.
+    pub(super) fn below(&self, mut command: Command) -> Command {
+        command.arg(&self.program);
+        self.complete(command)
+    }
+
+    fn complete(&self, mut command: Command) -> Command {
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        // A cache of its own: what other versions left there is not looked through.
+        command.env("XDG_CACHE_HOME", &self.cache);
+        command
+    }
+
+    /// As one would type it, without the folders of this machine.
+    pub(super) fn text(&self) -> String {
+        let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        let mut words = vec![name(&self.program.display().to_string())];
+        words.extend(
+            self.arguments.iter().map(|word| if word.starts_with('/') { name(word) } else { word.clone() }),
+        );
+        words.join(" ")
+    }
+}
