@@ -1,5 +1,7 @@
 //! Servers over UDP, and clients: the system's own where they are installed.
 
+#![expect(clippy::indexing_slicing, reason = "a test may fail")]
+
 use super::datagrams::granted;
 use super::has_ipv6;
 use anyhow::{Context as _, Result, ensure};

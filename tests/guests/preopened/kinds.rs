@@ -172,3 +172,21 @@ fn datagrams_over_a_network() -> Result<()> {
     running.wait_for_stderr("denied sock_recv_from of 127.0.0.1")?;
     Ok(())
 }
+
+/// Whose datagrams come in is narrowed as for a socket that the guest opened itself.
+#[test]
+fn datagrams_of_a_wrong_sender() -> Result<()> {
+    let handed = UdpSocket::bind("127.0.0.1:0")?;
+    let there = handed.local_addr()?;
+    let (client, stranger) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.2:0")?);
+    client.set_read_timeout(Some(PATIENCE))?;
+    let host = run().args(["--udp-send", "127.0.0.0/8:*", "--accept-from", "127.0.0.1"]);
+    let running = guest(host, "udp", "-", handed.into())?;
+    stranger.send_to(b"stranger", there)?;
+    client.send_to(b"hello", there)?;
+    let mut buf = [0; 16];
+    let (count, _) = client.recv_from(&mut buf)?;
+    ensure!(buf.get(..count) == Some(b"hello".as_slice()), "{buf:?}");
+    running.finish()?.expect_code(0)?.expect_stderr("denied sock_recv_from of 127.0.0.2: ")?;
+    Ok(())
+}
