@@ -162,7 +162,7 @@ fn a_call_that_ends_the_guest_has_no_outcome() -> wasmtime::Result<()> {
 fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
     let (mut traced, instance, stubbed) = instantiate(
         r#"(module
-            (import "wasix_32v1" "port_dhcp_acquire" (func $acquire (result i32)))
+            (import "wasix_32v1" "ws_connect" (func $acquire (result i32)))
             (import "wasix_32v1" "sched_yield" (func $yield (param i64) (result i32)))
             (import "wasix_32v1" "callback_thread" (func $callback (param i32 i32)))
             (import "wasix_32v1" "stack_restore" (func $exit (param i32 i32)))
@@ -177,7 +177,7 @@ fn unknown_functions_of_known_modules_answer_nosys() -> wasmtime::Result<()> {
     )?;
     assert_eq!(
         stubbed.join(" "),
-        "wasix_32v1.port_dhcp_acquire wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.stack_restore \
+        "wasix_32v1.ws_connect wasix_32v1.sched_yield wasix_32v1.callback_thread wasix_32v1.stack_restore \
          wasi.thread-spawn"
     );
     for (name, answer) in [("acquire", 52), ("yield", 52), ("spawn", -52)] {

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::directory::absolute;
 use super::paths::name_in;
-use super::{Open, OpenFile, Report, Settings, unpoisoned};
+use super::{Gatekeeper, Open, OpenFile, Report, Settings, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
@@ -179,6 +179,7 @@ fn open(
         socket.limit_buffers(most, true)?;
     }
     if !is_listening {
+        Gatekeeper::stand_before(&socket, report, &settings.policy);
         return Ok((socket, Rights::HANDED_DATA));
     }
     // Who hands it over has decided; the policy still says who may come in.

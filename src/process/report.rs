@@ -12,8 +12,8 @@ use super::unpoisoned;
 use crate::address::Address;
 use crate::observe::{Delivery, Event, Limit, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
-use crate::socket::Guard;
 use crate::socket::listen::{Capacity, Door, Gate, Reached, TurnedAway};
+use crate::socket::{Guard, Socket};
 
 /// How many different refusals are remembered, so that each is told once. A guest
 /// that asks for more different things than this is told of without end no more.
@@ -89,8 +89,12 @@ pub(crate) struct Gatekeeper {
 }
 
 impl Gatekeeper {
-    pub(crate) fn new(report: Arc<Report>, policy: Arc<Policy>) -> Self {
-        Self { report, policy, told: Mutex::default() }
+    /// Has one stand before `socket`, where the policy says who may send.
+    pub(crate) fn stand_before(socket: &Socket, report: &Arc<Report>, policy: &Arc<Policy>) {
+        if policy.narrows_senders() {
+            let (report, policy) = (Arc::clone(report), Arc::clone(policy));
+            socket.set_guard(Arc::new(Self { report, policy, told: Mutex::default() }));
+        }
     }
 }
 

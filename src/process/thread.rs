@@ -253,11 +253,7 @@ impl Thread {
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
         self.limit_buffers(&socket, true)?;
-        let policy = self.process.policy();
-        if policy.narrows_senders() {
-            let report = Arc::clone(self.process.report());
-            socket.set_guard(Arc::new(Gatekeeper::new(report, Arc::clone(policy))));
-        }
+        Gatekeeper::stand_before(&socket, self.process.report(), self.process.policy());
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
     }

@@ -91,7 +91,7 @@ pub(crate) fn unknown_module() -> Result<()> {
 #[test]
 pub(crate) fn nosys_stub() -> Result<()> {
     let finished = run().arg(guest_tests::NOSYS_STUB).finish()?.expect_code(52)?;
-    for name in ["port_bridge", "port_dhcp_acquire"] {
+    for name in ["ws_connect", "http_status"] {
         let lines = finished.stderr_lines_with(name);
         ensure!(lines.len() == 1, "{name} is named {} times\n{finished}", lines.len());
     }
@@ -335,7 +335,7 @@ fn inspect_describes_a_module() -> Result<()> {
         .succeed()?
         .expect_stdout("wasix")?
         .expect_stdout("sock_listen")?;
-    wasock().args(["inspect", guest_tests::NOSYS_STUB]).finish()?.expect_stdout("port_bridge")?;
+    wasock().args(["inspect", guest_tests::NOSYS_STUB]).finish()?.expect_stdout("ws_connect")?;
     wasock().args(["inspect", guest_tests::UNKNOWN_MODULE]).finish()?.expect_stdout("no_such_module")?;
     is_complaint(wasock().args(["inspect", "/no/such.wasm"]).finish()?, 1, "/no/such.wasm")
 }

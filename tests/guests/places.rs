@@ -234,7 +234,7 @@ fn events_anywhere() -> Result<()> {
         last.write_all(b"counts\n")?;
         hears(&mut last, b"4 3 1\n").context(place)?;
         for line in ["listening on unix:/run/s (fd 4)", "connection from unix:unnamed (fd 7, listener 4)"] {
-            ensure!(server.running.stderr().contains(line), "{place}: {line:?} is not told");
+            server.running.wait_for_stderr(line).context(place)?;
         }
         server.running.wait_for_stderr("closed unix:unnamed (fd 7)")?;
     }

@@ -125,6 +125,7 @@ pub(super) fn a_server_with_as_many_connections_as_may_be(profile: Profile) -> R
     for client in clients.iter_mut().take(8) {
         ensure!(client.get("/")?.status == 200, "one of the first");
     }
+    server.wait_for_stderr("(--max-connections 8)")?;
     let before = server.processor_time()?;
     std::thread::sleep(Duration::from_secs(1));
     let used = server.processor_time()? - before;

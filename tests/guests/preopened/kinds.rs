@@ -164,5 +164,11 @@ fn datagrams_over_a_network() -> Result<()> {
         ensure!(buf.get(..count) == Some(b"hello".as_slice()) && from == there, "{buf:?}");
         running.finish()?.expect_code(0)?;
     }
+    // Who may send is the policy's to say here, too.
+    let handed = UdpSocket::bind("127.0.0.1:0")?;
+    let there = handed.local_addr()?;
+    let mut running = guest(run().args(["--accept-from", "192.0.2.0/24"]), "udp", "-", handed.into())?;
+    client.send_to(b"hello", there)?;
+    running.wait_for_stderr("denied sock_recv_from of 127.0.0.1")?;
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! What one call of a guest costs, by criterion.
 //!
-//! The package `benches/calls` is a workspace of its own and is compiled with its own
-//! lock file, into the same folder.
+//! The package `benches/calls` is a workspace of its own. It is compiled with the
+//! versions of this one, and into the same folder.
 
 use super::report::{figure, mark};
 use crate::{cargo, target_dir, workspace_dir};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
+use std::fs;
 use std::process::Stdio;
 
 /// What a call that does not ask the kernel may cost, in nanoseconds.
@@ -48,9 +49,11 @@ impl Timed {
 /// When the package does not compile, or a call fails.
 pub(super) fn table() -> Result<String> {
     eprintln!("calls, by criterion (the first time, Wasmtime is compiled for it)");
-    let manifest = workspace_dir().join("benches/calls/Cargo.toml");
-    let mut command = cargo(&["bench", "--locked", "--bench", "calls", "--manifest-path"]);
-    command.arg(manifest).args(["--", "--noplot"]).args(TIMES);
+    let package = workspace_dir().join("benches/calls");
+    // Cargo adds to it what is there for criterion alone.
+    fs::copy(workspace_dir().join("Cargo.lock"), package.join("Cargo.lock"))?;
+    let mut command = cargo(&["bench", "--bench", "calls", "--manifest-path"]);
+    command.arg(package.join("Cargo.toml")).args(["--", "--noplot"]).args(TIMES);
     command.env("CARGO_TARGET_DIR", target_dir()).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(output.status.success(), "the calls failed: {}", String::from_utf8_lossy(&output.stdout));

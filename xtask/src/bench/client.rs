@@ -43,9 +43,10 @@ impl Clients {
             Drive::Churn { connections } => {
                 load("churn", &[several(connections), seconds, payload("http-close")])
             }
-            Drive::Storm { connections } => {
-                let burst = "burst=yes".to_owned();
-                load("churn", &[several(connections), seconds, payload("http-close"), burst])
+            Drive::Connect { connections, is_burst } => {
+                let mut options = vec![several(connections), seconds, payload("http-close")];
+                options.extend(is_burst.then(|| "burst=yes".to_owned()));
+                load("churn", &options)
             }
             Drive::Send => load("send", &[seconds]),
             Drive::Receive => load("receive", &[seconds]),

@@ -11,6 +11,7 @@ use crate::{cargo, setup, target_dir, workspace_dir};
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -46,7 +47,14 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
         eprintln!("{} counts are accepted: {}", counts.len(), path.display());
         return Ok(ExitCode::SUCCESS);
     }
-    let accepted = parse(&fs::read_to_string(&path).with_context(|| path.display().to_string())?)?;
+    let accepted = match fs::read_to_string(&path) {
+        Ok(text) => parse(&text)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("no counts were accepted yet, so any will do: --accept writes them down");
+            Vec::new()
+        }
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
     let (table, has_more) = compare(&counts, &accepted);
     print!("{table}");
     if has_more {

@@ -66,7 +66,12 @@ pub(super) fn measure(runner: &Runner<'_>, workload: &Workload, rounds: usize) -
     let mut runs: Vec<(Run, Run)> = Vec::new();
     for round in 0..rounds {
         let mut pair = SIDES.iter().map(|side| {
-            let run = runner.run(&workload.service, &workload.drive, *side, rate);
+            let run = || runner.run(&workload.service, &workload.drive, *side, rate);
+            // A machine that was busy otherwise for a moment is no reason to give up.
+            let run = run().or_else(|error| {
+                eprintln!("       once more: {error:#}");
+                run()
+            });
             run.with_context(|| format!("round {}, {side:?}", round + 1))
         });
         let (Some(guest), Some(twin)) = (pair.next(), pair.next()) else { bail!("two sides") };

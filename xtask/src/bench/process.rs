@@ -60,12 +60,8 @@ pub(super) fn raise_descriptors() -> u64 {
 
 /// `program` as a child that ends with this process.
 pub(super) fn child(program: &Path) -> Result<Command> {
-    child_of(&std::process::id().to_string(), program)
-}
-
-fn child_of(parent: &str, program: &Path) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
-    command.arg("__child").arg(parent).arg(program);
+    command.arg("__child").arg(std::process::id().to_string()).arg(program);
     // What a developer has set for his own runs would be measured too.
     command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     Ok(command)

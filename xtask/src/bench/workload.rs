@@ -10,8 +10,8 @@ pub(super) enum Drive {
     Http { connections: usize },
     /// A connection for each request: `ab`, or `churn`.
     Churn { connections: usize },
-    /// The same, where all of them begin at once.
-    Storm { connections: usize },
+    /// The same by `churn` in any case, which is leaner. In a burst all of them begin at once.
+    Connect { connections: usize, is_burst: bool },
     /// Bytes from the client to the server.
     Send,
     /// Bytes from the server to the client.
@@ -76,7 +76,7 @@ impl Workload {
                 Drive::Crowd { idle, active, .. } => idle + active,
                 Drive::Http { connections }
                 | Drive::Churn { connections }
-                | Drive::Storm { connections }
+                | Drive::Connect { connections, .. }
                 | Drive::HalfLoad { connections } => connections,
                 Drive::Send | Drive::Receive | Drive::Start { .. } => 1,
             }
@@ -119,26 +119,19 @@ fn connections() -> Vec<Workload> {
         Measure { goal: Goal::None, ..rate.clone() },
         measure("p99 from connect to answer", "p99_us", "us", Goal::None),
     ];
+    let churn = |way: &str| {
+        let name = format!("churn, {way}, 16 at once");
+        let drive = Drive::Churn { connections: 16 };
+        Workload::new(&name, Service::http(way), drive, std::slice::from_ref(&rate))
+    };
+    let connect = |name: &str, connections, is_burst, measures: &[Measure]| {
+        Workload::new(name, Service::http("epoll"), Drive::Connect { connections, is_burst }, measures)
+    };
     vec![
-        Workload::new(
-            "churn, poll, 16 at once",
-            Service::http("poll"),
-            Drive::Churn { connections: 16 },
-            std::slice::from_ref(&rate),
-        ),
-        Workload::new(
-            "churn, epoll, 16 at once",
-            Service::http("epoll"),
-            Drive::Churn { connections: 16 },
-            &[rate],
-        )
-        .in_full(),
-        Workload::new(
-            "accept storm, bursts of 512",
-            Service::http("epoll"),
-            Drive::Storm { connections: 512 },
-            &storm,
-        ),
+        churn("poll"),
+        churn("epoll").in_full(),
+        connect("churn by our own client, epoll, 16 at once", 16, false, std::slice::from_ref(&rate)),
+        connect("accept storm, epoll, bursts of 512", 512, true, &storm),
     ]
 }
 
