@@ -1,13 +1,13 @@
 //! What the calls that take a socket answer, kind by kind. README.md shows it.
 
 /// A call.
-pub struct Row {
-    pub call: &'static str,
+pub(crate) struct Row {
+    pub(crate) call: &'static str,
     /// `works`, or the errno: TCP of IPv4 and IPv6, UDP of both, Unix stream, datagram and
     /// seqpacket.
-    pub answers: [&'static str; 7],
+    pub(crate) answers: [&'static str; 7],
     /// The rule, or what is to be known.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
 }
 
 const WORKS: &str = "works";
@@ -45,7 +45,7 @@ const NO_SYNC: &str = "\"a file on which this operation is not possible\" - fsyn
 const NO_DIRECTORY: &str = "\"The descriptor fildes is not associated with a directory\" - fdopendir(3p)";
 const NO_FOLDER: &str = "\"the file descriptor fd is not associated with a directory\" - openat(3p)";
 
-pub const TABLE: &[Row] = &[
+pub(crate) const TABLE: &[Row] = &[
     works("sock_open", ""),
     works("sock_pair", "the ends are Unix sockets, whatever the family"),
     works("sock_bind", ""),

@@ -1,6 +1,6 @@
 //! Every call that takes a socket, on every kind: a row of the table, a test.
 
-use super::call_table::TABLE;
+use super::call_table::{Row, TABLE};
 use super::{KINDS, kinds_here, run_with_kinds};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::collections::BTreeMap;
@@ -74,6 +74,9 @@ pub(crate) fn kinds_calls() -> Result<()> {
     ensure!(named == TESTED, "the table and its tests differ");
     let made = outcomes()?.len();
     ensure!(made == named.len() * kinds_here().len(), "the program makes {made} calls");
+    let unexplained = |row: &&Row| row.answers.iter().any(|it| *it != "works") && row.why.is_empty();
+    let unexplained: Vec<&str> = TABLE.iter().filter(unexplained).map(|row| row.call).collect();
+    ensure!(unexplained.is_empty(), "no reasons: {unexplained:?}");
     // Every call of the ABI that names a socket is a row.
     let missing: Vec<&str> = wasock::abi::FUNCTIONS
         .iter()

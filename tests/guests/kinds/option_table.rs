@@ -2,7 +2,7 @@
 
 /// What a kind of socket does with an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// It is set, and read back.
     Both,
     /// It is read; to set it is `ENOPROTOOPT`.
@@ -14,16 +14,16 @@ pub enum Answer {
 use Answer::{Both, Get, No};
 
 /// An option.
-pub struct Row {
-    pub name: &'static str,
-    pub number: u32,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) number: u32,
     /// `flag`, `size` or `time`: the calls that know it.
-    pub call: &'static str,
+    pub(crate) call: &'static str,
     /// For each kind: TCP of IPv4 and IPv6, UDP of both, Unix stream, datagram and
     /// seqpacket.
-    pub answers: [Answer; 7],
+    pub(crate) answers: [Answer; 7],
     /// What is to be known.
-    pub note: &'static str,
+    pub(crate) note: &'static str,
 }
 
 const fn flag(number: u32, name: &'static str, answers: [Answer; 7], note: &'static str) -> Row {
@@ -47,7 +47,7 @@ const IPV6: [Answer; 7] = [No, Both, No, Both, No, No, No];
 const UDP_V6: [Answer; 7] = [No, No, No, Both, No, No, No];
 const CONNECTING: [Answer; 7] = [Both, Both, No, No, Both, No, Both];
 
-pub const TABLE: &[Row] = &[
+pub(crate) const TABLE: &[Row] = &[
     flag(0, "noop", [No; 7], "does nothing in any host"),
     flag(1, "reuse_port", NETWORK, ""),
     flag(2, "reuse_addr", ALL, "on from bind on, for TCP"),
