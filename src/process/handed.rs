@@ -118,7 +118,6 @@ impl HandedSockets {
             let handed = socket.seen_from(settings);
             let is_nonblocking = handed.is_nonblocking;
             let (socket, rights) = open(fd, handed, held, number, settings, report, names.clone())?;
-            settings.guard(report, &socket);
             let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
             descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
         }

@@ -6,13 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::{
-    Directory, Doorkeeper, Gatekeeper, HandedSockets, Input, Open, Output, Report, Signal, ToldLimits,
-};
+use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report, Signal, ToldLimits};
 use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
-use crate::socket::Socket;
 use crate::socket::listen::{Census, ListenProfile, Terms};
 
 /// Everything that a guest is given at its start.
@@ -75,13 +72,6 @@ impl Settings {
             maximum: self.max_backlog.load(Relaxed),
             kernel_maximum: self.kernel_max_backlog,
             door: Arc::new(Doorkeeper { report, policy, listener, local, gate, told }),
-        }
-    }
-
-    /// Has messages of senders that the policy does not take kept from `socket`.
-    pub(super) fn guard(&self, report: &Arc<Report>, socket: &Socket) {
-        if self.policy.narrows_senders() {
-            socket.set_guard(Arc::new(Gatekeeper::new(Arc::clone(report), Arc::clone(&self.policy))));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Mailbox, Open, OpenFile, Process};
+use super::{Gatekeeper, Mailbox, Open, OpenFile, Process};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
@@ -253,7 +253,7 @@ impl Thread {
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
         self.limit_buffers(&socket, true)?;
-        self.process.settings().guard(self.process.report(), &socket);
+        Gatekeeper::stand_before(&socket, self.process.report(), self.process.policy());
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
     }
