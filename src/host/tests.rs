@@ -212,12 +212,12 @@ fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
     let engine = engine()?;
     let mut linker = Linker::new(&engine);
     add_to_linker_blocking::<WasockCtx>(&mut linker, |ctx| ctx)?;
-    linker.func_wrap("wasix_32v1", "port_addr_clear", || 7)?;
+    linker.func_wrap("wasix_32v1", "ws_connect", || 7)?;
     linker.func_wrap("app", "seven", || 7)?;
     let module = Module::new(
         &engine,
         r#"(module
-            (import "wasix_32v1" "port_addr_clear" (func $clear (result i32)))
+            (import "wasix_32v1" "ws_connect" (func $clear (result i32)))
             (import "app" "seven" (func (result i32)))
             (func (export "run") (result i32) (call $clear)))"#,
     )?;

@@ -164,7 +164,8 @@ fn is_kind(file: &OwnedFd, kind: rustix::fs::FileType) -> Result<bool, Errno> {
 /// What the kernel calls a socket, as the host's operator knows it.
 pub(super) fn as_told(address: SocketAddrAny) -> Result<UnixName, Errno> {
     let address = SocketAddrUnix::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)?;
-    if let Some(name) = address.abstract_name() {
+    // rustix makes one of no length of an address without a name.
+    if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
         return Ok(UnixName::outside(&format!("@{}", String::from_utf8_lossy(name))));
     }
     let path = address.path_bytes().filter(|path| !path.is_empty());
