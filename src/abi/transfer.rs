@@ -14,7 +14,7 @@ use crate::process::{OpenFile, Thread};
 use crate::socket::{Received, RecvFlags};
 
 /// The most that one call moves through a copy.
-const MAX_COPY: u32 = 64 * 1024;
+pub(crate) const MAX_COPY: u32 = 64 * 1024;
 
 /// The flag of a receive that a message was longer than the buffers.
 const DATA_TRUNCATED: u16 = 1;

@@ -21,7 +21,7 @@ use super::interrupt::interruptible;
 use super::pollable::{Pollable, poll_readiness};
 use crate::error::Errno;
 use crate::socket::listen::Queue;
-use crate::socket::{Interest, News, Registered, Socket};
+use crate::socket::{Interest, News, Registered, Socket, Stream};
 
 /// What stands behind a subscription.
 #[derive(Clone)]
@@ -340,10 +340,16 @@ impl<'a, T: Copy> Look<'a, T> {
     /// Looks at `socket` too, and forgets what the reactor has heard of it. `None` where
     /// the kernel can't tell about it: it has a queue of the host's, or a guard.
     pub fn add(&mut self, socket: &'a Socket, interest: Interest, about: T) -> Option<()> {
-        match socket.news() {
-            News::None if !socket.is_guarded() => {}
-            News::Reactor(registered) if !socket.is_guarded() => registered.forget(interest),
-            _ => return None,
+        if let Some(connected) = socket.stream().ok().and_then(Stream::known_connection) {
+            connected.forget(interest);
+        } else if socket.is_guarded() {
+            return None;
+        } else {
+            match socket.news() {
+                News::None => {}
+                News::Reactor(registered) => registered.forget(interest),
+                News::Queue(_) => return None,
+            }
         }
         self.asked.push(PollFd::from_borrowed_fd(socket.host_fd(), interest.to_poll()));
         self.about.push((interest, about));

@@ -16,10 +16,11 @@ pub(super) struct Endpoint {
     pub(super) space: Space,
     pub(super) kind: Kind,
     /// The name that it has, over `AF_UNIX`.
-    named: OnceLock<Named>,
+    named: OnceLock<Box<Named>>,
 }
 
-/// The name of a socket, and the file where it is its own.
+/// The name of a socket, and the file where it is its own. Most sockets have none, so it
+/// lies apart.
 #[derive(Debug)]
 struct Named {
     name: UnixName,
@@ -49,14 +50,14 @@ impl Endpoint {
     pub(super) fn handed(fd: OwnedFd, space: Space, kind: Kind, local: &Address, held: Option<Held>) -> Self {
         let endpoint = Self::new(fd, space, kind);
         if let Address::Unix(name) = local {
-            endpoint.named.get_or_init(|| Named { name: name.clone(), held });
+            endpoint.named.get_or_init(|| Box::new(Named { name: name.clone(), held }));
         }
         endpoint
     }
 
     /// What a connection to this one is, at the same name.
     pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
-        let named = self.named.get().map(|named| Named { name: named.name.clone(), held: None });
+        let named = self.named.get().map(|named| Box::new(Named { name: named.name.clone(), held: None }));
         let accepted = Self::new(fd, self.space.clone(), self.kind);
         match named {
             Some(named) => Self { named: OnceLock::from(named), ..accepted },
@@ -87,7 +88,7 @@ impl Endpoint {
         match (address, &self.space) {
             (Address::Unix(name), Space::Unix(paths)) => {
                 let (name, held) = unix::bind(self.host_fd(), name, paths.as_ref(), policy)?;
-                self.named.get_or_init(|| Named { name: name.clone(), held: Some(held) });
+                self.named.get_or_init(|| Box::new(Named { name: name.clone(), held: Some(held) }));
                 Ok(Address::Unix(name))
             }
             (Address::Inet(inet), _) => {
@@ -125,7 +126,7 @@ impl Endpoint {
 
     /// Removes the name, if it is to be removed when the socket closes.
     pub(super) fn remove_name(&self) {
-        if let Some(Named { held: Some(held), .. }) = self.named.get() {
+        if let Some(Named { held: Some(held), .. }) = self.named.get().map(Box::as_ref) {
             held.remove();
         }
     }

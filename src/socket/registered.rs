@@ -74,7 +74,8 @@ pub struct Registered {
     /// all that ever arrived.
     received: AtomicU64,
     /// The reactor knows one waker a direction, which wakes all of these.
-    watchers: [Arc<Watchers>; 2],
+    /// Each is made when somebody watches.
+    watchers: [OnceLock<Arc<Watchers>>; 2],
     /// Has anybody ever watched it, and so forgotten without a look?
     is_watched: AtomicBool,
 }
@@ -212,10 +213,16 @@ impl Registered {
         debug_assert!(forgotten.is_err());
     }
 
+    fn watchers(&self, interest: Interest) -> &OnceLock<Arc<Watchers>> {
+        let [readers, writers] = &self.watchers;
+        if interest == Interest::Read { readers } else { writers }
+    }
+
     /// Has those who watch it look again, as if there were news.
     pub(crate) fn stir(&self, interest: Interest) {
-        let [readers, writers] = &self.watchers;
-        if interest == Interest::Read { readers.wake_all() } else { writers.wake_all() }
+        if let Some(watchers) = self.watchers(interest).get() {
+            watchers.wake_all();
+        }
     }
 
     /// Has anybody watched it, who forgets before he looks? Whoever looks before he
@@ -249,8 +256,7 @@ impl Said<'_> {
 
 impl Watchable for Registered {
     fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        let [readers, writers] = &self.watchers;
-        let watchers = if interest == Interest::Read { readers } else { writers };
+        let watchers = self.watchers(interest).get_or_init(Arc::default);
         self.is_watched.store(true, SeqCst);
         watchers.add(context.waker());
         self.forget(interest);

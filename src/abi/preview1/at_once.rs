@@ -13,10 +13,11 @@ use super::clock::Clock;
 use super::number;
 use super::poll::{CLOCK, FD_READ, FD_WRITE, HANGUP, MAX_SUBSCRIPTIONS};
 use crate::abi::flags;
-use crate::abi::memory::{Region, check_out, check_out_value, read_buffer};
+use crate::abi::memory::{Region, check_out, check_out_value, read_buffer, write_bytes};
+use crate::abi::transfer::MAX_COPY;
 use crate::error::Errno;
-use crate::fd::{Descriptor, Rights};
-use crate::process::{OpenFile, Thread};
+use crate::fd::Rights;
+use crate::process::Thread;
 use crate::ready::{Look, Readiness, recv_at_once, send_at_once};
 use crate::socket::{Interest, RecvFlags, Socket};
 
@@ -68,17 +69,38 @@ fn receive(
     let region = one_buffer(memory, iovs)?;
     let ret_n = GuestPtr::<u32>::new(ret_n.cast_unsigned());
     check_out_value(memory, ret_n).ok()?;
-    let received = {
-        let fds = thread.process().fds();
-        let (open, socket) = socket(fds.get(fd.cast_unsigned()).ok()?, rights)?;
-        if !open.is_nonblocking() && !flags.dont_wait {
-            return None;
-        }
-        // Only one thread sees this memory, so no other one misses the table meanwhile.
-        let buffer = memory.as_slice_mut(GuestPtr::new(region)).ok()??;
-        recv_at_once(socket, buffer, flags.peek)?
+    let open = thread.open_socket(fd.cast_unsigned(), rights).ok()?;
+    if !open.is_nonblocking() && !flags.dont_wait {
+        return None;
+    }
+    let socket = open.open.socket().ok()?;
+    let received = match memory.as_slice_mut(GuestPtr::new(region)).ok()? {
+        Some(buffer) => recv_at_once(socket, buffer, flags.peek)?,
+        None => receive_by_copy(thread, memory, socket, region, flags.peek)?,
     };
     answer(memory, received, ret_n)
+}
+
+/// Into a memory that other threads may change.
+fn receive_by_copy(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    socket: &Socket,
+    (start, length): Region,
+    peek: bool,
+) -> Option<Result<usize, Errno>> {
+    check_out(memory, start, length).ok()?;
+    let length = usize::try_from(length.min(MAX_COPY)).ok()?;
+    let mut copy = std::mem::take(&mut thread.scratch);
+    if copy.len() < length {
+        copy.resize(length, 0);
+    }
+    let received = recv_at_once(socket, copy.get_mut(..length)?, peek);
+    if let Some(Ok(count)) = received {
+        write_bytes(memory, GuestPtr::new(start), copy.get(..count)?).ok()?;
+    }
+    thread.scratch = copy;
+    received
 }
 
 pub(crate) fn sock_send(
@@ -116,15 +138,15 @@ fn send(
     let region = one_buffer(memory, iovs)?;
     let ret_n = GuestPtr::<u32>::new(ret_n.cast_unsigned());
     check_out_value(memory, ret_n).ok()?;
-    let sent = {
-        let fds = thread.process().fds();
-        let (open, socket) = socket(fds.get(fd.cast_unsigned()).ok()?, rights)?;
-        if !open.is_nonblocking() && !dont_wait {
-            return None;
-        }
-        let buffer = memory.as_slice(GuestPtr::new(region)).ok()??;
-        send_at_once(socket, buffer)?
-    };
+    let open = thread.open_socket(fd.cast_unsigned(), rights).ok()?;
+    if !open.is_nonblocking() && !dont_wait {
+        return None;
+    }
+    check_out(memory, region.0, region.1).ok()?;
+    let is_shared = matches!(memory, GuestMemory::Shared(_));
+    let length = if is_shared { region.1.min(MAX_COPY) } else { region.1 };
+    let data = memory.as_cow(GuestPtr::new((region.0, length))).ok()?;
+    let sent = send_at_once(open.open.socket().ok()?, &data)?;
     answer(memory, sent, ret_n)
 }
 
@@ -135,11 +157,6 @@ fn one_buffer(memory: &GuestMemory<'_>, (iovs, count): (i32, i32)) -> Option<Reg
     }
     let region = read_buffer(memory, iovs.cast_unsigned()).ok()?;
     (region.1 > 0 && region.1 <= i32::MAX.cast_unsigned()).then_some(region)
-}
-
-fn socket(descriptor: &Descriptor<OpenFile>, rights: Rights) -> Option<(&OpenFile, &Socket)> {
-    descriptor.rights.require(rights).ok()?;
-    Some((&descriptor.open, descriptor.open.open.socket().ok()?))
 }
 
 fn answer(memory: &mut GuestMemory<'_>, moved: Result<usize, Errno>, ret_n: GuestPtr<u32>) -> Option<i32> {
@@ -176,6 +193,7 @@ pub(crate) fn poll_oneoff(
     let room = GuestPtr::<[u8]>::new((events.cast_unsigned(), count * EVENT));
     check_out(memory, events.cast_unsigned(), count * EVENT).ok()?;
     let found = {
+        // No other thread misses the table meanwhile: there is none.
         let fds = thread.process().fds();
         let all = GuestPtr::<[u8]>::new((subscriptions.cast_unsigned(), count * SUBSCRIPTION));
         let (all, _) = memory.as_slice(all).ok()??.as_chunks();
@@ -183,8 +201,9 @@ pub(crate) fn poll_oneoff(
         for subscription in all {
             match wanted(subscription)? {
                 Wanted::Fd(fd, interest, userdata) => {
-                    let (_, socket) = socket(fds.get(fd).ok()?, Rights::POLL_FD_READWRITE)?;
-                    look.add(socket, interest, userdata)?;
+                    let descriptor = fds.get(fd).ok()?;
+                    descriptor.rights.require(Rights::POLL_FD_READWRITE).ok()?;
+                    look.add(descriptor.open.open.socket().ok()?, interest, userdata)?;
                 }
                 Wanted::Later => {}
             }

@@ -1,15 +1,18 @@
 //! What bounds the blocking calls: how long they wait, and for how much.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::TimeOption;
 
+type Times = [Option<Duration>; 4];
+
 /// Limits of the blocking calls; `None` is for ever.
 #[derive(Debug)]
 pub(in crate::socket) struct Limits {
-    times: Mutex<[Option<Duration>; 4]>,
+    /// Once one of them is set: for receive, send, connect, accept.
+    times: OnceLock<Box<Mutex<Times>>>,
     /// How many bytes a blocking receive waits for: what the kernel has, at hand for
     /// each receive.
     receive_low_water: AtomicUsize,
@@ -17,29 +20,21 @@ pub(in crate::socket) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { times: Mutex::default(), receive_low_water: AtomicUsize::new(1) }
+        Self { times: OnceLock::new(), receive_low_water: AtomicUsize::new(1) }
     }
 }
 
 impl Limits {
-    fn with<T>(&self, option: TimeOption, use_it: impl FnOnce(&mut Option<Duration>) -> T) -> Option<T> {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let [receive, send, connect, accept] = &mut *times;
-        match option {
-            TimeOption::Receive => Some(use_it(receive)),
-            TimeOption::Send => Some(use_it(send)),
-            TimeOption::Connect => Some(use_it(connect)),
-            TimeOption::Accept => Some(use_it(accept)),
-            TimeOption::Linger => None,
-        }
-    }
-
     pub(in crate::socket) fn time(&self, option: TimeOption) -> Option<Duration> {
-        self.with(option, |limit| *limit).flatten()
+        let mut times = *lock(self.times.get()?);
+        slot(&mut times, option).and_then(|limit| *limit)
     }
 
     pub(super) fn set_time(&self, option: TimeOption, limit: Option<Duration>) {
-        self.with(option, |slot| *slot = limit);
+        let mut times = lock(self.times.get_or_init(Box::default));
+        if let Some(slot) = slot(&mut times, option) {
+            *slot = limit;
+        }
     }
 
     pub(in crate::socket) fn receive_low_water(&self) -> usize {
@@ -54,10 +49,28 @@ impl Limits {
     pub(in crate::socket) fn handed_on(&self) -> Self {
         // "creates a new socket with the same properties of s" - accept(2) of 4.2BSD; so
         // do Linux and Winsock.
-        let [receive, send, ..] = *self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        Self {
-            times: Mutex::new([receive, send, None, None]),
-            receive_low_water: AtomicUsize::new(self.receive_low_water()),
-        }
+        let times = match self.times.get().map(|times| *lock(times)) {
+            Some([receive, send, ..]) if receive.or(send).is_some() => {
+                OnceLock::from(Box::new(Mutex::new([receive, send, None, None])))
+            }
+            _ => OnceLock::new(),
+        };
+        Self { times, receive_low_water: AtomicUsize::new(self.receive_low_water()) }
     }
+}
+
+fn slot(times: &mut Times, option: TimeOption) -> Option<&mut Option<Duration>> {
+    let [receive, send, connect, accept] = times;
+    match option {
+        TimeOption::Receive => Some(receive),
+        TimeOption::Send => Some(send),
+        TimeOption::Connect => Some(connect),
+        TimeOption::Accept => Some(accept),
+        TimeOption::Linger => None,
+    }
+}
+
+fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
+    // Whole whenever it is free.
+    times.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,6 +36,11 @@ impl Connected {
         self.registered.look(interest, attempt)
     }
 
+    /// Forgets what the reactor heard, as [`Registered::forget`] does.
+    pub(crate) fn forget(&self, interest: Interest) {
+        self.registered.forget(interest);
+    }
+
     pub(super) fn peer(&self) -> &Address {
         &self.peer
     }

@@ -73,7 +73,7 @@ pub struct Stream {
     lingers: AtomicBool,
     /// Where it counts, if it was accepted and somebody counts. After the endpoint: whoever gets
     /// the place next finds the descriptor free.
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     /// After the endpoint: tells that its descriptor is free.
     _freed: Freed,
 }
@@ -278,7 +278,7 @@ impl Stream {
         let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));
         let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.handed_on());
         let mut stream = Self::with_state(endpoint, connected, lingers, limits);
-        stream.place = place;
+        stream.place = place.map(Box::new);
         Ok(Accepted { socket: Socket::Stream(stream), peer })
     }
 
