@@ -16,7 +16,7 @@ impl Builder {
     }
 
     /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
-    /// [`Control::set_max_backlog`](super::Control::set_max_backlog) changes it later.
+    /// [`Control::set_max_backlog`](crate::Control::set_max_backlog) changes it later.
     pub fn max_backlog(mut self, connections: u32) -> Self {
         self.max_backlog = Some(connections);
         self
