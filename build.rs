@@ -101,9 +101,12 @@ const WAITS: &[&str] = &[
     "thread_sleep",
 ];
 
-/// The calls of preview 1 that are tried before they become a future, in
-/// `src/abi/preview1/at_once.rs`: the busy ones.
-const AT_ONCE: &[&str] = &["fd_read", "fd_write", "poll_oneoff", "sock_recv", "sock_send"];
+/// The calls that are tried before they become a future, in the `at_once.rs` of their
+/// room, by their witx file: the busy ones.
+const AT_ONCE: &[(&str, &[&str])] = &[
+    ("wasi_snapshot_preview1", &["fd_read", "fd_write", "poll_oneoff", "sock_recv", "sock_send"]),
+    ("wasix_32v1", &["epoll_wait"]),
+];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=witx");
@@ -202,7 +205,9 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                     noun: module.name.as_str().to_owned(),
                     name: name.to_owned(),
                     waits: waits_for(&function),
-                    at_once: dialect.file == "wasi_snapshot_preview1" && AT_ONCE.contains(&name),
+                    at_once: AT_ONCE
+                        .iter()
+                        .any(|(file, names)| *file == dialect.file && names.contains(&name)),
                     params,
                     result: results.first().copied(),
                     arguments: arguments(&function).with_context(|| format!("{import}.{name}"))?,

@@ -241,6 +241,10 @@ impl Pollable for OpenFile {
         self.open.pollable().and_then(Pollable::host_fd)
     }
 
+    fn settled_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.open.pollable().and_then(Pollable::settled_fd)
+    }
+
     fn readable_bytes(&self) -> u64 {
         self.open.pollable().map_or(1, Pollable::readable_bytes)
     }

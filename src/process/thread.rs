@@ -12,7 +12,7 @@ use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
-use crate::ready::{self, Looks, Readiness, Timer, Watched};
+use crate::ready::{self, Happened, Looks, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Reached, Terms};
 use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
 
@@ -47,6 +47,8 @@ pub struct Thread {
     pub(crate) wide_addresses: bool,
     /// A buffer for what can't be moved in place, kept between calls.
     pub(crate) scratch: Vec<u8>,
+    /// What an epoll found, on its way to the guest. Kept between calls.
+    pub(crate) happened: Vec<Happened>,
     /// A poll was tried, found nothing ready, and is to wait now.
     pub(crate) has_looked: bool,
     /// What the trace says of the call besides its results.
@@ -115,6 +117,7 @@ impl Thread {
             is_first_generation: false,
             wide_addresses: false,
             scratch: Vec::new(),
+            happened: Vec::new(),
             has_looked: false,
             remark: None,
         }
@@ -131,6 +134,7 @@ impl Thread {
             mailbox: self.process.signals().mailbox(tid),
             named_callback: None,
             scratch: Vec::new(),
+            happened: Vec::new(),
             has_looked: false,
             remark: None,
             ..*self

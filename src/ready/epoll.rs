@@ -1,5 +1,8 @@
 //! epoll: one descriptor that watches many others.
 //!
+//! Most sockets are the [kernel]'s to watch: it has an epoll of its own for them. What
+//! follows is about everything else, and about who waits.
+//!
 //! # Correctness
 //!
 //! An epoll has *entries*, one for each watched pair of a number and an open thing, and
@@ -29,18 +32,30 @@
 //!    one step under the entry's lock. Two waiters never both tell of it.
 //! 6. A modified entry counts from the next take on; one that was removed, or whose
 //!    thing is closed, is told of no more. An epoll keeps nothing open.
+//! 7. *The kernel's part*: of those who wait, one is the *lookout*, who is woken by it too.
+//!    A waiter takes his place before he asks who is, and whoever was and leaves wakes
+//!    another one, who becomes it and looks. So as long as somebody waits, there is a
+//!    lookout, or one who was woken is on his way. The kernel's part is made under the eyes
+//!    of one who sleeps by waking him.
 //!
-//! Locks: the map of entries, an entry's own, the list's. None is held while another is
-//! taken, while somebody is woken, or while a thing is looked at: a look into a watched
-//! epoll takes that one's locks. [`NESTING`] alone comes before all of them.
+//! Locks: the map of entries, the kernel's records below it, an entry's own, the list's.
+//! But for these two none is held while another is taken, while somebody is woken, or while
+//! a thing is looked at: a look into a watched epoll takes that one's locks. [`NESTING`]
+//! alone comes before all of them.
 
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(not(target_os = "linux"))]
+#[path = "epoll/no_kernel.rs"]
+mod kernel;
 mod list;
 mod nesting;
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -54,6 +69,7 @@ use super::pollable::{Events, Pollable, look_at};
 use super::readiness::give_way;
 use crate::error::Errno;
 use crate::socket::{Heard, Interest};
+use kernel::Kernel;
 use list::List;
 
 /// How many entries there are before those of closed things are looked for.
@@ -104,7 +120,10 @@ pub struct Data {
 /// Watches many things.
 pub struct Epoll {
     entries: Mutex<Entries>,
+    kernel: Kernel,
     list: Arc<List>,
+    /// Which of the two has its turn first, so that neither waits for ever for the other.
+    is_kernel_first: AtomicBool,
     /// Epolls that watch this one.
     parents: Mutex<Vec<Weak<Epoll>>>,
     /// Kept between waits: making one costs three system calls.
@@ -113,7 +132,9 @@ pub struct Epoll {
 
 #[derive(Default)]
 struct Entries {
-    by_key: HashMap<Key, Arc<Entry>>,
+    by_key: HashMap<Key, Watch>,
+    /// How many of them are not the kernel's.
+    own: usize,
     /// At how many entries those of closed things are swept out.
     sweep_at: usize,
 }
@@ -122,6 +143,13 @@ struct Entries {
 /// description" - epoll(7). The address is that of a thing which is watched weakly: no
 /// other one gets it as long as the entry lives.
 type Key = (u32, usize);
+
+/// Who watches a thing.
+enum Watch {
+    Entry(Arc<Entry>),
+    /// The kernel, by the record of this number.
+    Kernel(u32),
+}
 
 struct Entry {
     fd: u32,
@@ -184,7 +212,9 @@ impl Epoll {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             entries: Mutex::default(),
+            kernel: Kernel::default(),
             list: Arc::default(),
+            is_kernel_first: AtomicBool::new(false),
             parents: Mutex::default(),
             timer: Mutex::default(),
         })
@@ -210,22 +240,42 @@ impl Epoll {
     }
 
     fn insert(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
-        let entry = Entry::new(fd, target, request, &self.list);
         let mut entries = unpoisoned(&self.entries);
         // "EEXIST: op was EPOLL_CTL_ADD, and the supplied file descriptor fd is already
         // registered with this epoll instance." - epoll_ctl(2)
         if entries.by_key.contains_key(&key(fd, target)) {
             return Err(Errno::EEXIST);
         }
-        if entries.by_key.len() >= entries.sweep_at {
-            entries.by_key.retain(|_, entry| entry.target.strong_count() > 0);
-            self.list.keep(|entry| entry.target.strong_count() > 0);
-            entries.sweep_at = (entries.by_key.len() * 2).max(FIRST_SWEEP);
+        self.sweep(&mut entries);
+        let is_first = !self.kernel.is_in_use();
+        if let Some(record) = self.kernel.add(fd, target, request) {
+            entries.by_key.insert(key(fd, target), Watch::Kernel(record));
+            drop(entries);
+            if is_first {
+                self.list.has_kernel();
+            }
+            return Ok(());
         }
-        entries.by_key.insert(key(fd, target), Arc::clone(&entry));
+        let entry = Entry::new(fd, target, request, &self.list);
+        entries.by_key.insert(key(fd, target), Watch::Entry(Arc::clone(&entry)));
+        entries.own += 1;
         drop(entries);
         self.list.ring(&entry, READ | WRITE);
         Ok(())
+    }
+
+    /// Forgets closed things, once there are twice as many as the last time.
+    fn sweep(&self, entries: &mut Entries) {
+        if entries.by_key.len() < entries.sweep_at {
+            return;
+        }
+        entries.by_key.retain(|_, watch| match watch {
+            Watch::Entry(entry) => entry.target.strong_count() > 0,
+            Watch::Kernel(record) => self.kernel.keep(*record),
+        });
+        entries.own = entries.by_key.values().filter(|watch| matches!(watch, Watch::Entry(_))).count();
+        self.list.keep(|entry| entry.target.strong_count() > 0);
+        entries.sweep_at = (entries.by_key.len() * 2).max(FIRST_SWEEP);
     }
 
     /// Waits for something else at `fd` from now on; switches it on again.
@@ -234,13 +284,38 @@ impl Epoll {
     ///
     /// `ENOENT` where it is not watched.
     pub fn modify(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
+        let mut entries = unpoisoned(&self.entries);
         // "ENOENT: op was EPOLL_CTL_MOD or EPOLL_CTL_DEL, and fd is not registered with
         // this epoll instance." - epoll_ctl(2)
-        let found = unpoisoned(&self.entries).by_key.get(&key(fd, target)).cloned();
-        let entry = found.ok_or(Errno::ENOENT)?;
+        let watch = entries.by_key.get_mut(&key(fd, target)).ok_or(Errno::ENOENT)?;
+        let entry = match watch {
+            Watch::Kernel(record) => return self.kernel.modify(*record, target.as_ref(), request),
+            Watch::Entry(entry) => Arc::clone(entry),
+        };
+        let is_first = !self.kernel.is_in_use();
+        // One that has settled since, such as a connection that is there now.
+        if let Some(record) = self.kernel.add(fd, target, request) {
+            *watch = Watch::Kernel(record);
+            entries.own -= 1;
+            drop(entries);
+            self.retire(&entry);
+            if is_first {
+                self.list.has_kernel();
+            }
+            return Ok(());
+        }
+        drop(entries);
         *unpoisoned(&entry.state) = EntryState { request, is_on: true };
         self.list.ring(&entry, READ | WRITE);
         Ok(())
+    }
+
+    /// Tells of an entry no more.
+    fn retire(&self, retired: &Arc<Entry>) {
+        unpoisoned(&retired.state).is_on = false;
+        if retired.is_listed.load(SeqCst) {
+            self.list.keep(|entry| !Arc::ptr_eq(entry, retired));
+        }
     }
 
     /// Watches `fd` no more.
@@ -249,16 +324,23 @@ impl Epoll {
     ///
     /// `ENOENT` where it is not watched.
     pub fn remove(&self, fd: u32, target: &Arc<dyn Pollable>) -> Result<(), Errno> {
-        let removed = unpoisoned(&self.entries).by_key.remove(&key(fd, target)).ok_or(Errno::ENOENT)?;
-        unpoisoned(&removed.state).is_on = false;
-        if removed.is_listed.load(SeqCst) {
-            self.list.keep(|entry| !Arc::ptr_eq(entry, &removed));
-        }
+        let mut entries = unpoisoned(&self.entries);
+        let removed = match entries.by_key.remove(&key(fd, target)).ok_or(Errno::ENOENT)? {
+            Watch::Kernel(record) => {
+                self.kernel.remove(record, target.as_ref());
+                return Ok(());
+            }
+            Watch::Entry(entry) => entry,
+        };
+        entries.own -= 1;
+        drop(entries);
+        self.retire(&removed);
         if let Some(inner) = target.epoll() {
-            let still = unpoisoned(&self.entries)
-                .by_key
-                .values()
-                .any(|entry| std::ptr::addr_eq(entry.target.as_ptr(), Arc::as_ptr(target)));
+            let is_it = |watch: &Watch| match watch {
+                Watch::Entry(entry) => std::ptr::addr_eq(entry.target.as_ptr(), Arc::as_ptr(target)),
+                Watch::Kernel(_) => false,
+            };
+            let still = unpoisoned(&self.entries).by_key.values().any(is_it);
             if !still {
                 let me: *const Self = self;
                 unpoisoned(&inner.parents).retain(|parent| !std::ptr::eq(parent.as_ptr(), me));
@@ -268,7 +350,8 @@ impl Epoll {
     }
 
     /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
-    /// only looks. Tells of `most` things at most.
+    /// only looks. Tells of `most` things at most. `has_looked` says that
+    /// [`take`](Self::take) has just found nothing.
     ///
     /// # Cancel safety
     ///
@@ -278,37 +361,66 @@ impl Epoll {
     ///
     /// `EBADF` where the last descriptor of the epoll is closed meanwhile; the reason
     /// where the wait is [interrupted](interruptible).
-    pub async fn wait(&self, most: usize, limit: Option<Duration>) -> Result<Vec<Happened>, Errno> {
+    pub async fn wait(
+        &self,
+        most: usize,
+        limit: Option<Duration>,
+        has_looked: bool,
+    ) -> Result<Vec<Happened>, Errno> {
         // A guest that never has to wait still leaves others their turn: the reactor too.
         consume_budget().await;
-        let found = self.take(most);
+        let mut found = Vec::new();
+        if !has_looked {
+            self.take(most, &mut found);
+        }
         if !found.is_empty() {
             return Ok(found);
         }
         if limit == Some(Duration::ZERO) {
-            give_way().await;
-            self.list_what_the_kernel_knows();
-            return Ok(self.take(most));
+            if !self.is_kernels_alone() {
+                give_way().await;
+                self.list_what_the_kernel_knows();
+                self.take(most, &mut found);
+            }
+            return Ok(found);
         }
         let mut timer = unpoisoned(&self.timer).take();
-        let alarm = Alarm::set(&mut timer, limit);
-        let found = {
-            let mut rings = pin!(alarm.rings());
-            let mut place = self.list.place();
-            let listed = poll_fn(|context| {
-                // Its place first, so that what is listed after the take wakes it.
-                place.take(context.waker());
-                if self.list.is_closed() {
-                    return Poll::Ready(Err(Errno::EBADF));
-                }
-                let is_over = rings.as_mut().poll(context).is_ready();
-                let found = self.take(most);
-                if is_over || !found.is_empty() { Poll::Ready(Ok(found)) } else { Poll::Pending }
-            });
-            interruptible(listed).await.flatten()
-        };
+        let outcome = self.sleep(most, Alarm::set(&mut timer, limit), &mut found).await;
         *unpoisoned(&self.timer) = timer;
-        found
+        outcome.map(|()| found)
+    }
+
+    /// Sleeps until something is found, or the alarm rings.
+    async fn sleep(&self, most: usize, alarm: Alarm<'_>, found: &mut Vec<Happened>) -> Result<(), Errno> {
+        let mut rings = pin!(alarm.rings());
+        let mut news = pin!(self.kernel.news());
+        // It leaves last: whoever is woken then finds nobody there.
+        let mut lookout = self.list.lookout();
+        let mut place = self.list.place();
+        let mut was_polled = false;
+        let listed = poll_fn(|context| {
+            // Its place first, so that what is listed after the take wakes it.
+            place.take(context.waker());
+            if self.list.is_closed() {
+                return Poll::Ready(Err(Errno::EBADF));
+            }
+            let is_over = rings.as_mut().poll(context).is_ready();
+            self.take_listed(most, found);
+            if lookout.take() {
+                // The one before it may have left something.
+                if std::mem::replace(&mut was_polled, true) {
+                    self.kernel.take(most, found);
+                }
+                news.set(self.kernel.news());
+            }
+            while lookout.is_it() && found.is_empty() && news.as_mut().poll(context).is_ready() {
+                self.kernel.take(most, found);
+                news.set(self.kernel.news());
+            }
+            was_polled = true;
+            if is_over || !found.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        });
+        interruptible(listed).await.flatten()
     }
 
     /// Ends it: its last descriptor is closed. Who waits in it is woken.
@@ -316,9 +428,23 @@ impl Epoll {
         self.list.close();
     }
 
-    /// What is ready now, `most` things at most, without waiting.
-    pub fn take(&self, most: usize) -> Vec<Happened> {
-        let mut found = Vec::new();
+    /// Is everything that it watches the kernel's to watch?
+    pub fn is_kernels_alone(&self) -> bool {
+        self.kernel.is_in_use() && unpoisoned(&self.entries).own == 0
+    }
+
+    /// Adds what is ready now to `found`, until that has `most`, without waiting.
+    pub fn take(&self, most: usize, found: &mut Vec<Happened>) {
+        if self.is_kernel_first.fetch_xor(true, Relaxed) {
+            self.kernel.take(most, found);
+            self.take_listed(most, found);
+        } else {
+            self.take_listed(most, found);
+            self.kernel.take(most, found);
+        }
+    }
+
+    fn take_listed(&self, most: usize, found: &mut Vec<Happened>) {
         // Every entry once: those that are listed again belong to the next turn.
         let mut left = self.list.len();
         while left > 0 && found.len() < most {
@@ -336,7 +462,6 @@ impl Epoll {
                 found.push(happened);
             }
         }
-        found
     }
 
     /// An entry that was just taken from the list, ready to be looked at; `None` where
@@ -376,8 +501,7 @@ impl Epoll {
     /// Lists what is ready though no bell has rung yet: the reactor may not have had its
     /// turn. Not for edges, which would be told twice.
     fn list_what_the_kernel_knows(&self) {
-        let entries: Vec<_> = unpoisoned(&self.entries).by_key.values().cloned().collect();
-        for entry in entries {
+        for entry in self.entries() {
             let wanted = {
                 let state = unpoisoned(&entry.state);
                 let wanted = state.request.events.or(Events::ALWAYS);
@@ -394,8 +518,21 @@ impl Epoll {
         }
     }
 
+    /// All that are not the kernel's.
+    fn entries(&self) -> Vec<Arc<Entry>> {
+        let entries = unpoisoned(&self.entries);
+        let all = entries.by_key.values().filter_map(|watch| match watch {
+            Watch::Entry(entry) => Some(Arc::clone(entry)),
+            Watch::Kernel(_) => None,
+        });
+        all.collect()
+    }
+
     /// Is there anything that [`Epoll::take`] would tell of? Takes nothing from the list.
     fn has_ready(&self) -> bool {
+        if self.kernel.has_ready() {
+            return true;
+        }
         let listed = self.list.entries();
         listed.iter().any(|entry| {
             let Some(target) = entry.target.upgrade() else { return false };
@@ -419,8 +556,10 @@ impl Epoll {
     fn forget(&self, entry: &Arc<Entry>) {
         let key = (entry.fd, entry.target.as_ptr().addr());
         let mut entries = unpoisoned(&self.entries);
-        if entries.by_key.get(&key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+        let is_it = |watch: &Watch| matches!(watch, Watch::Entry(found) if Arc::ptr_eq(found, entry));
+        if entries.by_key.get(&key).is_some_and(is_it) {
             entries.by_key.remove(&key);
+            entries.own -= 1;
         }
     }
 }

@@ -88,6 +88,12 @@ pub trait Pollable: Send + Sync {
         None
     }
 
+    /// As [`host_fd`](Self::host_fd), where that will be so for as long as it is open, and no
+    /// other process has it too.
+    fn settled_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// How many bytes can be read at once.
     fn readable_bytes(&self) -> u64 {
         1
@@ -162,6 +168,10 @@ impl Pollable for Socket {
             || matches!(self.news(), News::Queue(_))
             || self.stream().is_ok_and(crate::socket::Stream::has_failed);
         (!is_told_elsewhere).then(|| Self::host_fd(self))
+    }
+
+    fn settled_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.is_settled().then(|| Self::host_fd(self))
     }
 
     fn readable_bytes(&self) -> u64 {

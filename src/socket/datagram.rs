@@ -208,6 +208,11 @@ impl Datagram {
         self.sieve.get_or_init(|| Sieve::new(guard));
     }
 
+    /// As [`Socket::is_settled`](super::Socket::is_settled).
+    pub(super) fn is_settled(&self) -> bool {
+        !self.endpoint.is_handed && !self.is_guarded()
+    }
+
     pub(super) fn is_guarded(&self) -> bool {
         self.sieve.get().is_some()
     }

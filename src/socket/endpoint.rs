@@ -15,6 +15,8 @@ pub(super) struct Endpoint {
     pub(super) fd: Arc<OwnedFd>,
     pub(super) space: Space,
     pub(super) kind: Kind,
+    /// Was it opened outside? Others may have it too, then.
+    pub(super) is_handed: bool,
     /// The name that it has, over `AF_UNIX`.
     named: OnceLock<Box<Named>>,
 }
@@ -42,13 +44,13 @@ impl Endpoint {
     }
 
     pub(super) fn new(fd: OwnedFd, space: Space, kind: Kind) -> Self {
-        Self { fd: Arc::new(fd), space, kind, named: OnceLock::new() }
+        Self { fd: Arc::new(fd), space, kind, is_handed: false, named: OnceLock::new() }
     }
 
     /// One from outside that has its address already; `held` is the file of its name,
     /// where that goes with the socket.
     pub(super) fn handed(fd: OwnedFd, space: Space, kind: Kind, local: &Address, held: Option<Held>) -> Self {
-        let endpoint = Self::new(fd, space, kind);
+        let endpoint = Self { is_handed: true, ..Self::new(fd, space, kind) };
         if let Address::Unix(name) = local {
             endpoint.named.get_or_init(|| Box::new(Named { name: name.clone(), held }));
         }

@@ -358,6 +358,15 @@ impl Socket {
         matches!(self, Self::Datagram(datagram) if datagram.is_guarded())
     }
 
+    /// Will the kernel tell all that happens to the socket for as long as it is open, and to
+    /// this process alone?
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.is_settled(),
+            Self::Datagram(datagram) => datagram.is_settled(),
+        }
+    }
+
     /// What tells that the socket has news.
     pub fn news(&self) -> News {
         match self {

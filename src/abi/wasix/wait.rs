@@ -16,11 +16,11 @@ use crate::process::{Open, OpenFile, Thread};
 use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pipe};
 use crate::socket::{Family, Kind, Socket};
 
-const EVENT_SIZE: u32 = 32;
+pub(super) const EVENT_SIZE: u32 = 32;
 
 /// "EINVAL: ... maxevents is less than or equal to zero" - epoll_wait(2), which also
 /// takes no more than an array of this many bytes can have.
-const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
+pub(super) const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
 
 const EDGE: u32 = 64;
 const ONE_SHOT: u32 = 128;
@@ -73,6 +73,8 @@ impl WasixWait for Thread {
         maxevents: u32,
         timeout: u64,
     ) -> Result<u32, Error> {
+        // That of this very call, which was tried at once.
+        let has_looked = std::mem::take(&mut self.has_looked);
         let epoll = self.epoll(epfd)?;
         if maxevents == 0 || maxevents > MAX_EVENTS {
             return Err(Errno::EINVAL.into());
@@ -81,7 +83,7 @@ impl WasixWait for Thread {
         check_out(memory, events.offset(), maxevents * EVENT_SIZE)?;
         let most = usize::try_from(maxevents).unwrap_or(usize::MAX);
         let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
-        let found = epoll.wait(most, limit).await?;
+        let found = epoll.wait(most, limit, has_looked).await?;
         let mut written = 0;
         for happened in found {
             memory.write(events.add(written)?, event_of(happened))?;
@@ -167,7 +169,7 @@ impl Thread {
     /// # Errors
     ///
     /// `EBADF`, then `EINVAL`, then `ENOTCAPABLE`.
-    fn epoll(&self, fd: u32) -> Result<Arc<Epoll>, Errno> {
+    pub(super) fn epoll(&self, fd: u32) -> Result<Arc<Epoll>, Errno> {
         let fds = self.process().fds();
         let descriptor = fds.get(fd)?;
         let epoll = descriptor.open.open.epoll()?;
@@ -195,7 +197,7 @@ fn read_request(memory: &GuestMemory<'_>, event: GuestPtr<types::EpollEvent>) ->
     })
 }
 
-fn event_of(happened: Happened) -> types::EpollEvent {
+pub(super) fn event_of(happened: Happened) -> types::EpollEvent {
     let Data { ptr, data1, data2 } = happened.data;
     let data = types::EpollData { ptr, fd: happened.fd, data1, data2 };
     types::EpollEvent { events: happened.events.bits(), data }

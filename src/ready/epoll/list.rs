@@ -1,4 +1,5 @@
-//! The list of an epoll: the entries that may be ready, and who waits for them.
+//! The list of an epoll: the entries that may be ready, and who waits for them and for the
+//! kernel's part.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -13,16 +14,19 @@ use crate::socket::Watchers;
 pub(super) struct List {
     entries: Mutex<VecDeque<Arc<Entry>>>,
     /// Those who wait.
-    sleepers: Mutex<Sleepers>,
+    pub(super) sleepers: Mutex<Sleepers>,
     /// Epolls and polls that watch this one.
     pub(super) watchers: Watchers,
     is_closed: AtomicBool,
+    /// Is there anything that a lookout would look out for?
+    has_kernel: AtomicBool,
+    has_lookout: AtomicBool,
 }
 
 #[derive(Default)]
-struct Sleepers {
+pub(super) struct Sleepers {
     /// In the order in which they came.
-    by_number: BTreeMap<u64, Waker>,
+    pub(super) by_number: BTreeMap<u64, Waker>,
     next: u64,
 }
 
@@ -58,7 +62,38 @@ impl Drop for Place<'_> {
             let was_there = unpoisoned(&self.list.sleepers).by_number.remove(&number).is_some();
             self.was_woken |= !was_there;
         }
-        if self.was_woken && self.list.len() > 0 {
+        if self.was_woken && (self.list.len() > 0 || self.list.lacks_lookout()) {
+            self.list.wake_one();
+        }
+    }
+}
+
+/// One who waits and may be the lookout, until he leaves.
+pub(super) struct Lookout<'a> {
+    list: &'a List,
+    is_it: bool,
+}
+
+impl Lookout<'_> {
+    /// Becomes the lookout, where one is needed and nobody else is; tells whether that was
+    /// just now.
+    pub(super) fn take(&mut self) -> bool {
+        if self.is_it || !self.list.lacks_lookout() {
+            return false;
+        }
+        self.is_it = !self.list.has_lookout.swap(true, SeqCst);
+        self.is_it
+    }
+
+    pub(super) fn is_it(&self) -> bool {
+        self.is_it
+    }
+}
+
+impl Drop for Lookout<'_> {
+    fn drop(&mut self) {
+        if self.is_it {
+            self.list.has_lookout.store(false, SeqCst);
             self.list.wake_one();
         }
     }
@@ -86,6 +121,22 @@ impl List {
     /// A place for one who is about to wait.
     pub(super) fn place(&self) -> Place<'_> {
         Place { list: self, number: None, was_woken: false }
+    }
+
+    /// One who is about to wait, and not the lookout yet.
+    pub(super) fn lookout(&self) -> Lookout<'_> {
+        Lookout { list: self, is_it: false }
+    }
+
+    pub(super) fn lacks_lookout(&self) -> bool {
+        self.has_kernel.load(SeqCst) && !self.has_lookout.load(SeqCst)
+    }
+
+    /// Takes note that the kernel watches something.
+    pub(super) fn has_kernel(&self) {
+        self.has_kernel.store(true, SeqCst);
+        self.wake_one();
+        self.watchers.wake_all();
     }
 
     /// Ends all waits.

@@ -70,8 +70,7 @@ impl Epoll {
     }
 
     fn children(&self) -> Vec<Arc<Self>> {
-        let targets: Vec<_> =
-            unpoisoned(&self.entries).by_key.values().filter_map(|entry| entry.target.upgrade()).collect();
+        let targets: Vec<_> = self.entries().iter().filter_map(|entry| entry.target.upgrade()).collect();
         targets.iter().filter_map(|target| target.epoll().cloned()).collect()
     }
 
@@ -82,11 +81,17 @@ impl Epoll {
 
 impl Pollable for Epoll {
     fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        if interest == Interest::Read {
-            self.list.watchers.add(context.waker());
-            self.arm_listed();
+        if interest != Interest::Read {
+            return Poll::Pending;
         }
-        Poll::Pending
+        // First it is watched, then the kernel's part is asked for: no change lies between.
+        self.list.watchers.add(context.waker());
+        self.arm_listed();
+        match self.kernel.poll_news(context) {
+            // The list may have news later.
+            Poll::Ready(_) => Poll::Ready(Heard::Some),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn look(&self) -> Events {

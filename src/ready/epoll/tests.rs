@@ -3,6 +3,9 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
+#[cfg(target_os = "linux")]
+#[path = "tests/kernel.rs"]
+mod kernel;
 #[path = "tests/waiters.rs"]
 mod waiters;
 
@@ -32,6 +35,12 @@ fn request(mode: Mode) -> Request {
     let edge = matches!(mode, Mode::Edge | Mode::EdgeOneShot);
     let one_shot = matches!(mode, Mode::OneShot | Mode::EdgeOneShot);
     Request { events: Events::IN, edge, one_shot, data: Data::default() }
+}
+
+fn taken(epoll: &Epoll, most: usize) -> Vec<Happened> {
+    let mut found = Vec::new();
+    epoll.take(most, &mut found);
+    found
 }
 
 /// What is watched, and what ought to be told of it.
@@ -159,7 +168,7 @@ impl World {
     }
 
     fn take(&self, most: usize) {
-        for happened in self.epoll.take(most) {
+        for happened in taken(&self.epoll, most) {
             self.told(happened.fd);
         }
     }
@@ -224,7 +233,7 @@ fn a_seeded_scheduler_finds_no_lost_wake_up() {
         for step in 0..STEPS {
             let flag = Arc::new(Flag::default());
             let waker = Waker::from(Arc::clone(&flag));
-            let mut wait = pin!(world.epoll.wait(2, None));
+            let mut wait = pin!(world.epoll.wait(2, None, false));
             let polled = wait.as_mut().poll(&mut Context::from_waker(&waker));
             if let Poll::Ready(found) = polled {
                 found.unwrap().iter().for_each(|happened| world.told(happened.fd));
@@ -317,7 +326,7 @@ fn consume(
 ) {
     let mut buffer = [0; 256];
     loop {
-        for happened in block_on(epoll.wait(3, None)).unwrap().unwrap() {
+        for happened in block_on(epoll.wait(3, None, false)).unwrap().unwrap() {
             let Some(reader) = readers.get(happened.fd as usize) else { return };
             while let Ok(count @ 1..) = block_on(reader.read(false, &mut buffer)).unwrap() {
                 if received.fetch_add(count, SeqCst) + count == total {
@@ -365,13 +374,13 @@ fn a_shot_is_told_once() {
             thread::scope(|scope| {
                 for _ in 0..3 {
                     scope.spawn(|| {
-                        let found = block_on(epoll.wait(8, Some(Duration::from_millis(2))));
+                        let found = block_on(epoll.wait(8, Some(Duration::from_millis(2)), false));
                         told.fetch_add(found.unwrap().unwrap().len(), SeqCst);
                     });
                 }
                 block_on(event.add(true, 1)).unwrap().unwrap();
             });
-            told.fetch_add(epoll.take(8).len(), SeqCst);
+            told.fetch_add(taken(&epoll, 8).len(), SeqCst);
             assert_eq!(told.load(SeqCst), round as usize + 1);
         }
     });
@@ -383,7 +392,7 @@ fn closing_an_epoll_ends_a_wait() {
     bounded(|| {
         let epoll = Epoll::new();
         thread::scope(|scope| {
-            let waits = scope.spawn(|| block_on(epoll.wait(1, None)).unwrap());
+            let waits = scope.spawn(|| block_on(epoll.wait(1, None, false)).unwrap());
             epoll.close();
             assert_eq!(waits.join().unwrap(), Err(Errno::EBADF));
         });
@@ -400,6 +409,6 @@ fn what_is_closed_is_forgotten() {
     }
     assert!(unpoisoned(&epoll.entries).by_key.len() <= 2 * FIRST_SWEEP);
     assert!(epoll.list.len() <= 2 * FIRST_SWEEP);
-    assert_eq!(epoll.take(usize::MAX), []);
+    assert_eq!(taken(&epoll, usize::MAX), []);
     assert_eq!(unpoisoned(&epoll.entries).by_key.len(), 0);
 }

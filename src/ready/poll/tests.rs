@@ -39,7 +39,7 @@ fn epoll_for(socket: &Arc<Socket>, left: &AtomicUsize) {
     let request = Request { events: Events::IN, edge: false, one_shot: false, data: Data::default() };
     epoll.add(1, &target, request).unwrap();
     while left.load(SeqCst) > 0 {
-        block_on(epoll.wait(1, None)).unwrap().unwrap();
+        block_on(epoll.wait(1, None, false)).unwrap().unwrap();
         take(socket, left);
     }
 }

@@ -69,6 +69,16 @@ impl Stream {
         }
     }
 
+    /// As [`Socket::is_settled`](crate::socket::Socket::is_settled).
+    pub(in crate::socket) fn is_settled(&self) -> bool {
+        let is_kernels = |state: &State| match state {
+            State::Connected(_) => true,
+            State::Listening(listening) => matches!(listening.news(), News::Reactor(_)),
+            _ => false,
+        };
+        !self.endpoint.is_handed && self.look(is_kernels).unwrap_or(false)
+    }
+
     /// Did the last attempt to connect fail, and does nobody know yet?
     pub fn has_failed(&self) -> bool {
         matches!(self.phase(), Phase::Failed)

@@ -13,23 +13,23 @@ impl Wake for Woken {
 }
 
 /// One who waits: polled when it pleases the test.
-struct Waiter<'a> {
+pub(super) struct Waiter<'a> {
     wait: std::pin::Pin<Box<dyn Future<Output = Result<Vec<Happened>, Errno>> + 'a>>,
     woken: Arc<Woken>,
 }
 
 impl<'a> Waiter<'a> {
-    fn new(epoll: &'a Epoll, most: usize) -> Self {
-        Self { wait: Box::pin(epoll.wait(most, None)), woken: Arc::default() }
+    pub(super) fn new(epoll: &'a Epoll, most: usize) -> Self {
+        Self { wait: Box::pin(epoll.wait(most, None, false)), woken: Arc::default() }
     }
 
-    fn poll(&mut self) -> Poll<Vec<Happened>> {
+    pub(super) fn poll(&mut self) -> Poll<Vec<Happened>> {
         self.woken.0.store(0, SeqCst);
         let waker = Waker::from(Arc::clone(&self.woken));
         self.wait.as_mut().poll(&mut Context::from_waker(&waker)).map(Result::unwrap)
     }
 
-    fn is_woken(&self) -> bool {
+    pub(super) fn is_woken(&self) -> bool {
         self.woken.0.load(SeqCst) > 0
     }
 }
@@ -39,7 +39,7 @@ fn counter(epoll: &Arc<Epoll>, fd: u32, mode: Mode) -> Arc<EventFd> {
     let event = Arc::new(EventFd::new(0, false).unwrap());
     let target: Arc<dyn Pollable> = Arc::clone(&event) as Arc<dyn Pollable>;
     epoll.add(fd, &target, request(mode)).unwrap();
-    assert!(epoll.take(8).is_empty());
+    assert!(taken(epoll, 8).is_empty());
     event
 }
 
@@ -103,7 +103,7 @@ fn a_seeded_scheduler_finds_no_sleeper_that_was_forgotten() {
                 }
                 1 | 2 => add_one(&events[any(events.len())]),
                 3 if !waiters.is_empty() => drop(waiters.swap_remove(any(waiters.len()))),
-                4 => _ = epoll.take(1),
+                4 => _ = taken(&epoll, 1),
                 // One that was woken, with something or in vain.
                 _ => {
                     let found =

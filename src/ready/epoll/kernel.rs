@@ -1,0 +1,280 @@
+//! The part of an epoll that the kernel keeps: sockets of which it knows all.
+//!
+//! The kernel's own epoll has levels, edges and single shots, tells of any number of
+//! things by one system call, and an idle socket in it costs the host a few words. So what
+//! is [settled](Pollable::settled_fd) goes there. Everything else is an entry of the list: what has no
+//! descriptor of the host's, what the kernel would tell too much or too little of, and
+//! the second number of a socket that is watched under another one already.
+//!
+//! # Correctness
+//!
+//! A record says what the kernel's word stands for. It is made before the kernel knows of
+//! the socket, and its number is given again with another *turn*, so that a word which is
+//! late stands for nothing. The kernel forgets a socket when the host closes it, which is
+//! when the guest does: no other process has it, else it is not settled. A record without
+//! its thing is swept out with the entries of the epoll.
+//!
+//! Lock: that of the records, below the map of entries. No other one is taken under it.
+
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::{Data, Happened, Request, unpoisoned};
+use crate::error::Errno;
+use crate::ready::poll::ask;
+use crate::ready::sleep;
+use crate::ready::{Events, Pollable};
+use crate::socket::{Heard, Interest, Registered, Watchable as _};
+
+/// How many things one question to the kernel tells of: more are told by the next one, in
+/// turn. They lie on the stack.
+const MOST_AT_ONCE: usize = 256;
+
+/// How long to rest between two looks, where the host has no room to tell of news.
+const REST: Duration = Duration::from_millis(50);
+
+/// What the kernel watches for an epoll.
+#[derive(Default)]
+pub(super) struct Kernel {
+    /// The host's epoll, made when it is first needed.
+    fd: OnceLock<Arc<OwnedFd>>,
+    /// Its place in the reactor, made when somebody first waits.
+    registered: OnceLock<Arc<Registered>>,
+    records: Mutex<Records>,
+}
+
+#[derive(Default)]
+struct Records {
+    all: Vec<Record>,
+    free: Vec<u32>,
+}
+
+struct Record {
+    /// How often the number was given.
+    turn: u32,
+    watched: Option<Watched>,
+}
+
+struct Watched {
+    fd: u32,
+    target: Weak<dyn Pollable>,
+    data: Data,
+}
+
+impl Kernel {
+    /// Watches `target`; tells the number of its record. `None` where that is not the
+    /// kernel's business.
+    pub(super) fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Option<u32> {
+        let socket = target.settled_fd()?;
+        let host = self.host()?;
+        let watched = Watched { fd, target: Arc::downgrade(target), data: request.data };
+        let (number, word) = unpoisoned(&self.records).insert(watched)?;
+        if epoll::add(host, socket, EventData::new_u64(word), asked(request)).is_ok() {
+            return Some(number);
+        }
+        // It is there under another number, or the host has no room.
+        unpoisoned(&self.records).remove(number);
+        None
+    }
+
+    /// Watches `target` for something else.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub(super) fn modify(&self, number: u32, target: &dyn Pollable, request: Request) -> Result<(), Errno> {
+        let (Some(host), Some(socket)) = (self.fd.get(), target.settled_fd()) else {
+            return Err(Errno::ENOENT);
+        };
+        let mut records = unpoisoned(&self.records);
+        let word = records.change(number, request.data).ok_or(Errno::ENOENT)?;
+        Ok(epoll::modify(host, socket, EventData::new_u64(word), asked(request))?)
+    }
+
+    /// Watches `target` no more.
+    pub(super) fn remove(&self, number: u32, target: &dyn Pollable) {
+        unpoisoned(&self.records).remove(number);
+        if let (Some(host), Some(socket)) = (self.fd.get(), target.settled_fd()) {
+            // It is there as long as it is open.
+            let _gone = epoll::delete(host, socket);
+        }
+    }
+
+    /// Is the thing of a record still there? Frees the record where it is not.
+    pub(super) fn keep(&self, number: u32) -> bool {
+        let mut records = unpoisoned(&self.records);
+        let is_there = records.get(number).is_some_and(|watched| watched.target.strong_count() > 0);
+        if !is_there {
+            records.remove(number);
+        }
+        is_there
+    }
+
+    /// Does it watch anything, or has it ever?
+    pub(super) fn is_in_use(&self) -> bool {
+        self.fd.get().is_some()
+    }
+
+    /// Adds what is ready to `found`, until that has `most`. One system call. Where nothing
+    /// is, forgets what the reactor had heard before.
+    pub(super) fn take(&self, most: usize, found: &mut Vec<Happened>) {
+        let room = most.saturating_sub(found.len()).min(MOST_AT_ONCE);
+        let Some(host) = self.fd.get().filter(|_| room > 0) else { return };
+        let mut attempt = || self.ask(host, room, found);
+        let _looked = match self.registered.get() {
+            Some(registered) => registered.look(Interest::Read, attempt),
+            None => attempt(),
+        };
+    }
+
+    fn ask(&self, host: &OwnedFd, room: usize, found: &mut Vec<Happened>) -> Poll<()> {
+        let mut events = [const { MaybeUninit::<Event>::uninit() }; MOST_AT_ONCE];
+        let events = events.get_mut(..room).unwrap_or_default();
+        // An error is no word of the kernel's that nothing is ready.
+        let Ok((events, _)) = epoll::wait(host, events, Some(&Timespec::default())) else {
+            return Poll::Ready(());
+        };
+        let before = found.len();
+        let records = unpoisoned(&self.records);
+        for event in events.iter() {
+            let Event { flags, data, .. } = *event;
+            // One that was removed, or is closed, since the kernel said so.
+            let Some(watched) = records.of_word(data.u64()) else { continue };
+            found.push(Happened { fd: watched.fd, events: told(flags), data: watched.data });
+        }
+        if found.len() > before { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Waits until something may be ready.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn news(&self) {
+        let heard = match self.registered() {
+            Some(registered) => registered.ready(Interest::Read).await,
+            None => Err(Errno::ENOMEM),
+        };
+        if heard.is_err() {
+            // Nobody tells without a place in the reactor.
+            sleep(REST).await;
+        }
+    }
+
+    /// As [`Pollable::poll_news`], for who watches the epoll.
+    pub(super) fn poll_news(&self, context: &mut Context<'_>) -> Poll<Heard> {
+        match self.registered() {
+            Some(registered) => registered.poll_news(Interest::Read, context),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Is anything ready? Takes nothing.
+    pub(super) fn has_ready(&self) -> bool {
+        let Some(host) = self.fd.get() else { return false };
+        let mut asked = [PollFd::new(host, PollFlags::IN)];
+        ask(&mut asked).is_ok() && asked.iter().any(|answer| !answer.revents().is_empty())
+    }
+
+    /// How many records there are, and have been at once.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        unpoisoned(&self.records).all.len()
+    }
+
+    /// The host's epoll; `None` where the host has no descriptor left.
+    fn host(&self) -> Option<&Arc<OwnedFd>> {
+        if self.fd.get().is_none() {
+            let made = epoll::create(CreateFlags::CLOEXEC).ok()?;
+            // One that another thread made meanwhile is as good.
+            _ = self.fd.set(Arc::new(made));
+        }
+        self.fd.get()
+    }
+
+    fn registered(&self) -> Option<&Arc<Registered>> {
+        let fd = self.fd.get()?;
+        if self.registered.get().is_none() {
+            _ = self.registered.set(Registered::new(Arc::clone(fd)).ok()?);
+        }
+        self.registered.get()
+    }
+}
+
+impl Records {
+    /// The number of the new record, and the kernel's word for it.
+    fn insert(&mut self, watched: Watched) -> Option<(u32, u64)> {
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                let number = u32::try_from(self.all.len()).ok()?;
+                self.all.push(Record { turn: 0, watched: None });
+                number
+            }
+        };
+        let record = self.all.get_mut(usize::try_from(number).ok()?)?;
+        record.turn = record.turn.wrapping_add(1);
+        record.watched = Some(watched);
+        Some((number, word(record.turn, number)))
+    }
+
+    fn get(&self, number: u32) -> Option<&Watched> {
+        self.all.get(usize::try_from(number).ok()?)?.watched.as_ref()
+    }
+
+    /// Gives a record other words of the guest's; tells the kernel's word for it.
+    fn change(&mut self, number: u32, data: Data) -> Option<u64> {
+        let record = self.all.get_mut(usize::try_from(number).ok()?)?;
+        record.watched.as_mut()?.data = data;
+        Some(word(record.turn, number))
+    }
+
+    /// What a word of the kernel's stands for now.
+    fn of_word(&self, said: u64) -> Option<&Watched> {
+        let number = said & u64::from(u32::MAX);
+        let record = self.all.get(usize::try_from(number).ok()?)?;
+        let is_this = record.turn == u32::try_from(said >> 32).ok()?;
+        record.watched.as_ref().filter(|watched| is_this && watched.target.strong_count() > 0)
+    }
+
+    fn remove(&mut self, number: u32) {
+        let record = usize::try_from(number).ok().and_then(|number| self.all.get_mut(number));
+        if record.is_some_and(|record| record.watched.take().is_some()) {
+            self.free.push(number);
+        }
+    }
+}
+
+fn word(turn: u32, number: u32) -> u64 {
+    u64::from(turn) << 32 | u64::from(number)
+}
+
+/// The events, in our words and in the kernel's.
+const EVENTS: [(Events, EventFlags); 6] = [
+    (Events::IN, EventFlags::IN),
+    (Events::OUT, EventFlags::OUT),
+    (Events::RDHUP, EventFlags::RDHUP),
+    (Events::PRI, EventFlags::PRI),
+    (Events::ERR, EventFlags::ERR),
+    (Events::HUP, EventFlags::HUP),
+];
+
+fn asked(request: Request) -> EventFlags {
+    let mut flags = EventFlags::empty();
+    for (event, flag) in EVENTS {
+        flags.set(flag, !request.events.and(event).is_empty());
+    }
+    flags.set(EventFlags::ET, request.edge);
+    flags.set(EventFlags::ONESHOT, request.one_shot);
+    flags
+}
+
+fn told(flags: EventFlags) -> Events {
+    EVENTS.iter().fold(Events::default(), |all, (event, flag)| all.or(event.when(flags.contains(*flag))))
+}
