@@ -8,6 +8,9 @@ use super::super::stats::{Spread, median};
 use super::host::Host;
 use std::fmt::Write as _;
 
+/// How many letters of a failure the table has.
+const MAX_FAILURE: usize = 200;
+
 /// One host in one contest.
 pub(super) struct Row {
     contest: &'static str,
@@ -36,8 +39,10 @@ impl Row {
     fn line(&self) -> String {
         let Self { contest, host, .. } = self;
         if let Some(why) = &self.failure {
-            // Its words may have lines and bars.
-            let why = why.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ");
+            // Its words may have lines and bars, and be many: all of them were printed.
+            let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+            let why: String = why.chars().take(MAX_FAILURE).collect();
+            let why = why.replace('|', "\\|");
             return format!("| {contest} | {host} | no figure: {why} | | | | |\n");
         }
         let value = |key: &str| median(self.runs.iter().filter_map(|run| run.values.get(key).copied()));
@@ -153,5 +158,7 @@ mod tests {
         // A round without a run.
         row.compare_last_with(&values(100.0, 6.0));
         assert_eq!(row.line(), "| x | peer | no figure: it said a\\|b | | | | |\n");
+        row.failure = Some("long".repeat(1000));
+        assert!(row.line().len() < 300);
     }
 }
