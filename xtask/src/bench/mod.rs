@@ -16,6 +16,7 @@ mod limit;
 mod load;
 mod machine;
 mod measure;
+mod peers;
 mod process;
 mod report;
 mod run;
@@ -51,7 +52,9 @@ cargo xtask bench    measure guests against their native twins
     --calls          time single host calls instead, with criterion
     --instructions   count the instructions of single host calls instead, with valgrind,
                      and fail where there are more than benches/instructions.txt has
-    --accept         write what --instructions counts to that file
+    --peers          compare with other hosts instead, where they are installed
+    --accept         write what --instructions counts to that file, or what --peers shows
+                     to benches/PEERS.md
 The full run writes benches/RESULTS.md; any other writes it below the target folder.
 ";
 
@@ -73,6 +76,7 @@ enum Part {
     Syscalls,
     Calls,
     Instructions,
+    Peers,
 }
 
 impl Options {
@@ -93,6 +97,7 @@ impl Options {
                 "--syscalls" => options.part = Some(Part::Syscalls),
                 "--calls" => options.part = Some(Part::Calls),
                 "--instructions" => options.part = Some(Part::Instructions),
+                "--peers" => options.part = Some(Part::Peers),
                 "--accept" => options.is_accepted = true,
                 _ => bail!("no such option: {argument}\n{HELP}"),
             }
@@ -130,16 +135,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let has = |program: &str, package: &str| setup::ensure_tool(program, package);
     let clients =
         Clients { wrk: has("wrk", "wrk"), ab: has("ab", "apache2-utils"), seconds: options.seconds };
+    let how = format!(
+        "By `cargo xtask bench{}`: medians of {} rounds of {} s",
+        arguments.iter().map(|argument| format!(" {argument}")).collect::<String>(),
+        options.rounds,
+        options.seconds
+    );
+    if options.part == Some(Part::Peers) {
+        let runner = Runner { built: &Built::build()?, clients };
+        return peers::run(&options, &runner, format!("{how}, all hosts in turn."));
+    }
     let has_strace = has("strace", "strace");
     let built = Built::build()?;
     let begun = Instant::now();
     let mut report = Report {
-        how: format!(
-            "By `cargo xtask bench{}`: medians of {} rounds of {} s, guest and native twin in turn.",
-            arguments.iter().map(|argument| format!(" {argument}")).collect::<String>(),
-            options.rounds,
-            options.seconds
-        ),
+        how: format!("{how}, guest and native twin in turn."),
         machine: machine::description(&workspace_dir()),
         ..Report::default()
     };

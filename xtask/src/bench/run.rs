@@ -5,7 +5,7 @@ use super::build::Built;
 use super::client::{Client, Clients, Values};
 use super::machine;
 use super::process::{Process, free_address};
-use super::server::{Service, Side};
+use super::server::{Invocation, Service, Side};
 use super::stats::median;
 use super::workload::{Drive, Module};
 use anyhow::{Context, Result, bail};
@@ -49,7 +49,19 @@ impl Runner<'_> {
             return Ok(Run { values, load: None });
         }
         let address = free_address()?;
-        let server = service.start(self.built, side, address)?;
+        let invocation = service.command(self.built, side, Module::Small, address);
+        self.run_at(address, &invocation, drive, rate)
+    }
+
+    /// One run of whatever listens at `address` when it is invoked.
+    pub(super) fn run_at(
+        &self,
+        address: SocketAddr,
+        invocation: &Invocation,
+        drive: &Drive,
+        rate: f64,
+    ) -> Result<Run> {
+        let server = invocation.start(self.built, address)?;
         let client = self.clients.client(drive, address, rate)?;
         let outcome = match drive {
             Drive::Crowd { idle, active, .. } => self.crowd(&server, client, idle + active),

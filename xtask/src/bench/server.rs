@@ -89,15 +89,12 @@ impl Service {
         };
         arguments.push(address.to_string());
         arguments.extend(self.arguments.iter().cloned());
-        Invocation { program, arguments, cache: built.cache.clone() }
+        Invocation::new(program, arguments, built)
     }
 
     /// Starts it, and waits until it listens at `address`.
     pub(super) fn start(&self, built: &Built, side: Side, address: SocketAddr) -> Result<Process> {
-        let invocation = self.command(built, side, Module::Small, address);
-        let mut server = Process::start(invocation.as_child()?, &built.folder.log("server"))?;
-        server.wait_until_it_listens(address)?;
-        Ok(server)
+        self.command(built, side, Module::Small, address).start(built, address)
     }
 }
 
@@ -109,6 +106,17 @@ pub(super) struct Invocation {
 }
 
 impl Invocation {
+    pub(super) fn new(program: PathBuf, arguments: Vec<String>, built: &Built) -> Self {
+        Self { program, arguments, cache: built.cache.clone() }
+    }
+
+    /// Starts it, and waits until it listens at `address`.
+    pub(super) fn start(&self, built: &Built, address: SocketAddr) -> Result<Process> {
+        let mut server = Process::start(self.as_child()?, &built.folder.log("server"))?;
+        server.wait_until_it_listens(address)?;
+        Ok(server)
+    }
+
     /// As a child that ends with this process.
     pub(super) fn as_child(&self) -> Result<Command> {
         Ok(self.complete(child(&self.program)?))
@@ -127,8 +135,11 @@ impl Invocation {
 
     fn complete(&self, mut command: Command) -> Command {
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        // A cache of its own: what other versions left there is not looked through.
-        command.env("XDG_CACHE_HOME", &self.cache);
+        // A cache of its own: what other versions left there is not looked through. The
+        // names of a peer are its own.
+        for name in ["XDG_CACHE_HOME", "WASMER_DIR", "WASMER_CACHE_DIR"] {
+            command.env(name, &self.cache);
+        }
         command
     }
 

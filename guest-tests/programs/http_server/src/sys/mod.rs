@@ -8,12 +8,17 @@ use std::time::Duration;
 
 #[cfg(not(target_os = "wasi"))]
 mod native;
-#[cfg(target_os = "wasi")]
+// Of the package in benches/peers alone.
+#[cfg(all(target_os = "wasi", feature = "p2"))]
+mod p2;
+#[cfg(all(target_os = "wasi", not(feature = "p2")))]
 mod wasi;
 
 #[cfg(not(target_os = "wasi"))]
 use native as host;
-#[cfg(target_os = "wasi")]
+#[cfg(all(target_os = "wasi", feature = "p2"))]
+use p2 as host;
+#[cfg(all(target_os = "wasi", not(feature = "p2")))]
 use wasi as host;
 
 pub use host::{Epoll, Listener, Poll, Source, Stream, is_out_of_descriptors};

@@ -1,0 +1,219 @@
+//! The hosts that are compared: ours, the native twin, and whatever peers are installed.
+
+use super::super::build::Built;
+use super::super::server::{Invocation, Service, Side};
+use super::super::workload::Module;
+use crate::{setup, succeed, target_dir, workspace_dir};
+use anyhow::Result;
+use guest_toolchain::Toolchain;
+use std::env;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A host of somebody else, which may be installed.
+pub(super) struct Peer {
+    /// Its program.
+    pub(super) name: &'static str,
+    /// What names the program where it is not on the path.
+    pub(super) variable: &'static str,
+    pub(super) install: &'static str,
+    guest: Guest,
+    /// What it is told before the module.
+    flags: &'static [&'static str],
+    /// The ways to wait that it has.
+    ways: &'static [&'static str],
+    /// What else is different, for whoever reads the figures.
+    pub(super) difference: &'static str,
+}
+
+/// The guest that a peer runs.
+#[derive(Clone, Copy, Debug)]
+enum Guest {
+    /// The very module that this host runs.
+    Module,
+    /// A component of the same source, with the sockets of WASI preview 2.
+    Component,
+}
+
+pub(super) const PEERS: [Peer; 2] = [
+    Peer {
+        name: "wasmtime",
+        variable: "WASOCK_PEER_WASMTIME",
+        install: "cargo install --locked wasmtime-cli --version ^48 --no-default-features \
+                  --features run,cranelift,component-model,parallel-compilation,threads",
+        guest: Guest::Component,
+        flags: &["run", "-Stcp,inherit-network"],
+        ways: &["poll"],
+        difference: "another ABI: `wasi:sockets` and `wasi:io` of WASI preview 2, in which a read returns a new list \
+                     and each wait names all pollables; there is no epoll and no `TCP_NODELAY`. The same \
+                     source but for `sys/p2`. Compiled by Cranelift; one thread runs the guest, and tokio's wait",
+    },
+    Peer {
+        name: "wasmer",
+        variable: "WASOCK_PEER_WASMER",
+        install: "cargo install --locked wasmer-cli --version ^7 --features cranelift",
+        guest: Guest::Module,
+        flags: &["run", "--cranelift", "--net"],
+        ways: &["poll", "epoll"],
+        difference: "the same ABI (WASIX) and the very same module. In its epoll a descriptor that was closed \
+                     stays (7.4.2), so that the next one of that number is refused, and the guest ends. Compiled \
+                     by Cranelift; one thread runs the guest, and tokio's wait",
+    },
+];
+
+impl Peer {
+    /// Where its program is.
+    pub(super) fn find(&self) -> Option<PathBuf> {
+        self.find_in(env::var_os(self.variable), env::var_os("PATH"), Path::is_file)
+    }
+
+    /// What the variable names counts alone, so that a wrong name is not passed over.
+    fn find_in(
+        &self,
+        named: Option<OsString>,
+        path: Option<OsString>,
+        is_program: fn(&Path) -> bool,
+    ) -> Option<PathBuf> {
+        if let Some(named) = named {
+            return Some(PathBuf::from(named)).filter(|program| is_program(program));
+        }
+        env::split_paths(&path?).map(|folder| folder.join(self.name)).find(|program| is_program(program))
+    }
+}
+
+/// One of those that are compared.
+pub(super) enum Host {
+    Ours(Side),
+    Peer(&'static Peer, Installed),
+}
+
+/// A peer that is here.
+pub(super) struct Installed {
+    program: PathBuf,
+    /// What it runs.
+    guest: PathBuf,
+    /// What it says of itself.
+    pub(super) version: String,
+}
+
+impl Host {
+    /// All that are here: this host, the native twin, and the peers.
+    pub(super) fn all(built: &Built) -> Result<Vec<Self>> {
+        let mut hosts = vec![Self::Ours(Side::Guest), Self::Ours(Side::Twin)];
+        for peer in &PEERS {
+            if let Some(program) = peer.find() {
+                let guest = match peer.guest {
+                    Guest::Module => built.module("http_server", Module::Small),
+                    Guest::Component => component(built)?,
+                };
+                let version = version(&program);
+                hosts.push(Self::Peer(peer, Installed { program, guest, version }));
+            }
+        }
+        Ok(hosts)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Ours(Side::Guest) => "wasock",
+            Self::Ours(Side::Twin) => "native twin",
+            Self::Peer(peer, _) => peer.name,
+        }
+    }
+
+    pub(super) fn is_peer(&self) -> bool {
+        matches!(self, Self::Peer(..))
+    }
+
+    pub(super) fn is_twin(&self) -> bool {
+        matches!(self, Self::Ours(Side::Twin))
+    }
+
+    pub(super) fn has(&self, way: &str) -> bool {
+        match self {
+            Self::Ours(_) => true,
+            Self::Peer(peer, _) => peer.ways.contains(&way),
+        }
+    }
+
+    /// The HTTP server, which listens at `address` and waits in that way.
+    pub(super) fn invocation(&self, built: &Built, way: &str, address: SocketAddr) -> Invocation {
+        match self {
+            Self::Ours(side) => Service::http(way).command(built, *side, Module::Small, address),
+            Self::Peer(peer, Installed { program, guest, .. }) => {
+                Invocation::new(program.clone(), arguments(peer, guest, way, address), built)
+            }
+        }
+    }
+}
+
+fn arguments(peer: &Peer, guest: &Path, way: &str, address: SocketAddr) -> Vec<String> {
+    let mut arguments: Vec<String> = peer.flags.iter().map(|&flag| flag.to_owned()).collect();
+    arguments.push(guest.display().to_string());
+    arguments.extend([address.to_string(), way.to_owned()]);
+    arguments
+}
+
+/// Compiles `http_server` for WASI preview 2, and says where the component is.
+fn component(built: &Built) -> Result<PathBuf> {
+    eprintln!("compiling the component (the first time, the tool that makes it too)");
+    let packages = workspace_dir().join("benches/peers");
+    let target = target_dir().join("peers");
+    let modules = setup::ensure_toolchain()?.build(&packages, &target)?;
+    let tools = Toolchain::build_native(&packages, &target, &["component"])?;
+    let component = built.folder.file("http_server_p2.wasm");
+    let mut command = Command::new(tools.join("component"));
+    command.arg(modules.join("http_server.wasm")).arg(&component).stdin(Stdio::null());
+    succeed(command)?;
+    Ok(component)
+}
+
+/// The first line of what a program says of its version.
+fn version(program: &Path) -> String {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    // Whether it starts at all its first run tells.
+    let said = output.map(|output| output.stdout).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    said.lines().next().unwrap_or("a version that it does not tell").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PEERS, Peer, arguments};
+    use anyhow::{Context, Result};
+    use std::path::{Path, PathBuf};
+
+    fn peer(name: &str) -> Result<&'static Peer> {
+        PEERS.iter().find(|peer| peer.name == name).context("no such peer")
+    }
+
+    #[test]
+    fn a_peer_is_where_the_variable_says_or_on_the_path() -> Result<()> {
+        let is_program = |path: &Path| path.starts_with("/here");
+        let find = |named: Option<&str>, path: &str| {
+            Ok::<_, anyhow::Error>(peer("wasmtime")?.find_in(
+                named.map(Into::into),
+                Some(path.into()),
+                is_program,
+            ))
+        };
+        assert_eq!(find(None, "/nowhere:/here/bin")?, Some(PathBuf::from("/here/bin/wasmtime")));
+        assert_eq!(find(None, "/nowhere")?, None);
+        assert_eq!(find(Some("/here/other"), "/here/bin")?, Some(PathBuf::from("/here/other")));
+        assert_eq!(find(Some("/gone"), "/here/bin")?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn each_peer_is_told_where_to_listen_and_how_to_wait() -> Result<()> {
+        let told = |name: &str| {
+            let address = "127.0.0.1:1".parse()?;
+            Ok::<_, anyhow::Error>(arguments(peer(name)?, Path::new("x.wasm"), "poll", address).join(" "))
+        };
+        assert_eq!(told("wasmtime")?, "run -Stcp,inherit-network x.wasm 127.0.0.1:1 poll");
+        assert_eq!(told("wasmer")?, "run --cranelift --net x.wasm 127.0.0.1:1 poll");
+        Ok(())
+    }
+}
