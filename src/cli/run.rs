@@ -80,6 +80,10 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
 
 fn engine(no_cache: bool) -> Result<Engine> {
     let mut config = engine_config();
+    // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
+    // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
+    // what a start reads from the cache.
+    config.native_unwind_info(false);
     if !no_cache {
         match cache() {
             Ok(cache) => {
