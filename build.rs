@@ -293,10 +293,11 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
     }
 }
 
-/// One line a function; `src/host/link.rs` says what a line means.
+/// One line a function, for those that are wanted; `src/host/link.rs` says what a line
+/// means.
 fn link(table: &[Entry]) -> Result<String> {
     let mut out = String::from(
-        "macro_rules! every_function {\n    ($now:ident, $tries:ident, $waits:ident, $refused:ident) => {\n",
+        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $tries:ident, $waits:ident, $refused:ident) => {\n",
     );
     for (index, entry) in table.iter().enumerate() {
         let mut params = String::new();
@@ -306,7 +307,7 @@ fn link(table: &[Entry]) -> Result<String> {
         let params = params.trim_end_matches([',', ' ']);
         let result = entry.result.map_or(Ok("()"), rust)?;
         let Some(room) = entry.room else {
-            writeln!(out, "        $refused!({index}, [{params}] -> {result});")?;
+            writeln!(out, "        if $wants({index}) {{ $refused!({index}, [{params}] -> {result}); }}")?;
             continue;
         };
         let (noun, name) = (&entry.noun, entry.name.replace('-', "_"));
@@ -316,7 +317,7 @@ fn link(table: &[Entry]) -> Result<String> {
             (true, false) => ("waits", call),
             (true, true) => ("tries", format!("{room}::at_once::{name}, {call}")),
         };
-        writeln!(out, "        ${kind}!({index}, {call}, [{params}] -> {result});")?;
+        writeln!(out, "        if $wants({index}) {{ ${kind}!({index}, {call}, [{params}] -> {result}); }}")?;
     }
     out.push_str("    };\n}\n");
     Ok(out)

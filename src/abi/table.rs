@@ -119,7 +119,12 @@ impl CoreType {
 impl Function {
     /// The function `name` of `module`, if the host has it.
     pub fn find(module: &str, name: &str) -> Option<&'static Self> {
-        FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
+        FUNCTIONS.get(Self::index_of(module, name)?)
+    }
+
+    /// Where it stands in [`FUNCTIONS`].
+    pub(crate) fn index_of(module: &str, name: &str) -> Option<usize> {
+        FUNCTIONS.iter().position(|function| function.module == module && function.name == name)
     }
 
     /// What a call does less than its description says, if there is such a thing.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
-use wasmtime::{Cache, Engine, Trap, WasmBacktrace};
+use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
@@ -19,6 +19,11 @@ use crate::host::{self, Ended, Guest, WasockCtx, engine_config};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
+
+/// How what is in the cache is compressed, from 1 to 21: what is quick to unpack, for that
+/// is much of a start. Wasmtime by itself takes 3, and after 256 starts, in the midst of
+/// the last, takes seconds to compress anew by 20, which is slower to unpack.
+const QUICK: i32 = 1;
 
 /// How long the last events may take to be printed.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -75,8 +80,15 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
 
 fn engine(no_cache: bool) -> Result<Engine> {
     let mut config = engine_config();
+    // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
+    // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
+    // what a start reads from the cache.
+    config.native_unwind_info(false);
+    // The place in the module of each instruction is a sixth of that; a backtrace names its
+    // functions without it.
+    config.generate_address_map(wants_places());
     if !no_cache {
-        match Cache::from_file(None) {
+        match cache() {
             Ok(cache) => {
                 config.cache(Some(cache));
             }
@@ -85,6 +97,24 @@ fn engine(no_cache: bool) -> Result<Engine> {
         }
     }
     Engine::new(&config).map_err(|error| anyhow!("{error:#}"))
+}
+
+/// Whether a backtrace is to have places in the module, and lines of its source: Wasmtime
+/// reads the same variable.
+fn wants_places() -> bool {
+    std::env::var_os("WASMTIME_BACKTRACE_DETAILS").is_some_and(|value| value == "1")
+}
+
+/// The compile cache, as the user's file for Wasmtime has it.
+fn cache() -> wasmtime::Result<Cache> {
+    let mut config = CacheConfig::from_file(None)?;
+    let default = CacheConfig::new();
+    let levels =
+        |config: &CacheConfig| (config.baseline_compression_level(), config.optimized_compression_level());
+    if levels(&config) == levels(&default) {
+        config.with_baseline_compression_level(QUICK).with_optimized_compression_level(QUICK);
+    }
+    Cache::new(config)
 }
 
 fn context(args: &RunArgs) -> Result<WasockCtx> {

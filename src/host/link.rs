@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop::poll_proceed;
-use wasmtime::{Caller, Extern, Linker, Memory, SharedMemory};
+use wasmtime::{Caller, Extern, Linker, Memory, Module, SharedMemory};
 
 use super::WasockCtx;
 use super::deliver::Calls;
 use super::signal::{Within, handle, see_through};
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
-use crate::abi::{FUNCTIONS, Function, preview1, wasi_threads, wasix};
+use crate::abi::{FUNCTIONS, Function, preview1, same_as, wasi_threads, wasix};
 use crate::error::Errno;
 use crate::observe::TraceSink;
 use crate::process::{Mailbox, Thread};
@@ -132,6 +132,35 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
+    link_async(linker, get, |_| true)
+}
+
+/// As [`add_to_linker`], but only the functions that `module` imports: one program in
+/// hundreds of functions asks for twenty, and to make the others takes as long as half of
+/// what else there is to a small module's start.
+pub(super) fn add_imported_to_linker(
+    linker: &mut Linker<WasockCtx>,
+    module: &Module,
+) -> wasmtime::Result<()> {
+    let mut wanted = [false; FUNCTIONS.len()];
+    for import in module.imports() {
+        let of_that_name = Function::index_of(import.module(), import.name());
+        let meant = same_as(&import).and_then(|ours| Function::index_of(ours.module, ours.name));
+        for index in of_that_name.into_iter().chain(meant) {
+            if let Some(wanted) = wanted.get_mut(index) {
+                *wanted = true;
+            }
+        }
+    }
+    link_async(linker, |ctx| ctx, |index| wanted.get(index).copied().unwrap_or(false))
+}
+
+/// Adds the functions whose index `wants` says yes to.
+fn link_async<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
+    wants: impl Fn(usize) -> bool,
+) -> wasmtime::Result<()> {
     macro_rules! now {
         ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
             link_now!(linker, get, $index, $call, [$($arg: $ty),*] -> $result)
@@ -169,7 +198,7 @@ pub fn add_to_linker<T: Send + 'static>(
             link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
         };
     }
-    every_function!(now, tries, waits, refused);
+    every_function!(wants, now, tries, waits, refused);
     Ok(())
 }
 
@@ -220,7 +249,8 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
             link_refused!(linker, get, $index, [$($arg: $ty),*] -> $result)
         };
     }
-    every_function!(now, tries, waits, refused);
+    let wants = |_| true;
+    every_function!(wants, now, tries, waits, refused);
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
+use super::link::add_imported_to_linker;
 use super::signal::Within;
-use super::{Guest, OnTrap, WasockCtx, add_to_linker, link_unknown_imports, threads};
+use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
 use crate::error::ThreadExit;
 use crate::observe::Event;
 use crate::process::Process;
@@ -78,7 +79,7 @@ impl Guest {
     async fn run_once(&self, mut ctx: WasockCtx, is_first: bool) -> wasmtime::Result<Outcome> {
         let engine = self.module().engine();
         let mut linker: Linker<WasockCtx> = Linker::new(engine);
-        add_to_linker(&mut linker, |ctx| ctx)?;
+        add_imported_to_linker(&mut linker, self.module())?;
         ctx.adapt_to(self.module());
         let memory = self.imported_memory(engine)?;
         if let Some(memory) = &memory {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
+use super::link::add_imported_to_linker;
 use super::{GuestMemoryHandle, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
+use crate::abi::FUNCTIONS;
 use crate::error::Exit;
 use crate::observe::TraceLine;
 
@@ -225,6 +227,49 @@ fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
     let mut store = Store::new(&engine, WasockCtx::builder().build().expect("a context"));
     let instance = linker.instantiate(&mut store, &module)?;
     assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 7);
+    Ok(())
+}
+
+/// How many functions a linker has that was made for `imports` alone, after it gave them.
+fn made_for(imports: &str) -> wasmtime::Result<usize> {
+    let engine = engine()?;
+    let module = Module::new(&engine, format!("(module {imports})"))?;
+    let mut linker = Linker::new(&engine);
+    add_imported_to_linker(&mut linker, &module)?;
+    let ctx = WasockCtx::builder().build().expect("a context");
+    let mut store = Store::new(&engine, ctx);
+    let count = linker.iter(&mut store).count();
+    assert_eq!(link_unknown_imports(&mut linker, &module)?, [], "{imports}");
+    linker.instantiate_pre(&module)?;
+    Ok(count)
+}
+
+#[test]
+fn a_guest_is_given_the_functions_that_it_imports_and_no_others() -> wasmtime::Result<()> {
+    let engine = engine()?;
+    let mut linker = Linker::new(&engine);
+    add_to_linker(&mut linker, |ctx: &mut WasockCtx| ctx)?;
+    let mut store = Store::new(&engine, WasockCtx::builder().build().expect("a context"));
+    let every: Vec<_> = linker
+        .iter(&mut store)
+        .map(|(module, name, function)| (module.to_owned(), name.to_owned(), function))
+        .collect();
+    assert_eq!(every.len(), FUNCTIONS.len());
+    let mut imports = String::new();
+    for (module, name, function) in every {
+        let ty = function.ty(&store).unwrap_func().clone();
+        let params: Vec<_> = ty.params().map(|ty| ty.to_string()).collect();
+        let results: Vec<_> = ty.results().map(|ty| ty.to_string()).collect();
+        let (params, results) = (params.join(" "), results.join(" "));
+        let import = format!(r#"(import "{module}" "{name}" (func (param {params}) (result {results})))"#);
+        assert_eq!(made_for(&import)?, 1, "{import}");
+        imports += &import;
+    }
+    assert_eq!(made_for("")?, 0);
+    assert_eq!(made_for(&imports)?, FUNCTIONS.len());
+    // By a name that another module has it under.
+    let spawn = r#"(import "wasi_snapshot_preview1" "thread-spawn" (func (param i32) (result i32)))"#;
+    assert_eq!(made_for(spawn)?, 1);
     Ok(())
 }
 

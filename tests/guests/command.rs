@@ -55,6 +55,18 @@ pub(crate) fn trap() -> Result<()> {
 }
 
 #[test]
+fn trap_tells_where_in_the_module_on_demand() -> Result<()> {
+    // "    1:    0x9c3 - program.wasm!the_function_around_it"
+    let has_offset =
+        |said: &str| said.lines().any(|line| line.contains("0x") && line.contains("the_function_around_it"));
+    let finished = run().env("WASMTIME_BACKTRACE_DETAILS", "1").arg(guest_tests::TRAP).finish()?;
+    ensure!(has_offset(&finished.stderr), "{finished}");
+    let finished = run().env("WASMTIME_BACKTRACE_DETAILS", "0").arg(guest_tests::TRAP).finish()?;
+    ensure!(!has_offset(&finished.stderr), "{finished}");
+    Ok(())
+}
+
+#[test]
 pub(crate) fn spin() -> Result<()> {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let mut running = run().arg(guest_tests::SPIN).start()?;
