@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Gatekeeper, Mailbox, Open, OpenFile, Process};
+use super::{Gatekeeper, Mailbox, Open, OpenFile, PollRoom, Process};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
@@ -47,6 +47,7 @@ pub struct Thread {
     pub(crate) wide_addresses: bool,
     /// A buffer for what can't be moved in place, kept between calls.
     pub(crate) scratch: Vec<u8>,
+    pub(crate) poll_room: PollRoom,
     /// A poll was tried, found nothing ready, and is to wait now.
     pub(crate) has_looked: bool,
     /// What the trace says of the call besides its results.
@@ -115,6 +116,7 @@ impl Thread {
             is_first_generation: false,
             wide_addresses: false,
             scratch: Vec::new(),
+            poll_room: PollRoom::default(),
             has_looked: false,
             remark: None,
         }
@@ -131,6 +133,7 @@ impl Thread {
             mailbox: self.process.signals().mailbox(tid),
             named_callback: None,
             scratch: Vec::new(),
+            poll_room: PollRoom::default(),
             has_looked: false,
             remark: None,
             ..*self
