@@ -3,7 +3,7 @@
 //! The module is written here, as text: a function for each case, which loops over its
 //! calls and checks what they answer.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::{Engine, Error, Linker, MemoryType, Module, Result, SharedMemory, Store, TypedFunc};
@@ -59,6 +59,10 @@ impl Case {
     }
 }
 
+/// Functions that Wasmtime links by itself and that do nothing: what no call can be below.
+const NOTHING: &str = "nothing, by Wasmtime alone";
+const NOTHING_ASYNC: &str = "nothing async, by Wasmtime alone";
+
 /// What a case costs beside the call itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -71,9 +75,11 @@ enum Kind {
 }
 
 // The descriptors: 3 listens, 4 and 5 are two ends of a connection, 6 is one whose other
-// end says nothing. In the memory: 0x210 an event descriptor, 0x214 an epoll of what is
+// end says nothing, 7 takes datagrams. In the memory: 0x210 an event descriptor, 0x214 an epoll of what is
 // ready, 0x218 one of what is not.
 pub(crate) const CASES: &[Case] = &[
+    Case { name: NOTHING, kind: Kind::Sync, calls: &[("nothing", 0)] },
+    Case { name: NOTHING_ASYNC, kind: Kind::Async, calls: &[("nothing_async", 0)] },
     Case {
         name: "clock_time_get",
         kind: Kind::Sync,
@@ -81,7 +87,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "sock_status",
-        kind: Kind::Sync,
+        kind: Kind::System,
         calls: &[("sock_status (i32.const 6) (i32.const 0x200)", 0)],
     },
     Case {
@@ -94,11 +100,31 @@ pub(crate) const CASES: &[Case] = &[
         kind: Kind::Sync,
         calls: &[("futex_wake (i32.const 0x400) (i32.const 0x200)", 0)],
     },
-    Case { name: "sched_yield", kind: Kind::Async, calls: &[("sched_yield", 0)] },
-    Case { name: "sock_recv, nothing there", kind: Kind::Async, calls: &[(RECV_NOTHING, EAGAIN)] },
+    Case {
+        name: "fd_fdstat_get",
+        kind: Kind::Sync,
+        calls: &[("fd_fdstat_get (i32.const 6) (i32.const 0x800)", 0)],
+    },
+    Case {
+        name: "sock_addr_peer",
+        kind: Kind::Sync,
+        calls: &[("sock_addr_peer (i32.const 6) (i32.const 0x800)", 0)],
+    },
+    Case {
+        name: "epoll_ctl, changed",
+        kind: Kind::System,
+        calls: &[("epoll_ctl (i32.load (i32.const 0x214)) (i32.const 3) (i32.const 4) (i32.const 0x340)", 0)],
+    },
+    Case {
+        name: "random_get of 32 bytes",
+        kind: Kind::Sync,
+        calls: &[("random_get (i32.const 0x800) (i32.const 32)", 0)],
+    },
+    Case { name: "sched_yield", kind: Kind::System, calls: &[("sched_yield", 0)] },
+    Case { name: "sock_recv, nothing there", kind: Kind::System, calls: &[(RECV_NOTHING, EAGAIN)] },
     Case {
         name: "sock_accept_v2, nobody there",
-        kind: Kind::Async,
+        kind: Kind::System,
         calls: &[("sock_accept_v2 (i32.const 3) (i32.const 0) (i32.const 0x200) (i32.const 0x800)", EAGAIN)],
     },
     Case {
@@ -111,17 +137,17 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "poll_oneoff, 1 subscription",
-        kind: Kind::Async,
+        kind: Kind::System,
         calls: &[("poll_oneoff (i32.const 0x25d0) (i32.const 0x3000) (i32.const 1) (i32.const 0x200)", 0)],
     },
     Case {
         name: "poll_oneoff, 32 subscriptions",
-        kind: Kind::Async,
+        kind: Kind::System,
         calls: &[("poll_oneoff (i32.const 0x2000) (i32.const 0x3000) (i32.const 32) (i32.const 0x200)", 0)],
     },
     Case {
         name: "epoll_wait, one ready",
-        kind: Kind::Async,
+        kind: Kind::System,
         calls: &[(
             "epoll_wait (i32.load (i32.const 0x214)) (i32.const 0x4000) (i32.const 8) (i64.const -1) \
              (i32.const 0x200)",
@@ -130,7 +156,7 @@ pub(crate) const CASES: &[Case] = &[
     },
     Case {
         name: "epoll_wait, none ready",
-        kind: Kind::Async,
+        kind: Kind::System,
         calls: &[(
             "epoll_wait (i32.load (i32.const 0x218)) (i32.const 0x4000) (i32.const 8) (i64.const 0) \
              (i32.const 0x200)",
@@ -145,6 +171,22 @@ pub(crate) const CASES: &[Case] = &[
             (
                 "sock_recv (i32.const 5) (i32.const 0x100) (i32.const 1) (i32.const 0) (i32.const 0x200) \
                  (i32.const 0x204)",
+                0,
+            ),
+        ],
+    },
+    Case {
+        name: "sock_send_to and sock_recv_from of 64 bytes",
+        kind: Kind::System,
+        calls: &[
+            (
+                "sock_send_to (i32.const 7) (i32.const 0x100) (i32.const 1) (i32.const 0) (i32.const 0x240) \
+                 (i32.const 0x200)",
+                0,
+            ),
+            (
+                "sock_recv_from (i32.const 7) (i32.const 0x100) (i32.const 1) (i32.const 0) (i32.const 0x200) \
+                 (i32.const 0x204) (i32.const 0x800)",
                 0,
             ),
         ],
@@ -165,6 +207,11 @@ const RECV_NOTHING: &str = "sock_recv (i32.const 6) (i32.const 0x100) (i32.const
      (i32.const 0x200) (i32.const 0x204)";
 
 const IMPORTS: &str = r#"
+  (import "bench" "nothing" (func $nothing (result i32)))
+  (import "bench" "nothing_async" (func $nothing_async (result i32)))
+  (import "wasix_32v1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
+  (import "wasix_32v1" "sock_addr_peer" (func $sock_addr_peer (param i32 i32) (result i32)))
+  (import "wasix_32v1" "random_get" (func $random_get (param i32 i32) (result i32)))
   (import "wasix_32v1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
   (import "wasix_32v1" "sock_status" (func $sock_status (param i32 i32) (result i32)))
   (import "wasix_32v1" "sock_addr_local" (func $sock_addr_local (param i32 i32) (result i32)))
@@ -173,6 +220,9 @@ const IMPORTS: &str = r#"
   (import "wasix_32v1" "sock_recv" (func $sock_recv (param i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "sock_send" (func $sock_send (param i32 i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "sock_accept_v2" (func $sock_accept_v2 (param i32 i32 i32 i32) (result i32)))
+  (import "wasix_32v1" "sock_send_to" (func $sock_send_to (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasix_32v1" "sock_recv_from"
+    (func $sock_recv_from (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "fd_event" (func $fd_event (param i64 i32 i32) (result i32)))
@@ -201,7 +251,9 @@ const SETUP: &str = r#"
       (br_if $next (i32.lt_u (local.get $at) (i32.const 0x25d0))))
     (i32.store8 offset=8 (i32.const 0x25d0) (i32.const 2))
     (i32.store offset=16 (i32.const 0x25d0) (i32.const 4))
-    (call $fd_event (i64.const 0) (i32.const 4) (i32.const 0x210))
+    ;; Where 7 sends to: itself.
+    (call $sock_addr_local (i32.const 7) (i32.const 0x240))
+    (i32.or (call $fd_event (i64.const 0) (i32.const 4) (i32.const 0x210)))
     (i32.or (call $epoll_create (i32.const 0x214)))
     (i32.or (call $epoll_create (i32.const 0x218)))
     (i32.or (call $epoll_ctl
@@ -257,6 +309,8 @@ impl Guest {
         ctx.adapt_to(&module);
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
         wasock::add_to_linker(&mut linker, |ctx| ctx)?;
+        linker.func_wrap("bench", "nothing", || 0_i32)?;
+        linker.func_wrap_async("bench", "nothing_async", |_, ()| Box::new(std::future::ready(0_i32)))?;
         let shared = match memory {
             Memory::SharedImported => Some(SharedMemory::new(&engine, MemoryType::shared(1, 1))?),
             _ => None,
@@ -306,12 +360,16 @@ fn context(runtime: &Runtime) -> Result<(WasockCtx, TcpStream)> {
     };
     let ((near, far), (idle, silent)) = (pair()?, pair()?);
     listener.set_nonblocking(true)?;
+    let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    datagrams.set_nonblocking(true)?;
     let ctx = WasockCtx::builder()
         .preopened_sockets_on(runtime.handle())
         .preopened_socket("listener", listener)?
         .preopened_socket("near", near)?
         .preopened_socket("far", far)?
         .preopened_socket("idle", idle)?
+        .preopened_socket("datagrams", datagrams)?
+        .udp_send(&"127.0.0.1:*".parse()?)
         .build()?;
     Ok((ctx, silent))
 }

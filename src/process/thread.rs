@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Gatekeeper, Mailbox, Open, OpenFile, Process};
+use super::{Gatekeeper, Mailbox, Open, OpenFile, PollRoom, Process};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
@@ -49,6 +49,7 @@ pub struct Thread {
     pub(crate) scratch: Vec<u8>,
     /// What an epoll found, on its way to the guest. Kept between calls.
     pub(crate) happened: Vec<Happened>,
+    pub(crate) poll_room: PollRoom,
     /// A poll was tried, found nothing ready, and is to wait now.
     pub(crate) has_looked: bool,
     /// What the trace says of the call besides its results.
@@ -118,6 +119,7 @@ impl Thread {
             wide_addresses: false,
             scratch: Vec::new(),
             happened: Vec::new(),
+            poll_room: PollRoom::default(),
             has_looked: false,
             remark: None,
         }
@@ -135,6 +137,7 @@ impl Thread {
             named_callback: None,
             scratch: Vec::new(),
             happened: Vec::new(),
+            poll_room: PollRoom::default(),
             has_looked: false,
             remark: None,
             ..*self

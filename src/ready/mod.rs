@@ -36,7 +36,7 @@ pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
 pub use pipe::{PipeReader, PipeWriter, pipe};
-pub use poll::{Look, Looks, Readiness, Source, Watched, poll};
+pub use poll::{Look, LookRoom, Looks, Readiness, Source, Watched, poll};
 pub use pollable::{Events, Pollable};
 pub use readiness::{give_way, patiently, within};
 pub use socket::{accept, connect, recv, recv_at_once, send, send_at_once, send_to};

@@ -297,10 +297,16 @@ fn most_at_once() -> usize {
 
 /// Asks the kernel once.
 pub(super) fn ask(sockets: &mut [PollFd<'_>]) -> Result<(), Errno> {
+    ask_how_many(sockets).map(|_| ())
+}
+
+/// Asks the kernel once; tells about how many it has something to say.
+fn ask_how_many(sockets: &mut [PollFd<'_>]) -> Result<usize, Errno> {
+    let mut count = 0;
     for chunk in sockets.chunks_mut(most_at_once()) {
-        rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
+        count += rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
     }
-    Ok(())
+    Ok(count)
 }
 
 fn socket_readiness(
@@ -325,50 +331,71 @@ fn socket_readiness(
     })
 }
 
-/// One look at many sockets that nobody else looks at.
-pub struct Look<'a, T> {
+/// Room for a [`Look`], kept between looks.
+pub type LookRoom = Vec<PollFd<'static>>;
+
+/// One look at many sockets.
+///
+/// Nothing is forgotten before it, which would cost more than the look does: whoever goes to
+/// sleep by what the reactor has heard before wakes at once, and looks and forgets then.
+/// What was found is [forgotten](Self::forget) by those who have it alone.
+pub struct Look<'a> {
     asked: Vec<PollFd<'a>>,
-    about: Vec<(Interest, T)>,
 }
 
-impl<'a, T: Copy> Look<'a, T> {
-    /// A look at nothing yet.
-    pub fn with_capacity(count: usize) -> Self {
-        Self { asked: Vec::with_capacity(count), about: Vec::with_capacity(count) }
+impl<'a> Look<'a> {
+    /// A look at nothing yet, in `room`, which gets it back at the [`end`](Self::end).
+    pub fn new(room: &mut LookRoom, count: usize) -> Self {
+        let mut asked: Vec<PollFd<'a>> = std::mem::take(room);
+        asked.reserve(count);
+        Self { asked }
     }
 
-    /// Looks at `socket` too, and forgets what the reactor has heard of it. `None` where
-    /// the kernel can't tell about it: it has a queue of the host's, or a guard.
-    pub fn add(&mut self, socket: &'a Socket, interest: Interest, about: T) -> Option<()> {
-        if let Some(connected) = socket.stream().ok().and_then(Stream::known_connection) {
-            connected.forget(interest);
-        } else if socket.is_guarded() {
+    /// Gives the room back.
+    pub fn end(self, room: &mut LookRoom) {
+        // Nothing is left that lives as long as the sockets do, only the room for it.
+        *room = self.asked.into_iter().map_while(|_| None).collect();
+    }
+
+    /// Looks at `socket` too. `None` where the kernel can't tell about it: it has a queue
+    /// of the host's, or a guard.
+    #[inline]
+    pub fn add(&mut self, socket: &'a Socket, interest: Interest) -> Option<()> {
+        let is_connected = socket.stream().is_ok_and(|stream| stream.known_connection().is_some());
+        if !is_connected && (socket.is_guarded() || matches!(socket.news(), News::Queue(_))) {
             return None;
-        } else {
-            match socket.news() {
-                News::None => {}
-                News::Reactor(registered) => registered.forget(interest),
-                News::Queue(_) => return None,
-            }
         }
         self.asked.push(PollFd::from_borrowed_fd(socket.host_fd(), interest.to_poll()));
-        self.about.push((interest, about));
         Some(())
     }
 
-    /// Those that are ready, in their order. `None` where nothing was asked, or the host
-    /// can't look.
-    pub fn look(mut self) -> Option<Vec<(Interest, T, Readiness)>> {
+    /// Asks the kernel; tells how many have an answer. `None` where nothing was asked, or
+    /// the host can't look.
+    pub fn look(&mut self) -> Option<usize> {
         if self.asked.is_empty() {
             return None;
         }
-        ask(&mut self.asked).ok()?;
-        let answers = self.asked.iter().zip(self.about);
-        let ready = answers.filter_map(|(answer, (interest, about))| {
-            let ready = socket_readiness(answer.as_fd(), interest, answer.revents(), false)?;
-            Some((interest, about, ready))
-        });
-        Some(ready.collect())
+        ask_how_many(&mut self.asked).ok()
+    }
+
+    /// What the kernel said, in the order in which it was asked.
+    pub fn answers(&self) -> impl Iterator<Item = &PollFd<'a>> {
+        self.asked.iter()
+    }
+
+    /// What an answer means.
+    pub fn readiness(answer: &PollFd<'_>, interest: Interest) -> Option<Readiness> {
+        socket_readiness(answer.as_fd(), interest, answer.revents(), false)
+    }
+
+    /// Forgets what the reactor heard of a socket that was found ready: before its owner
+    /// sleeps, he looks again.
+    pub fn forget(socket: &Socket, interest: Interest) {
+        if let Some(connected) = socket.stream().ok().and_then(Stream::known_connection) {
+            connected.forget(interest);
+        } else if let News::Reactor(registered) = socket.news() {
+            registered.forget(interest);
+        }
     }
 }
 

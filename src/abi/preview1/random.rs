@@ -8,8 +8,9 @@ use crate::abi::transfer::count;
 use crate::error::Error;
 use crate::process::Thread;
 
-/// How many bytes are made at a time, whatever length a guest asks for.
-const CHUNK: u32 = 4096;
+/// How many bytes are made at a time for a memory that can't be filled in place, whatever
+/// length a guest asks for. Programs ask for a key, mostly.
+const CHUNK: u32 = 256;
 
 impl Preview1Random for Thread {
     fn random_get(
@@ -19,6 +20,10 @@ impl Preview1Random for Thread {
         buf_len: u32,
     ) -> Result<(), Error> {
         check_out(memory, buf.offset(), buf_len)?;
+        if let Some(bytes) = memory.as_slice_mut(buf.as_array(buf_len))? {
+            self.process().fill_random(bytes);
+            return Ok(());
+        }
         let mut bytes = [0; CHUNK as usize];
         let (mut at, mut left) = (buf, buf_len);
         while left > 0 {

@@ -1,7 +1,7 @@
 //! One connection, and many threads that wait for it in different ways.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::io::Write;
+use std::io::{IoSlice, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use std::thread;
 use super::*;
 use crate::address::Address;
 use crate::policy::Policy;
-use crate::ready::{Data, Epoll, Events, Request, block_on, connect, recv};
+use crate::ready::{Data, Epoll, Events, Request, block_on, connect, recv, send};
 use crate::socket::{Kind, Received, RecvFlags, Space};
 
 const BYTES: usize = 20_000;
@@ -85,4 +85,30 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
     });
     assert!(ended.recv_timeout(PATIENCE).is_ok(), "a wake-up is lost, or it panicked");
     runner.join().unwrap();
+}
+
+/// A look finds what is ready, also where the reactor has forgotten it, and its room comes
+/// back as large as it was.
+#[test]
+fn a_look_tells_what_is_ready_and_keeps_its_room() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let [near, far] = Socket::pair(&Space::Inet4, Kind::Stream).unwrap();
+    assert_eq!(block_on(send(&near, false, &mut [IoSlice::new(b"x")])), Ok(Ok(1)));
+    let mut room = LookRoom::new();
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut look = Look::new(&mut room, 3);
+        for (socket, interest) in [(&near, Interest::Read), (&far, Interest::Read), (&far, Interest::Write)] {
+            look.add(socket, interest).unwrap();
+        }
+        assert_eq!(look.look(), Some(2));
+        let are_ready: Vec<bool> = look.answers().map(|answer| !answer.revents().is_empty()).collect();
+        assert_eq!(are_ready, [false, true, true]);
+        Look::forget(&far, Interest::Read);
+        look.end(&mut room);
+        assert!(room.is_empty() && room.capacity() >= 3);
+        places.push(room.as_ptr());
+    }
+    assert_eq!(places.first(), places.last());
 }

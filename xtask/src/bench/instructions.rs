@@ -4,6 +4,9 @@
 //! that were accepted are in `benches/instructions.txt`. They belong to a compiler and to
 //! the settings of the release profile, and vary by some three in a hundred between runs,
 //! because the tables of the host are filled in another order each time.
+//!
+//! The same files tell how often the allocator was called, which varies less: a call that
+//! took no memory shall take none.
 
 use super::build::Folder;
 use super::process::{Process, child};
@@ -25,8 +28,27 @@ const CALLS: f64 = 1000.0;
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The name of a case, and its instructions a call.
-type Count = (String, f64);
+/// How many allocations a call may make more than was accepted. A tenth is what a stretch
+/// of calls does beside them, as where a task has used up its turn.
+const MORE_ALLOCATIONS: f64 = 0.15;
+
+/// The functions that give memory.
+const ALLOCATORS: [&str; 6] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"];
+
+/// What a call takes.
+#[derive(Clone, Debug, PartialEq)]
+struct Count {
+    name: String,
+    instructions: f64,
+    allocations: f64,
+}
+
+impl Count {
+    /// As the file of accepted counts has it.
+    fn line(&self) -> String {
+        format!("{:>8.0} {:>5.1} {}", self.instructions, self.allocations, self.name)
+    }
+}
 
 /// Counts, and compares with what was accepted; or accepts what was counted.
 ///
@@ -42,7 +64,7 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
     let counts = count(&program, &folder)?;
     let path = workspace_dir().join("benches/instructions.txt");
     if is_accepted {
-        let lines: String = counts.iter().map(|(name, count)| format!("{count:>8.0} {name}\n")).collect();
+        let lines: String = counts.iter().map(|count| count.line() + "\n").collect();
         fs::write(&path, lines)?;
         eprintln!("{} counts are accepted: {}", counts.len(), path.display());
         return Ok(ExitCode::SUCCESS);
@@ -59,7 +81,8 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
     print!("{table}");
     if has_more {
         eprintln!(
-            "a call takes over {TOLERANCE} % more instructions; where that is right, run with --accept"
+            "a call takes over {TOLERANCE} % more instructions, or more allocations; where that is right, run \
+             with --accept"
         );
         return Ok(ExitCode::FAILURE);
     }
@@ -92,24 +115,55 @@ fn count(program: &Path, folder: &Folder) -> Result<Vec<Count>> {
     let mut all = Vec::new();
     for (case, name) in names.lines().enumerate() {
         // The first one of each three is what lies between two cases.
-        let stretch = |place: usize| summary(&fs::read_to_string(begin(3 * case + place))?);
-        all.push((name.to_owned(), (stretch(3)? - stretch(2)?) / CALLS));
+        let stretch = |place: usize| told(&fs::read_to_string(begin(3 * case + place))?);
+        let (few, many) = (stretch(2)?, stretch(3)?);
+        all.push(Count {
+            name: name.to_owned(),
+            instructions: (many.0 - few.0) / CALLS,
+            allocations: (many.1 - few.1) / CALLS,
+        });
     }
     Ok(all)
 }
 
-/// The sum that one of callgrind's files tells.
-fn summary(text: &str) -> Result<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("summary:"));
-    Ok(line.context("callgrind tells no sum")?.trim().parse()?)
+/// What one of callgrind's files tells: the sum of instructions, and how often something
+/// called the allocator.
+///
+/// "calls=" follows the name of what is called, `cfn=(number) name`; the name stands there
+/// the first time only. A recursion's depth is behind the name.
+fn told(text: &str) -> Result<(f64, f64)> {
+    let (mut sum, mut allocations, mut allocators, mut callee) = (None, 0.0, Vec::new(), "");
+    for line in text.lines() {
+        if let Some(function) = line.strip_prefix("cfn=").or_else(|| line.strip_prefix("fn=")) {
+            let (number, name) = function.split_once(' ').unwrap_or((function, ""));
+            let name = name.split(['\'', '@']).next().unwrap_or_default();
+            if ALLOCATORS.contains(&name) {
+                allocators.push(number);
+            }
+            if line.starts_with('c') {
+                callee = number;
+            }
+        } else if let Some(calls) = line.strip_prefix("calls=") {
+            if allocators.contains(&callee) {
+                let count = calls.split(' ').next().unwrap_or_default();
+                allocations += count.parse::<f64>().with_context(|| line.to_owned())?;
+            }
+        } else if let Some(summary) = line.strip_prefix("summary:") {
+            sum = Some(summary.trim().parse()?);
+        }
+    }
+    Ok((sum.context("callgrind tells no sum")?, allocations))
 }
 
 /// The counts of the file.
 fn parse(text: &str) -> Result<Vec<Count>> {
-    let line = |line: &str| {
-        let (count, name) = line.trim_start().split_once(' ').with_context(|| line.to_owned())?;
-        Ok((name.to_owned(), count.parse().with_context(|| line.to_owned())?))
+    let count = |line: &str| {
+        let (instructions, rest) = line.trim_start().split_once(' ')?;
+        let (allocations, name) = rest.trim_start().split_once(' ')?;
+        let (instructions, allocations) = (instructions.parse().ok()?, allocations.parse().ok()?);
+        Some(Count { name: name.to_owned(), instructions, allocations })
     };
+    let line = |line: &str| count(line).with_context(|| format!("no count: {line}"));
     let counts: Vec<Count> = text.lines().map(line).collect::<Result<_>>()?;
     if counts.is_empty() {
         bail!("no counts were accepted");
@@ -119,48 +173,79 @@ fn parse(text: &str) -> Result<Vec<Count>> {
 
 /// The table, and whether a call takes more than it may.
 fn compare(counts: &[Count], accepted: &[Count]) -> (String, bool) {
-    let mut table = String::from("    call   was  more\n");
+    let mut table = String::from("    call   was  more | allocations, were\n");
     let mut has_more = false;
-    for (name, count) in counts {
-        let Some((_, was)) = accepted.iter().find(|(accepted, _)| accepted == name) else {
-            _ = writeln!(table, "{count:>8.0}   new        {name}");
+    for count in counts {
+        let Count { name, instructions, allocations } = count;
+        let Some(was) = accepted.iter().find(|accepted| accepted.name == *name) else {
+            _ = writeln!(table, "{instructions:>8.0}   new        | {allocations:>4.1}   new {name}");
             continue;
         };
-        let more = (count / was - 1.0) * 100.0;
-        let is_more = more > TOLERANCE;
-        has_more |= is_more;
+        let more = (instructions / was.instructions - 1.0) * 100.0;
+        let takes_more = more > TOLERANCE;
+        let allocates_more = *allocations > was.allocations + MORE_ALLOCATIONS;
+        has_more |= takes_more || allocates_more;
         let mark = match more {
-            _ if is_more => "  TOO MUCH",
+            _ if takes_more => "  TOO MUCH",
+            _ if allocates_more => "  TOO MANY ALLOCATIONS",
             ..-10.0 => "  less: worth accepting",
             _ => "",
         };
-        _ = writeln!(table, "{count:>8.0} {was:>5.0} {more:>+5.1}% {name}{mark}");
+        let (was, were) = (was.instructions, was.allocations);
+        _ = writeln!(
+            table,
+            "{instructions:>8.0} {was:>5.0} {more:>+5.1}% | {allocations:>4.1} {were:>5.1} {name}{mark}"
+        );
     }
     (table, has_more)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{compare, parse, summary};
+    use super::{Count, compare, parse, told};
     use anyhow::Result;
 
     #[test]
     fn more_than_the_tolerance_is_too_much() -> Result<()> {
-        let accepted = parse("     100 plain sync: a\n    2000 plain async: b, c\n")?;
-        let count = |count: f64| [("plain async: b, c".to_owned(), count)];
-        assert!(!compare(&count(2499.0), &accepted).1);
-        assert!(compare(&count(2501.0), &accepted).1);
-        assert!(!compare(&count(1.0), &accepted).1);
+        let accepted = parse("     100   0.0 plain sync: a\n    2000   1.0 plain async: b, c\n")?;
+        let count = |instructions, allocations| {
+            [Count { name: "plain async: b, c".to_owned(), instructions, allocations }]
+        };
+        assert!(!compare(&count(2499.0, 1.1), &accepted).1);
+        assert!(compare(&count(2501.0, 1.0), &accepted).1);
+        assert!(compare(&count(2000.0, 2.0), &accepted).1);
+        assert!(!compare(&count(1.0, 0.0), &accepted).1);
+        let again = parse(&accepted.iter().map(|count| count.line() + "\n").collect::<String>())?;
+        assert_eq!(again, accepted);
         // A new case has nothing to be compared with.
-        assert!(!compare(&[("plain sync: d".to_owned(), 5.0)], &accepted).1);
+        let [new] = count(5.0, 9.0);
+        assert!(!compare(&[Count { name: "plain sync: d".to_owned(), ..new }], &accepted).1);
         assert!(parse("").is_err() && parse("many plain sync: a\n").is_err());
         Ok(())
     }
 
     #[test]
-    fn the_sum_of_callgrind() -> Result<()> {
-        assert_eq!(summary("events: Ir\nsummary: 4200\n\ntotals: 4200\n")?, 4200.0);
-        assert!(summary("events: Ir\n").is_err());
+    fn what_callgrind_tells() -> Result<()> {
+        const FILE: &str = "\
+events: Ir
+fn=(1) main
+16 400
+cfn=(2) malloc
+calls=3 0
+16 90
+cfn=(3) free
+calls=4 0
+16 10
+fn=(4) other
+cfn=(2)
+calls=2 0
+17 30
+summary: 4200
+
+totals: 4200
+";
+        assert_eq!(told(FILE)?, (4200.0, 5.0));
+        assert!(told("events: Ir\n").is_err());
         Ok(())
     }
 }
