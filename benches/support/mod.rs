@@ -63,6 +63,9 @@ impl Case {
 const NOTHING: &str = "nothing, by Wasmtime alone";
 const NOTHING_ASYNC: &str = "nothing async, by Wasmtime alone";
 
+/// A call that is refused whatever it is given: what the glue costs.
+const REFUSED: &str = "port_mac, refused";
+
 /// What a case costs beside the call itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -80,6 +83,7 @@ enum Kind {
 pub(crate) const CASES: &[Case] = &[
     Case { name: NOTHING, kind: Kind::Sync, calls: &[("nothing", 0)] },
     Case { name: NOTHING_ASYNC, kind: Kind::Async, calls: &[("nothing_async", 0)] },
+    Case { name: REFUSED, kind: Kind::Sync, calls: &[("port_mac (i32.const 0x800)", ENOTSUP)] },
     Case {
         name: "clock_time_get",
         kind: Kind::Sync,
@@ -202,6 +206,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const EAGAIN: u32 = 6;
+const ENOTSUP: u32 = 58;
 
 const RECV_NOTHING: &str = "sock_recv (i32.const 6) (i32.const 0x100) (i32.const 1) (i32.const 0) \
      (i32.const 0x200) (i32.const 0x204)";
@@ -211,6 +216,7 @@ const IMPORTS: &str = r#"
   (import "bench" "nothing_async" (func $nothing_async (result i32)))
   (import "wasix_32v1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
   (import "wasix_32v1" "sock_addr_peer" (func $sock_addr_peer (param i32 i32) (result i32)))
+  (import "wasix_32v1" "port_mac" (func $port_mac (param i32) (result i32)))
   (import "wasix_32v1" "random_get" (func $random_get (param i32 i32) (result i32)))
   (import "wasix_32v1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
   (import "wasix_32v1" "sock_status" (func $sock_status (param i32 i32) (result i32)))

@@ -50,21 +50,27 @@ impl EventFd {
     ///
     /// `EAGAIN` where it would wait and may not.
     pub async fn take(&self, waits: bool) -> Result<u64, Errno> {
-        attempts(waits, &self.readers, || {
-            let mut counter = self.lock();
-            let taken = match *counter {
-                // "If the eventfd counter is zero at the time of the call to read(2), then the
-                // call either blocks ... or fails with the error EAGAIN" - eventfd(2)
-                0 => return Err(Errno::EAGAIN),
-                _ if self.is_semaphore => 1,
-                all => all,
-            };
-            *counter -= taken;
-            drop(counter);
-            self.writers.wake_all();
-            Ok(taken)
-        })
-        .await
+        attempts(waits, &self.readers, || self.try_take()).await
+    }
+
+    /// As [`take`](Self::take), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where nothing was counted.
+    pub fn try_take(&self) -> Result<u64, Errno> {
+        let mut counter = self.lock();
+        let taken = match *counter {
+            // "If the eventfd counter is zero at the time of the call to read(2), then the
+            // call either blocks ... or fails with the error EAGAIN" - eventfd(2)
+            0 => return Err(Errno::EAGAIN),
+            _ if self.is_semaphore => 1,
+            all => all,
+        };
+        *counter -= taken;
+        drop(counter);
+        self.writers.wake_all();
+        Ok(taken)
     }
 
     /// Adds `count`. Waits while there is no room for it, unless `waits` is false.
@@ -78,22 +84,28 @@ impl EventFd {
     /// `EAGAIN` where it would wait and may not, `EINVAL` for a number that is never
     /// added.
     pub async fn add(&self, waits: bool, count: u64) -> Result<(), Errno> {
+        attempts(waits, &self.writers, || self.try_add(count)).await
+    }
+
+    /// As [`add`](Self::add), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where there is no room, `EINVAL` for a number that is never added.
+    pub fn try_add(&self, count: u64) -> Result<(), Errno> {
         // "A write(2) fails with the error EINVAL if ... an attempt is made to write the
         // value 0xffffffffffffffff." - eventfd(2)
         if count > MOST {
             return Err(Errno::EINVAL);
         }
-        attempts(waits, &self.writers, || {
-            let mut counter = self.lock();
-            // "If the addition would cause the counter's value to exceed the maximum, then
-            // the write(2) either blocks until a read(2) is performed ..., or fails with the
-            // error EAGAIN" - eventfd(2)
-            *counter = counter.checked_add(count).filter(|sum| *sum <= MOST).ok_or(Errno::EAGAIN)?;
-            drop(counter);
-            self.readers.wake_all();
-            Ok(())
-        })
-        .await
+        let mut counter = self.lock();
+        // "If the addition would cause the counter's value to exceed the maximum, then
+        // the write(2) either blocks until a read(2) is performed ..., or fails with the
+        // error EAGAIN" - eventfd(2)
+        *counter = counter.checked_add(count).filter(|sum| *sum <= MOST).ok_or(Errno::EAGAIN)?;
+        drop(counter);
+        self.readers.wake_all();
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::process::Thread;
 use crate::ready::{recv_at_once, send_at_once};
 use crate::socket::{RecvFlags, Socket};
 
+mod event;
 mod poll;
 
 pub(crate) use poll::poll_oneoff;
@@ -58,6 +59,7 @@ pub(crate) fn fd_read(
     ret_n: i32,
 ) -> Option<i32> {
     receive(thread, memory, (fd, Rights::FD_READ), (iovs, count), RecvFlags::default(), ret_n)
+        .or_else(|| event::take(thread, memory, fd, (iovs, count), ret_n))
 }
 
 fn receive(
@@ -127,6 +129,7 @@ pub(crate) fn fd_write(
     ret_n: i32,
 ) -> Option<i32> {
     send(thread, memory, (fd, Rights::FD_WRITE), (iovs, count), false, ret_n)
+        .or_else(|| event::add(thread, memory, fd, (iovs, count), ret_n))
 }
 
 fn send(
