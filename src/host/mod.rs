@@ -7,6 +7,7 @@ mod builder;
 mod control;
 mod ctx;
 mod deliver;
+mod idle;
 mod link;
 mod load;
 mod on_trap;

@@ -5,6 +5,7 @@
 //! Each thread of such a guest, the first included, has a thread of the host's and a
 //! store of its own, for it may stop in `memory.atomic.wait`, which nothing but a
 //! thread can wait in. All have one memory, one descriptor table, one set of futexes.
+//! The host's thread stays for a while when the guest's has ended, and [serves](idle) another.
 //!
 //! A guest's thread that waits for sockets and timers alone asks the kernel itself to be
 //! woken by them: see [`block_on`]. A wake-up crosses threads once then, as natively; the
@@ -51,7 +52,7 @@ use wasmtime::{
 use super::link::GuestMemoryHandle;
 use super::run::Outcome;
 use super::signal::{Within, handle_within};
-use super::{Ended, OnTrap, WasockCtx};
+use super::{Ended, OnTrap, WasockCtx, idle};
 use crate::error::{Errno, ThreadExit};
 use crate::observe::TraceSink;
 use crate::process::{Entry, MAIN, Mailbox, Process, Starter, Thread, Threads};
@@ -62,9 +63,6 @@ const WASI_ENTRY: &str = "wasi_thread_start";
 
 /// Where one of the first generation begins, with the halves of its word.
 const WASIX1_ENTRY: &str = "_start_thread";
-
-/// The stack of a thread of the host's; the guest's own is apart from it.
-const HOST_STACK: usize = 512 * 1024;
 
 /// How long threads may take to end before the end is reported without them.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -226,14 +224,12 @@ impl Group {
             + 'static,
     {
         let tid = thread.tid;
-        let host = std::thread::Builder::new().name(format!("guest-{tid}")).stack_size(HOST_STACK);
-        let started = host.spawn(move || {
+        idle::start(format!("guest-{tid}"), move || {
             let mailbox = thread.mailbox.clone();
             let mut leaving = Leaving { group: self, mailbox, outcome: None, has_lived: false };
             leaving.outcome = leaving.group.live(thread, task);
             leaving.has_lived = true;
-        });
-        started.map(drop).map_err(|_| Errno::EAGAIN)
+        })
     }
 
     /// The life of one thread: an outcome where it is the whole program's.

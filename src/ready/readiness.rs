@@ -30,20 +30,51 @@ pub async fn blocking<T>(
     io: &Registered,
     interest: Interest,
     limit: Option<Duration>,
+    attempt: impl FnMut() -> Poll<T>,
+) -> Result<T, Errno> {
+    repeating(io, interest, limit, attempt, false).await
+}
+
+/// As [`blocking`], for one who receives. Where it is [likely](Registered::is_slow) that
+/// there is nothing, sleeps before the first attempt.
+///
+/// # Cancel safety
+///
+/// As for [`blocking`].
+///
+/// # Errors
+///
+/// Those of [`blocking`].
+pub async fn receiving<T>(
+    io: &Registered,
+    limit: Option<Duration>,
+    attempt: impl FnMut() -> Poll<T>,
+) -> Result<T, Errno> {
+    let sleeps_first = limit != Some(Duration::ZERO) && io.is_slow();
+    repeating(io, Interest::Read, limit, attempt, sleeps_first).await
+}
+
+async fn repeating<T>(
+    io: &Registered,
+    interest: Interest,
+    limit: Option<Duration>,
     mut attempt: impl FnMut() -> Poll<T>,
+    sleeps_first: bool,
 ) -> Result<T, Errno> {
     // A guest that never has to wait still leaves others their turn.
     consume_budget().await;
     // A limit too far away to be written down is none; one of zero needs no clock.
     let deadline = limit.filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
+    let mut looks = !sleeps_first;
     loop {
         // Look, forget, sleep: what arrives after the look ends the sleep.
-        if let Poll::Ready(done) = io.look(interest, &mut attempt) {
+        if looks && let Poll::Ready(done) = io.look(interest, &mut attempt) {
             return Ok(done);
         }
         if limit == Some(Duration::ZERO) {
             return Err(Errno::EAGAIN);
         }
+        let has_looked = std::mem::replace(&mut looks, true);
         let mut news = pin!(io.ready(interest));
         let heard = poll_fn(|context| Poll::Ready(news.as_mut().poll(context))).await;
         // Whoever watches it too may have forgotten what came before this one could be
@@ -53,10 +84,17 @@ pub async fn blocking<T>(
         {
             return Ok(done);
         }
-        match (heard, deadline) {
-            (Poll::Ready(heard), _) => heard?,
-            (Poll::Pending, None) => interruptible(news).await??,
-            (Poll::Pending, Some(deadline)) => interruptible(before(deadline, news)).await??,
+        let slept = match (heard, deadline) {
+            (Poll::Ready(heard), _) => heard,
+            (Poll::Pending, None) => interruptible(news).await.flatten(),
+            (Poll::Pending, Some(deadline)) => interruptible(before(deadline, news)).await.flatten(),
+        };
+        if let Err(errno) = slept {
+            // What happened comes before a signal and the end of the time.
+            return match if has_looked { Poll::Pending } else { attempt() } {
+                Poll::Ready(done) => Ok(done),
+                Poll::Pending => Err(errno),
+            };
         }
     }
 }
@@ -160,3 +198,7 @@ pub async fn give_way() {
     })
     .await;
 }
+
+#[cfg(test)]
+#[path = "readiness/tests.rs"]
+mod tests;

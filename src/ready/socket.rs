@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::interrupt::interruptible;
-use super::readiness::{blocking, give_way, patiently, within};
+use super::readiness::{blocking, give_way, patiently, receiving, within};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
@@ -156,8 +156,17 @@ pub async fn recv(
             true => Poll::Pending,
             false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek)),
         };
-        match blocking(&io, Interest::Read, limit, attempt).await.flatten() {
-            Ok(received) if !whole => return Ok(received),
+        let received = match whole || low_water > 1 {
+            true => blocking(&io, Interest::Read, limit, attempt).await,
+            false => receiving(&io, limit, attempt).await,
+        };
+        match received.flatten() {
+            Ok(received) if !whole => {
+                if received.count == buffer_len {
+                    io.note_slow(false);
+                }
+                return Ok(received);
+            }
             Ok(Received { count: 0, .. }) => return Ok(Received::bytes(filled)),
             Ok(received) => filled += received.count,
             // What was received before counts more than what went wrong after.
@@ -240,16 +249,28 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     }
 }
 
-/// Receives into `buffer` what is there of a stream that is known to be connected, for a
-/// descriptor that does not block: as [`recv`] does, without a future. `None` for
-/// everything else.
-pub fn recv_at_once(socket: &Socket, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
+/// Receives into `buffer` what is there of a stream that is known to be connected: as
+/// [`recv`] does, without a future. `None` for everything else, and where a descriptor that
+/// `waits` has to, or is likely to.
+pub fn recv_at_once(
+    socket: &Socket,
+    waits: bool,
+    buffer: &mut [u8],
+    peek: bool,
+) -> Option<Result<usize, Errno>> {
     let connected = connected_stream(socket)?;
+    if waits && (connected.is_slow() || socket.receive_low_water() > 1) {
+        return None;
+    }
     let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek));
-    Some(match connected.look(Interest::Read, attempt) {
-        Poll::Ready(received) => received.map(|received| received.count),
-        Poll::Pending => Err(Errno::EAGAIN),
-    })
+    match connected.look(Interest::Read, attempt) {
+        Poll::Ready(received) => Some(received.map(|received| received.count)),
+        Poll::Pending if waits => {
+            connected.note_slow(true);
+            None
+        }
+        Poll::Pending => Some(Err(Errno::EAGAIN)),
+    }
 }
 
 /// Sends what of `data` finds room, on a stream that is known to be connected, for a

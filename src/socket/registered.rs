@@ -78,6 +78,8 @@ pub struct Registered {
     watchers: [OnceLock<Arc<Watchers>>; 2],
     /// Has anybody ever watched it, and so forgotten without a look?
     is_watched: AtomicBool,
+    /// Did whoever last received and could wait have to?
+    is_slow: AtomicBool,
 }
 
 impl Registered {
@@ -100,6 +102,7 @@ impl Registered {
             received: AtomicU64::new(0),
             watchers: Default::default(),
             is_watched: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
         })
     }
 
@@ -229,6 +232,22 @@ impl Registered {
     /// sleeps then looks once more, after he can be woken.
     pub fn is_watched(&self) -> bool {
         self.is_watched.load(SeqCst)
+    }
+
+    /// Is it likely that there is nothing to receive? A guess: who follows it and waits
+    /// before he looks saves the look that finds nothing, and misses nothing. For the
+    /// kernel is asked what is there already, by a [vigil] at each wait and by the reactor
+    /// when it is told. One that was told may have been made to forget what is still
+    /// there; so it is not guessed then.
+    pub fn is_slow(&self) -> bool {
+        self.is_slow.load(Relaxed) && self.io.get().is_none()
+    }
+
+    /// Notes that there was nothing to receive, or as much as was asked for.
+    pub fn note_slow(&self, is_slow: bool) {
+        if self.is_slow.load(Relaxed) != is_slow {
+            self.is_slow.store(is_slow, Relaxed);
+        }
     }
 
     /// Counts bytes that a call took.

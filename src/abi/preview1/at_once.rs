@@ -2,7 +2,7 @@
 //!
 //! A call that never has to wait needs no future, and making one costs more than the call
 //! itself does besides the kernel. So the glue tries the busy calls here first. `None`
-//! sends a call the long way, which decides whatever is not usual: everything that may
+//! sends a call the long way, which decides whatever is not usual: everything that has to
 //! wait, several buffers, mistakes of the guest. Then nothing has happened yet.
 //!
 //! What is answered here is answered as there: the same checks, the same tries.
@@ -74,13 +74,11 @@ fn receive(
     let ret_n = GuestPtr::<u32>::new(ret_n.cast_unsigned());
     check_out_value(memory, ret_n).ok()?;
     let open = thread.open_socket(fd.cast_unsigned(), rights).ok()?;
-    if !open.is_nonblocking() && !flags.dont_wait {
-        return None;
-    }
+    let waits = !open.is_nonblocking() && !flags.dont_wait;
     let socket = open.open.socket().ok()?;
     let received = match memory.as_slice_mut(GuestPtr::new(region)).ok()? {
-        Some(buffer) => recv_at_once(socket, buffer, flags.peek)?,
-        None => receive_by_copy(thread, memory, socket, region, flags.peek)?,
+        Some(buffer) => recv_at_once(socket, waits, buffer, flags.peek)?,
+        None => receive_by_copy(thread, memory, socket, waits, region, flags.peek)?,
     };
     answer(memory, received, ret_n)
 }
@@ -90,6 +88,7 @@ fn receive_by_copy(
     thread: &mut Thread,
     memory: &mut GuestMemory<'_>,
     socket: &Socket,
+    waits: bool,
     (start, length): Region,
     peek: bool,
 ) -> Option<Result<usize, Errno>> {
@@ -99,7 +98,7 @@ fn receive_by_copy(
     if copy.len() < length {
         copy.resize(length, 0);
     }
-    let received = recv_at_once(socket, copy.get_mut(..length)?, peek);
+    let received = recv_at_once(socket, waits, copy.get_mut(..length)?, peek);
     if let Some(Ok(count)) = received {
         write_bytes(memory, GuestPtr::new(start), copy.get(..count)?).ok()?;
     }

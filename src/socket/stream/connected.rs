@@ -36,6 +36,16 @@ impl Connected {
         self.registered.look(interest, attempt)
     }
 
+    /// Is there likely nothing to receive, as [`Registered::is_slow`] guesses?
+    pub fn is_slow(&self) -> bool {
+        self.registered.is_slow()
+    }
+
+    /// Notes for that guess that there was nothing, as [`Registered::note_slow`] does.
+    pub fn note_slow(&self, is_slow: bool) {
+        self.registered.note_slow(is_slow);
+    }
+
     /// Forgets what the reactor heard, as [`Registered::forget`] does.
     pub(crate) fn forget(&self, interest: Interest) {
         self.registered.forget(interest);

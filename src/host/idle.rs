@@ -1,0 +1,168 @@
+//! Threads of the host's, each of which runs one thread of a guest after another.
+//!
+//! A guest that starts a thread for each connection starts thousands in a second, and most of
+//! what a new thread of the host costs is for what the last one had already: its stack, its
+//! stack for signals, its place in the C library. So one that has nothing to do stays for a
+//! moment. A thread of a guest never waits for one of these: where none is idle, a new one
+//! is made.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use crate::error::Errno;
+
+/// The stack of a thread of the host's; the guest's own is apart from it.
+const STACK: usize = 512 * 1024;
+
+/// How many stay at most, in the process.
+const MOST: usize = 32;
+
+/// How long each stays.
+const STAY: Duration = Duration::from_secs(2);
+
+/// What an idle thread is called; whoever looks for threads of guests does not count it.
+const NAME: &str = "wasock-idle";
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Those that have nothing to do; the last one to come is the first one to go, and the
+/// others' time passes.
+///
+/// The lock is taken before that of a [`Seat`].
+static IDLE: Mutex<Vec<Arc<Seat>>> = Mutex::new(Vec::new());
+
+/// Where an idle thread waits for work.
+#[derive(Default)]
+struct Seat {
+    work: Mutex<Option<Work>>,
+    has_come: Condvar,
+}
+
+/// Does `work` on a thread of the host's that is called `name` meanwhile.
+///
+/// # Errors
+///
+/// `EAGAIN` where the host can't start another thread.
+pub(super) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+    let rename = name.clone();
+    let named: Work = Box::new(move || {
+        call_this_thread(&rename);
+        work();
+    });
+    // In a statement of its own: the lock is free then.
+    let idle = locked(&IDLE).pop();
+    if let Some(seat) = idle {
+        *locked(&seat.work) = Some(named);
+        seat.has_come.notify_one();
+        return Ok(());
+    }
+    let started = Builder::new().name(name).stack_size(STACK).spawn(move || live(named));
+    started.map(drop).map_err(|_| Errno::EAGAIN)
+}
+
+/// The life of one thread of the host's. A panic ends it.
+fn live(mut work: Work) {
+    let seat = Arc::new(Seat::default());
+    loop {
+        work();
+        call_this_thread(NAME);
+        match seat.next() {
+            Some(next) => work = next,
+            None => return,
+        }
+    }
+}
+
+impl Seat {
+    /// Stays idle until there is work; `None` where there was none for too long, or others
+    /// stay already.
+    fn next(self: &Arc<Self>) -> Option<Work> {
+        {
+            let mut idle = locked(&IDLE);
+            if idle.len() >= MOST {
+                return None;
+            }
+            idle.push(Arc::clone(self));
+        }
+        let (mut work, _) = self
+            .has_come
+            .wait_timeout_while(locked(&self.work), STAY, |work| work.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(work) = work.take() {
+            return Some(work);
+        }
+        drop(work);
+        let mut idle = locked(&IDLE);
+        if let Some(place) = idle.iter().position(|seat| Arc::ptr_eq(seat, self)) {
+            idle.remove(place);
+            return None;
+        }
+        drop(idle);
+        // Somebody has taken the seat, and brings work.
+        let brought = self.has_come.wait_while(locked(&self.work), |work| work.is_none());
+        brought.unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What is behind these locks is whole whenever they are free.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the thread that calls it a name, for who looks at the process.
+#[cfg(target_os = "linux")]
+fn call_this_thread(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        let _nameless = rustix::thread::set_name(&name);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn call_this_thread(_: &str) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{ThreadId, current};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn tell(to: &Sender<ThreadId>) -> impl FnOnce() + Send + 'static + use<> {
+        let to = to.clone();
+        move || _ = to.send(current().id())
+    }
+
+    /// One test, for all have the same idle threads.
+    #[test]
+    fn a_thread_that_is_idle_works_again() {
+        let (sender, receiver) = channel();
+        let (release, held) = channel::<()>();
+        // Two at once are two threads, whoever is idle.
+        let first = tell(&sender);
+        let holds = move || {
+            first();
+            _ = held.recv_timeout(PATIENCE);
+        };
+        assert_eq!(start("guest-a".to_owned(), holds), Ok(()));
+        let one = receiver.recv_timeout(PATIENCE);
+        assert_eq!(start("guest-b".to_owned(), tell(&sender)), Ok(()));
+        let other = receiver.recv_timeout(PATIENCE);
+        assert!(one.is_ok() && other.is_ok());
+        assert_ne!(one, other);
+        drop(release);
+        let is_known = |found: &ThreadId| [&one, &other].iter().any(|known| known.as_ref() == Ok(found));
+        let again = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            start("guest-c".to_owned(), tell(&sender)).is_ok()
+                && receiver.recv_timeout(PATIENCE).is_ok_and(|found| is_known(&found))
+        });
+        assert!(again, "no thread is used again");
+        // A panic takes its own thread along, and nobody else.
+        let panics = || std::panic::resume_unwind(Box::new(()));
+        assert_eq!(start("guest-d".to_owned(), panics), Ok(()));
+        assert_eq!(start("guest-e".to_owned(), tell(&sender)), Ok(()));
+        assert!(receiver.recv_timeout(PATIENCE).is_ok());
+    }
+}
