@@ -12,12 +12,13 @@
 //! tests' `crew_pingpong` shows it. So do futexes, pipes and event descriptors, where one
 //! thread of the guest wakes another one.
 //!
-//! What an epoll watches is registered with one reactor and may be used by every thread,
-//! so the reactor must outlive each of them and run while any of them stops. That is the
-//! thread of [`block_on`]: it drives what is registered of all such guests, and a thread
-//! that waits in an epoll is woken by it, at the cost of a second wake-up. A runtime for
-//! each thread would save that, but a connection that one thread accepts and another one
-//! reads would then be watched by a reactor that sleeps in the first.
+//! An epoll's sockets are watched by an epoll of the kernel's, at which one of those who
+//! wait sleeps: one wake-up as well. What else is watched by sockets' news (an epoll's
+//! entries that the kernel does not keep, the events of listeners) is registered with one
+//! reactor and may be used by every thread, so the reactor must outlive each of them and
+//! run while any of them stops. That is the thread of [`block_on`], at the cost of a second
+//! wake-up. A runtime for each thread would save that, but a connection that one thread
+//! accepts and another one reads would then be watched by a reactor that sleeps in the first.
 //!
 //! # The end
 //!

@@ -7,7 +7,8 @@
 //! finds it; what it hears after that ends the sleep, begun or not. A socket that it does
 //! not know of is registered before the sleep, and it tells then what is ready already. A
 //! thread of [`block_on`] needs no reactor for that: it sleeps in the kernel's own poll,
-//! which tells what *is* ready, so there is nothing to forget.
+//! which tells what *is* ready, so there is nothing to forget. Nor do the sockets of an
+//! [`Epoll`]: the kernel's own epoll watches them, and only that one is registered.
 //!
 //! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.
