@@ -78,8 +78,9 @@ enum Kind {
 }
 
 // The descriptors: 3 listens, 4 and 5 are two ends of a connection, 6 is one whose other
-// end says nothing, 7 takes datagrams. In the memory: 0x210 an event descriptor, 0x214 an epoll of what is
-// ready, 0x218 one of what is not.
+// end says nothing, 7 takes datagrams. In the memory: 0x210 an event descriptor, 0x220 and
+// 0x224 a pair, which the guest made itself and so the kernel can watch; 0x214 an epoll of
+// the one, which has room to write, 0x218 one of the other, which has nothing to read.
 pub(crate) const CASES: &[Case] = &[
     Case { name: NOTHING, kind: Kind::Sync, calls: &[("nothing", 0)] },
     Case { name: NOTHING_ASYNC, kind: Kind::Async, calls: &[("nothing_async", 0)] },
@@ -117,7 +118,10 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "epoll_ctl, changed",
         kind: Kind::System,
-        calls: &[("epoll_ctl (i32.load (i32.const 0x214)) (i32.const 3) (i32.const 4) (i32.const 0x340)", 0)],
+        calls: &[(
+            "epoll_ctl (i32.load (i32.const 0x214)) (i32.const 3) (i32.load (i32.const 0x220)) (i32.const 0x340)",
+            0,
+        )],
     },
     Case {
         name: "random_get of 32 bytes",
@@ -233,6 +237,7 @@ const IMPORTS: &str = r#"
   (import "wasix_32v1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "fd_event" (func $fd_event (param i64 i32 i32) (result i32)))
   (import "wasix_32v1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+  (import "wasix_32v1" "sock_pair" (func $sock_pair (param i32 i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "epoll_create" (func $epoll_create (param i32) (result i32)))
   (import "wasix_32v1" "epoll_ctl" (func $epoll_ctl (param i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "epoll_wait" (func $epoll_wait (param i32 i32 i32 i64 i32) (result i32)))
@@ -260,12 +265,14 @@ const SETUP: &str = r#"
     ;; Where 7 sends to: itself.
     (call $sock_addr_local (i32.const 7) (i32.const 0x240))
     (i32.or (call $fd_event (i64.const 0) (i32.const 4) (i32.const 0x210)))
+    (i32.or (call $sock_pair
+      (i32.const 1) (i32.const 1) (i32.const 0) (i32.const 0x220) (i32.const 0x224)))
     (i32.or (call $epoll_create (i32.const 0x214)))
     (i32.or (call $epoll_create (i32.const 0x218)))
     (i32.or (call $epoll_ctl
-      (i32.load (i32.const 0x214)) (i32.const 1) (i32.const 4) (i32.const 0x340)))
+      (i32.load (i32.const 0x214)) (i32.const 1) (i32.load (i32.const 0x220)) (i32.const 0x340)))
     (i32.or (call $epoll_ctl
-      (i32.load (i32.const 0x218)) (i32.const 1) (i32.const 6) (i32.const 0x300))))
+      (i32.load (i32.const 0x218)) (i32.const 1) (i32.load (i32.const 0x224)) (i32.const 0x300))))
 "#;
 
 /// The function of a case: so many times its calls. What it answers is 0 where each call
