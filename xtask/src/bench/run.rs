@@ -4,11 +4,12 @@
 use super::build::Built;
 use super::client::{Client, Clients, Values};
 use super::machine;
-use super::process::{Process, free_address};
+use super::process::{Process, free_address, pid};
 use super::server::{Invocation, Service, Side};
 use super::stats::median;
 use super::workload::{Drive, Module};
 use anyhow::{Context, Result, bail};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -65,7 +66,9 @@ impl Runner<'_> {
         let client = self.clients.client(drive, address, rate)?;
         let outcome = match drive {
             Drive::Crowd { idle, active, .. } => self.crowd(&server, client, idle + active),
-            _ => self.drive(&server, client),
+            // So that the latency is the server's, and not of two that get in each other's way.
+            Drive::HalfLoad { .. } => self.drive(&server, client, apart),
+            _ => self.drive(&server, client, |_, _| Ok(())),
         };
         let run = outcome.with_context(|| format!("the server said {:?}", server.said()))?;
         server.stop()?;
@@ -76,15 +79,22 @@ impl Runner<'_> {
     pub(super) fn capacity(&self, service: &Service, connections: usize, side: Side) -> Result<f64> {
         let address = free_address()?;
         let server = service.start(self.built, side, address)?;
-        let run = self.drive(&server, self.clients.full_load(connections, address)?)?;
+        let run = self.drive(&server, self.clients.full_load(connections, address)?, |_, _| Ok(()))?;
         server.stop()?;
         run.values.get("rate").copied().context("no rate")
     }
 
-    fn drive(&self, server: &Process, mut client: Client) -> Result<Run> {
+    fn drive(
+        &self,
+        server: &Process,
+        mut client: Client,
+        place: impl FnOnce(&Process, &Process) -> Result<()>,
+    ) -> Result<Run> {
         client.command.stdout(Stdio::piped());
         let watch = Watch::begin(server)?;
-        let finished = Process::start(client.command, &self.built.folder.log("client"))?.finish(PATIENCE)?;
+        let client_runs = Process::start(client.command, &self.built.folder.log("client"))?;
+        place(server, &client_runs)?;
+        let finished = client_runs.finish(PATIENCE)?;
         watch.end(server, finished.processor_time, (client.read)(&finished.stdout)?)
     }
 
@@ -151,6 +161,20 @@ impl Runner<'_> {
         server.stop()?;
         Ok(milliseconds)
     }
+}
+
+/// Gives a server and its client, each of which is one thread that is busy, a processor
+/// each, where there are two.
+fn apart(server: &Process, client: &Process) -> Result<()> {
+    let all = sched_getaffinity(None)?;
+    let mut processors = (0..CpuSet::MAX_CPU).filter(|processor| all.is_set(*processor));
+    let (Some(first), Some(second)) = (processors.next(), processors.next()) else { return Ok(()) };
+    for (process, processor) in [(client, first), (server, second)] {
+        let mut own = CpuSet::new();
+        own.set(processor);
+        sched_setaffinity(Some(pid(process.id())?), &own)?;
+    }
+    Ok(())
 }
 
 /// Tries until somebody listens.
