@@ -43,6 +43,7 @@
 //! a thing is looked at: a look into a watched epoll takes that one's locks. [`NESTING`]
 //! alone comes before all of them.
 
+mod entry;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(not(target_os = "linux"))]
@@ -50,25 +51,17 @@ mod kernel;
 mod kernel;
 mod list;
 mod nesting;
+mod wait;
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
-
-use tokio::task::coop::consume_budget;
 
 use super::clock::Timer;
-use super::interrupt::interruptible;
-use super::poll::Alarm;
-use super::pollable::{Events, Pollable, look_at};
-use super::readiness::give_way;
+use super::pollable::{Events, Pollable};
 use crate::error::Errno;
-use crate::socket::{Heard, Interest};
+use entry::{Entry, EntryState, READ, WRITE};
 use kernel::Kernel;
 use list::List;
 
@@ -78,9 +71,6 @@ const FIRST_SWEEP: usize = 64;
 /// Held while one epoll is made to watch another, so that two threads can't close a
 /// loop between them.
 static NESTING: Mutex<()> = Mutex::new(());
-
-const READ: u8 = 1;
-const WRITE: u8 = 2;
 
 /// What to wait for at an entry, and what to hand back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,62 +139,6 @@ enum Watch {
     Entry(Arc<Entry>),
     /// The kernel, by the record of this number.
     Kernel(u32),
-}
-
-struct Entry {
-    fd: u32,
-    target: Weak<dyn Pollable>,
-    bells: [Waker; 2],
-    /// The directions whose bell has rung since the last take.
-    news: AtomicU8,
-    /// The directions that have had their last news.
-    over: AtomicU8,
-    is_listed: AtomicBool,
-    state: Mutex<EntryState>,
-}
-
-struct EntryState {
-    request: Request,
-    /// Off after one shot, and for good once removed.
-    is_on: bool,
-}
-
-/// An entry that is not listed, and whose bells are armed.
-struct Armed {
-    entry: Arc<Entry>,
-    /// The directions with news.
-    news: u8,
-}
-
-impl Armed {
-    /// What there is to tell of an entry that is `ready`, and whether it is to be listed
-    /// again.
-    fn judge(&self, ready: Events) -> Option<(Happened, bool)> {
-        let mut state = unpoisoned(&self.entry.state);
-        let Request { events, edge, one_shot, data } = state.request;
-        let events = ready.and(events.or(Events::ALWAYS));
-        let has_news = |direction| self.news & direction != 0;
-        let fresh = Events::OF_READERS.when(has_news(READ)).or(Events::OF_WRITERS.when(has_news(WRITE)));
-        if !state.is_on || events.is_empty() || edge && events.and(fresh).is_empty() {
-            return None;
-        }
-        state.is_on = !one_shot;
-        Some((Happened { fd: self.entry.fd, events, data }, !edge && !one_shot))
-    }
-}
-
-/// Looks at all of them. The last reference to a thing may end here, and closing takes
-/// locks.
-fn look_at_all(armed: Vec<(Armed, Arc<dyn Pollable>)>) -> Vec<(Armed, Events)> {
-    let targets: Vec<&dyn Pollable> = armed.iter().map(|(_, target)| target.as_ref()).collect();
-    let ready = look_at(&targets);
-    armed.into_iter().map(|(armed, _)| armed).zip(ready).collect()
-}
-
-struct Bell {
-    entry: Weak<Entry>,
-    list: Weak<List>,
-    direction: u8,
 }
 
 impl Epoll {
@@ -349,80 +283,6 @@ impl Epoll {
         Ok(())
     }
 
-    /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
-    /// only looks. Tells of `most` things at most. `has_looked` says that
-    /// [`take`](Self::take) has just found nothing.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when the future is dropped.
-    ///
-    /// # Errors
-    ///
-    /// `EBADF` where the last descriptor of the epoll is closed meanwhile; the reason
-    /// where the wait is [interrupted](interruptible).
-    pub async fn wait(
-        &self,
-        most: usize,
-        limit: Option<Duration>,
-        has_looked: bool,
-    ) -> Result<Vec<Happened>, Errno> {
-        // A guest that never has to wait still leaves others their turn: the reactor too.
-        consume_budget().await;
-        let mut found = Vec::new();
-        if !has_looked {
-            self.take(most, &mut found);
-        }
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        if limit == Some(Duration::ZERO) {
-            if !self.is_kernels_alone() {
-                give_way().await;
-                self.list_what_the_kernel_knows();
-                self.take(most, &mut found);
-            }
-            return Ok(found);
-        }
-        let mut timer = unpoisoned(&self.timer).take();
-        let outcome = self.sleep(most, Alarm::set(&mut timer, limit), &mut found).await;
-        *unpoisoned(&self.timer) = timer;
-        outcome.map(|()| found)
-    }
-
-    /// Sleeps until something is found, or the alarm rings.
-    async fn sleep(&self, most: usize, alarm: Alarm<'_>, found: &mut Vec<Happened>) -> Result<(), Errno> {
-        let mut rings = pin!(alarm.rings());
-        let mut news = pin!(self.kernel.news());
-        // It leaves last: whoever is woken then finds nobody there.
-        let mut lookout = self.list.lookout();
-        let mut place = self.list.place();
-        let mut was_polled = false;
-        let listed = poll_fn(|context| {
-            // Its place first, so that what is listed after the take wakes it.
-            place.take(context.waker());
-            if self.list.is_closed() {
-                return Poll::Ready(Err(Errno::EBADF));
-            }
-            let is_over = rings.as_mut().poll(context).is_ready();
-            self.take_listed(most, found);
-            if lookout.take() {
-                // The one before it may have left something.
-                if std::mem::replace(&mut was_polled, true) {
-                    self.kernel.take(most, found);
-                }
-                news.set(self.kernel.news());
-            }
-            while lookout.is_it() && found.is_empty() && news.as_mut().poll(context).is_ready() {
-                self.kernel.take(most, found);
-                news.set(self.kernel.news());
-            }
-            was_polled = true;
-            if is_over || !found.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
-        });
-        interruptible(listed).await.flatten()
-    }
-
     /// Ends it: its last descriptor is closed. Who waits in it is woken.
     pub fn close(&self) {
         self.list.close();
@@ -431,91 +291,6 @@ impl Epoll {
     /// Is everything that it watches the kernel's to watch?
     pub fn is_kernels_alone(&self) -> bool {
         self.kernel.is_in_use() && unpoisoned(&self.entries).own == 0
-    }
-
-    /// Adds what is ready now to `found`, until that has `most`, without waiting.
-    pub fn take(&self, most: usize, found: &mut Vec<Happened>) {
-        if self.is_kernel_first.fetch_xor(true, Relaxed) {
-            self.kernel.take(most, found);
-            self.take_listed(most, found);
-        } else {
-            self.take_listed(most, found);
-            self.kernel.take(most, found);
-        }
-    }
-
-    fn take_listed(&self, most: usize, found: &mut Vec<Happened>) {
-        // Every entry once: those that are listed again belong to the next turn.
-        let mut left = self.list.len();
-        while left > 0 && found.len() < most {
-            let mut armed = Vec::new();
-            for _ in 0..left.min(most - found.len()) {
-                left -= 1;
-                let Some(entry) = self.list.pop() else { break };
-                armed.extend(self.armed(entry));
-            }
-            for (armed, ready) in look_at_all(armed) {
-                let Some((happened, again)) = armed.judge(ready) else { continue };
-                if again {
-                    self.list.ring(&armed.entry, 0);
-                }
-                found.push(happened);
-            }
-        }
-    }
-
-    /// An entry that was just taken from the list, ready to be looked at; `None` where
-    /// there is nothing to look at.
-    fn armed(&self, entry: Arc<Entry>) -> Option<(Armed, Arc<dyn Pollable>)> {
-        let news = entry.news.swap(0, SeqCst);
-        let Some(target) = entry.target.upgrade() else {
-            self.forget(&entry);
-            return None;
-        };
-        if !unpoisoned(&entry.state).is_on {
-            return None;
-        }
-        let news = news | self.arm(&entry, target.as_ref());
-        Some((Armed { entry, news }, target))
-    }
-
-    /// Arms both bells; tells the directions that have news already.
-    fn arm(&self, entry: &Arc<Entry>, target: &dyn Pollable) -> u8 {
-        let mut news = 0;
-        for (bell, direction) in entry.bells.iter().zip([READ, WRITE]) {
-            let interest = if direction == READ { Interest::Read } else { Interest::Write };
-            match target.poll_news(interest, &mut Context::from_waker(bell)) {
-                Poll::Pending => _ = entry.over.fetch_and(!direction, SeqCst),
-                // It came just now, and the bell may be unarmed: look again later.
-                Poll::Ready(Heard::Some) => self.list.ring(entry, direction),
-                Poll::Ready(Heard::Last) => {
-                    if entry.over.fetch_or(direction, SeqCst) & direction == 0 {
-                        news |= direction;
-                    }
-                }
-            }
-        }
-        news
-    }
-
-    /// Lists what is ready though no bell has rung yet: the reactor may not have had its
-    /// turn. Not for edges, which would be told twice.
-    fn list_what_the_kernel_knows(&self) {
-        for entry in self.entries() {
-            let wanted = {
-                let state = unpoisoned(&entry.state);
-                let wanted = state.request.events.or(Events::ALWAYS);
-                wanted.when(state.is_on && !state.request.edge && !entry.is_listed.load(SeqCst))
-            };
-            if wanted.is_empty() {
-                continue;
-            }
-            if let Some(target) = entry.target.upgrade()
-                && !target.look().and(wanted).is_empty()
-            {
-                self.list.ring(&entry, READ | WRITE);
-            }
-        }
     }
 
     /// All that are not the kernel's.
@@ -575,38 +350,6 @@ impl Drop for Epoll {
     fn drop(&mut self) {
         // The list's entries would keep their bells, and these are rung in vain.
         self.list.clear();
-    }
-}
-
-impl Entry {
-    fn new(fd: u32, target: &Arc<dyn Pollable>, request: Request, list: &Arc<List>) -> Arc<Self> {
-        Arc::new_cyclic(|entry| {
-            let bell = |direction| {
-                let (entry, list) = (Weak::clone(entry), Arc::downgrade(list));
-                Waker::from(Arc::new(Bell { entry, list, direction }))
-            };
-            Self {
-                fd,
-                target: Arc::downgrade(target),
-                bells: [bell(READ), bell(WRITE)],
-                news: AtomicU8::new(0),
-                over: AtomicU8::new(0),
-                is_listed: AtomicBool::new(false),
-                state: Mutex::new(EntryState { request, is_on: true }),
-            }
-        })
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if let (Some(entry), Some(list)) = (self.entry.upgrade(), self.list.upgrade()) {
-            list.ring(&entry, self.direction);
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use super::{Entry, unpoisoned};
+use super::entry::Entry;
+use super::unpoisoned;
 use crate::socket::Watchers;
 
 /// The entries that may be ready, in the order in which they came to be.

@@ -10,13 +10,16 @@ mod kernel;
 mod waiters;
 
 use std::io::IoSlice;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::mpsc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::ready::{EventFd, block_on, pipe};
-use crate::socket::Watchers;
+use crate::socket::{Heard, Interest, Watchers};
 
 const THINGS: u32 = 4;
 const STEPS: u32 = 400;

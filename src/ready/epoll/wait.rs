@@ -1,0 +1,180 @@
+//! Waiting, and taking what is ready.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::coop::consume_budget;
+
+use super::entry::{Armed, Entry, READ, WRITE, look_at_all};
+use super::{Epoll, Happened, unpoisoned};
+use crate::error::Errno;
+use crate::ready::interrupt::interruptible;
+use crate::ready::poll::Alarm;
+use crate::ready::pollable::{Events, Pollable};
+use crate::ready::readiness::give_way;
+use crate::socket::{Heard, Interest};
+
+impl Epoll {
+    /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
+    /// only looks. Tells of `most` things at most. `has_looked` says that
+    /// [`take`](Self::take) has just found nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where the last descriptor of the epoll is closed meanwhile; the reason
+    /// where the wait is [interrupted](interruptible).
+    pub async fn wait(
+        &self,
+        most: usize,
+        limit: Option<Duration>,
+        has_looked: bool,
+    ) -> Result<Vec<Happened>, Errno> {
+        // A guest that never has to wait still leaves others their turn: the reactor too.
+        consume_budget().await;
+        let mut found = Vec::new();
+        if !has_looked {
+            self.take(most, &mut found);
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        if limit == Some(Duration::ZERO) {
+            if !self.is_kernels_alone() {
+                give_way().await;
+                self.list_what_the_kernel_knows();
+                self.take(most, &mut found);
+            }
+            return Ok(found);
+        }
+        let mut timer = unpoisoned(&self.timer).take();
+        let outcome = self.sleep(most, Alarm::set(&mut timer, limit), &mut found).await;
+        *unpoisoned(&self.timer) = timer;
+        outcome.map(|()| found)
+    }
+
+    /// Sleeps until something is found, or the alarm rings.
+    async fn sleep(&self, most: usize, alarm: Alarm<'_>, found: &mut Vec<Happened>) -> Result<(), Errno> {
+        let mut rings = pin!(alarm.rings());
+        let mut news = pin!(self.kernel.news());
+        // It leaves last: whoever is woken then finds nobody there.
+        let mut lookout = self.list.lookout();
+        let mut place = self.list.place();
+        let mut was_polled = false;
+        let listed = poll_fn(|context| {
+            // Its place first, so that what is listed after the take wakes it.
+            place.take(context.waker());
+            if self.list.is_closed() {
+                return Poll::Ready(Err(Errno::EBADF));
+            }
+            let is_over = rings.as_mut().poll(context).is_ready();
+            self.take_listed(most, found);
+            if lookout.take() {
+                // The one before it may have left something.
+                if std::mem::replace(&mut was_polled, true) {
+                    self.kernel.take(most, found);
+                }
+                news.set(self.kernel.news());
+            }
+            while lookout.is_it() && found.is_empty() && news.as_mut().poll(context).is_ready() {
+                self.kernel.take(most, found);
+                news.set(self.kernel.news());
+            }
+            was_polled = true;
+            if is_over || !found.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        });
+        interruptible(listed).await.flatten()
+    }
+
+    /// Adds what is ready now to `found`, until that has `most`, without waiting.
+    pub fn take(&self, most: usize, found: &mut Vec<Happened>) {
+        if self.is_kernel_first.fetch_xor(true, Relaxed) {
+            self.kernel.take(most, found);
+            self.take_listed(most, found);
+        } else {
+            self.take_listed(most, found);
+            self.kernel.take(most, found);
+        }
+    }
+
+    fn take_listed(&self, most: usize, found: &mut Vec<Happened>) {
+        // Every entry once: those that are listed again belong to the next turn.
+        let mut left = self.list.len();
+        while left > 0 && found.len() < most {
+            let mut armed = Vec::new();
+            for _ in 0..left.min(most - found.len()) {
+                left -= 1;
+                let Some(entry) = self.list.pop() else { break };
+                armed.extend(self.armed(entry));
+            }
+            for (armed, ready) in look_at_all(armed) {
+                let Some((happened, again)) = armed.judge(ready) else { continue };
+                if again {
+                    self.list.ring(&armed.entry, 0);
+                }
+                found.push(happened);
+            }
+        }
+    }
+
+    /// An entry that was just taken from the list, ready to be looked at; `None` where
+    /// there is nothing to look at.
+    fn armed(&self, entry: Arc<Entry>) -> Option<(Armed, Arc<dyn Pollable>)> {
+        let news = entry.news.swap(0, SeqCst);
+        let Some(target) = entry.target.upgrade() else {
+            self.forget(&entry);
+            return None;
+        };
+        if !unpoisoned(&entry.state).is_on {
+            return None;
+        }
+        let news = news | self.arm(&entry, target.as_ref());
+        Some((Armed { entry, news }, target))
+    }
+
+    /// Arms both bells; tells the directions that have news already.
+    pub(super) fn arm(&self, entry: &Arc<Entry>, target: &dyn Pollable) -> u8 {
+        let mut news = 0;
+        for (bell, direction) in entry.bells.iter().zip([READ, WRITE]) {
+            let interest = if direction == READ { Interest::Read } else { Interest::Write };
+            match target.poll_news(interest, &mut Context::from_waker(bell)) {
+                Poll::Pending => _ = entry.over.fetch_and(!direction, SeqCst),
+                // It came just now, and the bell may be unarmed: look again later.
+                Poll::Ready(Heard::Some) => self.list.ring(entry, direction),
+                Poll::Ready(Heard::Last) => {
+                    if entry.over.fetch_or(direction, SeqCst) & direction == 0 {
+                        news |= direction;
+                    }
+                }
+            }
+        }
+        news
+    }
+
+    /// Lists what is ready though no bell has rung yet: the reactor may not have had its
+    /// turn. Not for edges, which would be told twice.
+    fn list_what_the_kernel_knows(&self) {
+        for entry in self.entries() {
+            let wanted = {
+                let state = unpoisoned(&entry.state);
+                let wanted = state.request.events.or(Events::ALWAYS);
+                wanted.when(state.is_on && !state.request.edge && !entry.is_listed.load(SeqCst))
+            };
+            if wanted.is_empty() {
+                continue;
+            }
+            if let Some(target) = entry.target.upgrade()
+                && !target.look().and(wanted).is_empty()
+            {
+                self.list.ring(&entry, READ | WRITE);
+            }
+        }
+    }
+}
