@@ -43,7 +43,7 @@ use std::time::Instant;
 
 pub(crate) const HELP: &str = "\
 cargo xtask bench    measure guests against their native twins
-    --quick          fewer workloads and shorter runs: some two minutes
+    --quick          fewer workloads and shorter runs: under three minutes
     --only TEXT      those whose name has TEXT in it
     --rounds N       how often each side runs [default: 5; quick: 3]
     --seconds N      how long each run takes [default: 3; quick: 0.6];

@@ -130,8 +130,9 @@ fn connections() -> Vec<Workload> {
     vec![
         churn("poll"),
         churn("epoll").in_full(),
-        connect("churn by our own client, epoll, 16 at once", 16, false, std::slice::from_ref(&rate)),
-        connect("accept storm, epoll, bursts of 512", 512, true, &storm),
+        connect("churn by our own client, epoll, 16 at once", 16, false, std::slice::from_ref(&rate))
+            .in_full(),
+        connect("accept storm, epoll, bursts of 512", 512, true, &storm).in_full(),
     ]
 }
 
@@ -198,7 +199,8 @@ fn threads() -> Vec<Workload> {
             once.clone(),
             &churn,
         ),
-        Workload::new("4 workers and a queue, churn, 16 at once", Service::crew("pool", 4), once, &churn),
+        Workload::new("4 workers and a queue, churn, 16 at once", Service::crew("pool", 4), once, &churn)
+            .in_full(),
         Workload::new(
             "2 threads on one epoll, keep-alive, 32 connections",
             Service::crew("shared", 2),
@@ -258,12 +260,10 @@ fn starts() -> Vec<Workload> {
             let goal = if is_goal { Goal::GuestAtMost(30.0) } else { Goal::None };
             let name = format!("start to first answer, {size} module, {from}");
             let time = [measure("", "ms", "ms", goal)];
-            workloads.push(Workload::new(
-                &name,
-                Service::http("poll"),
-                Drive::Start { module, is_cached },
-                &time,
-            ));
+            let workload =
+                Workload::new(&name, Service::http("poll"), Drive::Start { module, is_cached }, &time);
+            // To compile it takes seconds, each time.
+            workloads.push(if is_cached { workload } else { workload.in_full() });
         }
     }
     workloads
