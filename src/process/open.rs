@@ -301,7 +301,7 @@ mod tests {
         Ok(Arc::new(socket))
     }
 
-    /// README, listen rule 13: an accept ends with `EBADF` where another thread closes
+    /// docs/listen.md, rule 13: an accept ends with `EBADF` where another thread closes
     /// the listener.
     #[test]
     fn closing_a_listener_ends_an_accept_of_another_thread() -> Result<(), Refusal> {

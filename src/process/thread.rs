@@ -164,7 +164,7 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE` (README, listen rule 9).
+    /// `EBADF`, then `ENOTSOCK`, then `ENOTCAPABLE` (docs/listen.md, rule 9).
     pub(crate) fn socket(&self, fd: u32, rights: Rights) -> Result<SocketRef, Errno> {
         let fds = self.process.fds();
         let descriptor = fds.get(fd)?;
@@ -285,7 +285,7 @@ impl Thread {
     /// # Errors
     ///
     /// `EMFILE` before anything is taken from the queue where the guest's table is
-    /// full, or has as many connections as it may (README, listen rule 12), and those of
+    /// full, or has as many connections as it may (docs/listen.md, rule 12), and those of
     /// [`ready::accept`].
     pub(crate) async fn accept(
         &mut self,
@@ -306,7 +306,7 @@ impl Thread {
         listener: &SocketRef,
         nonblocking: bool,
     ) -> Result<(u32, Address), Refusal> {
-        // The kind and the state of the listener come first: README, listen rule 9.
+        // The kind and the state of the listener come first: docs/listen.md, rule 9.
         if !listener.socket.stream()?.is_listening() {
             return Err(Errno::EINVAL.into());
         }

@@ -177,7 +177,7 @@ pub(super) enum Alarm<'a> {
     /// To the nanosecond.
     Exact(&'a Timer),
     /// To the millisecond: a host without a descriptor for a timer is just where a
-    /// guest waits with a limit, for one to become free (README, listen rule 12).
+    /// guest waits with a limit, for one to become free (docs/listen.md, rule 12).
     Coarse(tokio::time::Instant),
 }
 

@@ -95,7 +95,7 @@ impl Endpoint {
             }
             (Address::Inet(inet), _) => {
                 policy.check(self.use_of(address))?;
-                // README, listen rule 20: restarting at once on the same address works. Two
+                // docs/listen.md, rule 20: restarting at once on the same address works. Two
                 // live listeners on one address stay impossible on Linux with this option;
                 // two that take datagrams would not.
                 if self.kind != Kind::Datagram {

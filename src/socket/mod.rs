@@ -119,7 +119,7 @@ impl Refusal {
         match self {
             Self::Errno(errno) => *errno,
             Self::Denied(_) => Errno::EACCES,
-            // README, listen rule 12: as where the guest's own table is full.
+            // docs/listen.md, rule 12: as where the guest's own table is full.
             Self::Limited(_) => Errno::EMFILE,
         }
     }
@@ -412,7 +412,7 @@ impl Socket {
 }
 
 /// The host's own descriptor limit is `ENFILE` for a guest; `EMFILE` is the
-/// guest's table (README, listen rule 12).
+/// guest's table (docs/listen.md, rule 12).
 fn host_limit(errno: rustix::io::Errno) -> Errno {
     match errno.into() {
         Errno::EMFILE => Errno::ENFILE,

@@ -14,7 +14,7 @@ const HELP: &str = "\
 cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
 cargo xtask test     set everything up and run all tests
 cargo xtask guests   set everything up and compile the guests
-cargo xtask readme   write the tables of README.md anew
+cargo xtask docs     write the tables of docs/ anew
 ";
 
 /// Where the demonstration listens.
@@ -52,10 +52,10 @@ fn run() -> Result<ExitCode> {
             guests()?;
             Ok(ExitCode::SUCCESS)
         }
-        "readme" => {
+        "docs" => {
             setup::ensure_toolchain()?;
-            let mut command = cargo(&["test", "--release", "--package", "wasock", "--test", "readme"]);
-            command.env("UPDATE_README", "1");
+            let mut command = cargo(&["test", "--release", "--package", "wasock", "--test", "docs"]);
+            command.env("UPDATE_DOCS", "1");
             become_it(command)
         }
         "--help" | "-h" | "help" => {

@@ -389,7 +389,7 @@ fn a_shot_is_told_once() {
     });
 }
 
-/// "EBADF": README, listen rule 13, for an epoll as for a listener.
+/// "EBADF": docs/listen.md, rule 13, for an epoll as for a listener.
 #[test]
 fn closing_an_epoll_ends_a_wait() {
     bounded(|| {

@@ -275,7 +275,7 @@ impl Queue {
         }
         match state.waiting.pop_front() {
             Some(arrival) => Poll::Ready(Ok(arrival)),
-            // "EBADF: the other thread closed it" - README, listen rule 13
+            // "EBADF: the other thread closed it" - docs/listen.md, rule 13
             None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF.into())),
             None if state.is_starved => {
                 state.wanted.get_or_insert_with(Wanted::new);

@@ -1,6 +1,6 @@
 //! Every call and every option of sockets, on every kind of socket.
 //!
-//! Two tables say what is answered, and README.md shows them. Guests do what the tables
+//! Two tables say what is answered, and docs/calls.md shows them. Guests do what the tables
 //! say, and each row is a test.
 
 mod call_table;

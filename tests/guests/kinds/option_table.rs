@@ -1,4 +1,4 @@
-//! The options of sockets, kind by kind. README.md shows it.
+//! The options of sockets, kind by kind. docs/calls.md shows it.
 
 /// What a kind of socket does with an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

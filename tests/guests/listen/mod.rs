@@ -4,7 +4,7 @@
 //! profile decides, and what each is to answer there lies in [`profile`] alone.
 //! [`limits`] holds to the operator's limits, [`queue`] is the queue that the host owns for
 //! `winsock`, [`close`] the end of a listener, [`storm`] its bad days. The first line above a test's function is a row
-//! of the README's tables; [`every_profile!`] makes five tests of it, so that one is
+//! of the tables of docs/listen.md; [`every_profile!`] makes five tests of it, so that one is
 //! called `listen::winsock::row_18_already_waiting`.
 
 mod cells;

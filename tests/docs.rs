@@ -1,4 +1,4 @@
-//! The tables of README.md are what the code says. `cargo xtask readme` writes them.
+//! The tables of the manual are what the code says. `cargo xtask docs` writes them.
 
 #[path = "guests/kinds/call_table.rs"]
 mod call_table;
@@ -24,31 +24,63 @@ const RULES: u32 = 20;
 
 #[test]
 fn tables_are_up_to_date() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = root.join("README.md");
-    let text = fs::read_to_string(&path)?;
-    let tests = sources(&root.join(LISTEN_TESTS))?;
+    let tests = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(LISTEN_TESTS))?;
     let found = rows(&tests);
-    let mut expected = replaced(&text, "calls", &calls())?;
-    expected = replaced(&expected, "kinds", &kinds())?;
-    expected = replaced(&expected, "options", &options())?;
-    expected = replaced(&expected, "profiles", &profiles(&found)?)?;
-    expected = replaced(&expected, "listen", &listen(&found)?)?;
-    expected = replaced(&expected, "more", &more(&found))?;
-    if std::env::var_os("UPDATE_README").is_some() {
+    let calls = [("calls", calls()), ("kinds", kinds()), ("options", options())];
+    let listen = [("profiles", profiles(&found)?), ("listen", listen(&found)?), ("more", more(&found))];
+    check("docs/calls.md", &calls)?;
+    check("docs/listen.md", &listen)
+}
+
+/// Compares the tables of one page, each between two marks of its name, or writes them.
+fn check(page: &str, tables: &[(&str, String)]) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(&path).with_context(|| page.to_owned())?;
+    let expected =
+        tables.iter().try_fold(text.clone(), |text, (name, table)| replaced(page, &text, name, table))?;
+    if std::env::var_os("UPDATE_DOCS").is_some() {
         return Ok(fs::write(&path, expected)?);
     }
-    ensure!(text == expected, "README.md is behind the code: run `cargo xtask readme`");
+    ensure!(text == expected, "{page} is behind the code: run `cargo xtask docs`");
     Ok(())
 }
 
-/// `text` with another content between the two marks called `name`.
-fn replaced(text: &str, name: &str, content: &str) -> Result<String> {
+/// `text` of `page` with another content between the two marks called `name`.
+fn replaced(page: &str, text: &str, name: &str, content: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- {name}:begin -->\n"), format!("<!-- {name}:end -->"));
-    let missing = || format!("README.md lacks the marks {name}:begin and {name}:end");
+    let missing = || format!("{page} lacks the marks {name}:begin and {name}:end");
     let (before, rest) = text.split_once(&begin).with_context(missing)?;
     let (_, after) = rest.split_once(&end).with_context(missing)?;
     Ok(format!("{before}{begin}{content}{end}{after}"))
+}
+
+/// The doorstep: what does not fit belongs on a page of the manual.
+const README_LIMIT: usize = 8 * 1024;
+
+#[test]
+fn the_readme_is_short_and_its_links_lead_somewhere() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    for entry in fs::read_dir(root.join("docs"))? {
+        pages.push(entry?.path());
+    }
+    ensure!(fs::metadata(root.join("README.md"))?.len() <= README_LIMIT as u64, "README.md is too long");
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(page)?;
+        let folder = page.parent().context("a page lies in a folder")?;
+        for link in links(&text) {
+            ensure!(folder.join(link).exists(), "{}: {link} is not there", page.display());
+        }
+    }
+    Ok(())
+}
+
+/// The files that a page links to, without the places in them.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| {
+        let file = rest.split([')', '#']).next()?;
+        (!file.is_empty() && !file.contains("://")).then_some(file)
+    })
 }
 
 /// Which import module has which call, a table for each noun.
