@@ -16,6 +16,7 @@ mod hostile;
 mod inet6;
 mod kinds;
 mod listen;
+mod memory;
 mod multicast;
 mod names;
 #[cfg(target_os = "linux")]
@@ -67,8 +68,8 @@ mod every_program_has_a_test {
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*,
-        threads::*, udp::*, unix::*, waiting::*,
+        memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*,
+        stress::*, threads::*, udp::*, unix::*, waiting::*,
     };
 
     macro_rules! assert_test_exists {
