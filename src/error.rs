@@ -155,7 +155,9 @@ impl Errno {
             Os::ISCONN => Self::EISCONN,
             Os::ISDIR => Self::EISDIR,
             Os::LOOP => Self::ELOOP,
-            Os::MFILE => Self::EMFILE,
+            // "ENFILE: The maximum allowable number of files is currently open in the system" -
+            // open(3p). For a guest this process is the system: EMFILE is its own table.
+            Os::MFILE | Os::NFILE => Self::ENFILE,
             Os::MLINK => Self::EMLINK,
             Os::MSGSIZE => Self::EMSGSIZE,
             Os::MULTIHOP => Self::EMULTIHOP,
@@ -163,7 +165,6 @@ impl Errno {
             Os::NETDOWN => Self::ENETDOWN,
             Os::NETRESET => Self::ENETRESET,
             Os::NETUNREACH => Self::ENETUNREACH,
-            Os::NFILE => Self::ENFILE,
             Os::NOBUFS => Self::ENOBUFS,
             Os::NODEV => Self::ENODEV,
             Os::NOENT => Self::ENOENT,

@@ -68,7 +68,7 @@ impl Sleeper {
     ///
     /// # Errors
     ///
-    /// `EMFILE`, `ENFILE`, `ENOMEM`: then it did not sleep.
+    /// `ENFILE`, `ENOMEM`: then it did not sleep.
     fn sleep_at(&self, watched: &[(Arc<OwnedFd>, Interest)]) -> Result<(), Errno> {
         let bell = match self.bell.get() {
             Some(bell) => bell,

@@ -52,7 +52,7 @@ mod kernel {
         ///
         /// # Errors
         ///
-        /// `EMFILE`, `ENFILE`, `ENOMEM`: what the host reports.
+        /// `ENFILE`, `ENOMEM`: what the host reports.
         pub fn new() -> Result<Self, Errno> {
             let fd =
                 timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use super::unix::{self, Held};
-use super::{Kind, Refusal, Space, host_limit};
+use super::{Kind, Refusal, Space};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
@@ -40,7 +40,7 @@ impl Endpoint {
         use rustix::net::SocketFlags;
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd = rustix::net::socket_with(space.family().to_host(), kind.to_host(), flags, None);
-        Ok(Self::new(fd.map_err(host_limit)?, space, kind))
+        Ok(Self::new(fd.map_err(Errno::from)?, space, kind))
     }
 
     pub(super) fn new(fd: OwnedFd, space: Space, kind: Kind) -> Self {

@@ -1,6 +1,5 @@
 //! The addresses that the host has.
 
-use std::io::Error;
 use std::net::IpAddr;
 
 use if_addrs::{IfAddr, get_if_addrs};
@@ -24,7 +23,7 @@ impl HostAddress {
     ///
     /// `ENFILE` where the host has no descriptor left, and what else it reports.
     pub fn all() -> Result<Vec<Self>, Errno> {
-        let interfaces = get_if_addrs().map_err(host_limit)?;
+        let interfaces = get_if_addrs().map_err(Errno::from)?;
         let addresses = interfaces.into_iter().filter_map(|interface| {
             let (ip, prefix) = match &interface.addr {
                 IfAddr::V4(four) => (IpAddr::V4(four.ip), four.prefixlen),
@@ -35,13 +34,6 @@ impl HostAddress {
             Some(Self { network: IpNet::new(ip, prefix).ok()?, scope })
         });
         Ok(addresses.collect())
-    }
-}
-
-fn host_limit(error: Error) -> Errno {
-    match Errno::from(error) {
-        Errno::EMFILE => Errno::ENFILE,
-        other => other,
     }
 }
 

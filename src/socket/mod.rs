@@ -198,7 +198,8 @@ impl Socket {
     pub fn pair(space: &Space, kind: Kind) -> Result<[Self; 2], Errno> {
         use rustix::net::{AddressFamily, SocketFlags, socketpair};
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let (near, far) = socketpair(AddressFamily::UNIX, kind.to_host(), flags, None).map_err(host_limit)?;
+        let (near, far) =
+            socketpair(AddressFamily::UNIX, kind.to_host(), flags, None).map_err(Errno::from)?;
         let one = |fd| {
             let endpoint = Endpoint::new(fd, space.clone(), kind);
             Ok::<_, Errno>(match kind {
@@ -408,14 +409,5 @@ impl Socket {
     /// How many bytes of a stream a blocking receive waits for.
     pub fn receive_low_water(&self) -> usize {
         self.limits().receive_low_water()
-    }
-}
-
-/// The host's own descriptor limit is `ENFILE` for a guest; `EMFILE` is the
-/// guest's table (docs/listen.md, rule 12).
-fn host_limit(errno: rustix::io::Errno) -> Errno {
-    match errno.into() {
-        Errno::EMFILE => Errno::ENFILE,
-        other => other,
     }
 }

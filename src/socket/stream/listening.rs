@@ -12,7 +12,7 @@ use crate::socket::listen::{
     Arrival, Capacity, Door, Gate, Held, Queue, Terms, TurnedAway, concerns_one_connection, is_idle,
     kernel_backlog, reset,
 };
-use crate::socket::{News, Refusal, Registered, Socket, Watchable, host_limit};
+use crate::socket::{News, Refusal, Registered, Socket, Watchable};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ pub(super) fn try_accept(listener: &Endpoint, door: &dyn Door) -> Result<Arrival
             // The peer's address comes with the connection; one without is already gone.
             Ok((_, None)) => continue,
             Err(error) if concerns_one_connection(error) => continue,
-            Err(error) => return Err(host_limit(error).into()),
+            Err(error) => return Err(Errno::from(error).into()),
         };
         let place = door.admit(&peer).map_err(TurnedAway::Denied).and_then(|()| {
             let place = held.map(|held| held.take(&peer));
