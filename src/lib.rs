@@ -31,18 +31,18 @@
 //! # The rooms
 //!
 //! Arrows go down this list: a room may use those above it that it names, and nothing
-//! below. Every room may use [`error`], [`account`] and [`address`] and call [`observe`]. A test holds
+//! below. Every room may use [`error`] and [`address`] and call [`observe`]. A test holds
 //! them to it.
 //!
 //! | room | holds | may use |
 //! |---|---|---|
 //! | [`error`] | [`Errno`] in POSIX names, traps, [`Exit`] | nothing |
-//! | [`account`] | how much memory one guest may take: bytes, charged and given back | nothing |
 //! | [`address`] | the [`Address`] of a socket | nothing |
 //! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` `address` |
 //! | [`policy`] | what this guest may do; pure, no I/O | `error` |
 //! | [`fd`] | descriptor numbers to open things with rights | `error` |
-//! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` |
+//! | [`io`] | threads of the host's, and calls that block | `error` |
+//! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` `io` |
 //! | [`file`] | files and directories below what was granted | `error` |
 //! | [`ready`] | who waits for what: poll, clocks, blocking calls | `policy` `socket` |
 //! | [`process`] | the running guest, and what a call acts on | `policy` to `ready` |
@@ -112,8 +112,6 @@
 )]
 
 pub mod abi;
-#[expect(unreachable_pub, reason = "as in `fd`")]
-mod account;
 pub mod address;
 pub mod cli;
 pub mod error;
@@ -122,6 +120,8 @@ mod fd;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod file;
 pub mod host;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod io;
 pub mod observe;
 pub mod policy;
 #[expect(unreachable_pub, reason = "as in `fd`")]

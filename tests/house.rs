@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 /// Every room may use these.
-const FOR_ALL: &[&str] = &["account", "address", "error", "observe"];
+const FOR_ALL: &[&str] = &["address", "error", "observe"];
 
 /// A room, and the rooms that it may use besides those for all.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("account", &[]),
     ("address", &[]),
     ("error", &[]),
     ("observe", &[]),
     ("policy", &[]),
     ("fd", &[]),
-    ("socket", &["policy"]),
+    ("io", &[]),
+    ("socket", &["policy", "io"]),
     ("file", &[]),
     // It hands the policy through to the sockets that ask it.
     ("ready", &["policy", "socket"]),
-    ("process", &["policy", "fd", "socket", "file", "ready"]),
+    ("process", &["policy", "fd", "io", "socket", "file", "ready"]),
     ("abi", &["policy", "fd", "socket", "file", "ready", "process"]),
-    ("host", &["policy", "fd", "socket", "file", "ready", "process", "abi"]),
+    ("host", &["policy", "fd", "io", "socket", "file", "ready", "process", "abi"]),
     ("cli", &["policy", "file", "abi", "host"]),
 ];
 
@@ -98,7 +98,7 @@ fn only_the_front_desk_speaks_wiggle() -> Result<()> {
 
 #[test]
 fn only_rooms_that_wait_name_tokio() -> Result<()> {
-    only(&["socket", "ready", "process", "host", "cli"], "tokio")
+    only(&["io", "socket", "ready", "process", "host", "cli"], "tokio")
 }
 
 #[test]

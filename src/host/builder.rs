@@ -22,7 +22,9 @@ use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, NamePattern, Policy};
-use crate::process::{Directory, HandedSockets, Input, MAIN, Output, Process, Settings, Signal, Thread};
+use crate::process::{
+    Directory, HandedSockets, HostOutput, HostStdin, Input, MAIN, Output, Process, Settings, Signal, Thread,
+};
 use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 
 /// Descriptors that a guest may have open at once, where nobody chose.
@@ -30,13 +32,6 @@ const DEFAULT_MAX_FDS: u32 = 1024;
 
 /// Threads that a guest may have at once, where nobody chose.
 const DEFAULT_MAX_THREADS: u32 = 1024;
-
-/// Bytes that the memories and tables of a guest may have, where nobody chose: what one memory
-/// of 32 bits can have.
-pub(crate) const DEFAULT_MAX_MEMORY: u64 = 4 << 30;
-
-/// Bytes that the host holds for a guest at most, where nobody chose.
-pub(crate) const DEFAULT_MAX_HOST_MEMORY: u64 = 256 << 20;
 
 /// Connections that may wait where the kernel does not tell its own limit: the
 /// limit of Linux since 5.4.
@@ -55,8 +50,7 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * no sockets, no files, no arguments, no environment
 /// * names of Unix sockets stay when their sockets close
 /// * standard input is at its end, standard output and error go nowhere
-/// * 1024 descriptors and 1024 threads; as many waiting connections as the kernel allows
-/// * 4 GiB for the guest's own memories and tables, 256 MiB for what the host holds for it
+/// * 1024 descriptors and 1024 threads; 64 threads for file operations; as many waiting connections as the kernel allows
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
@@ -69,8 +63,6 @@ pub struct Builder {
     environment: Vec<String>,
     max_fds: u32,
     max_threads: u32,
-    max_memory: u64,
-    max_host_memory: u64,
     max_backlog: Option<u32>,
     connection_limits: ConnectionLimits,
     max_socket_buffer: Option<u32>,
@@ -78,13 +70,15 @@ pub struct Builder {
     listen_profiles_at: Vec<(Grant, ListenProfile)>,
     removes_unix_names: bool,
     blocks_on_files: bool,
+    max_blocking_calls: u32,
     on_trap: OnTrap,
     ignored_signals: Vec<Signal>,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
     stdin: Input,
-    stdout: Output,
-    stderr: Output,
+    /// None for this process's own.
+    stdout: Option<Output>,
+    stderr: Option<Output>,
     handed_sockets: HandedSockets,
     directories: Vec<Directory>,
     wall_clock: Box<dyn HostWallClock>,
@@ -127,8 +121,6 @@ impl Builder {
             environment: Vec::new(),
             max_fds: DEFAULT_MAX_FDS,
             max_threads: DEFAULT_MAX_THREADS,
-            max_memory: DEFAULT_MAX_MEMORY,
-            max_host_memory: DEFAULT_MAX_HOST_MEMORY,
             max_backlog: None,
             connection_limits: ConnectionLimits::default(),
             max_socket_buffer: None,
@@ -136,13 +128,14 @@ impl Builder {
             listen_profiles_at: Vec::new(),
             removes_unix_names: false,
             blocks_on_files: false,
+            max_blocking_calls: limits::DEFAULT_MAX_BLOCKING_CALLS,
             on_trap: OnTrap::default(),
             ignored_signals: Vec::new(),
             observer: None,
             trace: None,
             stdin: Input::closed(),
-            stdout: Output::discarding(),
-            stderr: Output::discarding(),
+            stdout: Some(Output::discarding()),
+            stderr: Some(Output::discarding()),
             handed_sockets: HandedSockets::default(),
             directories: Vec::new(),
             wall_clock: Box::new(WallClock),
@@ -313,19 +306,24 @@ impl Builder {
 
     /// Where the guest's standard output goes.
     pub fn stdout(mut self, stream: &dyn StdoutStream) -> Self {
-        self.stdout = Output::new(stream);
+        self.stdout = Some(Output::new(stream));
         self
     }
 
     /// Where the guest's standard error goes.
     pub fn stderr(mut self, stream: &dyn StdoutStream) -> Self {
-        self.stderr = Output::new(stream);
+        self.stderr = Some(Output::new(stream));
         self
     }
 
-    /// Gives the guest this process's own standard streams.
-    pub fn inherit_stdio(self) -> Self {
-        self.stdin(&tokio::io::stdin()).stdout(&tokio::io::stdout()).stderr(&tokio::io::stderr())
+    /// Gives the guest this process's own standard streams. One thread of the process reads
+    /// its standard input, and one each writes the others, for all guests; none of them keeps
+    /// a runtime or the process from its end. Where the host can't start one, a call is
+    /// `EAGAIN`.
+    pub fn inherit_stdio(mut self) -> Self {
+        self.stdin = Input::new(&HostStdin);
+        (self.stdout, self.stderr) = (None, None);
+        self
     }
 
     /// What `listen` means to the guest.
@@ -418,14 +416,14 @@ impl Builder {
             }
         }
         let kernel_max_backlog = kernel_max_backlog();
+        let stops = self.blocks_on_files;
+        let own = |output: HostOutput| Output::new(&output.stops(stops));
         let settings = Settings {
             policy: Arc::new(self.policy),
             arguments: self.arguments,
             environment: self.environment,
             max_fds: self.max_fds,
             max_threads: self.max_threads,
-            max_memory: self.max_memory,
-            max_host_memory: self.max_host_memory,
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
             kernel_max_backlog,
             census: Census::new(self.connection_limits),
@@ -434,11 +432,12 @@ impl Builder {
             listen_profiles_at: self.listen_profiles_at,
             removes_unix_names: self.removes_unix_names,
             blocks_on_files: self.blocks_on_files,
+            max_blocking_calls: self.max_blocking_calls,
             ignored_signals: self.ignored_signals,
             observer: self.observer,
             stdin: Arc::new(self.stdin),
-            stdout: Arc::new(self.stdout),
-            stderr: Arc::new(self.stderr),
+            stdout: Arc::new(self.stdout.unwrap_or_else(|| own(HostOutput::stdout()))),
+            stderr: Arc::new(self.stderr.unwrap_or_else(|| own(HostOutput::stderr()))),
             handed_sockets: self.handed_sockets,
             directories: self.directories,
             wall_clock: Mutex::new(self.wall_clock),

@@ -30,11 +30,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::account::Account;
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
-use crate::observe::{Closed, Event, Limit};
+use crate::io::BlockingPool;
+use crate::observe::{Closed, Event};
 use crate::policy::Policy;
 use crate::socket::{Refusal, Resolver, Socket, Space};
 
@@ -48,7 +48,7 @@ pub(crate) use report::{Doorkeeper, Gatekeeper, Report, ToldLimits};
 pub use settings::Settings;
 pub(crate) use signal::{Delivery, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
-pub use stdio::{Input, Output};
+pub use stdio::{HostOutput, HostStdin, Input, Output};
 pub use thread::{Remark, SocketRef, Thread};
 pub(crate) use threads::MAIN;
 pub use threads::{Entry, Starter, Threads};
@@ -63,11 +63,8 @@ pub struct Process {
     working_directory: Mutex<String>,
     changes: Changes,
     resolver: Resolver,
+    blocking: BlockingPool,
     signals: Arc<Signals>,
-    /// What the guest's memories and tables are charged on.
-    memory: Arc<Account>,
-    /// What the host holds for the guest.
-    host_memory: Arc<Account>,
     settings: Settings,
 }
 
@@ -81,22 +78,14 @@ impl Process {
     /// sockets.
     pub fn new(mut settings: Settings) -> Result<Arc<Self>, Errno> {
         let report = Arc::new(Report::new(settings.observer.take()));
-        let account = |limit, most| {
-            let (account, report) = (Account::new(limit, most), Arc::clone(&report));
-            account.when_denied(move |limit, most| report.tell_memory(limit, most));
-            account
-        };
-        let memory = account(Limit::Memory, settings.max_memory);
-        let host_memory = account(Limit::HostMemory, settings.max_host_memory);
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0)),
             report,
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
             resolver: Resolver::default(),
+            blocking: BlockingPool::new(settings.max_blocking_calls),
             signals: Signals::new(&settings.ignored_signals),
-            memory,
-            host_memory,
             settings,
         });
         // Sockets that have names ask the process what these mean.
@@ -201,19 +190,14 @@ impl Process {
         &self.settings.policy
     }
 
-    /// What the guest's own memories and tables are charged on.
-    pub(crate) fn memory(&self) -> &Arc<Account> {
-        &self.memory
-    }
-
-    /// What the host holds for the guest is charged on this.
-    pub(crate) fn host_memory(&self) -> &Arc<Account> {
-        &self.host_memory
-    }
-
     /// Looks names up.
     pub(crate) fn resolver(&self) -> &Resolver {
         &self.resolver
+    }
+
+    /// Where calls run that may block.
+    pub(super) fn blocking(&self) -> &BlockingPool {
+        &self.blocking
     }
 
     /// What the operator chose.

@@ -24,10 +24,6 @@ pub struct Settings {
     pub max_fds: u32,
     /// How many threads may run at once, the first one included.
     pub max_threads: u32,
-    /// How many bytes the guest's own memories and tables may have.
-    pub max_memory: u64,
-    /// How many bytes the host may hold for the guest.
-    pub max_host_memory: u64,
     /// The operator's maximum for backlogs.
     pub max_backlog: AtomicU32,
     /// The kernel's own.
@@ -43,8 +39,10 @@ pub struct Settings {
     /// Do the names that Unix sockets make go when they close?
     pub removes_unix_names: bool,
     /// May file operations stop the thread that runs the guest? Otherwise they
-    /// move to a thread of the runtime's that may.
+    /// move to a thread that may.
     pub blocks_on_files: bool,
+    /// How many calls may stop a thread of the host's at once.
+    pub max_blocking_calls: u32,
     /// Signals that are ignored until the guest handles them.
     pub ignored_signals: Vec<Signal>,
     /// Hears of events.

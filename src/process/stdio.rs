@@ -1,5 +1,7 @@
 //! Standard streams, on whatever the embedder plugs in.
 
+mod host;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -13,6 +15,8 @@ use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use crate::error::Errno;
 use crate::ready::{Events, Pollable, interruptible};
 use crate::socket::{Heard, Interest, Watchers};
+
+pub use host::{HostOutput, HostStdin};
 
 type Reader = Pin<Box<BufReader<Pin<Box<dyn AsyncRead + Send + Sync>>>>>;
 type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;

@@ -14,7 +14,7 @@ use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Happened, Looks, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Reached, Terms};
-use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption, reactor};
+use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption};
 
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
 /// each server, mostly.
@@ -482,11 +482,12 @@ impl Thread {
     ///
     /// # Cancel safety
     ///
-    /// The operation itself goes on when the future is dropped.
+    /// That of [`BlockingPool::run`](crate::io::BlockingPool::run): an operation that has
+    /// begun goes on.
     ///
     /// # Errors
     ///
-    /// Those of `operation`; `ECANCELED` where the runtime ends.
+    /// Those of `operation`; `EAGAIN` where the host can't start a thread for it.
     pub(crate) async fn on_disk<T: Send + 'static>(
         &self,
         operation: impl FnOnce() -> Result<T, Errno> + Send + 'static,
@@ -494,7 +495,6 @@ impl Thread {
         if self.process.settings().blocks_on_files {
             return Ok(operation()?);
         }
-        let done = reactor()?.spawn_blocking(operation).await;
-        Ok(done.map_err(|_| Errno::ECANCELED)??)
+        Ok(self.process.blocking().run(operation).await?)
     }
 }

@@ -68,7 +68,6 @@ pub use host_address::HostAddress;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
-pub use reactor::reactor;
 pub use registered::{Interest, Registered};
 pub use resolve::Resolver;
 pub use sieve::Guard;

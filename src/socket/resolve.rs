@@ -1,28 +1,28 @@
 //! Names to addresses, through the system's resolver.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::os::unix::net::UnixDatagram;
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
-use tokio::sync::Semaphore;
 
-use super::reactor;
 use crate::error::Errno;
+use crate::io::BlockingPool;
 
 /// How many names one guest may look up at once; another one waits for its turn. Each
-/// takes a thread of the runtime's, which all guests share, for as long as the system's
-/// resolver likes: given up or not.
-const MOST: usize = 8;
+/// takes a thread for as long as the system's resolver likes, given up or not. They are
+/// apart from the threads for the guest's files, which names that nobody answers to would
+/// stop otherwise.
+const MOST: u32 = 8;
 
 /// Looks names up for one guest.
 #[derive(Debug)]
 pub struct Resolver {
-    turns: Arc<Semaphore>,
+    threads: BlockingPool,
 }
 
 impl Default for Resolver {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(MOST)) }
+        Self { threads: BlockingPool::new(MOST) }
     }
 }
 
@@ -37,20 +37,14 @@ impl Resolver {
     /// # Errors
     ///
     /// `ENOENT` where the name does not exist or has no address; `EAGAIN` where that
-    /// can't be told now; `EIO` where the resolver fails for good; what the host
-    /// reports else.
+    /// can't be told now, or the host can't start a thread; `EIO` where the resolver
+    /// fails for good; `ENFILE` and what else the host reports.
     pub async fn resolve(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok(vec![address]);
         }
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Errno::ECANCELED)?;
-        // The system's resolver blocks: it runs on a thread that may.
-        let lookup = reactor()?.spawn_blocking(move || {
-            let found = look_up(&name);
-            drop(turn);
-            found
-        });
-        lookup.await.map_err(|_| Errno::ECANCELED)?
+        // The system's resolver blocks.
+        self.threads.run(move || look_up(&name)).await
     }
 }
 
@@ -58,13 +52,21 @@ fn look_up(name: &str) -> Result<Vec<IpAddr>, Errno> {
     // Each address is told once for each kind of socket unless one is named.
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for found in getaddrinfo(Some(name), None, Some(hints)).map_err(why)? {
+    let found = getaddrinfo(Some(name), None, Some(hints));
+    for found in found.map_err(|error| if lacks_descriptors() { Errno::ENFILE } else { why(error) })? {
         let address = found?.sockaddr.ip();
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
     Ok(addresses)
+}
+
+/// Does the host lack the descriptors that a look-up needs? The resolver that can't open its
+/// files and sockets knows no name, and says that there is none.
+fn lacks_descriptors() -> bool {
+    let opened = [UnixDatagram::unbound(), UnixDatagram::unbound(), UnixDatagram::unbound()];
+    opened.into_iter().any(|opened| opened.map_err(Errno::from).is_err_and(|errno| errno == Errno::ENFILE))
 }
 
 /// WASIX has no numbers of its own for this: those that say the same.

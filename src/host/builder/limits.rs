@@ -2,6 +2,10 @@
 
 use super::Builder;
 
+/// Calls of a guest that may block at once, where nobody chose. A disk serves fewer at a
+/// time; a file system that does not answer stops no more of the host's threads than these.
+pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
+
 impl Builder {
     /// How many descriptors may be open at once; one more is `EMFILE`.
     pub fn max_fds(mut self, descriptors: u32) -> Self {
@@ -15,32 +19,14 @@ impl Builder {
         self
     }
 
-    /// How many bytes the guest's own memories and tables may have, those of all its threads
-    /// together, and the stacks of all threads but the first; 4 GiB unless this is called.
+    /// How many operations on files may occupy a thread of the host's at once, 64 unless
+    /// this is called; one at least. One more waits until one of them is done. An operation
+    /// that was abandoned, by the end of the guest too, counts until the operating system
+    /// lets it return. Each guest has its own. Look-ups of names are 8 at most besides.
     ///
-    /// Beyond it `memory.grow` and `table.grow` answer -1, and a thread whose instance does not
-    /// fit is not started: `EAGAIN`. A shared memory counts with its declared maximum, for
-    /// nobody is asked when it grows; [`Guest::run`](crate::Guest::run) makes it smaller where
-    /// the module does not need all of it from the start, and refuses a module whose start
-    /// needs more than the limit. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
-    ///
-    /// `Guest::run` does that by itself. In a store of your own it holds where
-    /// [`WasockCtx::limiter`](crate::WasockCtx::limiter) is the store's limiter.
-    pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.max_memory = bytes;
-        self
-    }
-
-    /// How many bytes the host may hold for the guest: its descriptors and what is behind them,
-    /// the entries of epolls, the lists of polls, what waits in pipes, threads, look-ups of
-    /// names; 256 MiB unless this is called. What the kernel buffers for sockets is apart: see
-    /// [`max_socket_buffer`](Self::max_socket_buffer).
-    ///
-    /// A call that would need more fails: with `ENOMEM`, with `EMFILE` where it would open a
-    /// descriptor, with `ENOSPC` where it would add an entry to an epoll, with `EAGAIN` where it
-    /// would start a thread. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
-    pub fn max_host_memory(mut self, bytes: u64) -> Self {
-        self.max_host_memory = bytes;
+    /// Of no use with [`blocks_on_files`](Self::blocks_on_files).
+    pub fn max_blocking_calls(mut self, calls: u32) -> Self {
+        self.max_blocking_calls = calls;
         self
     }
 

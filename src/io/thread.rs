@@ -1,10 +1,10 @@
-//! Threads of the host's, each of which runs one thread of a guest after another.
+//! Threads of the host's, each of which does one piece of work after another: it runs a
+//! thread of a guest, or a call that blocks.
 //!
 //! A guest that starts a thread for each connection starts thousands in a second, and most of
 //! what a new thread of the host costs is for what the last one had already: its stack, its
 //! stack for signals, its place in the C library. So one that has nothing to do stays for a
-//! moment. A thread of a guest never waits for one of these: where none is idle, a new one
-//! is made.
+//! moment. Work never waits for one of these: where none is idle, a new one is made.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
@@ -44,7 +44,7 @@ struct Seat {
 /// # Errors
 ///
 /// `EAGAIN` where the host can't start another thread.
-pub(super) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
     let rename = name.clone();
     let named: Work = Box::new(move || {
         call_this_thread(&rename);

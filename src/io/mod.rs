@@ -1,0 +1,16 @@
+//! Threads of the host's, and calls that block.
+//!
+//! A thread starts by [`start_thread`], which fails softly where the host is at its limit,
+//! and is used again for a while. Calls of the operating system that may block run in a
+//! [`BlockingPool`], of which each guest has its own: however many of its calls block, and
+//! for however long, another guest's find a thread.
+//!
+//! tokio's own `spawn_blocking` is not used. All guests of a runtime would share its
+//! threads, it panics where the operating system refuses the first of them, and a runtime
+//! that is dropped waits for them.
+
+mod blocking;
+mod thread;
+
+pub use blocking::BlockingPool;
+pub(crate) use thread::start as start_thread;
