@@ -3,15 +3,13 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, poll};
-
 use super::{Open, OpenFile, Thread};
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
-use crate::ready::{self, EventFd};
-use crate::socket::{Received, RecvFlags, Refusal, Socket};
+use crate::ready::{self, EventFd, interruptible};
+use crate::socket::{Interest, Received, RecvFlags, Refusal, Registered, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
 /// the host's.
@@ -181,17 +179,39 @@ impl Thread {
         }
     }
 
-    /// Reads from a file, at its position or at `offset`.
+    /// Reads from a file, at its position or at `offset`. Waits at a named pipe or a device
+    /// without anything to read, unless the guest asked not to wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost while it waits; a read that has begun on another thread is.
     ///
     /// # Errors
     ///
-    /// Those of the file.
+    /// Those of the file; `EAGAIN` where it would wait and may not, or the host can't start
+    /// a thread; `EINTR` where a signal ends the wait.
     pub(crate) async fn read_file(
         &self,
         file: &Arc<File>,
         offset: Option<u64>,
         buffer: &mut [u8],
     ) -> Result<usize, Error> {
+        loop {
+            match self.try_read_file(file, offset, buffer).await? {
+                Some(count) => return Ok(count),
+                None if file.flags().nonblock => return Err(Errno::EAGAIN.into()),
+                None => until_ready(file, Interest::Read).await?,
+            }
+        }
+    }
+
+    /// `None` where there is nothing to read yet.
+    async fn try_read_file(
+        &self,
+        file: &Arc<File>,
+        offset: Option<u64>,
+        buffer: &mut [u8],
+    ) -> Result<Option<usize>, Error> {
         if self.process().settings().blocks_on_files {
             return Ok(read_at(file, offset, buffer)?);
         }
@@ -199,28 +219,51 @@ impl Thread {
         let file = Arc::clone(file);
         let bytes = self.on_disk(move || {
             let mut bytes = vec![0; length];
-            let count = read_at(&file, offset, &mut bytes)?;
+            let Some(count) = read_at(&file, offset, &mut bytes)? else { return Ok(None) };
             bytes.truncate(count);
-            Ok(bytes)
+            Ok(Some(bytes))
         });
-        let bytes = bytes.await?;
+        let Some(bytes) = bytes.await? else { return Ok(None) };
         for (to, from) in buffer.iter_mut().zip(&bytes) {
             *to = *from;
         }
-        Ok(bytes.len())
+        Ok(Some(bytes.len()))
     }
 
-    /// Writes to a file, at its position or at `offset`.
+    /// Writes to a file, at its position or at `offset`. Waits at a named pipe or a device
+    /// without room, unless the guest asked not to wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is written while it waits; a write that has begun on another thread ends
+    /// there.
     ///
     /// # Errors
     ///
-    /// Those of the file.
+    /// Those of the file; `EAGAIN` where it would wait and may not, or the host can't start
+    /// a thread; `EINTR` where a signal ends the wait.
     pub(crate) async fn write_file(
         &self,
         file: &Arc<File>,
         offset: Option<u64>,
         data: &[IoSlice<'_>],
     ) -> Result<usize, Error> {
+        loop {
+            match self.try_write_file(file, offset, data).await? {
+                Some(count) => return Ok(count),
+                None if file.flags().nonblock => return Err(Errno::EAGAIN.into()),
+                None => until_ready(file, Interest::Write).await?,
+            }
+        }
+    }
+
+    /// `None` where there is no room yet.
+    async fn try_write_file(
+        &self,
+        file: &Arc<File>,
+        offset: Option<u64>,
+        data: &[IoSlice<'_>],
+    ) -> Result<Option<usize>, Error> {
         if self.process().settings().blocks_on_files {
             return Ok(write_at(file, offset, data)?);
         }
@@ -271,33 +314,44 @@ async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Resu
     }
 }
 
-fn read_at(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> Result<usize, Errno> {
-    waiting(file, PollFlags::IN, || match offset {
+/// `None` where there is nothing to read yet.
+fn read_at(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
+    unless_empty(match offset {
         Some(offset) => file.pread(buffer, offset),
         None => file.read(buffer),
     })
 }
 
-fn write_at(file: &File, offset: Option<u64>, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    waiting(file, PollFlags::OUT, || match offset {
+/// `None` where there is no room yet.
+fn write_at(file: &File, offset: Option<u64>, data: &[IoSlice<'_>]) -> Result<Option<usize>, Errno> {
+    unless_empty(match offset {
         Some(offset) => file.pwrite(data, offset),
         None => file.write(data),
     })
 }
 
-/// Waits for a named pipe or a device, which the host opens nonblocking always, where
-/// the guest did not ask for that. Stops its thread, as file operations may.
-fn waiting(
-    file: &File,
-    events: PollFlags,
-    mut attempt: impl FnMut() -> Result<usize, Errno>,
-) -> Result<usize, Errno> {
-    loop {
-        match attempt() {
-            Err(Errno::EAGAIN) if !file.flags().nonblock => {
-                rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(file, events)], None))?;
-            }
-            done => return done,
-        }
+/// The host opens named pipes and devices nonblocking always; `EAGAIN` of theirs is told
+/// from that of a host which has no thread to ask them.
+fn unless_empty(done: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
+    match done {
+        Ok(count) => Ok(Some(count)),
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(errno) => Err(errno),
     }
+}
+
+/// Waits for a named pipe or a device as for a socket: no thread stops for it.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+///
+/// # Errors
+///
+/// `EINTR` where a signal ends it; `ENFILE` where the host has no descriptor for it; those
+/// of the operating system's event queue.
+async fn until_ready(file: &File, interest: Interest) -> Result<(), Errno> {
+    let fd = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
+    let watched = Registered::new(Arc::new(fd))?;
+    interruptible(watched.ready(interest)).await?
 }
