@@ -2,17 +2,16 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Result, anyhow};
-use wasmtime::Engine;
+use anyhow::Result;
 
 use super::args::InspectArgs;
+use super::run::load;
 use crate::abi::{Detected, Dialect, Generation, Import, MemoryKind, added_in};
-use crate::host::{Guest, engine_config};
+use crate::host::Guest;
 
 /// Prints it.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(|error| anyhow!("{error:#}"))?;
-    let guest = Guest::load(&engine, &args.module)?;
+    let (_, guest) = load(&args.module, true)?;
     // A closed standard output is no reason to fail.
     let _unread = std::io::Write::write_all(&mut std::io::stdout(), describe(&guest)?.as_bytes());
     Ok(())

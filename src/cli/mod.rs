@@ -9,6 +9,7 @@ mod report;
 mod run;
 mod signal;
 mod sockets;
+mod start;
 
 use std::process::ExitCode;
 
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
-        say!("wasock: {error:#}");
+        say!("wasock: {error:#}{}", start::cure(&error));
         ExitCode::from(FAILURE)
     })
 }

@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
-use super::{FAILURE, signal, sockets};
+use super::{FAILURE, signal, sockets, start};
 use crate::Signal;
 use crate::file::Access;
 use crate::host::{self, Ended, Guest, WasockCtx, engine_config};
@@ -31,13 +30,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Runs a guest, and answers its exit code.
 pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     log(args.verbose);
-    let engine = engine(args.no_cache)?;
     let module = args.command.first().context("no module was named")?;
-    let guest = Guest::load(&engine, Path::new(module))?;
+    let (engine, guest) = load(Path::new(module), args.no_cache)?;
     let running = signal::Running::default();
     let mut signals = signal::watch(&engine, running.clone()).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
-    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    let runtime = start::runtime()?;
     let code = runtime.block_on(async {
         let ctx = context(&args)?;
         _ = running.set(ctx.control());
@@ -78,8 +76,23 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
     }
 }
 
-fn engine(no_cache: bool) -> Result<Engine> {
+/// Loads a module, by several threads or, where the host has none to spare, by this one.
+pub(super) fn load(module: &Path, no_cache: bool) -> Result<(Engine, Guest)> {
+    let parallel = engine(no_cache, true)?;
+    let before = start::threads();
+    // Wasmtime panics where it can't start the threads that compile.
+    if let Some(guest) = start::unless_panics(|| Guest::load(&parallel, module)) {
+        return Ok((parallel, guest?));
+    }
+    start::wait_for_threads(before);
+    let serial = engine(no_cache, false)?;
+    let guest = Guest::load(&serial, module)?;
+    Ok((serial, guest))
+}
+
+fn engine(no_cache: bool, is_parallel: bool) -> Result<Engine> {
     let mut config = engine_config();
+    config.parallel_compilation(is_parallel);
     // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
     // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
     // what a start reads from the cache.
@@ -88,12 +101,14 @@ fn engine(no_cache: bool) -> Result<Engine> {
     // functions without it.
     config.generate_address_map(wants_places());
     if !no_cache {
-        match cache() {
-            Ok(cache) => {
+        // It has a thread of its own, and panics where that can't be started.
+        match start::unless_panics(cache) {
+            Some(Ok(cache)) => {
                 config.cache(Some(cache));
             }
             // A home that can't be written to costs time, not the run.
-            Err(error) => tracing::info!("no compile cache: {error:#}"),
+            Some(Err(error)) => tracing::info!("no compile cache: {error:#}"),
+            None => tracing::info!("no compile cache: the host can't start its thread"),
         }
     }
     Engine::new(&config).map_err(|error| anyhow!("{error:#}"))
@@ -123,8 +138,6 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .blocks_on_files(true)
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
-        .max_memory(args.max_memory)
-        .max_host_memory(args.max_host_memory)
         .on_trap(args.on_trap)
         .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)

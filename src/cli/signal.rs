@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
+use anyhow::Result;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use wasmtime::Engine;
 
+use super::start;
 use crate::Signal;
 use crate::host::Control;
 
@@ -72,8 +73,8 @@ impl Signals {
 /// # Errors
 ///
 /// Where signals can't be caught, or no thread be started.
-pub(super) fn watch(engine: &Engine, running: Running) -> io::Result<oneshot::Receiver<u8>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+pub(super) fn watch(engine: &Engine, running: Running) -> Result<oneshot::Receiver<u8>> {
+    let runtime = start::runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
         Signals::catch()?
