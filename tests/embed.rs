@@ -5,6 +5,9 @@
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod example;
 
+#[cfg(target_os = "linux")]
+#[path = "embed/blocked_files.rs"]
+mod blocked_files;
 #[path = "embed/blocking.rs"]
 mod blocking;
 #[path = "embed/concurrent.rs"]

@@ -7,6 +7,7 @@
 
 mod client;
 mod http;
+mod launch;
 mod wasock;
 
 pub use client::{Attempt, Client, Silent, is_refused, let_packets_pass};

@@ -1,5 +1,6 @@
 //! The command line under test: started, watched, ended.
 
+use crate::launch::hear_ignored_signals;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
@@ -17,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// An invocation of the command line that is still to be started.
 #[derive(Debug)]
 pub struct Wasock {
-    command: Command,
-    has_stdin: bool,
+    pub(crate) command: Command,
+    pub(crate) has_stdin: bool,
 }
 
 impl Wasock {
@@ -63,39 +64,6 @@ impl Wasock {
         self
     }
 
-    /// Lets the host have `count` descriptors and no more. This goes last: what is
-    /// set later is lost on the shell that sets the limit.
-    #[must_use]
-    pub fn limit_descriptors(self, count: u32) -> Self {
-        self.after_shell(&format!("ulimit -n {count}"))
-    }
-
-    /// Passes `socket` to the host as a service manager does, under this name. This goes
-    /// last, too.
-    #[must_use]
-    pub fn passing(self, name: &str, socket: impl Into<Stdio>) -> Self {
-        let pass = format!("LISTEN_FDS=1 LISTEN_FDNAMES={name} LISTEN_PID=$$");
-        let mut passing = self.after_shell(&format!("exec 3<&0 </dev/null && export {pass}"));
-        passing.command.stdin(socket);
-        passing
-    }
-
-    /// The same invocation after `commands` of a shell, which leaves its process to it.
-    fn after_shell(self, commands: &str) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("{commands} && exec \"$0\" \"$@\"")]);
-        command.arg(self.command.get_program()).args(self.command.get_args());
-        for (name, value) in self.command.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        let stdin = if self.has_stdin { Stdio::piped() } else { Stdio::null() };
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command, ..self }
-    }
-
     /// Gives the guest a pipe as its standard input.
     #[must_use]
     pub fn with_stdin(mut self) -> Self {
@@ -110,6 +78,7 @@ impl Wasock {
     ///
     /// When the binary does not start.
     pub fn start(mut self) -> Result<Running> {
+        hear_ignored_signals()?;
         let line = format!("{:?}", self.command);
         let mut child = self.command.spawn().with_context(|| format!("cannot start {line}"))?;
         let stdout = Captured::reading(child.stdout.take().context("no stdout")?);

@@ -16,8 +16,11 @@ mod hostile;
 mod inet6;
 mod kinds;
 mod listen;
-mod memory;
+#[cfg(target_os = "linux")]
+mod low_limits;
 mod multicast;
+#[cfg(target_os = "linux")]
+mod named_pipes;
 mod names;
 #[cfg(target_os = "linux")]
 mod oracle;
@@ -63,14 +66,14 @@ fn has_ipv6() -> bool {
 
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
-    #[cfg(target_os = "linux")]
-    use super::oracle::*;
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*,
-        stress::*, threads::*, udp::*, unix::*, waiting::*,
+        multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*,
+        threads::*, udp::*, unix::*, waiting::*,
     };
+    #[cfg(target_os = "linux")]
+    use super::{low_limits::*, named_pipes::*, oracle::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

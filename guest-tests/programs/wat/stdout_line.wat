@@ -1,0 +1,9 @@
+;; Writes a line to standard output: the error number becomes the exit code.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\40\00\00\00\06\00\00\00")
+  (data (i32.const 64) "hello\0a")
+  (func (export "_start")
+    (call $exit (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))))
