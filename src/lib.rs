@@ -31,12 +31,13 @@
 //! # The rooms
 //!
 //! Arrows go down this list: a room may use those above it that it names, and nothing
-//! below. Every room may use [`error`] and [`address`] and call [`observe`]. A test holds
+//! below. Every room may use [`error`], [`account`] and [`address`] and call [`observe`]. A test holds
 //! them to it.
 //!
 //! | room | holds | may use |
 //! |---|---|---|
 //! | [`error`] | [`Errno`] in POSIX names, traps, [`Exit`] | nothing |
+//! | [`account`] | how much memory one guest may take: bytes, charged and given back | nothing |
 //! | [`address`] | the [`Address`] of a socket | nothing |
 //! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` `address` |
 //! | [`policy`] | what this guest may do; pure, no I/O | `error` |
@@ -112,6 +113,8 @@
 )]
 
 pub mod abi;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod account;
 pub mod address;
 pub mod cli;
 pub mod error;

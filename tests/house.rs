@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 /// Every room may use these.
-const FOR_ALL: &[&str] = &["address", "error", "observe"];
+const FOR_ALL: &[&str] = &["account", "address", "error", "observe"];
 
 /// A room, and the rooms that it may use besides those for all.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("account", &[]),
     ("address", &[]),
     ("error", &[]),
     ("observe", &[]),

@@ -114,6 +114,16 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub(super) max_threads: u32,
 
+    /// How much memory the guest may have: its memories and tables, those of all its threads. They
+    /// grow no further. Bytes, or with K, M, G or T
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = parse_memory)]
+    pub(super) max_memory: u64,
+
+    /// How much memory the host may hold for the guest: descriptors, epoll entries, lists of
+    /// polls, pipes, threads. Calls that need more fail
+    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_memory)]
+    pub(super) max_host_memory: u64,
+
     /// How many accepted connections may be open at once. One more waits: accept is EMFILE
     /// until one is closed [default: as many as there are descriptors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -234,6 +244,16 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn parse_memory(text: &str) -> Result<u64, String> {
+    let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
+    let of_unit = |(letter, shift): (char, u32)| {
+        Some((text.strip_suffix([letter, letter.to_ascii_lowercase()])?, shift))
+    };
+    let (digits, shift) = units.into_iter().find_map(of_unit).unwrap_or((text, 0));
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "expected a number of bytes, as in 268435456, 256M or 4G".to_owned())
+}
+
 /// The least that the kernel gives a socket is about this.
 const SMALLEST_BUFFER: u32 = 4608;
 
@@ -280,6 +300,15 @@ mod tests {
         assert_eq!(["65536", "64K", "64k", "2M"].map(parse_bytes), [65536, 65536, 65536, 2 << 20].map(Ok));
         for wrong in ["", "K", "64KB", "-1", "1.5M", "4607", "4K", "5000M", "64G"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn memory_has_units_up_to_t() {
+        let read = ["0", "65536", "64K", "64k", "16M", "4G", "2t"].map(parse_memory);
+        assert_eq!(read, [0, 65536, 65536, 65536, 16 << 20, 4 << 30, 2 << 40].map(Ok));
+        for wrong in ["", "K", "4GB", "4KK", "-1", "1.5G", "18446744073709551616", "99999999999T"] {
+            assert!(parse_memory(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -61,6 +61,7 @@ fn event(event: &Event) {
         Event::Limited { fd, local, peer, limit, most } => {
             say!("wasock: {}", limited(*fd, local, peer, *limit, *most))
         }
+        Event::MemoryDenied { limit, most } => say!("wasock: {}", denied_memory(*limit, *most)),
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
@@ -95,6 +96,15 @@ fn limited(fd: u32, local: &Address, peer: &Option<Address>, limit: Limit, most:
         (Limit::SocketBuffer, _) => format!("fd {fd}: a larger buffer was asked for than may be ({flag})"),
         _ => format!("{local} (fd {fd}): reached {flag}"),
     }
+}
+
+/// What a limit to memory does.
+fn denied_memory(limit: Limit, most: u64) -> String {
+    let (flag, whose) = match limit {
+        Limit::Memory => ("memory", "its memories and tables have as much"),
+        _ => ("host-memory", "the host holds as much for it"),
+    };
+    format!("the guest was denied memory: {whose} as --max-{flag} {most} allows")
 }
 
 /// What the operator can do.

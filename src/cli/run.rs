@@ -138,6 +138,8 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .blocks_on_files(true)
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
+        .max_memory(args.max_memory)
+        .max_host_memory(args.max_host_memory)
         .on_trap(args.on_trap)
         .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)

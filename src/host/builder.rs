@@ -33,6 +33,13 @@ const DEFAULT_MAX_FDS: u32 = 1024;
 /// Threads that a guest may have at once, where nobody chose.
 const DEFAULT_MAX_THREADS: u32 = 1024;
 
+/// Bytes that the memories and tables of a guest may have, where nobody chose: what one memory
+/// of 32 bits can have.
+pub(crate) const DEFAULT_MAX_MEMORY: u64 = 4 << 30;
+
+/// Bytes that the host holds for a guest at most, where nobody chose.
+pub(crate) const DEFAULT_MAX_HOST_MEMORY: u64 = 256 << 20;
+
 /// Connections that may wait where the kernel does not tell its own limit: the
 /// limit of Linux since 5.4.
 const DEFAULT_MAX_BACKLOG: u32 = 4096;
@@ -50,7 +57,9 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * no sockets, no files, no arguments, no environment
 /// * names of Unix sockets stay when their sockets close
 /// * standard input is at its end, standard output and error go nowhere
-/// * 1024 descriptors and 1024 threads; 64 threads for file operations; as many waiting connections as the kernel allows
+/// * 1024 descriptors and 1024 threads; 64 threads for file operations; as many waiting connections as the
+///   kernel allows
+/// * 4 GiB for the guest's own memories and tables, 256 MiB for what the host holds for it
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
@@ -63,6 +72,8 @@ pub struct Builder {
     environment: Vec<String>,
     max_fds: u32,
     max_threads: u32,
+    max_memory: u64,
+    max_host_memory: u64,
     max_backlog: Option<u32>,
     connection_limits: ConnectionLimits,
     max_socket_buffer: Option<u32>,
@@ -121,6 +132,8 @@ impl Builder {
             environment: Vec::new(),
             max_fds: DEFAULT_MAX_FDS,
             max_threads: DEFAULT_MAX_THREADS,
+            max_memory: DEFAULT_MAX_MEMORY,
+            max_host_memory: DEFAULT_MAX_HOST_MEMORY,
             max_backlog: None,
             connection_limits: ConnectionLimits::default(),
             max_socket_buffer: None,
@@ -424,6 +437,8 @@ impl Builder {
             environment: self.environment,
             max_fds: self.max_fds,
             max_threads: self.max_threads,
+            max_memory: self.max_memory,
+            max_host_memory: self.max_host_memory,
             max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
             kernel_max_backlog,
             census: Census::new(self.connection_limits),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::{Instance, Module};
 
 use super::deliver::handler_names;
+use super::limiter::MemoryLimiter;
 use super::link::GuestMemoryHandle;
 use super::signal::Within;
 use super::{Builder, Control, OnTrap};
@@ -32,6 +33,8 @@ pub struct WasockCtx {
     pub(crate) trace: Option<Arc<dyn TraceSink>>,
     /// What becomes of the guest when a handler traps.
     pub(crate) on_trap: OnTrap,
+    /// How much memory the store may have.
+    pub(crate) limiter: MemoryLimiter,
 }
 
 impl WasockCtx {
@@ -48,10 +51,20 @@ impl WasockCtx {
         on_trap: OnTrap,
     ) -> Self {
         let mailbox = thread.mailbox.clone();
-        Self { thread, mailbox, instance: None, within: None, memory, trace, on_trap }
+        let limiter = MemoryLimiter::new(thread.process().memory(), trace.clone());
+        Self { thread, mailbox, instance: None, within: None, memory, trace, on_trap, limiter }
     }
 
-    /// Gives the guest the shared memory that it imports as `env.memory`.
+    /// What limits the guest's memories and tables to
+    /// [`Builder::max_memory`](super::Builder::max_memory): for
+    /// [`Store::limiter`](wasmtime::Store::limiter) of a store of your own, before it has an
+    /// instance.
+    pub fn limiter(&mut self) -> &mut MemoryLimiter {
+        &mut self.limiter
+    }
+
+    /// Gives the guest the shared memory that it imports as `env.memory`. What it takes is the
+    /// embedder's to limit: by its maximum.
     pub fn set_shared_memory(&mut self, memory: wasmtime::SharedMemory) {
         self.memory = Some(GuestMemoryHandle::Shared(memory));
     }

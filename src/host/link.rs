@@ -19,9 +19,10 @@ use super::signal::{Within, handle, see_through};
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::abi::{FUNCTIONS, Function, preview1, same_as, wasi_threads, wasix};
+use crate::account::forget_denials;
 use crate::error::Errno;
 use crate::observe::TraceSink;
-use crate::process::{Mailbox, Thread};
+use crate::process::{Mailbox, Remark, Thread};
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
@@ -341,15 +342,32 @@ impl<'a> Guest<'a> {
         function: &'static Function,
         values: impl FnOnce() -> [u64; N],
     ) -> Option<Box<Line>> {
-        self.trace.map(|sink| Line::begin(sink, function, &values(), &self.memory))
+        self.trace.map(|sink| {
+            forget_denials();
+            Line::begin(sink, function, &values(), &self.memory)
+        })
     }
 
     /// Prints the line; that of a call which ends the guest has no outcome.
     #[inline]
     fn end<R: Outcome>(&mut self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
         if let (Some(mut line), Ok(outcome)) = (line, result) {
-            line.end(outcome.errno(), &self.memory, self.thread.remark.take());
+            let remark = self.remark();
+            line.end(outcome.errno(), &self.memory, remark);
         }
+    }
+}
+
+impl Guest<'_> {
+    /// What the guest is not told of the call that ends.
+    #[cold]
+    fn remark(&mut self) -> Option<Remark> {
+        self.thread.remark.take().or_else(|| {
+            let process = self.thread.process();
+            let denied = process.host_memory().take_denial().or_else(|| process.memory().take_denial());
+            let (limit, most) = denied?;
+            Some(Remark { name: limit.name(), value: most })
+        })
     }
 }
 

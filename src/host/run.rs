@@ -5,9 +5,11 @@ use std::sync::Arc;
 use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
+use super::limiter;
 use super::link::add_imported_to_linker;
 use super::signal::Within;
 use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
+use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
 use crate::observe::Event;
 use crate::process::Process;
@@ -56,8 +58,9 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// Where the module imports from a module that nobody knows (the message lists
-    /// all of them), has no `_start`, exports a handler that the host can't call, or
+    /// Where the module needs more memory at its start than
+    /// [`Builder::max_memory`](super::Builder::max_memory) allows, imports from a module that
+    /// nobody knows (the message lists all of them), has no `_start`, exports a handler that the host can't call, or
     /// traps (the error holds the backtrace).
     pub async fn run(&self, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
         let mut is_first = true;
@@ -81,11 +84,11 @@ impl Guest {
         let mut linker: Linker<WasockCtx> = Linker::new(engine);
         add_imported_to_linker(&mut linker, self.module())?;
         ctx.adapt_to(self.module());
-        let memory = self.imported_memory(engine)?;
-        if let Some(memory) = &memory {
+        let process = Arc::clone(ctx.thread.process());
+        let memory = self.imported_memory(engine, process.memory())?;
+        if let Some((memory, _)) = &memory {
             ctx.set_shared_memory(memory.clone());
         }
-        let process = Arc::clone(ctx.thread.process());
         for import in link_unknown_imports(&mut linker, self.module())? {
             if is_first {
                 let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
@@ -93,7 +96,8 @@ impl Guest {
             }
         }
         let mut store = Store::new(engine, ctx);
-        if let Some(memory) = &memory {
+        store.limiter(|ctx| ctx.limiter());
+        if let Some((memory, _)) = &memory {
             linker.define(&store, "env", "memory", memory.clone())?;
         }
         if self.detected().threads
@@ -108,7 +112,9 @@ impl Guest {
             return threads::run(pre, memory, store.into_data(), main).await;
         }
         threads::stop_at_epoch(&mut store, Within::Executor);
-        let instance = linker.instantiate_async(&mut store, self.module()).await?;
+        store.data_mut().limiter.begin_start();
+        let made = linker.instantiate_async(&mut store, self.module()).await;
+        let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);
         self.live(&mut store, &instance, process).await
     }
@@ -159,14 +165,18 @@ impl Guest {
         handler_names(self.module())
     }
 
-    /// The shared memory that the module imports, made as it asks.
-    fn imported_memory(&self, engine: &Engine) -> wasmtime::Result<Option<SharedMemory>> {
+    /// The shared memory that the module imports, made as it asks, as far as `account` allows.
+    fn imported_memory(
+        &self,
+        engine: &Engine,
+        account: &Arc<Account>,
+    ) -> wasmtime::Result<Option<(SharedMemory, Charge)>> {
         for import in self.module().imports() {
             if let ExternType::Memory(ty) = import.ty()
                 && (import.module(), import.name()) == ("env", "memory")
                 && ty.is_shared()
             {
-                return SharedMemory::new(engine, ty).map(Some);
+                return limiter::shared_memory(engine, self.module(), &ty, account).map(Some);
             }
         }
         Ok(None)

@@ -41,6 +41,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -50,10 +52,12 @@ use wasmtime::{
     Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store, Trap, UpdateDeadline,
 };
 
+use super::limiter::charge_thread;
 use super::link::GuestMemoryHandle;
 use super::run::Outcome;
 use super::signal::{Within, handle_within};
 use super::{Ended, OnTrap, WasockCtx};
+use crate::account::Charge;
 use crate::error::{Errno, ThreadExit};
 use crate::io::start_thread;
 use crate::observe::TraceSink;
@@ -118,6 +122,11 @@ pub(super) fn stop_at_epoch(store: &mut Store<WasockCtx>, within: Within) {
 pub(super) struct Group {
     pre: InstancePre<WasockCtx>,
     memory: SharedMemory,
+    /// For as long as a thread is left that may use the memory.
+    _memory_charge: Charge,
+    /// How many bytes the memories and tables of an instance have at its start, once the first
+    /// one has been made.
+    instance_needs: AtomicU64,
     trace: Option<Arc<dyn TraceSink>>,
     on_trap: OnTrap,
     process: Arc<Process>,
@@ -139,7 +148,7 @@ pub(super) struct Group {
 /// Where the host can't start a thread, and those of the threads.
 pub(super) async fn run<F>(
     pre: InstancePre<WasockCtx>,
-    memory: SharedMemory,
+    (memory, memory_charge): (SharedMemory, Charge),
     ctx: WasockCtx,
     main: F,
 ) -> wasmtime::Result<Outcome>
@@ -153,6 +162,8 @@ where
         has_wasi_entry: has_entry(pre.module(), WASI_ENTRY),
         has_wasix1_entry: has_entry(pre.module(), WASIX1_ENTRY),
         memory,
+        _memory_charge: memory_charge,
+        instance_needs: AtomicU64::new(0),
         trace: ctx.trace.clone(),
         on_trap: ctx.on_trap,
         process: Arc::clone(ctx.thread.process()),
@@ -164,7 +175,7 @@ where
     let _end = EndAtDrop(Arc::clone(&group));
     let task =
         async |store: &mut Store<WasockCtx>, instance: &Instance| main(store, instance).await.map(Some);
-    if let Err(errno) = Arc::clone(&group).begin(ctx.thread, task) {
+    if let Err(errno) = Arc::clone(&group).begin(ctx.thread, None, task) {
         group.threads.leave(MAIN);
         return Err(cannot_start("the guest's first thread", errno));
     }
@@ -208,7 +219,9 @@ impl Starter for Group {
             // What the reference host answers.
             return Err(Errno::ENOTCAPABLE);
         }
-        self.begin(thread, async move |store, instance| {
+        // A thread whose memories do not fit would end the whole program as it begins.
+        let prepaid = charge_thread(self.process.memory(), self.instance_needs.load(Relaxed))?;
+        self.begin(thread, Some(prepaid), async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;
             entry.call_async(store, arguments).await?;
             Ok(None)
@@ -225,8 +238,8 @@ fn halves(word: u64) -> (i32, i32) {
 
 impl Group {
     /// Starts a thread of the host for `thread`. Where `task` answers an outcome, that
-    /// is the whole program's.
-    fn begin<F>(self: Arc<Self>, thread: Thread, task: F) -> Result<(), Errno>
+    /// is the whole program's. `prepaid` is the memory that was charged for the thread.
+    fn begin<F>(self: Arc<Self>, thread: Thread, prepaid: Option<Charge>, task: F) -> Result<(), Errno>
     where
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>
             + Send
@@ -236,23 +249,30 @@ impl Group {
         start_thread(format!("guest-{tid}"), move || {
             let mailbox = thread.mailbox.clone();
             let mut leaving = Leaving { group: self, mailbox, outcome: None, has_lived: false };
-            leaving.outcome = leaving.group.live(thread, task);
+            leaving.outcome = leaving.group.live(thread, prepaid, task);
             leaving.has_lived = true;
         })
     }
 
     /// The life of one thread: an outcome where it is the whole program's.
-    fn live<F>(&self, thread: Thread, task: F) -> Option<wasmtime::Result<Outcome>>
+    fn live<F>(&self, thread: Thread, prepaid: Option<Charge>, task: F) -> Option<wasmtime::Result<Outcome>>
     where
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>,
     {
         let tid = thread.tid;
         let memory = Some(GuestMemoryHandle::Shared(self.memory.clone()));
-        let ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
+        let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
+        if let Some(prepaid) = prepaid {
+            ctx.limiter.begin_with(prepaid);
+        }
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);
             stop_at_epoch(&mut store, Within::OwnThread(Arc::clone(&self.threads)));
-            let instance = self.pre.instantiate_async(&mut store).await?;
+            store.limiter(|ctx| ctx.limiter());
+            store.data_mut().limiter.begin_start();
+            let made = self.pre.instantiate_async(&mut store).await;
+            let (instance, needs) = store.data_mut().limiter.end_start(made)?;
+            self.instance_needs.store(needs, Relaxed);
             store.data_mut().instance = Some(instance);
             let ended = meant(task(&mut store, &instance).await);
             if let Ok(None) = ended {

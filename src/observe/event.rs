@@ -82,6 +82,15 @@ pub enum Event {
         /// How much it allows: connections, or bytes.
         most: u32,
     },
+    /// The guest was denied memory: a memory or a table of its own did not grow, or a call
+    /// failed because of what the host would have held for it. Told at once, and then once a
+    /// minute at most, of each of the two limits.
+    MemoryDenied {
+        /// Which limit: [`Limit::Memory`] or [`Limit::HostMemory`].
+        limit: Limit,
+        /// How many bytes it allows.
+        most: u64,
+    },
     /// A listener or a connection has no descriptor any more. That of a connection is
     /// one of [the many](Observer::hears_connections).
     Closed {
@@ -185,6 +194,11 @@ pub enum Limit {
     ConnectionsPerPeer,
     /// Bytes of a socket's buffer. It gets these, and no more.
     SocketBuffer,
+    /// Bytes of the guest's memories and tables. They grow no further.
+    Memory,
+    /// Bytes that the host holds for the guest. A call that needs more fails: with `ENOMEM`,
+    /// `EMFILE` for a descriptor, `ENOSPC` for an entry of an epoll, `EAGAIN` for a thread.
+    HostMemory,
 }
 
 impl Limit {
@@ -195,6 +209,8 @@ impl Limit {
             Self::ConnectionsPerListener => "max-connections-per-listener",
             Self::ConnectionsPerPeer => "max-connections-per-peer",
             Self::SocketBuffer => "max-socket-buffer",
+            Self::Memory => "max-memory",
+            Self::HostMemory => "max-host-memory",
         }
     }
 }

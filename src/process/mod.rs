@@ -30,11 +30,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::account::Account;
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
-use crate::observe::{Closed, Event};
+use crate::observe::{Closed, Event, Limit};
 use crate::policy::Policy;
 use crate::socket::{Refusal, Resolver, Socket, Space};
 
@@ -65,6 +66,10 @@ pub struct Process {
     resolver: Resolver,
     blocking: BlockingPool,
     signals: Arc<Signals>,
+    /// What the guest's memories and tables are charged on.
+    memory: Arc<Account>,
+    /// What the host holds for the guest.
+    host_memory: Arc<Account>,
     settings: Settings,
 }
 
@@ -78,6 +83,13 @@ impl Process {
     /// sockets.
     pub fn new(mut settings: Settings) -> Result<Arc<Self>, Errno> {
         let report = Arc::new(Report::new(settings.observer.take()));
+        let account = |limit, most| {
+            let (account, report) = (Account::new(limit, most), Arc::clone(&report));
+            account.when_denied(move |limit, most| report.tell_memory(limit, most));
+            account
+        };
+        let memory = account(Limit::Memory, settings.max_memory);
+        let host_memory = account(Limit::HostMemory, settings.max_host_memory);
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0)),
             report,
@@ -86,6 +98,8 @@ impl Process {
             resolver: Resolver::default(),
             blocking: BlockingPool::new(settings.max_blocking_calls),
             signals: Signals::new(&settings.ignored_signals),
+            memory,
+            host_memory,
             settings,
         });
         // Sockets that have names ask the process what these mean.
@@ -188,6 +202,16 @@ impl Process {
     /// What the guest may do.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.settings.policy
+    }
+
+    /// What the guest's own memories and tables are charged on.
+    pub(crate) fn memory(&self) -> &Arc<Account> {
+        &self.memory
+    }
+
+    /// What the host holds for the guest is charged on this.
+    pub(crate) fn host_memory(&self) -> &Arc<Account> {
+        &self.host_memory
     }
 
     /// Looks names up.

@@ -71,6 +71,13 @@ impl Report {
         }
     }
 
+    /// Tells that the guest was denied memory.
+    pub(crate) fn tell_memory(&self, limit: Limit, most: u64) {
+        if self.told_limits.is_due(limit) {
+            self.tell(Event::MemoryDenied { limit, most });
+        }
+    }
+
     /// Waits until all that was told has arrived.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         self.delivery.as_ref().is_none_or(|delivery| delivery.flush(limit))

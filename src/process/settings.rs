@@ -24,6 +24,10 @@ pub struct Settings {
     pub max_fds: u32,
     /// How many threads may run at once, the first one included.
     pub max_threads: u32,
+    /// How many bytes the guest's own memories and tables may have.
+    pub max_memory: u64,
+    /// How many bytes the host may hold for the guest.
+    pub max_host_memory: u64,
     /// The operator's maximum for backlogs.
     pub max_backlog: AtomicU32,
     /// The kernel's own.

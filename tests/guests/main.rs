@@ -18,6 +18,7 @@ mod kinds;
 mod listen;
 #[cfg(target_os = "linux")]
 mod low_limits;
+mod memory;
 mod multicast;
 #[cfg(target_os = "linux")]
 mod named_pipes;
@@ -69,8 +70,8 @@ mod every_program_has_a_test {
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*, stress::*,
-        threads::*, udp::*, unix::*, waiting::*,
+        memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*,
+        stress::*, threads::*, udp::*, unix::*, waiting::*,
     };
     #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};

@@ -30,6 +30,35 @@ impl Builder {
         self
     }
 
+    /// How many bytes the guest's own memories and tables may have, those of all its threads
+    /// together, and the stacks of all threads but the first; 4 GiB unless this is called.
+    ///
+    /// Beyond it `memory.grow` and `table.grow` answer -1, and a thread whose instance does not
+    /// fit is not started: `EAGAIN`. A shared memory counts with its declared maximum, for
+    /// nobody is asked when it grows; [`Guest::run`](crate::Guest::run) makes it smaller where
+    /// the module does not need all of it from the start, and refuses a module whose start
+    /// needs more than the limit. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
+    ///
+    /// `Guest::run` does that by itself. In a store of your own it holds where
+    /// [`WasockCtx::limiter`](crate::WasockCtx::limiter) is the store's limiter.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.max_memory = bytes;
+        self
+    }
+
+    /// How many bytes the host may hold for the guest: its descriptors and what is behind them,
+    /// the entries of epolls, the lists of polls, what waits in pipes, threads, look-ups of
+    /// names; 256 MiB unless this is called. What the kernel buffers for sockets is apart: see
+    /// [`max_socket_buffer`](Self::max_socket_buffer).
+    ///
+    /// A call that would need more fails: with `ENOMEM`, with `EMFILE` where it would open a
+    /// descriptor, with `ENOSPC` where it would add an entry to an epoll, with `EAGAIN` where it
+    /// would start a thread. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
+    pub fn max_host_memory(mut self, bytes: u64) -> Self {
+        self.max_host_memory = bytes;
+        self
+    }
+
     /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
     /// [`Control::set_max_backlog`](crate::Control::set_max_backlog) changes it later.
     pub fn max_backlog(mut self, connections: u32) -> Self {

@@ -1,0 +1,65 @@
+//! Memory: what a guest may have of its own, and what the host holds for it.
+
+use super::run;
+use anyhow::Result;
+
+#[test]
+pub(crate) fn memory_grow_limited() -> Result<()> {
+    let ended = run().args(["--max-memory", "6400K", guest_tests::MEMORY_GROW_LIMITED]).finish()?;
+    let told =
+        "the guest was denied memory: its memories and tables have as much as --max-memory 6553600 allows";
+    let ended = ended.expect_code(100)?.expect_stderr(told)?;
+    // However often it asks.
+    ended.expect_one_line().map(drop)
+}
+
+#[test]
+pub(crate) fn memory64_grow_limited() -> Result<()> {
+    let ended = run().args(["--max-memory", "6400K", guest_tests::MEMORY64_GROW_LIMITED]).finish()?;
+    ended.expect_code(100)?.expect_stderr("--max-memory 6553600").map(drop)
+}
+
+/// A page, and 8 bytes for each element.
+#[test]
+pub(crate) fn table_grow_limited() -> Result<()> {
+    let ended = run().args(["--max-memory", "128K", guest_tests::TABLE_GROW_LIMITED]).finish()?;
+    ended.expect_code(127)?.expect_stderr("--max-memory 131072").map(drop)
+}
+
+/// The memory that all share, 10 MiB for the first thread, and 10.5 with its stack for each
+/// other one.
+#[test]
+pub(crate) fn threads_own_memory() -> Result<()> {
+    let ended = run().args(["--max-memory", "64M", guest_tests::THREADS_OWN_MEMORY]).finish()?;
+    ended.expect_code(5 * 16 + 5)?.expect_stderr("--max-memory 67108864").map(drop)
+}
+
+#[test]
+pub(crate) fn shared_memory_of_a_terabyte() -> Result<()> {
+    let ended = run().arg(guest_tests::SHARED_MEMORY_OF_A_TERABYTE).finish()?.expect_code(1)?;
+    ended.expect_one_line()?.expect_stderr("--max-memory allows 4294967296").map(drop)
+}
+
+/// Seven eighths of 80 pages: the rest is for what threads have of their own.
+#[test]
+pub(crate) fn shared_memory_cut() -> Result<()> {
+    let ended = run().args(["--max-memory", "5M", guest_tests::SHARED_MEMORY_CUT]).finish()?;
+    ended.expect_code(70).map(drop)
+}
+
+#[test]
+fn a_start_that_needs_more_is_refused_with_one_line() -> Result<()> {
+    for program in [guest_tests::MEMORY_GROW_LIMITED, guest_tests::SHARED_MEMORY_CUT] {
+        let refused = run().args(["--max-memory", "65535", program]).finish()?.expect_code(1)?;
+        let refused = refused.expect_one_line()?;
+        let why = "wasock: the module needs 65536 bytes of memory at its start or more, and --max-memory allows 65535";
+        refused.expect_stderr(why)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_denial_is_in_the_trace() -> Result<()> {
+    let traced = run().args(["--trace", "--max-memory", "128K", guest_tests::TABLE_GROW_LIMITED]).finish()?;
+    traced.expect_stderr("table.grow(bytes=8, more=80000000) = -1 max-memory=131072").map(drop)
+}
