@@ -16,6 +16,8 @@ mod concurrent;
 mod datagrams;
 #[path = "embed/deliver.rs"]
 mod deliver;
+#[path = "embed/instances.rs"]
+mod instances;
 #[path = "embed/listening.rs"]
 mod listening;
 #[path = "embed/pieces.rs"]

@@ -13,7 +13,7 @@ use super::memory::{MAX_BUFFERS, read_buffer};
 use super::table::{Argument, ERRNO_NAMES, Function, Kind};
 use super::wasix::address;
 use crate::address::Address;
-use crate::observe::{TraceLine, TraceSink};
+use crate::observe::{TraceLine, TraceSink, contained};
 use crate::process::Remark;
 
 /// How much of a text is printed, in characters.
@@ -102,13 +102,14 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        self.sink.line(&TraceLine {
+        let line = TraceLine {
             name: self.function.name,
             arguments: &self.arguments,
             outcome: self.outcome,
             results: &self.results,
             duration: self.started.elapsed(),
-        });
+        };
+        contained("trace sink", || self.sink.line(&line));
     }
 }
 

@@ -17,6 +17,7 @@ use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
+use super::link::MemorySource;
 use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
@@ -463,7 +464,7 @@ impl Builder {
             Errno::EMFILE => BuildError::TooFewDescriptors,
             other => BuildError::Socket(other),
         })?;
-        Ok(WasockCtx::of(Thread::new(process), None, self.trace, self.on_trap))
+        Ok(WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, self.on_trap))
     }
 }
 

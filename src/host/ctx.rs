@@ -6,7 +6,7 @@ use wasmtime::{Instance, Module};
 
 use super::deliver::handler_names;
 use super::limiter::MemoryLimiter;
-use super::link::GuestMemoryHandle;
+use super::link::MemorySource;
 use super::signal::Within;
 use super::{Builder, Control, OnTrap};
 use crate::abi::{Dialect, detect};
@@ -27,8 +27,8 @@ pub struct WasockCtx {
     pub(crate) instance: Option<Instance>,
     /// A signal's handler runs in the midst of running code.
     pub(crate) within: Option<Within>,
-    /// The guest's memory, known from its first call on.
-    pub(crate) memory: Option<GuestMemoryHandle>,
+    /// Where the memory of a call is.
+    pub(crate) memory: MemorySource,
     /// Where the call trace goes.
     pub(crate) trace: Option<Arc<dyn TraceSink>>,
     /// What becomes of the guest when a handler traps.
@@ -46,7 +46,7 @@ impl WasockCtx {
     /// What a store for `thread` holds.
     pub(crate) fn of(
         thread: Thread,
-        memory: Option<GuestMemoryHandle>,
+        memory: MemorySource,
         trace: Option<Arc<dyn TraceSink>>,
         on_trap: OnTrap,
     ) -> Self {
@@ -66,7 +66,7 @@ impl WasockCtx {
     /// Gives the guest the shared memory that it imports as `env.memory`. What it takes is the
     /// embedder's to limit: by its maximum.
     pub fn set_shared_memory(&mut self, memory: wasmtime::SharedMemory) {
-        self.memory = Some(GuestMemoryHandle::Shared(memory));
+        self.memory.set_shared(memory);
     }
 
     /// Learns from the imports of `module` how the program wants to be spoken to,
@@ -78,6 +78,7 @@ impl WasockCtx {
     /// [`Guest`](super::Guest) does this by itself.
     pub fn adapt_to(&mut self, module: &Module) {
         let detected = detect(module);
+        self.memory.learn(module);
         self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
         self.thread.root_takes_absolute_paths = detected.dialect == Dialect::Wasix;
         self.thread.is_first_generation =
@@ -94,7 +95,12 @@ impl WasockCtx {
 
     /// A context for another instance of the same guest.
     pub(crate) fn successor(&self) -> Self {
-        Self::of(Thread::new(Arc::clone(self.thread.process())), None, self.trace.clone(), self.on_trap)
+        Self::of(
+            Thread::new(Arc::clone(self.thread.process())),
+            MemorySource::of_any_instance(),
+            self.trace.clone(),
+            self.on_trap,
+        )
     }
 
     /// A handle for the operator, good while the guest runs.

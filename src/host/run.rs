@@ -62,11 +62,29 @@ impl Guest {
     /// [`Builder::max_memory`](super::Builder::max_memory) allows, imports from a module that
     /// nobody knows (the message lists all of them), has no `_start`, exports a handler that the host can't call, or
     /// traps (the error holds the backtrace).
-    pub async fn run(&self, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
+    pub async fn run(&self, ctx: WasockCtx) -> wasmtime::Result<Ended> {
+        self.run_with(&Linker::new(self.module().engine()), ctx).await
+    }
+
+    /// As [`run`](Self::run), with what `linker` defines besides: an embedder's own functions, in the
+    /// place of the host's where they have the same name. They are called on the thread that
+    /// runs the guest, and in a guest with threads on each of these.
+    ///
+    /// The shared memory that a program with threads imports is the host's to make.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run); where `linker` is of another engine than the module, or
+    /// defines the memory.
+    pub async fn run_with(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
         let mut is_first = true;
         loop {
             let next = ctx.successor();
-            let trap = match self.run_once(ctx, is_first).await? {
+            let trap = match self.run_once(linker, ctx, is_first).await? {
                 Outcome::Ended(ended) => return Ok(ended),
                 Outcome::Trapped(trap) if next.on_trap == OnTrap::Stop => return Err(trap),
                 Outcome::Trapped(trap) => trap,
@@ -79,11 +97,18 @@ impl Guest {
     }
 
     /// One instance, from its start to its end.
-    async fn run_once(&self, mut ctx: WasockCtx, is_first: bool) -> wasmtime::Result<Outcome> {
+    async fn run_once(
+        &self,
+        linker: &Linker<WasockCtx>,
+        mut ctx: WasockCtx,
+        is_first: bool,
+    ) -> wasmtime::Result<Outcome> {
         let engine = self.module().engine();
-        let mut linker: Linker<WasockCtx> = Linker::new(engine);
+        let mut linker = linker.clone();
+        linker.allow_shadowing(false);
         add_imported_to_linker(&mut linker, self.module())?;
         ctx.adapt_to(self.module());
+        ctx.memory.set_only_instance();
         let process = Arc::clone(ctx.thread.process());
         let memory = self.imported_memory(engine, process.memory())?;
         if let Some((memory, _)) = &memory {

@@ -64,7 +64,9 @@ pub fn link_unknown_imports<T: Send + 'static>(
     Err(wasmtime::Error::msg(format!("the module imports what this host does not have:{missing}")))
 }
 
-fn is_defined<T: 'static>(taken: &mut Linker<T>, import: &ImportType<'_>) -> bool {
+/// Does a linker have what `import` names? A linker only tells by refusing, so `taken` is a copy of it,
+/// without shadowing.
+pub(super) fn is_defined<T: 'static>(taken: &mut Linker<T>, import: &ImportType<'_>) -> bool {
     let nothing = FuncType::new(taken.engine(), [], []);
     taken.func_new(import.module(), import.name(), nothing, |_, _, _| Ok(())).is_err()
 }

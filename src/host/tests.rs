@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
 use super::link::add_imported_to_linker;
-use super::{GuestMemoryHandle, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
+use super::{WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
 use crate::abi::FUNCTIONS;
 use crate::error::Exit;
 use crate::observe::TraceLine;
@@ -67,7 +67,7 @@ impl Traced {
         if memory == IMPORTED_SHARED {
             let shared = SharedMemory::new(linker.engine(), MemoryType::shared(1, 2))?;
             linker.define(&self.store, "env", "memory", shared.clone())?;
-            self.store.data_mut().memory = Some(GuestMemoryHandle::Shared(shared));
+            self.store.data_mut().set_shared_memory(shared);
         }
         Ok(())
     }

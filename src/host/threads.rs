@@ -53,7 +53,7 @@ use wasmtime::{
 };
 
 use super::limiter::charge_thread;
-use super::link::GuestMemoryHandle;
+use super::link::{GuestMemoryHandle, MemorySource};
 use super::run::Outcome;
 use super::signal::{Within, handle_within};
 use super::{Ended, OnTrap, WasockCtx};
@@ -260,7 +260,7 @@ impl Group {
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>,
     {
         let tid = thread.tid;
-        let memory = Some(GuestMemoryHandle::Shared(self.memory.clone()));
+        let memory = MemorySource::of_only_instance(Some(GuestMemoryHandle::Shared(self.memory.clone())));
         let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
         if let Some(prepaid) = prepaid {
             ctx.limiter.begin_with(prepaid);

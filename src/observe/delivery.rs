@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Event, Observer};
+use super::{Event, Observer, contained};
 
 /// How many events may wait for the observer. More than a busy second brings, less
 /// than a host would notice in its memory.
@@ -59,7 +59,7 @@ impl Delivery {
         let mut pending = self.shared.lock();
         if self.is_quick {
             // The lock keeps the events apart, and in order.
-            return self.observer.observe(&event);
+            return self.observe(&event);
         }
         if pending.events.len() >= LIMIT {
             pending.missed += 1;
@@ -78,6 +78,11 @@ impl Delivery {
             // A host without a thread to spare tries again with the next event.
             pending.has_thread = thread.spawn(move || delivery.run()).is_ok();
         }
+    }
+
+    /// Tells the observer; a panic of it ends here.
+    fn observe(&self, event: &Event) {
+        contained("observer", || self.observer.observe(event));
     }
 
     /// Waits until the observer has taken every event so far, for `limit` at most;
@@ -103,7 +108,7 @@ impl Delivery {
                 pending.is_observing = true;
                 drop(pending);
                 let watched = Observing(&self.shared);
-                self.observer.observe(&event);
+                self.observe(&event);
                 drop(watched);
                 pending = self.shared.lock();
                 idle_since = Instant::now();

@@ -10,3 +10,14 @@ mod trace;
 pub use delivery::Delivery;
 pub use event::{Closed, Event, Limit, Observer, Refused};
 pub use trace::{TraceLine, TraceSink};
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Calls what the embedder gave, and keeps a panic of it from the guest's call in whose
+/// midst this may be. The panic hook has printed it by then.
+pub(crate) fn contained(what: &str, call: impl FnOnce()) {
+    // What the embedder's own panic leaves half done is the embedder's.
+    if catch_unwind(AssertUnwindSafe(call)).is_err() {
+        tracing::error!("the {what} panicked; the guest goes on");
+    }
+}

@@ -1,0 +1,200 @@
+//! The memory that a call reads and writes, and what else it works on.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::{Caller, Extern, Memory, Module, ModuleExport, SharedMemory};
+
+use super::edge::{Outcome, Params};
+use crate::abi::Function;
+use crate::abi::memory::GuestMemory;
+use crate::abi::trace::Line;
+use crate::account::forget_denials;
+use crate::host::WasockCtx;
+use crate::host::signal::Within;
+use crate::observe::TraceSink;
+use crate::process::{Mailbox, Remark, Thread};
+
+/// What a module exports its memory as.
+const MEMORY: &str = "memory";
+
+/// The memory of a guest, wherever it comes from.
+#[derive(Clone, Debug)]
+pub enum GuestMemoryHandle {
+    /// The guest exports it; no other thread can see it.
+    Plain(Memory),
+    /// Threads may share it.
+    Shared(SharedMemory),
+}
+
+/// How the memory of a call is found.
+#[derive(Clone, Default)]
+pub(crate) struct MemorySource {
+    /// The memory: for good where the host made the only instance of the store; else the
+    /// shared memory that the embedder named, or that of the last call.
+    memory: Option<GuestMemoryHandle>,
+    /// The embedder's store may have many instances, so each call is asked whose it is.
+    may_differ: bool,
+    /// The embedder named a shared memory, for instances that export none.
+    named: Option<SharedMemory>,
+    /// An export of the module that the program is, which is quicker to look up than a name.
+    known: Option<(ModuleExport, IsMemory)>,
+}
+
+/// Is that export the memory itself? Any other one tells only whose call it is.
+type IsMemory = bool;
+
+impl fmt::Debug for MemorySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.memory.fmt(f)
+    }
+}
+
+impl MemorySource {
+    /// For a store with one instance, that the host makes.
+    pub(crate) fn of_only_instance(memory: Option<GuestMemoryHandle>) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
+    /// For a store of an embedder, until the host says otherwise.
+    pub(crate) fn of_any_instance() -> Self {
+        Self { may_differ: true, ..Self::default() }
+    }
+
+    /// The host makes the only instance of the store.
+    pub(crate) fn set_only_instance(&mut self) {
+        self.may_differ = false;
+    }
+
+    /// Names the shared memory of a program that imports it.
+    pub(crate) fn set_shared(&mut self, memory: SharedMemory) {
+        self.named = Some(memory.clone());
+        self.memory = Some(GuestMemoryHandle::Shared(memory));
+    }
+
+    /// Learns how to find the memory of the instances of `module`.
+    pub(crate) fn learn(&mut self, module: &Module) {
+        let memory = module.get_export_index(MEMORY).map(|export| (export, true));
+        // A function is slower to look up than any other kind.
+        let any = || {
+            let cheap = module.exports().find(|export| export.ty().func().is_none());
+            let export = cheap.or_else(|| module.exports().next())?;
+            Some((module.get_export_index(export.name())?, false))
+        };
+        self.known = memory.or_else(any);
+    }
+}
+
+/// What one call works on, borrowed from the store.
+pub(super) struct Guest<'a> {
+    pub(super) thread: &'a mut Thread,
+    pub(super) mailbox: &'a Mailbox,
+    pub(super) within: Option<&'a Within>,
+    pub(super) memory: GuestMemory<'a>,
+    pub(super) trace: Option<&'a Arc<dyn TraceSink>>,
+}
+
+impl<'a> Guest<'a> {
+    #[inline]
+    pub(super) fn of<T: 'static>(
+        caller: &'a mut Caller<'_, T>,
+        get: impl Fn(&mut T) -> &mut WasockCtx,
+    ) -> wasmtime::Result<Self> {
+        let source = &get(caller.data_mut()).memory;
+        let memory = match &source.memory {
+            Some(GuestMemoryHandle::Plain(memory)) if !source.may_differ => *memory,
+            Some(GuestMemoryHandle::Shared(_)) if !source.may_differ => {
+                return Self::of_shared(get(caller.data_mut()));
+            }
+            _ => match find(caller, &get)? {
+                Some(memory) => memory,
+                None => return Self::of_shared(get(caller.data_mut())),
+            },
+        };
+        let (bytes, data) = memory.data_and_store_mut(caller);
+        let ctx = get(data);
+        Ok(Self {
+            thread: &mut ctx.thread,
+            mailbox: &ctx.mailbox,
+            within: ctx.within.as_ref(),
+            memory: GuestMemory::Unshared(bytes),
+            trace: ctx.trace.as_ref(),
+        })
+    }
+
+    #[inline]
+    fn of_shared(ctx: &'a mut WasockCtx) -> wasmtime::Result<Self> {
+        match &ctx.memory.memory {
+            Some(GuestMemoryHandle::Shared(memory)) => Ok(Self {
+                thread: &mut ctx.thread,
+                mailbox: &ctx.mailbox,
+                within: ctx.within.as_ref(),
+                memory: GuestMemory::Shared(memory.data()),
+                trace: ctx.trace.as_ref(),
+            }),
+            _ => Err(no_memory()),
+        }
+    }
+
+    /// Begins the call's line of the trace, if there is a trace.
+    #[inline]
+    pub(super) fn begin(&self, function: &'static Function, params: impl Params) -> Option<Box<Line>> {
+        let sink = self.trace?;
+        forget_denials();
+        Some(params.with_bits(|values| Line::begin(sink, function, values, &self.memory)))
+    }
+
+    /// Prints the line; that of a call which ends the guest has no outcome.
+    #[inline]
+    pub(super) fn end<R: Outcome>(&mut self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
+        if let (Some(mut line), Ok(outcome)) = (line, result) {
+            let remark = self.remark();
+            line.end(outcome.errno(), &self.memory, remark);
+        }
+    }
+
+    /// What the guest is not told of the call that ends.
+    #[cold]
+    fn remark(&mut self) -> Option<Remark> {
+        self.thread.remark.take().or_else(|| {
+            let process = self.thread.process();
+            let denied = process.host_memory().take_denial().or_else(|| process.memory().take_denial());
+            let (limit, most) = denied?;
+            Some(Remark { name: limit.name(), value: most })
+        })
+    }
+}
+
+/// The memory of the instance that calls: one of its own, or else `None` and the shared
+/// one is in its place in the context.
+fn find<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    get: &impl Fn(&mut T) -> &mut WasockCtx,
+) -> wasmtime::Result<Option<Memory>> {
+    let known = get(caller.data_mut()).memory.known;
+    let by_index =
+        known.and_then(|(export, is_memory)| Some((caller.get_module_export(&export)?, is_memory)));
+    let found = match by_index {
+        Some((memory, true)) => Some(memory),
+        // It is the program, which exports no memory.
+        Some((_, false)) => None,
+        None => caller.get_export(MEMORY),
+    };
+    let source = &mut get(caller.data_mut()).memory;
+    let found = match found {
+        Some(Extern::Memory(memory)) => GuestMemoryHandle::Plain(memory),
+        Some(Extern::SharedMemory(memory)) => GuestMemoryHandle::Shared(memory),
+        _ => GuestMemoryHandle::Shared(source.named.clone().ok_or_else(no_memory)?),
+    };
+    let plain = match found {
+        GuestMemoryHandle::Plain(memory) => Some(memory),
+        GuestMemoryHandle::Shared(_) => None,
+    };
+    source.memory = Some(found);
+    Ok(plain)
+}
+
+#[cold]
+fn no_memory() -> wasmtime::Error {
+    wasmtime::Error::msg("the guest has no memory: it exports none called `memory` and was given none")
+}
