@@ -20,6 +20,16 @@ pub(crate) fn inet6_sockets() -> Result<()> {
     Ok(())
 }
 
+/// Also of a program that imports nothing which came after May 2023.
+#[test]
+pub(crate) fn address_has_flow_and_scope() -> Result<()> {
+    if has_ipv6() {
+        let host = run().args(["--listen", "[::1]:*", "--connect", "[::1]:*"]);
+        host.arg(guest_tests::ADDRESS_HAS_FLOW_AND_SCOPE).succeed()?;
+    }
+    Ok(())
+}
+
 /// A rule for IPv6 is none for an IPv4 address in other words, and the cure is one for
 /// IPv4.
 #[test]

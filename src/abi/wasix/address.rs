@@ -7,6 +7,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use crate::abi::memory::{check_out, write_bytes};
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error};
+use crate::socket::Family;
 
 /// How many bytes a program's addresses have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,19 +146,29 @@ pub(crate) fn read_name(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<Un
     Err(Errno::ENAMETOOLONG.into())
 }
 
-/// Checks, before an effect, that an address can be written there afterwards.
+/// Checks, before an effect, that an address of this family can be written there afterwards.
 ///
 /// # Errors
 ///
 /// A trap outside of the memory.
-pub(crate) fn check(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<(), Error> {
-    check_out(memory, at.offset(), NARROW)
+pub(crate) fn check(
+    memory: &GuestMemory<'_>,
+    at: GuestPtr<u8>,
+    family: Family,
+    room: Room,
+) -> Result<(), Error> {
+    let size = match (family, room) {
+        (Family::Inet6, Room::Wide) => WIDE_INET6,
+        (Family::Unix, room) => room.size(),
+        _ => NARROW,
+    };
+    check_out(memory, at.offset(), size)
 }
 
 /// Writes an address: 8 bytes for IPv4, and 20 for IPv6, which is what every
-/// generation has room for. A program that is known to have more gets the flow and
-/// the scope of an IPv6 address too, which its C library reads, and all of a path; another
-/// one gets as much of a path as finds room: "the stored address shall be truncated"
+/// generation has room for. A program that has more gets the flow and the scope of an IPv6
+/// address too, also where they are 0, for its C library reads them, and all of a path;
+/// another one gets as much of a path as finds room: "the stored address shall be truncated"
 /// - accept(3p).
 ///
 /// # Errors
@@ -296,6 +307,29 @@ mod tests {
         let plain: SocketAddr = (Ipv6Addr::LOCALHOST, 80).into();
         assert_eq!(written(&Address::Inet(address), Room::Narrow), bytes[..20]);
         assert_eq!(read(&memory, GuestPtr::new(0), Room::Narrow).ok(), Some(plain.into()));
+    }
+
+    #[test]
+    fn what_is_written_was_checked_before() {
+        let names = UnixName::new("/".to_owned() + &"a".repeat(106));
+        let scoped = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 1 << 31 | 1, 1 << 31 | 1);
+        let addresses: [(Family, Address); 3] = [
+            (Family::Inet4, Address::Inet(([127, 0, 0, 1], 80).into())),
+            (Family::Inet6, Address::Inet(scoped.into())),
+            (Family::Unix, names.into()),
+        ];
+        for (family, address) in addresses {
+            for room in [Room::Narrow, Room::Wide] {
+                // The last place where the memory has room for it.
+                let mut page = vec![0; 256];
+                let fits = (0..256).rfind(|at| {
+                    check(&GuestMemory::Unshared(&mut page), GuestPtr::new(*at), family, room).is_ok()
+                });
+                let at = GuestPtr::new(fits.unwrap_or(256));
+                let written = write(&mut GuestMemory::Unshared(&mut page), at, &address, room);
+                assert!(written.is_ok(), "{family:?} {room:?} at {at:?}");
+            }
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl WasixSocket for Thread {
         let open = self.open_socket(fd, Rights::SOCK_RECV_FROM)?;
         check_out_value(memory, ret_n)?;
         check_out_value(memory, ret_roflags)?;
-        address::check(memory, addr)?;
+        address::check(memory, addr, open.open.socket()?.family(), self.address_room())?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
         let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
@@ -200,7 +200,7 @@ impl Thread {
     ) -> Result<(), Error> {
         let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
         check_out_value(memory, ret_fd)?;
-        address::check(memory, addr)?;
+        address::check(memory, addr, listener.socket.family(), self.address_room())?;
         let nonblocking = flags::accept(flags)?;
         let (accepted, peer) = self.accept(&listener, nonblocking).await?;
         memory.write(ret_fd, accepted)?;
