@@ -1,4 +1,4 @@
-//! Groups of multicast.
+//! Groups of multicast. To be in one is as to have its address, and asks the same right.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,7 +20,7 @@ impl WasixMulticast for Thread {
         multiaddr: GuestPtr<types::AddrIp4>,
         interface: GuestPtr<types::AddrIp4>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let group = Membership::V4(inet4(memory, multiaddr)?, inet4(memory, interface)?);
         let outcome = socket.socket.join(group, self.process().policy());
         self.process().answer("sock_join_multicast_v4", outcome)
@@ -33,7 +33,7 @@ impl WasixMulticast for Thread {
         multiaddr: GuestPtr<types::AddrIp4>,
         interface: GuestPtr<types::AddrIp4>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let group = Membership::V4(inet4(memory, multiaddr)?, inet4(memory, interface)?);
         Ok(socket.socket.leave(group)?)
     }
@@ -45,7 +45,7 @@ impl WasixMulticast for Thread {
         multiaddr: GuestPtr<types::AddrIp6>,
         interface: u32,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let group = Membership::V6(group(memory, multiaddr)?, interface);
         let outcome = socket.socket.join(group, self.process().policy());
         self.process().answer("sock_join_multicast_v6", outcome)
@@ -58,7 +58,7 @@ impl WasixMulticast for Thread {
         multiaddr: GuestPtr<types::AddrIp6>,
         interface: u32,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
         Ok(socket.socket.leave(Membership::V6(group(memory, multiaddr)?, interface))?)
     }
 }

@@ -17,6 +17,8 @@ use crate::socket::{FlagOption, SizeOption, TimeOption};
 const NONE: u8 = 0;
 const SOME: u8 = 1;
 
+// A setter asks a right, as every call does that changes something. WASI has none for
+// options: it is that of what decides what a socket is.
 impl WasixOption for Thread {
     fn sock_set_opt_flag(
         &mut self,
@@ -25,7 +27,7 @@ impl WasixOption for Thread {
         opt: u32,
         flag: u32,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let option = flag_option(opt)?;
         Ok(socket.socket.set_flag(option, boolean(flag)?)?)
     }
@@ -42,7 +44,7 @@ impl WasixOption for Thread {
         opt: u32,
         timeout: GuestPtr<types::OptionTimestamp>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, right_to_set_time(opt))?;
         let timeout = time(memory.read(timeout)?)?;
         Ok(socket.socket.set_time(time_option(opt)?, timeout)?)
     }
@@ -69,7 +71,7 @@ impl WasixOption for Thread {
         opt: u32,
         size: u64,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::NONE)?;
+        let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let option = size_option(opt)?;
         Ok(self.set_size(&socket, option, size)?)
     }
@@ -85,6 +87,17 @@ impl WasixOption for Thread {
             SizeOption::Type => Ok(kind_number(socket.socket.kind(), self.is_first_generation).into()),
             option => Ok(socket.socket.size(option)?),
         }
+    }
+}
+
+/// Limits of the guest's own calls are its descriptor's affair, as whether they wait is.
+/// Lingering is the socket's, whoever else has it.
+fn right_to_set_time(number: u32) -> Rights {
+    match time_option(number) {
+        Ok(TimeOption::Receive | TimeOption::Send | TimeOption::Connect | TimeOption::Accept) => {
+            Rights::FD_FDSTAT_SET_FLAGS
+        }
+        Ok(TimeOption::Linger) | Err(_) => Rights::SOCK_BIND,
     }
 }
 
