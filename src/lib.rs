@@ -90,7 +90,9 @@
 //!   listen, for each accepted peer, for each connect, for each datagram that names an
 //!   address, and for each that comes in where senders were narrowed.
 //! * Every operation is a `try_` that never waits. One loop makes it wait: try,
-//!   forget what was heard before that, sleep until there is news. Host sockets never block; the guest's blocking mode is ours.
+//!   forget what was heard before that, sleep until there is news. Calls on host sockets never
+//!   block; the guest's blocking mode is ours, and is never read from a socket that others have
+//!   too.
 //! * A profile is a value: only the table in `socket/listen/profile.rs` knows which
 //!   description asks for what.
 //! * What creates a descriptor checks first where its number goes, so that a bad

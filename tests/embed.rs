@@ -26,6 +26,8 @@ mod pieces;
 mod preopened;
 #[path = "embed/profiles.rs"]
 mod profiles;
+#[path = "embed/shared.rs"]
+mod shared;
 #[path = "embed/signals.rs"]
 mod signals;
 #[cfg(target_os = "linux")]

@@ -54,10 +54,11 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
     pub(super) preopen_listen: Vec<ListenerArg>,
 
-    /// Hand the guest the listeners of --preopen-listen in nonblocking mode, as Go's
-    /// net.FileListener needs them
-    #[arg(long)]
-    pub(super) preopen_nonblocking: bool,
+    /// Hand the guest the sockets of --preopen-listen and --listen-fds in nonblocking mode, or
+    /// not: its calls on them answer EAGAIN instead of waiting [default: nonblocking for a
+    /// program that Go made, whose net.FileListener needs it, and else blocking]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) preopen_nonblocking: Option<bool>,
 
     /// Hand the guest the sockets that the service manager passed to this process
     /// (LISTEN_FDS), as descriptors after those of --preopen-listen: listeners, connections and

@@ -14,7 +14,7 @@ use super::report::{self, say};
 use super::{FAILURE, signal, sockets, start};
 use crate::Signal;
 use crate::file::Access;
-use crate::host::{self, Ended, Guest, WasockCtx, engine_config};
+use crate::host::{self, Ended, Guest, WasockCtx, engine_config, restore_shared_sockets};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -56,6 +56,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     }
     // A read of standard input that never ends does not keep the process.
     runtime.shutdown_background();
+    restore_shared_sockets();
     std::process::exit(code.into())
 }
 

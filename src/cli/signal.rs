@@ -14,7 +14,7 @@ use wasmtime::Engine;
 
 use super::start;
 use crate::Signal;
-use crate::host::Control;
+use crate::host::{Control, restore_shared_sockets};
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
 /// call of the system's, such as a write to a pipe that nobody reads.
@@ -98,6 +98,7 @@ pub(super) fn watch(engine: &Engine, running: Running) -> Result<oneshot::Receiv
         let _gone = sender.send(code);
         engine.increment_epoch();
         thread::sleep(PATIENCE);
+        restore_shared_sockets();
         std::process::exit(code.into());
     })?;
     Ok(receiver)

@@ -31,21 +31,21 @@ const KINDS: [(AddressFamily, SocketType); 5] = [
 ///
 /// Where an address can't be listened on, or a socket that was passed is of no use.
 pub(super) fn hand_over(mut builder: Builder, args: &RunArgs) -> Result<Builder> {
-    let nonblocking = args.preopen_nonblocking;
+    if let Some(nonblocking) = args.preopen_nonblocking {
+        builder = builder.preopened_nonblocking(nonblocking);
+    }
     for ListenerArg { name, place } in &args.preopen_listen {
         let failed = || format!("cannot listen on {place} (--preopen-listen)");
         builder = match place {
             Place::Inet(address) => {
-                let listener = TcpListener::bind(address).with_context(failed)?;
-                listener.set_nonblocking(nonblocking)?;
-                builder.preopened_socket(name, listener)?
+                builder.preopened_socket(name, TcpListener::bind(address).with_context(failed)?)?
             }
             Place::Unix(path) => {
                 let listener = UnixListener::bind(path).with_context(failed)?;
-                listener.set_nonblocking(nonblocking)?;
                 builder.preopened_unix_listener(name, listener)?
             }
-        };
+        }
+        .own_last_socket();
     }
     if args.listen_fds {
         for (name, socket) in passed()? {

@@ -24,7 +24,8 @@ rights! {
     FD_READ = 1;
     /// `fd_seek`.
     FD_SEEK = 2;
-    /// `fd_fdstat_set_flags`.
+    /// `fd_fdstat_set_flags`, and the time limits of a socket's calls: whether and how long
+    /// calls wait.
     FD_FDSTAT_SET_FLAGS = 3;
     /// `fd_sync`.
     FD_SYNC = 4;
@@ -82,7 +83,8 @@ rights! {
     SOCK_CONNECT = 30;
     /// `sock_listen`.
     SOCK_LISTEN = 31;
-    /// `sock_bind`.
+    /// `sock_bind`, and whatever else decides what a socket is rather than what it carries: its
+    /// options, and the groups of multicast that it is in.
     SOCK_BIND = 32;
     /// `sock_recv`.
     SOCK_RECV = 33;
@@ -123,16 +125,20 @@ impl Rights {
     );
 
     /// What a listener may do that the guest did not open: accept, wait, and be looked
-    /// at; whether it waits is each program's own affair.
+    /// at, its address included; whether it waits is each program's own affair. It may listen
+    /// again, for so programs do that are told to listen and handed the listener.
     pub const HANDED_LISTENER: Self = Self(
         Self::SOCK_ACCEPT.0
+            | Self::SOCK_LISTEN.0
+            | Self::SOCK_ADDR_LOCAL.0
+            | Self::SOCK_ADDR_REMOTE.0
             | Self::POLL_FD_READWRITE.0
             | Self::FD_FILESTAT_GET.0
             | Self::FD_FDSTAT_SET_FLAGS.0,
     );
 
     /// What a connection or a datagram socket may do that the guest did not open: carry
-    /// data, end, wait and be looked at. Its addresses are settled.
+    /// data, end, wait and be looked at. Its addresses and its options are settled.
     pub const HANDED_DATA: Self = Self(
         Self::FD_FDSTAT_SET_FLAGS.0
             | Self::FD_FILESTAT_GET.0

@@ -236,8 +236,8 @@ impl Builder {
 
     /// Listens on `address`, and hands the listener to the guest as a descriptor: the
     /// first one is 3, the next 4. For programs that can't open sockets themselves, as
-    /// those of WASI preview 1. It blocks. It listens from now on, with the largest backlog
-    /// allowed; the guest may accept, wait and look, and needs no grant to listen.
+    /// those of WASI preview 1. It listens from now on, with the largest backlog
+    /// allowed; the guest may accept, wait, look and listen again, and needs no grant for that.
     ///
     /// The guest finds the number of its sockets in the variable `LISTEN_FDS`, their
     /// names in `LISTEN_FDNAMES` and its own number in `LISTEN_PID`, as
@@ -247,7 +247,13 @@ impl Builder {
     ///
     /// What the host answers: the address is in use, or not this machine's.
     pub fn preopened_listener(self, name: &str, address: SocketAddr) -> io::Result<Self> {
-        self.preopened_socket(name, TcpListener::bind(address)?)
+        Ok(self.preopened_socket(name, TcpListener::bind(address)?)?.own_last_socket())
+    }
+
+    /// Takes note that nobody but the guest has the socket that came last.
+    pub(crate) fn own_last_socket(mut self) -> Self {
+        self.handed_sockets.own_last();
+        self
     }
 
     /// Hands a listener, a connection or a datagram socket of this process's to the guest,
@@ -256,12 +262,20 @@ impl Builder {
     /// carry data, and keep the addresses that they have: the guest neither binds nor
     /// connects them. A datagram that names its destination needs a grant, as always.
     ///
+    /// Others may have the socket too: a clone that you keep, the process that it came
+    /// from. The guest feels nothing of what they do to its mode, and they feel little of it:
+    /// its options and its backlog stay as they are (a guest that sets one gets
+    /// `ENOTCAPABLE`, a `listen` with another backlog changes nothing), and so does
+    /// `O_NONBLOCK`, but for a listener that connections are accepted from. That one is
+    /// nonblocking until the guest has closed it or its context is dropped, for accept has no
+    /// other way not to wait. Where the process is killed it stays so.
+    ///
     /// A name is told to the guest where it lies in one of its
     /// [directories](Self::preopened_dir); otherwise the guest sees none. In events it is
     /// the host's path then.
     ///
-    /// The guest finds it in the mode that it is in: a program on Rust's standard
-    /// library wants it blocking, one in Go nonblocking.
+    /// The guest's calls on it wait, unless [`preopened_nonblocking`](Self::preopened_nonblocking)
+    /// says otherwise.
     ///
     /// Closing a listener that the guest has alone makes it deaf; where another process
     /// has it too, or the guest [starts anew](OnTrap::Restart), it goes on listening.
@@ -291,6 +305,19 @@ impl Builder {
             self.handed_sockets.own_last_name(path);
         }
         Ok(self)
+    }
+
+    /// Do the guest's calls on the sockets that it has from its start on answer `EAGAIN`
+    /// instead of waiting, until the guest chooses? Whether the host's socket is in
+    /// nonblocking mode says nothing.
+    ///
+    /// A program on Rust's standard library wants them blocking, one in Go nonblocking: so
+    /// where nobody chose they are nonblocking for a [`Guest`](super::Guest) that
+    /// [Go made](super::Guest::is_go), and blocking for every other. A module that you
+    /// instantiate yourself has no sections that could tell.
+    pub fn preopened_nonblocking(mut self, nonblocking: bool) -> Self {
+        self.handed_sockets.are_nonblocking = Some(nonblocking);
+        self
     }
 
     /// What drives the sockets that the guest has from its start on. The default is a

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::{Config, Engine, Module};
 
-use crate::abi::{Detected, detect};
+use crate::abi::{Detected, detect, is_go};
 
 /// A module that is ready to run.
 #[derive(Clone)]
 pub struct Guest {
     module: Module,
     detected: Detected,
+    is_go: bool,
 }
 
 /// Why a file is no guest. One line: what, where, and what to do.
@@ -105,14 +106,25 @@ impl Guest {
         }
         let module =
             Module::new(engine, bytes).map_err(|error| LoadError::Invalid(name.to_owned(), error))?;
-        Ok(Self::from_module(module))
+        Ok(Self { is_go: is_go(bytes), ..Self::from_module(module) })
     }
 
     /// Takes a module that was compiled elsewhere, by an engine with the settings of
-    /// [`engine_config`].
+    /// [`engine_config`]. Which toolchain made it is not known then: see
+    /// [`is_go`](Self::is_go).
     pub fn from_module(module: Module) -> Self {
         let detected = detect(&module);
-        Self { module, detected }
+        Self { module, detected, is_go: false }
+    }
+
+    /// Do the module's custom sections say that the toolchain of Go made it? A compiled
+    /// [`Module`] has none.
+    ///
+    /// Such a program wants the sockets that it has from its start on in
+    /// [nonblocking mode](super::Builder::preopened_nonblocking), and [`run`](Self::run) gives
+    /// it that.
+    pub fn is_go(&self) -> bool {
+        self.is_go
     }
 
     /// The module.

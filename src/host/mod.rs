@@ -12,6 +12,7 @@ mod link;
 mod load;
 mod on_trap;
 mod run;
+mod shared;
 mod signal;
 mod stub;
 #[cfg(test)]
@@ -27,4 +28,5 @@ pub use link::{GuestMemoryHandle, add_to_linker, add_to_linker_blocking};
 pub use load::{Guest, LoadError, engine_config};
 pub use on_trap::OnTrap;
 pub use run::Ended;
+pub use shared::restore_shared_sockets;
 pub use stub::link_unknown_imports;

@@ -83,6 +83,9 @@ impl Guest {
     pub async fn run_with(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
         let mut is_first = true;
         loop {
+            if self.is_go() {
+                ctx.thread.process().make_handed_nonblocking();
+            }
             let next = ctx.successor();
             let trap = match self.run_once(linker, ctx, is_first).await? {
                 Outcome::Ended(ended) => return Ok(ended),

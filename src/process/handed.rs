@@ -32,13 +32,16 @@ pub struct HandedSockets {
     pub(crate) reactor: Option<Handle>,
     /// Does a guest that starts anew find them again?
     pub(crate) are_kept: bool,
+    /// Do the guest's calls on them begin without waiting? Chosen by what the program is where
+    /// nobody did.
+    pub(crate) are_nonblocking: Option<bool>,
 }
 
 /// A socket that the operator hands to the guest.
 #[derive(Debug)]
 struct HandedSocket {
     name: String,
-    /// As it was when it was handed over: the host has changed its mode since.
+    /// As it was when it was handed over.
     handed: Handed,
     /// The path of its name, where this process made that for the guest.
     own_name: Option<PathBuf>,
@@ -63,6 +66,13 @@ impl HandedSockets {
             held: Mutex::default(),
         });
         Ok(())
+    }
+
+    /// Takes note that this process made the socket that came last, and nobody else has it.
+    pub(crate) fn own_last(&mut self) {
+        if let Some(last) = self.sockets.last_mut() {
+            last.handed.is_shared = false;
+        }
     }
 
     /// Takes note that the name of the socket that came last was made for the guest.
@@ -116,8 +126,8 @@ impl HandedSockets {
             let Some(fd) = socket.take(self.are_kept)? else { continue };
             let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
             let handed = socket.seen_from(settings);
-            let is_nonblocking = handed.is_nonblocking;
             let (socket, rights) = open(fd, handed, held, number, settings, report, names.clone())?;
+            let is_nonblocking = self.are_nonblocking.unwrap_or(false);
             let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
             descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
         }
@@ -175,7 +185,8 @@ fn open(
 ) -> Result<(Socket, Rights), Errno> {
     let (is_listening, local) = (handed.is_listening, handed.local.clone());
     let socket = Socket::take_over(fd, handed, names, held)?;
-    if let Some(most) = settings.max_socket_buffer {
+    // The buffers of a shared one are not this guest's alone.
+    if let Some(most) = settings.max_socket_buffer.filter(|_| !socket.is_shared()) {
         socket.limit_buffers(most, true)?;
     }
     if !is_listening {

@@ -167,6 +167,19 @@ impl Process {
         did_before
     }
 
+    /// Has calls on the sockets that the guest has from its start on not wait, unless the
+    /// operator chose whether they do.
+    pub(crate) fn make_handed_nonblocking(&self) {
+        let handed = &self.settings.handed_sockets;
+        if handed.are_nonblocking.is_some() {
+            return;
+        }
+        let fds = self.fds();
+        for open in handed.numbers().filter_map(|fd| fds.get(fd).ok()) {
+            open.open.set_nonblocking(true);
+        }
+    }
+
     /// Takes note of the sockets that the guest has from its start on.
     fn note_handed(&self) {
         for fd in self.settings.handed_sockets.numbers() {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::sync::Notify;
 
 use super::{Input, Output};
-use crate::error::{Errno, Error};
+use crate::error::Errno;
 use crate::fd::Counted;
 use crate::file::{Dir, File};
 use crate::ready::{Epoll, EventFd, Events, PipeReader, PipeWriter, Pollable};
@@ -125,10 +125,10 @@ impl OpenFile {
     /// # Errors
     ///
     /// Those of `call`; `EBADF` where it waits and the last descriptor is closed.
-    pub(crate) async fn unless_closed<T>(
+    pub(crate) async fn unless_closed<T, E: From<Errno>>(
         &self,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         tokio::select! {
             biased;
             done = call => done,

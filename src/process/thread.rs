@@ -43,7 +43,7 @@ pub struct Thread {
     /// Is it a program of the first generation, with its own numbers for the kinds of
     /// sockets?
     pub(crate) is_first_generation: bool,
-    /// Is the program known to have room for an IPv6 address with its scope?
+    /// Has the program room for an IPv6 address with its flow and scope?
     pub(crate) wide_addresses: bool,
     /// A buffer for what can't be moved in place, kept between calls.
     pub(crate) scratch: Vec<u8>,
@@ -73,6 +73,9 @@ pub struct SocketRef {
     pub socket: Arc<Socket>,
     /// Do calls on it wait?
     pub waits: bool,
+    /// What the descriptor stands for, where the socket goes on when that ends: one from
+    /// outside.
+    pub handed: Option<Arc<OpenFile>>,
 }
 
 /// A number of the descriptor table that nobody else gets meanwhile.
@@ -170,7 +173,8 @@ impl Thread {
         let descriptor = fds.get(fd)?;
         let socket = descriptor.open.open.socket()?;
         descriptor.rights.require(rights)?;
-        Ok(SocketRef { fd, socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking() })
+        let handed = socket.is_handed().then(|| Arc::clone(&descriptor.open));
+        Ok(SocketRef { fd, socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking(), handed })
     }
 
     /// The open socket `fd`, for a call that needs `rights` and moves data.
@@ -314,9 +318,15 @@ impl Thread {
         let promise = Promise::of(&self.process)?;
         let waits = listener.waits && !nonblocking;
         let process = &self.process;
-        let Accepted { socket, peer } = ready::accept(&listener.socket, waits).await?;
-        // One that is gone already is the guest's all the same.
-        let _gone = self.limit_buffers(&socket, false);
+        let accept = ready::accept(&listener.socket, waits);
+        let Accepted { socket, peer } = match &listener.handed {
+            // Nothing that happens to the socket tells that another thread closes it.
+            Some(open) if self.threads.are_many() => open.unless_closed(accept).await?,
+            _ => accept.await?,
+        };
+        // One that is gone already is the guest's all the same. Of a shared listener it has
+        // no limit yet.
+        let _gone = self.limit_buffers(&socket, listener.socket.is_shared());
         let local = || socket.local_address().ok();
         let told = process.report().hears_connections().then(local).flatten();
         // The flag of the call alone counts; the listener's is not handed on.

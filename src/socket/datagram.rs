@@ -402,6 +402,14 @@ impl Datagram {
         self.endpoint.remove_name();
     }
 
+    pub(super) fn is_handed(&self) -> bool {
+        self.endpoint.is_handed
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.endpoint.is_shared
+    }
+
     pub(super) fn space(&self) -> &Space {
         &self.endpoint.space
     }

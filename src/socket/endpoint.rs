@@ -9,14 +9,18 @@ use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 
-/// A nonblocking socket of the host.
+/// A socket of the host: in nonblocking mode, but for one that is shared.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) fd: Arc<OwnedFd>,
     pub(super) space: Space,
     pub(super) kind: Kind,
-    /// Was it opened outside? Others may have it too, then.
+    /// Was it opened outside? Then this process has it twice, perhaps: closing the guest's is
+    /// not its end.
     pub(super) is_handed: bool,
+    /// May others have it too: another process, or the embedder? Then nothing is set that they
+    /// would feel, neither options nor flags nor the backlog.
+    pub(super) is_shared: bool,
     /// The name that it has, over `AF_UNIX`.
     named: OnceLock<Box<Named>>,
 }
@@ -44,13 +48,20 @@ impl Endpoint {
     }
 
     pub(super) fn new(fd: OwnedFd, space: Space, kind: Kind) -> Self {
-        Self { fd: Arc::new(fd), space, kind, is_handed: false, named: OnceLock::new() }
+        Self { fd: Arc::new(fd), space, kind, is_handed: false, is_shared: false, named: OnceLock::new() }
     }
 
-    /// One from outside that has its address already; `held` is the file of its name,
-    /// where that goes with the socket.
-    pub(super) fn handed(fd: OwnedFd, space: Space, kind: Kind, local: &Address, held: Option<Held>) -> Self {
-        let endpoint = Self { is_handed: true, ..Self::new(fd, space, kind) };
+    /// One from outside that has its address already, and that others have too if it
+    /// `is_shared`; `held` is the file of its name, where that goes with the socket.
+    pub(super) fn handed(
+        fd: OwnedFd,
+        space: Space,
+        kind: Kind,
+        local: &Address,
+        is_shared: bool,
+        held: Option<Held>,
+    ) -> Self {
+        let endpoint = Self { is_handed: true, is_shared, ..Self::new(fd, space, kind) };
         if let Address::Unix(name) = local {
             endpoint.named.get_or_init(|| Box::new(Named { name: name.clone(), held }));
         }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketType, sockopt};
 
+use super::lease::set_nonblocking;
 use super::unix::{self, Held};
 use super::{Datagram, Endpoint, Family, Kind, Socket, Space, Stream};
 use crate::address::Address;
@@ -24,8 +24,8 @@ pub struct Handed {
     pub peer: Option<Address>,
     /// Do connections come in?
     pub is_listening: bool,
-    /// Is it in nonblocking mode? The guest's calls then begin so.
-    pub is_nonblocking: bool,
+    /// May others have it too: another process, or the embedder?
+    pub is_shared: bool,
 }
 
 impl Handed {
@@ -55,8 +55,9 @@ impl Handed {
         if kind != Kind::Datagram && !is_listening && peer.is_none() {
             return Err(Errno::EINVAL);
         }
-        let is_nonblocking = rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK);
-        Ok(Self { family, kind, local, peer, is_listening, is_nonblocking })
+        // Whether it is in nonblocking mode says nothing: some other user may have set that,
+        // or have left it behind.
+        Ok(Self { family, kind, local, peer, is_listening, is_shared: true })
     }
 }
 
@@ -70,16 +71,16 @@ impl Socket {
     ///
     /// What the reactor of the caller answers.
     pub fn take_over(fd: OwnedFd, handed: Handed, names: Space, held: Option<Held>) -> Result<Self, Errno> {
-        // The guest's own mode is ours; the host's sockets never block.
-        let flags = rustix::fs::fcntl_getfl(&fd)?;
-        rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
-        let Handed { family, kind, local, peer, .. } = handed;
+        let Handed { family, kind, local, peer, is_shared, .. } = handed;
+        if !is_shared {
+            set_nonblocking(&fd, true)?;
+        }
         let space = match family {
             Family::Inet4 => Space::Inet4,
             Family::Inet6 => Space::Inet6,
             Family::Unix => names,
         };
-        let endpoint = Endpoint::handed(fd, space, kind, &local, held);
+        let endpoint = Endpoint::handed(fd, space, kind, &local, is_shared, held);
         Ok(match kind {
             Kind::Datagram => Self::Datagram(Datagram::take_over(endpoint, peer)),
             Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::take_over(endpoint, local, peer)?),
@@ -116,24 +117,17 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let local: Address = listener.local_addr()?.into();
         let (family, kind) = (Family::Inet4, Kind::Stream);
-        let listening = Handed {
-            family,
-            kind,
-            local: local.clone(),
-            peer: None,
-            is_listening: true,
-            is_nonblocking: false,
-        };
+        let listening =
+            Handed { family, kind, local: local.clone(), peer: None, is_listening: true, is_shared: true };
         assert_eq!(Handed::look(listener.as_fd()), Ok(listening));
         let stream = TcpStream::connect(listener.local_addr()?)?;
-        stream.set_nonblocking(true)?;
         let connected = Handed {
             family,
             kind,
             local: stream.local_addr()?.into(),
             peer: Some(local),
             is_listening: false,
-            is_nonblocking: true,
+            is_shared: true,
         };
         assert_eq!(Handed::look(stream.as_fd()), Ok(connected));
         Ok(())

@@ -39,6 +39,7 @@ mod datagram;
 mod endpoint;
 mod handed;
 mod host_address;
+mod lease;
 pub mod listen;
 mod multicast;
 mod option;
@@ -65,6 +66,7 @@ pub use address::{Family, Space};
 pub use datagram::{Datagram, Destination};
 pub use handed::Handed;
 pub use host_address::HostAddress;
+pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub(crate) use reactor::own_reactor;
@@ -356,6 +358,22 @@ impl Socket {
     /// Is somebody asked whose messages come in?
     pub(crate) fn is_guarded(&self) -> bool {
         matches!(self, Self::Datagram(datagram) if datagram.is_guarded())
+    }
+
+    /// Was it opened outside?
+    pub fn is_handed(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.is_handed(),
+            Self::Datagram(datagram) => datagram.is_handed(),
+        }
+    }
+
+    /// May others have it too: another process, or the embedder?
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.is_shared(),
+            Self::Datagram(datagram) => datagram.is_shared(),
+        }
     }
 
     /// Will the kernel tell all that happens to the socket for as long as it is open, and to

@@ -82,20 +82,23 @@ pub(super) fn receive_from(
     Ok((Received { count, length, from: None }, from))
 }
 
-/// In a stream, `TRUNC` would throw away what it does not tell of.
+/// In a stream, `TRUNC` would throw away what it does not tell of. A socket that others have
+/// too may be in blocking mode: that is theirs to choose.
 fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
-    let mut flags = host::RecvFlags::empty();
+    let mut flags = host::RecvFlags::DONTWAIT;
     flags.set(host::RecvFlags::PEEK, peek);
     flags.set(host::RecvFlags::TRUNC, kind != Kind::Stream);
     flags
 }
 
-/// Sends what finds room, and tells how much that was. No signal is raised.
+/// How to send: no signal is raised, and whatever mode the socket is in, nobody waits.
+const SEND: host::SendFlags = host::SendFlags::NOSIGNAL.union(host::SendFlags::DONTWAIT);
+
+/// Sends what finds room, and tells how much that was.
 pub(super) fn send(fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    let flags = host::SendFlags::NOSIGNAL;
     let sent = match data {
-        [one] => rustix::io::retry_on_intr(|| host::send(fd, one, flags)),
-        many => rustix::io::retry_on_intr(|| host::sendmsg(fd, many, &mut Default::default(), flags)),
+        [one] => rustix::io::retry_on_intr(|| host::send(fd, one, SEND)),
+        many => rustix::io::retry_on_intr(|| host::sendmsg(fd, many, &mut Default::default(), SEND)),
     };
     Ok(sent?)
 }
@@ -106,12 +109,9 @@ pub(super) fn send_to(
     data: &[IoSlice<'_>],
     to: &impl SocketAddrArg,
 ) -> Result<usize, Errno> {
-    let flags = host::SendFlags::NOSIGNAL;
     let sent = match data {
-        [one] => rustix::io::retry_on_intr(|| host::sendto(fd, one, flags, to)),
-        many => {
-            rustix::io::retry_on_intr(|| host::sendmsg_addr(fd, to, many, &mut Default::default(), flags))
-        }
+        [one] => rustix::io::retry_on_intr(|| host::sendto(fd, one, SEND, to)),
+        many => rustix::io::retry_on_intr(|| host::sendmsg_addr(fd, to, many, &mut Default::default(), SEND)),
     };
     Ok(sent?)
 }

@@ -158,6 +158,12 @@
     ;; input
     (if (i32.eq (local.get $case) (i32.const 0x69))
       (then (call $closed_under (i32.const 2) (i32.const 0)) (return)))
+    ;; handed: the listener is descriptor 3
+    (if (i32.eq (local.get $case) (i32.const 0x68))
+      (then
+        (i32.store (i32.const 128) (i32.const 3))
+        (call $closed_under (i32.const 1) (i32.const 3))
+        (return)))
     (call $must (call $sock_open (i32.const 1) (i32.const 1) (i32.const 6) (i32.const 128)))
     (call $must (call $sock_bind (i32.load (i32.const 128)) (i32.const 0)))
     (call $must (call $sock_listen (i32.load (i32.const 128)) (i32.const 128)))

@@ -34,6 +34,7 @@ use tokio::task::AbortHandle;
 use super::{Arrival, Door, Place, Terms, TurnedAway, concerns_one_connection, is_idle, kernel_backlog};
 use crate::address::Address;
 use crate::error::Errno;
+use crate::socket::lease::Lease;
 use crate::socket::{Interest, Refusal, Registered, Space, own_reactor};
 
 /// How many connections a server task takes before it gives way to others.
@@ -57,6 +58,10 @@ pub struct Queue {
 struct State {
     /// The listening socket; `None` once it is closed.
     listener: Option<Arc<Registered>>,
+    /// Where others have the listener too; `None` once it is closed.
+    lease: Option<Lease>,
+    /// Do others have it too? Then the kernel's queue is theirs to size.
+    is_shared: bool,
     /// Oldest first.
     waiting: VecDeque<Arrival>,
     capacity: usize,
@@ -81,13 +86,15 @@ enum Stopped {
 }
 
 impl Queue {
-    /// For `listener`, which listens already; at most `capacity` connections wait.
+    /// For `listener`, which listens already, with a `lease` where others have it too; at most
+    /// `capacity` connections wait.
     ///
     /// # Errors
     ///
     /// What [`own_reactor`] reports.
-    pub(crate) fn new(
+    pub(in crate::socket) fn new(
         listener: Arc<OwnedFd>,
+        lease: Option<Lease>,
         space: Space,
         capacity: u32,
         terms: &Terms,
@@ -95,6 +102,8 @@ impl Queue {
         let reactor = own_reactor()?;
         let state = State {
             listener: Some(Registered::with(&reactor, listener)),
+            is_shared: lease.is_some(),
+            lease,
             waiting: VecDeque::new(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             is_starved: false,
@@ -157,6 +166,11 @@ impl Queue {
     fn take_from_kernel(&self, state: &mut State, most: usize) -> Stopped {
         let Some(listener) = state.listener.clone() else { return Stopped::Closed };
         for _ in 0..most {
+            let may_accept = |lease: &Lease| lease.may_accept().unwrap_or(false);
+            if !state.lease.as_ref().is_none_or(may_accept) {
+                self.widen(state);
+                return Stopped::Empty;
+            }
             match rustix::net::acceptfrom_with(
                 listener.host_fd(),
                 SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
@@ -340,6 +354,7 @@ impl Queue {
     /// Ends the queue: whoever waits in it is reset, and whoever waits for it is woken.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
+        state.lease = None;
         state.listener = None;
         state.wanted = None;
         for waiting in state.waiting.drain(..) {
@@ -365,7 +380,7 @@ impl State {
 
     /// Tells the kernel how long its own queue may be.
     fn tell_kernel(&self, backlog: i32) {
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = self.listener.as_ref().filter(|_| !self.is_shared) {
             // It listens already: there is nothing that could fail.
             let _again = rustix::net::listen(listener.host_fd(), backlog);
         }

@@ -8,6 +8,7 @@ use rustix::net::{Shutdown, SocketFlags};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::endpoint::Endpoint;
+use crate::socket::lease::Lease;
 use crate::socket::listen::{
     Arrival, Capacity, Door, Gate, Held, Queue, Terms, TurnedAway, concerns_one_connection, is_idle,
     kernel_backlog, reset,
@@ -28,25 +29,27 @@ pub(super) struct Listening {
 /// Where connections wait.
 #[derive(Debug)]
 enum Place {
-    Kernel(Arc<Registered>),
+    /// A lease where others have the listener too.
+    Kernel(Arc<Registered>, Option<Arc<Lease>>),
     Queue(Arc<Queue>),
 }
 
 impl Place {
     fn new(endpoint: &Endpoint, capacity: u32, terms: &Terms) -> Result<Self, Errno> {
         let fd = Arc::clone(&endpoint.fd);
+        let lease = endpoint.is_shared.then(|| Lease::new(Arc::clone(&fd))).transpose()?;
         Ok(if terms.rules.needs_queue() {
-            Self::Queue(Queue::new(fd, endpoint.space.clone(), capacity, terms)?)
+            Self::Queue(Queue::new(fd, lease, endpoint.space.clone(), capacity, terms)?)
         } else {
-            Self::Kernel(Registered::new(fd)?)
+            Self::Kernel(Registered::new(fd)?, lease.map(Arc::new))
         })
     }
 }
 
 /// Where connections come from.
 pub(super) enum Source {
-    /// The kernel, past this door.
-    Kernel(Arc<dyn Door>),
+    /// The kernel, past this door, with the lease where others have the listener too.
+    Kernel(Arc<dyn Door>, Option<Arc<Lease>>),
     Queue(Arc<Queue>),
 }
 
@@ -63,10 +66,13 @@ impl Listening {
     pub(super) fn start(endpoint: &Endpoint, backlog: u32, terms: Terms) -> Result<Self, Errno> {
         let capacity = terms.capacity(backlog);
         // A place in the reactor comes after the kernel listens: see `Registered`.
-        rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?;
+        tell_kernel(endpoint, capacity)?;
         let place = Place::new(endpoint, capacity, &terms).inspect_err(|_| {
-            // A failed `listen` changes nothing: the kernel stops, too.
-            let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
+            // A failed `listen` changes nothing: the kernel stops, too. What came from
+            // outside did listen before.
+            if !endpoint.is_handed {
+                let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
+            }
         })?;
         let local = endpoint.local_address()?;
         let listening = Self { terms, backlog, capacity, place };
@@ -86,8 +92,8 @@ impl Listening {
     ) -> Result<Capacity, Errno> {
         self.terms.maximum = maximum;
         let now = self.terms.capacity(backlog);
-        if let Place::Kernel(_) = &self.place {
-            rustix::net::listen(&endpoint.fd, kernel_backlog(now))?;
+        if let Place::Kernel(..) = &self.place {
+            tell_kernel(endpoint, now)?;
         }
         let capacity = Capacity { backlog, now, before: Some(self.capacity) };
         if (self.backlog, self.capacity) != (backlog, now) {
@@ -111,21 +117,21 @@ impl Listening {
     /// Where the next connection comes from.
     pub(super) fn source(&self) -> Source {
         match &self.place {
-            Place::Kernel(_) => Source::Kernel(Arc::clone(&self.terms.door)),
+            Place::Kernel(_, lease) => Source::Kernel(Arc::clone(&self.terms.door), lease.clone()),
             Place::Queue(queue) => Source::Queue(Arc::clone(queue)),
         }
     }
 
     pub(super) fn watchable(&self) -> Arc<dyn Watchable> {
         match &self.place {
-            Place::Kernel(registered) => Arc::<Registered>::clone(registered),
+            Place::Kernel(registered, _) => Arc::<Registered>::clone(registered),
             Place::Queue(queue) => Arc::<Queue>::clone(queue),
         }
     }
 
     pub(super) fn news(&self) -> News {
         match &self.place {
-            Place::Kernel(registered) => News::Reactor(Arc::clone(registered)),
+            Place::Kernel(registered, _) => News::Reactor(Arc::clone(registered)),
             Place::Queue(queue) => News::Queue(Arc::clone(queue)),
         }
     }
@@ -139,10 +145,30 @@ impl Drop for Listening {
     }
 }
 
+/// Has the kernel let `capacity` connections wait. One queue is all users' of a listener that
+/// others have too, and stays as they made it: "The backlog argument provides a hint to the
+/// implementation which the implementation shall use to limit the number of outstanding
+/// connections in the socket's listen queue." - listen(3p)
+fn tell_kernel(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
+    if endpoint.is_shared {
+        return Ok(());
+    }
+    Ok(rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?)
+}
+
 /// Takes the first connection that is still good out of the kernel's queue. Peers that may
 /// not come in see a reset.
-pub(super) fn try_accept(listener: &Endpoint, door: &dyn Door) -> Result<Arrival, Refusal> {
+pub(super) fn try_accept(
+    listener: &Endpoint,
+    door: &dyn Door,
+    lease: Option<&Lease>,
+) -> Result<Arrival, Refusal> {
     loop {
+        if let Some(lease) = lease
+            && !lease.may_accept()?
+        {
+            return Err(Errno::EAGAIN.into());
+        }
         // Held until the connection is counted: nobody else takes the last place.
         let held = door.gate().map(Gate::hold);
         if let Some(Err(reached)) = held.as_ref().map(Held::check) {

@@ -8,6 +8,7 @@
 mod bound;
 mod connected;
 mod connecting;
+mod end;
 mod listening;
 mod phase;
 mod unbound;
@@ -254,7 +255,9 @@ impl Stream {
             _ => Err(Errno::EINVAL),
         })??;
         let arrival = match source {
-            Source::Kernel(door) => listening::try_accept(&self.endpoint, door.as_ref())?,
+            Source::Kernel(door, lease) => {
+                listening::try_accept(&self.endpoint, door.as_ref(), lease.as_deref())?
+            }
             Source::Queue(queue) => queue.try_accept()?,
         };
         self.accepted(arrival)
@@ -280,21 +283,6 @@ impl Stream {
         let mut stream = Self::with_state(endpoint, connected, lingers, limits);
         stream.place = place.map(Box::new);
         Ok(Accepted { socket: Socket::Stream(stream), peer })
-    }
-
-    /// Ends the socket where a call still has hold of it: that call is woken, and
-    /// answers `EBADF`.
-    pub(super) fn close(&self) {
-        let ended = {
-            let mut inner = self.lock();
-            inner.state.replace(State::Closed)
-        };
-        if matches!(ended, Some(State::Listening(_) | State::Connecting(_))) {
-            // The descriptor itself goes with the call. Until then nobody may come in,
-            // and the reactor must hear of it.
-            let _gone = rustix::net::shutdown(&self.endpoint.fd, rustix::net::Shutdown::Both);
-        }
-        self.endpoint.remove_name();
     }
 
     /// Begins to connect. `Ok` means connected.
@@ -431,6 +419,14 @@ impl Stream {
         inner.connect_error.take()
     }
 
+    pub(super) fn is_handed(&self) -> bool {
+        self.endpoint.is_handed
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.endpoint.is_shared
+    }
+
     pub(super) fn space(&self) -> &Space {
         &self.endpoint.space
     }
@@ -474,24 +470,6 @@ impl Inner {
                 before
             }
         });
-    }
-}
-
-impl Stream {
-    pub(super) fn note_linger(&self, lingers: bool) {
-        self.lingers.store(lingers, Relaxed);
-    }
-}
-
-impl Drop for Stream {
-    /// A lingering close would stop this thread, nonblocking or not, for as long as
-    /// the guest chose. Without lingering the kernel delivers what is left just the
-    /// same, and nobody waits for it. (A linger time of zero asks for a reset, which
-    /// waits for nothing: that one stays.)
-    fn drop(&mut self) {
-        if self.lingers.load(Relaxed) {
-            let _gone = rustix::net::sockopt::set_socket_linger(&self.endpoint.fd, None);
-        }
     }
 }
 

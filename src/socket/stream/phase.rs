@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::{Connected, State, Stream};
 use crate::socket::{Heard, Interest, News, Watchable};
@@ -82,13 +81,6 @@ impl Stream {
     /// Did the last attempt to connect fail, and does nobody know yet?
     pub fn has_failed(&self) -> bool {
         matches!(self.phase(), Phase::Failed)
-    }
-
-    /// Has the peer see a reset when the socket is closed, whatever the guest chose.
-    pub fn reset_when_closed(&self) {
-        self.note_linger(false);
-        // A socket that refuses is closed in the ordinary way.
-        let _ordinary = rustix::net::sockopt::set_socket_linger(&self.endpoint.fd, Some(Duration::ZERO));
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod kinds;
 mod names;
+mod shared;
 
 pub(crate) use kinds::preopened_kinds;
+pub(crate) use shared::*;
 
 use super::run;
 use anyhow::{Context as _, Result, ensure};
@@ -93,8 +95,16 @@ fn a_preopened_listener_is_blocking_or_not() -> Result<()> {
     };
     mode(&[])?.expect_stdout("nonblocking: false\n")?;
     mode(&["--preopen-nonblocking"])?.expect_stdout("nonblocking: true\n")?;
-    let (server, _) = passed_as(true, run().args(["--listen-fds", guest_tests::PREOPENED_STD, "0"]))?;
-    server.finish()?.expect_code(0)?.expect_stdout("nonblocking: true\n").map(drop)
+    mode(&["--preopen-nonblocking=false"])?.expect_stdout("nonblocking: false\n")?;
+    // The flag of a socket that others have too says nothing.
+    for (flag, is_nonblocking) in [("", false), ("--preopen-nonblocking", true)] {
+        let flags = Some(flag).filter(|flag| !flag.is_empty());
+        let host = run().args(flags).args(["--listen-fds", guest_tests::PREOPENED_STD, "0"]);
+        let (server, _) = passed_as(!is_nonblocking, host)?;
+        let line = format!("nonblocking: {is_nonblocking}\n");
+        server.finish()?.expect_code(0)?.expect_stdout(&line)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -169,6 +179,7 @@ pub(crate) fn preopened_rights() -> Result<()> {
             .with_stdin()
             .start()?;
         let addr = server.listening()?;
+        server.wait_for_stdout(&format!("at {addr}"))?;
         server.wait_for_stdout("ready")?;
         ensure!(exchange(addr, "hi")? == "yes");
         server.wait_for_stdout("closed")?;

@@ -15,9 +15,13 @@ fn main() {
     check_eq!(stat.filetype, SOCKET_STREAM);
     check_eq!(stat.flags, 0);
     let stats = right::FD_FILESTAT_GET | right::FD_FDSTAT_SET_FLAGS;
-    check_eq!(stat.rights_base, right::SOCK_ACCEPT | right::POLL | stats);
+    // Its address, and that of a peer that it does not have.
+    let addresses = 0b11 << 35;
+    check_eq!(stat.rights_base, right::SOCK_ACCEPT | right::SOCK_LISTEN | addresses | right::POLL | stats);
     check_eq!(socket::bind(LISTENER, loopback(0)), Err(ENOTCAPABLE));
-    check_eq!(socket::listen(LISTENER, 1), Err(ENOTCAPABLE));
+    println!("at {}", check_ok!(socket::addr_local(LISTENER)));
+    check_eq!(socket::addr_peer(LISTENER), Err(ENOTCONN));
+    check_ok!(socket::listen(LISTENER, 1));
     check_eq!(socket::connect(LISTENER, loopback(1)), Err(ENOTCAPABLE));
     check_eq!(socket::shutdown(LISTENER, socket::SHUT_RDWR), Err(ENOTCAPABLE));
     check_eq!(socket::recv(LISTENER, &mut [0; 4], 0), Err(ENOTCAPABLE));

@@ -1,0 +1,81 @@
+//! The end of a socket, and what its last close would wait for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::{Shutdown, sockopt};
+
+use super::{State, Stream};
+
+/// How often is looked whether calls of other threads have left a socket that lingers.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How many of these looks there are.
+const LOOKS: u32 = 1000;
+
+impl Stream {
+    /// Ends the socket where a call still has hold of it: that call is woken, and
+    /// answers `EBADF`. One from outside goes on for others, who would feel a shutdown: the
+    /// calls in it are woken by their descriptor's end.
+    pub(in crate::socket) fn close(&self) {
+        let ended = {
+            let mut inner = self.lock();
+            inner.state.replace(State::Closed)
+        };
+        let is_waiting = matches!(ended, Some(State::Listening(_) | State::Connecting(_)));
+        if is_waiting && !self.endpoint.is_handed {
+            // The descriptor itself goes with the call. Until then nobody may come in,
+            // and the reactor must hear of it.
+            let _gone = rustix::net::shutdown(&self.endpoint.fd, Shutdown::Both);
+        }
+        self.endpoint.remove_name();
+    }
+
+    /// Has the peer see a reset when the socket is closed, whatever the guest chose. Not
+    /// where others have the socket too.
+    pub fn reset_when_closed(&self) {
+        if self.endpoint.is_shared {
+            return;
+        }
+        self.note_linger(false);
+        // A socket that refuses is closed in the ordinary way.
+        let _ordinary = sockopt::set_socket_linger(&self.endpoint.fd, Some(Duration::ZERO));
+    }
+
+    pub(in crate::socket) fn note_linger(&self, lingers: bool) {
+        self.lingers.store(lingers, Relaxed);
+    }
+}
+
+impl Drop for Stream {
+    /// A lingering close would stop this thread, nonblocking or not, for as long as
+    /// the guest chose. Without lingering the kernel delivers what is left just the
+    /// same, and nobody waits for it. (A linger time of zero asks for a reset, which
+    /// waits for nothing: that one stays.)
+    ///
+    /// The option of a shared socket is for others to change: its close goes to a thread that
+    /// may wait.
+    fn drop(&mut self) {
+        if !self.lingers.load(Relaxed) {
+            return;
+        }
+        if !self.endpoint.is_shared {
+            let _gone = sockopt::set_socket_linger(&self.endpoint.fd, None);
+            return;
+        }
+        let fd = Arc::clone(&self.endpoint.fd);
+        let close = move || {
+            // The last reference is what closes it.
+            for _ in 0..LOOKS {
+                if Arc::strong_count(&fd) == 1 {
+                    return;
+                }
+                thread::sleep(LOOK);
+            }
+        };
+        // Without a thread it is closed here.
+        let _here = thread::Builder::new().name("wasock-close".to_owned()).spawn(close);
+    }
+}
