@@ -53,6 +53,7 @@ const ROOMS: &[(&str, &[&str])] =
 /// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
 /// embedder's reactor is entered for async calls alone. Those that send a signal or name
 /// the callback for signals do not wait either, but a handler may run before they return.
+/// `random_get` may have gigabytes to fill, and gives way in between.
 const WAITS: &[&str] = &[
     "callback_signal",
     "epoll_wait",
@@ -83,6 +84,7 @@ const WAITS: &[&str] = &[
     "port_addr_list",
     "proc_raise",
     "proc_signal",
+    "random_get",
     "resolve",
     "sched_yield",
     "sock_accept",
@@ -104,7 +106,10 @@ const WAITS: &[&str] = &[
 /// The calls that are tried before they become a future, in the `at_once.rs` of their
 /// room, by their witx file: the busy ones.
 const AT_ONCE: &[(&str, &[&str])] = &[
-    ("wasi_snapshot_preview1", &["fd_read", "fd_write", "poll_oneoff", "sock_recv", "sock_send"]),
+    (
+        "wasi_snapshot_preview1",
+        &["fd_read", "fd_write", "poll_oneoff", "random_get", "sock_recv", "sock_send"],
+    ),
     ("wasix_32v1", &["epoll_wait"]),
 ];
 

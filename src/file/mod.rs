@@ -31,7 +31,7 @@ mod stat;
 mod times;
 
 pub use dir::{Access, Dir};
-pub use entry::DirEntry;
+pub use entry::{DirEntry, Listing};
 pub use file::{Advice, File, FileFlags, Whence};
 pub use open::{OpenOptions, Opened};
 pub use socket::{HostPath, SocketFile, SocketPlace};

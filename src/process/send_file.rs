@@ -10,6 +10,7 @@ use super::{Open, OpenFile, Thread};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::File;
+use crate::ready::TimeSlice;
 use crate::socket::{Kind, RecvFlags};
 
 /// The most that goes through the host's memory at a time.
@@ -56,7 +57,12 @@ impl Thread {
         let room = if is_message { CHUNK + 1 } else { CHUNK };
         let mut buffer = vec![0; usize::try_from(count).unwrap_or(room).min(room)];
         let mut sent = 0_u64;
+        let mut slice = TimeSlice::new();
         while sent < count {
+            // What was sent before counts more than an interruption.
+            if slice.step().await.is_err() && sent > 0 {
+                break;
+            }
             let most = usize::try_from(count - sent).unwrap_or(room).min(buffer.len());
             let chunk = buffer.get_mut(..most).unwrap_or_default();
             let step = match &source {

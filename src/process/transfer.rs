@@ -8,12 +8,15 @@ use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
-use crate::ready::{self, EventFd, interruptible};
+use crate::ready::{self, EventFd, TimeSlice, interruptible};
 use crate::socket::{Interest, Received, RecvFlags, Refusal, Registered, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
 /// the host's.
 const MAX_FILE_COPY: usize = 64 * 1024;
+
+/// The most that one system call on a file moves in place: a fraction of a millisecond.
+const PIECE: usize = 1 << 20;
 
 impl Thread {
     /// Opens two things as new descriptors, or none.
@@ -213,7 +216,7 @@ impl Thread {
         buffer: &mut [u8],
     ) -> Result<Option<usize>, Error> {
         if self.process().settings().blocks_on_files {
-            return Ok(read_at(file, offset, buffer)?);
+            return Ok(read_in_pieces(file, offset, buffer).await?);
         }
         let length = buffer.len().min(MAX_FILE_COPY);
         let file = Arc::clone(file);
@@ -265,7 +268,7 @@ impl Thread {
         data: &[IoSlice<'_>],
     ) -> Result<Option<usize>, Error> {
         if self.process().settings().blocks_on_files {
-            return Ok(write_at(file, offset, data)?);
+            return Ok(write_in_pieces(file, offset, data).await?);
         }
         let mut bytes = Vec::new();
         for slice in data {
@@ -290,6 +293,9 @@ async fn read_event(event: &EventFd, waits: bool, buffer: &mut [u8]) -> Result<u
     Ok(word.len())
 }
 
+/// How many bytes of them are added between two looks at the clock.
+const EVENT_STEP: usize = 1024;
+
 /// Adds each whole word of 8 bytes to the counter.
 ///
 /// # Errors
@@ -298,6 +304,7 @@ async fn read_event(event: &EventFd, waits: bool, buffer: &mut [u8]) -> Result<u
 async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Result<usize, Error> {
     let mut bytes = data.iter().flat_map(|slice| slice.iter().copied());
     let mut written = 0;
+    let mut slice = TimeSlice::new();
     loop {
         let mut word = [0; 8];
         let length = word.iter_mut().zip(&mut bytes).map(|(to, from)| *to = from).count();
@@ -306,12 +313,88 @@ async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Resu
             // less than 8 bytes" - eventfd(2)
             return if written > 0 { Ok(written) } else { Err(Errno::EINVAL.into()) };
         }
-        match event.add(waits, u64::from_le_bytes(word)).await {
+        let added = match written > 0 && written.is_multiple_of(EVENT_STEP) {
+            true => slice.step().await,
+            false => Ok(()),
+        };
+        let added = match added {
+            Ok(()) => event.add(waits, u64::from_le_bytes(word)).await,
+            interrupted => interrupted,
+        };
+        match added {
             Ok(()) => written += word.len(),
             Err(_) if written > 0 => return Ok(written),
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// Reads on the spot, and gives way between large pieces; `None` where there is nothing to
+/// read yet.
+async fn read_in_pieces(
+    file: &File,
+    offset: Option<u64>,
+    buffer: &mut [u8],
+) -> Result<Option<usize>, Errno> {
+    if buffer.len() <= PIECE {
+        return read_at(file, offset, buffer);
+    }
+    let mut slice = TimeSlice::new();
+    let mut done = 0;
+    for piece in buffer.chunks_mut(PIECE) {
+        // What was read counts more than an interruption.
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        let length = piece.len();
+        match read_at(file, further(offset, done)?, piece) {
+            Ok(Some(count)) => {
+                done += count;
+                if count < length {
+                    break;
+                }
+            }
+            Ok(None) | Err(_) if done > 0 => break,
+            nothing => return nothing,
+        }
+    }
+    Ok(Some(done))
+}
+
+/// Writes on the spot, and gives way between large pieces; `None` where there is no room yet.
+async fn write_in_pieces(
+    file: &File,
+    offset: Option<u64>,
+    data: &[IoSlice<'_>],
+) -> Result<Option<usize>, Errno> {
+    if data.iter().map(|slice| slice.len()).sum::<usize>() <= PIECE {
+        return write_at(file, offset, data);
+    }
+    let mut slice = TimeSlice::new();
+    let mut done = 0;
+    for piece in data.iter().flat_map(|slice| slice.chunks(PIECE)) {
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        match write_at(file, further(offset, done)?, &[IoSlice::new(piece)]) {
+            Ok(Some(count)) => {
+                done += count;
+                if count < piece.len() {
+                    break;
+                }
+            }
+            Ok(None) | Err(_) if done > 0 => break,
+            nothing => return nothing,
+        }
+    }
+    Ok(Some(done))
+}
+
+/// An offset in a file, so many bytes further.
+fn further(offset: Option<u64>, bytes: usize) -> Result<Option<u64>, Errno> {
+    let Some(offset) = offset else { return Ok(None) };
+    let bytes = u64::try_from(bytes).map_err(|_| Errno::EOVERFLOW)?;
+    offset.checked_add(bytes).map(Some).ok_or(Errno::EOVERFLOW)
 }
 
 /// `None` where there is nothing to read yet.

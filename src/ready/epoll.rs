@@ -11,10 +11,13 @@
 //! the direction in its entry, puts the entry at the end of the list unless it is there,
 //! and wakes one of those who wait. So:
 //!
-//! 1. *What is not listed is armed.* An entry leaves the list only in [`Epoll::take`],
-//!    which arms both bells first and looks at the thing then. What happened before the
+//! 1. *What is not listed is armed.* An entry leaves the list in [`Epoll::take`], which
+//!    arms both bells first and looks at the thing then. What happened before the
 //!    look is found by it; what happens later rings, and lists the entry again. Every
 //!    new or modified entry is listed, since nobody knows what happened before.
+//!    And it leaves the list where a mere look, of a poll or of another epoll, finds nothing:
+//!    that arms the bells too while it is still listed, and takes it out only if neither has
+//!    rung since. So nobody sees the list without one that is ready.
 //! 2. *Who sleeps has seen an empty list.* A waiter takes his place first, takes from the
 //!    list then, and sleeps only if he got nothing. What is listed after that wakes the
 //!    one who came last, whose thread is warmest, and takes him out of his place. Whoever
@@ -60,10 +63,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::clock::Timer;
 use super::pollable::{Events, Pollable};
+use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use entry::{Entry, EntryState, READ, WRITE};
 use kernel::Kernel;
 use list::List;
+
+/// How many entries are gone through between two looks at the clock: some ten microseconds.
+const STEP: usize = 32;
 
 /// How many entries there are before those of closed things are looked for.
 const FIRST_SWEEP: usize = 64;
@@ -303,29 +310,66 @@ impl Epoll {
         all.collect()
     }
 
-    /// Is there anything that [`Epoll::take`] would tell of? Takes nothing from the list.
+    /// Is there anything that [`Epoll::take`] would tell of? What is not ready leaves the
+    /// list, as on Linux: the next look need not go through it again.
     fn has_ready(&self) -> bool {
         if self.kernel.has_ready() {
             return true;
         }
-        let listed = self.list.entries();
-        listed.iter().any(|entry| {
-            let Some(target) = entry.target.upgrade() else { return false };
-            let ready = target.look();
-            let state = unpoisoned(&entry.state);
-            state.is_on && !ready.and(state.request.events.or(Events::ALWAYS)).is_empty()
-        })
+        let mut left = self.list.len();
+        while left > 0 {
+            let step = left.min(STEP);
+            if self.look_at_first(step) {
+                return true;
+            }
+            left -= step;
+        }
+        false
     }
 
-    /// Has the bells of what is listed rung when something happens: for who watches this
-    /// epoll, and sees nothing ready.
-    fn arm_listed(&self) {
-        let listed = self.list.entries();
-        for entry in listed {
-            if let Some(target) = entry.target.upgrade() {
-                entry.news.fetch_or(self.arm(&entry, target.as_ref()), SeqCst);
+    /// Looks at so many of the list, or up to one that has something to tell; tells whether
+    /// there is one. The others leave the list, with their bells armed.
+    fn look_at_first(&self, count: usize) -> bool {
+        let mut first = self.list.first(count);
+        let ready = first.iter().position(|(entry, _)| self.is_ready(entry));
+        first.truncate(ready.unwrap_or(usize::MAX));
+        self.list.unlist(&first);
+        ready.is_some()
+    }
+
+    /// Arms the bells of a listed entry, and looks at it: is there something to tell?
+    fn is_ready(&self, entry: &Arc<Entry>) -> bool {
+        let Some(target) = entry.target.upgrade() else {
+            self.forget(entry);
+            return false;
+        };
+        entry.news.fetch_or(self.arm(entry, target.as_ref()), SeqCst);
+        let ready = target.look();
+        let state = unpoisoned(&entry.state);
+        state.is_on && !ready.and(state.request.events.or(Events::ALWAYS)).is_empty()
+    }
+
+    /// Takes what is not ready from the list, and gives way in between: a look that comes
+    /// after that has little to go through.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TimeSlice::step`].
+    pub async fn sift(&self, slice: &mut TimeSlice) -> Result<(), Errno> {
+        let mut left = self.list.len();
+        while left > 0 {
+            let step = left.min(STEP);
+            if self.look_at_first(step) {
+                break;
             }
+            left -= step;
+            slice.step().await?;
         }
+        Ok(())
     }
 
     fn forget(&self, entry: &Arc<Entry>) {

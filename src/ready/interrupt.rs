@@ -30,6 +30,15 @@ pub fn interrupting<T>(reason: Errno, poll: impl FnOnce() -> T) -> T {
     poll()
 }
 
+/// Is the call to end, that is polled now? For work that goes on by itself.
+///
+/// # Errors
+///
+/// The reason of the interruption.
+pub(super) fn is_interrupted() -> Result<(), Errno> {
+    REASON.get().map_or(Ok(()), Err)
+}
+
 /// Waits for `event`, unless somebody [interrupts](interrupting) it.
 ///
 /// # Cancel safety

@@ -13,6 +13,8 @@
 //! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
 //! that the guest asked for, by a timer of the kernel's, never by spinning.
 //!
+//! What works for long without waiting gives way by a [`TimeSlice`].
+//!
 //! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
 //! descriptors](EventFd). They are [`Pollable`], as sockets are, and so is an [`Epoll`].
 //!
@@ -29,6 +31,7 @@ mod poll;
 mod pollable;
 mod readiness;
 mod socket;
+mod time_slice;
 
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};
@@ -41,3 +44,4 @@ pub use poll::{Look, LookRoom, Looks, Readiness, Source, Watched, poll};
 pub use pollable::{Events, Pollable};
 pub use readiness::{give_way, patiently, within};
 pub use socket::{accept, connect, recv, recv_at_once, send, send_at_once, send_to};
+pub use time_slice::TimeSlice;

@@ -13,6 +13,7 @@ use tokio::task::coop::consume_budget;
 
 use super::interrupt::interruptible;
 use super::pollable::{Events, Pollable};
+use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use crate::socket::{Heard, Interest, Watchers};
 
@@ -141,6 +142,7 @@ impl PipeWriter {
     /// not wait. Neither where something was written before.
     pub async fn write(&self, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
         let mut written = 0;
+        let mut slice = TimeSlice::new();
         loop {
             match attempts(waits, &self.pipe.writers, || self.try_write(data)).await {
                 Ok(count) => {
@@ -152,7 +154,7 @@ impl PipeWriter {
             }
             // "if the O_NONBLOCK flag is clear ... on normal completion it shall return
             // nbyte" - write(3p)
-            if !waits || data.iter().all(|slice| slice.is_empty()) {
+            if !waits || data.iter().all(|slice| slice.is_empty()) || slice.step().await.is_err() {
                 return Ok(written);
             }
         }

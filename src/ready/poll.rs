@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, getrlimit};
@@ -19,6 +19,7 @@ use tokio::task::coop::consume_budget;
 use super::clock::Timer;
 use super::interrupt::interruptible;
 use super::pollable::{Pollable, poll_readiness};
+use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use crate::socket::listen::Queue;
 use crate::socket::{Interest, News, Registered, Socket, Stream};
@@ -107,12 +108,15 @@ pub async fn poll(
     consume_budget().await;
     let are_shared = looks == Looks::Shared;
     let counts = limit == Some(Duration::ZERO);
+    // A first look at many things takes its time, which is the guest's.
+    let begun = (watched.len() > STEP).then(Instant::now);
     if looks != Looks::AgainAlone || counts {
         let found = look_and_forget(watched, are_shared, counts).await?;
         if counts || found.iter().any(Option::is_some) {
             return Ok(found);
         }
     }
+    let limit = limit.map(|limit| limit.saturating_sub(begun.map_or(Duration::ZERO, |it| it.elapsed())));
     let alarm = Alarm::set(timer, limit);
     let mut rings = std::pin::pin!(alarm.rings());
     loop {
@@ -247,16 +251,34 @@ fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Rea
     }
 }
 
-/// Looks once, without waiting.
+/// How many things are looked at between two looks at the clock.
+const STEP: usize = 64;
+
+/// Looks once, without waiting; where there are many things, it gives way in between.
 async fn look(watched: &[Watched<'_>], counts: bool) -> Result<Found, Errno> {
-    let mut found: Found = std::future::poll_fn(|context| {
-        let look = |each: &Watched<'_>| match each.source {
-            Source::Always(bytes) => Some(Readiness { bytes, hangup: false }),
-            _ => own_readiness(each, context),
-        };
-        Poll::Ready(watched.iter().map(look).collect())
-    })
-    .await;
+    let mut found: Found = Vec::with_capacity(watched.len());
+    let mut slice = TimeSlice::new();
+    for some in watched.chunks(STEP) {
+        if !found.is_empty() {
+            slice.step().await?;
+        }
+        for each in some {
+            if let Source::Own(pollable) = each.source
+                && let Some(epoll) = pollable.as_epoll()
+            {
+                epoll.sift(&mut slice).await?;
+            }
+        }
+        std::future::poll_fn(|context| {
+            let look = |each: &Watched<'_>| match each.source {
+                Source::Always(bytes) => Some(Readiness { bytes, hangup: false }),
+                _ => own_readiness(each, context),
+            };
+            found.extend(some.iter().map(look));
+            Poll::Ready(())
+        })
+        .await;
+    }
     look_at_sockets(watched, &mut found, counts)?;
     Ok(found)
 }

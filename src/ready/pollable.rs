@@ -99,6 +99,11 @@ pub trait Pollable: Send + Sync {
         1
     }
 
+    /// It itself, where it is an epoll: a look at one has much to go through.
+    fn as_epoll(&self) -> Option<&Epoll> {
+        None
+    }
+
     /// The epoll behind it, where that is what it is: one may watch another.
     fn epoll(&self) -> Option<&Arc<Epoll>> {
         None

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::interrupt::interruptible;
-use super::readiness::{blocking, give_way, patiently, receiving, within};
+use super::readiness::{blocking, patiently, receiving, within};
+use super::time_slice::TimeSlice;
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
@@ -150,6 +150,7 @@ pub async fn recv(
     let is_low = || low_water > 1 && buffer_len >= low_water && !connected.holds(low_water);
     let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
+    let mut slice = TimeSlice::new();
     loop {
         let rest = buffer.get_mut(filled..).unwrap_or_default();
         let attempt = || match is_low() {
@@ -173,7 +174,7 @@ pub async fn recv(
             Err(_) if filled > 0 => return Ok(Received::bytes(filled)),
             Err(errno) => return Err(errno),
         }
-        if filled >= buffer.len() {
+        if filled >= buffer.len() || slice.step().await.is_err() {
             return Ok(Received::bytes(filled));
         }
     }
@@ -190,6 +191,7 @@ async fn recv_message(
     let io = datagram.registered()?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
+    let mut slice = TimeSlice::new();
     loop {
         let attempt = || match datagram.try_recv(&mut *buffer, peek) {
             Err(Errno::EAGAIN) if datagram.is_deaf() => Poll::Ready(Ok(Some(Received::bytes(0)))),
@@ -204,7 +206,7 @@ async fn recv_message(
             io.stir(Interest::Read);
             return Err(Errno::EAGAIN);
         }
-        interruptible(give_way()).await?;
+        slice.give_way().await?;
     }
 }
 
@@ -233,6 +235,7 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     let connected = connection(stream, limit).await?;
     let io = connected.registered();
     let mut sent = 0;
+    let mut slice = TimeSlice::new();
     loop {
         let count = send_some(&connected, &io, limit, data).await;
         match count {
@@ -243,7 +246,7 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
             Err(_) if sent > 0 => return Ok(sent),
             Err(errno) => return Err(errno),
         }
-        if !waits || data.iter().all(|slice| slice.is_empty()) {
+        if !waits || data.iter().all(|slice| slice.is_empty()) || slice.step().await.is_err() {
             return Ok(sent);
         }
     }

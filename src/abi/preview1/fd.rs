@@ -13,9 +13,10 @@ use crate::abi::memory::{Buffers, check_out, write_bytes};
 use crate::abi::transfer::{self, count};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::file::{Advice, DirEntry, FileFlags, Whence};
+use crate::file::{Advice, DirEntry, FileFlags, Listing, Whence};
 use crate::observe::Closed;
 use crate::process::{Open, Thread};
+use crate::ready::TimeSlice;
 
 /// The most that one positioned call on a file moves through a copy.
 const MAX_COPY: u32 = 64 * 1024;
@@ -25,6 +26,9 @@ const PREOPENED_SOCKET: u8 = 1;
 
 /// The size of the head of a directory entry; the name follows.
 const DIRENT_SIZE: usize = 24;
+
+/// How many entries of a directory are read at a time.
+const ENTRIES: usize = 128;
 
 impl Preview1Fd for Thread {
     fn fd_advise(
@@ -276,14 +280,22 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let dir = self.directory(fd, Rights::FD_READDIR)?;
         check_out(memory, buf.offset(), buf_len)?;
-        let entries = self.on_disk(move || dir.readdir()).await?;
         let room = usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?;
+        let mut host = self.on_disk(move || Listing::new(dir)).await?;
         let mut listing = Vec::new();
-        for (entry, next) in entries.iter().zip(1u64..).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
-            if listing.len() >= room {
-                break;
+        let mut slice = TimeSlice::new();
+        while listing.len() < room && !host.is_over() {
+            slice.step_on().await;
+            let entries;
+            (host, entries) = self
+                .on_disk(move || {
+                    let entries = host.read(ENTRIES, cookie)?;
+                    Ok((host, entries))
+                })
+                .await?;
+            for (place, entry) in entries {
+                push_entry(&mut listing, &entry, place)?;
             }
-            push_entry(&mut listing, entry, next)?;
         }
         // A cut last entry tells the guest that there is more.
         listing.truncate(room);

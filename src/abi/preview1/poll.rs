@@ -1,5 +1,6 @@
 //! `poll_oneoff`: descriptors and clocks, any mix.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::File;
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Readiness, Source, Watched};
+use crate::ready::{Readiness, Source, TimeSlice, Watched};
 use crate::socket::Interest;
 
 /// How many subscriptions one call takes: a read and a write for more descriptors
@@ -25,6 +26,9 @@ use crate::socket::Interest;
 pub(super) const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 
 const EVENT_SIZE: u32 = 32;
+
+/// How many subscriptions are gone through between two looks at the clock.
+const STEP: usize = 64;
 
 pub(super) const CLOCK: u8 = 0;
 pub(super) const FD_READ: u8 = 1;
@@ -148,7 +152,12 @@ impl Thread {
     ) -> Result<Vec<Option<Readiness>>, Error> {
         let mut limit: Option<Duration> = None;
         let mut watched = Vec::new();
-        for subscription in asked {
+        let mut slice = TimeSlice::new();
+        for (place, subscription) in asked.iter().enumerate() {
+            // Each may ask the host, how much is left of a file.
+            if place % STEP == STEP - 1 {
+                slice.step().await?;
+            }
             let wait = match &subscription.asked {
                 Asked::Clock(clock, until) => Duration::from_nanos(until.saturating_sub(clock.now(self)?)),
                 Asked::Wrong(_) => Duration::ZERO,
@@ -200,11 +209,16 @@ impl Thread {
 /// Waits until another thread closes the last descriptor of one of them.
 async fn any_closed(asked: &[Subscription]) {
     let mut closed = Vec::new();
+    let mut known = HashSet::new();
     for subscription in asked {
-        if let Asked::Open(open, _) = &subscription.asked {
+        // Once for each thing, however many subscriptions name it.
+        if let Asked::Open(open, _) = &subscription.asked
+            && known.insert(Arc::as_ptr(open).addr())
+        {
             closed.push(Box::pin(open.closed()));
         }
     }
+    drop(known);
     poll_fn(|context| {
         // Each is polled, so that each is heard of.
         let are_closed =

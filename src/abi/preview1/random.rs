@@ -4,37 +4,66 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::preview1_random::Preview1Random;
 use crate::abi::memory::{check_out, write_bytes};
-use crate::abi::transfer::count;
 use crate::error::Error;
 use crate::process::Thread;
+use crate::ready::TimeSlice;
 
 /// How many bytes are made at a time for a memory that can't be filled in place, whatever
 /// length a guest asks for. Programs ask for a key, mostly.
 const CHUNK: u32 = 256;
 
+/// How many bytes are made between two looks at the clock: some ten microseconds.
+pub(super) const STEP: u32 = 16 * 1024;
+
 impl Preview1Random for Thread {
-    fn random_get(
+    async fn random_get(
         &mut self,
         memory: &mut GuestMemory<'_>,
         buf: GuestPtr<u8>,
         buf_len: u32,
     ) -> Result<(), Error> {
         check_out(memory, buf.offset(), buf_len)?;
-        if let Some(bytes) = memory.as_slice_mut(buf.as_array(buf_len))? {
+        let mut slice = TimeSlice::new();
+        let (mut at, mut left) = (buf, buf_len);
+        loop {
+            let length = left.min(STEP);
+            self.fill(memory, at, length)?;
+            left -= length;
+            if left == 0 {
+                return Ok(());
+            }
+            at = at.add(length)?;
+            // "EINTR: The call was interrupted by a signal handler" - getrandom(2), which for
+            // no more than 256 bytes is never.
+            slice.step().await?;
+        }
+    }
+}
+
+impl Thread {
+    /// Fills `length` bytes at `at`, without giving way.
+    ///
+    /// # Errors
+    ///
+    /// A trap where they are not all in the memory.
+    pub(super) fn fill(
+        &self,
+        memory: &mut GuestMemory<'_>,
+        at: GuestPtr<u8>,
+        length: u32,
+    ) -> Result<(), Error> {
+        if let Some(bytes) = memory.as_slice_mut(at.as_array(length))? {
             self.process().fill_random(bytes);
             return Ok(());
         }
         let mut bytes = [0; CHUNK as usize];
-        let (mut at, mut left) = (buf, buf_len);
-        while left > 0 {
-            let length = left.min(CHUNK);
-            let chunk = bytes.get_mut(..usize::try_from(length).unwrap_or_default()).unwrap_or_default();
+        let mut done = 0;
+        while done < length {
+            let count = (length - done).min(CHUNK);
+            let chunk = bytes.get_mut(..usize::try_from(count).unwrap_or_default()).unwrap_or_default();
             self.process().fill_random(chunk);
-            write_bytes(memory, at, chunk)?;
-            left -= count(chunk.len())?;
-            if left > 0 {
-                at = at.add(length)?;
-            }
+            write_bytes(memory, at.add(done)?, chunk)?;
+            done += count;
         }
         Ok(())
     }

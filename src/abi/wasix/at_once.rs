@@ -30,7 +30,7 @@ pub(crate) fn epoll_wait(
     check_out_value(memory, ret_n).ok()?;
     let epoll = thread.epoll(epfd.cast_unsigned()).ok()?;
     let mut found = std::mem::take(&mut thread.happened);
-    epoll.take(usize::try_from(maxevents).unwrap_or(usize::MAX), &mut found);
+    let is_all = epoll.take(usize::try_from(maxevents).unwrap_or(usize::MAX), &mut found);
     let mut written = 0;
     for happened in found.drain(..) {
         memory.write(events.add(written).ok()?, event_of(happened)).ok()?;
@@ -39,7 +39,7 @@ pub(crate) fn epoll_wait(
     thread.happened = found;
     // Only what the kernel keeps needs no turn of the reactor.
     if written == 0 && !(timeout == 0 && epoll.is_kernels_alone()) {
-        thread.has_looked = true;
+        thread.has_looked = is_all;
         return None;
     }
     memory.write(ret_n, written).ok()?;

@@ -1,6 +1,6 @@
 //! What is watched by the epoll itself, and its bells.
 
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Wake, Waker};
 
@@ -20,6 +20,8 @@ pub(super) struct Entry {
     /// The directions that have had their last news.
     pub(super) over: AtomicU8,
     pub(super) is_listed: AtomicBool,
+    /// How often its bells have rung. Changes under the lock of the list.
+    pub(super) rings: AtomicU32,
     pub(super) state: Mutex<EntryState>,
 }
 
@@ -81,6 +83,7 @@ impl Entry {
                 news: AtomicU8::new(0),
                 over: AtomicU8::new(0),
                 is_listed: AtomicBool::new(false),
+                rings: AtomicU32::new(0),
                 state: Mutex::new(EntryState { request, is_on: true }),
             }
         })

@@ -2,7 +2,8 @@
 //! kernel's part.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
@@ -106,6 +107,7 @@ impl List {
         entry.news.fetch_or(direction, SeqCst);
         let is_new = {
             let mut entries = unpoisoned(&self.entries);
+            entry.rings.fetch_add(1, Relaxed);
             let is_new = !entry.is_listed.swap(true, SeqCst);
             if is_new {
                 entries.push_back(Arc::clone(entry));
@@ -152,9 +154,28 @@ impl List {
         self.is_closed.load(SeqCst)
     }
 
-    /// What is listed now.
-    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
-        unpoisoned(&self.entries).iter().cloned().collect()
+    /// The first that are listed, and how often the bells of each have rung.
+    pub(super) fn first(&self, most: usize) -> Vec<(Arc<Entry>, u32)> {
+        let entries = unpoisoned(&self.entries);
+        entries.iter().take(most).map(|entry| (Arc::clone(entry), entry.rings.load(Relaxed))).collect()
+    }
+
+    /// Takes those that were the [first](Self::first), and had nothing to tell after their
+    /// bells were armed, from the list. One whose bells have rung since stays.
+    pub(super) fn unlist(&self, idle: &[(Arc<Entry>, u32)]) {
+        let mut entries = unpoisoned(&self.entries);
+        for (entry, rings) in idle {
+            // Somebody else has taken it, where it is not the first any more.
+            if !entries.front().is_some_and(|first| Arc::ptr_eq(first, entry)) {
+                continue;
+            }
+            if let Some(first) = entries.pop_front() {
+                match first.rings.load(Relaxed) == *rings {
+                    true => first.is_listed.store(false, SeqCst),
+                    false => entries.push_back(first),
+                }
+            }
+        }
     }
 
     pub(super) fn clear(&self) {

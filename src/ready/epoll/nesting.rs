@@ -85,13 +85,17 @@ impl Pollable for Epoll {
             return Poll::Pending;
         }
         // First it is watched, then the kernel's part is asked for: no change lies between.
+        // The look that follows arms the bells of what is listed.
         self.list.watchers.add(context.waker());
-        self.arm_listed();
         match self.kernel.poll_news(context) {
             // The list may have news later.
             Poll::Ready(_) => Poll::Ready(Heard::Some),
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn as_epoll(&self) -> Option<&Epoll> {
+        Some(self)
     }
 
     fn look(&self) -> Events {

@@ -10,13 +10,17 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 
 use super::entry::{Armed, Entry, READ, WRITE, look_at_all};
-use super::{Epoll, Happened, unpoisoned};
+use super::{Epoll, Happened, STEP, unpoisoned};
 use crate::error::Errno;
 use crate::ready::interrupt::interruptible;
 use crate::ready::poll::Alarm;
 use crate::ready::pollable::{Events, Pollable};
 use crate::ready::readiness::give_way;
+use crate::ready::time_slice::TimeSlice;
 use crate::socket::{Heard, Interest};
+
+/// How many entries one turn goes through: some hundred microseconds.
+const MOST_A_TURN: usize = 1024;
 
 impl Epoll {
     /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
@@ -40,8 +44,9 @@ impl Epoll {
         // A guest that never has to wait still leaves others their turn: the reactor too.
         consume_budget().await;
         let mut found = Vec::new();
+        let mut slice = TimeSlice::new();
         if !has_looked {
-            self.take(most, &mut found);
+            self.take_all(most, &mut found, &mut slice).await?;
         }
         if !found.is_empty() {
             return Ok(found);
@@ -49,8 +54,8 @@ impl Epoll {
         if limit == Some(Duration::ZERO) {
             if !self.is_kernels_alone() {
                 give_way().await;
-                self.list_what_the_kernel_knows();
-                self.take(most, &mut found);
+                self.list_what_the_kernel_knows(&mut slice).await?;
+                self.take_all(most, &mut found, &mut slice).await?;
             }
             return Ok(found);
         }
@@ -75,7 +80,10 @@ impl Epoll {
                 return Poll::Ready(Err(Errno::EBADF));
             }
             let is_over = rings.as_mut().poll(context).is_ready();
-            self.take_listed(most, found);
+            if !self.take_listed(most, found) && found.is_empty() {
+                // There are more, after whoever else waits for this thread.
+                context.waker().wake_by_ref();
+            }
             if lookout.take() {
                 // The one before it may have left something.
                 if std::mem::replace(&mut was_polled, true) {
@@ -93,20 +101,42 @@ impl Epoll {
         interruptible(listed).await.flatten()
     }
 
-    /// Adds what is ready now to `found`, until that has `most`, without waiting.
-    pub fn take(&self, most: usize, found: &mut Vec<Happened>) {
+    /// Adds what is ready now to `found`, until that has `most`, without waiting. Tells whether
+    /// it has gone through everything: where there is too much, the rest belongs to the next
+    /// turn.
+    pub fn take(&self, most: usize, found: &mut Vec<Happened>) -> bool {
         if self.is_kernel_first.fetch_xor(true, Relaxed) {
             self.kernel.take(most, found);
-            self.take_listed(most, found);
+            self.take_listed(most, found)
         } else {
-            self.take_listed(most, found);
+            let is_all = self.take_listed(most, found);
             self.kernel.take(most, found);
+            is_all
         }
     }
 
-    fn take_listed(&self, most: usize, found: &mut Vec<Happened>) {
+    /// As [`take`](Self::take), in several turns where nothing is found in the first ones.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TimeSlice::step`].
+    async fn take_all(
+        &self,
+        most: usize,
+        found: &mut Vec<Happened>,
+        slice: &mut TimeSlice,
+    ) -> Result<(), Errno> {
+        while !self.take(most, found) && found.is_empty() {
+            slice.step().await?;
+        }
+        Ok(())
+    }
+
+    fn take_listed(&self, most: usize, found: &mut Vec<Happened>) -> bool {
         // Every entry once: those that are listed again belong to the next turn.
-        let mut left = self.list.len();
+        let listed = self.list.len();
+        let mut left = listed.min(MOST_A_TURN);
+        let is_all = left == listed;
         while left > 0 && found.len() < most {
             let mut armed = Vec::new();
             for _ in 0..left.min(most - found.len()) {
@@ -122,6 +152,7 @@ impl Epoll {
                 found.push(happened);
             }
         }
+        is_all
     }
 
     /// An entry that was just taken from the list, ready to be looked at; `None` where
@@ -160,8 +191,15 @@ impl Epoll {
 
     /// Lists what is ready though no bell has rung yet: the reactor may not have had its
     /// turn. Not for edges, which would be told twice.
-    fn list_what_the_kernel_knows(&self) {
-        for entry in self.entries() {
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TimeSlice::step`].
+    async fn list_what_the_kernel_knows(&self, slice: &mut TimeSlice) -> Result<(), Errno> {
+        for (place, entry) in self.entries().into_iter().enumerate() {
+            if place % STEP == STEP - 1 {
+                slice.step().await?;
+            }
             let wanted = {
                 let state = unpoisoned(&entry.state);
                 let wanted = state.request.events.or(Events::ALWAYS);
@@ -176,5 +214,6 @@ impl Epoll {
                 self.list.ring(&entry, READ | WRITE);
             }
         }
+        Ok(())
     }
 }
