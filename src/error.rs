@@ -5,6 +5,7 @@
 //! wish to end travels through the engine.
 
 use std::fmt;
+use std::time::Duration;
 
 macro_rules! errnos {
     ($($name:ident: $message:literal,)*) => {
@@ -306,6 +307,57 @@ impl fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// The host ended the guest, for a reason that is not the guest's own.
+///
+/// What [`Guest::run`](crate::Guest::run) answers then is an error that downcasts to
+/// this; it is told in one sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Terminated {
+    /// By [`Control::terminate`](crate::Control::terminate).
+    Order,
+    /// It had used this much processor time, which was all that it might use.
+    CpuTime(Duration),
+    /// It had run for this long, which was as long as it might.
+    Timeout(Duration),
+    /// A thread or a task of the host that did this for the guest has panicked. Without
+    /// it the guest would wait for ever for something that nobody does.
+    HostPanic(&'static str),
+}
+
+impl Terminated {
+    /// The exit code that tells of it: 137 as after SIGKILL, 152 as after SIGXCPU, 124 as
+    /// timeout(1) has it, and 70 where the fault is the host's: `EX_SOFTWARE` of
+    /// sysexits(3).
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Order => 137,
+            Self::CpuTime(_) => 152,
+            Self::Timeout(_) => 124,
+            Self::HostPanic(_) => 70,
+        }
+    }
+}
+
+impl fmt::Display for Terminated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order => f.write_str("the guest was ended by its operator"),
+            Self::CpuTime(limit) => {
+                write!(f, "the guest was ended: it has used the {limit:?} of processor time that it may use")
+            }
+            Self::Timeout(limit) => {
+                write!(f, "the guest was ended: it has run for {limit:?}, as long as it may")
+            }
+            Self::HostPanic(what) => {
+                write!(f, "the guest was ended: the host failed (a panic) while it {what}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Terminated {}
 
 /// The guest asked to end the calling thread, and it alone.
 ///

@@ -137,7 +137,7 @@ mod ready;
 mod socket;
 
 pub use address::{Address, UnixName};
-pub use error::{Errno, Exit, ThreadExit};
+pub use error::{Errno, Exit, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
     Control, Guest, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,

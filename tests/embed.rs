@@ -16,6 +16,8 @@ mod concurrent;
 mod datagrams;
 #[path = "embed/deliver.rs"]
 mod deliver;
+#[path = "embed/epochs.rs"]
+mod epochs;
 #[path = "embed/instances.rs"]
 mod instances;
 #[path = "embed/listening.rs"]
@@ -33,6 +35,8 @@ mod signals;
 #[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
+#[path = "embed/time.rs"]
+mod time;
 #[path = "embed/unix.rs"]
 mod unix;
 

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ipnet::IpNet;
 
+use super::duration::parse_duration;
 use crate::ListenProfile;
 use crate::host::OnTrap;
 use crate::policy::{Grant, NamePattern, ParseGrantError};
@@ -40,7 +42,8 @@ SIGINT, SIGTERM and SIGHUP go to a guest that handles signals, and end any other
 SIGINT or SIGTERM within five seconds ends the guest in any case.
 
 Exit code: the guest's own; 128 + n after signal n (129, 130 and 143 after SIGHUP, SIGINT and
-SIGTERM); 134 after a trap; 2 for wrong arguments; 1 for any other error.";
+SIGTERM); 134 after a trap; 124 after --timeout; 152 after --max-cpu-time; 2 for wrong arguments;
+70 where a part of the host failed; 1 for any other error.";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP)]
@@ -142,6 +145,16 @@ pub(super) struct RunArgs {
     /// it: bytes, or with K or M [default: as the kernel allows]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(super) max_socket_buffer: Option<u32>,
+
+    /// How long the guest may run; then it ends with code 124. A number with its unit: 500ms, 10s,
+    /// 2m, 1h30m [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) timeout: Option<Duration>,
+
+    /// How much processor time the guest may use, all its threads together; then it ends with
+    /// code 152 [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) max_cpu_time: Option<Duration>,
 
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
     #[arg(long, value_name = "NAME", default_value_t)]

@@ -4,6 +4,7 @@
 //! what the guest writes there.
 
 mod args;
+mod duration;
 mod inspect;
 mod report;
 mod run;

@@ -76,6 +76,9 @@ fn event(event: &Event) {
             say!("wasock: {signal} ended the guest: its handler trapped: {reason}");
             tracing::info!("{backtrace}");
         }
+        Event::ThreadsLeftBehind { count } => {
+            tracing::info!("{count} threads of the guest wait in memory.atomic.wait for ever");
+        }
         Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
     }
 }

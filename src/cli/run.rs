@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tracing_subscriber::EnvFilter;
-use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
+use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
 use super::{FAILURE, signal, sockets, start};
 use crate::Signal;
+use crate::error::Terminated;
 use crate::file::Access;
-use crate::host::{self, Ended, Guest, WasockCtx, engine_config, restore_shared_sockets};
+use crate::host::{self, Ended, Guest, WasockCtx, engine_config, new_engine, restore_shared_sockets};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -31,21 +32,24 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     log(args.verbose);
     let module = args.command.first().context("no module was named")?;
-    let (engine, guest) = load(Path::new(module), args.no_cache)?;
+    let (_, guest) = load(Path::new(module), args.no_cache)?;
     let running = signal::Running::default();
-    let mut signals = signal::watch(&engine, running.clone()).context("cannot watch for signals")?;
+    let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
     let runtime = start::runtime()?;
     let code = runtime.block_on(async {
         let ctx = context(&args)?;
         _ = running.set(ctx.control());
+        if let Some(timeout) = args.timeout {
+            signal::end_after(timeout).context("cannot watch the time")?;
+        }
         let ended = tokio::select! {
             Ok(code) = &mut signals => return Ok(code),
             ended = guest.run(ctx) => ended,
         };
         match &ended {
-            // Only a signal interrupts code that runs: its number is on the way.
-            Err(error) if error.downcast_ref() == Some(&Trap::Interrupt) => Ok(signals.await?),
+            // Only a signal orders that: its number is on the way.
+            Err(error) if error.downcast_ref() == Some(&Terminated::Order) => Ok(signals.await?),
             _ => exit_code(ended),
         }
     })?;
@@ -67,6 +71,10 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
         // "Only the least significant 8 bits ... shall be available" - exit(3p)
         Ok(ended) => Ok(ended.code.to_le_bytes()[0]),
         Err(error) => {
+            if let Some(why) = error.downcast_ref::<Terminated>() {
+                say!("wasock: {why}{}", flag(*why));
+                return Ok(why.exit_code());
+            }
             let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
                 say!("wasock: {error:#}");
                 return Ok(FAILURE);
@@ -74,6 +82,15 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
             say!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());
             Ok(TRAP)
         }
+    }
+}
+
+/// The flag behind a limit.
+fn flag(why: Terminated) -> &'static str {
+    match why {
+        Terminated::CpuTime(_) => " (--max-cpu-time)",
+        Terminated::Timeout(_) => " (--timeout)",
+        _ => "",
     }
 }
 
@@ -112,7 +129,7 @@ fn engine(no_cache: bool, is_parallel: bool) -> Result<Engine> {
             None => tracing::info!("no compile cache: the host can't start its thread"),
         }
     }
-    Engine::new(&config).map_err(|error| anyhow!("{error:#}"))
+    new_engine(&config).map_err(|error| anyhow!("{error:#}"))
 }
 
 /// Whether a backtrace is to have places in the module, and lines of its source: Wasmtime
@@ -190,6 +207,12 @@ fn limits(mut builder: host::Builder, args: &RunArgs) -> host::Builder {
     }
     if let Some(bytes) = args.max_socket_buffer {
         builder = builder.max_socket_buffer(bytes);
+    }
+    if let Some(time) = args.timeout {
+        builder = builder.timeout(time);
+    }
+    if let Some(time) = args.max_cpu_time {
+        builder = builder.max_cpu_time(time);
     }
     builder
 }

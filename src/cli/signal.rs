@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
-use wasmtime::Engine;
 
+use super::report::say;
 use super::start;
 use crate::Signal;
+use crate::error::Terminated;
 use crate::host::{Control, restore_shared_sockets};
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
@@ -73,33 +75,62 @@ impl Signals {
 /// # Errors
 ///
 /// Where signals can't be caught, or no thread be started.
-pub(super) fn watch(engine: &Engine, running: Running) -> Result<oneshot::Receiver<u8>> {
+pub(super) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
     let runtime = start::runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
         Signals::catch()?
     };
-    let engine = engine.clone();
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new().name("wasock-signals".to_owned()).spawn(move || {
-        let signal = runtime.block_on(async {
-            let mut last = HashMap::new();
-            loop {
-                let signal = signals.next().await;
-                let before = last.insert(signal, Instant::now());
-                let is_order = signal != Signal::Hup && before.is_some_and(|it| it.elapsed() < TWICE);
-                match running.get() {
-                    Some(guest) if !is_order && guest.handles_signals() => guest.signal(signal),
-                    _ => return signal,
-                }
+        let watching = AssertUnwindSafe(|| runtime.block_on(next_order(&mut signals, &running)));
+        let code = match catch_unwind(watching) {
+            Ok(signal) => u8::try_from(signal.exit_code()).unwrap_or(u8::MAX),
+            // Otherwise the process would hear no signal any more.
+            Err(_) => {
+                let failed = Terminated::HostPanic("watched for signals");
+                say!("wasock: {failed}");
+                failed.exit_code()
             }
-        });
-        let code = u8::try_from(signal.exit_code()).unwrap_or(u8::MAX);
+        };
         let _gone = sender.send(code);
-        engine.increment_epoch();
+        if let Some(guest) = running.get() {
+            guest.terminate();
+        }
         thread::sleep(PATIENCE);
         restore_shared_sockets();
         std::process::exit(code.into());
     })?;
     Ok(receiver)
+}
+
+/// Hands signals to the guest, up to the first that is to end it.
+async fn next_order(signals: &mut Signals, running: &Running) -> Signal {
+    let mut last = HashMap::new();
+    loop {
+        let signal = signals.next().await;
+        let before = last.insert(signal, Instant::now());
+        let is_order = signal != Signal::Hup && before.is_some_and(|it| it.elapsed() < TWICE);
+        match running.get() {
+            Some(guest) if !is_order && guest.handles_signals() => guest.signal(signal),
+            _ => return signal,
+        }
+    }
+}
+
+/// Ends the process where the guest has not ended by itself a moment after its time was over:
+/// it is stuck in a call of the system's.
+///
+/// # Errors
+///
+/// Where no thread can be started.
+pub(super) fn end_after(timeout: Duration) -> io::Result<()> {
+    let waits = move || {
+        thread::sleep(timeout.saturating_add(PATIENCE));
+        let why = Terminated::Timeout(timeout);
+        say!("wasock: {why} (--timeout)");
+        restore_shared_sockets();
+        std::process::exit(why.exit_code().into());
+    };
+    thread::Builder::new().name("wasock-timeout".to_owned()).spawn(waits).map(drop)
 }

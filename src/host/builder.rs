@@ -10,6 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::runtime::Handle;
@@ -65,6 +66,7 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * the host's clocks and randomness
 /// * file operations move off the thread that runs the guest
 /// * a trap in a handler of events stops the guest
+/// * no limit to the time that the guest takes
 /// * no signal is ignored
 /// * no trace, and nobody who hears of events
 pub struct Builder {
@@ -83,6 +85,8 @@ pub struct Builder {
     removes_unix_names: bool,
     blocks_on_files: bool,
     max_blocking_calls: u32,
+    max_cpu_time: Option<Duration>,
+    timeout: Option<Duration>,
     on_trap: OnTrap,
     ignored_signals: Vec<Signal>,
     observer: Option<Arc<dyn Observer>>,
@@ -143,6 +147,8 @@ impl Builder {
             removes_unix_names: false,
             blocks_on_files: false,
             max_blocking_calls: limits::DEFAULT_MAX_BLOCKING_CALLS,
+            max_cpu_time: None,
+            timeout: None,
             on_trap: OnTrap::default(),
             ignored_signals: Vec::new(),
             observer: None,
@@ -476,6 +482,8 @@ impl Builder {
             removes_unix_names: self.removes_unix_names,
             blocks_on_files: self.blocks_on_files,
             max_blocking_calls: self.max_blocking_calls,
+            max_cpu_time: self.max_cpu_time,
+            timeout: self.timeout,
             ignored_signals: self.ignored_signals,
             observer: self.observer,
             stdin: Arc::new(self.stdin),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::error::Terminated;
 use crate::process::{Process, Report, Signal};
 
 /// A handle on a guest that may be running. Cheap to clone; it does not keep the
@@ -51,6 +52,29 @@ impl Control {
         }
     }
 
+    /// Ends the guest, whatever it is doing: [`Guest::run`](super::Guest::run) answers
+    /// [`Terminated::Order`].
+    ///
+    /// A call that waits is given up. Code that runs ends at its next loop or call, in an
+    /// engine whose epoch wasock [manages](super::Epochs::Managed) or that has
+    /// [ticks](super::Epochs::Ticks); elsewhere at its next call of the host. So it does in a
+    /// store of your own. A bulk instruction of a guest (`memory.fill` of gigabytes) is
+    /// not interrupted, and neither is a system call that works on files.
+    pub fn terminate(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.signals().terminate(Terminated::Order);
+        }
+    }
+
+    /// How many threads of the guest are left behind: they wait in `memory.atomic.wait`, at
+    /// an address that was not found in time, when their instance ended. Each has a thread
+    /// of the host's, the guest's memory, and no descriptor; should it ever be woken, it ends.
+    /// While [`Guest::run`](super::Guest::run) goes on after a restart they count among
+    /// its threads.
+    pub fn threads_left_behind(&self) -> usize {
+        self.process.upgrade().map_or(0, |process| process.left_behind())
+    }
+
     /// Does the guest handle signals?
     pub fn handles_signals(&self) -> bool {
         self.process.upgrade().is_some_and(|process| process.signals().has_callback())
@@ -58,7 +82,7 @@ impl Control {
 
     /// Has the guest ended, and closed what it had?
     pub fn is_ended(&self) -> bool {
-        self.process.strong_count() == 0
+        self.process.upgrade().is_none_or(|process| process.has_ended())
     }
 
     /// Waits until the observer has taken every event so far, for `limit` at most;

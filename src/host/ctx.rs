@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Instance, Module};
+use wasmtime::{Instance, Module, Trap};
 
 use super::deliver::handler_names;
 use super::limiter::MemoryLimiter;
 use super::link::MemorySource;
-use super::signal::Within;
+use super::signal::{Within, error_of};
 use super::{Builder, Control, OnTrap};
 use crate::abi::{Dialect, detect};
 use crate::observe::TraceSink;
@@ -101,6 +101,25 @@ impl WasockCtx {
             self.trace.clone(),
             self.on_trap,
         )
+    }
+
+    /// Is this thread of the guest to go on?
+    ///
+    /// # Errors
+    ///
+    /// The guest's end, where that has been ordered: nothing more is done for it.
+    #[inline]
+    pub(super) fn check_end(&self) -> wasmtime::Result<()> {
+        // Two loads: this is asked at every call.
+        if self.mailbox.is_due() || self.thread.threads.has_ended() { self.why_ended() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn why_ended(&self) -> wasmtime::Result<()> {
+        if self.thread.threads.has_ended() {
+            return Err(Trap::Interrupt.into());
+        }
+        self.mailbox.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
     }
 
     /// A handle for the operator, good while the guest runs.

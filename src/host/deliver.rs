@@ -12,7 +12,7 @@ use wasmtime::{Instance, Store, Trap, TypedFunc, WasmParams};
 use super::signal::handle_between;
 use super::{Ended, WasockCtx};
 use crate::abi::preview1::number;
-use crate::error::{Errno, Exit, ThreadExit};
+use crate::error::{Errno, Exit, Terminated, ThreadExit};
 use crate::fd::Rights;
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
@@ -144,10 +144,13 @@ pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
     }
 }
 
-/// Is `error` the guest's own mistake, rather than its end by `proc_exit` or by
-/// somebody's order?
+/// Is `error` the guest's own mistake, rather than its end by `proc_exit`, by somebody's
+/// order or by a limit?
 pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
-    !error.is::<Exit>() && !error.is::<ThreadExit>() && error.downcast_ref() != Some(&Trap::Interrupt)
+    !error.is::<Exit>()
+        && !error.is::<ThreadExit>()
+        && !error.is::<Terminated>()
+        && error.downcast_ref() != Some(&Trap::Interrupt)
 }
 
 /// How handlers are called.
@@ -234,13 +237,13 @@ impl Courier {
                 continue;
             }
             let next = match mailbox.waiting(interruptible(self.next())).await {
-                Ok(Some(next)) => next,
-                Ok(None) => {
+                Some(Ok(Some(next))) => next,
+                Some(Ok(None)) => {
                     self.resume_starved();
                     continue;
                 }
                 // There is a signal.
-                Err(_) => continue,
+                Some(Err(_)) | None => continue,
             };
             let (id, news) = next;
             match self.phase(id) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::{Config, Engine, Module};
 
+use super::epoch::{Epochs, Ticker};
 use crate::abi::{Detected, detect, is_go};
 
 /// A module that is ready to run.
@@ -13,6 +14,7 @@ pub struct Guest {
     module: Module,
     detected: Detected,
     is_go: bool,
+    pub(super) epochs: Epochs,
 }
 
 /// Why a file is no guest. One line: what, where, and what to do.
@@ -68,6 +70,8 @@ impl std::error::Error for LoadError {}
 
 /// The settings that an engine needs for every guest: shared memories, exceptions, and a
 /// way to end code that runs without ever calling the host.
+/// [`new_engine`](super::new_engine) makes one whose epoch wasock increments where a guest
+/// has something to hear; the epoch of any other engine is the embedder's alone.
 pub fn engine_config() -> Config {
     let mut config = Config::new();
     config.wasm_threads(true).shared_memory(true).epoch_interruption(true);
@@ -114,7 +118,21 @@ impl Guest {
     /// [`is_go`](Self::is_go).
     pub fn from_module(module: Module) -> Self {
         let detected = detect(&module);
-        Self { module, detected, is_go: false }
+        let is_ours = Ticker::known(module.engine()).is_some();
+        let epochs = if is_ours { Epochs::Managed } else { Epochs::EndGuest };
+        Self { module, detected, is_go: false, epochs }
+    }
+
+    /// Says what an increment of the epoch of this guest's engine means, in
+    /// [`run`](Self::run): [`Epochs::Managed`] in an engine of
+    /// [`new_engine`](super::new_engine) and [`Epochs::EndGuest`] in another one, unless this
+    /// is called.
+    ///
+    /// It is one epoch for all guests of the engine, so say the same of all.
+    #[must_use]
+    pub fn epochs(mut self, epochs: Epochs) -> Self {
+        self.epochs = epochs;
+        self
     }
 
     /// Do the module's custom sections say that the toolchain of Go made it? A compiled

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
+use super::epoch::{Epochs, Ticker, look_up_at_epochs};
 use super::limiter;
+use super::limits::{Limits, contained};
 use super::link::add_imported_to_linker;
 use super::signal::Within;
 use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
@@ -38,30 +40,38 @@ impl Guest {
     /// guest stops or starts anew, as [`Builder::on_trap`](super::Builder::on_trap) says.
     ///
     /// Imports that the host lacks answer `ENOSYS`, and each is told to the observer
-    /// once. To end code that never calls the host, increment the engine's epoch.
+    /// once.
+    ///
+    /// [`Control::terminate`](super::Control::terminate) ends the guest, and what an increment
+    /// of the engine's epoch does is for [`Guest::epochs`] to say. The
+    /// [time](super::Builder::timeout) and the [processor time](super::Builder::max_cpu_time)
+    /// that the guest may take are counted from here on, restarts included.
     ///
     /// A module that imports a call to start threads, and the memory that they share, runs on
     /// threads of the host's, one for each of its own; this future only waits for them, and
     /// their calls are driven by a reactor of wasock's. The first thread to end the
     /// program decides how it ended. All others have ended when this returns, but
-    /// for one that waits in `memory.atomic.wait` in a memory so large that its address
-    /// takes more than a second to find: that one ends later, and can do nothing until then.
-    /// Ending threads that run increments the engine's epoch, which other guests of this
-    /// method take no notice of, and stores of your own count. So does a signal for a guest
-    /// that runs; should your order to end it come in that very moment it is taken for one
-    /// of these, so increment until this returns.
+    /// for those that wait in `memory.atomic.wait` in a memory so large that their address is
+    /// not found within 50 ms of processor time. These are
+    /// [left behind](super::Control::threads_left_behind), each with its thread of the host's and
+    /// the memory, and can do nothing more. In an engine whose epoch wasock does not manage,
+    /// threads that compute are left behind too, up to the embedder's next increment.
+    ///
+    /// A panic of the host's, in the guest's own thread or in a task that works for it, ends
+    /// the guest with [`Terminated::HostPanic`](crate::Terminated::HostPanic), and nobody else.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future ends the guest; everything it had open is closed. Threads of its
-    /// own end a moment later.
+    /// own end a moment later, and the drop waits for none of them.
     ///
     /// # Errors
     ///
     /// Where the module needs more memory at its start than
     /// [`Builder::max_memory`](super::Builder::max_memory) allows, imports from a module that
     /// nobody knows (the message lists all of them), has no `_start`, exports a handler that the host can't call, or
-    /// traps (the error holds the backtrace).
+    /// traps (the error holds the backtrace); [`Terminated`](crate::Terminated) where the host
+    /// has ended it.
     pub async fn run(&self, ctx: WasockCtx) -> wasmtime::Result<Ended> {
         self.run_with(&Linker::new(self.module().engine()), ctx).await
     }
@@ -80,7 +90,18 @@ impl Guest {
     ///
     /// As for [`run`](Self::run); where `linker` is of another engine than the module, or
     /// defines the memory.
-    pub async fn run_with(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
+    pub async fn run_with(&self, linker: &Linker<WasockCtx>, ctx: WasockCtx) -> wasmtime::Result<Ended> {
+        let end = EndOfRun(Arc::clone(ctx.thread.process()));
+        let ticker = (self.epochs == Epochs::Managed).then(|| Ticker::of(self.module().engine()));
+        if let Some(ticker) = ticker.clone() {
+            end.0.signals().set_nudge(Arc::new(move || ticker.request()));
+        }
+        let _limits = Limits::enforce(&end.0, ticker).map_err(wasmtime::Error::new)?;
+        contained(&end.0, self.run_instances(linker, ctx)).await
+    }
+
+    /// One instance after another, until one has not trapped in a handler.
+    async fn run_instances(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
         let mut is_first = true;
         loop {
             if self.is_go() {
@@ -137,9 +158,11 @@ impl Guest {
                 guest.live(store, instance, process).await
             };
             // Each thread has a store of its own, which is made where it runs.
-            return threads::run(pre, memory, store.into_data(), main).await;
+            return threads::run(pre, memory, store.into_data(), self.epochs, main).await;
         }
-        threads::stop_at_epoch(&mut store, Within::Executor);
+        if let Err(error) = look_up_at_epochs(&mut store, Within::Executor, self.epochs) {
+            return ended(Err(error)).map(Outcome::Ended);
+        }
         store.data_mut().limiter.begin_start();
         let made = linker.instantiate_async(&mut store, self.module()).await;
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
@@ -208,6 +231,18 @@ impl Guest {
             }
         }
         Ok(None)
+    }
+}
+
+/// The end of a run, also where its future is dropped: nothing of the guest's stays open,
+/// even if a thread of it is left behind.
+struct EndOfRun(Arc<Process>);
+
+impl Drop for EndOfRun {
+    fn drop(&mut self) {
+        self.0.signals().forget_alarms();
+        self.0.close_all();
+        self.0.end();
     }
 }
 

@@ -32,10 +32,10 @@ use wasmtime::{
 use super::WasockCtx;
 use super::deliver::{Calls, is_mistake};
 use super::run::describe;
-use super::threads::{nudges, until_the_end};
+use super::threads::until_the_end;
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
-use crate::process::{Delivery, Mailbox, Report, Signal, Thread, Threads};
+use crate::process::{Delivery, Ending, Mailbox, Report, Signal, Thread, Threads};
 use crate::ready::{block_on, interrupting};
 
 /// Where running code was interrupted for a handler.
@@ -54,7 +54,7 @@ pub(super) async fn see_through<R>(
     call: Pin<&mut (impl Future<Output = wasmtime::Result<R>> + Send)>,
 ) -> wasmtime::Result<R> {
     match within {
-        None => mailbox.waiting(call).await,
+        None => mailbox.waiting(call).await.unwrap_or_else(|| Err(why_ended(mailbox))),
         Some(within) => see_through_here(mailbox, within, call),
     }
 }
@@ -74,8 +74,21 @@ fn see_through_here<R>(
         }
         Within::OwnThread(threads) => {
             let done = block_on(until_the_end(threads, mailbox.tid(), mailbox.waiting(call)))?;
-            done.unwrap_or_else(|| Err(Trap::Interrupt.into()))
+            done.flatten().unwrap_or_else(|| Err(why_ended(mailbox)))
         }
+    }
+}
+
+/// Why a call was given up.
+fn why_ended(mailbox: &Mailbox) -> wasmtime::Error {
+    mailbox.ended_by().map_or_else(|| Trap::Interrupt.into(), error_of)
+}
+
+/// How the end of a guest travels through the engine.
+pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
+    match ending {
+        Ending::Signal(signal) => Exit(signal.exit_code()).into(),
+        Ending::Terminated(why) => wasmtime::Error::new(why),
     }
 }
 
@@ -97,7 +110,7 @@ fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<Due>> {
     loop {
         match mailbox.next() {
             None => return Ok(None),
-            Some(Delivery::End(signal)) => return Err(Exit(signal.exit_code()).into()),
+            Some(Delivery::End(ending)) => return Err(error_of(ending)),
             Some(Delivery::Handle { signal, callback, is_order }) => match mailbox.number(signal) {
                 Some(number) => {
                     return Ok(Some(Due { signal, callback, number: number.cast_signed(), is_order }));
@@ -213,8 +226,7 @@ pub(super) async fn handle_between<T: Send + 'static>(
     Ok(())
 }
 
-/// Handles what signals there are in the midst of running code. `known` is how often
-/// this host has incremented the epoch, as far as the code has heard.
+/// Handles what signals there are in the midst of running code.
 ///
 /// # Errors
 ///
@@ -222,16 +234,12 @@ pub(super) async fn handle_between<T: Send + 'static>(
 pub(super) fn handle_within(
     context: &mut StoreContextMut<'_, WasockCtx>,
     within: &Within,
-    known: &mut u64,
 ) -> wasmtime::Result<()> {
     let ctx = context.data();
     if !ctx.mailbox.is_due() {
         return Ok(());
     }
     let (mailbox, report) = (ctx.mailbox.clone(), Arc::clone(ctx.thread.process().report()));
-    if let Some(signal) = mailbox.ended_by() {
-        return Err(Exit(signal.exit_code()).into());
-    }
     let Some(instance) = ctx.instance else { return Ok(()) };
     // Otherwise it hears of them at its next call that may wait.
     let Some(stack) = Stack::of(&instance, context) else { return Ok(()) };
@@ -239,7 +247,7 @@ pub(super) fn handle_within(
         let outcome = match instance.get_typed_func::<i32, ()>(&mut *context, &due.callback) {
             Ok(handler) => {
                 stack.leave_red_zone(context)?;
-                let outcome = call_within(context, &handler, due.number, within, known);
+                let outcome = call_within(context, &handler, due.number, within);
                 stack.restore(context)?;
                 outcome
             }
@@ -295,9 +303,9 @@ fn call_within(
     handler: &TypedFunc<i32, ()>,
     number: i32,
     within: &Within,
-    known: &mut u64,
 ) -> wasmtime::Result<()> {
-    let threads = Arc::clone(&context.data().thread.threads);
+    let (threads, mailbox) = (Arc::clone(&context.data().thread.threads), context.data().mailbox.clone());
+    let process = Arc::clone(context.data().thread.process());
     let before = context.data_mut().within.replace(within.clone());
     // The engine has put away the callback for the epoch while it is called. Instead, the
     // handler gives way to the loop below.
@@ -319,9 +327,9 @@ fn call_within(
                 Poll::Pending => {}
             }
             // It gave way to an epoch.
-            let now = *nudges();
-            if std::mem::replace(known, now) == now || threads.has_ended() {
-                break Err(Trap::Interrupt.into());
+            process.check_cpu_time();
+            if threads.has_ended() || mailbox.ended_by().is_some() {
+                break Err(why_ended(&mailbox));
             }
         }
     };

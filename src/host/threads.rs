@@ -27,41 +27,41 @@
 //! first; it decides what is reported.
 //!
 //! * A thread that waits in the host is woken, and its call is dropped.
-//! * A thread that runs is stopped at its next loop or call, by the engine's epoch: it
-//!   is incremented once. [`Guest::run`](super::Guest::run)'s other guests know such an
-//!   increment from an order to end; stores of the embedder's own count one epoch more.
+//! * A thread that runs is stopped at its next loop or call, by the engine's epoch, where
+//!   that is incremented: by wasock in an engine that it [manages](super::epoch), by the
+//!   embedder in another one. In any case it ends at its next call of the host.
 //! * A thread that waits in `memory.atomic.wait` can't be woken by the engine's means
-//!   except by a notification of its very address. So every address of the memory is
-//!   notified, again and again until nobody is left: some ten milliseconds for a
-//!   megabyte. What it wakes runs until its next loop or call, and no further.
+//!   except by a notification of its very address. So addresses of the memory are
+//!   notified, from the first on: some ten milliseconds for a megabyte. What it wakes
+//!   runs until its next loop or call, and no further.
 //!
-//! After [`PATIENCE`] the end is reported, even if such a thread is still there because
-//! the memory is large; it goes on being looked for on a thread of the host's. Its
-//! descriptors are closed by then, and nothing of it can be seen but its memory.
+//! The search costs [`SEARCH`] of processor time at most, however large the memory is.
+//! Who was not found by then, or has not ended after [`PATIENCE`], is left behind: its
+//! descriptors are closed, it can do nothing more, and it is counted.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use wasmtime::{
-    Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store, Trap, UpdateDeadline,
-};
+use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store};
 
+use super::epoch::{Epochs, Ticker, look_up_at_epochs};
 use super::limiter::charge_thread;
+use super::limits::contained;
 use super::link::{GuestMemoryHandle, MemorySource};
 use super::run::Outcome;
-use super::signal::{Within, handle_within};
-use super::{Ended, OnTrap, WasockCtx};
+use super::signal::{Within, error_of};
+use super::{Ended, OnTrap, WasockCtx, deliver};
 use crate::account::Charge;
-use crate::error::{Errno, ThreadExit};
+use crate::error::{Errno, Terminated, ThreadExit};
 use crate::io::start_thread;
-use crate::observe::TraceSink;
-use crate::process::{Entry, MAIN, Mailbox, Process, Starter, Thread, Threads};
+use crate::observe::{Event, TraceSink};
+use crate::process::{Entry, MAIN, Mailbox, Process, Starter, Thread, Threads, thread_time};
 use crate::ready::block_on;
 use crate::socket::own_reactor;
 
@@ -79,44 +79,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(2);
 
 /// The longest pause between two searches.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// How much processor time the search for those that wait may cost in all.
+const SEARCH: Duration = Duration::from_millis(50);
+
+/// How long whoever was found last has to end.
+const LAST_GRACE: Duration = Duration::from_millis(20);
+
+/// How many bytes are searched before the next look at the clock.
+const STRETCH: u64 = 64 << 10;
 
 /// "PTHREAD_DESTRUCTOR_ITERATIONS ... 4": how often destructors may set values anew.
 const DESTRUCTOR_ROUNDS: usize = 4;
-
-/// How often this host has incremented an epoch to stop threads. The lock is held
-/// until the epoch is incremented: whoever sees the one sees the other.
-static NUDGES: Mutex<u64> = Mutex::new(0);
-
-pub(super) fn nudges() -> MutexGuard<'static, u64> {
-    NUDGES.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes code that runs look around, in every store of `engine`.
-fn nudge(engine: &Engine) {
-    let mut nudges = nudges();
-    *nudges += 1;
-    engine.increment_epoch();
-}
-
-/// Ends what `store` runs when its threads have ended, and when somebody else
-/// increments the epoch. Where this host does, signals are handled.
-pub(super) fn stop_at_epoch(store: &mut Store<WasockCtx>, within: Within) {
-    let engine = store.engine().clone();
-    store.data().thread.process().signals().set_nudge(Arc::new(move || nudge(&engine)));
-    let mut known = *nudges();
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |mut context| {
-        let now = *nudges();
-        let is_ours = std::mem::replace(&mut known, now) != now;
-        if !is_ours || context.data().thread.threads.has_ended() {
-            return Err(Trap::Interrupt.into());
-        }
-        // If there is nothing to handle, it was meant for another thread or guest.
-        handle_within(&mut context, &within, &mut known)?;
-        Ok(UpdateDeadline::Continue(1))
-    });
-}
 
 /// One program and all its threads.
 pub(super) struct Group {
@@ -129,6 +104,7 @@ pub(super) struct Group {
     instance_needs: AtomicU64,
     trace: Option<Arc<dyn TraceSink>>,
     on_trap: OnTrap,
+    epochs: Epochs,
     process: Arc<Process>,
     threads: Arc<Threads>,
     has_wasi_entry: bool,
@@ -150,6 +126,7 @@ pub(super) async fn run<F>(
     pre: InstancePre<WasockCtx>,
     (memory, memory_charge): (SharedMemory, Charge),
     ctx: WasockCtx,
+    epochs: Epochs,
     main: F,
 ) -> wasmtime::Result<Outcome>
 where
@@ -157,7 +134,7 @@ where
 {
     // What drives the threads' sockets is there before they are.
     own_reactor().map_err(|errno| cannot_start("the reactor of the guest's threads", errno))?;
-    let (sender, receiver) = oneshot::channel();
+    let (sender, mut receiver) = oneshot::channel();
     let group = Arc::new(Group {
         has_wasi_entry: has_entry(pre.module(), WASI_ENTRY),
         has_wasix1_entry: has_entry(pre.module(), WASIX1_ENTRY),
@@ -166,6 +143,7 @@ where
         instance_needs: AtomicU64::new(0),
         trace: ctx.trace.clone(),
         on_trap: ctx.on_trap,
+        epochs,
         process: Arc::clone(ctx.thread.process()),
         threads: Arc::clone(&ctx.thread.threads),
         report: Mutex::new(Some(sender)),
@@ -179,12 +157,23 @@ where
         group.threads.leave(MAIN);
         return Err(cannot_start("the guest's first thread", errno));
     }
-    receiver.await.unwrap_or_else(|_| Err(wasmtime::Error::msg("the threads of the guest are gone")))
+    // Threads that wait in the memory hear of nothing.
+    let reported = tokio::select! {
+        biased;
+        reported = &mut receiver => reported,
+        ending = group.process.signals().ended() => {
+            group.end_by(deliver::ended(Err(error_of(ending))).map(Outcome::Ended));
+            receiver.await
+        }
+    };
+    reported.unwrap_or_else(|_| Err(wasmtime::Error::new(HOST_FAILED)))
 }
 
 fn cannot_start(what: &str, errno: Errno) -> wasmtime::Error {
     wasmtime::Error::new(errno).context(format!("cannot start {what}"))
 }
+/// What is told where a thread of the host's is gone without a word.
+const HOST_FAILED: Terminated = Terminated::HostPanic("ran its threads");
 
 fn has_entry(module: &Module, name: &str) -> bool {
     let Some(ExternType::Func(ty)) = module.get_export(name) else { return false };
@@ -196,14 +185,8 @@ struct EndAtDrop(Arc<Group>);
 
 impl Drop for EndAtDrop {
     fn drop(&mut self) {
-        let group = &self.0;
-        if group.stop(0) && !group.threads.wait_until_gone(Duration::ZERO) {
-            let group = Arc::clone(group);
-            // Without a thread for it, those in `memory.atomic.wait` stay there.
-            let _unfinished = std::thread::Builder::new()
-                .name("wasock-end".to_owned())
-                .spawn(move || group.wait_for_the_last(|| {}));
-        }
+        // Nobody hears of the outcome any more.
+        self.0.end_by(Ok(Outcome::Ended(Ended { code: 0 })));
     }
 }
 
@@ -267,7 +250,10 @@ impl Group {
         }
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);
-            stop_at_epoch(&mut store, Within::OwnThread(Arc::clone(&self.threads)));
+            let within = Within::OwnThread(Arc::clone(&self.threads));
+            if let Err(ended) = look_up_at_epochs(&mut store, within, self.epochs) {
+                return meant(Err(ended));
+            }
             store.limiter(|ctx| ctx.limiter());
             store.data_mut().limiter.begin_start();
             let made = self.pre.instantiate_async(&mut store).await;
@@ -280,7 +266,7 @@ impl Group {
             }
             ended
         };
-        match block_on(until_the_end(&self.threads, tid, life)) {
+        match block_on(until_the_end(&self.threads, tid, contained(&self.process, life))) {
             Ok(lived) => lived?.transpose(),
             Err(errno) => Some(Err(wasmtime::Error::new(errno))),
         }
@@ -297,49 +283,89 @@ impl Group {
             return false;
         }
         if self.threads.count() > own {
-            nudge(self.engine());
+            self.look_up();
         }
         self.process.close_all();
         true
     }
 
-    /// Waits until no thread is left, on a thread that may stop. Calls `report` then, or
-    /// earlier where it takes long.
-    fn wait_for_the_last(&self, report: impl FnOnce()) {
+    /// Makes threads that run look up, where that is wasock's to do.
+    fn look_up(&self) {
+        if self.epochs == Epochs::Managed {
+            Ticker::of(self.engine()).request();
+        }
+    }
+
+    /// Ends all threads from outside, with this outcome unless there is one already. Does
+    /// not wait for them.
+    fn end_by(self: &Arc<Self>, outcome: wasmtime::Result<Outcome>) {
+        if !self.stop(0) {
+            return;
+        }
+        if self.threads.wait_until_gone(Duration::ZERO) {
+            return self.report(outcome);
+        }
+        // In a cell of its own, for a host without a thread to spare.
+        let outcome = Arc::new(Mutex::new(Some(outcome)));
+        let (group, taken) = (Arc::clone(self), Arc::clone(&outcome));
+        let take = |cell: &Mutex<Option<_>>| cell.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waits = move || {
+            group.wait_for_the_last();
+            take(&taken).into_iter().for_each(|outcome| group.report(outcome));
+        };
+        if start_thread("wasock-end".to_owned(), waits).is_err() {
+            self.leave_behind();
+            take(&outcome).into_iter().for_each(|outcome| self.report(outcome));
+        }
+    }
+
+    /// Waits until no thread is left, on a thread that may stop; leaves those behind that
+    /// can't be woken for little.
+    fn wait_for_the_last(&self) {
         let begun = Instant::now();
-        let mut report = Some(report);
-        let mut pause = GRACE;
-        loop {
-            let mut is_over = self.threads.wait_until_gone(pause);
-            let mut look = || {
-                is_over = is_over || self.threads.wait_until_gone(Duration::ZERO);
-                if (is_over || begun.elapsed() >= PATIENCE)
-                    && let Some(report) = report.take()
-                {
-                    report();
-                }
-                is_over
-            };
-            if look() {
+        let (mut pause, mut search) = (GRACE, SEARCH);
+        while !search.is_zero() && begun.elapsed() < PATIENCE {
+            if self.threads.wait_until_gone(pause) {
                 return;
             }
-            wake_everywhere(&self.memory, look);
+            let is_over = || self.threads.wait_until_gone(Duration::ZERO);
+            search = wake_everywhere(&self.memory, search, is_over);
+            self.look_up();
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        if !self.threads.wait_until_gone(LAST_GRACE) {
+            self.leave_behind();
+        }
+    }
+
+    fn leave_behind(&self) {
+        self.process.leave_behind(Arc::clone(&self.threads));
+        self.process.report().tell(Event::ThreadsLeftBehind { count: self.threads.count() });
+    }
+
+    /// Tells how the program ended, unless that was told.
+    fn report(&self, outcome: wasmtime::Result<Outcome>) {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(report) = report {
+            let _unheard = report.send(outcome);
         }
     }
 }
 
-/// Wakes whoever waits in `memory.atomic.wait`, at any address; stops early where
-/// `is_over` says so.
-fn wake_everywhere(memory: &SharedMemory, mut is_over: impl FnMut() -> bool) {
+/// Wakes whoever waits in `memory.atomic.wait`, at any address, for `limit` of processor
+/// time at most, and tells how much of that is left; stops early where `is_over` says so.
+fn wake_everywhere(memory: &SharedMemory, limit: Duration, is_over: impl Fn() -> bool) -> Duration {
+    let begun = thread_time();
+    let left = || limit.saturating_sub(thread_time().saturating_sub(begun));
     let end = u64::try_from(memory.data().len()).unwrap_or(u64::MAX);
     for address in (0..end).step_by(4) {
         // It is in the memory, and aligned.
         let _woken = memory.atomic_notify(address, u32::MAX);
-        if address % (1 << 20) == 0 && is_over() {
-            return;
+        if address % STRETCH == 0 && (left().is_zero() || is_over()) {
+            break;
         }
     }
+    left()
 }
 
 /// What the end of one thread means: one that asked to end alone has, and the program
@@ -347,7 +373,7 @@ fn wake_everywhere(memory: &SharedMemory, mut is_over: impl FnMut() -> bool) {
 fn meant(ended: wasmtime::Result<Option<Outcome>>) -> wasmtime::Result<Option<Outcome>> {
     match ended {
         Err(error) if error.is::<ThreadExit>() => Ok(None),
-        Err(error) => super::deliver::ended(Err(error)).map(|ended| Some(Outcome::Ended(ended))),
+        Err(error) => deliver::ended(Err(error)).map(|ended| Some(Outcome::Ended(ended))),
         ended => ended,
     }
 }
@@ -409,7 +435,7 @@ impl Drop for Leaving {
         let tid = self.mailbox.tid();
         self.mailbox.leave();
         let outcome = match self.outcome.take() {
-            None if !self.has_lived => Err(wasmtime::Error::msg("the host failed in a thread of the guest")),
+            None if !self.has_lived => Err(wasmtime::Error::new(HOST_FAILED)),
             None if self.group.threads.leave(tid) > 0 => return,
             // "The process shall exit with an exit status of 0 after the last thread has
             // been terminated." - pthread_exit(3p)
@@ -419,12 +445,8 @@ impl Drop for Leaving {
         let is_first = self.group.stop(1);
         self.group.threads.leave(tid);
         if is_first {
-            let report = self.group.report.lock().unwrap_or_else(PoisonError::into_inner).take();
-            self.group.wait_for_the_last(|| {
-                if let Some(report) = report {
-                    let _unheard = report.send(outcome);
-                }
-            });
+            self.group.wait_for_the_last();
+            self.group.report(outcome);
         }
     }
 }

@@ -165,6 +165,14 @@ pub enum Event {
         /// The reason, and the guest's backtrace in the lines after it.
         trap: String,
     },
+    /// The guest has ended, and some of its threads have not: they wait in
+    /// `memory.atomic.wait` in a memory too large to be searched for them, and do nothing
+    /// more. [`Control::threads_left_behind`](crate::Control::threads_left_behind) tells how
+    /// many there are later.
+    ThreadsLeftBehind {
+        /// How many.
+        count: usize,
+    },
 }
 
 /// Why a peer was reset before the guest saw it.

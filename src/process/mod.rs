@@ -10,6 +10,7 @@
 
 mod buffers;
 mod changes;
+mod cpu_time;
 mod directory;
 mod futex;
 mod handed;
@@ -26,13 +27,14 @@ mod thread_local;
 mod threads;
 mod transfer;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::account::Account;
 use crate::address::Address;
-use crate::error::{Errno, Error};
+use crate::error::{Errno, Error, Terminated};
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
 use crate::observe::{Closed, Event, Limit};
@@ -41,13 +43,14 @@ use crate::socket::{Refusal, Resolver, Socket, Space};
 
 pub use changes::Batch;
 use changes::Changes;
+pub(crate) use cpu_time::{CpuTime, thread_time};
 pub use futex::Woken;
 pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use poll_room::PollRoom;
 pub(crate) use report::{Doorkeeper, Gatekeeper, Report, ToldLimits};
 pub use settings::Settings;
-pub(crate) use signal::{Delivery, Signals};
+pub(crate) use signal::{Delivery, Ending, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
 pub use stdio::{HostOutput, HostStdin, Input, Output};
 pub use thread::{Remark, SocketRef, Thread};
@@ -70,6 +73,11 @@ pub struct Process {
     memory: Arc<Account>,
     /// What the host holds for the guest.
     host_memory: Arc<Account>,
+    /// Where it is limited.
+    cpu_time: Option<CpuTime>,
+    /// Sets of threads of which some were left behind when their instance ended.
+    left_behind: Mutex<Vec<Arc<Threads>>>,
+    has_ended: AtomicBool,
     settings: Settings,
 }
 
@@ -100,8 +108,12 @@ impl Process {
             signals: Signals::new(&settings.ignored_signals),
             memory,
             host_memory,
+            cpu_time: settings.max_cpu_time.map(CpuTime::new),
+            left_behind: Mutex::default(),
+            has_ended: AtomicBool::new(false),
             settings,
         });
+        process.report.ends(&process.signals);
         // Sockets that have names ask the process what these mean.
         let fds = process.first_descriptors()?;
         *process.fds() = fds;
@@ -271,6 +283,52 @@ impl Process {
     /// The signals that are sent to the guest.
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.signals
+    }
+
+    /// The processor time that it has used, where that is limited.
+    pub(crate) fn cpu_time(&self) -> Option<&CpuTime> {
+        self.cpu_time.as_ref()
+    }
+
+    /// Counts what the calling thread has used, and ends the guest where that is too much.
+    pub(crate) fn check_cpu_time(&self) {
+        if let Some(time) = &self.cpu_time {
+            time.count();
+            if time.left().is_zero() {
+                self.signals.terminate(Terminated::CpuTime(time.limit()));
+            }
+        }
+    }
+
+    /// Polls the guest by `poll`, and counts what that uses.
+    pub(crate) fn counted<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let Some(time) = &self.cpu_time else { return poll() };
+        let polled = time.counted(poll);
+        self.check_cpu_time();
+        polled
+    }
+
+    /// Takes note that `threads` have not all ended with their instance.
+    pub(crate) fn leave_behind(&self, threads: Arc<Threads>) {
+        let mut left = unpoisoned(&self.left_behind);
+        left.retain(|threads| threads.count() > 0);
+        left.push(threads);
+    }
+
+    /// How many threads have not ended with their instance.
+    pub(crate) fn left_behind(&self) -> usize {
+        unpoisoned(&self.left_behind).iter().map(|threads| threads.count()).sum()
+    }
+
+    /// Takes note that the guest has ended and closed what it had, even if a thread of it
+    /// is left behind.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, SeqCst);
+    }
+
+    /// Has it ended?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(SeqCst)
     }
 
     /// Tells the operator.

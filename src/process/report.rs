@@ -5,11 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use super::unpoisoned;
+use super::{Signals, unpoisoned};
 use crate::address::Address;
+use crate::error::Terminated;
 use crate::observe::{Delivery, Event, Limit, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{Capacity, Door, Gate, Reached, TurnedAway};
@@ -29,6 +30,8 @@ pub(crate) struct Report {
     delivery: Option<Delivery>,
     told: Mutex<HashSet<(&'static str, Denial)>>,
     told_limits: ToldLimits,
+    /// Ends the guest where the host fails.
+    signals: Mutex<Weak<Signals>>,
 }
 
 impl Report {
@@ -37,6 +40,20 @@ impl Report {
             delivery: observer.map(Delivery::new),
             told: Mutex::default(),
             told_limits: ToldLimits::default(),
+            signals: Mutex::default(),
+        }
+    }
+
+    /// Has these end the guest where the host fails.
+    pub(super) fn ends(&self, signals: &Arc<Signals>) {
+        *unpoisoned(&self.signals) = Arc::downgrade(signals);
+    }
+
+    /// A thread or a task of the host has panicked, which did `what` for the guest: that
+    /// ends it.
+    pub(crate) fn host_failed(&self, what: &'static str) {
+        if let Some(signals) = unpoisoned(&self.signals).upgrade() {
+            signals.terminate(Terminated::HostPanic(what));
         }
     }
 
@@ -174,6 +191,10 @@ impl Door for Doorkeeper {
 
     fn is_full(&self, reached: Reached) {
         self.tell_limit(reached, None);
+    }
+
+    fn host_failed(&self) {
+        self.report.host_failed("took connections in");
     }
 }
 

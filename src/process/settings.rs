@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
@@ -47,6 +48,10 @@ pub struct Settings {
     pub blocks_on_files: bool,
     /// How many calls may stop a thread of the host's at once.
     pub max_blocking_calls: u32,
+    /// How much processor time the guest may use.
+    pub max_cpu_time: Option<Duration>,
+    /// For how long it may run.
+    pub timeout: Option<Duration>,
     /// Signals that are ignored until the guest handles them.
     pub ignored_signals: Vec<Signal>,
     /// Hears of events.

@@ -62,13 +62,17 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 
 use tokio::task::AbortHandle;
 
 use super::{MAIN, unpoisoned};
+use crate::error::Terminated;
+use crate::socket::Watchers;
 use mailbox::Bell;
 pub use mailbox::Mailbox;
 pub use number::{Numbering, Signal};
@@ -79,11 +83,20 @@ const LOOK: u32 = 1;
 /// What a thread is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// End the program: the default action of this signal.
-    End(Signal),
+    /// End the program.
+    End(Ending),
     /// Call the export `callback` with the number of the signal.
     /// The operator's orders are known: what their handler fails at is done all the same.
     Handle { signal: Signal, callback: Arc<str>, is_order: bool },
+}
+
+/// Why all threads of a program are to end, whatever they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is the default action of this signal.
+    Signal(Signal),
+    /// The host ends it.
+    Terminated(Terminated),
 }
 
 /// Makes running code look for signals.
@@ -110,8 +123,10 @@ struct State {
     pending: u32,
     /// What the operator has sent, of all that is pending.
     ordered: u32,
-    ended_by: Option<Signal>,
+    ended_by: Option<Ending>,
     nudge: Option<Nudge>,
+    /// Those who wait for the end of the guest, whatever its threads do.
+    end_watchers: Arc<Watchers>,
 }
 
 /// What is known of a thread.
@@ -132,10 +147,14 @@ struct Thread {
 struct Calls {
     bells: Vec<Arc<Bell>>,
     nudge: Option<Nudge>,
+    end_watchers: Option<Arc<Watchers>>,
 }
 
 impl Calls {
     fn make(self) {
+        if let Some(watchers) = self.end_watchers {
+            watchers.wake_all();
+        }
         for bell in self.bells {
             bell.ring();
         }
@@ -167,7 +186,13 @@ impl Signals {
     pub(crate) fn restart(&self) {
         self.forget_alarms();
         let mut state = self.lock();
-        *state = State { nudge: state.nudge.take(), ..State::default() };
+        // What ended the guest before its next start has ended it still.
+        *state = State {
+            nudge: state.nudge.take(),
+            ended_by: state.ended_by,
+            end_watchers: Arc::clone(&state.end_watchers),
+            ..State::default()
+        };
         state.threads.insert(MAIN, Thread::new(Arc::clone(&self.main)));
         state.publish(MAIN);
     }
@@ -219,9 +244,35 @@ impl Signals {
         self.to_process(signal);
     }
 
-    /// The signal that has ended the guest.
-    fn ended_by(&self) -> Option<Signal> {
+    /// Ends the guest for the host. What ended it first counts.
+    pub(crate) fn terminate(&self, why: Terminated) {
+        let mut calls = Calls::default();
+        {
+            let mut state = self.lock();
+            if state.ended_by.is_none() {
+                state.end(Ending::Terminated(why), &mut calls);
+            }
+        }
+        calls.make();
+    }
+
+    /// What has ended the guest, whatever its threads do.
+    pub(crate) fn ended_by(&self) -> Option<Ending> {
         self.lock().ended_by
+    }
+
+    /// Waits until something ends the guest, whatever its threads do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn ended(&self) -> Ending {
+        poll_fn(|context| {
+            let state = self.lock();
+            state.end_watchers.add(context.waker());
+            state.ended_by.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// Sends `signal` to the thread `tid`. A number that no thread has is of one that has
@@ -325,7 +376,7 @@ impl State {
         // "SIGKILL: Kill (cannot be caught or ignored). ... SIGSTOP: Stop executing (cannot be
         // caught or ignored)." - signal.h(0p)
         match signal {
-            Signal::Kill => return self.end(signal, calls),
+            Signal::Kill => return self.end(Ending::Signal(signal), calls),
             Signal::Stop => return,
             _ => {}
         }
@@ -336,7 +387,7 @@ impl State {
         if self.callback.is_none() && !is_blocked {
             let is_nothing = !signal.ends() || ignored & signal.bit() != 0;
             if !is_nothing {
-                self.end(signal, calls);
+                self.end(Ending::Signal(signal), calls);
             }
             return;
         }
@@ -387,11 +438,12 @@ impl State {
     }
 
     /// Ends all.
-    fn end(&mut self, signal: Signal, calls: &mut Calls) {
-        self.ended_by = Some(signal);
+    fn end(&mut self, ending: Ending, calls: &mut Calls) {
+        self.ended_by = Some(ending);
         self.publish_all();
         calls.bells = self.threads.values().map(|thread| Arc::clone(&thread.bell)).collect();
         calls.nudge = self.nudge.clone();
+        calls.end_watchers = Some(Arc::clone(&self.end_watchers));
     }
 
     /// Tells whether the thread has something to handle, and takes it on if it lies with
@@ -415,8 +467,8 @@ impl State {
     }
 
     fn take(&mut self, mailbox: &Mailbox) -> Option<Delivery> {
-        if let Some(signal) = self.ended_by {
-            return Some(Delivery::End(signal));
+        if let Some(ending) = self.ended_by {
+            return Some(Delivery::End(ending));
         }
         if !self.adopt(mailbox) {
             return None;

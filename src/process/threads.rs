@@ -229,7 +229,10 @@ impl Thread {
         entry: Entry,
         tell: impl FnOnce(u32) -> Result<(), E>,
     ) -> Result<u32, E> {
-        let (tid, starter) = self.threads.join_in(self.process().settings().max_threads)?;
+        // Those that earlier instances have left behind count among them.
+        let left_behind = u32::try_from(self.process().left_behind()).unwrap_or(u32::MAX);
+        let maximum = self.process().settings().max_threads.saturating_sub(left_behind);
+        let (tid, starter) = self.threads.join_in(maximum)?;
         let sibling = self.sibling(tid);
         let mailbox = sibling.mailbox.clone();
         let started = tell(tid).and_then(|()| Ok(starter.start(sibling, entry)?));

@@ -331,11 +331,7 @@ async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Resu
 
 /// Reads on the spot, and gives way between large pieces; `None` where there is nothing to
 /// read yet.
-async fn read_in_pieces(
-    file: &File,
-    offset: Option<u64>,
-    buffer: &mut [u8],
-) -> Result<Option<usize>, Errno> {
+async fn read_in_pieces(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
     if buffer.len() <= PIECE {
         return read_at(file, offset, buffer);
     }

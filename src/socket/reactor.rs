@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::task::AbortHandle;
 
 use crate::error::Errno;
 
@@ -62,4 +63,63 @@ fn start() -> Result<Handle, Errno> {
     })?;
     // tokio fails by a panic where it has no descriptors for its signals.
     Ok(receiver.recv().map_err(|_| Errno::ENFILE)??)
+}
+
+/// Runs `task` on `reactor`. Where it panics, `failed` is called: whoever relies on the task
+/// would wait for ever.
+pub(crate) fn spawn_guarded(
+    reactor: &Handle,
+    task: impl Future<Output = ()> + Send + 'static,
+    failed: impl FnOnce() + Send + 'static,
+) -> AbortHandle {
+    let guard = AtPanic::new(failed);
+    let task = reactor.spawn(async move {
+        // It goes after the task.
+        let _guard = guard;
+        task.await;
+    });
+    task.abort_handle()
+}
+
+/// Calls a function where its thread panics before this goes.
+pub(crate) struct AtPanic<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> AtPanic<F> {
+    pub(crate) fn new(failed: F) -> Self {
+        Self(Some(failed))
+    }
+}
+
+impl<F: FnOnce()> Drop for AtPanic<F> {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(failed) = self.0.take()
+        {
+            failed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_panic_of_a_task_is_heard_of_and_its_end_is_not() {
+        let reactor = own_reactor();
+        assert!(reactor.is_ok());
+        let Ok(reactor) = reactor else { return };
+        let (sender, receiver) = channel();
+        let told = sender.clone();
+        let panics = async { std::panic::resume_unwind(Box::new(())) };
+        _ = spawn_guarded(&reactor, panics, move || _ = told.send(()));
+        assert_eq!(receiver.recv_timeout(PATIENCE), Ok(()));
+        _ = spawn_guarded(&reactor, async {}, move || _ = sender.send(()));
+        // The sender goes with the task, and has said nothing.
+        assert_eq!(receiver.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 use wasock::WasockCtx;
-use wasock::host::{Ended, Guest, engine_config};
+use wasock::host::{Ended, Guest, engine_config, new_engine};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -36,7 +36,7 @@ fn life(engine: &Engine, case: &str) -> wasmtime::Result<(Guest, WasockCtx)> {
 #[tokio::test]
 async fn nothing_is_left_running_after_the_end() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = Engine::new(&engine_config())?;
+    let engine = new_engine(&engine_config())?;
     for (case, code) in [("return", 0), ("exit", 7), ("visit", 7)] {
         let (guest, ctx) = life(&engine, case)?;
         let control = ctx.control();
@@ -52,7 +52,7 @@ async fn nothing_is_left_running_after_the_end() -> wasmtime::Result<()> {
 #[tokio::test]
 async fn a_dropped_run_ends_every_thread() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = Engine::new(&engine_config())?;
+    let engine = new_engine(&engine_config())?;
     let (guest, ctx) = life(&engine, "hang")?;
     let mut run = Box::pin(guest.run(ctx));
     while guest_threads() < 6 {
@@ -67,7 +67,7 @@ async fn a_dropped_run_ends_every_thread() -> wasmtime::Result<()> {
 #[tokio::test]
 async fn the_end_of_one_guest_is_not_anothers() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = Engine::new(&engine_config())?;
+    let engine = new_engine(&engine_config())?;
     let (contending, ctx) = life(&engine, "contend")?;
     let contending = tokio::spawn(async move { contending.run(ctx).await });
     for _ in 0..5 {

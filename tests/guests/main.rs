@@ -32,6 +32,7 @@ mod signals;
 mod states;
 mod stress;
 mod threads;
+mod time;
 mod trace;
 mod udp;
 mod unix;
@@ -71,7 +72,7 @@ mod every_program_has_a_test {
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
         memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*,
-        stress::*, threads::*, udp::*, unix::*, waiting::*,
+        stress::*, threads::*, time::*, udp::*, unix::*, waiting::*,
     };
     #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};

@@ -1,5 +1,7 @@
 //! How much a guest may have at once.
 
+use std::time::Duration;
+
 use super::Builder;
 
 /// Calls of a guest that may block at once, where nobody chose. A disk serves fewer at a
@@ -101,6 +103,30 @@ impl Builder {
     /// from the start. The kernel's own limits hold besides.
     pub fn max_socket_buffer(mut self, bytes: u32) -> Self {
         self.max_socket_buffer = Some(bytes);
+        self
+    }
+
+    /// How much processor time the guest may use in [`Guest::run`](crate::Guest::run), all its
+    /// threads together; then it ends with
+    /// [`Terminated::CpuTime`](crate::Terminated::CpuTime). No limit, unless this is called.
+    ///
+    /// What counts is its own code and its calls of the host, on the threads that run them; the
+    /// system's work on files counts where [`blocks_on_files`](Self::blocks_on_files) is set.
+    /// Code that runs looks at the clock where the engine's epoch is
+    /// [managed](crate::host::Epochs::Managed), each 10 to 100 ms, or has
+    /// [ticks](crate::host::Epochs::Ticks); in another engine the guest ends at its next call
+    /// that waits.
+    pub fn max_cpu_time(mut self, time: Duration) -> Self {
+        self.max_cpu_time = Some(time);
+        self
+    }
+
+    /// How long the guest may run, in [`Guest::run`](crate::Guest::run), whether it works or
+    /// waits; then it ends with [`Terminated::Timeout`](crate::Terminated::Timeout), as
+    /// [`Control::terminate`](crate::Control::terminate) ends one. No limit, unless this is
+    /// called.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = Some(time);
         self
     }
 }

@@ -100,7 +100,9 @@ impl<'a> Guest<'a> {
         caller: &'a mut Caller<'_, T>,
         get: impl Fn(&mut T) -> &mut WasockCtx,
     ) -> wasmtime::Result<Self> {
-        let source = &get(caller.data_mut()).memory;
+        let ctx = get(caller.data_mut());
+        ctx.check_end()?;
+        let source = &ctx.memory;
         let memory = match &source.memory {
             Some(GuestMemoryHandle::Plain(memory)) if !source.may_differ => *memory,
             Some(GuestMemoryHandle::Shared(_)) if !source.may_differ => {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Signal, Signals};
-use crate::error::Errno;
+use crate::error::{Errno, Terminated};
 use crate::process::unpoisoned;
 use crate::ready::sleep;
-use crate::socket::own_reactor;
+use crate::socket::{own_reactor, spawn_guarded};
 
 /// The shortest interval of a signal that comes again and again: below it the host
 /// would do nothing else. "Implementations may place limitations on the granularity of
@@ -36,7 +36,8 @@ impl Signals {
         let interval = if repeats { interval.max(SHORTEST) } else { interval };
         let signals = Arc::downgrade(self);
         // Not on the guest's own runtime: a guest that computes does not let it run.
-        let task = own_reactor()?.spawn(async move {
+        let ended = Arc::downgrade(self);
+        let task = async move {
             let mut due = Instant::now();
             loop {
                 // Late or not, one interval after the last; a time beyond the clock is for
@@ -50,8 +51,13 @@ impl Signals {
                     return;
                 }
             }
+        };
+        let task = spawn_guarded(&own_reactor()?, task, move || {
+            if let Some(signals) = ended.upgrade() {
+                signals.terminate(Terminated::HostPanic("waited for its alarms"));
+            }
         });
-        if let Some(earlier) = unpoisoned(&self.alarms).insert(signal, task.abort_handle()) {
+        if let Some(earlier) = unpoisoned(&self.alarms).insert(signal, task) {
             earlier.abort();
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use super::{Delivery, Signal, Signals};
+use super::{Delivery, Ending, Signal, Signals};
 use crate::error::Errno;
 use crate::process::unpoisoned;
 use crate::ready::interrupting;
@@ -62,22 +62,28 @@ impl Mailbox {
     }
 
     /// Sees `call` to its end; its waits end with `EINTR` when a signal is to be handled.
+    /// `None` where the guest ends and the call goes on nevertheless, as a file operation
+    /// does that another thread is at: the call is dropped then.
     ///
     /// # Cancel safety
     ///
     /// As safe as `call`.
-    pub(crate) async fn waiting<T>(&self, call: impl Future<Output = T>) -> T {
+    pub(crate) async fn waiting<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let mut call = pin!(call);
         let mut stay: Option<Stay<'_>> = None;
         std::future::poll_fn(|context| {
             if let Poll::Ready(done) = call.as_mut().poll(context) {
-                return Poll::Ready(done);
+                return Poll::Ready(Some(done));
             }
             stay.get_or_insert_with(|| Stay { bell: &self.bell }).listen(context.waker());
             // "EINTR: ... interrupted by a signal that was caught" - accept(3p), read(3p)
             // and all others that wait.
             if self.bell.due.load(SeqCst) != 0 && self.signals.claim(self) {
-                return interrupting(Errno::EINTR, || call.as_mut().poll(context));
+                let ended = interrupting(Errno::EINTR, || call.as_mut().poll(context)).map(Some);
+                if ended.is_pending() && self.signals.ended_by().is_some() {
+                    return Poll::Ready(None);
+                }
+                return ended;
             }
             Poll::Pending
         })
@@ -89,8 +95,8 @@ impl Mailbox {
         self.signals.next(self)
     }
 
-    /// The signal that has ended the guest.
-    pub(crate) fn ended_by(&self) -> Option<Signal> {
+    /// What has ended the guest, whatever its threads do.
+    pub(crate) fn ended_by(&self) -> Option<Ending> {
         self.signals.ended_by()
     }
 

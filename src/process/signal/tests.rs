@@ -27,10 +27,10 @@ fn without_a_callback_the_default_action_counts() {
     }
     signals.to_process(Signal::Term);
     assert!(main.is_due());
-    assert_eq!(main.next(), Some(Delivery::End(Signal::Term)));
+    assert_eq!(main.next(), Some(Delivery::End(Ending::Signal(Signal::Term))));
     // There is no way back.
     signals.to_process(Signal::Int);
-    assert_eq!(main.next(), Some(Delivery::End(Signal::Term)));
+    assert_eq!(main.next(), Some(Delivery::End(Ending::Signal(Signal::Term))));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn what_is_blocked_stays_pending() {
     assert_eq!(main.next(), handling(Signal::Int));
     assert_eq!(main.next(), handling(Signal::Term));
     signals.to_process(Signal::Kill);
-    assert_eq!(main.next(), Some(Delivery::End(Signal::Kill)));
+    assert_eq!(main.next(), Some(Delivery::End(Ending::Signal(Signal::Kill))));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn one_thread_takes_what_is_sent_to_the_process() {
     assert_eq!(poll(call.as_mut()), Poll::Pending);
     signals.to_process(Signal::Usr1);
     assert!(!main.is_due() && other.is_due());
-    assert_eq!(poll(call.as_mut()), Poll::Ready(Err(Errno::EINTR)));
+    assert_eq!(poll(call.as_mut()), Poll::Ready(Some(Err(Errno::EINTR))));
     assert_eq!(other.next(), handling(Signal::Usr1));
 }
 
@@ -157,7 +157,7 @@ fn no_signal_gets_lost_between_the_look_and_the_sleep() {
     let waited = crate::ready::block_on(async {
         for _ in 0..ROUNDS {
             let ended = main.waiting(interruptible(pending::<()>())).await;
-            assert_eq!(ended, Err(Errno::EINTR));
+            assert_eq!(ended, Some(Err(Errno::EINTR)));
             assert_eq!(main.next(), handling(Signal::Usr1));
             main.finished(Signal::Usr1);
             handled.fetch_add(1, SeqCst);

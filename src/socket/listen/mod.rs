@@ -77,6 +77,9 @@ pub trait Door: Send + Sync {
 
     /// Hears that somebody waits whom this limit keeps out.
     fn is_full(&self, reached: Reached);
+
+    /// Hears that the task that takes connections in has panicked: nobody comes in any more.
+    fn host_failed(&self) {}
 }
 
 /// A connection that came in, and its peer.

@@ -35,7 +35,7 @@ use super::{Arrival, Door, Place, Terms, TurnedAway, concerns_one_connection, is
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::lease::Lease;
-use crate::socket::{Interest, Refusal, Registered, Space, own_reactor};
+use crate::socket::{Interest, Refusal, Registered, Space, own_reactor, spawn_guarded};
 
 /// How many connections a server task takes before it gives way to others.
 const BATCH: usize = 64;
@@ -121,8 +121,9 @@ impl Queue {
     pub(crate) fn serve(self: &Arc<Self>) {
         let mut state = self.lock();
         state.tell_kernel(self.passage);
-        let task = self.reactor.spawn(Arc::clone(self).run());
-        state.server = Some(task.abort_handle());
+        let door = Arc::clone(&self.door);
+        let server = spawn_guarded(&self.reactor, Arc::clone(self).run(), move || door.host_failed());
+        state.server = Some(server);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,195 @@
+//! Whose the epoch of an engine is, and who increments it.
+//!
+//! Wasmtime has one count of epochs for all stores of an [`Engine`]. An increment makes
+//! code that runs in any of them look up, at its next loop or call. So an increment for
+//! one guest reaches every other store of the engine, and a store whose deadline is some
+//! epochs away comes closer to it.
+//!
+//! wasock increments the epoch of an engine only where that is its business: of one that
+//! [it made](new_engine), or whose owner [says so](Epochs::Managed). It does that at a
+//! bounded rate, whatever guests do, and only for a moment after there was a reason. Its
+//! callbacks look at what there is for their own guest: an increment by itself means
+//! nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use wasmtime::{Config, Engine, EngineWeak, Store, StoreContextMut, Trap, UpdateDeadline};
+
+use super::WasockCtx;
+use super::signal::{Within, handle_within};
+use crate::socket::own_reactor;
+
+/// The shortest time between two increments.
+pub(super) const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How many increments follow one that somebody asked for. Code that looked in the very
+/// moment before the reason came, and sets its next deadline after the increment, is
+/// reached by one of these.
+const REPEATS: u32 = 4;
+
+/// What an increment of the engine's epoch means to a guest of [`Guest::run`](super::Guest::run).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Epochs {
+    /// The epoch is the embedder's, and each increment is an order: the guest ends with
+    /// [`Trap::Interrupt`]. What an engine of the embedder's has, unless he says otherwise.
+    ///
+    /// Signals, limits and [`Control::terminate`](super::Control::terminate) are heard at
+    /// the guest's next call of the host.
+    EndGuest,
+    /// The epoch is the embedder's, and increments come regularly. At each of them the
+    /// guest's code looks for signals, for its limits, and whether it is to end; an
+    /// increment alone ends nothing.
+    Ticks,
+    /// wasock increments it, at most 200 times a second and only where some guest has
+    /// something to hear, and an increment by itself ends nothing. What an engine of
+    /// [`new_engine`] has.
+    ///
+    /// Every store of the engine counts these epochs: one whose own deadline matters belongs
+    /// to another engine.
+    Managed,
+}
+
+/// Makes an engine whose epoch wasock manages: [`Epochs::Managed`].
+///
+/// [`engine_config`](super::engine_config) has the settings that guests need.
+///
+/// # Errors
+///
+/// Those of [`Engine::new`].
+pub fn new_engine(config: &Config) -> wasmtime::Result<Engine> {
+    let engine = Engine::new(config)?;
+    Ticker::of(&engine);
+    Ok(engine)
+}
+
+/// Increments the epoch of one engine.
+pub(super) struct Ticker {
+    engine: EngineWeak,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Instant>,
+    /// How many increments are to follow.
+    left: u32,
+    has_task: bool,
+}
+
+/// Those of all engines whose epoch wasock manages.
+static TICKERS: Mutex<Vec<Arc<Ticker>>> = Mutex::new(Vec::new());
+
+impl Ticker {
+    /// The one of `engine`, if there is one.
+    pub(super) fn known(engine: &Engine) -> Option<Arc<Self>> {
+        locked(&TICKERS).iter().find(|ticker| ticker.is_of(engine)).cloned()
+    }
+
+    /// The one of `engine`, whose epoch is wasock's to increment.
+    pub(super) fn of(engine: &Engine) -> Arc<Self> {
+        let mut tickers = locked(&TICKERS);
+        tickers.retain(|ticker| ticker.engine.upgrade().is_some());
+        if let Some(known) = tickers.iter().find(|ticker| ticker.is_of(engine)) {
+            return Arc::clone(known);
+        }
+        let ticker = Arc::new(Self { engine: engine.weak(), state: Mutex::default() });
+        tickers.push(Arc::clone(&ticker));
+        ticker
+    }
+
+    fn is_of(&self, engine: &Engine) -> bool {
+        self.engine.upgrade().is_some_and(|own| Engine::same(&own, engine))
+    }
+
+    /// Makes running code look up soon, for something that it may not have heard of yet.
+    pub(super) fn request(self: &Arc<Self>) {
+        {
+            let mut state = locked(&self.state);
+            self.increment_if_due(&mut state);
+            state.left = REPEATS;
+            if std::mem::replace(&mut state.has_task, true) {
+                return;
+            }
+        }
+        match own_reactor() {
+            Ok(reactor) => {
+                let ticker = Arc::clone(self);
+                reactor.spawn(async move { ticker.repeat().await });
+            }
+            // A host without a thread for its clock keeps the order, and not the rate.
+            Err(_) => {
+                locked(&self.state).has_task = false;
+                self.increment();
+            }
+        }
+    }
+
+    /// Makes running code look up once, unless it has just done so.
+    pub(super) fn tick(&self) {
+        self.increment_if_due(&mut locked(&self.state));
+    }
+
+    async fn repeat(&self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let mut state = locked(&self.state);
+            if state.left == 0 {
+                state.has_task = false;
+                return;
+            }
+            state.left -= 1;
+            self.increment_if_due(&mut state);
+        }
+    }
+
+    fn increment_if_due(&self, state: &mut State) {
+        let now = Instant::now();
+        if state.last.is_none_or(|last| now.duration_since(last) >= INTERVAL) {
+            state.last = Some(now);
+            self.increment();
+        }
+    }
+
+    fn increment(&self) {
+        if let Some(engine) = self.engine.upgrade() {
+            engine.increment_epoch();
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind each of them is whole whenever it is free.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the code that `store` runs look up at each increment of the epoch, and do what
+/// `epochs` says.
+///
+/// # Errors
+///
+/// The guest's end, where that has been ordered already.
+pub(super) fn look_up_at_epochs(
+    store: &mut Store<WasockCtx>,
+    within: Within,
+    epochs: Epochs,
+) -> wasmtime::Result<()> {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |mut context| {
+        if epochs == Epochs::EndGuest {
+            return Err(Trap::Interrupt.into());
+        }
+        look_up(&mut context, &within)?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    // What came before the deadline was set has not been heard of.
+    store.data().check_end()
+}
+
+fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, within: &Within) -> wasmtime::Result<()> {
+    let ctx = context.data();
+    ctx.thread.process().check_cpu_time();
+    ctx.check_end()?;
+    handle_within(context, within)
+}

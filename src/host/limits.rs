@@ -1,0 +1,106 @@
+//! How long a guest may run, and how much processor time it may use.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::epoch::Ticker;
+use crate::error::{Errno, Terminated};
+use crate::process::Process;
+use crate::socket::{own_reactor, spawn_guarded};
+
+/// How often code that runs looks how much processor time it has used, at most and at
+/// least: in between, as often as half of what is left allows.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+
+/// Sees to the limits of one guest while this lives.
+pub(super) struct Limits {
+    tasks: Vec<AbortHandle>,
+}
+
+impl Limits {
+    /// From now on.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where the host can't start a thread for its clock.
+    pub(super) fn enforce(process: &Arc<Process>, ticker: Option<Arc<Ticker>>) -> Result<Self, Errno> {
+        let mut limits = Self { tasks: Vec::new() };
+        let guest = Arc::downgrade(process);
+        if let Some(timeout) = process.settings().timeout {
+            limits.add(process, end_after(guest.clone(), timeout))?;
+        }
+        if process.cpu_time().is_some()
+            && let Some(ticker) = ticker
+        {
+            limits.add(process, count_running(guest, ticker))?;
+        }
+        Ok(limits)
+    }
+
+    /// On a thread that the guest can't keep.
+    fn add(
+        &mut self,
+        process: &Arc<Process>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Errno> {
+        let report = Arc::clone(process.report());
+        let failed = move || report.host_failed("kept its time");
+        self.tasks.push(spawn_guarded(&own_reactor()?, task, failed));
+        Ok(())
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+async fn end_after(guest: Weak<Process>, timeout: Duration) {
+    tokio::time::sleep(timeout).await;
+    if let Some(guest) = guest.upgrade() {
+        guest.signals().terminate(Terminated::Timeout(timeout));
+    }
+}
+
+/// Makes code that runs count its processor time, again and again.
+async fn count_running(guest: Weak<Process>, ticker: Arc<Ticker>) {
+    loop {
+        let Some(process) = guest.upgrade() else { return };
+        let Some(time) = process.cpu_time() else { return };
+        let (polling, left) = (time.polling(), time.left());
+        drop(process);
+        if polling > 0 {
+            ticker.tick();
+        }
+        let (shortest, longest) = LOOKS;
+        tokio::time::sleep((left / (2 * polling.max(1))).clamp(shortest, longest)).await;
+    }
+}
+
+/// Polls the code of a guest: counts its processor time, and contains a panic of the
+/// host's, which ends the guest alone.
+///
+/// # Errors
+///
+/// Those of `life`; [`Terminated::HostPanic`].
+pub(super) async fn contained<T>(
+    process: &Process,
+    life: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let mut life = pin!(life);
+    std::future::poll_fn(|context| {
+        // What `life` has is dropped after a panic, and used no more.
+        let poll = AssertUnwindSafe(|| process.counted(|| life.as_mut().poll(context)));
+        match catch_unwind(poll) {
+            Ok(polled) => polled,
+            Err(_) => Poll::Ready(Err(wasmtime::Error::new(Terminated::HostPanic("ran its code")))),
+        }
+    })
+    .await
+}
