@@ -126,7 +126,7 @@ async fn next_order(signals: &mut Signals, running: &Running) -> Signal {
 /// Where no thread can be started.
 pub(super) fn end_after(timeout: Duration) -> io::Result<()> {
     let waits = move || {
-        thread::sleep(timeout.saturating_add(PATIENCE));
+        thread::sleep(timeout.saturating_add(2 * PATIENCE));
         let why = Terminated::Timeout(timeout);
         say!("wasock: {why} (--timeout)");
         restore_shared_sockets();
