@@ -76,7 +76,8 @@ const STEP: usize = 32;
 const FIRST_SWEEP: usize = 64;
 
 /// Held while one epoll is made to watch another, so that two threads can't close a
-/// loop between them.
+/// loop between them. All guests share it: what is done under it goes by the number of epolls,
+/// which is bounded, and not by that of entries.
 static NESTING: Mutex<()> = Mutex::new(());
 
 /// What to wait for at an entry, and what to hand back.
@@ -121,8 +122,10 @@ pub struct Epoll {
     list: Arc<List>,
     /// Which of the two has its turn first, so that neither waits for ever for the other.
     is_kernel_first: AtomicBool,
-    /// Epolls that watch this one.
+    /// Epolls that watch this one, each once.
     parents: Mutex<Vec<Weak<Epoll>>>,
+    /// Epolls that this one watches, each once.
+    children: Mutex<Vec<Weak<Epoll>>>,
     /// Kept between waits: making one costs three system calls.
     timer: Mutex<Option<Timer>>,
 }
@@ -157,6 +160,7 @@ impl Epoll {
             list: Arc::default(),
             is_kernel_first: AtomicBool::new(false),
             parents: Mutex::default(),
+            children: Mutex::default(),
             timer: Mutex::default(),
         })
     }
@@ -172,11 +176,8 @@ impl Epoll {
         let _alone = unpoisoned(&NESTING);
         self.check_nesting(inner)?;
         self.insert(fd, target, request)?;
-        let mut parents = unpoisoned(&inner.parents);
-        parents.retain(|parent| parent.strong_count() > 0);
-        if !parents.iter().any(|parent| std::ptr::eq(parent.as_ptr(), Arc::as_ptr(self))) {
-            parents.push(Arc::downgrade(self));
-        }
+        note(&inner.parents, self);
+        note(&self.children, inner);
         Ok(())
     }
 
@@ -283,8 +284,8 @@ impl Epoll {
             };
             let still = unpoisoned(&self.entries).by_key.values().any(is_it);
             if !still {
-                let me: *const Self = self;
-                unpoisoned(&inner.parents).retain(|parent| !std::ptr::eq(parent.as_ptr(), me));
+                forget_one(&inner.parents, self);
+                forget_one(&self.children, inner);
             }
         }
         Ok(())
@@ -395,6 +396,19 @@ impl Drop for Epoll {
         // The list's entries would keep their bells, and these are rung in vain.
         self.list.clear();
     }
+}
+
+/// Adds `epoll`, unless it is there.
+fn note(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Arc<Epoll>) {
+    let mut known = unpoisoned(known);
+    known.retain(|each| each.strong_count() > 0);
+    if !known.iter().any(|each| std::ptr::eq(each.as_ptr(), Arc::as_ptr(epoll))) {
+        known.push(Arc::downgrade(epoll));
+    }
+}
+
+fn forget_one(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Epoll) {
+    unpoisoned(known).retain(|each| !std::ptr::eq(each.as_ptr(), epoll));
 }
 
 fn key(fd: u32, target: &Arc<dyn Pollable>) -> Key {

@@ -193,3 +193,27 @@ fn a_restart_forgets_everything() {
     signals.to_process(Signal::Usr2);
     assert_eq!(main.next(), handling(Signal::Usr2));
 }
+
+/// Once, by what comes first, and for every start of the guest; a call that no signal ends
+/// is given up.
+#[test]
+fn the_host_ends_a_guest_whatever_it_does() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    let mut file_operation = pin!(main.waiting(pending::<()>()));
+    assert_eq!(poll(file_operation.as_mut()), Poll::Pending);
+    let mut from_outside = pin!(signals.ended());
+    assert_eq!(poll(from_outside.as_mut()), Poll::Pending);
+    let limit = Terminated::Timeout(std::time::Duration::from_secs(1));
+    signals.terminate(limit);
+    signals.terminate(Terminated::Order);
+    signals.to_process(Signal::Kill);
+    let ending = Ending::Terminated(limit);
+    assert_eq!(poll(file_operation.as_mut()), Poll::Ready(None));
+    assert_eq!(poll(from_outside.as_mut()), Poll::Ready(ending));
+    assert_eq!(main.next(), Some(Delivery::End(ending)));
+    signals.restart();
+    assert!(main.is_due());
+    assert_eq!(main.next(), Some(Delivery::End(ending)));
+}

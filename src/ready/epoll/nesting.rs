@@ -70,8 +70,7 @@ impl Epoll {
     }
 
     fn children(&self) -> Vec<Arc<Self>> {
-        let targets: Vec<_> = self.entries().iter().filter_map(|entry| entry.target.upgrade()).collect();
-        targets.iter().filter_map(|target| target.epoll().cloned()).collect()
+        unpoisoned(&self.children).iter().filter_map(Weak::upgrade).collect()
     }
 
     fn parents(&self) -> Vec<Arc<Self>> {

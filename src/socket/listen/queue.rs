@@ -471,3 +471,7 @@ impl Drop for Freed {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "queue/tests.rs"]
+mod tests;
