@@ -23,10 +23,17 @@ type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 
 /// Standard input.
 pub struct Input {
-    reader: Mutex<Reader>,
+    source: Mutex<Source>,
     /// Those who wait for it.
     watchers: Arc<Watchers>,
     terminal: bool,
+}
+
+struct Source {
+    reader: Reader,
+    /// What a look has found instead of data. It stays for the call that reads: a stream
+    /// tells each end and each error once, and reads anew then.
+    seen: Option<Result<(), Errno>>,
 }
 
 impl fmt::Debug for Input {
@@ -44,8 +51,8 @@ impl Input {
     /// The input that `stream` gives.
     pub fn new(stream: &dyn StdinStream) -> Self {
         let reader = Box::pin(BufReader::new(Box::into_pin(stream.async_stream())));
-        let (reader, watchers) = (Mutex::new(reader), Arc::default());
-        Self { reader, watchers, terminal: stream.is_terminal() }
+        let source = Mutex::new(Source { reader, seen: None });
+        Self { source, watchers: Arc::default(), terminal: stream.is_terminal() }
     }
 
     /// Is it a terminal?
@@ -64,7 +71,7 @@ impl Input {
     ///
     /// `EAGAIN` where it would wait and may not, and what the stream reports.
     pub async fn read(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.look_or_take(waits, |data| take(data, buffer)).await
+        self.look_or_take(waits, true, |data| take(data, buffer)).await
     }
 
     /// As [`read`](Self::read), and leaves what it found: less than there is, perhaps.
@@ -77,12 +84,13 @@ impl Input {
     ///
     /// `EAGAIN` where it would wait and may not, and what the stream reports.
     pub async fn peek(&self, waits: bool, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.look_or_take(waits, |data| (0, take(data, buffer).1)).await
+        self.look_or_take(waits, false, |data| (0, take(data, buffer).1)).await
     }
 
     async fn look_or_take(
         &self,
         waits: bool,
+        takes: bool,
         mut look: impl FnMut(&[u8]) -> (usize, usize),
     ) -> Result<usize, Errno> {
         let waker = Waker::from(Arc::clone(&self.watchers));
@@ -90,7 +98,7 @@ impl Input {
             if waits {
                 self.watchers.add(context.waker());
             }
-            match self.poll_fill(&mut Context::from_waker(&waker), &mut look) {
+            match self.poll_fill(&mut Context::from_waker(&waker), takes, &mut look) {
                 Poll::Pending if !waits => Poll::Ready(Err(Errno::EAGAIN)),
                 other => other,
             }
@@ -101,16 +109,25 @@ impl Input {
     fn poll_fill<T>(
         &self,
         context: &mut Context<'_>,
+        takes: bool,
         look: impl FnOnce(&[u8]) -> (usize, T),
     ) -> Poll<Result<T, Errno>> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, answer) = match reader.as_mut().poll_fill_buf(context) {
-            Poll::Ready(Ok(data)) => look(data),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-            Poll::Pending => return Poll::Pending,
-        };
-        reader.as_mut().consume(taken);
-        Poll::Ready(Ok(answer))
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let Source { reader, seen } = &mut *source;
+        if seen.is_none() {
+            match reader.as_mut().poll_fill_buf(context) {
+                Poll::Ready(Ok([])) => *seen = Some(Ok(())),
+                Poll::Ready(Ok(data)) => {
+                    let (taken, answer) = look(data);
+                    reader.as_mut().consume(taken);
+                    return Poll::Ready(Ok(answer));
+                }
+                Poll::Ready(Err(error)) => *seen = Some(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let found = if takes { seen.take() } else { *seen };
+        Poll::Ready(found.unwrap_or(Ok(())).map(|()| look(&[]).1))
     }
 }
 
@@ -132,7 +149,7 @@ impl Pollable for Input {
 
     fn look(&self) -> Events {
         let waker = Waker::from(Arc::clone(&self.watchers));
-        let filled = self.poll_fill(&mut Context::from_waker(&waker), |data| (0, data.len()));
+        let filled = self.poll_fill(&mut Context::from_waker(&waker), false, |data| (0, data.len()));
         match filled {
             Poll::Pending => Events::default(),
             // The end is something to read. A stream that fails is ready: the read reports
@@ -144,7 +161,7 @@ impl Pollable for Input {
 
     fn readable_bytes(&self) -> u64 {
         let waker = Waker::from(Arc::clone(&self.watchers));
-        match self.poll_fill(&mut Context::from_waker(&waker), |data| (0, data.len())) {
+        match self.poll_fill(&mut Context::from_waker(&waker), false, |data| (0, data.len())) {
             Poll::Ready(Ok(length)) => u64::try_from(length).unwrap_or(u64::MAX),
             _ => 0,
         }
@@ -232,5 +249,64 @@ impl Pollable for Output {
     /// A write waits for itself to be seen out.
     fn look(&self) -> Events {
         Events::OUT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::io;
+
+    use tokio::io::ReadBuf;
+    use wasmtime_wasi::cli::IsTerminal;
+
+    /// Tells each of these once, and has nothing in between.
+    #[derive(Clone)]
+    struct Script(VecDeque<Option<io::ErrorKind>>);
+
+    impl IsTerminal for Script {
+        fn is_terminal(&self) -> bool {
+            false
+        }
+    }
+
+    impl StdinStream for Script {
+        fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+            Box::new(self.clone())
+        }
+    }
+
+    impl AsyncRead for Script {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.pop_front() {
+                Some(Some(error)) => Poll::Ready(Err(error.into())),
+                Some(None) => Poll::Ready(Ok(())),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_looked_at_is_there_to_be_read() {
+        let input = Input::new(&Script([None].into()));
+        for _ in 0..3 {
+            assert_eq!(input.look(), Events::IN.or(Events::HUP));
+        }
+        assert_eq!(input.read(false, &mut [0; 4]).await, Ok(0));
+        // A terminal goes on after its end.
+        assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EAGAIN));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_was_looked_at_is_there_to_be_read() {
+        let input = Input::new(&Script([Some(io::ErrorKind::BrokenPipe)].into()));
+        assert_eq!((input.look(), input.look()), (Events::IN, Events::IN));
+        assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EPIPE));
+        assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EAGAIN));
     }
 }
