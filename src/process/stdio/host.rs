@@ -10,8 +10,9 @@
 use std::io::{self, Error, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
@@ -33,7 +34,11 @@ const WRITE: usize = 64 * 1024;
 /// write n bytes, n <= PIPE_BUF" - pipe(7), where a page of 4096 is free.
 const PIPE_ROOM: usize = 4096;
 
-static STDIN: Mutex<Ahead> = Mutex::new(Ahead { now: Reading::Idle, wakers: Vec::new() });
+/// How long the thread for standard input waits to be asked again.
+const STAY: Duration = Duration::from_secs(2);
+
+static STDIN: Mutex<Ahead> = Mutex::new(Ahead { now: Reading::Idle, wakers: Vec::new(), has_thread: false });
+static ASKED: Condvar = Condvar::new();
 static STDOUT: Mutex<Behind> = Mutex::new(Behind { is_busy: false, failed: None, wakers: Vec::new() });
 static STDERR: Mutex<Behind> = Mutex::new(Behind { is_busy: false, failed: None, wakers: Vec::new() });
 
@@ -45,15 +50,17 @@ pub struct HostStdin;
 struct Ahead {
     now: Reading,
     wakers: Vec<Waker>,
+    has_thread: bool,
 }
 
+#[derive(PartialEq, Eq)]
 enum Reading {
     Idle,
-    /// A thread reads.
+    /// The thread reads, or is about to.
     Busy,
     /// Read, and not taken yet from this index on. Nothing at all is the end.
     Done(Vec<u8>, usize),
-    Failed(Error),
+    Failed(Os),
 }
 
 impl IsTerminal for HostStdin {
@@ -85,9 +92,13 @@ impl AsyncRead for HostStdin {
                 }
                 return Poll::Ready(Ok(()));
             }
-            Reading::Failed(error) => return Poll::Ready(Err(error)),
+            Reading::Failed(errno) => return Poll::Ready(Err(errno.into())),
             Reading::Busy => {}
-            Reading::Idle => start_thread("wasock-stdin".to_owned(), read_ahead).map_err(no_thread)?,
+            Reading::Idle if ahead.has_thread => ASKED.notify_all(),
+            Reading::Idle => {
+                start_thread("wasock-stdin".to_owned(), read_ahead).map_err(no_thread)?;
+                ahead.has_thread = true;
+            }
         }
         ahead.now = Reading::Busy;
         note(&mut ahead.wakers, context.waker());
@@ -95,22 +106,39 @@ impl AsyncRead for HostStdin {
     }
 }
 
+/// Reads whenever it is asked to; ends where it is not for a while.
 fn read_ahead() {
+    let mut ahead = locked(&STDIN);
+    loop {
+        let is_unasked = |ahead: &mut Ahead| ahead.now != Reading::Busy;
+        let waited = ASKED.wait_timeout_while(ahead, STAY, is_unasked);
+        (ahead, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if ahead.now != Reading::Busy {
+            ahead.has_thread = false;
+            return;
+        }
+        drop(ahead);
+        let now = read_piece();
+        ahead = locked(&STDIN);
+        ahead.now = now;
+        let wakers = std::mem::take(&mut ahead.wakers);
+        drop(ahead);
+        wakers.into_iter().for_each(Waker::wake);
+        ahead = locked(&STDIN);
+    }
+}
+
+fn read_piece() -> Reading {
     let mut bytes = vec![0; READ];
-    let now = match read_some(&mut bytes) {
+    match read_some(&mut bytes) {
         Ok(count) => {
             bytes.truncate(count);
             Reading::Done(bytes, 0)
         }
         // As Rust's own streams: one that is closed is at its end.
         Err(Os::BADF) => Reading::Done(Vec::new(), 0),
-        Err(errno) => Reading::Failed(errno.into()),
-    };
-    let mut ahead = locked(&STDIN);
-    ahead.now = now;
-    let wakers = std::mem::take(&mut ahead.wakers);
-    drop(ahead);
-    wakers.into_iter().for_each(Waker::wake);
+        Err(errno) => Reading::Failed(errno),
+    }
 }
 
 fn read_some(bytes: &mut [u8]) -> Result<usize, Os> {
