@@ -76,7 +76,7 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
                 return Ok(why.exit_code());
             }
             let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
-                say!("wasock: {error:#}");
+                say!("wasock: {error:#}{}", start::cure_of(error.downcast_ref().copied()));
                 return Ok(FAILURE);
             };
             say!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());

@@ -57,6 +57,11 @@ pub(super) fn cure(error: &anyhow::Error) -> &'static str {
         Some(error) => Os::from_io_error(error).map(Errno::from),
         None => cause.downcast_ref::<Errno>().copied(),
     });
+    cure_of(limit)
+}
+
+/// The same, for what was answered.
+pub(super) fn cure_of(limit: Option<Errno>) -> &'static str {
     match limit {
         Some(Errno::ENFILE) => "; raise the limit of open files (ulimit -n)",
         Some(Errno::EAGAIN) => "; raise the limit of processes and threads (ulimit -u)",

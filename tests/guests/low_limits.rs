@@ -152,6 +152,23 @@ fn a_start_without_threads_is_one_line_that_names_the_cure() -> Result<()> {
     finished.expect_code(1)?.expect_one_line()?.expect_stderr("ulimit -u").map(drop)
 }
 
+/// A guest with threads needs two threads of the host's at its start.
+#[test]
+fn a_first_thread_that_cannot_start_is_one_line_that_names_the_cure() -> Result<()> {
+    let place = Place::new()?;
+    let mut lines = Vec::new();
+    for count in 2..=6 {
+        let finished = place.run(&THREADS)?.limit_threads(nobody(), count)?.finish()?;
+        ends_well(&THREADS, &finished)?;
+        lines.push(finished.stderr);
+    }
+    let is_told =
+        |line: &String| line.contains("the guest's threads") || line.contains("the guest's first thread");
+    let told: Vec<_> = lines.iter().filter(|line| is_told(line) && line.contains("ulimit -u")).collect();
+    ensure!(!told.is_empty(), "told {lines:?}");
+    Ok(())
+}
+
 /// The guest has all of the host's threads, and asks for one more in the host.
 #[test]
 pub(crate) fn threads_until_none_starts() -> Result<()> {
