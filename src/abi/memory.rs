@@ -175,6 +175,31 @@ impl Buffers {
         std::iter::once(self.first).chain(self.rest.iter().copied()).filter(|region| region.1 > 0)
     }
 
+    /// The same bytes in pieces of at most `most`, in order; one empty piece where there are
+    /// no bytes.
+    pub(crate) fn pieces(&self, most: u32) -> impl Iterator<Item = Self> {
+        let (mut regions, mut rest) = (self.regions(), (0, 0));
+        let mut is_first = true;
+        std::iter::from_fn(move || {
+            let mut piece = Self::default();
+            while piece.total < most {
+                if rest.1 == 0 {
+                    let Some(next) = regions.next() else { break };
+                    rest = next;
+                }
+                let (start, length): Region = rest;
+                let taken = length.min(most - piece.total);
+                piece.push((start, taken));
+                piece.total += taken;
+                // The end of the last one may be the end of all memory.
+                rest = (start.wrapping_add(taken), length - taken);
+            }
+            let is_piece = piece.total > 0 || std::mem::take(&mut is_first);
+            is_first = false;
+            is_piece.then_some(piece)
+        })
+    }
+
     /// The one buffer, to be filled in place. `None` for several, or in a memory
     /// that other threads may change; [`Buffers::scatter`] serves those.
     pub(crate) fn single_mut<'a>(

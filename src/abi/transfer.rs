@@ -1,20 +1,30 @@
 //! Bytes between the guest's buffers and the host, for every dialect.
 //!
 //! In a memory of one thread the host reads and writes in place. In a shared one,
-//! and for several buffers to fill, the bytes go through one bounded copy.
+//! and for several buffers to fill, the bytes go through a bounded copy, piece by piece:
+//! the guest sees one call that moves all of it, as it would in place. A message goes
+//! whole or not at all, so its copy holds all of it.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use wiggle::GuestMemory;
 
 use super::memory::Buffers;
 use crate::address::Address;
 use crate::error::{Errno, Error};
+use crate::file::File;
 use crate::process::{OpenFile, Thread};
-use crate::socket::{Received, RecvFlags};
+use crate::ready::TimeSlice;
+use crate::socket::{Family, Received, RecvFlags, SizeOption, Socket};
 
-/// The most that one call moves through a copy.
+/// The most bytes of a stream or a file that are copied at a time.
 pub(crate) const MAX_COPY: u32 = 64 * 1024;
+
+/// The most bytes of a message that are copied. Linux takes no message that is larger than
+/// the sender's buffer, by default at most 416 KiB: "the `wmem_max` limit" - socket(7),
+/// `SO_SNDBUF`.
+const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
 
 /// The flag of a receive that a message was longer than the buffers.
 const DATA_TRUNCATED: u16 = 1;
@@ -33,7 +43,7 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 ///
-/// Those of [`Thread::read`].
+/// Those of [`Thread::read`], where nothing was read before.
 pub(crate) async fn read(
     thread: &mut Thread,
     memory: &mut GuestMemory<'_>,
@@ -41,24 +51,65 @@ pub(crate) async fn read(
     open: &OpenFile,
 ) -> Result<u32, Error> {
     if let Some(buffer) = buffers.single_mut(memory)? {
-        return count(thread.read(open, buffer).await?);
+        return count(thread.read(open, buffer, false).await?);
     }
-    let (mut copy, length) = scratch(thread, buffers)?;
-    let room = copy.get_mut(..length).unwrap_or_default();
-    let received = thread.read(open, room).await;
-    let moved = match received {
-        Ok(received) => buffers.scatter(memory, room.get(..received).unwrap_or(room)),
-        Err(error) => Err(error),
-    };
-    thread.scratch = copy;
-    moved
+    let (mut done, mut slice) = (0, TimeSlice::new());
+    for piece in buffers.pieces(most_at_once(open, MAX_MESSAGE)) {
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        let mut copy = Copied::take(thread, piece.total())?;
+        // What comes after the first piece is taken only if it is there: "the number of bytes
+        // may be fewer if ... fewer bytes are immediately available" - read(3p)
+        let received = thread.read(open, copy.space(), done > 0).await;
+        let moved = received.and_then(|received| copy.scatter(memory, &piece, received));
+        copy.give_back(thread);
+        if is_last(&mut done, moved, piece.total())? {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Reads from a file at `offset` into the guest's buffers.
+///
+/// # Errors
+///
+/// Those of [`Thread::read_file`], where nothing was read before.
+pub(crate) async fn read_at(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    file: &Arc<File>,
+    offset: u64,
+) -> Result<u32, Error> {
+    if let Some(buffer) = buffers.single_mut(memory)? {
+        return count(thread.read_file(file, Some(offset), buffer, false).await?);
+    }
+    let (mut done, mut slice) = (0, TimeSlice::new());
+    for piece in buffers.pieces(MAX_COPY) {
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        let mut copy = Copied::take(thread, piece.total())?;
+        let received = match offset.checked_add(done.into()) {
+            Some(at) => thread.read_file(file, Some(at), copy.space(), done > 0).await,
+            None => Err(Errno::EINVAL.into()),
+        };
+        let moved = received.and_then(|received| copy.scatter(memory, &piece, received));
+        copy.give_back(thread);
+        if is_last(&mut done, moved, piece.total())? {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// Receives from the socket `open` into the guest's buffers.
 ///
 /// # Errors
 ///
-/// Those of [`Thread::receive`].
+/// Those of [`Thread::receive`], where nothing was received before.
 pub(crate) async fn receive(
     thread: &mut Thread,
     memory: &mut GuestMemory<'_>,
@@ -68,18 +119,7 @@ pub(crate) async fn receive(
 ) -> Result<Answer, Error> {
     let received = match buffers.single_mut(memory)? {
         Some(buffer) => thread.receive(open, buffer, flags).await?,
-        None => {
-            let (mut copy, length) = scratch(thread, buffers)?;
-            let room = copy.get_mut(..length).unwrap_or_default();
-            let received = thread.receive(open, room, flags).await;
-            let moved = match &received {
-                Ok(received) => buffers.scatter(memory, room.get(..received.count).unwrap_or(room)).map(drop),
-                Err(_) => Ok(()),
-            };
-            thread.scratch = copy;
-            moved?;
-            received?
-        }
+        None => receive_by_copy(thread, memory, buffers, open, flags).await?,
     };
     let is_cut = received.is_cut();
     let Received { count: bytes, length, from } = received;
@@ -89,11 +129,52 @@ pub(crate) async fn receive(
     Ok(Answer { length, flags: if is_cut { DATA_TRUNCATED } else { 0 }, from })
 }
 
+async fn receive_by_copy(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    open: &OpenFile,
+    mut flags: RecvFlags,
+) -> Result<Received, Error> {
+    // What is only looked at is there the next time again.
+    let most = if flags.peek { MAX_MESSAGE } else { most_at_once(open, MAX_MESSAGE) };
+    let (mut done, mut slice) = (0, TimeSlice::new());
+    for piece in buffers.pieces(most) {
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        let mut copy = Copied::take(thread, piece.total())?;
+        let received = thread.receive(open, copy.space(), flags).await;
+        let moved = match &received {
+            Ok(received) => copy.scatter(memory, &piece, received.count),
+            Err(_) => Ok(0),
+        };
+        copy.give_back(thread);
+        match received {
+            Err(_) if done > 0 => break,
+            Ok(received) if flags.peek || most > MAX_COPY => {
+                moved?;
+                return Ok(received);
+            }
+            received => {
+                received?;
+                if is_last(&mut done, moved, piece.total())? {
+                    break;
+                }
+            }
+        }
+        // "This flag requests that the operation block until the full request is satisfied."
+        // - recv(2), MSG_WAITALL. Without it, the rest is taken only if it is there.
+        flags.dont_wait = flags.dont_wait || !flags.wait_all;
+    }
+    Ok(Received::bytes(usize::try_from(done).map_err(|_| Errno::EOVERFLOW)?))
+}
+
 /// Writes the guest's buffers to `open`: to `to`, where a socket has no connection.
 ///
 /// # Errors
 ///
-/// Those of [`Thread::write`] and [`Thread::send_to`].
+/// Those of [`Thread::write`] and [`Thread::send_to`], where nothing was written before.
 pub(crate) async fn write(
     thread: &Thread,
     memory: &mut GuestMemory<'_>,
@@ -108,13 +189,97 @@ pub(crate) async fn write(
     if let Some(mut slices) = buffers.slices(memory)? {
         return write_slices(thread, &mut slices, open, dont_wait, to).await;
     }
-    if buffers.total() > MAX_COPY && open.open.socket().is_ok_and(|socket| socket.keeps_boundaries()) {
-        // "EMSGSIZE: The message is too large to be sent all at once" - send(3p): half of
+    let most = match open.open.socket() {
+        Ok(socket) if socket.keeps_boundaries() => largest_message(socket),
+        _ => MAX_COPY,
+    };
+    if most > MAX_COPY && buffers.total() > most {
+        // "EMSGSIZE: The message is too large to be sent all at once" - send(3p): a part of
         // one is none.
         return Err(Errno::EMSGSIZE.into());
     }
-    let copy = buffers.gather(memory, MAX_COPY)?;
-    write_slices(thread, &mut [IoSlice::new(&copy)], open, dont_wait, to).await
+    let (mut done, mut slice) = (0, TimeSlice::new());
+    for piece in buffers.pieces(most) {
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        let copy = piece.gather(memory, most)?;
+        let written = write_slices(thread, &mut [IoSlice::new(&copy)], open, dont_wait, to).await;
+        if is_last(&mut done, written, piece.total())? {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Writes the guest's buffers to a file, at `offset`.
+///
+/// # Errors
+///
+/// Those of [`Thread::write_file`], where nothing was written before.
+pub(crate) async fn write_at(
+    thread: &Thread,
+    memory: &GuestMemory<'_>,
+    buffers: &Buffers,
+    file: &Arc<File>,
+    offset: u64,
+) -> Result<u32, Error> {
+    if let Some(mut slices) = buffers.slices(memory)? {
+        return count(thread.write_file(file, Some(offset), &mut slices).await?);
+    }
+    let (mut done, mut slice) = (0, TimeSlice::new());
+    for piece in buffers.pieces(MAX_COPY) {
+        if done > 0 && slice.step().await.is_err() {
+            break;
+        }
+        let copy = piece.gather(memory, MAX_COPY)?;
+        let written = match offset.checked_add(done.into()) {
+            Some(at) => thread.write_file(file, Some(at), &mut [IoSlice::new(&copy)]).await,
+            None => Err(Errno::EINVAL.into()),
+        };
+        if is_last(&mut done, written.and_then(count), piece.total())? {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Adds what one piece of `length` bytes has moved to `done`. Tells whether it was the last:
+/// it moved less than there was, or it failed after others had moved something.
+///
+/// # Errors
+///
+/// Those of the piece, where nothing was moved before.
+fn is_last(done: &mut u32, moved: Result<u32, Error>, length: u32) -> Result<bool, Error> {
+    match moved {
+        Ok(moved) => {
+            *done = done.saturating_add(moved);
+            Ok(moved < length)
+        }
+        // "If write() is interrupted by a signal after it successfully writes some data, it
+        // shall return the number of bytes written." - write(3p), and so for any error.
+        Err(Error::Errno(_)) if *done > 0 => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many bytes one copy has to hold: a message comes whole, or its rest is gone.
+fn most_at_once(open: &OpenFile, message: u32) -> u32 {
+    match open.open.socket() {
+        Ok(socket) if socket.keeps_boundaries() => message,
+        _ => MAX_COPY,
+    }
+}
+
+/// The largest message that the kernel may take of a socket, within [`MAX_MESSAGE`].
+fn largest_message(socket: &Socket) -> u32 {
+    // A datagram of UDP never has more than 65,535 bytes with its head; one of a Unix socket
+    // never more than the sender's buffer.
+    let most = match socket.family() {
+        Family::Inet4 | Family::Inet6 => 0,
+        Family::Unix => socket.size(SizeOption::SendBuffer).unwrap_or(0),
+    };
+    u32::try_from(most).unwrap_or(MAX_MESSAGE).clamp(MAX_COPY + 1, MAX_MESSAGE)
 }
 
 async fn write_slices(
@@ -130,15 +295,42 @@ async fn write_slices(
     })
 }
 
-/// The thread's own buffer, and how much of it a call that fills `buffers` may use. The
-/// caller gives it back.
-fn scratch(thread: &mut Thread, buffers: &Buffers) -> Result<(Vec<u8>, usize), Error> {
-    let length = usize::try_from(buffers.total().min(MAX_COPY)).map_err(|_| Errno::EINVAL)?;
-    let mut copy = std::mem::take(&mut thread.scratch);
-    if copy.len() < length {
-        copy.resize(length, 0);
+/// A copy of one piece of the guest's buffers.
+struct Copied {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Copied {
+    /// The thread's own buffer, or a larger one for a large message.
+    fn take(thread: &mut Thread, length: u32) -> Result<Self, Error> {
+        let is_large = length > MAX_COPY;
+        let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+        if is_large {
+            // Fresh from the system: it takes memory as the message fills it.
+            return Ok(Self { bytes: vec![0; length], length });
+        }
+        let mut bytes = std::mem::take(&mut thread.scratch);
+        if bytes.len() < length {
+            bytes.resize(length, 0);
+        }
+        Ok(Self { bytes, length })
     }
-    Ok((copy, length))
+
+    fn space(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.length).unwrap_or_default()
+    }
+
+    /// Writes the first `received` bytes into the buffers of `piece`.
+    fn scatter(&self, memory: &mut GuestMemory<'_>, piece: &Buffers, received: usize) -> Result<u32, Error> {
+        piece.scatter(memory, self.bytes.get(..received).unwrap_or(&self.bytes))
+    }
+
+    fn give_back(self, thread: &mut Thread) {
+        if u32::try_from(self.length).is_ok_and(|length| length <= MAX_COPY) {
+            thread.scratch = self.bytes;
+        }
+    }
 }
 
 /// A number of bytes as the guest counts them; no call moves more than fits.

@@ -124,7 +124,7 @@ impl Thread {
         loop {
             let at = from.checked_add(u64::try_from(found).map_err(|_| Errno::EOVERFLOW)?);
             let rest = chunk.get_mut(found..).unwrap_or_default();
-            let read = self.read_file(file, Some(at.ok_or(Errno::EOVERFLOW)?), rest).await?;
+            let read = self.read_file(file, Some(at.ok_or(Errno::EOVERFLOW)?), rest, false).await?;
             found += read;
             // A message goes whole, however often that makes the host read.
             if read == 0 || found >= chunk.len() || !is_message {
@@ -141,7 +141,7 @@ impl Thread {
         while taken < step.sent {
             // It is there: nobody waits.
             let sent = chunk.get_mut(taken..step.sent).unwrap_or_default();
-            match self.read(from, sent).await? {
+            match self.read(from, sent, false).await? {
                 // Another thread took it.
                 0 => break,
                 count => taken += count,

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
-use crate::ready::{self, EventFd, TimeSlice, interruptible};
+use crate::ready::{self, EventFd, TimeSlice, give_way, interruptible};
 use crate::socket::{Interest, Received, RecvFlags, Refusal, Registered, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
@@ -46,7 +46,8 @@ impl Thread {
         Ok((first, second))
     }
 
-    /// Reads what is there into `buffer`; 0 is the end.
+    /// Reads what is there into `buffer`; 0 is the end. With `dont_wait` it waits for
+    /// nothing, whatever the descriptor says.
     ///
     /// # Cancel safety
     ///
@@ -56,22 +57,27 @@ impl Thread {
     ///
     /// `EISDIR` for a directory, `EBADF` for an output and where another thread closes the
     /// last descriptor meanwhile, and those of the thing.
-    pub(crate) async fn read(&self, open: &OpenFile, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub(crate) async fn read(
+        &self,
+        open: &OpenFile,
+        buffer: &mut [u8],
+        dont_wait: bool,
+    ) -> Result<usize, Error> {
         if self.threads.are_many() {
-            return open.unless_closed(self.read_alone(open, buffer)).await;
+            return open.unless_closed(self.read_alone(open, buffer, dont_wait)).await;
         }
-        self.read_alone(open, buffer).await
+        self.read_alone(open, buffer, dont_wait).await
     }
 
     /// [`read`](Self::read), where no other thread can close `open`.
-    async fn read_alone(&self, open: &OpenFile, buffer: &mut [u8]) -> Result<usize, Error> {
-        let waits = !open.is_nonblocking();
+    async fn read_alone(&self, open: &OpenFile, buffer: &mut [u8], dont_wait: bool) -> Result<usize, Error> {
+        let waits = !open.is_nonblocking() && !dont_wait;
         match &open.open {
             Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, RecvFlags::default()).await?.count),
             Open::Input(input) => Ok(input.read(waits, buffer).await?),
             Open::PipeReader(reader) => Ok(reader.read(waits, buffer).await?),
             Open::Event(event) => read_event(event, waits, buffer).await,
-            Open::File(file) => self.read_file(file, None, buffer).await,
+            Open::File(file) => self.read_file(file, None, buffer, dont_wait).await,
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
             Open::Directory(_) => Err(Errno::EISDIR.into()),
             // "EBADF: The fildes argument is not a valid file descriptor open for reading."
@@ -182,30 +188,49 @@ impl Thread {
         }
     }
 
-    /// Reads from a file, at its position or at `offset`. Waits at a named pipe or a device
-    /// without anything to read, unless the guest asked not to wait.
+    /// Reads from a file, at its position or at `offset`: all that `buffer` has room for, up
+    /// to the end. Waits at a named pipe or a device without anything to read, unless the guest
+    /// or the call asked not to wait.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost while it waits; a read that has begun on another thread is.
+    /// Nothing is lost while it waits; a read that has begun on another thread is, and so is what
+    /// was read before it.
     ///
     /// # Errors
     ///
-    /// Those of the file; `EAGAIN` where it would wait and may not, or the host can't start
-    /// a thread; `EINTR` where a signal ends the wait.
+    /// Those of the file, where nothing was read before; `EAGAIN` where it would wait and may
+    /// not, or the host can't start a thread; `EINTR` where a signal ends the wait.
     pub(crate) async fn read_file(
         &self,
         file: &Arc<File>,
         offset: Option<u64>,
         buffer: &mut [u8],
+        dont_wait: bool,
     ) -> Result<usize, Error> {
+        let mut done = 0;
         loop {
-            match self.try_read_file(file, offset, buffer).await? {
-                Some(count) => return Ok(count),
-                None if file.flags().nonblock => return Err(Errno::EAGAIN.into()),
-                None => until_ready(file, Interest::Read).await?,
+            let rest = buffer.get_mut(done..).unwrap_or_default();
+            let asked = self.most_at_once(rest.len());
+            match self.try_read_file(file, further(offset, done)?, rest).await {
+                Ok(Some(count)) => {
+                    done += count;
+                    // Only what is there already follows the first piece.
+                    if count < asked || done >= buffer.len() {
+                        return Ok(done);
+                    }
+                }
+                Ok(None) | Err(_) if done > 0 => return Ok(done),
+                Ok(None) if dont_wait || file.flags().nonblock => return Err(Errno::EAGAIN.into()),
+                Ok(None) => until_ready(file, Interest::Read).await?,
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// How much of `length` bytes one operation on a file moves.
+    fn most_at_once(&self, length: usize) -> usize {
+        if self.process().settings().blocks_on_files { length } else { length.min(MAX_FILE_COPY) }
     }
 
     /// `None` where there is nothing to read yet.
@@ -233,29 +258,47 @@ impl Thread {
         Ok(Some(bytes.len()))
     }
 
-    /// Writes to a file, at its position or at `offset`. Waits at a named pipe or a device
-    /// without room, unless the guest asked not to wait.
+    /// Writes all of `data` to a file, at its position or at `offset`; tells how much of it
+    /// was written, where that is not all. Waits at a named pipe or a device without room, unless
+    /// the guest asked not to wait.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is written while it waits; a write that has begun on another thread ends
-    /// there.
+    /// What was written before the future is dropped is written; a write that has begun on
+    /// another thread ends there.
     ///
     /// # Errors
     ///
-    /// Those of the file; `EAGAIN` where it would wait and may not, or the host can't start
-    /// a thread; `EINTR` where a signal ends the wait.
+    /// Those of the file, where nothing was written before; `EAGAIN` where it would wait and may
+    /// not, or the host can't start a thread; `EINTR` where a signal ends the wait.
     pub(crate) async fn write_file(
         &self,
         file: &Arc<File>,
         offset: Option<u64>,
-        data: &[IoSlice<'_>],
+        mut data: &mut [IoSlice<'_>],
     ) -> Result<usize, Error> {
+        let mut done = 0;
         loop {
-            match self.try_write_file(file, offset, data).await? {
-                Some(count) => return Ok(count),
-                None if file.flags().nonblock => return Err(Errno::EAGAIN.into()),
-                None => until_ready(file, Interest::Write).await?,
+            let written = match self.try_write_file(file, further(offset, done)?, data).await {
+                Ok(None) if file.flags().nonblock => Err(Errno::EAGAIN.into()),
+                Ok(None) => until_ready(file, Interest::Write).await.map(|()| None).map_err(Error::from),
+                written => written,
+            };
+            match written {
+                Ok(Some(count)) => {
+                    done += count;
+                    IoSlice::advance_slices(&mut data, count);
+                    if count == 0 || data.iter().all(|slice| slice.is_empty()) {
+                        return Ok(done);
+                    }
+                    // A signal may have cut it short; a named pipe takes a part at a time.
+                    if interruptible(give_way()).await.is_err() {
+                        return Ok(done);
+                    }
+                }
+                Ok(None) => {}
+                Err(_) if done > 0 => return Ok(done),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -270,14 +313,19 @@ impl Thread {
         if self.process().settings().blocks_on_files {
             return Ok(write_in_pieces(file, offset, data).await?);
         }
-        let mut bytes = Vec::new();
-        for slice in data {
-            let room = MAX_FILE_COPY.saturating_sub(bytes.len());
-            bytes.extend(slice.iter().take(room));
-        }
+        let bytes = first_bytes(data, MAX_FILE_COPY);
         let file = Arc::clone(file);
         self.on_disk(move || write_at(&file, offset, &[IoSlice::new(&bytes)])).await
     }
+}
+
+/// A copy of the first bytes of `data`, `most` of them or less.
+fn first_bytes(data: &[IoSlice<'_>], most: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(data.iter().map(|slice| slice.len()).sum::<usize>().min(most));
+    for slice in data {
+        bytes.extend(slice.iter().take(most - bytes.len()));
+    }
+    bytes
 }
 
 /// The counter, in 8 bytes.

@@ -27,6 +27,7 @@ mod names;
 mod oracle;
 mod places;
 mod preopened;
+mod real_programs;
 mod server;
 mod signals;
 mod states;
@@ -76,6 +77,8 @@ mod every_program_has_a_test {
     };
     #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};
+
+    use super::real_programs::*;
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

@@ -94,7 +94,8 @@ fn receive_by_copy(
     peek: bool,
 ) -> Option<Result<usize, Errno>> {
     check_out(memory, start, length).ok()?;
-    let length = usize::try_from(length.min(MAX_COPY)).ok()?;
+    // More than one copy takes the long way.
+    let length = usize::try_from(length).ok().filter(|_| length <= MAX_COPY)?;
     let mut copy = std::mem::take(&mut thread.scratch);
     if copy.len() < length {
         copy.resize(length, 0);
@@ -148,9 +149,11 @@ fn send(
         return None;
     }
     check_out(memory, region.0, region.1).ok()?;
-    let is_shared = matches!(memory, GuestMemory::Shared(_));
-    let length = if is_shared { region.1.min(MAX_COPY) } else { region.1 };
-    let data = memory.as_cow(GuestPtr::new((region.0, length))).ok()?;
+    if region.1 > MAX_COPY && memory.is_shared_memory() {
+        // More than one copy takes the long way.
+        return None;
+    }
+    let data = memory.as_cow(GuestPtr::new(region)).ok()?;
     let sent = send_at_once(open.open.socket().ok()?, &data)?;
     answer(memory, sent, ret_n)
 }

@@ -1,6 +1,5 @@
 //! Descriptors: files, sockets and streams alike.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 
 use wiggle::{GuestMemory, GuestPtr};
@@ -17,9 +16,6 @@ use crate::file::{Advice, DirEntry, FileFlags, Listing, Whence};
 use crate::observe::Closed;
 use crate::process::{Open, Thread};
 use crate::ready::TimeSlice;
-
-/// The most that one positioned call on a file moves through a copy.
-const MAX_COPY: u32 = 64 * 1024;
 
 /// "dir" is 0, the only kind that preview 1 names.
 const PREOPENED_SOCKET: u8 = 1;
@@ -198,13 +194,7 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let file = self.file(fd, Rights::FD_READ | Rights::FD_SEEK)?;
         let buffers = Buffers::read(memory, iovs)?;
-        if let Some(buffer) = buffers.single_mut(memory)? {
-            return count(self.read_file(&file, Some(offset), buffer).await?);
-        }
-        let length = usize::try_from(buffers.total().min(MAX_COPY)).map_err(|_| Errno::EINVAL)?;
-        let mut copy = vec![0; length];
-        let received = self.read_file(&file, Some(offset), &mut copy).await?;
-        buffers.scatter(memory, copy.get(..received).unwrap_or(&copy))
+        transfer::read_at(self, memory, &buffers, &file, offset).await
     }
 
     async fn fd_pwrite(
@@ -216,11 +206,7 @@ impl Preview1Fd for Thread {
     ) -> Result<u32, Error> {
         let file = self.file(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
         let buffers = Buffers::read(memory, iovs)?;
-        if let Some(slices) = buffers.slices(memory)? {
-            return count(self.write_file(&file, Some(offset), &slices).await?);
-        }
-        let copy = buffers.gather(memory, MAX_COPY)?;
-        count(self.write_file(&file, Some(offset), &[IoSlice::new(&copy)]).await?)
+        transfer::write_at(self, memory, &buffers, &file, offset).await
     }
 
     async fn fd_read(

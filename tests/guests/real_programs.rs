@@ -1,0 +1,66 @@
+//! What real programs and public test suites asked of the host.
+
+use super::{run, run_on_loopback};
+use anyhow::{Result, ensure};
+use guest_tests::{Running, Wasock};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const MEBIBYTE: usize = 1 << 20;
+
+fn with_folder(folder: &tempfile::TempDir) -> Wasock {
+    run().arg("--dir").arg(format!("{}::/", folder.path().display()))
+}
+
+#[test]
+pub(crate) fn large_transfers() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = with_folder(&folder).args([guest_tests::LARGE_TRANSFERS, "file"]).succeed()?;
+    file.expect_stderr("holds\n")?;
+    ensure!(std::fs::metadata(folder.path().join("large"))?.len() == 4 << 20, "a file of another size");
+    Ok(())
+}
+
+#[test]
+fn a_write_from_shared_memory_waits_until_all_of_it_is_written() -> Result<()> {
+    for way in ["pipe", "pair"] {
+        run().args([guest_tests::LARGE_TRANSFERS, way]).succeed()?.expect_stderr("holds\n")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_message_from_shared_memory_goes_whole() -> Result<()> {
+    run().args([guest_tests::LARGE_TRANSFERS, "messages"]).succeed()?.expect_stderr("holds\n").map(drop)
+}
+
+fn client_of(way: &str) -> Result<(Running, TcpStream)> {
+    let mut host = run_on_loopback().args([guest_tests::LARGE_TRANSFERS, way]).start()?;
+    let client = TcpStream::connect_timeout(&host.listening()?, PATIENCE)?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_write_timeout(Some(PATIENCE))?;
+    Ok((host, client))
+}
+
+#[test]
+fn one_send_from_shared_memory_sends_all_and_one_receive_waits_for_all() -> Result<()> {
+    let (host, mut client) = client_of("serve")?;
+    let mut data = vec![0; 4 * MEBIBYTE];
+    client.read_exact(&mut data)?;
+    client.write_all(&data)?;
+    client.write_all(&[7; 100_000])?;
+    client.shutdown(Shutdown::Write)?;
+    host.finish()?.expect_code(0)?.expect_stderr("holds\n").map(drop)
+}
+
+#[test]
+fn a_send_that_does_not_wait_tells_how_much_found_room() -> Result<()> {
+    let (mut host, mut client) = client_of("full")?;
+    let sent = host.wait_for_stderr("sent ")?;
+    let mut all = Vec::new();
+    client.read_to_end(&mut all)?;
+    ensure!(sent.trim() == format!("sent {}", all.len()), "{sent:?}, and {} came", all.len());
+    host.finish()?.expect_code(0).map(drop)
+}
