@@ -1,6 +1,6 @@
 //! What a module speaks, and which of its imports the host has.
 
-use wasmtime::{ExternType, ImportType, Module};
+use wasmtime::{ExternType, ImportType, MemoryType, Module};
 
 use super::table::Function;
 use crate::process::Numbering;
@@ -54,7 +54,8 @@ pub enum MemoryKind {
     Exported,
     /// The module exports it, and threads may share it.
     ExportedShared,
-    /// The host must make it: the shared `env.memory` of a program with threads.
+    /// The host must make it: the shared memory of a program with threads, which tools call
+    /// `env.memory`.
     ImportedShared,
     /// There is none that the host could use.
     None,
@@ -94,6 +95,8 @@ pub struct Detected {
     pub told_by: Option<Import>,
     /// The memory.
     pub memory: MemoryKind,
+    /// The name of a shared memory that the host must make.
+    pub(crate) memory_import: Option<Import>,
     /// May the module start threads? It imports a call for it, and the memory that they
     /// share.
     pub threads: bool,
@@ -168,8 +171,9 @@ impl Detected {
 pub fn detect(module: &Module) -> Detected {
     let (mut supported, mut refused) = (Vec::new(), Vec::new());
     let (mut stubbed, mut missing) = (Vec::new(), Vec::new());
+    let memory_import = imported_memory(module).map(|(import, _)| import);
     for import in module.imports() {
-        let list = match support(&import) {
+        let list = match support(&import, memory_import.as_ref()) {
             Support::Supported => &mut supported,
             Support::Refused => &mut refused,
             Support::Stubbed => &mut stubbed,
@@ -187,7 +191,8 @@ pub fn detect(module: &Module) -> Detected {
         told_by,
         numbering: if has_old_numbers { Numbering::Preview1 } else { Numbering::Linux },
         memory: memory(module),
-        threads: starts_threads(module),
+        threads: memory_import.is_some() && starts_threads(module),
+        memory_import,
         supported,
         refused,
         stubbed,
@@ -195,7 +200,18 @@ pub fn detect(module: &Module) -> Detected {
     }
 }
 
-pub(crate) fn support(import: &ImportType<'_>) -> Support {
+/// The shared memory that `module` imports, and its name. Tools call it `env.memory`, but
+/// nothing says that they must. Of several the first counts: it is the one that a module's
+/// instructions mean where they name none.
+pub(crate) fn imported_memory(module: &Module) -> Option<(Import, MemoryType)> {
+    module.imports().find_map(|import| match import.ty() {
+        ExternType::Memory(ty) if ty.is_shared() => Some((Import::of(&import), ty)),
+        _ => None,
+    })
+}
+
+/// Whether the host has `import`; `memory` is the [`imported_memory`] of its module.
+pub(crate) fn support(import: &ImportType<'_>, memory: Option<&Import>) -> Support {
     match import.ty() {
         ExternType::Func(ty) if KNOWN_MODULES.contains(&import.module()) => {
             let function = Function::find(import.module(), import.name());
@@ -205,9 +221,7 @@ pub(crate) fn support(import: &ImportType<'_>) -> Support {
                 None => Support::Stubbed,
             }
         }
-        ExternType::Memory(ty) if ty.is_shared() && (import.module(), import.name()) == ("env", "memory") => {
-            Support::Supported
-        }
+        ExternType::Memory(ty) if ty.is_shared() && memory == Some(&Import::of(import)) => Support::Supported,
         _ => Support::Missing,
     }
 }
@@ -230,13 +244,9 @@ fn starts_threads(module: &Module) -> bool {
         matches!(
             (import.module(), import.name()),
             (THREADS | PREVIEW1 | UNSTABLE, "thread-spawn") | (WASIX, "thread_spawn" | "thread_spawn_v2")
-        ) && support(import) == Support::Supported
+        ) && support(import, None) == Support::Supported
     };
-    let is_memory = |import: &ImportType<'_>| {
-        (import.module(), import.name()) == ("env", "memory")
-            && matches!(import.ty(), ExternType::Memory(ty) if ty.is_shared())
-    };
-    module.imports().any(|import| is_spawn(&import)) && module.imports().any(|import| is_memory(&import))
+    module.imports().any(|import| is_spawn(&import))
 }
 
 fn dialect(module: &Module) -> Dialect {
@@ -457,6 +467,22 @@ mod tests {
         assert_eq!(numbering(&[(WASIX, "proc_raise", 1)])?, Numbering::Preview1);
         assert_eq!(numbering(&[(WASIX, "proc_raise", 1), (WASIX, "proc_join", 3)])?, Numbering::Linux);
         assert_eq!(numbering(&[(WASIX, "epoll_create", 1), (PREVIEW1, "proc_raise", 1)])?, Numbering::Linux);
+        Ok(())
+    }
+
+    #[test]
+    fn takes_the_first_shared_memory_whatever_its_name() -> wasmtime::Result<()> {
+        let found = detected(
+            r#"(module
+                (import "wasi" "thread-spawn" (func (param i32) (result i32)))
+                (import "foo" "bar" (memory 1 1 shared))
+                (import "env" "memory" (memory 1 1 shared))
+                (import "foo" "bar" (memory 1 1 shared)))"#,
+        )?;
+        assert!(found.threads);
+        assert_eq!(names(found.memory_import.as_slice()), "foo.bar");
+        assert_eq!(names(&found.supported), "wasi.thread-spawn foo.bar foo.bar");
+        assert_eq!(names(&found.missing), "env.memory");
         Ok(())
     }
 

@@ -19,11 +19,12 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
 
 fn describe(guest: &Guest) -> Result<String> {
     let detected = guest.detected();
-    let memory = match detected.memory {
-        MemoryKind::Exported => "its own, exported",
-        MemoryKind::ExportedShared => "its own, shared and exported",
-        MemoryKind::ImportedShared => "shared, imported as env.memory",
-        MemoryKind::None => "none that the host can reach",
+    let memory = match (detected.memory, &detected.memory_import) {
+        (MemoryKind::Exported, _) => "its own, exported".to_owned(),
+        (MemoryKind::ExportedShared, _) => "its own, shared and exported".to_owned(),
+        (MemoryKind::ImportedShared, Some(import)) => format!("shared, imported as {import}"),
+        (MemoryKind::ImportedShared, None) => "shared, imported".to_owned(),
+        (MemoryKind::None, _) => "none that the host can reach".to_owned(),
     };
     let mut text = String::new();
     writeln!(text, "dialect: {}", dialect(detected))?;

@@ -63,7 +63,7 @@ impl WasockCtx {
         &mut self.limiter
     }
 
-    /// Gives the guest the shared memory that it imports as `env.memory`. What it takes is the
+    /// Gives the guest the shared memory that it imports, mostly as `env.memory`. What it takes is the
     /// embedder's to limit: by its maximum.
     pub fn set_shared_memory(&mut self, memory: wasmtime::SharedMemory) {
         self.memory.set_shared(memory);

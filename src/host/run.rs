@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Engine, ExternType, Instance, Linker, SharedMemory, Store, WasmBacktrace};
+use wasmtime::{Engine, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
 use super::epoch::{Epochs, Ticker, look_up_at_epochs};
@@ -11,6 +11,7 @@ use super::limits::{Limits, contained};
 use super::link::add_imported_to_linker;
 use super::signal::Within;
 use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
+use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
 use crate::observe::Event;
@@ -147,7 +148,9 @@ impl Guest {
         let mut store = Store::new(engine, ctx);
         store.limiter(|ctx| ctx.limiter());
         if let Some((memory, _)) = &memory {
-            linker.define(&store, "env", "memory", memory.clone())?;
+            let import = self.detected().memory_import.as_ref();
+            let (module, name) = import.map_or(("env", "memory"), |it| (&*it.module, &*it.name));
+            linker.define(&store, module, name, memory.clone())?;
         }
         if self.detected().threads
             && let Some(memory) = memory
@@ -222,15 +225,8 @@ impl Guest {
         engine: &Engine,
         account: &Arc<Account>,
     ) -> wasmtime::Result<Option<(SharedMemory, Charge)>> {
-        for import in self.module().imports() {
-            if let ExternType::Memory(ty) = import.ty()
-                && (import.module(), import.name()) == ("env", "memory")
-                && ty.is_shared()
-            {
-                return limiter::shared_memory(engine, self.module(), &ty, account).map(Some);
-            }
-        }
-        Ok(None)
+        let Some((_, ty)) = imported_memory(self.module()) else { return Ok(None) };
+        limiter::shared_memory(engine, self.module(), &ty, account).map(Some)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, preview1, same_as, support};
+use crate::abi::{Function, Import, Support, imported_memory, preview1, same_as, support};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -33,8 +33,9 @@ pub fn link_unknown_imports<T: Send + 'static>(
     taken.allow_shadowing(false);
     let mut missing = String::new();
     let mut stubbed = Vec::new();
+    let memory = imported_memory(module).map(|(import, _)| import);
     for import in module.imports() {
-        match support(&import) {
+        match support(&import, memory.as_ref()) {
             Support::Supported | Support::Refused => {
                 if let Some(ours) = same_as(&import) {
                     linker.allow_shadowing(true);

@@ -64,3 +64,8 @@ fn a_send_that_does_not_wait_tells_how_much_found_room() -> Result<()> {
     ensure!(sent.trim() == format!("sent {}", all.len()), "{sent:?}, and {} came", all.len());
     host.finish()?.expect_code(0).map(drop)
 }
+
+#[test]
+pub(crate) fn memory_imported_other_name() -> Result<()> {
+    run().arg(guest_tests::MEMORY_IMPORTED_OTHER_NAME).succeed().map(drop)
+}
