@@ -15,10 +15,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
-use wasmtime_wasi::clocks::{MonotonicClock, WallClock};
+use wasmtime_wasi::clocks::WallClock;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::link::MemorySource;
+use super::uptime::Uptime;
 use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
@@ -159,7 +160,7 @@ impl Builder {
             handed_sockets: HandedSockets::default(),
             directories: Vec::new(),
             wall_clock: Box::new(WallClock),
-            monotonic_clock: Box::new(MonotonicClock::new()),
+            monotonic_clock: Box::new(Uptime::new()),
             random: wasmtime_wasi::thread_rng(),
         }
     }
@@ -437,7 +438,7 @@ impl Builder {
         self
     }
 
-    /// The guest's idea of time passing.
+    /// The guest's idea of time passing. By default it is the host's uptime.
     pub fn monotonic_clock(mut self, clock: impl HostMonotonicClock + 'static) -> Self {
         self.monotonic_clock = Box::new(clock);
         self

@@ -20,6 +20,7 @@ mod stub;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod uptime;
 
 pub use builder::{BuildError, Builder};
 pub use control::Control;

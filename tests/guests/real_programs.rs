@@ -69,3 +69,8 @@ fn a_send_that_does_not_wait_tells_how_much_found_room() -> Result<()> {
 pub(crate) fn memory_imported_other_name() -> Result<()> {
     run().arg(guest_tests::MEMORY_IMPORTED_OTHER_NAME).succeed().map(drop)
 }
+
+#[test]
+pub(crate) fn monotonic_clock_is_not_zero() -> Result<()> {
+    run().arg(guest_tests::MONOTONIC_CLOCK_IS_NOT_ZERO).succeed().map(drop)
+}
