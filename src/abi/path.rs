@@ -60,7 +60,6 @@ pub(crate) struct Request {
     pub(crate) lookup: u32,
     pub(crate) oflags: u32,
     pub(crate) rights: u64,
-    pub(crate) inheriting: u64,
     pub(crate) fdflags: u32,
     pub(crate) close_on_exec: bool,
 }
@@ -72,8 +71,10 @@ const OFLAG_TRUNC: u16 = 8;
 
 /// Opens a file or a directory as a new descriptor.
 ///
-/// Rights beyond what the directory hands on are left out rather than refused: the
-/// C library and Rust's ask for all there are.
+/// The rights that a program names decide whether a file is read and written, and nothing
+/// else: a new descriptor has all others that its directory hands on. So does Wasmtime, and
+/// programs rely on it: they name no rights at all, or `fd_read` and then seek. What
+/// `fd_fdstat_set_rights` took from the directory is not handed on.
 ///
 /// # Errors
 ///
@@ -90,8 +91,7 @@ pub(crate) async fn open(
     let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
     let path = below(thread, memory, request.fd, path)?;
-    let rights = Rights::from_bits(request.rights) & handed_on;
-    let options = options(request, oflags?, rights)?;
+    let options = options(request, oflags?, handed_on)?;
     thread.process().fds().check_room()?;
     let opened = thread.on_disk(move || dir.open(&path, &options)).await?;
     let (open, most) = match opened {
@@ -103,8 +103,8 @@ pub(crate) async fn open(
     };
     let descriptor = Descriptor {
         open: OpenFile::with_nonblocking(open, options.nonblock),
-        rights: rights & most,
-        inheriting: Rights::from_bits(request.inheriting) & handed_on,
+        rights: (handed_on & most).without(unused(&options)),
+        inheriting: handed_on,
         close_on_exec: request.close_on_exec,
     };
     let fd = thread.process().fds().insert(descriptor)?;
@@ -122,14 +122,27 @@ fn needed(oflags: u16) -> Rights {
     needed
 }
 
-fn options(request: &Request, oflags: u16, rights: Rights) -> Result<OpenOptions, Errno> {
+/// The rights that a descriptor opened so has no use for. Programs learn from them whether
+/// they may read and write: the C library's `fcntl(fd, F_GETFL)` does.
+fn unused(options: &OpenOptions) -> Rights {
+    let none = Rights::NONE;
+    let reading = if options.read { none } else { Rights::FD_READ | Rights::FD_READDIR };
+    let writing = if options.write { none } else { Rights::FD_WRITE };
+    reading | writing
+}
+
+fn options(request: &Request, oflags: u16, handed_on: Rights) -> Result<OpenOptions, Errno> {
     let fdflags = flags::descriptor(request.fdflags)?;
-    let any = |wanted: Rights| (rights & wanted) != Rights::NONE;
+    let asked = Rights::from_bits(request.rights);
     // The other rights to change a file come with masks that programs have for any file:
-    // Go asks for `fd_filestat_set_size` to read one. Wasmtime looks at these two as well.
-    let write = any(Rights::FD_WRITE);
+    // Go asks for `fd_filestat_set_size` to read one. Wasmtime looks at these two as well. A
+    // program that creates a file or cuts it, and names neither, may do both there.
+    let names_one = asked & (Rights::FD_READ | Rights::FD_WRITE) != Rights::NONE;
+    let changes = oflags & (OFLAG_CREAT | OFLAG_TRUNC) != 0;
+    let write =
+        (asked.contains(Rights::FD_WRITE) || changes && !names_one) && handed_on.contains(Rights::FD_WRITE);
     Ok(OpenOptions {
-        read: any(Rights::FD_READ | Rights::FD_READDIR) || !write,
+        read: asked.contains(Rights::FD_READ) || !names_one || !write,
         write,
         create: oflags & OFLAG_CREAT != 0,
         exclusive: oflags & OFLAG_EXCL != 0,

@@ -222,6 +222,12 @@ impl Rights {
         self.0
     }
 
+    /// The rights of this set that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Are all of `other` in this set?
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0

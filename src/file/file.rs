@@ -79,6 +79,16 @@ impl File {
         }
     }
 
+    /// Was it opened for reading?
+    pub fn can_read(&self) -> bool {
+        self.can_read
+    }
+
+    /// Was it opened for writing?
+    pub fn can_write(&self) -> bool {
+        self.can_write
+    }
+
     /// Reads at the position, and moves it. Zero is the end of the file.
     ///
     /// # Errors

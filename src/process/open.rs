@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::{Input, Output};
 use crate::error::Errno;
-use crate::fd::Counted;
+use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
 use crate::ready::{Epoll, EventFd, Events, PipeReader, PipeWriter, Pollable};
 use crate::socket::{Heard, Interest, Socket};
@@ -199,6 +199,25 @@ impl Open {
             // "ESPIPE: The fildes argument is associated with a pipe, FIFO, or socket."
             // - lseek(3p)
             _ => Err(Errno::ESPIPE),
+        }
+    }
+
+    /// Checks that a file is open for what a call with these rights does.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` for a file that was opened for the other direction alone.
+    pub fn check_direction(&self, rights: Rights) -> Result<(), Errno> {
+        match self {
+            // "EBADF: The fildes argument is not a valid file descriptor open for reading."
+            // - read(3p); likewise write(3p)
+            Self::File(file)
+                if rights.contains(Rights::FD_READ) && !file.can_read()
+                    || rights.contains(Rights::FD_WRITE) && !file.can_write() =>
+            {
+                Err(Errno::EBADF)
+            }
+            _ => Ok(()),
         }
     }
 

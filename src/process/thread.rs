@@ -156,9 +156,10 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EBADF`, then `ENOTCAPABLE`.
+    /// `EBADF`, also for a file that is open for the other direction; then `ENOTCAPABLE`.
     pub(crate) fn descriptor(&self, fd: u32, rights: Rights) -> Result<Descriptor<OpenFile>, Errno> {
         let descriptor = self.process.fds().get(fd)?.clone();
+        descriptor.open.open.check_direction(rights)?;
         descriptor.rights.require(rights)?;
         Ok(descriptor)
     }
@@ -194,10 +195,12 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EBADF`, then `EISDIR` or `ESPIPE`, then `ENOTCAPABLE`.
+    /// `EBADF`, also for one that is open for the other direction, then `EISDIR` or
+    /// `ESPIPE`, then `ENOTCAPABLE`.
     pub(crate) fn file(&self, fd: u32, rights: Rights) -> Result<Arc<File>, Errno> {
         let fds = self.process.fds();
         let descriptor = fds.get(fd)?;
+        descriptor.open.open.check_direction(rights)?;
         let file = descriptor.open.open.file()?;
         descriptor.rights.require(rights)?;
         Ok(Arc::clone(file))

@@ -71,6 +71,12 @@ pub(crate) fn memory_imported_other_name() -> Result<()> {
 }
 
 #[test]
+pub(crate) fn path_open_rights() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    with_folder(&folder).arg(guest_tests::PATH_OPEN_RIGHTS).succeed().map(drop)
+}
+
+#[test]
 pub(crate) fn monotonic_clock_is_not_zero() -> Result<()> {
     run().arg(guest_tests::MONOTONIC_CLOCK_IS_NOT_ZERO).succeed().map(drop)
 }

@@ -81,12 +81,11 @@ impl Preview1Path for Thread {
         path: Path,
         oflags: u32,
         rights: u64,
-        inheriting: u64,
+        _inheriting: u64,
         fdflags: u32,
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let request =
-            Request { fd, lookup: dirflags, oflags, rights, inheriting, fdflags, close_on_exec: false };
+        let request = Request { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec: false };
         path::open(self, memory, &request, path, ret_fd).await
     }
 

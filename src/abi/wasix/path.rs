@@ -19,13 +19,13 @@ impl WasixPath for Thread {
         path: GuestPtr<[u8]>,
         oflags: u32,
         rights: u64,
-        inheriting: u64,
+        _inheriting: u64,
         fdflags: u32,
         fdflagsext: u32,
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
         let close_on_exec = flags::known(fdflagsext, 1)? != 0;
-        let request = Request { fd, lookup: dirflags, oflags, rights, inheriting, fdflags, close_on_exec };
+        let request = Request { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec };
         path::open(self, memory, &request, path, ret_fd).await
     }
 
