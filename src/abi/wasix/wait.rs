@@ -51,6 +51,10 @@ impl WasixWait for Thread {
         if descriptor.open.open.pollable().is_none() {
             return Err(Errno::EPERM.into());
         }
+        // "EINVAL: ... or fd is the same as epfd" - epoll_ctl(2)
+        if descriptor.open.open.epoll().is_ok_and(|target| Arc::ptr_eq(target, &epoll)) {
+            return Err(Errno::EINVAL.into());
+        }
         descriptor.rights.require(Rights::POLL_FD_READWRITE)?;
         let target: Arc<dyn Pollable> = descriptor.open;
         // The reference host's numbers, which are those of its C library (1 to 3) and of

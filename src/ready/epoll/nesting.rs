@@ -35,8 +35,8 @@ impl Epoll {
         let is_loop = below.all.contains(&Arc::as_ptr(self).addr());
         // "ELOOP: fd refers to an epoll instance and this EPOLL_CTL_ADD operation would
         // result in a circular loop of epoll instances monitoring one another or a nesting
-        // depth of epoll instances greater than 5." - epoll_ctl(2). Linux calls an epoll
-        // that watches itself EINVAL; it is the shortest loop.
+        // depth of epoll instances greater than 5." - epoll_ctl(2). The shortest loop, an epoll
+        // that watches itself, is `EINVAL` where the call comes from a guest.
         if is_loop || above.longest + below.longest > MOST_NESTED {
             return Err(Errno::ELOOP);
         }
