@@ -1,4 +1,5 @@
-//! From a file, a pipe or a connection into a socket, past the guest's memory.
+//! From a file, a pipe or a connection into a socket, a file or a pipe, past the guest's
+//! memory.
 //!
 //! What flows (all but a file) is looked at first and taken only as far as it was sent:
 //! a socket without room costs no byte.
@@ -31,8 +32,8 @@ struct Step {
 }
 
 impl Thread {
-    /// Sends `count` bytes of `source` to the socket `out`, or as many as there are up to
-    /// its end; tells how many. A socket that carries messages gets one.
+    /// Sends `count` bytes of `source` to `out`, or as many as there are up to the end of
+    /// `source`; tells how many. A socket that carries messages gets one.
     ///
     /// # Cancel safety
     ///
@@ -40,19 +41,21 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// For `source`: `EBADF`, `EISDIR` for a directory, `EINVAL` for what is neither a
+    /// For `out`: `EBADF` for what is not written to, `EINVAL` for a file whose writes go to
+    /// its end. For `source`: `EBADF`, `EISDIR` for a directory, `EINVAL` for what is neither a
     /// file nor flows, `ESPIPE` for what flows with an offset, `ENOTCAPABLE`. Where
     /// nothing was sent: `EMSGSIZE` for more than one message holds, and those of the socket
     /// and of `source`.
     pub(crate) async fn send_file(
         &self,
-        out: &OpenFile,
+        out: u32,
         source: u32,
         offset: u64,
         count: u64,
     ) -> Result<u64, Error> {
+        let out = &*self.target(out)?;
         let source = self.source(source, offset)?;
-        let is_message = out.open.socket()?.keeps_boundaries();
+        let is_message = carries_messages(&out.open);
         // One byte more shows that there is too much for one message.
         let room = if is_message { CHUNK + 1 } else { CHUNK };
         let mut buffer = vec![0; usize::try_from(count).unwrap_or(room).min(room)];
@@ -85,9 +88,30 @@ impl Thread {
         Ok(sent)
     }
 
+    /// Where the bytes go: "Since Linux 2.6.33 it can be any file." - sendfile(2), out_fd
+    fn target(&self, fd: u32) -> Result<Arc<OpenFile>, Errno> {
+        let fds = self.process().fds();
+        let descriptor = fds.get(fd)?;
+        let open = &descriptor.open.open;
+        open.check_direction(Rights::FD_WRITE)?;
+        let needed = match open {
+            Open::Socket(_) => Rights::SOCK_SEND,
+            // "EINVAL: out_fd has the O_APPEND flag set." - sendfile(2)
+            Open::File(file) if file.flags().append => return Err(Errno::EINVAL),
+            Open::File(_) | Open::Output(_) | Open::PipeWriter(_) => Rights::FD_WRITE,
+            // "EBADF: ... the output file was not opened for writing." - sendfile(2)
+            Open::Directory(_) | Open::Input(_) | Open::PipeReader(_) => return Err(Errno::EBADF),
+            // "EINVAL: Descriptor is not valid or locked"
+            Open::Event(_) | Open::Epoll(_) => return Err(Errno::EINVAL),
+        };
+        descriptor.rights.require(needed)?;
+        Ok(Arc::clone(&descriptor.open))
+    }
+
     fn source(&self, fd: u32, offset: u64) -> Result<Source, Errno> {
         let fds = self.process().fds();
         let descriptor = fds.get(fd)?;
+        descriptor.open.open.check_direction(Rights::FD_READ)?;
         let source = match &descriptor.open.open {
             Open::File(file) => Source::File(Arc::clone(file), offset),
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
@@ -118,7 +142,7 @@ impl Thread {
         sent: u64,
         chunk: &mut [u8],
     ) -> Result<Step, Error> {
-        let is_message = out.open.socket()?.keeps_boundaries();
+        let is_message = carries_messages(&out.open);
         let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
         let mut found = 0;
         loop {
@@ -179,4 +203,8 @@ impl Thread {
         };
         if self.threads.are_many() { open.unless_closed(look).await } else { look.await }
     }
+}
+
+fn carries_messages(out: &Open) -> bool {
+    out.socket().is_ok_and(|socket| socket.keeps_boundaries())
 }

@@ -151,8 +151,7 @@ impl WasixSocket for Thread {
         offset: u64,
         count: u64,
     ) -> Result<u64, Error> {
-        let out = self.open_socket(out_fd, Rights::SOCK_SEND)?;
-        self.send_file(&out, in_fd, offset, count).await
+        self.send_file(out_fd, in_fd, offset, count).await
     }
 
     fn sock_status(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u8, Error> {

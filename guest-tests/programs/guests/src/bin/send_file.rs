@@ -1,7 +1,7 @@
-//! `sock_send_file`: from files, pipes and connections into sockets of every kind. Needs
-//! a folder.
+//! `sock_send_file`: from files, pipes and connections into sockets of every kind, files and
+//! pipes. Needs a folder.
 
-use wasix::descriptor::{NONBLOCK, close, drop_rights, read, right, set_flags, write};
+use wasix::descriptor::{APPEND, NONBLOCK, close, drop_rights, read, right, set_flags, write};
 use wasix::ends::KINDS;
 use wasix::errno::*;
 use wasix::file::{self, CREAT};
@@ -24,7 +24,34 @@ fn main() {
     messages(file, &content);
     pipes(&content);
     connections(&content);
+    into_files_and_pipes(folder, file, &content);
     wrong_descriptors(folder, file);
+}
+
+/// "Since Linux 2.6.33 it can be any file" - sendfile(2), `out_fd`.
+fn into_files_and_pipes(folder: Fd, file: Fd, content: &[u8]) {
+    let copy = check_ok!(file::open(folder, "copy", CREAT, 0));
+    check_eq!(send_file(copy, file, 1000, 300_000), Ok(300_000));
+    check_eq!(file::tell(copy), Ok(300_000), "the position of the output moves");
+    check_eq!(send_file(copy, file, LENGTH as u64 - 5, 100), Ok(5));
+    let mut found = vec![0; 300_005];
+    let mut read = 0;
+    while read < found.len() {
+        read += check_ok!(file::pread(copy, &mut found[read..], read as u64));
+    }
+    check!(found[..300_000] == content[1000..301_000], "the bytes of the file");
+    check!(found[300_000..] == content[LENGTH - 5..], "the end of the file");
+
+    let (reader, writer) = check_ok!(wait::pipe());
+    check_ok!(set_flags(writer, NONBLOCK));
+    check_eq!(send_file(writer, file, 7, 1_000_000), Ok(65_536), "what a pipe holds");
+    check_eq!(send_file(writer, file, 7, 1), Err(EAGAIN));
+    // From the pipe into the file.
+    check_eq!(send_file(copy, reader, 0, 65_536), Ok(65_536));
+    let mut found = vec![0; 65_536];
+    check_eq!(file::pread(copy, &mut found, 300_005), Ok(65_536));
+    check!(found == content[7..7 + 65_536], "the bytes that went through the pipe");
+    check_ok!(close(copy));
 }
 
 fn pair() -> (Fd, Fd) {
@@ -193,8 +220,15 @@ fn wrong_descriptors(folder: Fd, file: Fd) {
     check_eq!(send_file(900, file, 0, 1), Err(EBADF));
     check_eq!(send_file(near, 900, 0, 1), Err(EBADF));
     check_eq!(send_file(900, 901, 0, 1), Err(EBADF));
-    for no_socket in [1, folder, file] {
-        check_eq!(send_file(no_socket, file, 0, 1), Err(ENOTSOCK));
+    // What nothing can be sent to.
+    let read_only = check_ok!(file::open_with(folder, 0, "file", 0, file::READ_RIGHTS, 0));
+    let (reader, _writer) = check_ok!(wait::pipe());
+    for no_output in [0, folder, read_only, reader] {
+        check_eq!(send_file(no_output, file, 0, 1), Err(EBADF));
+    }
+    let appending = check_ok!(file::open(folder, "file", 0, APPEND));
+    for no_output in [check_ok!(wait::event(0, 0)), check_ok!(wait::epoll()), appending] {
+        check_eq!(send_file(no_output, file, 0, 1), Err(EINVAL));
     }
     check_eq!(send_file(near, folder, 0, 1), Err(EISDIR));
     check_eq!(send_file(near, 1, 0, 1), Err(EBADF));
