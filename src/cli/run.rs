@@ -12,7 +12,6 @@ use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
 use super::args::{DirectoryArg, RunArgs};
 use super::report::{self, say};
 use super::{FAILURE, signal, sockets, start};
-use crate::Signal;
 use crate::error::Terminated;
 use crate::file::Access;
 use crate::host::{self, Ended, Guest, WasockCtx, engine_config, new_engine, restore_shared_sockets};
@@ -162,9 +161,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)
         .observer(report::Terminal::new(args.verbose));
-    if signal::is_hangup_ignored() {
-        builder = builder.ignore_signal(Signal::Hup);
-    }
+    builder = signal::ignored_from_the_start().into_iter().fold(builder, host::Builder::ignore_signal);
     builder = limits(builder, args);
     builder = args.listen.iter().fold(builder, |builder, grant| builder.listen(grant));
     builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));

@@ -1,14 +1,17 @@
-//! SIGINT, SIGTERM and SIGHUP: for the guest, where it handles them; otherwise they end
-//! it, whatever it is doing.
+//! The signals of this process: for the guest, where it handles them; otherwise they do to
+//! it what they do by default, and most end it, whatever it is doing.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::process::Signal as Host;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 
@@ -26,45 +29,82 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Later, it may be one more thing for the guest to handle.
 const TWICE: Duration = Duration::from_secs(5);
 
+/// The signals that a user ends a program with: twice is an order.
+const ENDING: [Signal; 3] = [Signal::Int, Signal::Quit, Signal::Term];
+
+/// The signals that are passed on, as the host's system has them.
+///
+/// Not those that a fault of the host itself would send, and `SIGABRT`: they are the engine's.
+/// Not `SIGPIPE`, which each write of the host's to a closed connection would send: the
+/// guest's own writes tell of theirs. Not `SIGTSTP`, `SIGTTIN` and `SIGTTOU`: the kernel stops
+/// the process as by default, and the shell's job control works.
+const PASSED_ON: &[(Signal, Host)] = &[
+    (Signal::Hup, Host::HUP),
+    (Signal::Int, Host::INT),
+    (Signal::Quit, Host::QUIT),
+    (Signal::Usr1, Host::USR1),
+    (Signal::Usr2, Host::USR2),
+    (Signal::Alrm, Host::ALARM),
+    (Signal::Term, Host::TERM),
+    (Signal::Chld, Host::CHILD),
+    (Signal::Cont, Host::CONT),
+    (Signal::Urg, Host::URG),
+    (Signal::Xcpu, Host::XCPU),
+    (Signal::Xfsz, Host::XFSZ),
+    (Signal::Vtalrm, Host::VTALARM),
+    (Signal::Prof, Host::PROF),
+    (Signal::Winch, Host::WINCH),
+    (Signal::Poll, Host::IO),
+    #[cfg(target_os = "linux")]
+    (Signal::Pwr, Host::POWER),
+    #[cfg(target_os = "linux")]
+    (Signal::Stkflt, Host::STKFLT),
+];
+
 /// The guest, once there is one.
 pub(super) type Running = Arc<OnceLock<Control>>;
 
-/// Was this process started with SIGHUP ignored, as `nohup` does?
-pub(super) fn is_hangup_ignored() -> bool {
+/// The signals that this process was started with ignored, as `nohup` does with `SIGHUP`:
+/// they are not caught, and a guest learns that they are ignored. Those that a user ends a
+/// program with are caught all the same: a shell ignores some for what runs in the background.
+pub(super) fn ignored_from_the_start() -> Vec<Signal> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
     // Signal 1 is the lowest bit.
-    ignored.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & 1 != 0)
+    let is_ignored = |host: Host| {
+        let bit = u32::try_from(host.as_raw()).ok().and_then(|number| number.checked_sub(1));
+        bit.and_then(|bit| mask.checked_shr(bit)).is_some_and(|rest| rest & 1 != 0)
+    };
+    let ignored = PASSED_ON.iter().filter(|(signal, host)| !ENDING.contains(signal) && is_ignored(*host));
+    ignored.map(|(signal, _)| *signal).collect()
 }
 
 /// The signals of this process, one after the other.
 struct Signals {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
-    /// None where it is to be ignored.
-    hangup: Option<unix::Signal>,
+    caught: Vec<(Signal, unix::Signal)>,
 }
 
 impl Signals {
     fn catch() -> io::Result<Self> {
-        let hangup = if is_hangup_ignored() { None } else { Some(unix::signal(SignalKind::hangup())?) };
-        let (interrupt, terminate) =
-            (unix::signal(SignalKind::interrupt())?, unix::signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hangup })
+        let ignored = ignored_from_the_start();
+        let wanted = PASSED_ON.iter().filter(|(signal, _)| !ignored.contains(signal));
+        let catch = |(signal, host): &(Signal, Host)| {
+            Ok((*signal, unix::signal(SignalKind::from_raw(host.as_raw()))?))
+        };
+        Ok(Self { caught: wanted.map(catch).collect::<io::Result<_>>()? })
     }
 
     async fn next(&mut self) -> Signal {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Int,
-            _ = self.terminate.recv() => Signal::Term,
-            _ = hangup => Signal::Hup,
-        }
+        poll_fn(|context| {
+            let mut caught = self.caught.iter_mut();
+            let next = caught.find_map(|(signal, source)| match source.poll_recv(context) {
+                Poll::Ready(Some(())) => Some(*signal),
+                _ => None,
+            });
+            next.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
@@ -85,7 +125,12 @@ pub(super) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
     thread::Builder::new().name("wasock-signals".to_owned()).spawn(move || {
         let watching = AssertUnwindSafe(|| runtime.block_on(next_order(&mut signals, &running)));
         let code = match catch_unwind(watching) {
-            Ok(signal) => u8::try_from(signal.exit_code()).unwrap_or(u8::MAX),
+            Ok(signal) => {
+                if signal != Signal::Int {
+                    say!("wasock: {signal} ended the guest");
+                }
+                u8::try_from(signal.exit_code()).unwrap_or(u8::MAX)
+            }
             // Otherwise the process would hear no signal any more.
             Err(_) => {
                 let failed = Terminated::HostPanic("watched for signals");
@@ -110,10 +155,11 @@ async fn next_order(signals: &mut Signals, running: &Running) -> Signal {
     loop {
         let signal = signals.next().await;
         let before = last.insert(signal, Instant::now());
-        let is_order = signal != Signal::Hup && before.is_some_and(|it| it.elapsed() < TWICE);
+        let is_order = ENDING.contains(&signal) && before.is_some_and(|it| it.elapsed() < TWICE);
         match running.get() {
             Some(guest) if !is_order && guest.handles_signals() => guest.signal(signal),
-            _ => return signal,
+            _ if signal.ends() => return signal,
+            _ => {}
         }
     }
 }

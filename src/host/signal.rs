@@ -25,8 +25,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::unconstrained;
 use wasmtime::{
-    AsContextMut as _, Caller, Extern, Global, Instance, Mutability, Store, StoreContextMut, Trap, TypedFunc,
-    Val,
+    AsContextMut as _, Caller, Extern, Global, Instance, Mutability, Store, StoreContextMut, ThrownException,
+    Trap, TypedFunc, Val,
 };
 
 use super::WasockCtx;
@@ -35,7 +35,7 @@ use super::run::describe;
 use super::threads::until_the_end;
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
-use crate::process::{Delivery, Ending, Mailbox, Report, Signal, Thread, Threads};
+use crate::process::{Delivery, Ending, Mailbox, Report, Sender, Signal, Thread, Threads};
 use crate::ready::{block_on, interrupting};
 
 /// Where running code was interrupted for a handler.
@@ -98,7 +98,7 @@ struct Due {
     callback: Arc<str>,
     /// The signal's number, as the program has it.
     number: i32,
-    is_order: bool,
+    sender: Sender,
 }
 
 /// The next handler to call.
@@ -111,9 +111,9 @@ fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<Due>> {
         match mailbox.next() {
             None => return Ok(None),
             Some(Delivery::End(ending)) => return Err(error_of(ending)),
-            Some(Delivery::Handle { signal, callback, is_order }) => match mailbox.number(signal) {
+            Some(Delivery::Handle { signal, callback, sender }) => match mailbox.number(signal) {
                 Some(number) => {
-                    return Ok(Some(Due { signal, callback, number: number.cast_signed(), is_order }));
+                    return Ok(Some(Due { signal, callback, number: number.cast_signed(), sender }));
                 }
                 // The program's numbers have none for it.
                 None => mailbox.finished(signal),
@@ -126,9 +126,12 @@ fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<Due>> {
 ///
 /// # Errors
 ///
-/// How it ended, if it did not return. WASIX's C library does the default action of a
-/// signal by a trap, in a handler that the program knows nothing of: at the operator's
-/// order it is the signal that has ended the guest.
+/// How it ended, if it did not return. An exception that it threw goes on in the code that was
+/// interrupted: that is how a C library leaves a handler by `longjmp`.
+///
+/// WASIX's C library does the default action of a signal by an abort, in a handler that the
+/// program knows nothing of: it is the signal that has ended the guest. That an abort is a trap or
+/// the exit code 127 is the library's affair.
 fn finished(
     mailbox: &Mailbox,
     due: &Due,
@@ -137,11 +140,29 @@ fn finished(
 ) -> wasmtime::Result<()> {
     mailbox.finished(due.signal);
     let Err(error) = outcome else { return Ok(()) };
-    if !due.is_order || !due.signal.ends() || !is_mistake(&error) {
+    if error.is::<ThrownException>() {
         return Err(error);
     }
-    report.tell(Event::HandlerTrapped { signal: due.signal.name(), trap: describe(&error) });
-    Err(Exit(due.signal.exit_code()).into())
+    let exit = error.downcast_ref::<Exit>().map(|exit| exit.0);
+    let has_aborted = exit.is_some_and(|code| mailbox.is_abort(due.signal, code));
+    match due.sender {
+        Sender::Host if has_aborted || is_trap(&error) => {
+            mailbox.survive_pipe();
+            Ok(())
+        }
+        Sender::Operator if due.signal.ends() && (has_aborted || is_mistake(&error)) => {
+            let trap = if has_aborted { "it aborted".to_owned() } else { describe(&error) };
+            report.tell(Event::HandlerTrapped { signal: due.signal.name(), trap });
+            Err(Exit(due.signal.exit_code()).into())
+        }
+        _ if due.signal.ends() && has_aborted => Err(Exit(due.signal.exit_code()).into()),
+        _ => Err(error),
+    }
+}
+
+/// Is `error` a trap of the guest's own code?
+fn is_trap(error: &wasmtime::Error) -> bool {
+    is_mistake(error) && error.is::<Trap>()
 }
 
 /// What a thread has to look at after a call: a callback that it named, then its signals.

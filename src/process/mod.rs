@@ -50,7 +50,7 @@ pub use open::{Directory, Open, OpenFile};
 pub(crate) use poll_room::PollRoom;
 pub(crate) use report::{Doorkeeper, Gatekeeper, Report, ToldLimits};
 pub use settings::Settings;
-pub(crate) use signal::{Delivery, Ending, Signals};
+pub(crate) use signal::{Delivery, Ending, Sender, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
 pub use stdio::{HostOutput, HostStdin, Input, Output};
 pub use thread::{Remark, SocketRef, Thread};

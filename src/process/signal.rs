@@ -86,8 +86,18 @@ pub(crate) enum Delivery {
     /// End the program.
     End(Ending),
     /// Call the export `callback` with the number of the signal.
-    /// The operator's orders are known: what their handler fails at is done all the same.
-    Handle { signal: Signal, callback: Arc<str>, is_order: bool },
+    Handle { signal: Signal, callback: Arc<str>, sender: Sender },
+}
+
+/// Who sent a signal. It decides what becomes of a handler that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// The guest itself: its handler's failure is the guest's.
+    Guest,
+    /// The operator, whose order is done all the same.
+    Operator,
+    /// The host, which told of a [broken pipe](Signals::broken_pipe): the call has an errno.
+    Host,
 }
 
 /// Why all threads of a program are to end, whatever they do.
@@ -113,6 +123,8 @@ pub struct Signals {
     /// The main thread's, in every run of the guest.
     main: Arc<Bell>,
     has_told_misfit: AtomicBool,
+    /// The handler of `SIGPIPE` does the default action, which is none here.
+    has_no_pipe_handler: AtomicBool,
 }
 
 #[derive(Default)]
@@ -140,6 +152,10 @@ struct Thread {
     is_blocked: bool,
     /// It has named a callback that is not looked up yet.
     asks: bool,
+    /// A write of its own found a broken pipe, and that is pending.
+    is_pipe_broken: bool,
+    /// It has aborted in a handler: its stack is on the way out.
+    has_aborted: bool,
 }
 
 /// Who is to be told when the lock is free again.
@@ -175,6 +191,7 @@ impl Signals {
             ignored: ignored.iter().fold(0, |set, signal| set | signal.bit()),
             main: Arc::default(),
             has_told_misfit: AtomicBool::new(false),
+            has_no_pipe_handler: AtomicBool::new(false),
         })
     }
 
@@ -185,6 +202,7 @@ impl Signals {
     /// As at the start of the guest, for its next start.
     pub(crate) fn restart(&self) {
         self.forget_alarms();
+        self.has_no_pipe_handler.store(false, Relaxed);
         let mut state = self.lock();
         // What ended the guest before its next start has ended it still.
         *state = State {
@@ -242,6 +260,49 @@ impl Signals {
     pub(crate) fn order(&self, signal: Signal) {
         self.lock().ordered |= signal.bit();
         self.to_process(signal);
+    }
+
+    /// Sends `SIGPIPE` to the thread of `mailbox`, which is in a call and looks at its end: "EPIPE:
+    /// ... A SIGPIPE signal shall also be sent to the thread" - write(3p). Nothing happens where
+    /// the guest has no callback, for that default action is none here: a client that hangs up
+    /// ends no server.
+    fn broken_pipe(&self, mailbox: &Mailbox) {
+        let mut state = self.lock();
+        if state.callback.is_none() || state.ended_by.is_some() || self.has_no_pipe_handler.load(Relaxed) {
+            return;
+        }
+        if let Some(thread) = state.thread_of(mailbox) {
+            thread.pending |= Signal::Pipe.bit();
+            thread.is_pipe_broken = true;
+            // It is its own thread that is told: there is nobody to wake.
+            state.publish(mailbox.tid);
+        }
+    }
+
+    /// Was it an abort, as a C library has it, that ended the handler of `signal` with the
+    /// exit code `code`? It raises `SIGABRT`, then exits with 127 where that has come back.
+    fn is_abort(&self, mailbox: &Mailbox, signal: Signal, code: u32) -> bool {
+        /// "_Exit(127)" is the last line of it.
+        const LAST_RESORT: u32 = 127;
+        let mut state = self.lock();
+        let Some(thread) = state.thread_of(mailbox) else { return false };
+        let raised = signal == Signal::Abrt || thread.pending & Signal::Abrt.bit() != 0;
+        if code == LAST_RESORT && raised {
+            thread.has_aborted = true;
+        }
+        thread.has_aborted && [LAST_RESORT, Signal::Abrt.exit_code()].contains(&code)
+    }
+
+    /// The guest goes on after a handler of `SIGPIPE` that did the default action of a C
+    /// library, which is to abort: it is called no more.
+    fn survive_pipe(&self, mailbox: &Mailbox) {
+        self.has_no_pipe_handler.store(true, Relaxed);
+        let mut state = self.lock();
+        if let Some(thread) = state.thread_of(mailbox) {
+            thread.has_aborted = false;
+            thread.pending &= !Signal::Abrt.bit();
+            state.publish(mailbox.tid);
+        }
     }
 
     /// Ends the guest for the host. What ended it first counts.
@@ -351,7 +412,16 @@ impl Signals {
 
 impl Thread {
     fn new(bell: Arc<Bell>) -> Self {
-        Self { bell, pending: 0, adopted: 0, running: 0, is_blocked: false, asks: false }
+        Self {
+            bell,
+            pending: 0,
+            adopted: 0,
+            running: 0,
+            is_blocked: false,
+            asks: false,
+            is_pipe_broken: false,
+            has_aborted: false,
+        }
     }
 
     /// Takes out what was sent to the process.
@@ -479,9 +549,15 @@ impl State {
         thread.pending &= !signal.bit();
         thread.adopted &= !signal.bit();
         thread.running |= signal.bit();
+        let is_pipe_broken = signal == Signal::Pipe && std::mem::take(&mut thread.is_pipe_broken);
         let is_order = self.ordered & signal.bit() != 0;
         self.ordered &= !signal.bit();
-        Some(Delivery::Handle { signal, callback, is_order })
+        let sender = match (is_order, is_pipe_broken) {
+            (true, _) => Sender::Operator,
+            (false, true) => Sender::Host,
+            (false, false) => Sender::Guest,
+        };
+        Some(Delivery::Handle { signal, callback, sender })
     }
 
     /// Makes `due` of the thread what it is.

@@ -9,7 +9,7 @@ use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
 use crate::ready::{self, EventFd, TimeSlice, give_way, interruptible};
-use crate::socket::{Interest, Received, RecvFlags, Refusal, Registered, Socket};
+use crate::socket::{Interest, Kind, Received, RecvFlags, Refusal, Registered, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
 /// the host's.
@@ -154,17 +154,31 @@ impl Thread {
     /// # Errors
     ///
     /// `EISDIR` for a directory, `EBADF` for an input and where another thread closes the
-    /// last descriptor meanwhile, and those of the thing.
+    /// last descriptor meanwhile, and those of the thing. With `EPIPE` comes a `SIGPIPE`, where
+    /// the guest handles it.
     pub(crate) async fn write(
         &self,
         open: &OpenFile,
         data: &mut [IoSlice<'_>],
         dont_wait: bool,
     ) -> Result<usize, Error> {
-        if self.threads.are_many() {
-            return open.unless_closed(self.write_alone(open, data, dont_wait)).await;
+        let written = match self.threads.are_many() {
+            true => open.unless_closed(self.write_alone(open, data, dont_wait)).await,
+            false => self.write_alone(open, data, dont_wait).await,
+        };
+        if matches!(written, Err(Error::Errno(Errno::EPIPE))) {
+            self.tell_broken_pipe(open);
         }
-        self.write_alone(open, data, dont_wait).await
+        written
+    }
+
+    /// Sends the signal that goes with `EPIPE`. A datagram socket has none.
+    #[cold]
+    fn tell_broken_pipe(&self, open: &OpenFile) {
+        let is_datagram = open.open.socket().is_ok_and(|socket| socket.kind() == Kind::Datagram);
+        if !is_datagram {
+            self.mailbox.broken_pipe();
+        }
     }
 
     /// [`write`](Self::write), where no other thread can close `open`.

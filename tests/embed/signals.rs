@@ -80,10 +80,11 @@ const DISPOSITIONS: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "_start")
         (drop (call $count (i32.const 0)))
-        (if (i32.ne (i32.load (i32.const 0)) (i32.const 2)) (then unreachable))
+        (if (i32.ne (i32.load (i32.const 0)) (i32.const 3)) (then unreachable))
         (drop (call $get (i32.const 16)))
-        ;; HUP and CHLD are ignored.
+        ;; HUP and CHLD are ignored, and PIPE, as always.
         (if (i32.ne (i32.load (i32.const 16)) (i32.const 0x01110101)) (then unreachable))
+        (if (i32.ne (i32.load16_u (i32.const 20)) (i32.const 0x010d)) (then unreachable))
         (drop (call $send (i32.const 1) (i32.const 1)))
         (drop (call $send (i32.const 1) (i32.const 17)))
         (drop (call $send (i32.const 1) (i32.const 2)))

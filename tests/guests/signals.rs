@@ -206,6 +206,109 @@ fn a_second_signal_of_the_operator_is_an_order() -> Result<()> {
     Ok(())
 }
 
+#[test]
+pub(crate) fn signal_longjmp() -> Result<()> {
+    for place in ["r", "l"] {
+        run().args([guest_tests::SIGNAL_LONGJMP, place]).succeed().with_context(|| place)?;
+    }
+    let mut host = run().args([guest_tests::SIGNAL_LONGJMP, "w"]).start()?;
+    host.wait_for_stdout("waiting")?;
+    host.signal(Signal::TERM)?;
+    host.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn an_exception_of_a_handler_that_nobody_catches_is_a_trap() -> Result<()> {
+    let finished = run().args([guest_tests::SIGNAL_LONGJMP, "n"]).finish()?.expect_code(134)?;
+    finished.expect_stderr("thrown Wasm exception")?.expect_no_stderr("panicked").map(drop)
+}
+
+/// FIXME: the engine looks for who catches it among the calls that are on the stack, and
+/// the look at the epoch is none that has handlers. So a loop does not catch what interrupts it
+/// in the very function that catches; its callers do.
+#[test]
+fn an_exception_of_a_handler_skips_the_function_whose_loop_it_interrupted() -> Result<()> {
+    let finished = run().args([guest_tests::SIGNAL_LONGJMP, "s"]).finish()?.expect_code(134)?;
+    finished.expect_stderr("thrown Wasm exception")?.expect_no_stderr("panicked").map(drop)
+}
+
+#[test]
+pub(crate) fn signal_abort() -> Result<()> {
+    let abort = |sender: &str| run().args([guest_tests::SIGNAL_ABORT, sender]);
+    let mut host = abort("o").start()?;
+    host.wait_for_stdout("waiting")?;
+    host.signal(Signal::TERM)?;
+    let finished = host.finish()?.expect_code(143)?.expect_one_line()?;
+    finished.expect_stderr("wasock: SIGTERM ended the guest: its handler ")?;
+    // The program's own signals, and its abort.
+    for (sender, code) in [("t", 143), ("a", 134), ("p", 141), ("x", 127)] {
+        abort(sender).finish()?.expect_code(code).with_context(|| sender.to_owned())?;
+    }
+    Ok(())
+}
+
+#[test]
+pub(crate) fn broken_pipe() -> Result<()> {
+    run_on_loopback().arg(guest_tests::BROKEN_PIPE).succeed().map(drop)
+}
+
+/// Each with its number in WASIX.
+const PASSED_ON: [(Signal, i32); 17] = [
+    (Signal::HUP, 1),
+    (Signal::INT, 2),
+    (Signal::QUIT, 3),
+    (Signal::USR1, 10),
+    (Signal::USR2, 12),
+    (Signal::ALARM, 14),
+    (Signal::TERM, 15),
+    (Signal::CHILD, 17),
+    (Signal::CONT, 18),
+    (Signal::URG, 23),
+    (Signal::XCPU, 24),
+    (Signal::XFSZ, 25),
+    (Signal::VTALARM, 26),
+    (Signal::PROF, 27),
+    (Signal::WINCH, 28),
+    (Signal::IO, 29),
+    (Signal::POWER, 30),
+];
+
+/// As `wasock run` from a shell that ignores nothing, whatever this process ignores.
+fn run_with_every_signal() -> Wasock {
+    Wasock::new("env").args(["--default-signal", env!("CARGO_BIN_EXE_wasock"), "run"])
+}
+
+#[test]
+pub(crate) fn signal_forwarded() -> Result<()> {
+    for (signal, number) in PASSED_ON {
+        let mut host = run_with_every_signal().arg(guest_tests::SIGNAL_FORWARDED).start()?;
+        host.wait_for_stdout("waiting")?;
+        host.signal(signal)?;
+        host.finish()?.expect_code(number).with_context(|| format!("{signal:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_without_a_handler_does_to_the_guest_what_it_does_by_default() -> Result<()> {
+    for (signal, code, name) in [
+        (Signal::USR1, 138, "SIGUSR1"),
+        (Signal::USR2, 140, "SIGUSR2"),
+        (Signal::QUIT, 131, "SIGQUIT"),
+        (Signal::TERM, 143, "SIGTERM"),
+    ] {
+        let mut host = run_with_every_signal().arg(guest_tests::SPIN).start()?;
+        host.wait_for_stdout("spinning")?;
+        for nothing in [Signal::WINCH, Signal::CHILD, Signal::CONT, Signal::URG] {
+            host.signal(nothing)?;
+        }
+        host.signal(signal)?;
+        let finished = host.finish()?.expect_code(code)?.expect_one_line()?;
+        finished.expect_stderr(&format!("wasock: {name} ended the guest"))?;
+    }
+    Ok(())
+}
+
 /// As under `nohup`.
 #[test]
 fn a_hangup_that_is_ignored_does_nothing() -> Result<()> {

@@ -92,10 +92,14 @@ impl WasixSignal for Thread {
 }
 
 impl Thread {
-    /// The numbers of the signals that the operator chose to have ignored.
+    /// The numbers of the signals that are ignored from the start on: those that the
+    /// operator chose, and `SIGPIPE`. A C library that asks does not take the default action
+    /// then, which would end a server whose client hangs up.
     fn ignored_signals(&self) -> Vec<u8> {
         let numbering = self.process().signals().numbering();
-        let number = |signal: &Signal| u8::try_from(numbering.number(*signal)?).ok();
-        self.process().settings().ignored_signals.iter().filter_map(number).collect()
+        let number = |signal: Signal| u8::try_from(numbering.number(signal)?).ok();
+        let chosen = self.process().settings().ignored_signals.iter().copied();
+        let others = chosen.filter(|signal| *signal != Signal::Pipe);
+        others.chain([Signal::Pipe]).filter_map(number).collect()
     }
 }

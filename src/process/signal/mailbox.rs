@@ -105,6 +105,21 @@ impl Mailbox {
         self.signals.finished(self, signal);
     }
 
+    /// A write of this thread found nobody to read: see [`Signals::broken_pipe`].
+    pub(crate) fn broken_pipe(&self) {
+        self.signals.broken_pipe(self);
+    }
+
+    /// Was it an abort that ended the handler of `signal` with this exit code?
+    pub(crate) fn is_abort(&self, signal: Signal, code: u32) -> bool {
+        self.signals.is_abort(self, signal, code)
+    }
+
+    /// The guest goes on after the default action of `SIGPIPE`.
+    pub(crate) fn survive_pipe(&self) {
+        self.signals.survive_pipe(self);
+    }
+
     /// The thread names a callback, which is to be looked up at the end of this call.
     pub(crate) fn ask(&self) {
         self.signals.ask(self);

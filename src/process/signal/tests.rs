@@ -10,7 +10,7 @@ use crate::ready::interruptible;
 const CALLBACK: &str = "callback";
 
 fn handling(signal: Signal) -> Option<Delivery> {
-    Some(Delivery::Handle { signal, callback: CALLBACK.into(), is_order: false })
+    Some(Delivery::Handle { signal, callback: CALLBACK.into(), sender: Sender::Guest })
 }
 
 fn poll<T>(call: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
@@ -173,7 +173,8 @@ fn what_the_operator_sent_is_known_once() {
     let main = signals.mailbox(MAIN);
     main.name_callback(Some(CALLBACK));
     signals.order(Signal::Term);
-    let ordered = Delivery::Handle { signal: Signal::Term, callback: CALLBACK.into(), is_order: true };
+    let ordered =
+        Delivery::Handle { signal: Signal::Term, callback: CALLBACK.into(), sender: Sender::Operator };
     assert_eq!(main.next(), Some(ordered));
     main.finished(Signal::Term);
     signals.to_process(Signal::Term);
@@ -216,4 +217,38 @@ fn the_host_ends_a_guest_whatever_it_does() {
     signals.restart();
     assert!(main.is_due());
     assert_eq!(main.next(), Some(Delivery::End(ending)));
+}
+
+#[test]
+fn a_broken_pipe_is_told_to_a_handler_alone() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.broken_pipe();
+    assert!(!main.is_due(), "no death by default");
+    main.name_callback(Some(CALLBACK));
+    main.broken_pipe();
+    let handling = Delivery::Handle { signal: Signal::Pipe, callback: CALLBACK.into(), sender: Sender::Host };
+    assert_eq!(main.next(), Some(handling));
+    main.finished(Signal::Pipe);
+    // Its handler aborts: it is the library's, for the default action.
+    signals.to_thread(MAIN, Signal::Abrt);
+    assert!(main.is_abort(Signal::Pipe, 127));
+    main.survive_pipe();
+    assert!(!main.is_due());
+    main.broken_pipe();
+    assert!(!main.is_due(), "there is no handler");
+}
+
+#[test]
+fn an_abort_is_told_from_an_exit() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    assert!(!main.is_abort(Signal::Term, 127), "the program's own code");
+    signals.to_thread(MAIN, Signal::Abrt);
+    assert!(!main.is_abort(Signal::Term, 1));
+    assert!(!main.is_abort(Signal::Term, 134), "the program's own code");
+    // From the inner handler outwards.
+    assert!(main.is_abort(Signal::Abrt, 127));
+    assert!(main.is_abort(Signal::Term, 134));
 }

@@ -1,0 +1,15 @@
+;; The handler ends the program with the number of the signal.
+(module
+  (import "wasix_32v1" "callback_signal" (func $callback_signal (param i32 i32)))
+  (import "wasix_32v1" "thread_sleep" (func $sleep (param i64) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "handler")
+  (data (i32.const 32) "\40\00\00\00\08\00\00\00")
+  (data (i32.const 64) "waiting\n")
+  (func (export "handler") (param $signal i32) (call $exit (local.get $signal)))
+  (func (export "_start")
+    (call $callback_signal (i32.const 16) (i32.const 7))
+    (drop (call $write (i32.const 1) (i32.const 32) (i32.const 1) (i32.const 48)))
+    (loop $again (drop (call $sleep (i64.const 1000000000))) (br $again))))
