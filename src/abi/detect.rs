@@ -157,6 +157,12 @@ pub fn added_in(name: &str) -> Option<&'static str> {
 }
 
 impl Detected {
+    /// Does the program look for preopened directories, and open files below them?
+    pub(crate) fn opens_paths(&self) -> bool {
+        let has = |names: &[&str]| self.supported.iter().any(|import| names.contains(&import.name.as_str()));
+        has(&["fd_prestat_get"]) && has(&["path_open", "path_open2"])
+    }
+
     /// Has the program room for an IPv6 address with its flow and scope?
     ///
     /// The second generation has, and its C library reads them from memory that it did not

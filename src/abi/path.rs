@@ -87,7 +87,11 @@ pub(crate) async fn open(
     ret_fd: GuestPtr<u32>,
 ) -> Result<(), Error> {
     let oflags = flags::known(request.oflags, 0b1111);
-    let dir = thread.directory(request.fd, needed(*oflags.as_ref().unwrap_or(&0)))?;
+    let needed = needed(*oflags.as_ref().unwrap_or(&0));
+    if thread.is_devices(request.fd, needed)? {
+        return open_device(thread, memory, request, path, ret_fd);
+    }
+    let dir = thread.directory(request.fd, needed)?;
     let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
     let path = below(thread, memory, request.fd, path)?;
@@ -103,6 +107,30 @@ pub(crate) async fn open(
     };
     let descriptor = Descriptor {
         open: OpenFile::with_nonblocking(open, options.nonblock),
+        rights: (handed_on & most).without(unused(&options)),
+        inheriting: handed_on,
+        close_on_exec: request.close_on_exec,
+    };
+    let fd = thread.process().fds().insert(descriptor)?;
+    Ok(memory.write(ret_fd, fd)?)
+}
+
+/// [`open`], below the directory of the built-in devices.
+fn open_device(
+    thread: &Thread,
+    memory: &mut GuestMemory<'_>,
+    request: &Request,
+    path: GuestPtr<[u8]>,
+    ret_fd: GuestPtr<u32>,
+) -> Result<(), Error> {
+    let oflags = flags::known(request.oflags, 0b1111);
+    let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
+    check_out_value(memory, ret_fd)?;
+    let path = read(memory, path)?;
+    let options = options(request, oflags?, handed_on)?;
+    let (open, most) = thread.open_device(&path, &options)?;
+    let descriptor = Descriptor {
+        open,
         rights: (handed_on & most).without(unused(&options)),
         inheriting: handed_on,
         close_on_exec: request.close_on_exec,

@@ -71,7 +71,9 @@ impl WasockCtx {
 
     /// Learns from the imports of `module` how the program wants to be spoken to,
     /// where one name has two meanings: `fd_renumber`, which a WASIX program uses as
-    /// dup2, the numbers of socket types and of signals, and the room that an IPv6 address has. Learns
+    /// dup2, the numbers of socket types and of signals, and the room that an IPv6 address has. Gives
+    /// a WASIX program that opens files by their paths a small `/dev` (`null`, `zero`, `full`, `random`,
+    /// `urandom`, `tty` and the standard streams), unless a granted directory is there. Learns
     /// from its exports whether it wants to be told of
     /// [events](super::deliver_events).
     ///
@@ -88,6 +90,9 @@ impl WasockCtx {
         }
         self.thread.process().signals().set_numbering(detected.numbering);
         self.thread.wide_addresses = detected.has_wide_addresses();
+        if detected.dialect == Dialect::Wasix && detected.opens_paths() {
+            self.thread.process().give_devices();
+        }
         if !handler_names(module).is_empty() {
             self.thread.process().keep_changes();
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::device::Entry;
 use super::{Open, Process, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
@@ -48,6 +49,11 @@ impl Process {
     }
 
     fn check_directory(&self, path: &str) -> Result<(), Errno> {
+        match self.device_at(path) {
+            None => {}
+            Some(Ok(Entry::Device(_))) => return Err(Errno::ENOTDIR),
+            Some(found) => return found.map(drop),
+        }
         let Preopened { dir, rest, .. } = self.preopened(path).ok_or(Errno::ENOENT)?;
         if rest.is_empty() {
             return Ok(());

@@ -11,6 +11,7 @@
 mod buffers;
 mod changes;
 mod cpu_time;
+pub(crate) mod device;
 mod directory;
 mod futex;
 mod handed;

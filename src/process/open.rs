@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::Notify;
 
+use super::device::Device;
 use super::{Input, Output};
 use crate::error::Errno;
 use crate::fd::{Counted, Rights};
@@ -52,6 +53,13 @@ pub enum Open {
     Event(EventFd),
     /// An epoll.
     Epoll(Arc<Epoll>),
+    /// A built-in device.
+    Device(Device),
+    /// The directory of the built-in devices.
+    Devices {
+        /// The name that it has for the guest where it is preopened.
+        preopened_as: Option<String>,
+    },
 }
 
 /// An open directory.
@@ -195,7 +203,7 @@ impl Open {
     pub fn file(&self) -> Result<&Arc<File>, Errno> {
         match self {
             Self::File(file) => Ok(file),
-            Self::Directory(_) => Err(Errno::EISDIR),
+            Self::Directory(_) | Self::Devices { .. } => Err(Errno::EISDIR),
             // "ESPIPE: The fildes argument is associated with a pipe, FIFO, or socket."
             // - lseek(3p)
             _ => Err(Errno::ESPIPE),
@@ -217,16 +225,25 @@ impl Open {
             {
                 Err(Errno::EBADF)
             }
+            Self::Device(device)
+                if rights.contains(Rights::FD_READ) && !device.can_read()
+                    || rights.contains(Rights::FD_WRITE) && !device.can_write() =>
+            {
+                Err(Errno::EBADF)
+            }
             _ => Ok(()),
         }
     }
 
     /// # Errors
     ///
-    /// `ENOTDIR` for everything else.
+    /// `EROFS` for the directory of the devices, which nothing changes; `ENOTDIR` for
+    /// everything else.
     pub fn directory(&self) -> Result<&Directory, Errno> {
         match self {
             Self::Directory(directory) => Ok(directory),
+            // "EROFS: The named file resides on a read-only file system" - mkdir(3p) and others
+            Self::Devices { .. } => Err(Errno::EROFS),
             _ => Err(Errno::ENOTDIR),
         }
     }
@@ -241,7 +258,8 @@ impl Open {
             Self::PipeWriter(writer) => Some(writer),
             Self::Event(event) => Some(event),
             Self::Epoll(epoll) => Some(epoll.as_ref()),
-            Self::File(_) | Self::Directory(_) => None,
+            Self::Device(device) => Some(device.input()?.as_ref()),
+            Self::File(_) | Self::Directory(_) | Self::Devices { .. } => None,
         }
     }
 }

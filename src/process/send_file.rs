@@ -98,9 +98,11 @@ impl Thread {
             Open::Socket(_) => Rights::SOCK_SEND,
             // "EINVAL: out_fd has the O_APPEND flag set." - sendfile(2)
             Open::File(file) if file.flags().append => return Err(Errno::EINVAL),
-            Open::File(_) | Open::Output(_) | Open::PipeWriter(_) => Rights::FD_WRITE,
+            Open::File(_) | Open::Output(_) | Open::PipeWriter(_) | Open::Device(_) => Rights::FD_WRITE,
             // "EBADF: ... the output file was not opened for writing." - sendfile(2)
-            Open::Directory(_) | Open::Input(_) | Open::PipeReader(_) => return Err(Errno::EBADF),
+            Open::Directory(_) | Open::Devices { .. } | Open::Input(_) | Open::PipeReader(_) => {
+                return Err(Errno::EBADF);
+            }
             // "EINVAL: Descriptor is not valid or locked"
             Open::Event(_) | Open::Epoll(_) => return Err(Errno::EINVAL),
         };
@@ -115,12 +117,12 @@ impl Thread {
         let source = match &descriptor.open.open {
             Open::File(file) => Source::File(Arc::clone(file), offset),
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
-            Open::Directory(_) => return Err(Errno::EISDIR),
+            Open::Directory(_) | Open::Devices { .. } => return Err(Errno::EISDIR),
             // "EBADF: The input file was not opened for reading" - sendfile(2)
             Open::Output(_) | Open::PipeWriter(_) => return Err(Errno::EBADF),
             // "EINVAL: Descriptor is not valid ..., or an mmap(2)-like operation is not
             // available for in_fd" - sendfile(2): a message can't be taken in part.
-            Open::Event(_) | Open::Epoll(_) => return Err(Errno::EINVAL),
+            Open::Event(_) | Open::Epoll(_) | Open::Device(_) => return Err(Errno::EINVAL),
             Open::Socket(socket) if socket.kind() != Kind::Stream => return Err(Errno::EINVAL),
             Open::Socket(_) | Open::PipeReader(_) | Open::Input(_) => {
                 Source::Flowing(Arc::clone(&descriptor.open))

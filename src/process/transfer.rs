@@ -79,7 +79,8 @@ impl Thread {
             Open::Event(event) => read_event(event, waits, buffer).await,
             Open::File(file) => self.read_file(file, None, buffer, dont_wait).await,
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
-            Open::Directory(_) => Err(Errno::EISDIR.into()),
+            Open::Directory(_) | Open::Devices { .. } => Err(Errno::EISDIR.into()),
+            Open::Device(device) => Ok(device.read(self.process(), waits, buffer).await?),
             // "EBADF: The fildes argument is not a valid file descriptor open for reading."
             Open::Output(_) | Open::PipeWriter(_) => Err(Errno::EBADF.into()),
             // "EINVAL: fd is attached to an object which is unsuitable for reading" - read(2)
@@ -195,7 +196,8 @@ impl Thread {
             Open::PipeWriter(writer) => Ok(writer.write(waits, data).await?),
             Open::Event(event) => write_event(event, waits, data).await,
             Open::File(file) => self.write_file(file, None, data).await,
-            Open::Directory(_) => Err(Errno::EISDIR.into()),
+            Open::Directory(_) | Open::Devices { .. } => Err(Errno::EISDIR.into()),
+            Open::Device(device) => Ok(device.write(data).await?),
             Open::Input(_) | Open::PipeReader(_) => Err(Errno::EBADF.into()),
             // "EINVAL: fd is attached to an object which is unsuitable for writing" - write(2)
             Open::Epoll(_) => Err(Errno::EINVAL.into()),

@@ -80,3 +80,32 @@ pub(crate) fn path_open_rights() -> Result<()> {
 pub(crate) fn monotonic_clock_is_not_zero() -> Result<()> {
     run().arg(guest_tests::MONOTONIC_CLOCK_IS_NOT_ZERO).succeed().map(drop)
 }
+
+#[test]
+pub(crate) fn builtin_devices() -> Result<()> {
+    let finished = run().arg(guest_tests::BUILTIN_DEVICES).succeed()?;
+    finished.expect_stdout("by its device\nby its number\n")?;
+    Ok(())
+}
+
+#[test]
+fn a_root_without_devices_has_the_built_in_ones() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("file"), "content")?;
+    with_folder(&folder).args([guest_tests::BUILTIN_DEVICES, "root"]).succeed().map(drop)
+}
+
+#[test]
+fn a_granted_directory_of_devices_wins() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("null"), "of the operator")?;
+    let granted = run().arg("--dir").arg(format!("{}::/dev", folder.path().display()));
+    granted.args([guest_tests::BUILTIN_DEVICES, "granted"]).succeed()?;
+    Ok(())
+}
+
+/// Programs of preview 1 look for what was preopened, and count on finding nothing else.
+#[test]
+pub(crate) fn preview1_has_no_devices() -> Result<()> {
+    run().arg(guest_tests::PREVIEW1_HAS_NO_DEVICES).succeed().map(drop)
+}

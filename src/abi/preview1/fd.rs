@@ -14,7 +14,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::{Advice, DirEntry, FileFlags, Listing, Whence};
 use crate::observe::Closed;
-use crate::process::{Open, Thread};
+use crate::process::{Open, Thread, device};
 use crate::ready::TimeSlice;
 
 /// "dir" is 0, the only kind that preview 1 names.
@@ -192,7 +192,12 @@ impl Preview1Fd for Thread {
         iovs: types::IovecArray,
         offset: u64,
     ) -> Result<u32, Error> {
-        let file = self.file(fd, Rights::FD_READ | Rights::FD_SEEK)?;
+        let rights = Rights::FD_READ | Rights::FD_SEEK;
+        if let Some(device) = self.device(fd, rights)? {
+            let buffers = Buffers::read(memory, iovs)?;
+            return transfer::read(self, memory, &buffers, &device).await;
+        }
+        let file = self.file(fd, rights)?;
         let buffers = Buffers::read(memory, iovs)?;
         transfer::read_at(self, memory, &buffers, &file, offset).await
     }
@@ -204,7 +209,12 @@ impl Preview1Fd for Thread {
         iovs: types::CiovecArray,
         offset: u64,
     ) -> Result<u32, Error> {
-        let file = self.file(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
+        let rights = Rights::FD_WRITE | Rights::FD_SEEK;
+        if let Some(device) = self.device(fd, rights)? {
+            let buffers = Buffers::read(memory, iovs)?;
+            return transfer::write(self, memory, &buffers, &device, false, None).await;
+        }
+        let file = self.file(fd, rights)?;
         let buffers = Buffers::read(memory, iovs)?;
         transfer::write_at(self, memory, &buffers, &file, offset).await
     }
@@ -264,6 +274,9 @@ impl Preview1Fd for Thread {
         buf_len: u32,
         cookie: u64,
     ) -> Result<u32, Error> {
+        if self.is_devices(fd, Rights::FD_READDIR)? {
+            return list_devices(memory, buf, buf_len, cookie);
+        }
         let dir = self.directory(fd, Rights::FD_READDIR)?;
         check_out(memory, buf.offset(), buf_len)?;
         let room = usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?;
@@ -306,17 +319,22 @@ impl Preview1Fd for Thread {
     fn fd_seek(&mut self, _: &mut GuestMemory<'_>, fd: u32, offset: i64, whence: u32) -> Result<u64, Error> {
         // "Seeking by 0 from here" is how a program asks where it is.
         let needed = if offset == 0 && whence == 1 { Rights::FD_TELL } else { Rights::FD_SEEK };
-        let file = self.file(fd, needed)?;
+        let device = self.device(fd, needed)?;
+        let file = if device.is_none() { Some(self.file(fd, needed)?) } else { None };
         let whence = match whence {
             0 => Whence::Set,
             1 => Whence::Current,
             2 => Whence::End,
             _ => return Err(Errno::EINVAL.into()),
         };
-        Ok(file.seek(offset, whence)?)
+        // Linux answers 0 for the devices, wherever to.
+        Ok(file.map_or(Ok(0), |file| file.seek(offset, whence))?)
     }
 
     fn fd_tell(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u64, Error> {
+        if self.device(fd, Rights::FD_TELL)?.is_some() {
+            return Ok(0);
+        }
         Ok(self.file(fd, Rights::FD_TELL)?.tell()?)
     }
 }
@@ -334,8 +352,12 @@ impl Thread {
     /// `EBADF` for anything else: programs scan upwards until they see it.
     fn preopened_name(&self, fd: u32) -> Result<String, Errno> {
         let descriptor = self.descriptor(fd, Rights::NONE)?;
-        let directory = descriptor.open.open.directory().map_err(|_| Errno::EBADF)?;
-        directory.preopened_as.clone().ok_or(Errno::EBADF)
+        let name = match &descriptor.open.open {
+            Open::Directory(directory) => directory.preopened_as.clone(),
+            Open::Devices { preopened_as } => preopened_as.clone(),
+            _ => None,
+        };
+        name.ok_or(Errno::EBADF)
     }
 }
 
@@ -367,6 +389,24 @@ fn flag_bits(file: FileFlags) -> u16 {
         | bit(file.dsync, flags::FDFLAG_DSYNC)
         | bit(file.rsync, flags::FDFLAG_RSYNC)
         | bit(file.sync, flags::FDFLAG_SYNC)
+}
+
+/// `fd_readdir` of the built-in devices.
+fn list_devices(
+    memory: &mut GuestMemory<'_>,
+    buf: GuestPtr<u8>,
+    buf_len: u32,
+    cookie: u64,
+) -> Result<u32, Error> {
+    check_out(memory, buf.offset(), buf_len)?;
+    let mut listing = Vec::new();
+    let first = usize::try_from(cookie).unwrap_or(usize::MAX);
+    for (entry, next) in device::entries().iter().zip(1..).skip(first) {
+        push_entry(&mut listing, entry, next)?;
+    }
+    listing.truncate(usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?);
+    write_bytes(memory, buf, &listing)?;
+    count(listing.len())
 }
 
 /// Writes an entry as a guest reads it: next cookie at 0, inode at 8, length of the

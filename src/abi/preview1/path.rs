@@ -10,7 +10,7 @@ use crate::abi::path::{self, Request, follows};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::Thread;
+use crate::process::{Thread, device};
 
 type Path = GuestPtr<[u8]>;
 
@@ -33,6 +33,10 @@ impl Preview1Path for Thread {
         flags: u32,
         path: Path,
     ) -> Result<types::Filestat, Error> {
+        if self.is_devices(fd, Rights::PATH_FILESTAT_GET)? {
+            follows(flags)?;
+            return Ok(stat::of_device(device::entry(&path::read(memory, path)?)?));
+        }
         let dir = self.directory(fd, Rights::PATH_FILESTAT_GET)?;
         let path = path::below(self, memory, fd, path)?;
         let follow = follows(flags)?;
@@ -97,6 +101,11 @@ impl Preview1Path for Thread {
         buf: GuestPtr<u8>,
         buf_len: u32,
     ) -> Result<u32, Error> {
+        if self.is_devices(fd, Rights::PATH_READLINK)? {
+            device::entry(&path::read(memory, path)?)?;
+            // "EINVAL: The path argument names a file that is not a symbolic link." - readlink(3p)
+            return Err(Errno::EINVAL.into());
+        }
         let dir = self.directory(fd, Rights::PATH_READLINK)?;
         let path = path::below(self, memory, fd, path)?;
         check_out(memory, buf.offset(), buf_len)?;

@@ -254,6 +254,7 @@ fn source(open: &Open, interest: Interest) -> Source<'_> {
         Open::File(file) => Source::Always(bytes_left(file)),
         // Programs ask whether they may write to their input, and are used to a yes.
         Open::Input(_) if interest == Interest::Write => Source::Always(1),
+        Open::Device(_) if interest == Interest::Write => Source::Always(1),
         Open::Output(_) | Open::Directory(_) => Source::Always(1),
         other => other.pollable().map_or(Source::Always(1), Source::Own),
     }

@@ -5,6 +5,7 @@ use crate::abi::flags;
 use crate::error::Errno;
 use crate::file::{FileType, SetTime, Stat, Times};
 use crate::process::Open;
+use crate::process::device::Entry;
 use crate::socket::Kind;
 
 const UNKNOWN: u8 = 0;
@@ -39,7 +40,8 @@ pub(super) fn kind_of(open: &Open) -> u8 {
             Kind::SeqPacket => SOCKET_SEQPACKET,
         },
         Open::File(_) => REGULAR_FILE,
-        Open::Directory(_) => DIRECTORY,
+        Open::Directory(_) | Open::Devices { .. } => DIRECTORY,
+        Open::Device(_) => CHARACTER_DEVICE,
         // A program takes a character device for a terminal.
         Open::Input(input) if input.is_terminal() => CHARACTER_DEVICE,
         Open::Output(output) if output.is_terminal() => CHARACTER_DEVICE,
@@ -67,6 +69,15 @@ pub(super) fn filestat(stat: &Stat) -> types::Filestat {
 pub(super) fn of_no_file(open: &Open) -> types::Filestat {
     let filetype = kind_of(open);
     types::Filestat { dev: 0, ino: 0, filetype, nlink: 1, size: 0, atim: 0, mtim: 0, ctim: 0 }
+}
+
+/// The record of a built-in device, or of their directory.
+pub(super) fn of_device(entry: Entry) -> types::Filestat {
+    let (filetype, ino) = match entry {
+        Entry::Directory => (DIRECTORY, 1),
+        Entry::Device(number) => (CHARACTER_DEVICE, number),
+    };
+    types::Filestat { dev: 0, ino, filetype, nlink: 1, size: 0, atim: 0, mtim: 0, ctim: 0 }
 }
 
 /// Times to set: atim 1, atim now 2, mtim 4, mtim now 8.
