@@ -97,6 +97,14 @@ impl HandedSockets {
         self.numbers().any(|number| number == fd)
     }
 
+    /// Closes what was kept for another start, and removes the names that go with it.
+    pub(super) fn let_go(&self) {
+        for socket in &self.sockets {
+            drop(unpoisoned(&socket.fd).take());
+            drop(unpoisoned(&socket.held).take());
+        }
+    }
+
     /// The descriptors of a guest that starts; `names` is what names mean to it.
     ///
     /// # Errors

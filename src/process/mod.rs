@@ -325,6 +325,8 @@ impl Process {
     /// is left behind.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, SeqCst);
+        // Whoever has hold of the process still, such as a signal's thread, keeps no name.
+        self.settings.handed_sockets.let_go();
     }
 
     /// Has it ended?
