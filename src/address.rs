@@ -11,6 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::observe::Escaped;
+
 /// The address of a socket. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -118,7 +120,7 @@ impl fmt::Display for UnixName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path() {
             // A guest chooses the name; what reaches a terminal is printable.
-            Some(path) => write!(f, "unix:{}", path.escape_debug()),
+            Some(path) => write!(f, "unix:{}", Escaped(path)),
             None => f.write_str("unix:unnamed"),
         }
     }

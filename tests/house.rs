@@ -111,3 +111,18 @@ fn no_dialect_names_another() -> Result<()> {
     }
     Ok(())
 }
+
+/// Text of guests and peers is escaped because all that is printed goes through one place.
+#[test]
+fn only_the_report_prints() -> Result<()> {
+    for (room, _) in ROOMS {
+        for path in sources(room)?.iter().filter(|path| !path.ends_with("cli/report.rs")) {
+            // What the guest wrote goes out before its host ends.
+            let code = code(path)?.replace("std::io::stdout().flush()", "");
+            for word in ["print!(", "println!(", "std::io::stdout()", "std::io::stderr()", "dbg!("] {
+                ensure!(!code.contains(word), "{} has {word}", path.display());
+            }
+        }
+    }
+    Ok(())
+}

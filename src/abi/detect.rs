@@ -3,6 +3,7 @@
 use wasmtime::{ExternType, ImportType, MemoryType, Module};
 
 use super::table::Function;
+use crate::observe::Escaped;
 use crate::process::Numbering;
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
@@ -61,7 +62,8 @@ pub enum MemoryKind {
     None,
 }
 
-/// An import, by its two names.
+/// An import, by its two names, which are the module's to choose: they are printed
+/// [escaped](Escaped).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Import {
@@ -79,7 +81,7 @@ impl Import {
 
 impl std::fmt::Display for Import {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.module, self.name)
+        write!(f, "{}.{}", Escaped(&self.module), Escaped(&self.name))
     }
 }
 

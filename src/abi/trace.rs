@@ -13,6 +13,7 @@ use super::memory::{MAX_BUFFERS, read_buffer};
 use super::table::{Argument, ERRNO_NAMES, Function, Kind};
 use super::wasix::address;
 use crate::address::Address;
+use crate::observe::text::Quoted;
 use crate::observe::{TraceLine, TraceSink, contained};
 use crate::process::Remark;
 
@@ -203,13 +204,9 @@ fn number(kind: Kind, memory: &GuestMemory<'_>, pointer: u32) -> Option<u64> {
 fn text(memory: &GuestMemory<'_>, pointer: u32, len: u32) -> Option<String> {
     let bytes = memory.to_vec(GuestPtr::<[u8]>::new((pointer, len.min(MAX_TEXT_BYTES)))).ok()?;
     let whole = String::from_utf8_lossy(&bytes);
-    let mut chars = whole.chars();
-    let mut shown = String::from("\"");
-    for c in chars.by_ref().take(MAX_TEXT) {
-        shown.extend(c.escape_debug());
-    }
-    shown.push('"');
-    if len > MAX_TEXT_BYTES || chars.next().is_some() {
+    let end = whole.char_indices().nth(MAX_TEXT).map(|(at, _)| at);
+    let mut shown = Quoted(end.and_then(|end| whole.get(..end)).unwrap_or(&whole)).to_string();
+    if len > MAX_TEXT_BYTES || end.is_some() {
         shown.push_str("..");
     }
     Some(shown)

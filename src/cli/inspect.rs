@@ -1,10 +1,9 @@
 //! `wasock inspect`: what a module wants of its host.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 
 use super::args::InspectArgs;
+use super::report::Lines;
 use super::run::load;
 use crate::abi::{Detected, Dialect, Generation, Import, MemoryKind, added_in};
 use crate::host::Guest;
@@ -12,12 +11,11 @@ use crate::host::Guest;
 /// Prints it.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
     let (_, guest) = load(&args.module, true)?;
-    // A closed standard output is no reason to fail.
-    let _unread = std::io::Write::write_all(&mut std::io::stdout(), describe(&guest)?.as_bytes());
+    describe(&guest).print();
     Ok(())
 }
 
-fn describe(guest: &Guest) -> Result<String> {
+fn describe(guest: &Guest) -> Lines {
     let detected = guest.detected();
     let memory = match (detected.memory, &detected.memory_import) {
         (MemoryKind::Exported, _) => "its own, exported".to_owned(),
@@ -26,18 +24,18 @@ fn describe(guest: &Guest) -> Result<String> {
         (MemoryKind::ImportedShared, None) => "shared, imported".to_owned(),
         (MemoryKind::None, _) => "none that the host can reach".to_owned(),
     };
-    let mut text = String::new();
-    writeln!(text, "dialect: {}", dialect(detected))?;
-    writeln!(text, "memory: {memory}")?;
-    writeln!(text, "threads: {}", if detected.threads { "it may start some" } else { "one" })?;
+    let mut text = Lines::default();
+    text.line(format_args!("dialect: {}", dialect(detected)));
+    text.line(format_args!("memory: {memory}"));
+    text.line(format_args!("threads: {}", if detected.threads { "it may start some" } else { "one" }));
     let handlers = guest.handlers();
     let handlers = if handlers.is_empty() { "none".to_owned() } else { handlers.join(", ") };
-    writeln!(text, "handlers of events: {handlers}")?;
-    list(&mut text, "supported", &detected.supported)?;
-    list(&mut text, "refused (answer ENOTSUP)", &detected.refused)?;
-    list(&mut text, "stubbed (answer ENOSYS)", &detected.stubbed)?;
-    list(&mut text, "missing (the module does not start)", &detected.missing)?;
-    Ok(text)
+    text.line(format_args!("handlers of events: {handlers}"));
+    list(&mut text, "supported", &detected.supported);
+    list(&mut text, "refused (answer ENOTSUP)", &detected.refused);
+    list(&mut text, "stubbed (answer ENOSYS)", &detected.stubbed);
+    list(&mut text, "missing (the module does not start)", &detected.missing);
+    text
 }
 
 fn dialect(detected: &Detected) -> String {
@@ -62,10 +60,9 @@ fn dialect(detected: &Detected) -> String {
     format!("WASIX, generation {generation}: {why}")
 }
 
-fn list(text: &mut String, title: &str, imports: &[Import]) -> Result<()> {
-    writeln!(text, "{title}: {}", imports.len())?;
+fn list(text: &mut Lines, title: &str, imports: &[Import]) {
+    text.line(format_args!("{title}: {}", imports.len()));
     for import in imports {
-        writeln!(text, "  {import}")?;
+        text.line(format_args!("  {import}"));
     }
-    Ok(())
 }

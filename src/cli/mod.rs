@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
-        say!("wasock: {error:#}{}", start::cure(&error));
+        report::failure(error.root_cause(), format_args!("{error:#}{}", start::cure(&error)));
         ExitCode::from(FAILURE)
     })
 }
@@ -50,7 +50,8 @@ fn usage(error: &clap::Error) -> ExitCode {
             error.print().ok();
             return ExitCode::SUCCESS;
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => say!("{error}"),
+        // The help, on standard error. Nothing of the arguments is in it.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => drop(error.print()),
         _ => {
             let text = error.to_string();
             let reason = text.split("\n\n").next().unwrap_or_default();

@@ -2,24 +2,64 @@
 //!
 //! Nobody may be reading it any more: that is no reason for a server to stop, so
 //! [`say!`] does not fail, where `eprintln!` would panic.
+//!
+//! Much of what is printed are names that a guest or a peer chose. All that the command
+//! prints goes through [`Lines`], which escapes it; a test holds it to that.
 
 use std::collections::HashSet;
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format;
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::observe::{Event, Limit, Observer, Refused, TraceLine};
+use crate::host::MissingImports;
+use crate::observe::{Escaped, Event, Limit, Observer, Refused, TraceLine};
 
-/// Prints a line on standard error, if anybody reads it.
+/// Prints a line on standard error, if anybody reads it. A line feed in it is escaped.
 macro_rules! say {
-    ($($line:tt)*) => {{
-        use std::io::Write as _;
-        // Whole, so that what the guest writes meanwhile does not get in between.
-        let line = format!($($line)*) + "\n";
-        let _unread = std::io::stderr().write_all(line.as_bytes());
-    }};
+    ($($line:tt)*) => {
+        $crate::cli::report::Lines::default().line(format_args!($($line)*)).say()
+    };
 }
 pub(super) use say;
+
+/// Lines to print, in which only the host itself begins a line.
+#[derive(Default)]
+pub(super) struct Lines(String);
+
+impl Lines {
+    /// Adds a line.
+    pub(super) fn line(&mut self, line: impl Display) -> &mut Self {
+        self.0 += &format!("{}\n", Escaped(line));
+        self
+    }
+
+    /// Adds `text`, in whose lines all text of guests and peers is escaped already. Those
+    /// after the first are indented, so that none looks like a message of its own.
+    pub(super) fn block(&mut self, text: impl Display) -> &mut Self {
+        for (index, line) in text.to_string().lines().enumerate() {
+            let indent = if index == 0 || line.starts_with("  ") { "" } else { "  " };
+            self.line(format_args!("{indent}{line}"));
+        }
+        self
+    }
+
+    /// Prints them on standard error, whole, so that what the guest writes meanwhile does
+    /// not get in between.
+    pub(super) fn say(&self) {
+        let _unread = std::io::stderr().write_all(self.0.as_bytes());
+    }
+
+    /// Prints them on standard output. That it is closed is no reason to fail.
+    pub(super) fn print(&self) {
+        let _unread = std::io::stdout().write_all(self.0.as_bytes());
+    }
+}
 
 /// Prints what the operator should know.
 fn event(event: &Event) {
@@ -74,12 +114,11 @@ fn event(event: &Event) {
         Event::HandlerTrapped { signal, trap } => {
             let (reason, backtrace) = trap.split_once('\n').unwrap_or((trap, ""));
             say!("wasock: {signal} ended the guest: its handler trapped: {reason}");
-            tracing::info!("{backtrace}");
+            backtrace.lines().for_each(|frame| tracing::info!("{frame}"));
         }
-        Event::ThreadsLeftBehind { count } => {
-            tracing::info!("{count} threads of the guest wait in memory.atomic.wait for ever");
+        Event::Restarted { trap } => {
+            Lines::default().block(format_args!("wasock: the guest trapped and starts anew: {trap}")).say();
         }
-        Event::Restarted { trap } => say!("wasock: the guest trapped and starts anew: {}", trap.trim_end()),
     }
 }
 
@@ -124,6 +163,42 @@ fn hint(errno: Errno, address: &Address) -> &'static str {
         (Errno::EADDRNOTAVAIL, _) => "; this machine does not have that address",
         _ => "",
     }
+}
+
+/// Prints why the command failed, or why the guest could not start.
+pub(super) fn failure(error: &(dyn std::error::Error + 'static), text: impl Display) {
+    let mut lines = Lines::default();
+    match error.downcast_ref::<MissingImports>() {
+        // It breaks its lines itself.
+        Some(missing) => lines.block(format_args!("wasock: {missing}")),
+        None => lines.line(format_args!("wasock: {text}")),
+    };
+    lines.say();
+}
+
+/// Has the lines of `tracing` printed that this level, or `WASOCK_LOG`, asks for. What is in
+/// them is escaped, as everywhere.
+pub(super) fn log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "wasock=info,warn",
+        _ => "wasock=debug,info",
+    };
+    let fields = format::debug_fn(|writer, field, value| match field.name() {
+        "message" => write!(writer, "{}", Escaped(format_args!("{value:?}"))),
+        name => write!(writer, "{name}={}", Escaped(format_args!("{value:?}"))),
+    });
+    // A log file needs no colours; "NO_COLOR ... when present and not an empty string" -
+    // no-color.org
+    let has_colors =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level)))
+        .with_writer(std::io::stderr)
+        .with_ansi(has_colors)
+        .log_internal_errors(false)
+        .fmt_fields(fields.delimited(" "))
+        .init();
 }
 
 /// Prints a call.

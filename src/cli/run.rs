@@ -6,11 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use tracing_subscriber::EnvFilter;
 use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
 
 use super::args::{DirectoryArg, RunArgs};
-use super::report::{self, say};
+use super::report::{self, Lines, say};
 use super::{FAILURE, signal, sockets, start};
 use crate::error::Terminated;
 use crate::file::Access;
@@ -29,7 +28,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Runs a guest, and answers its exit code.
 pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
-    log(args.verbose);
+    report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let (_, guest) = load(Path::new(module), args.no_cache)?;
     let running = signal::Running::default();
@@ -74,11 +73,13 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
                 say!("wasock: {why}{}", flag(*why));
                 return Ok(why.exit_code());
             }
-            let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
-                say!("wasock: {error:#}{}", start::cure_of(error.downcast_ref().copied()));
+            if !error.is::<WasmBacktrace>() {
+                let cure = start::cure_of(error.downcast_ref().copied());
+                report::failure(error.root_cause(), format_args!("{error:#}{cure}"));
                 return Ok(FAILURE);
-            };
-            say!("wasock: the guest trapped: {}\n{backtrace}", error.root_cause());
+            }
+            let trap = host::describe(&error);
+            Lines::default().block(format_args!("wasock: the guest trapped: {trap}")).say();
             Ok(TRAP)
         }
     }
@@ -212,18 +213,4 @@ fn limits(mut builder: host::Builder, args: &RunArgs) -> host::Builder {
         builder = builder.max_cpu_time(time);
     }
     builder
-}
-
-fn log(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "wasock=info,warn",
-        _ => "wasock=debug,info",
-    };
-    let filter = EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false)
-        .init();
 }

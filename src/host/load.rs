@@ -7,6 +7,7 @@ use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
 use crate::abi::{Detected, detect, is_go};
+use crate::observe::Escaped;
 
 /// A module that is ready to run.
 #[derive(Clone)]
@@ -34,19 +35,21 @@ pub enum LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Unreadable(path, error) => write!(f, "cannot read {}: {error}", Escaped(path.display())),
             Self::NotWasm(path) => write!(
                 f,
                 "{} is not WebAssembly: expected a module (.wasm) or its text (.wat), as built for wasm32-wasip1",
-                path.display()
+                Escaped(path.display())
             ),
             Self::Component(path) => write!(
                 f,
                 "{} is a component: this host runs core modules; build it for wasm32-wasip1, without componentizing it",
-                path.display()
+                Escaped(path.display())
             ),
             Self::Invalid(path, error) => {
-                write!(f, "{} is not a valid module: {}", path.display(), one_line(&format!("{error:#}")))
+                // The reason quotes names of the module's.
+                let reason = one_line(&format!("{error:#}"));
+                write!(f, "{} is not a valid module: {}", Escaped(path.display()), Escaped(reason))
             }
         }
     }

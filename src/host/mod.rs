@@ -3,6 +3,7 @@
 //! An embedder takes as much of it as it likes: [`WasockCtx::builder`] and
 //! [`add_to_linker`] are enough for a store of one's own; [`Guest`] does the rest.
 
+mod backtrace;
 mod builder;
 mod control;
 mod ctx;
@@ -32,5 +33,6 @@ pub use link::{GuestMemoryHandle, add_to_linker, add_to_linker_blocking};
 pub use load::{Guest, LoadError, engine_config};
 pub use on_trap::OnTrap;
 pub use run::Ended;
+pub(crate) use run::describe;
 pub use shared::restore_shared_sockets;
-pub use stub::link_unknown_imports;
+pub use stub::{MissingImports, link_unknown_imports};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Engine, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
+use super::backtrace::Backtrace;
 use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
 use super::epoch::{Epochs, Ticker, look_up_at_epochs};
 use super::limiter;
@@ -14,7 +15,7 @@ use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
 use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
-use crate::observe::Event;
+use crate::observe::{Escaped, Event};
 use crate::process::Process;
 
 /// How a guest ended by itself. A trap is an error instead.
@@ -242,11 +243,12 @@ impl Drop for EndOfRun {
     }
 }
 
-/// A trap in words: the reason, then the backtrace.
-pub(super) fn describe(trap: &wasmtime::Error) -> String {
-    let reason = trap.root_cause();
+/// A trap in words: the reason in one line, then the backtrace in more. Text of the guest's
+/// is escaped.
+pub(crate) fn describe(trap: &wasmtime::Error) -> String {
+    let reason = Escaped(trap.root_cause());
     match trap.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{reason}\n{backtrace}"),
+        Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),
         None => reason.to_string(),
     }
 }

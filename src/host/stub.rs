@@ -1,5 +1,7 @@
 //! Imports that the host lacks.
 
+use std::fmt;
+
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
 use crate::abi::{Function, Import, Support, imported_memory, preview1, same_as, support};
@@ -22,8 +24,8 @@ const BUS_UNSUPPORTED: i32 = 11;
 ///
 /// # Errors
 ///
-/// When `module` imports from a module that neither the host nor the embedder
-/// knows: the message lists all of these imports.
+/// [`MissingImports`] where `module` imports from a module that neither the host nor the
+/// embedder knows: the message lists all of these imports.
 pub fn link_unknown_imports<T: Send + 'static>(
     linker: &mut Linker<T>,
     module: &Module,
@@ -31,7 +33,7 @@ pub fn link_unknown_imports<T: Send + 'static>(
     // Names that are taken: asked of a copy, because a linker only tells by refusing.
     let mut taken = linker.clone();
     taken.allow_shadowing(false);
-    let mut missing = String::new();
+    let mut missing = Vec::new();
     let mut stubbed = Vec::new();
     let memory = imported_memory(module).map(|(import, _)| import);
     for import in module.imports() {
@@ -44,9 +46,7 @@ pub fn link_unknown_imports<T: Send + 'static>(
                 }
             }
             Support::Missing if is_defined(&mut taken, &import) => {}
-            Support::Missing => {
-                missing += &format!("\n  {}.{} ({})", import.module(), import.name(), kind(&import.ty()));
-            }
+            Support::Missing => missing.push((Import::of(&import), kind(&import.ty()))),
             Support::Stubbed => {
                 let lacks = Function::find(import.module(), import.name()).is_none();
                 if lacks && is_defined(&mut taken, &import) {
@@ -62,8 +62,24 @@ pub fn link_unknown_imports<T: Send + 'static>(
     if missing.is_empty() {
         return Ok(stubbed);
     }
-    Err(wasmtime::Error::msg(format!("the module imports what this host does not have:{missing}")))
+    Err(wasmtime::Error::new(MissingImports(missing)))
 }
+
+/// Imports that neither the host nor the embedder has, with what each of them is.
+///
+/// It is printed in several lines, the first of which ends in a colon. The names in the
+/// others are the module's to choose, and [escaped](crate::observe::Escaped).
+#[derive(Clone, Debug)]
+pub struct MissingImports(Vec<(Import, &'static str)>);
+
+impl fmt::Display for MissingImports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the module imports what this host does not have:")?;
+        self.0.iter().try_for_each(|(import, kind)| write!(f, "\n  {import} ({kind})"))
+    }
+}
+
+impl std::error::Error for MissingImports {}
 
 /// Does a linker have what `import` names? A linker only tells by refusing, so `taken` is a copy of it,
 /// without shadowing.

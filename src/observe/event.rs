@@ -5,6 +5,9 @@ use crate::error::Errno;
 
 /// Something the operator may want to know.
 ///
+/// Names and addresses of guests and peers are told as they are: print them
+/// [escaped](super::Escaped).
+///
 /// Those of one listener and its connections come in the order in which they
 /// happened: `Listening` before its `Accepted` and `Refused`, those in the order in
 /// which the connections were taken, a `BacklogChanged` before what it refuses, each
@@ -156,13 +159,15 @@ pub enum Event {
     HandlerTrapped {
         /// The signal: `SIGTERM`.
         signal: &'static str,
-        /// The reason, and the guest's backtrace in the lines after it.
+        /// The reason, and the guest's backtrace in the lines after it. Names of the module's
+        /// are [escaped](super::Escaped) here, so that they begin no line.
         trap: String,
     },
     /// A handler of events trapped, and the guest starts anew: all that it had open is
     /// closed.
     Restarted {
-        /// The reason, and the guest's backtrace in the lines after it.
+        /// The reason, and the guest's backtrace in the lines after it. Names of the module's
+        /// are [escaped](super::Escaped) here, so that they begin no line.
         trap: String,
     },
     /// The guest has ended, and some of its threads have not: they wait in

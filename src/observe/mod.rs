@@ -1,14 +1,18 @@
 //! What the host tells its operator: events, the call trace, metrics.
 //!
+//! Text from guests and peers is data: [`Escaped`] is how it is printed.
+//!
 //! Every room may call this one; it calls none. Events go to an [`Observer`] on a
 //! thread of their own; a [`TraceSink`] is called on the thread that runs the guest.
 
 mod delivery;
 mod event;
+pub(crate) mod text;
 mod trace;
 
 pub use delivery::Delivery;
 pub use event::{Closed, Event, Limit, Observer, Refused};
+pub use text::Escaped;
 pub use trace::{TraceLine, TraceSink};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

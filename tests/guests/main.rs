@@ -32,6 +32,7 @@ mod server;
 mod signals;
 mod states;
 mod stress;
+mod text;
 mod threads;
 mod time;
 mod trace;
@@ -72,8 +73,8 @@ mod every_program_has_a_test {
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*, states::*,
-        stress::*, threads::*, time::*, udp::*, unix::*, waiting::*,
+        memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*,
+        states::*, stress::*, text::*, threads::*, time::*, udp::*, unix::*, waiting::*,
     };
     #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};
