@@ -116,8 +116,17 @@ fn event(event: &Event) {
             say!("wasock: {signal} ended the guest: its handler trapped: {reason}");
             backtrace.lines().for_each(|frame| tracing::info!("{frame}"));
         }
-        Event::Restarted { trap } => {
-            Lines::default().block(format_args!("wasock: the guest trapped and starts anew: {trap}")).say();
+        Event::Restarted { trap, after } => {
+            let when = if after.is_zero() { String::new() } else { format!(" in {after:?}") };
+            Lines::default()
+                .block(format_args!("wasock: the guest trapped and starts anew{when}: {trap}"))
+                .say();
+        }
+        Event::GaveUp { instances } => {
+            say!("wasock: {instances} instances in a row lived less than a second: the guest stays ended");
+        }
+        Event::ThreadsLeftBehind { count } => {
+            tracing::info!("{count} threads of the guest wait in memory.atomic.wait for ever");
         }
     }
 }

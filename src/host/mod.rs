@@ -14,6 +14,7 @@ mod limits;
 mod link;
 mod load;
 mod on_trap;
+mod restart;
 mod run;
 mod shared;
 mod signal;

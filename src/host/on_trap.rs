@@ -16,7 +16,9 @@ pub enum OnTrap {
     Stop,
     /// The guest starts anew, in a new instance: all that it had open is closed, its memory
     /// is fresh, and its start runs again. What it was given is given again: the
-    /// standard streams, as far as they were read, and the preopened directories.
+    /// standard streams, as far as they were read, the sockets and the preopened directories.
+    /// One that goes on failing starts after longer and longer delays, and in the end no more:
+    /// see [`Guest::run`](super::Guest::run).
     Restart,
 }
 

@@ -1,6 +1,7 @@
 //! Running a guest from its start to its end.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::{Engine, Instance, Linker, SharedMemory, Store, WasmBacktrace};
 
@@ -10,6 +11,7 @@ use super::epoch::{Epochs, Ticker, look_up_at_epochs};
 use super::limiter;
 use super::limits::{Limits, contained};
 use super::link::add_imported_to_linker;
+use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::signal::Within;
 use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
 use crate::abi::imported_memory;
@@ -17,6 +19,7 @@ use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
 use crate::observe::{Escaped, Event};
 use crate::process::Process;
+use crate::ready::sleep;
 
 /// How a guest ended by itself. A trap is an error instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,10 @@ impl Guest {
     ///
     /// A module with handlers may have `_initialize` instead of `_start`, or neither. A
     /// module without handlers ends when `_start` returns. When a handler traps, the
-    /// guest stops or starts anew, as [`Builder::on_trap`](super::Builder::on_trap) says.
+    /// guest stops or starts anew, as [`Builder::on_trap`](super::Builder::on_trap) says: at
+    /// once the first time, then after 100 ms, doubling to 10 s, and at once again after an
+    /// instance that lived for 10 s. After five instances in a row that lived less than a
+    /// second each, this returns the trap of the last.
     ///
     /// Imports that the host lacks answer `ENOSYS`, and each is told to the observer
     /// once.
@@ -105,19 +111,35 @@ impl Guest {
     /// One instance after another, until one has not trapped in a handler.
     async fn run_instances(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
         let mut is_first = true;
+        let mut backoff = Backoff::default();
         loop {
             if self.is_go() {
                 ctx.thread.process().make_handed_nonblocking();
             }
             let next = ctx.successor();
+            let started = Instant::now();
             let trap = match self.run_once(linker, ctx, is_first).await? {
                 Outcome::Ended(ended) => return Ok(ended),
                 Outcome::Trapped(trap) if next.on_trap == OnTrap::Stop => return Err(trap),
                 Outcome::Trapped(trap) => trap,
             };
             let process = next.thread.process();
-            process.restart().map_err(wasmtime::Error::new)?;
-            process.report().tell(Event::Restarted { trap: describe(&trap) });
+            match backoff.failed(started.elapsed()) {
+                Next::StartAfter(after) => {
+                    process.restart().map_err(wasmtime::Error::new)?;
+                    process.report().tell(Event::Restarted { trap: describe(&trap), after });
+                    // Clients of the sockets that the guest is given wait in their queues.
+                    tokio::select! {
+                        () = sleep(after) => {}
+                        // The next instance ends at once by it.
+                        _ = process.signals().ended() => {}
+                    }
+                }
+                Next::GiveUp => {
+                    process.report().tell(Event::GaveUp { instances: MAX_SHORT_LIVES });
+                    return Err(trap);
+                }
+            }
             (ctx, is_first) = (next, false);
         }
     }

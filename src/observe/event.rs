@@ -1,5 +1,7 @@
 //! Things that happened, as values.
 
+use std::time::Duration;
+
 use crate::address::Address;
 use crate::error::Errno;
 
@@ -169,6 +171,15 @@ pub enum Event {
         /// The reason, and the guest's backtrace in the lines after it. Names of the module's
         /// are [escaped](super::Escaped) here, so that they begin no line.
         trap: String,
+        /// How long the host waits before it starts the guest: nothing at first, then
+        /// 100 ms, doubling to 10 s, and nothing again after 10 s of life.
+        after: Duration,
+    },
+    /// A guest is not started anew, because the last instances in a row lived less than a
+    /// second each. It ends by the trap of the last.
+    GaveUp {
+        /// How many in a row.
+        instances: u32,
     },
     /// The guest has ended, and some of its threads have not: they wait in
     /// `memory.atomic.wait` in a memory too large to be searched for them, and do nothing

@@ -64,7 +64,7 @@ fn a_trap_in_a_handler_restarts_the_guest() -> Result<()> {
         client.expect("self", "4")?;
     }
     let finished = lives_on(server, addr)?;
-    let restarts = finished.stderr_lines_with("wasock: the guest trapped and starts anew: ").len();
+    let restarts = finished.stderr_lines_with("wasock: the guest trapped and starts anew").len();
     ensure!(restarts == 4, "{restarts} restarts\n{finished}");
     ensure!(finished.stderr.contains("wasock_on_closed"), "no backtrace\n{finished}");
     ensure!(events(&finished.stdout, &["started"]).len() == 5, "{finished}");
@@ -99,4 +99,28 @@ fn a_trap_closes_no_other_thing_at_that_number() -> Result<()> {
     client.send(format!("replace {fd}\ntrap\n").as_bytes())?;
     client.expect_end()?;
     server.finish()?.expect_code(134).map(drop)
+}
+
+/// A client that makes the guest trap as soon as it is there keeps no processor busy, and in
+/// the end has nobody to trap. Others wait in the queue meanwhile.
+#[test]
+fn a_server_that_goes_on_trapping_starts_after_longer_and_longer() -> Result<()> {
+    let mut server = run()
+        .args(["--on-trap", "restart", "--preopen-listen", "127.0.0.1:0", guest_tests::PREOPENED_EVENTS])
+        .start()?;
+    let addr = server.listening()?;
+    for anew in ["anew: ", "anew in 100ms: ", "anew in 200ms: ", "anew in 400ms: "] {
+        Client::connect(addr)?.send(b"\0")?;
+        server.wait_for_stderr(&format!("wasock: the guest trapped and starts {anew}"))?;
+        // It came while nobody was there, and is served in its turn.
+        let mut client = Client::connect(addr)?;
+        client.send(b"hello")?;
+        let mut answer = [0; 5];
+        client.stream.read_exact(&mut answer)?;
+        ensure!(&answer == b"hello", "{answer:?}");
+    }
+    Client::connect(addr)?.send(b"\0")?;
+    let finished = server.finish()?.expect_code(134)?;
+    let gave_up = "wasock: 5 instances in a row lived less than a second: the guest stays ended";
+    finished.expect_stderr(gave_up)?.expect_stderr("wasock: the guest trapped: ").map(drop)
 }
