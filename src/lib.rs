@@ -144,6 +144,6 @@ pub use host::{
     deliver_events_blocking,
 };
 pub use observe::{Event, Observer, TraceLine, TraceSink};
-pub use policy::{Grant, NamePattern};
+pub use policy::{Grant, NamePattern, Protocol, Publish};
 pub use process::Signal;
 pub use socket::listen::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};

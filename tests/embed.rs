@@ -10,6 +10,8 @@ mod example;
 mod blocked_files;
 #[path = "embed/blocking.rs"]
 mod blocking;
+#[path = "embed/check.rs"]
+mod check;
 #[path = "embed/concurrent.rs"]
 mod concurrent;
 #[path = "embed/datagrams.rs"]

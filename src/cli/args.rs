@@ -1,17 +1,19 @@
 //! What an operator may say.
 
-use std::fmt;
-use std::net::SocketAddr;
+mod grants;
+mod sockets;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ipnet::IpNet;
+
+pub(super) use grants::GrantArgs;
+pub(super) use sockets::{NamedSocket, Place, SocketArgs};
 
 use super::duration::parse_duration;
 use crate::ListenProfile;
 use crate::host::OnTrap;
-use crate::policy::{Grant, NamePattern, ParseGrantError};
 
 /// The socket host for WebAssembly servers on Wasmtime.
 #[derive(Debug, Parser)]
@@ -34,7 +36,8 @@ Nothing is granted by default. Each grant is a flag of its own and may be repeat
 An ADDR is a host and a port: the host is an IP address, a network (10.0.0.0/8), an IPv6
 address in brackets ([::1]), or * for any; the port is a number, a range (8000-8099), or *.
 Or it is unix:PATH, with a path of the guest inside one of its directories: unix:/run/app.sock,
-unix:/run/* for any name in /run, or unix:* for any path.
+unix:/run/* for any name in /run, or unix:* for any path. Where a socket listens,
+localhost:8080 is the loopback address of both families, and :8080 or 8080 is any address.
 
 Example: wasock run --listen 127.0.0.1:8080 server.wasm
 
@@ -45,145 +48,114 @@ Exit code: the guest's own; 128 + n after signal n (129, 130 and 143 after SIGHU
 SIGTERM); 134 after a trap; 124 after --timeout; 152 after --max-cpu-time; 2 for wrong arguments;
 70 where a part of the host failed; 1 for any other error.";
 
+// Headings of the help.
+const FILES: &str = "Files and environment";
+const LIMITS: &str = "Limits";
+const RUNNING: &str = "Running";
+
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP)]
 pub(super) struct RunArgs {
-    /// Let the guest listen here
-    #[arg(long, value_name = "ADDR")]
-    pub(super) listen: Vec<Grant>,
+    #[command(flatten, next_help_heading = "Network")]
+    pub(super) grants: GrantArgs,
 
-    /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
-    /// that can't listen themselves. It needs no --listen. A unix:PATH is the host's here
-    #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
-    pub(super) preopen_listen: Vec<ListenerArg>,
-
-    /// Hand the guest the sockets of --preopen-listen and --listen-fds in nonblocking mode, or
-    /// not: its calls on them answer EAGAIN instead of waiting [default: nonblocking for a
-    /// program that Go made, whose net.FileListener needs it, and else blocking]
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) preopen_nonblocking: Option<bool>,
-
-    /// Hand the guest the sockets that the service manager passed to this process
-    /// (LISTEN_FDS), as descriptors after those of --preopen-listen: listeners, connections and
-    /// datagram sockets over TCP, UDP and Unix
-    #[arg(long)]
-    pub(super) listen_fds: bool,
-
-    /// Take connections and datagrams only from these peers [default: anyone, once listening
-    /// is granted]
-    #[arg(long, value_name = "CIDR", value_parser = parse_network)]
-    pub(super) accept_from: Vec<IpNet>,
-
-    /// Let the guest connect there
-    #[arg(long, value_name = "ADDR")]
-    pub(super) connect: Vec<Grant>,
-
-    /// Let the guest have a UDP socket here, and join the group of multicast that is here
-    #[arg(long, value_name = "ADDR", value_parser = parse_udp)]
-    pub(super) udp_bind: Vec<Grant>,
-
-    /// Let the guest send datagrams there
-    #[arg(long, value_name = "ADDR", value_parser = parse_udp)]
-    pub(super) udp_send: Vec<Grant>,
-
-    /// Let the guest look this name up: NAME, *.DOMAIN or *
-    #[arg(long, value_name = "NAME")]
-    pub(super) resolve: Vec<NamePattern>,
+    #[command(flatten, next_help_heading = "Sockets that the guest has from its start on")]
+    pub(super) sockets: SocketArgs,
 
     /// Give the guest a directory, under its own or another name
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory)]
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
     pub(super) dir: Vec<DirectoryArg>,
 
     /// Give the guest a directory that it can't change
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory)]
+    #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
     pub(super) dir_ro: Vec<DirectoryArg>,
 
     /// Remove the names of the guest's Unix sockets when they close [default: they stay]
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     pub(super) unix_unlink: bool,
 
     /// Set a variable of the guest's environment
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable, help_heading = FILES)]
     pub(super) env: Vec<(String, String)>,
 
     /// Give the guest this process's whole environment
-    #[arg(long)]
+    #[arg(long, help_heading = FILES)]
     pub(super) inherit_env: bool,
 
     /// How many descriptors may be open at once
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
     pub(super) max_fds: u32,
 
     /// How many threads may run at once, the first one included
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
     pub(super) max_threads: u32,
 
     /// How much memory the guest may have: its memories and tables, those of all its threads. They
     /// grow no further. Bytes, or with K, M, G or T
-    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = parse_memory)]
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = parse_memory, help_heading = LIMITS)]
     pub(super) max_memory: u64,
 
     /// How much memory the host may hold for the guest: descriptors, epoll entries, lists of
     /// polls, pipes, threads. Calls that need more fail
-    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_memory)]
+    #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_memory, help_heading = LIMITS)]
     pub(super) max_host_memory: u64,
 
     /// How many accepted connections may be open at once. One more waits: accept is EMFILE
     /// until one is closed [default: as many as there are descriptors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     pub(super) max_connections: Option<u32>,
 
     /// How many at each listener
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     pub(super) max_connections_per_listener: Option<u32>,
 
     /// How many from each peer: an IPv4 address, or a /64 of IPv6. One more is reset
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     pub(super) max_connections_per_peer: Option<u32>,
 
     /// How large a buffer of a socket may be, for sending and for receiving, as the kernel counts
     /// it: bytes, or with K or M [default: as the kernel allows]
-    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = LIMITS)]
     pub(super) max_socket_buffer: Option<u32>,
 
     /// How long the guest may run; then it ends with code 124. A number with its unit: 500ms, 10s,
     /// 2m, 1h30m [default: no limit]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(super) timeout: Option<Duration>,
 
     /// How much processor time the guest may use, all its threads together; then it ends with
     /// code 152 [default: no limit]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(super) max_cpu_time: Option<Duration>,
 
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
-    #[arg(long, value_name = "NAME", default_value_t)]
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = RUNNING)]
     pub(super) listen_profile: ListenProfile,
 
     /// The largest backlog that counts; a larger one is cut down silently [default: the
     /// kernel's limit]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(super) max_backlog: Option<u32>,
 
     /// After a trap in a handler of events (wasock_on_accept and the like): stop the guest, or
     /// restart it as from its start. A trap anywhere else always stops it
-    #[arg(long, value_name = "stop|restart", default_value_t)]
+    #[arg(long, value_name = "stop|restart", default_value_t, help_heading = RUNNING)]
     pub(super) on_trap: OnTrap,
 
     /// Print a line for every call of the guest
-    #[arg(long)]
+    #[arg(long, help_heading = RUNNING)]
     pub(super) trace: bool,
 
     /// Say more of what the host does; twice for much more
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = RUNNING)]
     pub(super) verbose: u8,
 
     /// Compile the module anew, and do not keep the result
-    #[arg(long)]
+    #[arg(long, help_heading = RUNNING)]
     pub(super) no_cache: bool,
 
     /// The module (.wasm or .wat), and the guest's arguments
-    #[arg(required = true, trailing_var_arg = true, value_names = ["MODULE", "ARGS"], num_args = 1..)]
+    #[arg(required = true, trailing_var_arg = true, help_heading = "Program", value_names = ["MODULE", "ARGS"], num_args = 1..)]
     pub(super) command: Vec<String>,
 }
 
@@ -191,49 +163,6 @@ pub(super) struct RunArgs {
 pub(super) struct InspectArgs {
     /// The module: .wasm or .wat
     pub(super) module: PathBuf,
-}
-
-/// Where to listen for the guest, and the name that it learns.
-#[derive(Clone, Debug)]
-pub(super) struct ListenerArg {
-    pub(super) name: String,
-    pub(super) place: Place,
-}
-
-/// Where a listener is that the guest is handed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Inet(SocketAddr),
-    /// A path of the host's.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// What a path of a socket begins with.
-const UNIX: &str = "unix:";
-
-fn parse_listener(text: &str) -> Result<ListenerArg, String> {
-    // "unknown": what a service manager's library says where there is no name.
-    let named = if text.starts_with(UNIX) { None } else { text.split_once('=') };
-    let (name, place) = named.unwrap_or(("unknown", text));
-    let expected = "expected [NAME=]ADDRESS:PORT or [NAME=]unix:PATH, as in 127.0.0.1:8080, web=[::1]:80 or unix:./app.sock";
-    if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_graphic() && letter != ':') {
-        return Err(expected.to_owned());
-    }
-    let place = match place.strip_prefix(UNIX) {
-        Some("") => return Err(expected.to_owned()),
-        Some(path) => Place::Unix(path.into()),
-        None => Place::Inet(place.parse().map_err(|_| expected.to_owned())?),
-    };
-    Ok(ListenerArg { name: name.to_owned(), place })
 }
 
 /// A directory of the host, and what the guest calls it.
@@ -282,23 +211,6 @@ fn parse_bytes(text: &str) -> Result<u32, String> {
     })
 }
 
-fn parse_udp(text: &str) -> Result<Grant, String> {
-    let grant: Grant = text.parse().map_err(|error: ParseGrantError| error.to_string())?;
-    if grant.is_of_paths() {
-        return Err("datagrams over Unix sockets are granted by --listen and --connect".to_owned());
-    }
-    Ok(grant)
-}
-
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    if text == "*" {
-        return Err("anyone may connect already; leave the flag out".to_owned());
-    }
-    text.parse()
-        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-        .map_err(|_| "expected an address or a network, as in 127.0.0.1 or 10.0.0.0/8".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,28 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_an_address_or_a_path() {
-        let read = |text| parse_listener(text).map(|listener| (listener.name, listener.place));
-        let unix = |name: &str, path: &str| Ok((name.to_owned(), Place::Unix(path.into())));
-        assert_eq!(
-            read("web=127.0.0.1:80"),
-            Ok(("web".to_owned(), Place::Inet(([127, 0, 0, 1], 80).into())))
-        );
-        assert_eq!(read("unix:./s"), unix("unknown", "./s"));
-        assert_eq!(read("web=unix:/run/s"), unix("web", "/run/s"));
-        assert_eq!(read("unix:/a=b"), unix("unknown", "/a=b"));
-        for wrong in ["unix:", "web=unix:", "=unix:/s", "web=/s", "a:b=unix:/s", "127.0.0.1"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn what_follows_the_module_is_the_guests() -> Result<(), clap::Error> {
         let args = Args::try_parse_from(["wasock", "run", "--trace", "m.wasm", "--listen", "-x"])?;
         let Command::Run(run) = args.command else {
             return Err(clap::Error::new(clap::error::ErrorKind::Io));
         };
-        assert!(run.trace && run.listen.is_empty());
+        assert!(run.trace && run.grants.listen.is_empty());
         assert_eq!(run.command, ["m.wasm", "--listen", "-x"]);
         Ok(())
     }

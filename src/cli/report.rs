@@ -91,6 +91,9 @@ fn event(event: &Event) {
             )
         }
         Event::Missed { count } => tracing::warn!("{count} events were too many to print"),
+        Event::Denied { call, what, rule, flag } if flag.is_empty() => {
+            say!("wasock: denied {call} of {what}: {rule}");
+        }
         Event::Denied { call, what, rule, flag } => {
             say!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")
         }

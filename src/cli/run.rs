@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
 
-use super::args::{DirectoryArg, RunArgs};
+use super::args::{DirectoryArg, GrantArgs, RunArgs};
 use super::report::{self, Lines, say};
 use super::{FAILURE, signal, sockets, start};
 use crate::error::Terminated;
@@ -164,12 +164,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .observer(report::Terminal::new(args.verbose));
     builder = signal::ignored_from_the_start().into_iter().fold(builder, host::Builder::ignore_signal);
     builder = limits(builder, args);
-    builder = args.listen.iter().fold(builder, |builder, grant| builder.listen(grant));
-    builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
-    builder = args.connect.iter().fold(builder, |builder, grant| builder.connect(grant));
-    builder = args.udp_bind.iter().fold(builder, |builder, grant| builder.udp_bind(grant));
-    builder = args.udp_send.iter().fold(builder, |builder, grant| builder.udp_send(grant));
-    builder = args.resolve.iter().cloned().fold(builder, |builder, names| builder.resolve(names));
+    builder = grants(builder, &args.grants);
     builder = args.command.iter().fold(builder, |builder, argument| builder.arg(argument));
     if args.inherit_env {
         builder = builder.inherit_env();
@@ -178,7 +173,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
     if args.trace {
         builder = builder.trace(report::call);
     }
-    builder = sockets::hand_over(builder, args)?;
+    builder = sockets::hand_over(builder, &args.sockets)?;
     for (directories, access) in [(&args.dir, Access::ReadWrite), (&args.dir_ro, Access::ReadOnly)] {
         for DirectoryArg { host, guest } in directories {
             builder = builder
@@ -187,6 +182,24 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         }
     }
     Ok(builder.build()?)
+}
+
+/// What the guest may do, and what it may not.
+fn grants(mut builder: host::Builder, args: &GrantArgs) -> host::Builder {
+    builder = args.listen.iter().fold(builder, host::Builder::listen);
+    builder = args.publish.iter().fold(builder, |builder, publish| builder.publish(*publish));
+    builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
+    builder = args.connect.iter().fold(builder, host::Builder::connect);
+    builder = args.udp_bind.iter().fold(builder, host::Builder::udp_bind);
+    builder = args.udp_send.iter().fold(builder, host::Builder::udp_send);
+    builder = args.resolve.iter().cloned().fold(builder, host::Builder::resolve);
+    builder = args.deny.iter().fold(builder, host::Builder::deny);
+    builder = args.deny_listen.iter().fold(builder, host::Builder::deny_listen);
+    builder = args.deny_connect.iter().fold(builder, host::Builder::deny_connect);
+    builder = args.deny_udp_bind.iter().fold(builder, host::Builder::deny_udp_bind);
+    builder = args.deny_udp_send.iter().fold(builder, host::Builder::deny_udp_send);
+    builder = args.deny_from.iter().fold(builder, |builder, network| builder.deny_from(*network));
+    args.deny_resolve.iter().cloned().fold(builder, host::Builder::deny_resolve)
 }
 
 /// The limits that have no default of the command's.

@@ -1,15 +1,18 @@
 //! Sockets that the operator hands to the guest.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use listenfd::ListenFd;
-use rustix::net::{AddressFamily, SocketType};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::runtime::Handle;
 
-use super::args::{ListenerArg, Place, RunArgs};
+use super::args::{NamedSocket, Place, SocketArgs};
 use crate::host::Builder;
 
 /// Where a service manager tells the names of the sockets that it passes.
@@ -25,27 +28,47 @@ const KINDS: [(AddressFamily, SocketType); 5] = [
     (AddressFamily::UNIX, SocketType::SEQPACKET),
 ];
 
-/// Gives `builder` the sockets of --preopen-listen, then those of --listen-fds.
+/// How long a connection that the guest is to have may take. The guest does not run before.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many clients may wait before the guest's own limit counts, which is from its start on.
+const FIRST_BACKLOG: i32 = 128;
+
+/// How often a port is chosen anew that is free at one loopback address, and not at the other.
+const PORT_ATTEMPTS: u32 = 8;
+
+/// Gives `builder` the sockets of --preopen-listen, --preopen-connect, --preopen-udp and
+/// --listen-fds, in this order.
 ///
 /// # Errors
 ///
-/// Where an address can't be listened on, or a socket that was passed is of no use.
-pub(super) fn hand_over(mut builder: Builder, args: &RunArgs) -> Result<Builder> {
+/// Where an address can't be listened on, or connected to, or a socket that was passed is of
+/// no use.
+pub(super) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Builder> {
     if let Some(nonblocking) = args.preopen_nonblocking {
         builder = builder.preopened_nonblocking(nonblocking);
     }
-    for ListenerArg { name, place } in &args.preopen_listen {
+    for NamedSocket { name, place } in &args.preopen_listen {
         let failed = || format!("cannot listen on {place} (--preopen-listen)");
-        builder = match place {
-            Place::Inet(address) => {
-                builder.preopened_socket(name, TcpListener::bind(address).with_context(failed)?)?
-            }
-            Place::Unix(path) => {
-                let listener = UnixListener::bind(path).with_context(failed)?;
-                builder.preopened_unix_listener(name, listener)?
-            }
+        if let Place::Unix(path) = place {
+            let listener = UnixListener::bind(path).with_context(failed)?;
+            builder = builder.preopened_unix_listener(name, listener)?.own_last_socket();
+            continue;
         }
-        .own_last_socket();
+        for listener in open(place, SocketType::STREAM).with_context(failed)? {
+            builder = builder.preopened_socket(name, listener)?.own_last_socket();
+        }
+    }
+    for NamedSocket { name, place } in &args.preopen_connect {
+        let failed = || format!("cannot connect to {place} (--preopen-connect)");
+        let connection = connect(place).with_context(failed)?;
+        builder = builder.preopened_socket(name, connection)?.own_last_socket();
+    }
+    for NamedSocket { name, place } in &args.preopen_udp {
+        let failed = || format!("cannot have a UDP socket at {place} (--preopen-udp)");
+        for socket in open(place, SocketType::DGRAM).with_context(failed)? {
+            builder = builder.preopened_socket(name, socket)?.own_last_socket();
+        }
     }
     if args.listen_fds {
         for (name, socket) in passed()? {
@@ -55,6 +78,74 @@ pub(super) fn hand_over(mut builder: Builder, args: &RunArgs) -> Result<Builder>
         }
     }
     Ok(builder.preopened_sockets_on(&Handle::current()))
+}
+
+/// The sockets of this kind at `place`: listeners, or for datagrams.
+fn open(place: &Place, kind: SocketType) -> io::Result<Vec<OwnedFd>> {
+    match *place {
+        Place::Inet(address) => Ok(vec![open_at(address, kind)?]),
+        Place::Any(port) => match open_at((Ipv6Addr::UNSPECIFIED, port).into(), kind) {
+            // A machine without IPv6.
+            Err(error) if lacks_address(&error) => {
+                Ok(vec![open_at((Ipv4Addr::UNSPECIFIED, port).into(), kind)?])
+            }
+            opened => Ok(vec![opened?]),
+        },
+        Place::Localhost(port) => open_at_loopback(port, kind),
+        Place::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// A socket for each family, at one port.
+fn open_at_loopback(port: u16, kind: SocketType) -> io::Result<Vec<OwnedFd>> {
+    let mut attempts = 1;
+    loop {
+        let four = open_at((Ipv4Addr::LOCALHOST, port).into(), kind)?;
+        let chosen = SocketAddr::try_from(rustix::net::getsockname(&four)?)?.port();
+        match open_at((Ipv6Addr::LOCALHOST, chosen).into(), kind) {
+            Ok(six) => return Ok(vec![four, six]),
+            Err(error) if lacks_address(&error) => return Ok(vec![four]),
+            Err(error) if port == 0 && is(&error, Errno::ADDRINUSE) && attempts < PORT_ATTEMPTS => {
+                attempts += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A socket at `address`. The wildcard of IPv6 is that of both families.
+fn open_at(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    let listens = kind == SocketType::STREAM;
+    if listens {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &address)?;
+    if listens {
+        rustix::net::listen(&socket, FIRST_BACKLOG)?;
+    }
+    Ok(socket)
+}
+
+fn connect(place: &Place) -> io::Result<OwnedFd> {
+    match place {
+        Place::Inet(address) => Ok(TcpStream::connect_timeout(address, CONNECT_LIMIT)?.into()),
+        Place::Unix(path) => Ok(UnixStream::connect(path)?.into()),
+        Place::Localhost(_) | Place::Any(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Has this machine no such address, or not the family at all?
+fn lacks_address(error: &io::Error) -> bool {
+    is(error, Errno::ADDRNOTAVAIL) || is(error, Errno::AFNOSUPPORT)
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
 }
 
 /// The sockets that this process was started with, and their names.

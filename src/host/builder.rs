@@ -1,5 +1,6 @@
 //! What an embedder chooses for a guest.
 
+mod grants;
 mod limits;
 
 use std::fmt;
@@ -12,7 +13,6 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::runtime::Handle;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::clocks::WallClock;
@@ -24,7 +24,7 @@ use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
-use crate::policy::{Grant, NamePattern, Policy};
+use crate::policy::{Grant, Policy};
 use crate::process::{
     Directory, HandedSockets, HostOutput, HostStdin, Input, MAIN, Output, Process, Settings, Signal, Thread,
 };
@@ -163,51 +163,6 @@ impl Builder {
             monotonic_clock: Box::new(Uptime::new()),
             random: wasmtime_wasi::thread_rng(),
         }
-    }
-
-    /// Grants listening on these addresses. Repeatable, as are all grants.
-    ///
-    /// A path (`unix:/run/app.sock`) is the guest's own, and must lie in a
-    /// [directory](Self::preopened_dir) that the guest may change: a grant gives a name, a
-    /// directory gives it a place.
-    pub fn listen(mut self, grant: &Grant) -> Self {
-        self.policy.allow_listen(grant);
-        self
-    }
-
-    /// Narrows who may connect to a listener, and whose datagrams reach the guest, to
-    /// `network`, and to what other calls name. A peer to which the guest has connected a
-    /// datagram socket is heard in any case.
-    pub fn accept_from(mut self, network: IpNet) -> Self {
-        self.policy.allow_accept_from(network);
-        self
-    }
-
-    /// Grants connecting to these addresses; for datagram sockets with a name, sending
-    /// there too. A path must lie in a [directory](Self::preopened_dir) of the guest's.
-    pub fn connect(mut self, grant: &Grant) -> Self {
-        self.policy.allow_connect(grant);
-        self
-    }
-
-    /// Grants UDP sockets at these addresses, and joining the groups of multicast that are
-    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from).
-    pub fn udp_bind(mut self, grant: &Grant) -> Self {
-        self.policy.allow_udp_bind(grant);
-        self
-    }
-
-    /// Grants sending datagrams to these addresses, and with it a port of the host's
-    /// choice, where answers come. It is asked for each datagram.
-    pub fn udp_send(mut self, grant: &Grant) -> Self {
-        self.policy.allow_udp_send(grant);
-        self
-    }
-
-    /// Grants looking up these names.
-    pub fn resolve(mut self, names: NamePattern) -> Self {
-        self.policy.allow_resolve(names);
-        self
     }
 
     /// Adds an argument; the first one is the program's name.

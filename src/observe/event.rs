@@ -1,5 +1,6 @@
 //! Things that happened, as values.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -130,8 +131,9 @@ pub enum Event {
         /// The address or name, as text.
         what: String,
         /// The rule that decided, in words.
-        rule: &'static str,
-        /// The command line flag that would allow exactly this.
+        rule: Cow<'static, str>,
+        /// The command line flag that would allow exactly this; empty where none would,
+        /// because the call was denied whatever is granted.
         flag: String,
     },
     /// The host's system refused an address that the policy had granted.

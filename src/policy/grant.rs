@@ -2,6 +2,9 @@
 //! `[::1]:80-90`, `*:443`, `unix:/run/app.sock`, and names: `example.com`,
 //! `*.example.com`, `*`.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -44,6 +47,71 @@ impl Grant {
             _ => false,
         }
     }
+
+    /// Would a socket at `address` have one of these? One at a wildcard address has all
+    /// addresses of its family, and the wildcard of IPv6 may have those of both.
+    pub(super) fn takes_part_of(&self, address: SocketAddr) -> bool {
+        if self.covers(&Address::Inet(address)) {
+            return true;
+        }
+        let Addresses::Inet { networks, ports } = &self.0 else { return false };
+        let ip = address.ip().to_canonical();
+        ip.is_unspecified()
+            && ports.contains(&address.port())
+            && networks.iter().any(|network| ip.is_ipv6() || network.addr().is_ipv4())
+    }
+
+    /// Reads an address for a verb that listens. Besides what [`from_str`](Self::from_str)
+    /// reads, `localhost:8080` is the loopback address of both families, and `:8080` and
+    /// `8080` are any address.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with `text`.
+    pub fn for_listening(text: &str) -> Result<Self, ParseGrantError> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some(("localhost", port)) => (LOOPBACK.map(IpNet::from).to_vec(), port),
+            Some(("", port)) => (any_address(), port),
+            None if text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(['.', '/']) => {
+                (any_address(), text)
+            }
+            _ => return text.parse(),
+        };
+        Ok(Self(Addresses::Inet { networks: host, ports: parse_ports(port)? }))
+    }
+}
+
+/// Written as an operator would, so that it can be read again.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (networks, ports) = match &self.0 {
+            Addresses::Unix(pattern) => return write!(f, "unix:{pattern}"),
+            Addresses::Inet { networks, ports } => (networks, ports),
+        };
+        match networks.as_slice() {
+            [IpNet::V4(four)] if four.prefix_len() == 32 => write!(f, "{}", four.addr())?,
+            [IpNet::V4(four)] => write!(f, "{four}")?,
+            [IpNet::V6(six)] if six.prefix_len() == 128 => write!(f, "[{}]", six.addr())?,
+            [IpNet::V6(six)] => write!(f, "[{six}]")?,
+            both if both == LOOPBACK.map(IpNet::from) => f.write_str("localhost")?,
+            _ => f.write_str("*")?,
+        }
+        match (*ports.start(), *ports.end()) {
+            (0, u16::MAX) => f.write_str(":*"),
+            (first, last) if first == last => write!(f, ":{first}"),
+            (first, last) => write!(f, ":{first}-{last}"),
+        }
+    }
+}
+
+/// What `localhost` is to a verb that listens.
+pub(crate) const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// What `*` is: both families.
+fn any_address() -> Vec<IpNet> {
+    let four = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+    let six = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
+    vec![four.into(), six.into()]
 }
 
 /// Why a text is no grant. It says what would be one.
@@ -111,9 +179,15 @@ fn split_port(text: &str) -> Result<(&str, &str), ParseGrantError> {
 
 fn parse_host(host: &str) -> Result<Vec<IpNet>, ParseGrantError> {
     if host == "*" {
-        let four = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
-        let six = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
-        return Ok(vec![four.into(), six.into()]);
+        return Ok(any_address());
+    }
+    if host.is_empty() {
+        return Err(expected("the host is missing (for any, write *)"));
+    }
+    if host == "localhost" {
+        return Err(expected(
+            "localhost stands for addresses only where a socket listens (write 127.0.0.1 or [::1])",
+        ));
     }
     let network = match host.strip_prefix('[') {
         // [v6], [v6]/n and [v6/n] are all read.
@@ -178,6 +252,12 @@ fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for NamePattern {
     type Err = ParseGrantError;
 
@@ -189,86 +269,5 @@ impl FromStr for NamePattern {
             return Err(ParseGrantError(format!("{text:?} is no name; expected NAME, *.DOMAIN or *")));
         }
         Ok(Self(pattern))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::address::UnixName;
-
-    #[test]
-    fn every_documented_form_is_read() {
-        for text in [
-            "127.0.0.1:8080",
-            "10.0.0.0/8:*",
-            "[::1]:80-90",
-            "*:443",
-            "*:*",
-            "[fd00::]/8:1",
-            "[fd00::/8]:1",
-            "unix:/run/app.sock",
-            "unix:/run/*",
-            "unix:*",
-        ] {
-            assert!(text.parse::<Grant>().is_ok(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_grant_is_refused() {
-        for text in [
-            "",
-            "127.0.0.1",
-            "127.0.0.1:",
-            "127.0.0.1:65536",
-            "127.0.0.1:-1",
-            "1.2.3:80",
-            "::1:80",
-            "[::1]",
-            "[::1:80",
-            "localhost:80",
-            "10.0.0.0/33:1",
-            "*:9-8",
-            "*",
-            "unix:",
-            "unix:/run/",
-        ] {
-            assert!(text.parse::<Grant>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn covers_its_own_kind_of_address() -> Result<(), Box<dyn std::error::Error>> {
-        let inet = Address::Inet("127.0.0.1:80".parse()?);
-        let unix = Address::Unix(UnixName::new("/run/a"));
-        for (grant, covers) in [("*:80", [true, false]), ("unix:*", [false, true])] {
-            let grant: Grant = grant.parse()?;
-            assert_eq!([grant.covers(&inet), grant.covers(&unix)], covers, "{grant:?}");
-        }
-        let nameless = Address::Unix(UnixName::unnamed());
-        assert!(!"unix:*".parse::<Grant>()?.covers(&nameless));
-        Ok(())
-    }
-
-    #[test]
-    fn names_match_as_whole_labels() -> Result<(), ParseGrantError> {
-        let below: NamePattern = "*.example.com".parse()?;
-        assert!(below.matches("www.example.com"));
-        assert!(below.matches("WWW.Example.com."));
-        assert!(!below.matches("example.com"));
-        assert!(!below.matches("badexample.com"));
-        let exact: NamePattern = "example.com".parse()?;
-        assert!(exact.matches("EXAMPLE.com"));
-        assert!(!exact.matches("www.example.com"));
-        assert!("*".parse::<NamePattern>()?.matches("anything"));
-        Ok(())
-    }
-
-    #[test]
-    fn what_is_no_name_is_refused() {
-        for text in ["", "*.", "a*b", "a:80", "**"] {
-            assert!(text.parse::<NamePattern>().is_err(), "{text}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Paths as an operator writes them: `/run/app.sock`, `/run/*`, `*`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::ParseGrantError;
@@ -22,6 +23,16 @@ impl PathPattern {
                 .strip_prefix(directory.as_str())
                 .and_then(|rest| rest.strip_prefix('/'))
                 .is_some_and(|name| !name.is_empty() && !name.contains('/')),
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::In(directory) => write!(f, "{directory}/*"),
+            Self::One(path) => f.write_str(path),
         }
     }
 }

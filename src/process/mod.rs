@@ -409,6 +409,14 @@ impl Process {
         }
     }
 
+    /// Where `socket` is on the host, if the guest binds it to `address`; a name in full.
+    fn place(&self, socket: &Socket, address: Address) -> Address {
+        match socket.published_at(&address, self.policy()) {
+            Some(there) => there.into(),
+            None => self.whole(address),
+        }
+    }
+
     /// Tells the operator that the host's system refused a granted address, where the
     /// operator can do something about it.
     pub(crate) fn tell_unavailable<T>(

@@ -389,7 +389,7 @@ impl Thread {
             let local = datagram.local_address()?;
             self.process.report().tell(Event::Bound { fd: socket.fd, local });
         }
-        self.process.tell_unavailable("sock_bind", &self.process.whole(address), &outcome);
+        self.process.tell_unavailable("sock_bind", &self.process.place(&socket.socket, address), &outcome);
         self.process.answer("sock_bind", outcome)
     }
 

@@ -339,6 +339,15 @@ impl Datagram {
         self.endpoint.local_address()
     }
 
+    /// The address that the guest is shown: the same, but for a port that is published.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn shown_address(&self) -> Result<Address, Errno> {
+        self.endpoint.shown_address()
+    }
+
     /// The peer.
     ///
     /// # Errors

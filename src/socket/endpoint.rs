@@ -1,5 +1,6 @@
 //! The host's socket, and what it is: what every state works on.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +24,29 @@ pub(super) struct Endpoint {
     pub(super) is_shared: bool,
     /// The name that it has, over `AF_UNIX`.
     named: OnceLock<Box<Named>>,
+    /// The address that it has for the guest, where its port is published.
+    published: OnceLock<Box<Published>>,
+}
+
+/// The guest's own address of a socket that is elsewhere on the host.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    /// As the guest bound it.
+    bound: SocketAddr,
+    /// As the host was asked for it.
+    there: SocketAddr,
+    /// Is it the local address of a connection, which came to one of those that a wildcard
+    /// stands for?
+    is_accepted: bool,
+}
+
+impl Published {
+    /// What the guest is shown of what the host has at `local`.
+    fn shown(&self, local: SocketAddr) -> SocketAddr {
+        let is_known = !self.is_accepted || !self.bound.ip().to_canonical().is_unspecified();
+        let ip = if is_known { self.bound.ip() } else { local.ip() };
+        SocketAddr::new(ip, self.bound.port())
+    }
 }
 
 /// The name of a socket, and the file where it is its own. Most sockets have none, so it
@@ -48,7 +72,8 @@ impl Endpoint {
     }
 
     pub(super) fn new(fd: OwnedFd, space: Space, kind: Kind) -> Self {
-        Self { fd: Arc::new(fd), space, kind, is_handed: false, is_shared: false, named: OnceLock::new() }
+        let (named, published) = (OnceLock::new(), OnceLock::new());
+        Self { fd: Arc::new(fd), space, kind, is_handed: false, is_shared: false, named, published }
     }
 
     /// One from outside that has its address already, and that others have too if it
@@ -72,6 +97,9 @@ impl Endpoint {
     pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
         let named = self.named.get().map(|named| Box::new(Named { name: named.name.clone(), held: None }));
         let accepted = Self::new(fd, self.space.clone(), self.kind);
+        if let Some(published) = self.published.get() {
+            accepted.published.get_or_init(|| Box::new(Published { is_accepted: true, ..**published }));
+        }
         match named {
             Some(named) => Self { named: OnceLock::from(named), ..accepted },
             None => accepted,
@@ -91,8 +119,8 @@ impl Endpoint {
         }
     }
 
-    /// Asks the policy for `address`, then the host. Tells the address with all that is
-    /// known of it then.
+    /// Asks the policy for `address`, then the host, which has it elsewhere where the port is
+    /// published. Tells the guest's address with all that is known of it then.
     ///
     /// # Errors
     ///
@@ -105,18 +133,59 @@ impl Endpoint {
                 Ok(Address::Unix(name))
             }
             (Address::Inet(inet), _) => {
-                policy.check(self.use_of(address))?;
+                let wish = self.use_of(address);
+                policy.check(wish)?;
+                let published = policy.published_at(wish);
+                let there = published.unwrap_or(*inet);
                 // docs/listen.md, rule 20: restarting at once on the same address works. Two
                 // live listeners on one address stay impossible on Linux with this option;
                 // two that take datagrams would not.
                 if self.kind != Kind::Datagram {
                     rustix::net::sockopt::set_socket_reuseaddr(&self.fd, true)?;
                 }
-                rustix::net::bind(&self.fd, inet)?;
+                rustix::net::bind(&self.fd, &there)?;
+                if self.kind == Kind::Datagram && there.port() == 0 {
+                    self.confirm_port(policy)?;
+                }
+                if published.is_some() {
+                    self.published
+                        .get_or_init(|| Box::new(Published { bound: *inet, there, is_accepted: false }));
+                }
                 Ok(address.clone())
             }
             (Address::Unix(_), _) => Err(Errno::EAFNOSUPPORT.into()),
         }
+    }
+
+    /// Asks the policy for the port that the host chose, and gives it back where that is
+    /// refused.
+    fn confirm_port(&self, policy: &Policy) -> Result<(), Refusal> {
+        let local = self.local_address()?;
+        policy.narrow(self.use_of(&local)).map_err(|denial| {
+            // "dissolve the association by connecting to an address with the sa_family member
+            // of sockaddr set to AF_UNSPEC" - connect(2). Linux gives a port of its own choice
+            // up with it.
+            let _unbound = rustix::net::connect_unspec(&self.fd);
+            denial.into()
+        })
+    }
+
+    /// What the host was asked for where the guest asked for `asked`.
+    pub(super) fn asked_of_host(&self, asked: &Address) -> Option<SocketAddr> {
+        self.published.get().map(|published| published.there).or(asked.inet())
+    }
+
+    /// The address that the guest is shown: its own, where the host has the socket elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub(super) fn shown_address(&self) -> Result<Address, Errno> {
+        let local = self.local_address()?;
+        Ok(match (self.published.get(), &local) {
+            (Some(published), Address::Inet(inet)) => Address::Inet(published.shown(*inet)),
+            _ => local,
+        })
     }
 
     /// The address that the host's socket has.

@@ -53,6 +53,7 @@ pub mod unix;
 mod vigil;
 mod watchable;
 
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -60,7 +61,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::{Denial, Policy};
+use crate::policy::{Denial, Policy, Use};
 
 pub use address::{Family, Space};
 pub use datagram::{Datagram, Destination};
@@ -300,6 +301,29 @@ impl Socket {
         match self {
             Self::Stream(stream) => stream.local_address(),
             Self::Datagram(datagram) => datagram.local_address(),
+        }
+    }
+
+    /// Where the host has what the guest binds to `address`, if that port is
+    /// [published](Policy::publish).
+    pub(crate) fn published_at(&self, address: &Address, policy: &Policy) -> Option<SocketAddr> {
+        let address = address.inet()?;
+        policy.published_at(match self {
+            Self::Stream(_) => Use::TcpListen(address),
+            Self::Datagram(_) => Use::UdpBind(address),
+        })
+    }
+
+    /// The address that the guest is shown: the same, but for a port that is
+    /// [published](Policy::publish), where it is the guest's own.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn shown_address(&self) -> Result<Address, Errno> {
+        match self {
+            Self::Stream(stream) => stream.shown_address(),
+            Self::Datagram(datagram) => datagram.shown_address(),
         }
     }
 

@@ -12,6 +12,7 @@ mod datagrams;
 mod events;
 mod files;
 mod generations;
+mod grants;
 mod hostile;
 mod inet6;
 mod kinds;
@@ -27,6 +28,7 @@ mod names;
 mod oracle;
 mod places;
 mod preopened;
+mod publish;
 mod real_programs;
 mod server;
 mod signals;
@@ -73,7 +75,7 @@ mod every_program_has_a_test {
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        memory::*, multicast::*, names::*, places::*, preopened::*, server::*, signals::*,
+        memory::*, multicast::*, names::*, places::*, preopened::*, publish::*, server::*, signals::*,
         states::*, stress::*, text::*, threads::*, time::*, udp::*, unix::*, waiting::*,
     };
     #[cfg(target_os = "linux")]

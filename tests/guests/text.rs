@@ -94,7 +94,7 @@ fn the_name_of_a_module() -> Result<()> {
 
 #[test]
 fn arguments_of_the_command() -> Result<()> {
-    for flag in ["--listen", "--connect", "--dir", "--env", "--resolve", "--preopen-listen"] {
+    for flag in ["--listen", "--connect", "--dir", "--env", "--resolve", "--publish", "--preopen-listen"] {
         let finished = run().args([&format!("{flag}={HOSTILE}"), guest_tests::TRAP]).finish()?;
         is_harmless(finished).map_err(|error| error.context(flag))?;
     }
@@ -112,7 +112,7 @@ fn a_name_that_a_guest_looks_up() -> Result<()> {
             .args(flags)
             .args([guest_tests::RESOLVE_NAMES, "localhost", &name])
             .finish()?;
-        is_harmless(finished)?.expect_stderr(r"allow it with --resolve \u{1b}]0;title")?;
+        is_harmless(finished)?.expect_stderr(r"allow it with --resolve '\u{1b}]0;title")?;
     }
     Ok(())
 }

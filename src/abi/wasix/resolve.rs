@@ -19,7 +19,7 @@ impl WasixResolve for Thread {
         &mut self,
         memory: &mut GuestMemory<'_>,
         host: GuestPtr<str>,
-        _port: u32,
+        port: u32,
         addrs: GuestPtr<u8>,
         naddrs: u32,
     ) -> Result<u32, Error> {
@@ -35,9 +35,13 @@ impl WasixResolve for Thread {
             self.process().report().tell_denial("resolve", denial);
             return Err(Errno::EACCES.into());
         }
+        let mut found = interruptible(self.look_up(name)).await??;
+        let port = u16::try_from(port).ok().filter(|port| *port != 0);
+        // Most programs try the first address alone, or wait long before they try the next.
+        self.process().policy().put_reachable_first(&mut found, port);
         let mut written = 0;
         let mut at = addrs;
-        for address in interruptible(self.look_up(name)).await?? {
+        for address in found {
             if written == naddrs {
                 break;
             }

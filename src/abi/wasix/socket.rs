@@ -171,7 +171,7 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
-        let local = socket.socket.local_address()?;
+        let local = socket.socket.shown_address()?;
         address::write(memory, addr, &local, self.address_room())
     }
 

@@ -46,10 +46,15 @@ impl Bound {
     ///
     /// Should it be gone by then, the kernel chooses another, as it was asked to.
     pub(super) fn take_again(&self, endpoint: &Endpoint, port: u16) {
-        if let Some(mut address) = self.asked.inet() {
+        if let Some(mut address) = endpoint.asked_of_host(&self.asked) {
             address.set_port(port);
             let _held_or_gone = rustix::net::bind(&endpoint.fd, &address);
         }
+    }
+
+    /// The policy, where it is still to be asked for the port that the host has chosen.
+    fn port_to_ask_for<'a>(&self, endpoint: &Endpoint, policy: &'a Policy) -> Option<&'a Policy> {
+        endpoint.asked_of_host(&self.asked).is_some_and(|asked| asked.port() == 0).then_some(policy)
     }
 
     /// Listens; on failure the state comes back with the reason.
@@ -64,7 +69,10 @@ impl Bound {
             .check(endpoint.use_of(&self.asked))
             .map_err(Refusal::from)
             .and_then(|()| self.make_real(endpoint, policy))
-            .and_then(|()| Listening::start(endpoint, backlog, terms).map_err(Refusal::from));
+            .and_then(|()| {
+                let chosen = self.port_to_ask_for(endpoint, policy);
+                Listening::start(endpoint, backlog, terms, chosen)
+            });
         listening.map_err(|refusal| (refusal, self))
     }
 }

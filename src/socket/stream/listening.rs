@@ -7,6 +7,7 @@ use rustix::net::{Shutdown, SocketFlags};
 
 use crate::address::Address;
 use crate::error::Errno;
+use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::lease::Lease;
 use crate::socket::listen::{
@@ -63,18 +64,28 @@ pub struct Accepted {
 }
 
 impl Listening {
-    pub(super) fn start(endpoint: &Endpoint, backlog: u32, terms: Terms) -> Result<Self, Errno> {
+    /// Has the host listen, at an address that the policy allows. Where the host has
+    /// `chosen` the port, it is asked for that too.
+    pub(super) fn start(
+        endpoint: &Endpoint,
+        backlog: u32,
+        terms: Terms,
+        chosen: Option<&Policy>,
+    ) -> Result<Self, Refusal> {
         let capacity = terms.capacity(backlog);
         // A place in the reactor comes after the kernel listens: see `Registered`.
         tell_kernel(endpoint, capacity)?;
-        let place = Place::new(endpoint, capacity, &terms).inspect_err(|_| {
+        let local = endpoint.local_address()?;
+        let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
+        let place =
+            is_allowed.map_err(Refusal::from).and_then(|()| Ok(Place::new(endpoint, capacity, &terms)?));
+        let place = place.inspect_err(|_| {
             // A failed `listen` changes nothing: the kernel stops, too. What came from
             // outside did listen before.
             if !endpoint.is_handed {
                 let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
             }
         })?;
-        let local = endpoint.local_address()?;
         let listening = Self { terms, backlog, capacity, place };
         listening.terms.door.listens(&local, listening.capacity());
         if let Place::Queue(queue) = &listening.place {

@@ -5,6 +5,7 @@
 //! the only place that takes the state out, and nothing waits or returns early
 //! while it is out.
 
+mod addresses;
 mod bound;
 mod connected;
 mod connecting;
@@ -358,36 +359,6 @@ impl Stream {
     /// The connection, where a call has used it before.
     pub fn known_connection(&self) -> Option<&Connected> {
         self.connection.get()
-    }
-
-    /// The address that the socket has; the wildcard with port 0 while it has none.
-    ///
-    /// # Errors
-    ///
-    /// What the host reports.
-    pub fn local_address(&self) -> Result<Address, Errno> {
-        let known = self.look(|state| match state {
-            // The kernel goes on telling the port of an attempt that failed.
-            State::Unbound(_) => Some(self.endpoint.space.wildcard()),
-            State::Bound(bound) => bound.deferred_address(),
-            _ => None,
-        })?;
-        match known {
-            Some(address) => Ok(address),
-            None => self.endpoint.local_address(),
-        }
-    }
-
-    /// The peer's address, also after the peer reset the connection.
-    ///
-    /// # Errors
-    ///
-    /// `ENOTCONN` where there is no peer.
-    pub fn peer_address(&self) -> Result<Address, Errno> {
-        self.look(|state| match state {
-            State::Connected(connected) => Ok(connected.peer().clone()),
-            _ => Err(Errno::ENOTCONN),
-        })?
     }
 
     /// What `sock_status` tells.

@@ -1,5 +1,6 @@
 //! Sockets that the operator hands to a guest.
 
+mod flags;
 mod kinds;
 mod names;
 mod shared;

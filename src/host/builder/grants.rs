@@ -1,0 +1,143 @@
+//! What a guest may do, and what it may not.
+
+use ipnet::IpNet;
+
+use super::Builder;
+use crate::policy::{Grant, NamePattern, Publish, Use, Verb};
+
+impl Builder {
+    /// Grants listening on these addresses. Repeatable, as are all grants.
+    ///
+    /// A path (`unix:/run/app.sock`) is the guest's own, and must lie in a
+    /// [directory](Self::preopened_dir) that the guest may change: a grant gives a name, a
+    /// directory gives it a place.
+    pub fn listen(mut self, grant: &Grant) -> Self {
+        self.policy.allow_listen(grant);
+        self
+    }
+
+    /// Narrows who may connect to a listener, and whose datagrams reach the guest, to
+    /// `network`, and to what other calls name. A peer to which the guest has connected a
+    /// datagram socket is heard in any case.
+    pub fn accept_from(mut self, network: IpNet) -> Self {
+        self.policy.allow_accept_from(network);
+        self
+    }
+
+    /// Grants connecting to these addresses; for datagram sockets with a name, sending
+    /// there too. A path must lie in a [directory](Self::preopened_dir) of the guest's.
+    pub fn connect(mut self, grant: &Grant) -> Self {
+        self.policy.allow_connect(grant);
+        self
+    }
+
+    /// Grants UDP sockets at these addresses, and joining the groups of multicast that are
+    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from).
+    pub fn udp_bind(mut self, grant: &Grant) -> Self {
+        self.policy.allow_udp_bind(grant);
+        self
+    }
+
+    /// Grants sending datagrams to these addresses, and with it a port of the host's
+    /// choice, where answers come. It is asked for each datagram.
+    pub fn udp_send(mut self, grant: &Grant) -> Self {
+        self.policy.allow_udp_send(grant);
+        self
+    }
+
+    /// Grants looking up these names.
+    pub fn resolve(mut self, names: NamePattern) -> Self {
+        self.policy.allow_resolve(names);
+        self
+    }
+
+    /// Has the guest's port that `publish` names be at the host's, and grants exactly that:
+    /// the guest needs no other grant to bind it, and may not bind the host's port by its own
+    /// number. `sock_addr_local` shows the guest its own address; events and the operator's
+    /// other rules have the host's.
+    ///
+    /// Of several for one port and family the first counts: a socket is at one place.
+    pub fn publish(mut self, publish: Publish) -> Self {
+        self.policy.publish(publish);
+        self
+    }
+
+    /// Refuses these addresses for every verb that takes addresses: to listen, to connect, to
+    /// have a UDP socket and to send datagrams. A denial wins over each grant, whatever the
+    /// order of the calls.
+    ///
+    /// Where a socket listens, a wildcard address is refused together with any address of
+    /// its family. A port that the host chooses is asked for again once it is known.
+    pub fn deny(mut self, addresses: &Grant) -> Self {
+        self.policy.deny(None, addresses.clone());
+        self
+    }
+
+    /// As [`deny`](Self::deny), for listening alone.
+    pub fn deny_listen(mut self, addresses: &Grant) -> Self {
+        self.policy.deny(Some(Verb::Listen), addresses.clone());
+        self
+    }
+
+    /// As [`deny`](Self::deny), for connecting alone.
+    pub fn deny_connect(mut self, addresses: &Grant) -> Self {
+        self.policy.deny(Some(Verb::Connect), addresses.clone());
+        self
+    }
+
+    /// As [`deny`](Self::deny), for UDP sockets and groups of multicast alone.
+    pub fn deny_udp_bind(mut self, addresses: &Grant) -> Self {
+        self.policy.deny(Some(Verb::UdpBind), addresses.clone());
+        self
+    }
+
+    /// As [`deny`](Self::deny), for sending datagrams alone.
+    pub fn deny_udp_send(mut self, addresses: &Grant) -> Self {
+        self.policy.deny(Some(Verb::UdpSend), addresses.clone());
+        self
+    }
+
+    /// Refuses connections and datagrams from these peers, also from those that
+    /// [`accept_from`](Self::accept_from) lets in.
+    pub fn deny_from(mut self, network: IpNet) -> Self {
+        self.policy.deny_from(network);
+        self
+    }
+
+    /// Refuses looking up these names.
+    pub fn deny_resolve(mut self, names: NamePattern) -> Self {
+        self.policy.deny_resolve(names);
+        self
+    }
+
+    /// Has `check` asked for each [`Use`] that the grants allow and no denial refuses. Where
+    /// it answers `false` the guest gets `EACCES`, and a peer is turned away. It can only
+    /// narrow: what is not granted is refused without asking. Of several, all must agree.
+    ///
+    /// ```
+    /// use wasock::WasockCtx;
+    /// use wasock::policy::Use;
+    ///
+    /// # fn build() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ctx = WasockCtx::builder()
+    ///     .connect(&"*:443".parse()?)
+    ///     .check(|wish| match wish {
+    ///         Use::TcpConnect(peer) => !peer.ip().is_loopback(),
+    ///         _ => true,
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Blocking
+    ///
+    /// It is called on the thread that runs the guest, or that accepts for it, while a socket
+    /// is locked: at each bind, listen and connect, for each connection that comes in, for
+    /// each datagram to or from an address. It must not wait, nor call this guest's host. A
+    /// panic in it counts as `false`.
+    pub fn check(mut self, check: impl Fn(Use<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.policy.add_check(check);
+        self
+    }
+}

@@ -1,0 +1,89 @@
+//! Refusals, in the operator's words.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use super::Use;
+use crate::address::UnixName;
+use crate::observe::Escaped;
+
+/// A refusal, in the operator's words.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Denial {
+    /// The address or name that was asked for. A name is the guest's to choose, and escaped.
+    pub what: String,
+    /// The rule that decided: `no --listen grant covers it`.
+    pub rule: Cow<'static, str>,
+    /// The flag that would allow exactly this; empty where none would.
+    pub flag: String,
+}
+
+impl Denial {
+    /// No grant has it.
+    pub(super) fn ungranted(wish: Use<'_>) -> Self {
+        let what = what(wish);
+        let (rule, flag) = match wish {
+            Use::TcpListen(_) | Use::UnixListen(_) => ("no --listen grant covers it", "--listen"),
+            Use::TcpConnect(_) | Use::UnixConnect(_) => ("no --connect grant covers it", "--connect"),
+            Use::UdpBind(_) => ("no --udp-bind grant covers it", "--udp-bind"),
+            Use::UdpSend(_) => ("no --udp-send grant covers it", "--udp-send"),
+            Use::TcpAccept(_) | Use::UdpReceive(_) => ("no --accept-from network has it", "--accept-from"),
+            Use::Resolve(_) => ("no --resolve grant covers it", "--resolve"),
+        };
+        let value = match wish {
+            Use::TcpAccept(peer) | Use::UdpReceive(peer) => peer.ip().to_canonical().to_string(),
+            _ => match wish.address() {
+                // The form in which the policy sees it.
+                Some(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).to_string(),
+                None => for_a_shell(&what),
+            },
+        };
+        Self { what, rule: rule.into(), flag: format!("{flag} {value}") }
+    }
+
+    /// Something forbids it, whatever is granted.
+    pub(super) fn by_rule(wish: Use<'_>, rule: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what(wish), rule: rule.into(), flag: String::new() }
+    }
+}
+
+/// The address or the name.
+fn what(wish: Use<'_>) -> String {
+    match wish {
+        // Whatever its port: the next one may come from another.
+        Use::UdpReceive(from) => from.ip().to_canonical().to_string(),
+        Use::UnixListen(path) | Use::UnixConnect(path) => UnixName::new(path).to_string(),
+        Use::Resolve(name) => Escaped(name).to_string(),
+        Use::TcpListen(address)
+        | Use::TcpAccept(address)
+        | Use::TcpConnect(address)
+        | Use::UdpBind(address)
+        | Use::UdpSend(address) => address.to_string(),
+    }
+}
+
+/// `text` as a shell reads it. The guest chose it, and the operator is invited to paste it.
+fn for_a_shell(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,*".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_can_be_pasted() {
+        for (path, flag) in [
+            ("/run/app.sock", "--listen unix:/run/app.sock"),
+            ("/run/$(reboot)", "--listen 'unix:/run/$(reboot)'"),
+            ("/run/it's", r"--listen 'unix:/run/it'\''s'"),
+            ("/a b", "--listen 'unix:/a b'"),
+        ] {
+            assert_eq!(Denial::ungranted(Use::UnixListen(path)).flag, flag);
+        }
+        let denial = Denial::ungranted(Use::Resolve("a;b\u{1b}[2J\nwasock: c"));
+        assert_eq!(denial.what, r"a;b\u{1b}[2J\nwasock: c");
+        assert_eq!(denial.flag, r"--resolve 'a;b\u{1b}[2J\nwasock: c'");
+    }
+}

@@ -1,0 +1,51 @@
+//! The addresses of a socket that connects.
+
+use super::{State, Stream};
+use crate::address::Address;
+use crate::error::Errno;
+use crate::socket::endpoint::Endpoint;
+
+impl Stream {
+    /// The address that the socket has; the wildcard with port 0 while it has none.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn local_address(&self) -> Result<Address, Errno> {
+        self.address(Endpoint::local_address)
+    }
+
+    /// The address that the guest is shown: the same, but for a port that is published.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn shown_address(&self) -> Result<Address, Errno> {
+        self.address(Endpoint::shown_address)
+    }
+
+    fn address(&self, of: fn(&Endpoint) -> Result<Address, Errno>) -> Result<Address, Errno> {
+        let known = self.look(|state| match state {
+            // The kernel goes on telling the port of an attempt that failed.
+            State::Unbound(_) => Some(self.endpoint.space.wildcard()),
+            State::Bound(bound) => bound.deferred_address(),
+            _ => None,
+        })?;
+        match known {
+            Some(address) => Ok(address),
+            None => of(&self.endpoint),
+        }
+    }
+
+    /// The peer's address, also after the peer reset the connection.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN` where there is no peer.
+    pub fn peer_address(&self) -> Result<Address, Errno> {
+        self.look(|state| match state {
+            State::Connected(connected) => Ok(connected.peer().clone()),
+            _ => Err(Errno::ENOTCONN),
+        })?
+    }
+}
