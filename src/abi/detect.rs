@@ -247,6 +247,19 @@ pub(crate) fn same_as(import: &ImportType<'_>) -> Option<&'static Function> {
     Function::find(module, name).filter(|function| function.has_type(&ty))
 }
 
+/// Does `module` import a memory that threads share, or a call that starts threads, whether
+/// or not the host has it in this type?
+pub(crate) fn wants_threads(module: &Module) -> bool {
+    module.imports().any(|import| match import.ty() {
+        ExternType::Memory(ty) => ty.is_shared(),
+        ExternType::Func(_) => {
+            KNOWN_MODULES.contains(&import.module())
+                && matches!(import.name(), "thread-spawn" | "thread_spawn" | "thread_spawn_v2")
+        }
+        _ => false,
+    })
+}
+
 fn starts_threads(module: &Module) -> bool {
     let is_spawn = |import: &ImportType<'_>| {
         matches!(

@@ -19,6 +19,6 @@ pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
 
 pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, added_in, detect};
-pub(crate) use detect::{Support, imported_memory, same_as, support};
+pub(crate) use detect::{Support, imported_memory, same_as, support, wants_threads};
 pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind, LACKING};
 pub(crate) use toolchain::is_go;

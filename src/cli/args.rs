@@ -86,6 +86,11 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
     pub(super) max_fds: u32,
 
+    /// Refuse a module that needs threads, and turn off what WebAssembly has for them: Wasmtime
+    /// gives it no security fixes in older releases
+    #[arg(long, help_heading = LIMITS)]
+    pub(super) no_threads: bool,
+
     /// How many threads may run at once, the first one included
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
     pub(super) max_threads: u32,

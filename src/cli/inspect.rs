@@ -10,7 +10,7 @@ use crate::host::Guest;
 
 /// Prints it.
 pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
-    let (_, guest) = load(&args.module, true)?;
+    let (_, guest) = load(&args.module, true, false)?;
     describe(&guest).print();
     Ok(())
 }

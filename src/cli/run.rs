@@ -13,7 +13,10 @@ use super::report::{self, Lines, say};
 use super::{FAILURE, signal, sockets, start};
 use crate::error::Terminated;
 use crate::file::Access;
-use crate::host::{self, Ended, Guest, WasockCtx, engine_config, new_engine, restore_shared_sockets};
+use crate::host::{
+    self, Ended, Guest, WasockCtx, engine_config, engine_config_without_threads, new_engine,
+    restore_shared_sockets,
+};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -30,7 +33,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
-    let (_, guest) = load(Path::new(module), args.no_cache)?;
+    let (_, guest) = load(Path::new(module), args.no_cache, args.no_threads)?;
     let running = signal::Running::default();
     let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
@@ -95,21 +98,27 @@ fn flag(why: Terminated) -> &'static str {
 }
 
 /// Loads a module, by several threads or, where the host has none to spare, by this one.
-pub(super) fn load(module: &Path, no_cache: bool) -> Result<(Engine, Guest)> {
-    let parallel = engine(no_cache, true)?;
+pub(super) fn load(module: &Path, no_cache: bool, no_threads: bool) -> Result<(Engine, Guest)> {
+    let parallel = engine_for(no_cache, no_threads, true)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
-    if let Some(guest) = start::unless_panics(|| Guest::load(&parallel, module)) {
-        return Ok((parallel, guest?));
+    let (engine, guest) = match start::unless_panics(|| Guest::load(&parallel, module)) {
+        Some(guest) => (parallel, guest?),
+        None => {
+            start::wait_for_threads(before);
+            let serial = engine_for(no_cache, no_threads, false)?;
+            let guest = Guest::load(&serial, module)?;
+            (serial, guest)
+        }
+    };
+    if no_threads {
+        guest.refuse_threads(module)?;
     }
-    start::wait_for_threads(before);
-    let serial = engine(no_cache, false)?;
-    let guest = Guest::load(&serial, module)?;
-    Ok((serial, guest))
+    Ok((engine, guest))
 }
 
-fn engine(no_cache: bool, is_parallel: bool) -> Result<Engine> {
-    let mut config = engine_config();
+fn engine_for(no_cache: bool, no_threads: bool, is_parallel: bool) -> Result<Engine> {
+    let mut config = if no_threads { engine_config_without_threads() } else { engine_config() };
     config.parallel_compilation(is_parallel);
     // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
     // comes from elsewhere, and no panic goes through a guest's frames. They are a part of

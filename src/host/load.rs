@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
-use crate::abi::{Detected, detect, is_go};
+use crate::abi::{Detected, detect, is_go, wants_threads};
 use crate::observe::Escaped;
 
 /// A module that is ready to run.
@@ -28,6 +28,8 @@ pub enum LoadError {
     NotWasm(PathBuf),
     /// It is a component, not a core module.
     Component(PathBuf),
+    /// It needs threads, and the engine has none, or the operator forbids them.
+    NeedsThreads(PathBuf),
     /// It is broken, or needs what the engine lacks.
     Invalid(PathBuf, wasmtime::Error),
 }
@@ -44,6 +46,12 @@ impl fmt::Display for LoadError {
             Self::Component(path) => write!(
                 f,
                 "{} is a component: this host runs core modules; build it for wasm32-wasip1, without componentizing it",
+                Escaped(path.display())
+            ),
+            Self::NeedsThreads(path) => write!(
+                f,
+                "{} needs threads, which are not allowed here: build it without them, or run it without \
+                 --no-threads",
                 Escaped(path.display())
             ),
             Self::Invalid(path, error) => {
@@ -83,6 +91,17 @@ pub fn engine_config() -> Config {
     config
 }
 
+/// As [`engine_config`], without the threads proposal of WebAssembly: no shared memory, no
+/// atomic instructions.
+///
+/// Wasmtime supports the proposal in its second tier, which gets no security fixes for older
+/// releases. Whoever runs no guests with threads is better off without it.
+pub fn engine_config_without_threads() -> Config {
+    let mut config = engine_config();
+    config.wasm_threads(false).shared_memory(false);
+    config
+}
+
 const MAGIC: &[u8] = b"\0asm";
 
 impl Guest {
@@ -111,9 +130,24 @@ impl Guest {
         if bytes.starts_with(MAGIC) && bytes.get(4..8) != Some(&[1, 0, 0, 0]) {
             return Err(LoadError::Component(name.to_owned()));
         }
-        let module =
-            Module::new(engine, bytes).map_err(|error| LoadError::Invalid(name.to_owned(), error))?;
+        let module = Module::new(engine, bytes).map_err(|error| {
+            if is_valid(bytes, &engine_config()) && !is_valid(bytes, &engine_config_without_threads()) {
+                return LoadError::NeedsThreads(name.to_owned());
+            }
+            LoadError::Invalid(name.to_owned(), error)
+        })?;
         Ok(Self { is_go: is_go(bytes), ..Self::from_module(module) })
+    }
+
+    /// Refuses a module that imports a shared memory, or a call that starts threads; `name` is
+    /// for the message. [`engine_config_without_threads`] refuses what has a shared memory or
+    /// atomic instructions of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NeedsThreads`].
+    pub fn refuse_threads(&self, name: &Path) -> Result<(), LoadError> {
+        if wants_threads(&self.module) { Err(LoadError::NeedsThreads(name.to_owned())) } else { Ok(()) }
     }
 
     /// Takes a module that was compiled elsewhere, by an engine with the settings of
@@ -157,4 +191,14 @@ impl Guest {
     pub fn detected(&self) -> &Detected {
         &self.detected
     }
+}
+
+/// Would an engine of this configuration take the module?
+fn is_valid(bytes: &[u8], config: &Config) -> bool {
+    let Ok(engine) = Engine::new(config) else { return false };
+    if bytes.starts_with(MAGIC) {
+        return Module::validate(&engine, bytes).is_ok();
+    }
+    // Only compiling reads text.
+    Module::new(&engine, bytes).is_ok()
 }

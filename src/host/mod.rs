@@ -31,7 +31,7 @@ pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::{Epochs, new_engine};
 pub use limiter::MemoryLimiter;
 pub use link::{GuestMemoryHandle, add_to_linker, add_to_linker_blocking};
-pub use load::{Guest, LoadError, engine_config};
+pub use load::{Guest, LoadError, engine_config, engine_config_without_threads};
 pub use on_trap::OnTrap;
 pub use run::Ended;
 pub(crate) use run::describe;

@@ -238,3 +238,40 @@ fn bursts(limits: &[&str]) -> Result<()> {
     }
     Ok(())
 }
+
+/// `--no-threads` refuses what needs them, whatever it needs, and nothing else.
+#[test]
+fn threads_are_refused_on_demand() -> Result<()> {
+    let run = || run_on_loopback().arg("--no-threads");
+    let folder = tempfile::tempdir()?;
+    let atomic = folder.path().join("atomic.wat");
+    fs::write(
+        &atomic,
+        r#"(module (memory (export "memory") 1)
+             (func (export "_start") (drop (i32.atomic.load (i32.const 0)))))"#,
+    )?;
+    let spawns = folder.path().join("spawns.wat");
+    fs::write(
+        &spawns,
+        r#"(module (import "wasi" "thread-spawn" (func (param i32) (result i32)))
+             (memory (export "memory") 1) (func (export "_start")))"#,
+    )?;
+    let names = [atomic, spawns].map(|path| path.display().to_string());
+    for module in names.iter().map(String::as_str).chain([
+        guest_tests::THREADS_LIFE,
+        guest_tests::MEMORY_EXPORTED_SHARED,
+        guest_tests::MEMORY_IMPORTED_SHARED,
+    ]) {
+        run()
+            .arg(module)
+            .finish()?
+            .expect_code(1)?
+            .expect_one_line()?
+            .expect_stderr("needs threads, which are not allowed here")?;
+    }
+    run().args([guest_tests::ARGS_ENV_EXIT, "0"]).succeed()?;
+    // What is broken is not blamed on threads.
+    let broken = folder.path().join("broken.wat");
+    fs::write(&broken, "(module (func (result i32)))")?;
+    run().arg(&broken).finish()?.expect_code(1)?.expect_stderr("is not a valid module").map(drop)
+}
