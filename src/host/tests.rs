@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
 use super::link::add_imported_to_linker;
-use super::{WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
+use super::{BuildError, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
 use crate::abi::FUNCTIONS;
-use crate::error::Exit;
+use crate::error::{Errno, Exit, Terminated};
 use crate::observe::TraceLine;
 
 const EXPORTED: &str = r#"(memory (export "memory") 1)"#;
@@ -305,5 +305,16 @@ fn renumber_moves_in_a_program_of_preview_1() -> wasmtime::Result<()> {
 fn renumber_duplicates_in_a_program_of_wasix() -> wasmtime::Result<()> {
     let import = r#"(import "wasix_32v1" "sock_listen" (func (param i32 i32) (result i32)))"#;
     assert_eq!(renumbered(import)?, (0, 3));
+    Ok(())
+}
+
+/// The call answers, and the guest ends with a sentence all the same.
+#[tokio::test]
+async fn a_panic_in_a_file_operation_ends_the_guest() -> Result<(), BuildError> {
+    let ctx = WasockCtx::builder().build()?;
+    let done = ctx.thread.on_disk(|| -> Result<(), Errno> { std::panic::resume_unwind(Box::new(())) }).await;
+    assert_eq!(done, Err(Errno::EIO.into()));
+    let why = ctx.check_end().err().and_then(|error| error.downcast_ref::<Terminated>().copied());
+    assert_eq!(why, Some(Terminated::HostPanic("worked on a file")));
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Happened, Looks, Readiness, Timer, Watched};
 use crate::socket::listen::{Capacity, Reached, Terms};
-use crate::socket::{Accepted, Refusal, Socket, Space, TimeOption};
+use crate::socket::{Accepted, AtPanic, Refusal, Socket, Space, TimeOption};
 
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
 /// each server, mostly.
@@ -484,9 +484,11 @@ impl Thread {
     /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` where
     /// there is no answer after 30 seconds.
     pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
+        let report = Arc::clone(self.process.report());
+        let failed = move || report.host_failed("looked a name up");
         tokio::select! {
             biased;
-            found = self.process.resolver().resolve(name) => found,
+            found = self.process.resolver().resolve(name, failed) => found,
             () = ready::sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
         }
     }
@@ -508,6 +510,11 @@ impl Thread {
         if self.process.settings().blocks_on_files {
             return Ok(operation()?);
         }
-        Ok(self.process.blocking().run(operation).await?)
+        let report = Arc::clone(self.process.report());
+        let guarded = move || {
+            let _guard = AtPanic::new(|| report.host_failed("worked on a file"));
+            operation()
+        };
+        Ok(self.process.blocking().run(guarded).await?)
     }
 }

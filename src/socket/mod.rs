@@ -70,7 +70,7 @@ pub use host_address::HostAddress;
 pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
-pub(crate) use reactor::{own_reactor, spawn_guarded};
+pub(crate) use reactor::{AtPanic, own_reactor, spawn_guarded};
 pub use registered::{Interest, Registered};
 pub use resolve::Resolver;
 pub use sieve::Guard;

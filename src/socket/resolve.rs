@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
 
+use super::AtPanic;
 use crate::error::Errno;
 use crate::io::BlockingPool;
 
@@ -28,7 +29,7 @@ impl Default for Resolver {
 
 impl Resolver {
     /// The addresses of `name`, of both families, in the resolver's order, without
-    /// repetition.
+    /// repetition. Calls `failed` where the look-up panics.
     ///
     /// # Cancel safety
     ///
@@ -39,12 +40,20 @@ impl Resolver {
     /// `ENOENT` where the name does not exist or has no address; `EAGAIN` where that
     /// can't be told now, or the host can't start a thread; `EIO` where the resolver
     /// fails for good; `ENFILE` and what else the host reports.
-    pub async fn resolve(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
+    pub async fn resolve(
+        &self,
+        name: String,
+        failed: impl FnOnce() + Send + 'static,
+    ) -> Result<Vec<IpAddr>, Errno> {
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok(vec![address]);
         }
         // The system's resolver blocks.
-        self.threads.run(move || look_up(&name)).await
+        let guarded = move || {
+            let _guard = AtPanic::new(failed);
+            look_up(&name)
+        };
+        self.threads.run(guarded).await
     }
 }
 
@@ -104,7 +113,10 @@ mod tests {
     async fn an_address_is_its_own_name() {
         let resolver = Resolver::default();
         for text in ["127.0.0.1", "::1"] {
-            assert_eq!(resolver.resolve(text.to_owned()).await, Ok(text.parse().into_iter().collect()));
+            assert_eq!(
+                resolver.resolve(text.to_owned(), || ()).await,
+                Ok(text.parse().into_iter().collect())
+            );
         }
     }
 }
