@@ -59,8 +59,6 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
         // Nobody reads them any more where this takes long.
         control.flush_events(PATIENCE);
     }
-    // A read of standard input that never ends does not keep the process.
-    runtime.shutdown_background();
     restore_shared_sockets();
     std::process::exit(code.into())
 }

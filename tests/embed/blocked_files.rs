@@ -2,9 +2,10 @@
 
 use std::fs::OpenOptions;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{PATIENCE, plain};
 use anyhow::{Context as _, Result, ensure};
@@ -60,5 +61,53 @@ fn readers_of_a_pipe_stop_neither_another_guest_nor_the_end_of_a_runtime() -> Re
     thread::spawn(move || sender.send(beside_readers(&at)));
     let code = receiver.recv_timeout(PATIENCE).context("it hangs")??;
     ensure!(code == EMFILE, "it ended with {code}");
+    Ok(())
+}
+
+/// Set for the process that [`a_read_of_standard_input_does_not_stop_the_end_of_a_runtime`]
+/// starts: this test again.
+const IS_CHILD: &str = "WASOCK_TEST_READS_STDIN";
+
+/// A guest that reads this process's standard input, and the end of the runtime that it is in.
+fn drop_a_reader_of_stdin() -> Result<()> {
+    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let reader = load(&engine, guest_tests::ERRNO_OF_STDIN)?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let context = WasockCtx::builder().inherit_stdio().build()?;
+        let reading = tokio::time::timeout(MOMENT, reader.run(context)).await;
+        ensure!(reading.is_err(), "the read has ended: {:?}", reading.map_err(|_| ()));
+        Ok(())
+    })?;
+    drop(runtime);
+    Ok(())
+}
+
+#[test]
+fn a_read_of_standard_input_does_not_stop_the_end_of_a_runtime() -> Result<()> {
+    if std::env::var_os(IS_CHILD).is_some() {
+        return drop_a_reader_of_stdin();
+    }
+    let this = "blocked_files::a_read_of_standard_input_does_not_stop_the_end_of_a_runtime";
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["--exact", this])
+        .env(IS_CHILD, "1")
+        .stdin(Stdio::piped())
+        .spawn()?;
+    // Open until the end, and empty.
+    let _stdin = child.stdin.take();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
+            None => thread::sleep(MOMENT / 10),
+        }
+    };
+    if status.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    ensure!(status.context("it hangs")?.success(), "it ended with {status:?}");
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -57,7 +58,10 @@ impl Place {
         let folder = tempfile::tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let wasock = folder.path().join("wasock");
-        fs::copy(env!("CARGO_BIN_EXE_wasock"), &wasock)?;
+        // Copied by a process of its own: one that another test starts meanwhile would have
+        // a copy open that is still written, and "text file busy" is what the next one hears.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_wasock")).arg(&wasock).status()?;
+        ensure!(copied.success(), "cannot copy the command");
         fs::set_permissions(&wasock, fs::Permissions::from_mode(0o755))?;
         Ok(Self { wasock: wasock.to_string_lossy().into_owned(), folder })
     }
@@ -78,20 +82,24 @@ impl Place {
     }
 }
 
-/// A user of whom nobody has a process, most likely: another one each time.
+/// A user of whom nobody has a process, most likely: another one each time, and one that
+/// containers of users have too.
 fn nobody() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    100_000 + std::process::id() % 10_000 * 1000 + NEXT.fetch_add(1, Relaxed) % 1000
+    20_000 + std::process::id() % 200 * 200 + NEXT.fetch_add(1, Relaxed) % 200
 }
 
 /// Insists that some number of threads is enough for the start, and not for what the guest
 /// asks for. How many the start takes depends on the machine.
 fn lacks_a_thread(case: &Case) -> Result<()> {
+    if !Wasock::can_limit_threads() {
+        return Ok(());
+    }
     let place = Place::new()?;
     place.run(case)?.finish()?.expect_code(0)?;
     let mut codes = Vec::new();
     for count in 2..=6 {
-        codes.push(place.run(case)?.limit_threads(nobody(), count)?.finish()?.code);
+        codes.push(place.run(case)?.limit_threads(nobody(), count).finish()?.code);
     }
     ensure!(codes.contains(&Some(EAGAIN)), "ended with {codes:?}");
     Ok(())
@@ -129,12 +137,15 @@ fn a_guest_ends_well_with_any_number_of_descriptors() -> Result<()> {
 
 #[test]
 fn a_guest_ends_well_with_any_number_of_threads() -> Result<()> {
+    if !Wasock::can_limit_threads() {
+        return Ok(());
+    }
     let place = Place::new()?;
     for case in CASES {
         for count in [1, 2, 3, 4, 5, 6, 7, 8, 12, 30] {
-            ends_well(&case, &place.run(&case)?.limit_threads(nobody(), count)?.finish()?)?;
+            ends_well(&case, &place.run(&case)?.limit_threads(nobody(), count).finish()?)?;
         }
-        let finished = place.run(&case)?.limit_threads(nobody(), 200)?.finish()?;
+        let finished = place.run(&case)?.limit_threads(nobody(), 200).finish()?;
         ensure!(finished.code.is_some_and(|code| case.right.contains(&code)), "enough\n{finished}");
     }
     Ok(())
@@ -148,17 +159,23 @@ fn a_start_without_descriptors_is_one_line_that_names_the_cure() -> Result<()> {
 
 #[test]
 fn a_start_without_threads_is_one_line_that_names_the_cure() -> Result<()> {
-    let finished = Place::new()?.run(&STDOUT)?.limit_threads(nobody(), 1)?.finish()?;
+    if !Wasock::can_limit_threads() {
+        return Ok(());
+    }
+    let finished = Place::new()?.run(&STDOUT)?.limit_threads(nobody(), 1).finish()?;
     finished.expect_code(1)?.expect_one_line()?.expect_stderr("ulimit -u").map(drop)
 }
 
 /// A guest with threads needs two threads of the host's at its start.
 #[test]
 fn a_first_thread_that_cannot_start_is_one_line_that_names_the_cure() -> Result<()> {
+    if !Wasock::can_limit_threads() {
+        return Ok(());
+    }
     let place = Place::new()?;
     let mut lines = Vec::new();
     for count in 2..=6 {
-        let finished = place.run(&THREADS)?.limit_threads(nobody(), count)?.finish()?;
+        let finished = place.run(&THREADS)?.limit_threads(nobody(), count).finish()?;
         ends_well(&THREADS, &finished)?;
         lines.push(finished.stderr);
     }
@@ -172,8 +189,11 @@ fn a_first_thread_that_cannot_start_is_one_line_that_names_the_cure() -> Result<
 /// The guest has all of the host's threads, and asks for one more in the host.
 #[test]
 pub(crate) fn threads_until_none_starts() -> Result<()> {
+    if !Wasock::can_limit_threads() {
+        return Ok(());
+    }
     let case = Case { flags: &["--resolve", "localhost"], ..THREADS };
-    let finished = Place::new()?.run(&case)?.limit_threads(nobody(), 30)?.finish()?;
+    let finished = Place::new()?.run(&case)?.limit_threads(nobody(), 30).finish()?;
     finished.expect_code(EAGAIN)?.expect_no_stderr("panicked").map(drop)
 }
 
@@ -213,10 +233,13 @@ pub(crate) fn errno_of_stdin() -> Result<()> {
 /// What the guest prints needs no thread.
 #[test]
 pub(crate) fn stdout_line() -> Result<()> {
+    if !Wasock::can_limit_threads() {
+        return Ok(());
+    }
     let place = Place::new()?;
     let mut has_started = false;
     for count in 2..=4 {
-        let finished = place.run(&STDOUT)?.limit_threads(nobody(), count)?.finish()?;
+        let finished = place.run(&STDOUT)?.limit_threads(nobody(), count).finish()?;
         has_started |= finished.code == Some(0);
         ensure!(finished.code != Some(EAGAIN), "a thread was needed\n{finished}");
     }
@@ -268,8 +291,9 @@ fn a_server_ends_well_with_any_limit() -> Result<()> {
         for count in (3..=24).chain([40, 64]) {
             serves_or_ends_well(place.run(&server)?.arg("127.0.0.1:0").limit_descriptors(count))?;
         }
-        for count in [1, 2, 3, 4, 6, 30] {
-            serves_or_ends_well(place.run(&server)?.arg("127.0.0.1:0").limit_threads(nobody(), count)?)?;
+        let counts: &[u32] = if Wasock::can_limit_threads() { &[1, 2, 3, 4, 6, 30] } else { &[] };
+        for &count in counts {
+            serves_or_ends_well(place.run(&server)?.arg("127.0.0.1:0").limit_threads(nobody(), count))?;
         }
     }
     Ok(())
