@@ -41,6 +41,7 @@ pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> w
     wasock.adapt_to(&module);
 
     let mut store = Store::new(&engine, State { wasock });
+    store.limiter(|state| state.wasock.limiter());
     let instance = linker.instantiate_async(&mut store, &module).await?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
     let ended = start.call_async(&mut store, ()).await;

@@ -165,6 +165,16 @@ impl Charge {
         Err(Errno::ENOMEM)
     }
 
+    /// Charges `bytes` more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`resize`](Self::resize).
+    #[inline]
+    pub fn add(&mut self, bytes: u64) -> Result<(), Errno> {
+        self.resize(self.bytes.saturating_add(bytes))
+    }
+
     /// Gives `bytes` back, or all where fewer are charged.
     #[inline]
     pub fn give_back(&mut self, bytes: u64) {
@@ -192,6 +202,19 @@ impl Drop for Charge {
     }
 }
 
+/// The size of a `T`, with what an allocation of its own costs besides: the counters of an
+/// [`Arc`] or the allocator's word, rounded up.
+pub(crate) const fn allocated<T>() -> u64 {
+    const OVERHEAD: u64 = 32;
+    sized::<T>(1) + OVERHEAD
+}
+
+/// The size of `count` values of type `T`.
+pub(crate) const fn sized<T>(count: u64) -> u64 {
+    // A size always fits.
+    (size_of::<T>() as u64).saturating_mul(count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,7 +228,7 @@ mod tests {
         assert_eq!(account.charge(41).err(), Some(Errno::ENOMEM));
         let mut second = account.charge(40)?;
         assert_eq!((account.used(), account.left()), (100, 0));
-        assert_eq!(second.resize(41), Err(Errno::ENOMEM));
+        assert_eq!(second.add(1), Err(Errno::ENOMEM));
         assert_eq!(second.bytes(), 40);
         second.give_back(15);
         second.resize(30)?;
@@ -219,11 +242,11 @@ mod tests {
 
     #[test]
     fn no_sum_is_too_large() -> Result<(), Errno> {
-        let account = Account::unlimited();
+        let account = Account::new(Limit::HostMemory, u64::MAX);
         let mut held = account.charge(u64::MAX)?;
         assert_eq!(account.charge(1).err(), Some(Errno::ENOMEM));
         // Nothing more than all.
-        held.resize(u64::MAX)?;
+        held.add(1)?;
         assert_eq!(account.used(), u64::MAX);
         drop(held);
         assert_eq!(account.used(), 0);

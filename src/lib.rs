@@ -18,6 +18,7 @@
 //! let mut ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build()?;
 //! ctx.adapt_to(&module);
 //! let mut store = Store::new(&engine, ctx);
+//! store.limiter(|ctx| ctx.limiter());
 //! let instance = linker.instantiate_async(&mut store, &module).await?;
 //! let start = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
 //! start.call_async(&mut store, ()).await

@@ -82,8 +82,8 @@ pub(super) struct RunArgs {
     #[arg(long, help_heading = FILES)]
     pub(super) inherit_env: bool,
 
-    /// How many descriptors may be open at once
-    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
+    /// How many descriptors may be open at once, 1048576 at most
+    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS, value_parser = clap::value_parser!(u32).range(..=1_048_576))]
     pub(super) max_fds: u32,
 
     /// Refuse a module that needs threads, and turn off what WebAssembly has for them: Wasmtime

@@ -3,10 +3,14 @@
 //! A vector of slots, and a bitmap that finds the lowest free number a word of 64
 //! at a time, as POSIX asks of every call that makes a descriptor. The table
 //! never holds more than its limit, and grows only as far as it was used.
+//!
+//! What it takes itself, and what the host holds for each open thing, is charged on an
+//! [`Account`]. Where that has no room the table is full: `EMFILE`.
 
 use std::sync::Arc;
 
 use super::Rights;
+use crate::account::{Account, Charge, sized};
 use crate::error::Errno;
 
 /// One number's entry: the open thing, shared by duplicates, and what this
@@ -31,8 +35,20 @@ impl<T> Clone for Descriptor<T> {
 
 /// An open thing that knows how many descriptors stand for it.
 pub trait Counted {
+    /// How many bytes the host holds for one that a call takes a number for in advance: a
+    /// connection.
+    const USUAL_BYTES: u64;
+
     /// Takes note of one more.
     fn note_descriptor(&self);
+
+    /// Charges what the host holds for it on `account`, unless that was done before, and keeps
+    /// the charge for as long as it lives. `reserved` is what was charged for it already.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the account has no room.
+    fn charge(&self, account: &Arc<Account>, reserved: Option<Charge>) -> Result<(), Errno>;
 }
 
 /// The descriptors of one guest.
@@ -48,13 +64,15 @@ pub struct FdTable<T> {
     /// How many are promised to calls that are on their way.
     promised: u32,
     limit: u32,
+    /// What the table takes itself.
+    held: Charge,
     /// Where the search for a number begins, when they are given in turn.
     turn: Option<u32>,
 }
 
 impl<T: Counted> FdTable<T> {
-    /// An empty table for the numbers below `limit`.
-    pub fn new(limit: u32) -> Self {
+    /// An empty table for the numbers below `limit`, whose memory is charged on `account`.
+    pub fn new(limit: u32, account: &Arc<Account>) -> Self {
         Self {
             slots: Vec::new(),
             taken: Vec::new(),
@@ -62,6 +80,7 @@ impl<T: Counted> FdTable<T> {
             count: 0,
             promised: 0,
             limit,
+            held: Charge::none(account),
             turn: None,
         }
     }
@@ -106,29 +125,43 @@ impl<T: Counted> FdTable<T> {
     pub fn check_room(&self) -> Result<(), Errno> {
         // "EMFILE: All file descriptors available to the process are currently open."
         // - open(3p)
-        if self.count.saturating_add(self.promised) < self.limit { Ok(()) } else { Err(Errno::EMFILE) }
+        if self.count.saturating_add(self.promised) >= self.limit {
+            return Err(Errno::EMFILE);
+        }
+        let account = self.held.account();
+        if account.left() < T::USUAL_BYTES {
+            account.deny();
+            return Err(Errno::EMFILE);
+        }
+        Ok(())
     }
 
     /// Promises one number to a call that may take its time: no other call gets the
-    /// last one meanwhile. Ends with [`keep_promise`](Self::keep_promise) or
+    /// last one meanwhile, nor the memory for what it opens, which the charge is for. Ends with [`keep_promise`](Self::keep_promise) or
     /// [`withdraw`](Self::withdraw).
     ///
     /// # Errors
     ///
     /// `EMFILE` where the table is full.
-    pub fn promise(&mut self) -> Result<(), Errno> {
+    pub fn promise(&mut self) -> Result<Charge, Errno> {
         self.check_room()?;
+        let taken = self.count.saturating_add(self.promised);
+        // The lowest free number is no higher than that.
+        self.make_slots(taken)?;
+        let reserved = self.held.account().charge(T::USUAL_BYTES).map_err(|_| Errno::EMFILE)?;
         self.promised += 1;
-        Ok(())
+        Ok(reserved)
     }
 
-    /// Gives `descriptor` the lowest free number, which was promised.
+    /// Gives `descriptor` the lowest free number, which was promised, and hands it what was
+    /// `reserved` for it.
     ///
     /// # Errors
     ///
     /// `EMFILE` where nothing was promised and the table is full.
-    pub fn keep_promise(&mut self, descriptor: Descriptor<T>) -> Result<u32, Errno> {
+    pub fn keep_promise(&mut self, descriptor: Descriptor<T>, reserved: Charge) -> Result<u32, Errno> {
         self.withdraw();
+        descriptor.open.charge(self.held.account(), Some(reserved)).map_err(|_| Errno::EMFILE)?;
         self.insert(descriptor)
     }
 
@@ -147,7 +180,7 @@ impl<T: Counted> FdTable<T> {
         self.check_room()?;
         let fd = self.lowest_free(turn).or_else(|_| self.lowest_free(0))?;
         self.turn = Some(fd.saturating_add(1));
-        self.place(fd, descriptor);
+        self.place(fd, descriptor)?;
         Ok(fd)
     }
 
@@ -164,7 +197,7 @@ impl<T: Counted> FdTable<T> {
         }
         self.check_room()?;
         let fd = self.lowest_free(minimum)?;
-        self.place(fd, descriptor);
+        self.place(fd, descriptor)?;
         Ok(fd)
     }
 
@@ -206,7 +239,7 @@ impl<T: Counted> FdTable<T> {
     /// # Errors
     ///
     /// `EBADF` where `from` is not open or `to` is not below the limit; `EMFILE` where
-    /// `to` is free, and promised to another call.
+    /// `to` is free, and promised to another call, or the table may not become so long.
     pub fn duplicate_onto(&mut self, from: u32, to: u32) -> Result<Option<Descriptor<T>>, Errno> {
         let source = self.get(from)?.clone();
         // "EBADF: ... fildes2 is negative or greater than or equal to {OPEN_MAX}" - dup2(3p)
@@ -216,10 +249,10 @@ impl<T: Counted> FdTable<T> {
         if from == to {
             return Ok(None);
         }
-        if self.get(to).is_err() {
-            self.check_room()?;
+        if self.get(to).is_err() && self.count.saturating_add(self.promised) >= self.limit {
+            return Err(Errno::EMFILE);
         }
-        Ok(self.place(to, Descriptor { close_on_exec: false, ..source }))
+        self.place(to, Descriptor { close_on_exec: false, ..source })
     }
 
     /// No descriptor from this number on is open.
@@ -249,17 +282,50 @@ impl<T: Counted> FdTable<T> {
     }
 
     /// Puts a new `descriptor` at `fd`, which is below the limit.
-    fn place(&mut self, fd: u32, descriptor: Descriptor<T>) -> Option<Descriptor<T>> {
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the account has no room for it.
+    fn place(&mut self, fd: u32, descriptor: Descriptor<T>) -> Result<Option<Descriptor<T>>, Errno> {
+        self.make_slots(fd)?;
+        descriptor.open.charge(self.held.account(), None).map_err(|_| Errno::EMFILE)?;
         descriptor.open.note_descriptor();
-        self.put(fd, descriptor)
+        Ok(self.put(fd, descriptor))
+    }
+
+    /// Makes the table long enough for the number `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the account has no room for it, or the host.
+    fn make_slots(&mut self, fd: u32) -> Result<(), Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EMFILE)?;
+        let length = index.checked_add(1).ok_or(Errno::EMFILE)?;
+        if length <= self.slots.len() {
+            return Ok(());
+        }
+        if length > self.slots.capacity() {
+            // Twice as long each time, so that it is moved seldom; where there is no room for
+            // that, no longer than it must be.
+            let bytes = |slots: usize| {
+                let slots = u64::try_from(slots).unwrap_or(u64::MAX);
+                sized::<Option<Descriptor<T>>>(slots).saturating_add(slots / 8)
+            };
+            let mut capacity = length.max(self.slots.capacity().saturating_mul(2));
+            if !self.held.resize_quietly(bytes(capacity)) {
+                capacity = length;
+                self.held.resize(bytes(capacity)).map_err(|_| Errno::EMFILE)?;
+            }
+            let more = capacity.saturating_sub(self.slots.len());
+            self.slots.try_reserve_exact(more).map_err(|_| Errno::EMFILE)?;
+        }
+        self.slots.resize_with(length, || None);
+        self.taken.resize(index / 64 + 1, 0);
+        Ok(())
     }
 
     fn put(&mut self, fd: u32, descriptor: Descriptor<T>) -> Option<Descriptor<T>> {
         let index = usize::try_from(fd).ok()?;
-        if self.slots.len() <= index {
-            self.slots.resize_with(index + 1, || None);
-            self.taken.resize(index / 64 + 1, 0);
-        }
         if let Some(word) = self.taken.get_mut(index / 64) {
             *word |= 1 << (index % 64);
         }
@@ -275,9 +341,20 @@ impl<T: Counted> FdTable<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Limit;
 
     impl Counted for u32 {
+        const USUAL_BYTES: u64 = 100;
+
         fn note_descriptor(&self) {}
+
+        fn charge(&self, _: &Arc<Account>, _: Option<Charge>) -> Result<(), Errno> {
+            Ok(())
+        }
+    }
+
+    fn table(limit: u32) -> FdTable<u32> {
+        FdTable::new(limit, &Account::unlimited())
     }
 
     fn descriptor(value: u32) -> Descriptor<u32> {
@@ -291,7 +368,7 @@ mod tests {
 
     #[test]
     fn the_lowest_free_number_is_given() -> Result<(), Errno> {
-        let mut table = FdTable::new(1024);
+        let mut table = table(1024);
         for expected in 0..200 {
             assert_eq!(table.insert(descriptor(expected)), Ok(expected));
         }
@@ -306,7 +383,7 @@ mod tests {
 
     #[test]
     fn numbers_in_turn_come_back_last() -> Result<(), Errno> {
-        let mut table = FdTable::new(70);
+        let mut table = table(70);
         table.insert(descriptor(0))?;
         table.give_in_turn();
         for expected in 1..70 {
@@ -328,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_full_table_takes_no_more_until_one_is_closed() -> Result<(), Errno> {
-        let mut table = FdTable::new(65);
+        let mut table = table(65);
         for _ in 0..65 {
             table.insert(descriptor(0))?;
         }
@@ -341,19 +418,20 @@ mod tests {
 
     #[test]
     fn the_last_number_is_kept_for_whom_it_was_promised() -> Result<(), Errno> {
-        let mut table = FdTable::new(3);
+        let mut table = table(3);
         table.insert(descriptor(0))?;
         table.insert(descriptor(1))?;
-        table.promise()?;
+        let reserved = table.promise()?;
         assert_eq!(table.check_room(), Err(Errno::EMFILE));
         assert_eq!(table.insert(descriptor(2)), Err(Errno::EMFILE));
-        assert_eq!(table.promise(), Err(Errno::EMFILE));
+        assert_eq!(table.promise().err(), Some(Errno::EMFILE));
         assert_eq!(table.duplicate_onto(0, 2).err(), Some(Errno::EMFILE));
         assert!(table.duplicate_onto(0, 1)?.is_some());
-        assert_eq!(table.keep_promise(descriptor(2)), Ok(2));
+        assert_eq!(table.keep_promise(descriptor(2), reserved), Ok(2));
         assert_eq!(table.open_count(), 3);
         table.remove(0)?;
-        table.promise()?;
+        let unused = table.promise()?;
+        drop(unused);
         table.withdraw();
         assert_eq!(table.insert(descriptor(3)), Ok(0));
         Ok(())
@@ -361,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_minimum_is_kept() -> Result<(), Errno> {
-        let mut table = FdTable::new(300);
+        let mut table = table(300);
         table.insert(descriptor(0))?;
         assert_eq!(table.insert_from(0, descriptor(0)), Ok(1));
         assert_eq!(table.insert_from(70, descriptor(0)), Ok(70));
@@ -375,7 +453,7 @@ mod tests {
 
     #[test]
     fn renumber_moves_and_hands_out_what_it_replaced() -> Result<(), Errno> {
-        let mut table = FdTable::new(8);
+        let mut table = table(8);
         table.insert(descriptor(10))?;
         table.insert(descriptor(11))?;
         let replaced = table.renumber(0, 1)?;
@@ -388,7 +466,7 @@ mod tests {
 
     #[test]
     fn duplicate_onto_keeps_its_source() -> Result<(), Errno> {
-        let mut table = FdTable::new(8);
+        let mut table = table(8);
         table.insert(descriptor(10))?;
         assert!(table.duplicate_onto(0, 6)?.is_none());
         assert_eq!(*table.get(6)?.open, 10);
@@ -400,7 +478,37 @@ mod tests {
 
     #[test]
     fn a_wild_number_is_not_open() {
-        let table: FdTable<u32> = FdTable::new(8);
+        let table = table(8);
         assert_eq!(table.get(u32::MAX).err(), Some(Errno::EBADF));
+    }
+
+    #[test]
+    fn a_table_grows_as_it_is_used_and_as_far_as_it_may() -> Result<(), Errno> {
+        let account = Account::new(Limit::HostMemory, 1 << 20);
+        let mut table = FdTable::new(u32::MAX, &account);
+        table.insert(descriptor(0))?;
+        assert!(account.used() < 1000, "{} bytes", account.used());
+        assert_eq!(table.duplicate_onto(0, u32::MAX - 1).err(), Some(Errno::EMFILE));
+        assert_eq!(account.take_denial(), Some((Limit::HostMemory, 1 << 20)));
+        assert!(table.duplicate_onto(0, 10_000)?.is_none());
+        assert!(account.used() > 10_000);
+        assert_eq!(table.insert(descriptor(0)), Ok(1));
+        drop(table);
+        assert_eq!(account.used(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_promised_has_its_memory() -> Result<(), Errno> {
+        let account = Account::new(Limit::HostMemory, 2000);
+        let mut table = FdTable::new(64, &account);
+        let reserved = table.promise()?;
+        let others = account.charge(account.left())?;
+        assert_eq!(table.check_room(), Err(Errno::EMFILE));
+        assert_eq!(table.promise().err(), Some(Errno::EMFILE));
+        assert_eq!(table.keep_promise(descriptor(0), reserved), Ok(0));
+        drop((others, table));
+        assert_eq!(account.used(), 0);
+        Ok(())
     }
 }

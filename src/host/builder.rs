@@ -33,6 +33,10 @@ use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
 
+/// The most descriptors that may be allowed: what Linux allows a process itself, where nobody
+/// raised `fs.nr_open`.
+pub(crate) const MOST_FDS: u32 = 1 << 20;
+
 /// Threads that a guest may have at once, where nobody chose.
 const DEFAULT_MAX_THREADS: u32 = 1024;
 
@@ -107,7 +111,8 @@ pub struct Builder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Standard streams and directories do not fit the descriptor limit.
+    /// Standard streams and directories do not fit the limit to descriptors, or to what the host
+    /// may hold.
     TooFewDescriptors,
     /// An argument or a variable holds a NUL, which ends a string for the guest.
     NulInString(String),
@@ -119,8 +124,8 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooFewDescriptors => f.write_str(
-                "the standard streams, the sockets and the directories need more descriptors than the \
-                 limit allows",
+                "the standard streams, the sockets and the directories need more descriptors, or more of \
+                 the host's memory for them, than the limit allows",
             ),
             Self::NulInString(string) => write!(f, "{string:?} holds a NUL"),
             Self::Socket(errno) => write!(f, "a socket for the guest can't be used: {errno}"),

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::directory::absolute;
 use super::paths::name_in;
 use super::{Gatekeeper, Open, OpenFile, Report, Settings, unpoisoned};
+use crate::account::Account;
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
@@ -113,7 +114,7 @@ impl HandedSockets {
     pub(super) fn descriptors(
         &self,
         settings: &Settings,
-        report: &Arc<Report>,
+        (report, account): (&Arc<Report>, &Arc<Account>),
         names: &Space,
     ) -> Result<Vec<Descriptor<OpenFile>>, Errno> {
         if self.sockets.is_empty() {
@@ -134,7 +135,8 @@ impl HandedSockets {
             let Some(fd) = socket.take(self.are_kept)? else { continue };
             let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
             let handed = socket.seen_from(settings);
-            let (socket, rights) = open(fd, handed, held, number, settings, report, names.clone())?;
+            let (socket, rights) =
+                open(fd, handed, held, number, settings, (report, account), names.clone())?;
             let is_nonblocking = self.are_nonblocking.unwrap_or(false);
             let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
             descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
@@ -188,7 +190,7 @@ fn open(
     held: Option<Held>,
     number: u32,
     settings: &Settings,
-    report: &Arc<Report>,
+    (report, account): (&Arc<Report>, &Arc<Account>),
     names: Space,
 ) -> Result<(Socket, Rights), Errno> {
     let (is_listening, local) = (handed.is_listening, handed.local.clone());
@@ -204,7 +206,7 @@ fn open(
     // Who hands it over has decided; the policy still says who may come in.
     let mut policy = Policy::default();
     policy.allow_listen(&Grant::from(&local));
-    let terms = settings.terms(report, number, local);
+    let terms = settings.terms(report, account, number, local);
     let most = terms.maximum;
     socket.stream()?.listen(most, terms, &policy).map_err(|refusal| refusal.errno())?;
     Ok((socket, Rights::HANDED_LISTENER))

@@ -100,7 +100,7 @@ impl Process {
         let memory = account(Limit::Memory, settings.max_memory);
         let host_memory = account(Limit::HostMemory, settings.max_host_memory);
         let process = Arc::new(Self {
-            fds: Mutex::new(FdTable::new(0)),
+            fds: Mutex::new(FdTable::new(0, &host_memory)),
             report,
             working_directory: Mutex::new(ROOT.to_owned()),
             changes: Changes::default(),
@@ -142,7 +142,7 @@ impl Process {
     /// The table of a guest that has not run yet.
     fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
         let settings = &self.settings;
-        let mut fds = FdTable::new(settings.max_fds);
+        let mut fds = FdTable::new(settings.max_fds, &self.host_memory);
         for stream in settings.stdio() {
             fds.insert(Descriptor {
                 open: OpenFile::shared(stream),
@@ -151,7 +151,9 @@ impl Process {
                 close_on_exec: false,
             })?;
         }
-        for handed in settings.handed_sockets.descriptors(settings, &self.report, &self.names())? {
+        for handed in
+            settings.handed_sockets.descriptors(settings, (&self.report, &self.host_memory), &self.names())?
+        {
             fds.insert(handed)?;
         }
         for directory in &settings.directories {

@@ -1,19 +1,20 @@
 //! What stands behind a descriptor.
 
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use tokio::sync::Notify;
 
 use super::device::Device;
 use super::{Input, Output};
+use crate::account::{Account, Charge, allocated};
 use crate::error::Errno;
 use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
-use crate::ready::{Epoll, EventFd, Events, PipeReader, PipeWriter, Pollable};
+use crate::ready::{Epoll, EventFd, Events, PIPE_CAPACITY, PipeReader, PipeWriter, Pollable};
 use crate::socket::{Heard, Interest, Socket};
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
@@ -30,7 +31,27 @@ pub struct OpenFile {
     descriptors: AtomicU32,
     is_closed: AtomicBool,
     closing: Notify,
+    /// What the host holds for it, once it has had a descriptor.
+    held: OnceLock<Charge>,
 }
+
+/// What the kernel keeps for a file that is open: the file itself, and its place in the cache
+/// of names.
+const KERNEL_FILE: u64 = 1024;
+
+/// What the kernel keeps for a socket, without what waits in its buffers: of Linux's, those of
+/// TCP are the largest, with some 2.5 KiB, and each is a file as well.
+const KERNEL_SOCKET: u64 = 3 * 1024 + KERNEL_FILE;
+
+/// What the parts of a socket take that are apart from it: its state, its names, its place in a
+/// reactor and in the delivery of events.
+const SOCKET_PARTS: u64 = 2 * 1024;
+
+/// All of that for one socket.
+const SOCKET: u64 = allocated::<Socket>() + SOCKET_PARTS + KERNEL_SOCKET;
+
+/// The lists of an event descriptor, and of one end of a pipe.
+const LISTS: u64 = 256;
 
 /// The kinds of open things.
 #[derive(Debug)]
@@ -86,6 +107,7 @@ impl OpenFile {
             descriptors: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
             closing: Notify::new(),
+            held: OnceLock::new(),
         })
     }
 
@@ -157,8 +179,21 @@ impl OpenFile {
 }
 
 impl Counted for OpenFile {
+    const USUAL_BYTES: u64 = allocated::<Self>() + SOCKET;
+
     fn note_descriptor(&self) {
         self.descriptors.fetch_add(1, SeqCst);
+    }
+
+    fn charge(&self, account: &Arc<Account>, reserved: Option<Charge>) -> Result<(), Errno> {
+        if self.held.get().is_some() {
+            return Ok(());
+        }
+        let mut held = reserved.unwrap_or_else(|| Charge::none(account));
+        held.resize(allocated::<Self>() + self.open.bytes_behind())?;
+        // The lock of the table is held: no other thread does the same.
+        _ = self.held.set(held);
+        Ok(())
     }
 }
 
@@ -175,6 +210,23 @@ impl Drop for OpenFile {
 }
 
 impl Open {
+    /// How many bytes the host holds behind it, the kernel's part included as far as that is
+    /// known.
+    fn bytes_behind(&self) -> u64 {
+        match self {
+            Self::Socket(_) => SOCKET,
+            Self::File(_) => allocated::<File>() + KERNEL_FILE,
+            Self::Directory(_) => allocated::<Dir>() + KERNEL_FILE,
+            // They are the process's, however many descriptors there are, or nothing at all.
+            Self::Input(_) | Self::Output(_) | Self::Device(_) | Self::Devices { .. } => 0,
+            // Both are parts of one pipe; what waits in it is the reader's.
+            Self::PipeReader(_) => PIPE_CAPACITY + LISTS,
+            Self::PipeWriter(_) | Self::Event(_) => LISTS,
+            // Its own descriptor in the kernel, and that of its timer.
+            Self::Epoll(_) => allocated::<Epoll>() + 2 * KERNEL_FILE,
+        }
+    }
+
     /// # Errors
     ///
     /// `ENOTSOCK` for everything else.
@@ -333,7 +385,8 @@ mod tests {
         let socket = Socket::open(Space::Inet4, Kind::Stream, 0)?;
         socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
         let door = Arc::new(Anyone);
-        let terms = Terms { rules: profile.rules(), maximum: 16, kernel_maximum: 16, door };
+        let account = Account::unlimited();
+        let terms = Terms { rules: profile.rules(), maximum: 16, kernel_maximum: 16, account, door };
         socket.stream()?.listen(4, terms, &policy)?;
         Ok(Arc::new(socket))
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::{Directory, Doorkeeper, HandedSockets, Input, Open, Output, Report, Signal, ToldLimits};
+use crate::account::Account;
 use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
@@ -74,7 +75,13 @@ impl Settings {
     }
 
     /// On what terms a socket with this address listens.
-    pub(crate) fn terms(&self, report: &Arc<Report>, listener: u32, local: Address) -> Terms {
+    pub(crate) fn terms(
+        &self,
+        report: &Arc<Report>,
+        account: &Arc<Account>,
+        listener: u32,
+        local: Address,
+    ) -> Terms {
         let (report, policy) = (Arc::clone(report), Arc::clone(&self.policy));
         let gate = self.census.as_ref().map(Census::gate);
         let told = ToldLimits::default();
@@ -82,6 +89,7 @@ impl Settings {
             rules: self.listen_profile(&local).rules(),
             maximum: self.max_backlog.load(Relaxed),
             kernel_maximum: self.kernel_max_backlog,
+            account: Arc::clone(account),
             door: Arc::new(Doorkeeper { report, policy, listener, local, gate, told }),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
 use super::{Gatekeeper, Mailbox, Open, OpenFile, PollRoom, Process};
+use crate::account::Charge;
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
@@ -19,6 +20,15 @@ use crate::socket::{Accepted, AtPanic, Refusal, Socket, Space, TimeOption};
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
 /// each server, mostly.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a look-up takes: the stack of a thread as far as it is used, an answer of 64 KiB as it
+/// came, and the addresses in it.
+const LOOK_UP: u64 = 192 * 1024;
+
+/// What the host holds for a thread of a guest: its own stack as far as it is used and the
+/// kernel's, the store, a buffer for copies, and what the thread waits with: at a futex, in a
+/// poll of few, in an epoll.
+pub(super) const THREAD: u64 = 128 * 1024;
 
 /// One thread of a guest.
 pub struct Thread {
@@ -54,6 +64,8 @@ pub struct Thread {
     pub(crate) has_looked: bool,
     /// What the trace says of the call besides its results.
     pub(crate) remark: Option<Remark>,
+    /// What the host holds for it; nothing for the first thread.
+    _held: Option<Charge>,
 }
 
 /// A number that the operator reads in the trace, and the guest does not learn.
@@ -81,18 +93,20 @@ pub struct SocketRef {
 /// A number of the descriptor table that nobody else gets meanwhile.
 struct Promise<'a> {
     process: Option<&'a Process>,
+    /// The memory for what the number will stand for.
+    reserved: Option<Charge>,
 }
 
 impl<'a> Promise<'a> {
     fn of(process: &'a Process) -> Result<Self, Errno> {
-        process.fds().promise()?;
-        Ok(Self { process: Some(process) })
+        let reserved = process.fds().promise()?;
+        Ok(Self { process: Some(process), reserved: Some(reserved) })
     }
 
     fn keep(mut self, descriptor: Descriptor<OpenFile>) -> Result<u32, Errno> {
-        match self.process.take() {
-            Some(process) => process.fds().keep_promise(descriptor),
-            None => Err(Errno::EMFILE),
+        match (self.process.take(), self.reserved.take()) {
+            (Some(process), Some(reserved)) => process.fds().keep_promise(descriptor, reserved),
+            _ => Err(Errno::EMFILE),
         }
     }
 }
@@ -125,11 +139,12 @@ impl Thread {
             poll_room: PollRoom::default(),
             has_looked: false,
             remark: None,
+            _held: None,
         }
     }
 
     /// Another thread of the same program.
-    pub(super) fn sibling(&self, tid: u32) -> Self {
+    pub(super) fn sibling(&self, tid: u32, held: Charge) -> Self {
         Self {
             process: Arc::clone(&self.process),
             threads: Arc::clone(&self.threads),
@@ -143,6 +158,7 @@ impl Thread {
             poll_room: PollRoom::default(),
             has_looked: false,
             remark: None,
+            _held: Some(held),
             ..*self
         }
     }
@@ -368,7 +384,8 @@ impl Thread {
     /// On what terms a socket with this address listens.
     fn terms(&self, listener: u32, local: Option<Address>) -> Terms {
         let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
-        self.process.settings().terms(self.process.report(), listener, local)
+        let process = &self.process;
+        process.settings().terms(process.report(), process.host_memory(), listener, local)
     }
 
     /// What the addresses of a Unix socket mean to this guest.
@@ -482,13 +499,14 @@ impl Thread {
     /// # Errors
     ///
     /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` where
-    /// there is no answer after 30 seconds.
+    /// there is no answer after 30 seconds; `ENOMEM` where the host holds too much for the guest.
     pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
+        let held = self.process.host_memory().charge(LOOK_UP)?;
         let report = Arc::clone(self.process.report());
         let failed = move || report.host_failed("looked a name up");
         tokio::select! {
             biased;
-            found = self.process.resolver().resolve(name, failed) => found,
+            found = self.process.resolver().resolve(name, held, failed) => found,
             () = ready::sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
         }
     }

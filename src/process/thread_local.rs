@@ -6,12 +6,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::account::{Account, Charge};
 use crate::error::Errno;
 
 /// How many keys one guest may have, so that it can't fill the host's memory.
 const MAX_KEYS: usize = 4096;
+
+/// What a key or a value takes in its map, of which half is empty.
+const PLACE: u64 = 64;
 
 /// The keys of a guest, each with what goes to its destructor.
 #[derive(Debug, Default)]
@@ -25,6 +29,8 @@ pub struct Keys {
 struct Live {
     keys: HashMap<u32, u64>,
     next: u32,
+    /// For as many as there were at once: a map does not become smaller.
+    held: Option<Charge>,
 }
 
 impl Keys {
@@ -37,6 +43,8 @@ impl Keys {
 #[derive(Debug, Default)]
 pub(crate) struct ThreadLocals {
     values: HashMap<u32, u64>,
+    /// For as many as there were at once.
+    held: Option<Charge>,
     /// How many keys had been destroyed when the values were last sorted out.
     seen: u64,
 }
@@ -49,13 +57,22 @@ impl ThreadLocals {
     /// `EAGAIN` where there are too many.
     ///
     /// "EAGAIN: ... the total number of keys per process {PTHREAD_KEYS_MAX} has been
-    /// exceeded." - pthread_key_create(3p)
-    pub(crate) fn create(&mut self, keys: &Keys, user_data: u64) -> Result<u32, Errno> {
+    /// exceeded. ENOMEM: Insufficient memory exists to create the key." -
+    /// pthread_key_create(3p)
+    pub(crate) fn create(
+        &mut self,
+        keys: &Keys,
+        account: &Arc<Account>,
+        user_data: u64,
+    ) -> Result<u32, Errno> {
+        charge(&mut self.held, account, self.values.len())?;
         let key = {
             let mut live = keys.lock();
             if live.keys.len() >= MAX_KEYS {
                 return Err(Errno::EAGAIN);
             }
+            let count = live.keys.len();
+            charge(&mut live.held, account, count)?;
             let key = live.next;
             live.next = key.checked_add(1).ok_or(Errno::EAGAIN)?;
             live.keys.insert(key, user_data);
@@ -75,16 +92,31 @@ impl ThreadLocals {
         Ok(())
     }
 
-    pub(crate) fn set(&mut self, keys: &Keys, key: u32, value: u64) -> Result<(), Errno> {
-        *self.slot(keys, key)? = value;
+    ///
+    /// "ENOMEM: Insufficient memory exists to associate the non-NULL value with the key." -
+    /// pthread_setspecific(3p)
+    pub(crate) fn set(
+        &mut self,
+        keys: &Keys,
+        account: &Arc<Account>,
+        key: u32,
+        value: u64,
+    ) -> Result<(), Errno> {
+        self.check(keys, key)?;
+        if !self.values.contains_key(&key) {
+            charge(&mut self.held, account, self.values.len())?;
+        }
+        self.values.insert(key, value);
         Ok(())
     }
 
     pub(crate) fn get(&mut self, keys: &Keys, key: u32) -> Result<u64, Errno> {
-        self.slot(keys, key).copied()
+        self.check(keys, key)?;
+        Ok(self.values.get(&key).copied().unwrap_or(0))
     }
 
-    fn slot(&mut self, keys: &Keys, key: u32) -> Result<&mut u64, Errno> {
+    /// Is it a key?
+    fn check(&mut self, keys: &Keys, key: u32) -> Result<(), Errno> {
         let destroyed = keys.destroyed.load(SeqCst);
         if destroyed != self.seen {
             let live = keys.lock();
@@ -94,7 +126,7 @@ impl ThreadLocals {
         if !self.values.contains_key(&key) && !keys.lock().keys.contains_key(&key) {
             return Err(Errno::EINVAL);
         }
-        Ok(self.values.entry(key).or_default())
+        Ok(())
     }
 
     /// Takes out every value that is set, with what its key was made with: what the
@@ -106,4 +138,11 @@ impl ThreadLocals {
         taken.sort_unstable();
         taken.into_iter().filter_map(|(key, value)| Some((*live.keys.get(&key)?, value))).collect()
     }
+}
+
+/// Charges one place more than `count`.
+fn charge(held: &mut Option<Charge>, account: &Arc<Account>, count: usize) -> Result<(), Errno> {
+    let held = held.get_or_insert_with(|| Charge::none(account));
+    let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(PLACE);
+    if bytes > held.bytes() { held.resize(bytes) } else { Ok(()) }
 }

@@ -12,6 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::futex::Futexes;
+use super::thread::THREAD;
 use super::thread_local::Keys;
 use super::{Thread, Woken};
 use crate::error::{Errno, Error};
@@ -223,17 +224,19 @@ impl Thread {
     /// # Errors
     ///
     /// `ENOTSUP` where the guest may have one thread only, `ENOTCAPABLE` where its
-    /// module lacks the entry, `EAGAIN` where there are too many.
+    /// module lacks the entry, `EAGAIN` where there are too many, or the host holds too much
+    /// for the guest.
     pub(crate) fn spawn<E: From<Errno>>(
         &self,
         entry: Entry,
         tell: impl FnOnce(u32) -> Result<(), E>,
     ) -> Result<u32, E> {
+        let held = self.process().host_memory().charge(THREAD).map_err(|_| Errno::EAGAIN)?;
         // Those that earlier instances have left behind count among them.
         let left_behind = u32::try_from(self.process().left_behind()).unwrap_or(u32::MAX);
         let maximum = self.process().settings().max_threads.saturating_sub(left_behind);
         let (tid, starter) = self.threads.join_in(maximum)?;
-        let sibling = self.sibling(tid);
+        let sibling = self.sibling(tid, held);
         let mailbox = sibling.mailbox.clone();
         let started = tell(tid).and_then(|()| Ok(starter.start(sibling, entry)?));
         if let Err(error) = started {
@@ -288,9 +291,11 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where there are too many.
+    /// `EAGAIN` where there are too many; `ENOMEM` where the host holds too much for the guest,
+    /// also for a value below.
     pub(crate) fn local_create(&mut self, user_data: u64) -> Result<u32, Errno> {
-        self.locals.create(&self.threads.keys, user_data)
+        let account = self.process().host_memory().clone();
+        self.locals.create(&self.threads.keys, &account, user_data)
     }
 
     /// # Errors
@@ -301,7 +306,8 @@ impl Thread {
     }
 
     pub(crate) fn local_set(&mut self, key: u32, value: u64) -> Result<(), Errno> {
-        self.locals.set(&self.threads.keys, key, value)
+        let account = self.process().host_memory().clone();
+        self.locals.set(&self.threads.keys, &account, key, value)
     }
 
     pub(crate) fn local_get(&mut self, key: u32) -> Result<u64, Errno> {

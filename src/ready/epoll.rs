@@ -64,8 +64,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::clock::Timer;
 use super::pollable::{Events, Pollable};
 use super::time_slice::TimeSlice;
+use crate::account::{Account, Charge, sized};
 use crate::error::Errno;
-use entry::{Entry, EntryState, READ, WRITE};
+use entry::{ENTRY_BYTES, Entry, EntryState, READ, WRITE};
 use kernel::Kernel;
 use list::List;
 
@@ -130,9 +131,15 @@ pub struct Epoll {
     timer: Mutex<Option<Timer>>,
 }
 
-#[derive(Default)]
+/// What is left of an entry that was removed, until the epoll ends: its places in the map, the
+/// records and the list, which do not become smaller. Twice, for they double as they grow.
+const LEFT_BYTES: u64 = sized::<(Key, Watch)>(2) + sized::<Entry>(1) + 4 * sized::<usize>(2);
+
 struct Entries {
     by_key: HashMap<Key, Watch>,
+    /// How many there have been at once.
+    peak: usize,
+    held: Charge,
     /// How many of them are not the kernel's.
     own: usize,
     /// At how many entries those of closed things are swept out.
@@ -152,10 +159,16 @@ enum Watch {
 }
 
 impl Epoll {
-    /// An epoll that watches nothing.
-    pub fn new() -> Arc<Self> {
+    /// An epoll that watches nothing. Its entries are charged on `account`.
+    pub fn charged_on(account: &Arc<Account>) -> Arc<Self> {
         Arc::new(Self {
-            entries: Mutex::default(),
+            entries: Mutex::new(Entries {
+                by_key: HashMap::new(),
+                peak: 0,
+                held: Charge::none(account),
+                own: 0,
+                sweep_at: 0,
+            }),
             kernel: Kernel::default(),
             list: Arc::default(),
             is_kernel_first: AtomicBool::new(false),
@@ -165,12 +178,18 @@ impl Epoll {
         })
     }
 
+    /// An epoll that watches nothing, for tests.
+    #[cfg(test)]
+    pub(crate) fn new() -> Arc<Self> {
+        Self::charged_on(&Account::unlimited())
+    }
+
     /// Watches `target`, which the guest calls `fd`.
     ///
     /// # Errors
     ///
-    /// `EEXIST` where it does already; `ELOOP` where epolls would watch one another, or
-    /// too many in a chain.
+    /// `EEXIST` where it does already; `ENOSPC` where the host may hold no more for the guest;
+    /// `ELOOP` where epolls would watch one another, or too many in a chain.
     pub fn add(self: &Arc<Self>, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
         let Some(inner) = target.epoll() else { return self.insert(fd, target, request) };
         let _alone = unpoisoned(&NESTING);
@@ -188,7 +207,10 @@ impl Epoll {
         if entries.by_key.contains_key(&key(fd, target)) {
             return Err(Errno::EEXIST);
         }
-        self.sweep(&mut entries);
+        if entries.by_key.len() >= entries.sweep_at {
+            self.sweep(&mut entries);
+        }
+        self.charge_one(&mut entries)?;
         let is_first = !self.kernel.is_in_use();
         if let Some(record) = self.kernel.add(fd, target, request) {
             entries.by_key.insert(key(fd, target), Watch::Kernel(record));
@@ -206,11 +228,28 @@ impl Epoll {
         Ok(())
     }
 
-    /// Forgets closed things, once there are twice as many as the last time.
-    fn sweep(&self, entries: &mut Entries) {
-        if entries.by_key.len() < entries.sweep_at {
-            return;
+    /// Charges one entry more. Where there is no room those of closed things are forgotten first.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`.
+    fn charge_one(&self, entries: &mut Entries) -> Result<(), Errno> {
+        if entries.charge(1) {
+            return Ok(());
         }
+        self.sweep(entries);
+        if entries.charge(1) {
+            return Ok(());
+        }
+        entries.held.account().deny();
+        // "ENOSPC: The limit imposed by /proc/sys/fs/epoll/max_user_watches was encountered
+        // while trying to register (EPOLL_CTL_ADD) a new file descriptor on an epoll instance."
+        // - epoll_ctl(2)
+        Err(Errno::ENOSPC)
+    }
+
+    /// Forgets closed things. Done once there are twice as many as the last time.
+    fn sweep(&self, entries: &mut Entries) {
         entries.by_key.retain(|_, watch| match watch {
             Watch::Entry(entry) => entry.target.strong_count() > 0,
             Watch::Kernel(record) => self.kernel.keep(*record),
@@ -218,6 +257,7 @@ impl Epoll {
         entries.own = entries.by_key.values().filter(|watch| matches!(watch, Watch::Entry(_))).count();
         self.list.keep(|entry| entry.target.strong_count() > 0);
         entries.sweep_at = (entries.by_key.len() * 2).max(FIRST_SWEEP);
+        entries.charge(0);
     }
 
     /// Waits for something else at `fd` from now on; switches it on again.
@@ -267,7 +307,9 @@ impl Epoll {
     /// `ENOENT` where it is not watched.
     pub fn remove(&self, fd: u32, target: &Arc<dyn Pollable>) -> Result<(), Errno> {
         let mut entries = unpoisoned(&self.entries);
-        let removed = match entries.by_key.remove(&key(fd, target)).ok_or(Errno::ENOENT)? {
+        let removed = entries.by_key.remove(&key(fd, target)).ok_or(Errno::ENOENT)?;
+        entries.charge(0);
+        let removed = match removed {
             Watch::Kernel(record) => {
                 self.kernel.remove(record, target.as_ref());
                 return Ok(());
@@ -380,7 +422,24 @@ impl Epoll {
         if entries.by_key.get(&key).is_some_and(is_it) {
             entries.by_key.remove(&key);
             entries.own -= 1;
+            entries.charge(0);
         }
+    }
+}
+
+impl Entries {
+    /// Charges for as many entries as there are and `more`, and for what is left of those that
+    /// there have been; tells whether there is room for that.
+    fn charge(&mut self, more: usize) -> bool {
+        let count = self.by_key.len().saturating_add(more);
+        let gone = self.peak.saturating_sub(count);
+        let [count_bytes, gone] = [count, gone].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
+        let bytes = count_bytes.saturating_mul(ENTRY_BYTES).saturating_add(gone.saturating_mul(LEFT_BYTES));
+        let has_room = self.held.resize_quietly(bytes);
+        if has_room {
+            self.peak = self.peak.max(count);
+        }
+        has_room
     }
 }
 

@@ -39,7 +39,7 @@ pub use crowd::Crowd;
 pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
-pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
 pub use poll::{Look, LookRoom, Looks, Readiness, Source, Watched, poll};
 pub use pollable::{Events, Pollable};
 pub use readiness::{give_way, patiently, within};

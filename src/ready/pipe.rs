@@ -20,6 +20,9 @@ use crate::socket::{Heard, Interest, Watchers};
 /// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
 const CAPACITY: usize = 64 * 1024;
 
+/// The same, as what a pipe is charged for from its start: so a write never lacks memory.
+pub const PIPE_CAPACITY: u64 = CAPACITY as u64;
+
 /// "POSIX.1 says that writes of less than PIPE_BUF bytes must be atomic" - pipe(7),
 /// where it is 4096. A writer is told of room from there on.
 const ATOMIC: usize = 4096;
@@ -36,6 +39,18 @@ struct State {
     bytes: VecDeque<u8>,
     has_reader: bool,
     has_writer: bool,
+}
+
+impl State {
+    /// Makes room for `more` bytes, and never for more than a pipe holds: by itself a queue
+    /// takes twice as much as before.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.bytes.len().saturating_add(more);
+        if needed > self.bytes.capacity() {
+            let capacity = if needed > ATOMIC { CAPACITY } else { ATOMIC };
+            self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
+        }
+    }
 }
 
 /// A pipe: where it is read, and where it is written.
@@ -176,6 +191,7 @@ impl PipeWriter {
             return Err(Errno::EAGAIN);
         }
         let mut left = room.min(total);
+        state.make_room(left);
         for slice in data {
             state.bytes.extend(slice.iter().take(left));
             left = left.saturating_sub(slice.len());

@@ -20,7 +20,7 @@ use super::{Heard, Watchable, Watchers};
 use crate::error::Errno;
 
 /// What a caller waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Interest {
     /// Data, a connection, or the end of the stream.
     Read,

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType, getaddrinfo};
 
 use super::AtPanic;
+use crate::account::Charge;
 use crate::error::Errno;
 use crate::io::BlockingPool;
 
@@ -40,9 +41,12 @@ impl Resolver {
     /// `ENOENT` where the name does not exist or has no address; `EAGAIN` where that
     /// can't be told now, or the host can't start a thread; `EIO` where the resolver
     /// fails for good; `ENFILE` and what else the host reports.
+    ///
+    /// `held` is what is charged for the look-up, until its thread is done with it.
     pub async fn resolve(
         &self,
         name: String,
+        held: Charge,
         failed: impl FnOnce() + Send + 'static,
     ) -> Result<Vec<IpAddr>, Errno> {
         if let Ok(address) = name.parse::<IpAddr>() {
@@ -50,6 +54,7 @@ impl Resolver {
         }
         // The system's resolver blocks.
         let guarded = move || {
+            let _until_done = held;
             let _guard = AtPanic::new(failed);
             look_up(&name)
         };
@@ -98,6 +103,7 @@ fn why(error: LookupError) -> Errno {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Account;
 
     /// The resolver's own numbers, as Linux has them.
     #[cfg(target_os = "linux")]
@@ -113,8 +119,9 @@ mod tests {
     async fn an_address_is_its_own_name() {
         let resolver = Resolver::default();
         for text in ["127.0.0.1", "::1"] {
+            let held = Charge::none(&Account::unlimited());
             assert_eq!(
-                resolver.resolve(text.to_owned(), || ()).await,
+                resolver.resolve(text.to_owned(), held, || ()).await,
                 Ok(text.parse().into_iter().collect())
             );
         }

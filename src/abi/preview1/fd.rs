@@ -10,6 +10,7 @@ use super::stat;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out, write_bytes};
 use crate::abi::transfer::{self, count};
+use crate::account::Charge;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::{Advice, DirEntry, FileFlags, Listing, Whence};
@@ -282,6 +283,7 @@ impl Preview1Fd for Thread {
         let room = usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?;
         let mut host = self.on_disk(move || Listing::new(dir)).await?;
         let mut listing = Vec::new();
+        let mut held = Charge::none(self.process().host_memory());
         let mut slice = TimeSlice::new();
         while listing.len() < room && !host.is_over() {
             slice.step_on().await;
@@ -295,6 +297,7 @@ impl Preview1Fd for Thread {
             for (place, entry) in entries {
                 push_entry(&mut listing, &entry, place)?;
             }
+            charge_listing(&mut held, listing.len())?;
         }
         // A cut last entry tells the guest that there is more.
         listing.truncate(room);
@@ -407,6 +410,24 @@ fn list_devices(
     listing.truncate(usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?);
     write_bytes(memory, buf, &listing)?;
     count(listing.len())
+}
+
+/// How much of a listing is part of what every thread is charged for, and how much more is
+/// charged at once.
+const LISTING_PIECE: u64 = 64 * 1024;
+
+/// Charges a listing that has become so long.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+fn charge_listing(held: &mut Charge, length: usize) -> Result<(), Errno> {
+    // A vector has room for twice as much as it holds.
+    let bytes = u64::try_from(length).unwrap_or(u64::MAX).saturating_mul(2);
+    if bytes <= held.bytes().max(LISTING_PIECE) {
+        return Ok(());
+    }
+    held.resize(bytes.saturating_add(LISTING_PIECE))
 }
 
 /// Writes an entry as a guest reads it: next cookie at 0, inode at 8, length of the

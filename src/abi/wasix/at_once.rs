@@ -3,7 +3,7 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
-use super::wait::{EVENT_SIZE, MAX_EVENTS, event_of};
+use super::wait::{EVENT_SIZE, MAX_EVENTS, MOST_AT_ONCE, event_of};
 use crate::abi::memory::{check_out, check_out_value};
 use crate::process::Thread;
 
@@ -30,7 +30,8 @@ pub(crate) fn epoll_wait(
     check_out_value(memory, ret_n).ok()?;
     let epoll = thread.epoll(epfd.cast_unsigned()).ok()?;
     let mut found = std::mem::take(&mut thread.happened);
-    let is_all = epoll.take(usize::try_from(maxevents).unwrap_or(usize::MAX), &mut found);
+    let most = usize::try_from(maxevents).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
+    let is_all = epoll.take(most, &mut found);
     let mut written = 0;
     for happened in found.drain(..) {
         memory.write(events.add(written).ok()?, event_of(happened)).ok()?;

@@ -22,6 +22,11 @@ pub(super) const EVENT_SIZE: u32 = 32;
 /// takes no more than an array of this many bytes can have.
 pub(super) const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
 
+/// As many are told of by one call at most: the others by the next, in turn.
+///
+/// "up to maxevents are returned" - epoll_wait(2). The host keeps its list of them.
+pub(super) const MOST_AT_ONCE: usize = 1024;
+
 const EDGE: u32 = 64;
 const ONE_SHOT: u32 = 128;
 
@@ -31,7 +36,8 @@ impl WasixWait for Thread {
     fn epoll_create(&mut self, memory: &mut GuestMemory<'_>, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
         check_out_value(memory, ret_fd)?;
         self.process().fds().check_room()?;
-        let open = OpenFile::shared(Open::Epoll(Epoll::new()));
+        let epoll = Epoll::charged_on(self.process().host_memory());
+        let open = OpenFile::shared(Open::Epoll(epoll));
         let fd = self.insert(open, Rights::EPOLL, Rights::NONE)?;
         Ok(memory.write(ret_fd, fd)?)
     }
@@ -85,7 +91,7 @@ impl WasixWait for Thread {
         }
         check_out_value(memory, events)?;
         check_out(memory, events.offset(), maxevents * EVENT_SIZE)?;
-        let most = usize::try_from(maxevents).unwrap_or(usize::MAX);
+        let most = usize::try_from(maxevents).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
         let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
         let found = epoll.wait(most, limit, has_looked).await?;
         let mut written = 0;

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use super::Builder;
+use super::{Builder, MOST_FDS};
 
 /// Calls of a guest that may block at once, where nobody chose. A disk serves fewer at a
 /// time; a file system that does not answer stops no more of the host's threads than these.
 pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
 
 impl Builder {
-    /// How many descriptors may be open at once; one more is `EMFILE`.
+    /// How many descriptors may be open at once; one more is `EMFILE`. No more than 1048576, as
+    /// on Linux: a larger number means that. The table grows as it is used, and what it takes
+    /// counts as [memory of the host](Self::max_host_memory).
     pub fn max_fds(mut self, descriptors: u32) -> Self {
-        self.max_fds = descriptors;
+        self.max_fds = descriptors.min(MOST_FDS);
         self
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 
+use crate::account::{Account, Charge};
 use crate::address::Address;
 use crate::policy::Denial;
 
@@ -33,6 +34,8 @@ pub struct Terms {
     pub maximum: u32,
     /// The kernel's own maximum, which it applies to every backlog.
     pub kernel_maximum: u32,
+    /// What the connections in a queue of the host's are charged on.
+    pub account: Arc<Account>,
     /// Who hears of it, and admits connections to a queue that the host owns.
     pub door: Arc<dyn Door>,
 }
@@ -90,6 +93,8 @@ pub(crate) struct Arrival {
     pub(crate) peer: Address,
     /// Where connections are counted.
     pub(crate) place: Option<Place>,
+    /// What the host holds for it while it waits in a queue of the host's.
+    pub(crate) _held: Option<Charge>,
 }
 
 /// How many connections may wait.

@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::{Arrival, Door, Place, Terms, TurnedAway, concerns_one_connection, is_idle, kernel_backlog};
+use crate::account::{Account, Charge, sized};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::lease::Lease;
@@ -44,10 +45,14 @@ const BATCH: usize = 64;
 /// may have given one back.
 const REST: Duration = Duration::from_millis(250);
 
+/// What the host and its kernel hold for a connection that waits.
+const WAITING: u64 = sized::<Arrival>(2) + 4096;
+
 /// A listener's queue.
 pub struct Queue {
     reactor: Handle,
     door: Arc<dyn Door>,
+    account: Arc<Account>,
     /// What the addresses of peers mean.
     space: Space,
     /// What the kernel's own queue is told while it is but a passage.
@@ -113,8 +118,8 @@ impl Queue {
             server: None,
         };
         let passage = i32::try_from(terms.kernel_maximum).unwrap_or(i32::MAX);
-        let door = Arc::clone(&terms.door);
-        Ok(Arc::new(Self { reactor, door, space, passage, state: Mutex::new(state) }))
+        let (door, account) = (Arc::clone(&terms.door), Arc::clone(&terms.account));
+        Ok(Arc::new(Self { reactor, door, account, space, passage, state: Mutex::new(state) }))
     }
 
     /// Begins to take connections from the kernel.
@@ -208,8 +213,8 @@ impl Queue {
     /// Lets a connection wait, or refuses it.
     fn take(&self, state: &mut State, socket: OwnedFd, peer: Address) {
         match self.admit(state, &peer) {
-            Ok(place) => {
-                state.waiting.push_back(Arrival { socket, peer, place });
+            Ok((place, held)) => {
+                state.waiting.push_back(Arrival { socket, peer, place, _held: Some(held) });
                 state.wanted = None;
                 state.wake_sleepers();
             }
@@ -221,8 +226,8 @@ impl Queue {
         }
     }
 
-    /// May one more of `peer` wait?
-    fn admit(&self, state: &mut State, peer: &Address) -> Result<Option<Place>, TurnedAway> {
+    /// May one more of `peer` wait? A queue for which the host may hold no more is full.
+    fn admit(&self, state: &mut State, peer: &Address) -> Result<(Option<Place>, Charge), TurnedAway> {
         self.door.admit(peer).map_err(TurnedAway::Denied)?;
         let place = self.door.gate().map(|gate| {
             gate.wait(peer).or_else(|_| {
@@ -237,7 +242,8 @@ impl Queue {
         if state.waiting.len() >= state.capacity {
             return Err(TurnedAway::QueueFull);
         }
-        Ok(place)
+        let held = self.account.charge(WAITING).map_err(|_| TurnedAway::QueueFull)?;
+        Ok((place, held))
     }
 
     /// Leaves what does not fit a descriptor to the kernel, and no more than the

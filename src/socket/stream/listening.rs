@@ -204,7 +204,7 @@ pub(super) fn try_accept(
             place.transpose().map_err(TurnedAway::PeerLimit)
         });
         match place {
-            Ok(place) => return Ok(Arrival { socket, peer, place }),
+            Ok(place) => return Ok(Arrival { socket, peer, place, _held: None }),
             Err(why) => {
                 reset(&socket);
                 drop(socket);

@@ -276,7 +276,7 @@ impl Stream {
 
     /// The guest's socket; it lingers as the listener does, for so the kernel has it.
     fn accepted(&self, arrival: Arrival) -> Result<Accepted, Refusal> {
-        let Arrival { socket, peer, place } = arrival;
+        let Arrival { socket, peer, place, _held: _ } = arrival;
         let endpoint = self.endpoint.accepted(socket);
         let registered = Registered::new(Arc::clone(&endpoint.fd))?;
         let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));

@@ -1,5 +1,11 @@
 //! Memory: what a guest may have of its own, and what the host holds for it.
 
+mod host;
+mod resident;
+
+pub(crate) use host::*;
+pub(crate) use resident::*;
+
 use super::run;
 use anyhow::Result;
 

@@ -40,6 +40,10 @@ pub(crate) fn poll_oneoff(
     check_out(memory, events, count * EVENT).ok()?;
     let all = GuestPtr::<[u8]>::new((subscriptions.cast_unsigned(), count * SUBSCRIPTION));
     let mut room = std::mem::take(&mut thread.poll_room);
+    if !room.has_room(count, thread.process().host_memory()) {
+        thread.poll_room = room;
+        return None;
+    }
     let answer = find(thread, memory, all, &mut room).and_then(|found| {
         if found == 0 {
             // Whoever shares the sockets looks again, after he can be woken.
@@ -50,6 +54,7 @@ pub(crate) fn poll_oneoff(
         memory.write(ret_n, found).ok()?;
         Some(SUCCESS)
     });
+    room.trim();
     thread.poll_room = room;
     answer
 }
@@ -57,7 +62,7 @@ pub(crate) fn poll_oneoff(
 /// Leaves the events in `room`, in the order of the subscriptions, and tells how many
 /// there are.
 fn find(thread: &Thread, memory: &GuestMemory<'_>, all: GuestPtr<[u8]>, room: &mut PollRoom) -> Option<u32> {
-    let PollRoom { look, held, events } = room;
+    let PollRoom { look, held, events, .. } = room;
     events.clear();
     // Where others may change them meanwhile: as they are now, in one piece.
     let all = memory.as_cow(all).ok()?;

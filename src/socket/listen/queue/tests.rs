@@ -45,7 +45,9 @@ fn a_panic_of_the_server_task_is_told() -> Result<(), Refusal> {
     let socket = Socket::open(Space::Inet4, Kind::Stream, 0)?;
     socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
     let door = Arc::new(Broken(Mutex::new(sender)));
-    let terms = Terms { rules: ListenProfile::Winsock.rules(), maximum: 16, kernel_maximum: 16, door };
+    let account = Account::unlimited();
+    let rules = ListenProfile::Winsock.rules();
+    let terms = Terms { rules, maximum: 16, kernel_maximum: 16, account, door };
     socket.stream()?.listen(4, terms, &policy)?;
     let local = socket.local_address()?.inet().ok_or(Errno::EAFNOSUPPORT)?;
     let _client = TcpStream::connect(local).map_err(Errno::from)?;
