@@ -34,7 +34,8 @@ impl Control {
     ///
     /// A guest that handles signals (`callback_signal`) hears of it in one of its threads:
     /// a call that waits ends with `EINTR`, once the handler has run. In
-    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too, if the program exports `__stack_pointer`;
+    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too, if the program exports `__stack_pointer`
+    /// and the engine's epoch is wasock's to increment or [has ticks](super::Epochs);
     /// in another one, and in a store of your own, it hears at its next call that may wait. Only a thread
     /// in `memory.atomic.wait` hears when that is over. The same signal sent twice before it
     /// is handled is one.

@@ -94,3 +94,21 @@ async fn an_epoch_of_the_embedders_ends_a_guest_with_threads() -> wasmtime::Resu
     assert!(ended.is_err_and(|error| error.downcast_ref() == Some(&wasmtime::Trap::Interrupt)));
     none_is_left().await
 }
+
+/// Where the epoch is the embedder's, nothing of wasock's stops code that computes: the guest
+/// ends without it, and his next increment ends it.
+#[tokio::test]
+async fn threads_that_compute_end_at_the_next_epoch_of_the_embedders() -> wasmtime::Result<()> {
+    let _turn = TURNS.lock().await;
+    let engine = Engine::new(&engine_config())?;
+    let (guest, ctx) = life(&engine, "return")?;
+    let control = ctx.control();
+    assert_eq!(guest.run(ctx).await?, Ended { code: 0 });
+    assert!(control.is_ended());
+    let left = control.threads_left_behind();
+    wasmtime::ensure!(left > 0 && guest_threads() > 0, "{left} threads were left behind");
+    engine.increment_epoch();
+    none_is_left().await?;
+    assert_eq!(control.threads_left_behind(), 0);
+    Ok(())
+}

@@ -327,6 +327,37 @@ fn a_look_unlists_what_is_not_ready() {
     assert_eq!(taken(&world.epoll, 9).len(), 1);
 }
 
+/// However many entries are listed and not ready, a wait leaves its thread to others in
+/// between, and finds the one that is.
+#[test]
+fn a_wait_goes_through_many_entries_in_turns() {
+    const MANY: u32 = 10_000;
+    let epoll = Epoll::new();
+    let events: Vec<Arc<dyn Pollable>> = (0..MANY)
+        .map(|number| -> Arc<dyn Pollable> {
+            Arc::new(EventFd::new(u64::from(number == MANY - 1), false).unwrap())
+        })
+        .collect();
+    for (number, event) in (0..).zip(&events) {
+        epoll.add(number, event, request(Mode::Level)).unwrap();
+    }
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut wait = pin!(epoll.wait(8, None, true));
+    let mut turns = 0;
+    let found = loop {
+        match wait.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(found) => break found.unwrap(),
+            Poll::Pending => assert!(flag.0.swap(false, SeqCst), "nobody wakes it"),
+        }
+        turns += 1;
+    };
+    assert_eq!(found.iter().map(|happened| happened.fd).collect::<Vec<_>>(), [MANY - 1]);
+    assert!(turns >= 9, "{turns} turns");
+    // All others have left the list.
+    assert_eq!(epoll.list.len(), 1);
+}
+
 fn last(world: &World) -> Vec<String> {
     let log = unpoisoned(&world.log);
     log.iter().rev().take(30).rev().cloned().collect()
