@@ -95,13 +95,29 @@ async fn an_epoch_of_the_embedders_ends_a_guest_with_threads() -> wasmtime::Resu
     none_is_left().await
 }
 
+/// Returns when its other thread computes, and that one never ends.
+const COMPUTING: &str = r#"(module
+    (import "env" "memory" (memory 1 1 shared))
+    (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    (import "wasix_32v1" "thread_sleep" (func $sleep (param i64) (result i32)))
+    (func (export "wasi_thread_start") (param i32 i32)
+        (i32.atomic.store (i32.const 0) (i32.const 1))
+        (loop $again (br $again)))
+    (func (export "_start")
+        (drop (call $spawn (i32.const 0)))
+        (loop $again
+            (drop (call $sleep (i64.const 1000000)))
+            (br_if $again (i32.eqz (i32.atomic.load (i32.const 0)))))))"#;
+
 /// Where the epoch is the embedder's, nothing of wasock's stops code that computes: the guest
 /// ends without it, and his next increment ends it.
 #[tokio::test]
 async fn threads_that_compute_end_at_the_next_epoch_of_the_embedders() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
     let engine = Engine::new(&engine_config())?;
-    let (guest, ctx) = life(&engine, "return")?;
+    let guest = Guest::from_bytes(&engine, Path::new("computing.wat"), COMPUTING.as_bytes());
+    let guest = guest.map_err(wasmtime::Error::new)?;
+    let ctx = WasockCtx::builder().build().map_err(wasmtime::Error::new)?;
     let control = ctx.control();
     assert_eq!(guest.run(ctx).await?, Ended { code: 0 });
     assert!(control.is_ended());
