@@ -141,7 +141,6 @@ fn one_takes_connections() {
 
 /// An address of a link says nothing without the link.
 fn scopes(index: Option<u32>) {
-    // A program with this call has room for scopes, and the host knows.
     check_ok!(wait::pair(UNIX, DGRAM, 0));
     let on = |ip, scope| AddrPort::from(SocketAddrV6::new(ip, 9, 0, scope));
     for kind in [DGRAM, STREAM] {

@@ -7,7 +7,7 @@ use wasix::socket::*;
 use wasix::{Errno, check_eq, check_ok, file, unix, wait};
 
 fn main() {
-    // Only a program of today has this call, and with it the room for a whole path.
+    // A program with this call has room for a whole path.
     check_ok!(wait::pair(UNIX, STREAM, 0));
     shapes();
     directories();
