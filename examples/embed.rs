@@ -6,6 +6,7 @@
 use std::env;
 use std::path::Path;
 
+use tokio::runtime::Handle;
 use wasmtime::{Engine, Linker, Module, Store};
 use wasock::{Event, Exit, Observer, WasockCtx};
 
@@ -37,6 +38,8 @@ pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> w
         .arg("server")
         .arg("127.0.0.1:0")
         .observer(observer)
+        // Its sockets need no thread of wasock's: `#[tokio::main]` drives sockets.
+        .sockets_on(&Handle::current())
         .build()?;
     wasock.adapt_to(&module);
 

@@ -46,7 +46,7 @@
 //! | [`io`] | threads of the host's, and calls that block | `error` |
 //! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` `io` |
 //! | [`file`] | files and directories below what was granted | `error` |
-//! | [`ready`] | who waits for what: poll, clocks, blocking calls | `policy` `socket` |
+//! | [`ready`] | who waits for what: poll, clocks, blocking calls | `policy` `io` `socket` |
 //! | [`process`] | the running guest, and what a call acts on | `policy` to `ready` |
 //! | [`abi`] | the front desk: guest bytes to host values, a folder a dialect | `policy` to `process` |
 //! | [`host`] | [`WasockCtx`], its builder, linking, loading, running | `policy` to `abi` |

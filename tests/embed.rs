@@ -30,6 +30,8 @@ mod pieces;
 mod preopened;
 #[path = "embed/profiles.rs"]
 mod profiles;
+#[path = "embed/runtimes.rs"]
+mod runtimes;
 #[path = "embed/shared.rs"]
 mod shared;
 #[path = "embed/signals.rs"]

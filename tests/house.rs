@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("socket", &["policy", "io"]),
     ("file", &[]),
     // It hands the policy through to the sockets that ask it.
-    ("ready", &["policy", "socket"]),
+    ("ready", &["policy", "io", "socket"]),
     ("process", &["policy", "fd", "io", "socket", "file", "ready"]),
     ("abi", &["policy", "fd", "socket", "file", "ready", "process"]),
     ("host", &["policy", "fd", "io", "socket", "file", "ready", "process", "abi"]),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use tokio::runtime::Handle;
 use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
 
 use super::args::{DirectoryArg, GrantArgs, RunArgs};
@@ -160,6 +161,8 @@ fn cache() -> wasmtime::Result<Cache> {
 fn context(args: &RunArgs) -> Result<WasockCtx> {
     let mut builder = WasockCtx::builder()
         .inherit_stdio()
+        // The runtime of this command has every driver.
+        .sockets_on(&Handle::current())
         .blocks_on_files(true)
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use listenfd::ListenFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use tokio::runtime::Handle;
 
 use super::args::{NamedSocket, Place, SocketArgs};
 use crate::host::Builder;
@@ -77,7 +76,7 @@ pub(super) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Build
                 .with_context(|| format!("cannot use the socket {name:?} (--listen-fds)"))?;
         }
     }
-    Ok(builder.preopened_sockets_on(&Handle::current()))
+    Ok(builder)
 }
 
 /// The sockets of this kind at `place`: listeners, or for datagrams.

@@ -28,6 +28,7 @@ use crate::policy::{Grant, Policy};
 use crate::process::{
     Directory, HandedSockets, HostOutput, HostStdin, Input, MAIN, Output, Process, Settings, Signal, Thread,
 };
+use crate::socket::can_drive;
 use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 
 /// Descriptors that a guest may have open at once, where nobody chose.
@@ -287,10 +288,34 @@ impl Builder {
         self
     }
 
-    /// What drives the sockets that the guest has from its start on. The default is a
-    /// thread of wasock's, which suits everyone; the runtime that the guest runs in
-    /// saves a change of threads for each connection that the guest waits for.
-    pub fn preopened_sockets_on(mut self, runtime: &Handle) -> Self {
+    /// As [`sockets_on`](Self::sockets_on).
+    pub fn preopened_sockets_on(self, runtime: &Handle) -> Self {
+        self.sockets_on(runtime)
+    }
+
+    /// Has this runtime of tokio's drive the sockets and the timers of guests that run in it.
+    ///
+    /// The default is a thread of wasock's own, the reactor of all guests, which works in every
+    /// executor and needs nothing of it. The runtime that the guest runs in saves a change of
+    /// threads for each wait. Name it where that counts:
+    ///
+    /// ```no_run
+    /// # use wasock::WasockCtx;
+    /// # async fn example() {
+    /// let builder = WasockCtx::builder().sockets_on(&tokio::runtime::Handle::current());
+    /// # }
+    /// ```
+    ///
+    /// The runtime must have been built with `enable_io` or `enable_all`, as `#[tokio::main]`
+    /// does: tokio panics at the first socket of a runtime without, and there is no way to ask it
+    /// before. It must be driven while the guest waits: a current-thread runtime by `block_on`.
+    /// It may end before the sockets do; those go over to wasock's own reactor.
+    ///
+    /// It holds for the runtime, whichever guest runs there. Guests with threads, and those of
+    /// [`add_to_linker_blocking`](super::add_to_linker_blocking), have threads of their own that
+    /// wait.
+    pub fn sockets_on(mut self, runtime: &Handle) -> Self {
+        can_drive(runtime);
         self.handed_sockets.reactor = Some(runtime.clone());
         self
     }

@@ -10,7 +10,9 @@
 //! that is dropped waits for them.
 
 mod blocking;
+mod clock;
 mod thread;
 
 pub use blocking::BlockingPool;
+pub(crate) use clock::until;
 pub(crate) use thread::start as start_thread;

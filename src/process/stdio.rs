@@ -14,7 +14,7 @@ use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
 use crate::ready::{Events, Pollable, TimeSlice, interruptible};
-use crate::socket::{Heard, Interest, Watchers};
+use crate::socket::{Heard, Interest, Watchers, inside_a_runtime};
 
 pub use host::{HostOutput, HostStdin};
 
@@ -115,7 +115,8 @@ impl Input {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         let Source { reader, seen } = &mut *source;
         if seen.is_none() {
-            match reader.as_mut().poll_fill_buf(context) {
+            let stream = reader.as_mut();
+            match inside_a_runtime(move || stream.poll_fill_buf(context))? {
                 Poll::Ready(Ok([])) => *seen = Some(Ok(())),
                 Poll::Ready(Ok(data)) => {
                     let (taken, answer) = look(data);
@@ -213,7 +214,11 @@ impl Output {
         for slice in data {
             let mut rest: &[u8] = slice;
             while !rest.is_empty() {
-                let taken = poll_fn(|context| writer.as_mut().poll_write(context, rest));
+                let taken =
+                    poll_fn(|context| match inside_a_runtime(|| writer.as_mut().poll_write(context, rest)) {
+                        Ok(taken) => taken.map_err(Errno::from),
+                        Err(errno) => Poll::Ready(Err(errno)),
+                    });
                 let count = match interruptible(taken).await {
                     Ok(taken) => taken?,
                     // "If write() is interrupted by a signal after it successfully writes some
@@ -232,7 +237,10 @@ impl Output {
                 }
             }
         }
-        let seen_out = poll_fn(|context| writer.as_mut().poll_flush(context));
+        let seen_out = poll_fn(|context| match inside_a_runtime(|| writer.as_mut().poll_flush(context)) {
+            Ok(seen_out) => seen_out.map_err(Errno::from),
+            Err(errno) => Poll::Ready(Err(errno)),
+        });
         // Interrupted or not, the stream has it.
         if let Ok(seen_out) = interruptible(seen_out).await {
             seen_out?;

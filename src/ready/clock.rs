@@ -1,10 +1,12 @@
 //! Sleeping for as long as the guest asked, to the nanosecond.
 //!
-//! tokio's own timers count milliseconds. On Linux a limit is a timer descriptor
-//! of the kernel instead; elsewhere it is tokio's timer, rounded up.
+//! tokio's own timers count milliseconds, and a runtime may have none. On Linux a limit is a
+//! timer descriptor of the kernel instead; elsewhere, and where there is no descriptor left, it
+//! is a thread of the host's that sleeps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::readiness::give_way;
 use crate::error::Errno;
 
 /// Waits for `duration`; never less.
@@ -18,8 +20,25 @@ pub async fn sleep(duration: Duration) {
     }
     match Timer::new() {
         Ok(timer) if timer.arm(duration).is_ok() => timer.expired().await,
-        // Without a descriptor for a timer the coarse one still keeps the promise.
-        _ => tokio::time::sleep(duration).await,
+        // Without a descriptor for a timer the other one still keeps the promise.
+        _ => match Instant::now().checked_add(duration) {
+            Some(deadline) => until(deadline).await,
+            None => std::future::pending().await,
+        },
+    }
+}
+
+/// Waits until `deadline` without a descriptor; never less.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+pub(super) async fn until(deadline: Instant) {
+    if crate::io::until(deadline).await.is_err() {
+        // A host that has neither a descriptor nor a thread left.
+        while Instant::now() < deadline {
+            give_way().await;
+        }
     }
 }
 
@@ -100,9 +119,8 @@ mod kernel {
 #[cfg(not(target_os = "linux"))]
 mod coarse {
     use std::sync::Mutex;
-    use std::time::{Duration, Instant};
 
-    use super::Errno;
+    use super::{Duration, Errno, Instant};
 
     /// A timer that can be armed again and again.
     #[derive(Debug)]
@@ -135,7 +153,7 @@ mod coarse {
         pub async fn expired(&self) {
             let deadline = *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                Some(deadline) => super::until(deadline).await,
                 None => std::future::pending().await,
             }
         }
@@ -145,7 +163,6 @@ mod coarse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     #[tokio::test]
     async fn a_sleep_is_never_short() {
@@ -155,6 +172,21 @@ mod tests {
             sleep(asked).await;
             assert!(start.elapsed() >= asked);
         }
+    }
+
+    /// Of a host without descriptors for timers, in a runtime without a clock and outside.
+    #[test]
+    fn the_coarse_clock_is_nobody_elses() -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        for _ in 0..2 {
+            let deadline = Instant::now() + Duration::from_millis(3);
+            runtime.block_on(until(deadline));
+            assert!(Instant::now() >= deadline);
+        }
+        let deadline = Instant::now() + Duration::from_millis(3);
+        assert!(crate::ready::block_on(until(deadline)).is_ok());
+        assert!(Instant::now() >= deadline);
+        Ok(())
     }
 
     #[tokio::test]

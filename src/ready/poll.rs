@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, getrlimit};
 use tokio::task::coop::consume_budget;
 
-use super::clock::Timer;
+use super::clock::{self, Timer};
 use super::interrupt::interruptible;
 use super::pollable::{Pollable, poll_readiness};
 use super::time_slice::TimeSlice;
@@ -180,9 +180,9 @@ pub(super) enum Alarm<'a> {
     Never,
     /// To the nanosecond.
     Exact(&'a Timer),
-    /// To the millisecond: a host without a descriptor for a timer is just where a
+    /// By a thread of the host's: a host without a descriptor for a timer is just where a
     /// guest waits with a limit, for one to become free (docs/listen.md, rule 12).
-    Coarse(tokio::time::Instant),
+    Coarse(Instant),
 }
 
 impl<'a> Alarm<'a> {
@@ -192,7 +192,7 @@ impl<'a> Alarm<'a> {
         let timer = slot.take().map_or_else(Timer::new, Ok);
         match timer.and_then(|timer| timer.arm(limit).map(|()| timer)) {
             Ok(timer) => Self::Exact(slot.insert(timer)),
-            Err(_) => tokio::time::Instant::now().checked_add(limit).map_or(Self::Never, Self::Coarse),
+            Err(_) => Instant::now().checked_add(limit).map_or(Self::Never, Self::Coarse),
         }
     }
 
@@ -200,7 +200,7 @@ impl<'a> Alarm<'a> {
         match self {
             Self::Never => std::future::pending().await,
             Self::Exact(timer) => timer.expired().await,
-            Self::Coarse(deadline) => tokio::time::sleep_until(*deadline).await,
+            Self::Coarse(deadline) => clock::until(*deadline).await,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The one socket core, under every dialect.
 //!
-//! A guest's socket is one host socket, always nonblocking, and a state that says
-//! which calls are legal. Operations named `try_` never wait: they answer
+//! A guest's socket is one host socket, on which no call waits, and a state that says
+//! which calls are legal. What the host opens is nonblocking; what came from outside stays as
+//! others have it: see [`lease`]. Operations named `try_` never wait: they answer
 //! `EAGAIN` or `EINPROGRESS`, and the room `ready` turns that into waiting where
 //! the guest's descriptor blocks. What the kernel knows better (addresses,
 //! options, pending errors) is asked of the kernel each time.
@@ -70,7 +71,7 @@ pub use host_address::HostAddress;
 pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
-pub(crate) use reactor::{AtPanic, own_reactor, spawn_guarded};
+pub(crate) use reactor::{AtPanic, can_drive, inside_a_runtime, own_reactor, spawn_guarded};
 pub use registered::{Interest, Registered};
 pub use resolve::Resolver;
 pub use sieve::Guard;

@@ -2,26 +2,66 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, mpsc};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Id};
 use tokio::task::AbortHandle;
 
 use crate::error::Errno;
 
-/// The runtime of the caller, or else one of our own with a single thread.
+/// How many runtimes are remembered as those that can drive sockets. An older one that is
+/// forgotten costs its sockets a thread's change for each wait, and nothing else.
+const MOST: usize = 64;
+
+/// The runtimes that their owners have [named](can_drive).
+static NAMED: RwLock<Vec<Id>> = RwLock::new(Vec::new());
+
+/// Notes that `runtime` has its driver for I/O enabled, and may drive sockets.
 ///
-/// An async embedder's sockets live on the embedder's runtime. A blocking embedder,
-/// and one whose executor is not tokio's, has none: the first socket then starts
-/// the thread that all such sockets share.
+/// There is no way to ask a runtime: it panics where it has none.
+pub(crate) fn can_drive(runtime: &Handle) {
+    let id = runtime.id();
+    let mut named = NAMED.write().unwrap_or_else(PoisonError::into_inner);
+    if !named.contains(&id) {
+        if named.len() >= MOST {
+            named.remove(0);
+        }
+        named.push(id);
+    }
+}
+
+/// The runtime of the caller where that was [named](can_drive), or else one of our own with a
+/// single thread, which the first socket starts and all such sockets share.
+///
+/// Another runtime of the caller's may lack what a socket needs, and may end before it.
 ///
 /// # Errors
 ///
 /// `EAGAIN` where the host can't start that thread, `ENFILE` where it has no descriptors
 /// for it.
 pub fn reactor() -> Result<Handle, Errno> {
-    Handle::try_current().or_else(|_| own_reactor())
+    let is_named =
+        |current: &Handle| NAMED.read().unwrap_or_else(PoisonError::into_inner).contains(&current.id());
+    match Handle::try_current() {
+        Ok(current) if is_named(&current) => Ok(current),
+        _ => own_reactor(),
+    }
+}
+
+/// Calls `poll` inside of a runtime, for what can do without one of its own but not without any:
+/// the streams of tokio that an embedder gives to a guest move their work to its threads.
+///
+/// # Errors
+///
+/// Those of [`own_reactor`], where the caller is in no runtime.
+pub(crate) fn inside_a_runtime<T>(poll: impl FnOnce() -> T) -> Result<T, Errno> {
+    if Handle::try_current().is_ok() {
+        return Ok(poll());
+    }
+    let own = own_reactor()?;
+    let _inside = own.enter();
+    Ok(poll())
 }
 
 /// The runtime for blocking embedders, whatever runtime the caller may be inside.

@@ -14,7 +14,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 
-use super::reactor::reactor;
+use super::reactor::{own_reactor, reactor};
 use super::vigil;
 use super::{Heard, Watchable, Watchers};
 use crate::error::Errno;
@@ -56,6 +56,9 @@ impl Interest {
 /// then what is ready already: a connection that is answered at once, and one whose
 /// thread [watches it by itself](vigil), cost it nothing.
 ///
+/// The reactor may be an embedder's runtime, and end before the socket does. Whoever waits
+/// is woken then, and the socket gets a place in wasock's own reactor, which never ends.
+///
 /// The reactor remembers that it heard of the socket; it does not know what was
 /// done since. Whoever [looks](Self::look) and finds nothing makes it forget what it
 /// had heard before that look, and nothing else: what comes later is kept, so no
@@ -67,8 +70,10 @@ pub struct Registered {
     fd: Arc<OwnedFd>,
     reactor: Handle,
     /// What the reactor has of it.
-    io: OnceLock<AsyncFd<Arc<OwnedFd>>>,
-    /// Held while the reactor is told, once.
+    io: OnceLock<Place>,
+    /// What wasock's own reactor has of it, once the other one has ended.
+    moved: OnceLock<Box<Place>>,
+    /// Held while a reactor is told, once.
     telling: Mutex<()>,
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
@@ -81,6 +86,8 @@ pub struct Registered {
     /// Did whoever last received and could wait have to?
     is_slow: AtomicBool,
 }
+
+type Place = AsyncFd<Arc<OwnedFd>>;
 
 impl Registered {
     /// A place for `fd` in the caller's reactor.
@@ -98,6 +105,7 @@ impl Registered {
             fd,
             reactor: reactor.clone(),
             io: OnceLock::new(),
+            moved: OnceLock::new(),
             telling: Mutex::new(()),
             received: AtomicU64::new(0),
             watchers: Default::default(),
@@ -110,31 +118,64 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`; `EIO` where
-    /// the reactor has ended.
-    fn io(&self) -> Result<&AsyncFd<Arc<OwnedFd>>, Errno> {
-        if let Some(io) = self.io.get() {
+    /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
+    fn io(&self) -> Result<&Place, Errno> {
+        if let Some(io) = self.known() {
             return Ok(io);
         }
+        {
+            let _alone = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(io) = self.known() {
+                return Ok(io);
+            }
+            match self.place_in(&self.reactor) {
+                Ok(io) => return Ok(self.io.get_or_init(|| io)),
+                // The operating system's own errors have numbers.
+                Err(error) if error.raw_os_error().is_some() => return Err(error.into()),
+                Err(_ended) => {}
+            }
+        }
+        self.moved()
+    }
+
+    /// What wasock's own reactor has of it, for a reactor that has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`io`](Self::io); `EAGAIN` where the host can't start that reactor.
+    fn moved(&self) -> Result<&Place, Errno> {
+        if let Some(io) = self.moved.get() {
+            return Ok(io);
+        }
+        let own = own_reactor()?;
         let _alone = self.telling.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(io) = self.io.get() {
+        if let Some(io) = self.moved.get() {
             return Ok(io);
         }
-        let _inside = self.reactor.enter();
+        let io = Box::new(self.place_in(&own)?);
+        Ok(self.moved.get_or_init(|| io))
+    }
+
+    fn place_in(&self, reactor: &Handle) -> Result<Place, Error> {
+        let _inside = reactor.enter();
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.
         #[expect(
             deprecated,
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
-        let io = AsyncFd::new(Arc::clone(&self.fd))?;
-        Ok(self.io.get_or_init(|| io))
+        AsyncFd::new(Arc::clone(&self.fd))
+    }
+
+    /// What a reactor has of it, where one was told.
+    fn known(&self) -> Option<&Place> {
+        self.moved.get().map(Box::as_ref).or_else(|| self.io.get())
     }
 
     /// Does the reactor know of it?
     #[cfg(test)]
     pub(crate) fn is_told(&self) -> bool {
-        self.io.get().is_some()
+        self.known().is_some()
     }
 
     /// The host's descriptor.
@@ -152,12 +193,18 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// Those of the operating system's event queue; `EIO` where the reactor has ended.
+    /// Those of the operating system's event queue.
     pub async fn ready(&self, interest: Interest) -> Result<(), Errno> {
         let mut noted = None;
-        if !poll_fn(|context| vigil::poll_wait(&mut noted, context, &self.fd, interest)).await {
-            self.io()?.ready(interest.to_tokio()).await?.retain_ready();
+        if poll_fn(|context| vigil::poll_wait(&mut noted, context, &self.fd, interest)).await {
+            return Ok(());
         }
+        let mut heard = match self.io()?.ready(interest.to_tokio()).await {
+            Ok(heard) => heard,
+            // Its runtime has ended, now or before.
+            Err(_) => self.moved()?.ready(interest.to_tokio()).await?,
+        };
+        heard.retain_ready();
         Ok(())
     }
 
@@ -166,7 +213,7 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// `EIO` where the reactor has ended.
+    /// `EIO` where the reactor has ended: it is for those in wasock's own, and ends with it.
     pub(crate) fn poll_ready(
         &self,
         context: &mut Context<'_>,
@@ -187,7 +234,7 @@ impl Registered {
     /// before is forgotten, without a system call.
     pub fn look<T>(&self, interest: Interest, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
         // A reactor that does not know of it has heard nothing.
-        let Some(io) = self.io.get() else { return attempt() };
+        let Some(io) = self.known() else { return attempt() };
         let mut found = None;
         let _heard: Result<(), Error> = io.try_io(interest.to_tokio(), |_| {
             let answer = found.insert(attempt());
@@ -200,7 +247,7 @@ impl Registered {
     /// What the reactor has heard so far, for a look at many things: see
     /// [`Said::forget`].
     pub fn said(&self, interest: Interest) -> Said<'_> {
-        let Some(io) = self.io.get() else { return Said(None) };
+        let Some(io) = self.known() else { return Said(None) };
         let ready = pin!(io.ready(interest.to_tokio()));
         match ready.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(said)) => Said(Some(said)),
@@ -210,7 +257,7 @@ impl Registered {
 
     /// Forgets what the reactor has heard so far, without a system call.
     pub fn forget(&self, interest: Interest) {
-        let Some(io) = self.io.get() else { return };
+        let Some(io) = self.known() else { return };
         let forgotten: Result<(), Error> =
             io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
         debug_assert!(forgotten.is_err());
@@ -240,7 +287,7 @@ impl Registered {
     /// when it is told. One that was told may have been made to forget what is still
     /// there; so it is not guessed then.
     pub fn is_slow(&self) -> bool {
-        self.is_slow.load(Relaxed) && self.io.get().is_none()
+        self.is_slow.load(Relaxed) && self.known().is_none()
     }
 
     /// Notes that there was nothing to receive, or as much as was asked for.
@@ -282,26 +329,34 @@ impl Watchable for Registered {
         // Without a place in the reactor there is no news of it.
         let Ok(io) = self.io() else { return Poll::Ready(Heard::Last) };
         let waker = Waker::from(Arc::clone(watchers));
-        // Over a task's budget the reactor wakes without news, and an edge would be told
-        // twice.
-        let asked = pin!(unconstrained(poll_fn(|_| {
-            let mut context = Context::from_waker(&waker);
-            Poll::Ready(match interest {
-                Interest::Read => io.poll_read_ready(&mut context),
-                Interest::Write => io.poll_write_ready(&mut context),
-            })
-        })));
-        let Poll::Ready(heard) = asked.poll(context) else { return Poll::Ready(Heard::Last) };
-        heard.map(|heard| {
-            // An error says that the reactor has ended.
-            let Ok(mut heard) = heard else { return Heard::Last };
-            let ready = heard.ready();
-            heard.retain_ready();
-            let is_over = match interest {
-                Interest::Read => ready.is_read_closed(),
-                Interest::Write => ready.is_write_closed(),
-            };
-            if is_over { Heard::Last } else { Heard::Some }
-        })
+        if let Some(heard) = news_in(io, interest, &waker, context) {
+            return heard;
+        }
+        let Ok(io) = self.moved() else { return Poll::Ready(Heard::Last) };
+        news_in(io, interest, &waker, context).unwrap_or(Poll::Ready(Heard::Last))
     }
+}
+
+/// What a reactor has heard, which wakes `waker` by what comes later; `None` where it has
+/// ended.
+fn news_in(io: &Place, interest: Interest, waker: &Waker, context: &mut Context<'_>) -> Option<Poll<Heard>> {
+    // Over a task's budget the reactor wakes without news, and an edge would be told
+    // twice.
+    let asked = pin!(unconstrained(poll_fn(|_| {
+        let mut context = Context::from_waker(waker);
+        Poll::Ready(match interest {
+            Interest::Read => io.poll_read_ready(&mut context),
+            Interest::Write => io.poll_write_ready(&mut context),
+        })
+    })));
+    let Poll::Ready(heard) = asked.poll(context) else { return None };
+    let Poll::Ready(heard) = heard else { return Some(Poll::Pending) };
+    let mut heard = heard.ok()?;
+    let ready = heard.ready();
+    heard.retain_ready();
+    let is_over = match interest {
+        Interest::Read => ready.is_read_closed(),
+        Interest::Write => ready.is_write_closed(),
+    };
+    Some(Poll::Ready(if is_over { Heard::Last } else { Heard::Some }))
 }
