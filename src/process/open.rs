@@ -262,11 +262,12 @@ impl Open {
         }
     }
 
-    /// Checks that a file is open for what a call with these rights does.
+    /// Checks that something of a file system is open for what a call with these rights does.
     ///
     /// # Errors
     ///
-    /// `EBADF` for a file that was opened for the other direction alone.
+    /// `EBADF` for what was opened for the other direction alone; `EISDIR` for reading a
+    /// directory.
     pub fn check_direction(&self, rights: Rights) -> Result<(), Errno> {
         match self {
             // "EBADF: The fildes argument is not a valid file descriptor open for reading."
@@ -281,6 +282,14 @@ impl Open {
                 if rights.contains(Rights::FD_READ) && !device.can_read()
                     || rights.contains(Rights::FD_WRITE) && !device.can_write() =>
             {
+                Err(Errno::EBADF)
+            }
+            // "EISDIR: The fildes argument refers to a directory" - read(3p). Nothing opens one for
+            // writing.
+            Self::Directory(_) | Self::Devices { .. } if rights.contains(Rights::FD_READ) => {
+                Err(Errno::EISDIR)
+            }
+            Self::Directory(_) | Self::Devices { .. } if rights.contains(Rights::FD_WRITE) => {
                 Err(Errno::EBADF)
             }
             _ => Ok(()),

@@ -124,6 +124,7 @@ fn directory(dev: Fd) {
     check_eq!(file::chdir("/dev/null"), Err(ENOTDIR));
     check_eq!(file::chdir("/dev/sda"), Err(ENOENT));
     check_eq!(file::chdir("/"), Ok(()));
+    check_eq!(read(dev, &mut [0; 1]), Err(EISDIR));
 }
 
 /// A standard stream under another number.

@@ -16,6 +16,7 @@ fn main() {
     folders();
     times();
     statistics();
+    directories_are_no_files();
     rights_of_files();
 }
 
@@ -252,6 +253,15 @@ fn times() {
     check_eq!(file::set_times(fd, 0, 0, SET_MTIM | SET_MTIM_NOW), Err(EINVAL));
     check_ok!(descriptor::close(fd));
     check_ok!(file::unlink(ROOT, "timed"));
+}
+
+/// A directory is neither read nor written, whatever its rights: `cat .` says so.
+fn directories_are_no_files() {
+    check_eq!(descriptor::read(ROOT, &mut [0; 1]), Err(EISDIR));
+    check_eq!(file::pread(ROOT, &mut [0; 1], 0), Err(EISDIR));
+    check_eq!(descriptor::write(ROOT, b"x"), Err(EBADF));
+    check_eq!(file::pwrite(ROOT, b"x", 0), Err(EBADF));
+    check_eq!(file::seek(ROOT, 0, SET), Err(EISDIR));
 }
 
 fn statistics() {
