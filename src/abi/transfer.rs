@@ -11,6 +11,7 @@ use std::sync::Arc;
 use wiggle::GuestMemory;
 
 use super::memory::Buffers;
+use crate::account::Charge;
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::file::File;
@@ -203,6 +204,7 @@ pub(crate) async fn write(
         if done > 0 && slice.step().await.is_err() {
             break;
         }
+        let _charge = charge_message(thread, piece.total())?;
         let copy = piece.gather(memory, most)?;
         let written = write_slices(thread, &mut [IoSlice::new(&copy)], open, dont_wait, to).await;
         if is_last(&mut done, written, piece.total())? {
@@ -295,26 +297,44 @@ async fn write_slices(
     })
 }
 
+/// Charges the copy of a large message on what the host may hold for the guest, as long as it
+/// is kept; `None` for what every thread has a buffer for.
+///
+/// # Errors
+///
+/// `ENOMEM` where there is no room: "ENOMEM: No memory available." - send(2)
+fn charge_message(thread: &Thread, length: u32) -> Result<Option<Charge>, Error> {
+    if length <= MAX_COPY {
+        return Ok(None);
+    }
+    Ok(Some(thread.process().host_memory().charge(length.into())?))
+}
+
 /// A copy of one piece of the guest's buffers.
 struct Copied {
     bytes: Vec<u8>,
     length: usize,
+    _charge: Option<Charge>,
 }
 
 impl Copied {
     /// The thread's own buffer, or a larger one for a large message.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the guest's account has no room for a larger one.
     fn take(thread: &mut Thread, length: u32) -> Result<Self, Error> {
-        let is_large = length > MAX_COPY;
+        let charge = charge_message(thread, length)?;
         let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
-        if is_large {
+        if charge.is_some() {
             // Fresh from the system: it takes memory as the message fills it.
-            return Ok(Self { bytes: vec![0; length], length });
+            return Ok(Self { bytes: vec![0; length], length, _charge: charge });
         }
         let mut bytes = std::mem::take(&mut thread.scratch);
         if bytes.len() < length {
             bytes.resize(length, 0);
         }
-        Ok(Self { bytes, length })
+        Ok(Self { bytes, length, _charge: None })
     }
 
     fn space(&mut self) -> &mut [u8] {

@@ -36,6 +36,12 @@ fn a_message_from_shared_memory_goes_whole() -> Result<()> {
     run().args([guest_tests::LARGE_TRANSFERS, "messages"]).succeed()?.expect_stderr("holds\n").map(drop)
 }
 
+#[test]
+fn the_copy_of_a_message_is_counted() -> Result<()> {
+    let host = run().args(["--max-host-memory", "180000", guest_tests::LARGE_TRANSFERS, "no_room"]);
+    host.succeed()?.expect_stderr("holds\n").map(drop)
+}
+
 fn client_of(way: &str) -> Result<(Running, TcpStream)> {
     let mut host = run_on_loopback().args([guest_tests::LARGE_TRANSFERS, way]).start()?;
     let client = TcpStream::connect_timeout(&host.listening()?, PATIENCE)?;

@@ -4,6 +4,7 @@
 //! * `file`: a folder is preopened.
 //! * `pipe`, `pair`: another thread reads.
 //! * `messages`: datagrams and a seqpacket of 100,000 bytes.
+//! * `no_room`: the host may hold less for the guest than a message has.
 //! * `serve`: a client reads all that one send sends, then sends as much, which one receive
 //!   waits for.
 //! * `full`: a client does not read.
@@ -21,6 +22,7 @@ crew::main!(run);
 const MEBIBYTE: usize = 1 << 20;
 const FOLDER: Fd = 3;
 const MESSAGE_SIZE: Errno = Errno(35);
+const NO_MEMORY: Errno = Errno(48);
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
@@ -61,6 +63,7 @@ fn run() {
             flows(near, far);
         }
         Some("messages") => messages(),
+        Some("no_room") => no_room(),
         Some("serve") => serve(),
         Some("full") => full(),
         way => panic!("{way:?} is not known"),
@@ -166,6 +169,27 @@ fn flows(reader: Fd, writer: Fd) {
     assert!(written == Ok(MEBIBYTE), "writev: {written:?}");
     other.join();
     assert!(crew::write(writer, &data) == Err(PIPE), "nobody reads");
+}
+
+fn pair_of(kind: u32) -> (Fd, Fd) {
+    let (mut near, mut far) = (0u32, 0u32);
+    let ends =
+        (core::ptr::from_mut(&mut near) as usize as u32, core::ptr::from_mut(&mut far) as usize as u32);
+    outcome(unsafe { sock_pair(3, kind, 0, ends.0, ends.1) }).expect("a pair");
+    (near, far)
+}
+
+/// The copy of a message is counted, as long as it is there.
+fn no_room() {
+    let (near, far) = pair_of(2);
+    let data = pattern(200_000);
+    let mut buffer = vec![0; 200_000];
+    for _ in 0..3 {
+        assert!(crew::send(near, &data) == Err(NO_MEMORY), "it was sent");
+        assert!(crew::recv(far, &mut buffer) == Err(NO_MEMORY), "it was received");
+        assert!(crew::send(near, &data[..70_000]) == Ok(70_000), "a smaller one");
+        assert!(crew::recv(far, &mut buffer[..70_000]) == Ok(70_000), "a smaller one");
+    }
 }
 
 /// A message goes whole, and comes whole; what the kernel does not take is too large.
