@@ -15,6 +15,7 @@ cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:
 cargo xtask test     set everything up and run all tests
 cargo xtask guests   set everything up and compile the guests
 cargo xtask docs     write the tables of docs/ anew
+cargo xtask fuzz     run guests that call everything; `cargo xtask fuzz --help` has more
 ";
 
 /// Where the demonstration listens.
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let task = env::args().nth(1).unwrap_or_else(|| "--help".to_owned());
     match task.as_str() {
+        "fuzz" => return fuzz(&env::args().skip(2).collect::<Vec<_>>()),
         "bench" => return bench::run(&env::args().skip(2).collect::<Vec<_>>()),
         // What a bench starts, itself.
         "__child" => return bench::become_child(env::args_os().skip(2)).map(|()| ExitCode::FAILURE),
@@ -82,6 +84,13 @@ fn demo() -> Result<ExitCode> {
     );
     let mut command = Command::new(wasock);
     command.args(["run", "--listen", DEMO_ADDR]).arg(modules.join("http_server.wasm")).arg(DEMO_ADDR);
+    become_it(command)
+}
+
+/// Runs the fuzzer of guests, a package of its own: it needs the whole host, this one little.
+fn fuzz(args: &[String]) -> Result<ExitCode> {
+    let mut command = cargo(&["run", "--quiet", "--release", "--package", "guest-fuzz", "--"]);
+    command.args(args);
     become_it(command)
 }
 

@@ -1,0 +1,247 @@
+//! Which calls a guest makes: any function with arguments that are mostly sensible, and in
+//! between the sequences that real programs make, so that there is something to call on.
+
+use wasock::abi::{Argument, FUNCTIONS, Function, Kind};
+
+use crate::arguments;
+use crate::layout::{
+    ADDRESS_SIZE, ADDRESSES, DATA, DATA_SIZE, DURATIONS, IOVS, IOVS_SIZE, NAME_LIST, NAME_SIZE, NAMES,
+    NUMBERS, OUT, address,
+};
+use crate::module::Dialect;
+use crate::op::{Arg, FdKind, Op, Own};
+use crate::random::Random;
+
+/// How far arguments stray.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wildness {
+    /// Nothing that traps or ends the guest.
+    Tame,
+    /// Now and then.
+    Low,
+    /// One argument in eight.
+    High,
+}
+
+/// Makes operations.
+pub(crate) struct Generator {
+    pub(crate) random: Random,
+    dialect: Dialect,
+    wildness: Wildness,
+    /// Indices of functions, as often as they are to be called.
+    weighted: Vec<u16>,
+    pub(crate) ops: Vec<Op>,
+}
+
+/// What ends a thread or the guest, or traps, whatever it is given.
+const ENDINGS: [&str; 7] =
+    ["proc_exit", "proc_exit2", "thread_exit", "proc_exec", "proc_exec2", "stack_restore", "proc_raise"];
+
+/// What opens, connects and waits is called more often.
+fn weight(function: &Function, wildness: Wildness) -> usize {
+    if function.refused.is_some() {
+        return 1;
+    }
+    if ENDINGS.contains(&function.name) {
+        return match wildness {
+            Wildness::Tame => 0,
+            Wildness::Low => 1,
+            Wildness::High => 2,
+        };
+    }
+    let weight = match function.name {
+        name if name.starts_with("sock_") => 24,
+        name if name.starts_with("epoll_") || name.starts_with("futex_") => 16,
+        "poll_oneoff" | "fd_read" | "fd_write" | "fd_close" | "path_open" | "path_open2" => 20,
+        "fd_renumber" | "fd_dup" | "fd_dup2" | "fd_event" | "fd_pipe" => 12,
+        "fd_fdstat_set_rights" | "resolve" | "thread_sleep" => 2,
+        name if name.starts_with("thread") => 6,
+        _ => 8,
+    };
+    if function.module == "wasi_unstable" { weight / 2 } else { weight }
+}
+
+impl Generator {
+    pub(crate) fn new(random: Random, dialect: Dialect, wildness: Wildness) -> Self {
+        let weighted = FUNCTIONS.iter().enumerate().filter(|(_, function)| dialect.has(function));
+        let weighted = weighted
+            .flat_map(|(index, function)| std::iter::repeat_n(index as u16, weight(function, wildness)))
+            .collect();
+        Self { random, dialect, wildness, weighted, ops: Vec::new() }
+    }
+
+    /// `count` operations or a few more.
+    pub(crate) fn list(mut self, count: usize) -> Vec<Op> {
+        while self.ops.len() < count {
+            if self.random.once_in(9) {
+                self.sequence();
+            } else {
+                self.any_call();
+            }
+        }
+        self.ops
+    }
+
+    fn any_call(&mut self) {
+        let number = self.random.pick(&self.weighted);
+        if let Some(function) = FUNCTIONS.get(usize::from(number)) {
+            let args = self.arguments(function);
+            self.ops.push(Op { number, args });
+        }
+    }
+
+    /// Is this a moment to stray?
+    fn strays(&mut self, traps: bool) -> bool {
+        match (self.wildness, traps) {
+            (Wildness::Tame, true) => false,
+            (Wildness::Tame, false) | (Wildness::Low, false) => self.random.once_in(24),
+            (Wildness::Low, true) => self.random.once_in(4000),
+            (Wildness::High, false) => self.random.once_in(8),
+            (Wildness::High, true) => self.random.once_in(60),
+        }
+    }
+
+    pub(crate) fn arguments(&mut self, function: &'static Function) -> Vec<Arg> {
+        let mut args = Vec::with_capacity(function.params.len());
+        for (index, argument) in function.arguments.iter().enumerate() {
+            self.argument(function, index, argument, &mut args);
+        }
+        args
+    }
+
+    fn argument(&mut self, function: &Function, index: usize, argument: &Argument, args: &mut Vec<Arg>) {
+        match argument.kind {
+            Kind::Fd => args.push(self.fd(function, index)),
+            Kind::Text => {
+                let name = self.name();
+                args.extend(if self.strays(true) { [self.wild_pointer(), self.wild_number()] } else { name });
+            }
+            Kind::Iovs => {
+                let sets = if self.strays(true) { 16 } else { 13 };
+                let set = self.random.below(sets);
+                let start = self.random.below(8);
+                let count = if self.strays(false) {
+                    self.wild_number()
+                } else {
+                    Arg::Is(self.random.below(8 - start))
+                };
+                args.extend([Arg::Is(IOVS + set * IOVS_SIZE + start * 8), count]);
+            }
+            Kind::Bytes => args.extend([self.data(), Arg::Is(self.random.below(64))]),
+            Kind::AddressIn => args.push(self.address(address::COUNT)),
+            Kind::AddressOut => args.push(self.address_out()),
+            Kind::Inet4In => args.push(self.pointer(ADDRESSES + address::GROUP4 * ADDRESS_SIZE)),
+            Kind::Inet6In => args.push(self.pointer(ADDRESSES + address::GROUP6 * ADDRESS_SIZE)),
+            Kind::OutFd => {
+                let kind = arguments::opened_by(function.name, index)
+                    .unwrap_or_else(|| self.random.pick(FdKind::NO_DIR));
+                let word = kind.word(self.random.below(4));
+                args.push(self.pointer(word));
+            }
+            Kind::OutU8 | Kind::OutU16 | Kind::OutU32 | Kind::OutU64 => {
+                let at = NUMBERS + 8 * self.random.below(64);
+                args.push(self.pointer(at));
+            }
+            Kind::OptionTimestampIn => {
+                // The one for ever is the last but one.
+                let at = DURATIONS + 16 * if self.random.once_in(60) { 4 } else { 1 + self.random.below(3) };
+                args.push(self.pointer(at));
+            }
+            Kind::OptionTimestampOut => args.push(self.pointer(OUT)),
+            Kind::Pointer => {
+                let at = arguments::pointer(&mut self.random, function.name, argument.name);
+                args.push(self.pointer(at));
+            }
+            // Kinds that are added later are numbers to this.
+            _ if self.strays(false) && !arguments::is_size(argument.name) => args.push(self.wild_number()),
+            _ => {
+                let number = arguments::number(&mut self.random, function.name, argument.name);
+                args.push(number);
+            }
+        }
+    }
+
+    fn fd(&mut self, function: &Function, index: usize) -> Arg {
+        let word = self.random.below(4);
+        match self.random.below(20) {
+            0..=13 => {
+                let kind = self.random.pick(arguments::wanted_by(function.name, index));
+                // The first directory is open from the start.
+                let word = if kind == FdKind::Dir && self.random.once_in(2) { 0 } else { word };
+                Arg::At(kind.word(word))
+            }
+            14..=16 => {
+                let kinds = if self.random.once_in(20) { &FdKind::ALL } else { FdKind::NO_DIR };
+                Arg::At(self.random.pick(kinds).word(word))
+            }
+            17 | 18 => Arg::Is(self.random.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 7, 8, 9])),
+            _ => Arg::Is(self.random.pick(&[0xffff_ffff, 0x8000_0000, 0x7fff_ffff, 1023, 1024, 63, 64, 65])),
+        }
+    }
+
+    fn name(&mut self) -> [Arg; 2] {
+        let count = if self.random.once_in(6) { NAME_LIST.len() } else { 8 };
+        self.name_number(count)
+    }
+
+    fn name_number(&mut self, below: usize) -> [Arg; 2] {
+        let index = self.random.index(below);
+        let len = NAME_LIST[index].len() as u64;
+        [Arg::Is(NAMES + index as u64 * NAME_SIZE), Arg::Is(len)]
+    }
+
+    fn data(&mut self) -> Arg {
+        let at = DATA + self.random.below(DATA_SIZE);
+        self.pointer(at)
+    }
+
+    pub(crate) fn address(&mut self, below: u64) -> Arg {
+        let index = self.random.below(below);
+        self.pointer(ADDRESSES + index * ADDRESS_SIZE)
+    }
+
+    fn address_out(&mut self) -> Arg {
+        let index = address::FIRST_OUT + self.random.below(8);
+        self.pointer(ADDRESSES + index * ADDRESS_SIZE)
+    }
+
+    fn pointer(&mut self, good: u64) -> Arg {
+        if self.strays(true) { self.wild_pointer() } else { Arg::Is(good) }
+    }
+
+    fn wild_pointer(&mut self) -> Arg {
+        Arg::Is(arguments::wild_pointer(&mut self.random))
+    }
+
+    fn wild_number(&mut self) -> Arg {
+        Arg::Is(arguments::wild_number(&mut self.random))
+    }
+
+    /// A call of `name`, with these arguments; nothing in a dialect that lacks it.
+    pub(crate) fn call(&mut self, name: &str, args: &[Arg]) {
+        let is_it = |function: &Function| {
+            function.name == name && function.params.len() == args.len() && self.dialect.has(function)
+        };
+        // What several modules have is called by any of them.
+        let found: Vec<usize> =
+            FUNCTIONS.iter().enumerate().filter(|(_, function)| is_it(function)).map(|(at, _)| at).collect();
+        if !found.is_empty() {
+            let number = self.random.pick(&found) as u16;
+            self.ops.push(Op { number, args: args.to_vec() });
+        }
+    }
+
+    /// The number of datagram sockets in this dialect.
+    pub(crate) fn datagram(&self) -> u64 {
+        if self.dialect.is_first() { 0 } else { 2 }
+    }
+
+    /// The number of sockets of connected messages.
+    pub(crate) fn seqpacket(&self) -> u64 {
+        if self.dialect.is_first() { 3 } else { 4 }
+    }
+
+    pub(crate) fn store(&mut self, at: u64, value: Arg) {
+        self.ops.push(Op::own(Own::Store32, &[Arg::Is(at), value]));
+    }
+}
