@@ -339,6 +339,9 @@ impl<T: Counted> FdTable<T> {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::observe::Limit;

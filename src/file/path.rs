@@ -50,6 +50,9 @@ pub(super) fn has_trailing_slash(path: &str) -> bool {
 const PATH_MAX: usize = 4096;
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

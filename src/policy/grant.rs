@@ -3,6 +3,8 @@
 //! `*.example.com`, `*`.
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

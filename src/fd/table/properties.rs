@@ -1,0 +1,188 @@
+//! The table against a model: a map, and the rules of POSIX in their slowest form.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Descriptor, FdTable};
+use crate::account::{Account, Charge};
+use crate::error::Errno;
+use crate::fd::Rights;
+
+const LIMITS: [u32; 7] = [0, 1, 3, 64, 65, 130, 200];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert,
+    InsertFrom(u32),
+    Remove(u32),
+    Renumber(u32, u32),
+    DuplicateOnto(u32, u32),
+    Promise,
+    KeepPromise,
+    Withdraw,
+    GiveInTurn,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Mostly numbers that can be, and the edges around words and limits.
+    let number = || prop_oneof![8 => 0..12_u32, 4 => 60..70_u32, 2 => 0..210_u32, 1 => any::<u32>()];
+    prop_oneof![
+        12 => Just(Step::Insert),
+        3 => number().prop_map(Step::InsertFrom),
+        6 => number().prop_map(Step::Remove),
+        3 => (number(), number()).prop_map(|(from, to)| Step::Renumber(from, to)),
+        3 => (number(), number()).prop_map(|(from, to)| Step::DuplicateOnto(from, to)),
+        2 => Just(Step::Promise),
+        2 => Just(Step::KeepPromise),
+        1 => Just(Step::Withdraw),
+        1 => Just(Step::GiveInTurn),
+    ]
+}
+
+/// What the table is to be, in the form in which nobody can get it wrong.
+struct Model {
+    open: BTreeMap<u32, u32>,
+    promised: usize,
+    limit: u32,
+    turn: Option<u32>,
+}
+
+impl Model {
+    fn check_room(&self) -> Result<(), Errno> {
+        let is_full = self.open.len() + self.promised >= self.limit as usize;
+        if is_full { Err(Errno::EMFILE) } else { Ok(()) }
+    }
+
+    fn lowest_free(&self, minimum: u32) -> Option<u32> {
+        (minimum..self.limit).find(|fd| !self.open.contains_key(fd))
+    }
+
+    fn insert(&mut self, value: u32) -> Result<u32, Errno> {
+        self.check_room()?;
+        let begin = self.turn.unwrap_or(0);
+        let fd = self.lowest_free(begin).or_else(|| self.lowest_free(0)).ok_or(Errno::EMFILE)?;
+        if self.turn.is_some() {
+            self.turn = Some(fd + 1);
+        }
+        self.open.insert(fd, value);
+        Ok(fd)
+    }
+
+    fn insert_from(&mut self, minimum: u32, value: u32) -> Result<u32, Errno> {
+        if minimum > 0 && minimum >= self.limit {
+            return Err(Errno::EINVAL);
+        }
+        self.check_room()?;
+        let fd = self.lowest_free(minimum).ok_or(Errno::EMFILE)?;
+        self.open.insert(fd, value);
+        Ok(fd)
+    }
+
+    fn renumber(&mut self, from: u32, to: u32) -> Result<Option<u32>, Errno> {
+        let value = *self.open.get(&from).ok_or(Errno::EBADF)?;
+        if !self.open.contains_key(&to) {
+            return Err(Errno::EBADF);
+        }
+        if from == to {
+            return Ok(None);
+        }
+        self.open.remove(&from);
+        Ok(self.open.insert(to, value))
+    }
+
+    fn duplicate_onto(&mut self, from: u32, to: u32) -> Result<Option<u32>, Errno> {
+        let value = *self.open.get(&from).ok_or(Errno::EBADF)?;
+        if to >= self.limit {
+            return Err(Errno::EBADF);
+        }
+        if from == to {
+            return Ok(None);
+        }
+        if !self.open.contains_key(&to) {
+            self.check_room()?;
+        }
+        Ok(self.open.insert(to, value))
+    }
+}
+
+fn descriptor(value: u32) -> Descriptor<u32> {
+    let (rights, inheriting) = (Rights::FILE, Rights::NONE);
+    Descriptor { open: Arc::new(value), rights, inheriting, close_on_exec: false }
+}
+
+fn value(replaced: Result<Option<Descriptor<u32>>, Errno>) -> Result<Option<u32>, Errno> {
+    replaced.map(|descriptor| descriptor.map(|descriptor| *descriptor.open))
+}
+
+fn same_after(
+    step: &Step,
+    number: u32,
+    table: &mut FdTable<u32>,
+    model: &mut Model,
+) -> Result<(), TestCaseError> {
+    match *step {
+        Step::Insert => prop_assert_eq!(table.insert(descriptor(number)), model.insert(number)),
+        Step::InsertFrom(minimum) => {
+            let inserted = table.insert_from(minimum, descriptor(number));
+            prop_assert_eq!(inserted, model.insert_from(minimum, number));
+        }
+        Step::Remove(fd) => {
+            let removed = table.remove(fd).map(|descriptor| *descriptor.open);
+            prop_assert_eq!(removed, model.open.remove(&fd).ok_or(Errno::EBADF));
+        }
+        Step::Renumber(from, to) => {
+            prop_assert_eq!(value(table.renumber(from, to)), model.renumber(from, to));
+        }
+        Step::DuplicateOnto(from, to) => {
+            prop_assert_eq!(value(table.duplicate_onto(from, to)), model.duplicate_onto(from, to));
+        }
+        Step::Promise => {
+            let room = model.check_room();
+            model.promised += usize::from(room.is_ok());
+            // What is reserved of the memory is given back at once: here there is enough.
+            prop_assert_eq!(table.promise().map(drop), room);
+        }
+        Step::KeepPromise => {
+            model.promised = model.promised.saturating_sub(1);
+            prop_assert_eq!(
+                table.keep_promise(descriptor(number), Charge::none(&Account::unlimited())),
+                model.insert(number)
+            );
+        }
+        Step::Withdraw => {
+            model.promised = model.promised.saturating_sub(1);
+            table.withdraw();
+        }
+        Step::GiveInTurn => {
+            model.turn.get_or_insert(0);
+            table.give_in_turn();
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_table_is_a_map_with_the_lowest_free_number(
+        limit in prop::sample::select(LIMITS.to_vec()),
+        steps in prop::collection::vec(step(), 0..300),
+    ) {
+        let mut table = FdTable::new(limit, &Account::unlimited());
+        let mut model = Model { open: BTreeMap::new(), promised: 0, limit, turn: None };
+        for (number, step) in (0..).zip(&steps) {
+            same_after(step, number, &mut table, &mut model)?;
+            prop_assert_eq!(table.open_count(), model.open.len(), "{:?}", step);
+            prop_assert_eq!(table.check_room(), model.check_room());
+            let after_last = model.open.last_key_value().map_or(0, |(last, _)| last + 1);
+            prop_assert!(table.end() >= after_last && table.end() <= limit);
+        }
+        for fd in 0..limit + 2 {
+            let found = table.get(fd).ok().map(|descriptor| *descriptor.open);
+            prop_assert_eq!(found, model.open.get(&fd).copied(), "{}", fd);
+        }
+    }
+}
