@@ -32,8 +32,8 @@
 //! # The rooms
 //!
 //! Arrows go down this list: a room may use those above it that it names, and nothing
-//! below. Every room may use [`error`], [`account`] and [`address`] and call [`observe`]. A test holds
-//! them to it.
+//! below. Every room may use [`error`], [`account`], [`address`] and [`sync`] and call
+//! [`observe`]. A test holds them to it.
 //!
 //! | room | holds | may use |
 //! |---|---|---|
@@ -41,6 +41,7 @@
 //! | [`account`] | how much memory one guest may take: bytes, charged and given back | nothing |
 //! | [`address`] | the [`Address`] of a socket | nothing |
 //! | [`observe`] | [`Event`]s, their way to the observer, the call trace: called by all, calls none | `error` `address` |
+//! | [`sync`] | locks and atomic words, in place of which a model checker has its own | nothing |
 //! | [`policy`] | what this guest may do; pure, no I/O | `error` |
 //! | [`fd`] | descriptor numbers to open things with rights | `error` |
 //! | [`io`] | threads of the host's, and calls that block | `error` |
@@ -136,6 +137,7 @@ mod process;
 mod ready;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod socket;
+mod sync;
 
 pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, Terminated, ThreadExit};

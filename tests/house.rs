@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 /// Every room may use these.
-const FOR_ALL: &[&str] = &["account", "address", "error", "observe"];
+const FOR_ALL: &[&str] = &["account", "address", "error", "observe", "sync"];
 
 /// A room, and the rooms that it may use besides those for all.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("address", &[]),
     ("error", &[]),
     ("observe", &[]),
+    ("sync", &[]),
     ("policy", &[]),
     ("fd", &[]),
     ("io", &[]),

@@ -18,13 +18,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::unpoisoned;
 use crate::error::{Errno, Error};
 use crate::ready::within;
+use crate::sync::{Mutex, MutexGuard};
 
 /// How many locks share the addresses.
 const SHELVES: usize = 64;

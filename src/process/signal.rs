@@ -54,18 +54,21 @@
 //! Locks: the one of [`Signals`] before that of a waker. Wakers and the epoch are called
 //! when it is free.
 
+// Their places, for those who compile this file elsewhere too.
+#[path = "signal/alarm.rs"]
 mod alarm;
+#[path = "signal/mailbox.rs"]
 mod mailbox;
+#[path = "signal/number.rs"]
 mod number;
 #[cfg(test)]
+#[path = "signal/tests.rs"]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::task::AbortHandle;
@@ -73,6 +76,9 @@ use tokio::task::AbortHandle;
 use super::{MAIN, unpoisoned};
 use crate::error::Terminated;
 use crate::socket::Watchers;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::{Mutex, MutexGuard};
 use mailbox::Bell;
 pub use mailbox::Mailbox;
 pub use number::{Numbering, Signal};

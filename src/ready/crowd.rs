@@ -24,14 +24,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::hash::Hash;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::coop::consume_budget;
 
 use crate::socket::{Heard, Interest, Watchable};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicU64};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Many things watched at once, each by a key of the caller's.
 ///

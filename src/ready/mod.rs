@@ -30,8 +30,10 @@ mod pipe;
 mod poll;
 mod pollable;
 mod readiness;
+mod sleeper;
 mod socket;
 mod time_slice;
+mod wake_fd;
 
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};

@@ -1,15 +1,16 @@
 //! Where the signals of one thread arrive, as the thread itself sees it.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use super::{Delivery, Ending, Signal, Signals};
 use crate::error::Errno;
 use crate::process::unpoisoned;
 use crate::ready::interrupting;
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicU32};
 
 /// What those who send see of a thread.
 #[derive(Debug, Default)]

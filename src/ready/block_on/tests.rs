@@ -1,8 +1,13 @@
 use super::*;
+use crate::socket::Interest;
 use crate::socket::Registered;
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::Wake;
+use std::thread;
 use std::time::Duration;
 
 #[test]

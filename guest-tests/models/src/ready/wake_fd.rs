@@ -1,0 +1,81 @@
+//! Descriptors and the kernel's poll, as far as a sleeper sees them.
+
+use std::sync::Arc;
+
+use crate::error::Errno;
+use crate::sync::Mutex;
+use shuttle::sync::Condvar;
+
+pub(crate) type Noted = Arc<Descriptor>;
+
+/// Something that becomes ready.
+#[derive(Default)]
+pub(crate) struct Descriptor {
+    state: Mutex<(bool, Vec<Arc<Sleep>>)>,
+}
+
+/// A poll that may be going on.
+#[derive(Default)]
+struct Sleep {
+    state: Mutex<Ends>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Ends {
+    rang: bool,
+    is_ready: bool,
+}
+
+impl Descriptor {
+    pub(crate) fn set_ready(&self) {
+        let sleeps = {
+            let mut state = self.state.lock().unwrap();
+            state.0 = true;
+            std::mem::take(&mut state.1)
+        };
+        for sleep in sleeps {
+            sleep.state.lock().unwrap().is_ready = true;
+            sleep.changed.notify_all();
+        }
+    }
+
+    /// Was it ready? It is not any more.
+    pub(crate) fn take(&self) -> bool {
+        std::mem::take(&mut self.state.lock().unwrap().0)
+    }
+}
+
+pub(super) struct WakeFd(Arc<Sleep>);
+
+impl WakeFd {
+    pub(super) fn new() -> Result<Self, Errno> {
+        Ok(Self(Arc::default()))
+    }
+
+    pub(super) fn ring(&self) {
+        self.0.state.lock().unwrap().rang = true;
+        self.0.changed.notify_all();
+    }
+
+    pub(super) fn poll(&self, watched: &[Noted]) -> Result<bool, Errno> {
+        self.0.state.lock().unwrap().is_ready = false;
+        for descriptor in watched {
+            let mut state = descriptor.state.lock().unwrap();
+            if state.0 {
+                drop(state);
+                return Ok(self.0.state.lock().unwrap().rang);
+            }
+            state.1.push(Arc::clone(&self.0));
+        }
+        let mut ends = self.0.state.lock().unwrap();
+        while !ends.rang && !ends.is_ready {
+            ends = self.0.changed.wait(ends).unwrap();
+        }
+        Ok(ends.rang)
+    }
+
+    pub(super) fn quiet(&self) {
+        self.0.state.lock().unwrap().rang = false;
+    }
+}

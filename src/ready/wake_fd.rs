@@ -1,0 +1,64 @@
+//! A descriptor by which a thread that sleeps at descriptors is woken.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags};
+
+use crate::error::Errno;
+use crate::socket::Interest;
+
+/// A descriptor that a thread watches by itself, and what for.
+pub(super) type Noted = (Arc<OwnedFd>, Interest);
+
+/// One thread polls it, any may ring it.
+pub(super) struct WakeFd(OwnedFd);
+
+impl WakeFd {
+    /// One that nobody has rung yet.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE`, `ENOMEM`; `ENOTSUP` where the host has none.
+    pub(super) fn new() -> Result<Self, Errno> {
+        new_event_fd().map(Self)
+    }
+
+    /// Ends the poll, the next one if there is none now.
+    pub(super) fn ring(&self) {
+        // A counter that is full has rung.
+        let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    /// Stops the thread until one of `watched` is ready, or it rings. Tells whether it rang.
+    ///
+    /// # Errors
+    ///
+    /// Those of poll(2): then it did not stop. An interruption by a signal is none.
+    pub(super) fn poll(&self, watched: &[Noted]) -> Result<bool, Errno> {
+        let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len() + 1);
+        asked.push(PollFd::new(&self.0, PollFlags::IN));
+        asked.extend(watched.iter().map(|(fd, interest)| PollFd::new(fd, interest.to_poll())));
+        match rustix::event::poll(&mut asked, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(asked.first().is_some_and(|own| !own.revents().is_empty()))
+    }
+
+    /// Forgets that it rang.
+    pub(super) fn quiet(&self) {
+        let _rung = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn new_event_fd() -> Result<OwnedFd, Errno> {
+    use rustix::event::{EventfdFlags, eventfd};
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn new_event_fd() -> Result<OwnedFd, Errno> {
+    Err(Errno::ENOTSUP)
+}
