@@ -6,6 +6,9 @@
 
 mod detect;
 pub(crate) mod flags;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod layout;
 pub(crate) mod memory;
