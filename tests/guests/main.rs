@@ -4,6 +4,7 @@
 //! compile: see the end of this file.
 
 mod behaviour;
+mod churn;
 mod command;
 mod crew;
 mod data;
