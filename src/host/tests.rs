@@ -318,3 +318,38 @@ async fn a_panic_in_a_file_operation_ends_the_guest() -> Result<(), BuildError> 
     assert_eq!(why, Some(Terminated::HostPanic("worked on a file")));
     Ok(())
 }
+
+/// A guest goes while a thread of the host's binds one of its sockets to a name, and asks the
+/// guest what the name means: in one of the rounds it is the last that has the guest.
+#[test]
+fn a_guest_that_goes_while_a_name_is_bound_is_closed() -> Result<(), Box<dyn std::error::Error>> {
+    use crate::address::{Address, UnixName};
+    use crate::fd::Rights;
+    use crate::file::Access;
+    use crate::socket::{Kind, Socket};
+    for round in 0..1000_u64 {
+        let folder = tempfile::tempdir()?;
+        let ctx = WasockCtx::builder()
+            .listen(&"unix:*".parse()?)
+            .preopened_dir(folder.path(), "/", Access::ReadWrite)?
+            .build()?;
+        let fd = ctx.thread.insert_socket(Socket::open(ctx.thread.names(), Kind::Stream, 0)?, false)?;
+        let socket = Arc::clone(&ctx.thread.socket(fd, Rights::SOCK_BIND)?.socket);
+        let policy = Arc::clone(ctx.thread.process().policy());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let begun = sender.send(());
+            _ = socket.bind(Address::Unix(UnixName::new("/s")), &policy);
+            drop(socket);
+            begun.and_then(|()| sender.send(()))
+        });
+        receiver.recv()?;
+        // From no time to a bit longer than it takes.
+        for _ in 0..round % 200 * 20 {
+            std::hint::spin_loop();
+        }
+        drop(ctx);
+        receiver.recv_timeout(std::time::Duration::from_secs(20))?;
+    }
+    Ok(())
+}

@@ -1,19 +1,20 @@
 //! Names of sockets in the guest's directories.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
-use super::Process;
 use super::directory::{Preopened, absolute};
+use super::{Process, unpoisoned};
 use crate::error::Errno;
 use crate::file::{Dir, HostPath, SocketFile, SocketPlace};
+use crate::io::start_thread;
+use crate::socket::own_reactor;
 use crate::socket::unix::{Paths, Place, Target};
 
 /// Weak, because the process holds the sockets that ask it.
 impl Paths for Weak<Process> {
     fn whole(&self, given: &str) -> Result<String, Errno> {
-        let process = self.upgrade().ok_or(Errno::EBADF)?;
-        let from = process.working_directory().clone();
+        let from = look(self, |process| process.working_directory().clone()).ok_or(Errno::EBADF)?;
         Ok(absolute(&from, given))
     }
 
@@ -35,17 +36,45 @@ impl Paths for Weak<Process> {
     }
 
     fn name_of(&self, host: &Path) -> Option<String> {
-        name_in(&self.upgrade()?.preopens(), host)
+        name_in(&look(self, Process::preopens)?, host)
     }
 
     fn removes_names(&self) -> bool {
-        self.upgrade().is_some_and(|process| process.settings().removes_unix_names)
+        look(self, |process| process.settings().removes_unix_names).unwrap_or(false)
     }
 }
 
 fn preopened(process: &Weak<Process>, path: &str) -> Result<Preopened, Errno> {
     // "ENOENT: A component of the path prefix ... does not name an existing file" - bind(3p)
-    process.upgrade().ok_or(Errno::EBADF)?.preopened(path).ok_or(Errno::ENOENT)
+    look(process, |process| process.preopened(path)).ok_or(Errno::EBADF)?.ok_or(Errno::ENOENT)
+}
+
+/// Looks at the process, and does not end it: whoever asks has the lock of one of its
+/// sockets, and the end of a process, which closes them all, needs it too. The guest may go
+/// while one of its threads of the host's is here.
+fn look<T>(process: &Weak<Process>, look: impl FnOnce(&Process) -> T) -> Option<T> {
+    let process = process.upgrade()?;
+    let found = look(&process);
+    if let Some(last) = Arc::into_inner(process) {
+        end_elsewhere(last);
+    }
+    Some(found)
+}
+
+/// Ends a process on another thread: on one of its own, or else, on a host without a thread to
+/// spare, on the one that drives the sockets.
+fn end_elsewhere(process: Process) {
+    let cell = Arc::new(Mutex::new(Some(process)));
+    let end = |cell: &Mutex<Option<Process>>| drop(unpoisoned(cell).take());
+    let here = Arc::clone(&cell);
+    if start_thread("wasock-end".to_owned(), move || end(&here)).is_ok() {
+        return;
+    }
+    match own_reactor() {
+        Ok(reactor) => drop(reactor.spawn(async move { end(&cell) })),
+        // To leave its sockets open is better than to wait for ever.
+        Err(_) => std::mem::forget(cell),
+    }
 }
 
 /// The guest's name for a path of the host's, where it lies in one of the directories
