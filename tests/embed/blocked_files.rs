@@ -83,6 +83,7 @@ fn drop_a_reader_of_stdin() -> Result<()> {
     Ok(())
 }
 
+/// Whatever thread reads, it is none that a runtime waits for, as tokio's own are.
 #[test]
 fn a_read_of_standard_input_does_not_stop_the_end_of_a_runtime() -> Result<()> {
     if std::env::var_os(IS_CHILD).is_some() {

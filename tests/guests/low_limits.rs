@@ -205,6 +205,7 @@ pub(crate) fn errno_of_too_many_files() -> Result<()> {
     place.run(&FILES)?.limit_descriptors(64).finish()?.expect_code(EMFILE).map(drop)
 }
 
+/// The socket is what fails: an epoll does without a descriptor of the host's.
 #[test]
 pub(crate) fn errno_of_too_many_epolls() -> Result<()> {
     let (place, case) = (Place::new()?, Case { flags: &[], ..EPOLLS });
