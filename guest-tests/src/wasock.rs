@@ -220,6 +220,15 @@ impl Running {
         Ok(Duration::from_millis(ticks * 10))
     }
 
+    /// How many descriptors it has.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn descriptors(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
+    }
+
     /// Sends a signal.
     ///
     /// # Errors

@@ -197,3 +197,13 @@ pub(crate) fn listener() -> Result<()> {
         .expect_stderr("listening on 127.0.0.1:")
         .map(drop)
 }
+
+/// It ends when it is told to, whatever the host has left: see `listen::descriptors`, which
+/// looks at what it does meanwhile.
+#[test]
+pub(crate) fn epoll_without_descriptors() -> Result<()> {
+    let mut guest =
+        run_on_loopback().arg(guest_tests::EPOLL_WITHOUT_DESCRIPTORS).limit_descriptors(40).start()?;
+    guest.listening()?;
+    guest.stop().map(drop)
+}

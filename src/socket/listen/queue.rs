@@ -196,13 +196,17 @@ impl Queue {
                 Err(_) => {
                     self.narrow(state);
                     // Linux looks for a descriptor before it looks for a connection.
-                    state.is_starved = !is_idle(listener.host_fd());
-                    if state.is_starved {
-                        state.wake_sleepers();
-                        return Stopped::Starved;
+                    if is_idle(listener.host_fd()) {
+                        state.is_starved = false;
+                        state.wanted = None;
+                        return Stopped::Empty;
                     }
-                    state.wanted = None;
-                    return Stopped::Empty;
+                    // Told once: those who are woken look here again, and would wake
+                    // themselves by it.
+                    if !std::mem::replace(&mut state.is_starved, true) {
+                        state.wake_sleepers();
+                    }
+                    return Stopped::Starved;
                 }
             }
         }

@@ -93,6 +93,26 @@ pub(super) fn row_12_poll_without_host_descriptors(profile: Profile) -> Result<(
     Ok(())
 }
 
+/// Rule 12: a guest that waits at an epoll rests, also while a client waits for a descriptor.
+pub(super) fn row_12_epoll_without_host_descriptors(profile: Profile) -> Result<()> {
+    let mut guest = host(profile)
+        .args(["--no-cache", guest_tests::EPOLL_WITHOUT_DESCRIPTORS])
+        .limit_descriptors(HOST_DESCRIPTORS)
+        .start()?;
+    let addr = guest.listening()?;
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while guest.descriptors()? < usize::try_from(HOST_DESCRIPTORS)? {
+        ensure!(std::time::Instant::now() < deadline, "{} descriptors", guest.descriptors()?);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _client = Client::connect(addr)?;
+    let before = guest.processor_time()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let used = guest.processor_time()? - before;
+    ensure!(used < Duration::from_millis(150), "{used:?} of processor time");
+    guest.stop().map(drop)
+}
+
 /// Rule 12: a server out of descriptors serves the clients that it has, and rests.
 pub(super) fn row_12_server_without_host_descriptors(profile: Profile) -> Result<()> {
     // What cleans the cache up now and then takes descriptors, and gives them back.

@@ -83,6 +83,7 @@ every_profile! {
         row_12_accept_with_a_full_table
         row_12_accept_without_host_descriptors
         row_12_poll_without_host_descriptors
+        row_12_epoll_without_host_descriptors
         row_12_server_without_host_descriptors
     }
     cells: {
