@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use wasock::abi::{FUNCTIONS, Function, LACKING};
-use wasock::{Beyond, Holds, ListenProfile, ListenRules, Unbound};
+use wasock::{Beyond, Holds, ListenProfile, ListenRules, Negative, Unbound};
 
 /// The import modules, in the order of their columns.
 const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32v1"];
@@ -209,7 +209,9 @@ fn cell(question: &str, rules: ListenRules) -> Option<String> {
     let is_maximum = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(MAXIMUM, MAXIMUM);
     let is_zero = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(0, MAXIMUM);
     let text = match question {
+        "the backlog as the guest passes it" if rules.negative == Negative::Unsigned => "unsigned",
         "the backlog as the guest passes it" => "a C `int`",
+        "a negative backlog" if rules.negative == Negative::Unsigned => "a large number: the maximum",
         "a negative backlog" if is_zero(1 << 31) => "as 0",
         "a negative backlog" if is_maximum(1 << 31) => "the maximum",
         "more than the maximum" if is_maximum(MAXIMUM + 1) => "the maximum",

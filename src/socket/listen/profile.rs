@@ -19,8 +19,8 @@ use crate::error::Errno;
 ///
 /// # What holds in every profile
 ///
-/// The backlog is a C `int`: numbers of 2^31 and more are negative. A backlog of 0
-/// lets one connection wait. More than the operator's maximum means the maximum, and
+/// A backlog of 0 lets one connection wait. (Whether one of 2^31 and more is negative, as a C
+/// `int` is, or a large number, the profile says.) More than the operator's maximum means the maximum, and
 /// the guest does not learn of it. Listening again changes the backlog. What waits is
 /// handed out first come first served. Without descriptors nobody is lost: `accept`
 /// is `EMFILE` or `ENFILE`, and works again as soon as one is free.
@@ -33,14 +33,16 @@ pub enum ListenProfile {
     /// WASIX `sock_listen`, the default.
     ///
     /// A server can rely on: `listen(fd, n)` lets exactly n connections wait, one
-    /// where n is 0 or negative. The next client is not answered: its kernel tries
+    /// where n is 0. The backlog has no sign: what a program meant as -1 is a large number, and
+    /// so the maximum. The next client is not answered: its kernel tries
     /// again by itself, and gets in when there is room. `listen` on a socket without
     /// an address is `EINVAL`, on a connected or connecting one `EISCONN`.
     #[default]
     Wasix,
     /// POSIX `listen()`, IEEE 1003.1.
     ///
-    /// As [`Wasix`](Self::Wasix), with POSIX's error numbers: `EDESTADDRREQ` for a
+    /// As [`Wasix`](Self::Wasix), with a negative backlog that lets one connection wait, and
+    /// with POSIX's error numbers: `EDESTADDRREQ` for a
     /// socket without an address, `EINVAL` for a connected or connecting one.
     Posix,
     /// Windows Sockets and Windows CE `listen`.
@@ -77,7 +79,7 @@ pub enum ListenProfile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenRules {
-    /// What a negative backlog means.
+    /// What a backlog of 2^31 and more means: to a C `int`, a negative one.
     pub negative: Negative,
     /// Does `SOMAXCONN` mean the maximum, or is it a plain number?
     pub somaxconn_is_maximum: bool,
@@ -94,6 +96,8 @@ pub struct ListenRules {
 /// What a negative backlog means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Negative {
+    /// There is none: the backlog is an unsigned number, and a large one.
+    Unsigned,
     /// The same as 0.
     Zero,
     /// The operator's maximum.
@@ -156,7 +160,8 @@ impl ListenProfile {
             // sock_listen, which says no more. Errors are those of the reference host
             // in POSIX's names.
             Self::Wasix => ListenRules {
-                negative: Negative::Zero,
+                // "(param $backlog $size)" - the same, and a size has no sign.
+                negative: Negative::Unsigned,
                 somaxconn_is_maximum: false,
                 holds: Holds::Backlog,
                 beyond: Beyond::Unanswered,
@@ -242,7 +247,7 @@ impl ListenRules {
             Ok(_) => backlog.min(maximum),
             Err(_) => match self.negative {
                 Negative::Zero => 0,
-                Negative::Maximum => maximum,
+                Negative::Unsigned | Negative::Maximum => maximum,
             },
         };
         let held = match self.holds {
@@ -320,9 +325,10 @@ mod tests {
     #[test]
     fn a_negative_backlog_is_nothing_or_everything() {
         let negative = [1 << 31, u32::MAX];
-        for zero in [Wasix, Posix, Winsock] {
+        for zero in [Posix, Winsock] {
             assert_eq!(capacities(zero, &negative), [1, 1]);
         }
+        assert_eq!(capacities(Wasix, &negative), [1000, 1000]);
         assert_eq!(capacities(Bsd, &negative), [1500, 1500]);
         assert_eq!(capacities(Linux, &negative), [1001, 1001]);
     }

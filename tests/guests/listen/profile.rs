@@ -67,7 +67,7 @@ impl Profile {
         waiting: [1, 1, 2, 3, 5, 16, 127, 128],
         waiting_for_somaxconn: 130,
         waiting_at_most: 8,
-        waiting_for_negative: 1,
+        waiting_for_negative: 8,
         // The kernel holds one more than its limit, whatever it is told.
         waiting_for_everything: |limit| limit + 1,
         one_more: OneMore::Unanswered,
@@ -76,13 +76,19 @@ impl Profile {
         connected: "EISCONN",
     };
 
-    pub(super) const POSIX: Self =
-        Self { name: "posix", unbound: Unbound::Answers("EDESTADDRREQ"), connected: "EINVAL", ..Self::WASIX };
+    pub(super) const POSIX: Self = Self {
+        name: "posix",
+        waiting_for_negative: 1,
+        unbound: Unbound::Answers("EDESTADDRREQ"),
+        connected: "EINVAL",
+        ..Self::WASIX
+    };
 
     pub(super) const WINSOCK: Self = Self {
         name: "winsock",
         // 128 is SOMAXCONN in the guests' C library: the maximum.
         waiting: [1, 1, 2, 3, 5, 16, 127, 130],
+        waiting_for_negative: 1,
         waiting_for_everything: |_| 100_000,
         one_more: OneMore::Reset,
         resets_excess: true,
