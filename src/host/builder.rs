@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
-use wasmtime_wasi::clocks::WallClock;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::link::MemorySource;
 use super::uptime::Uptime;
+use super::wall_clock::SystemClock;
 use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
@@ -165,7 +165,7 @@ impl Builder {
             stderr: Some(Output::discarding()),
             handed_sockets: HandedSockets::default(),
             directories: Vec::new(),
-            wall_clock: Box::new(WallClock),
+            wall_clock: Box::new(SystemClock),
             monotonic_clock: Box::new(Uptime::new()),
             random: wasmtime_wasi::thread_rng(),
         }

@@ -23,6 +23,7 @@ mod stub;
 mod tests;
 mod threads;
 mod uptime;
+mod wall_clock;
 
 pub use builder::{BuildError, Builder};
 pub use control::Control;
