@@ -122,12 +122,10 @@ impl Dir {
         let host = check(path)?;
         // A trailing slash makes the link a directory on the way, which is always
         // followed. cap-std drops the slash where it does not follow.
-        let metadata = if follow || has_trailing_slash(path) {
-            self.dir.metadata(host)?
-        } else {
-            self.dir.symlink_metadata(host)?
-        };
-        Ok(Stat::from_cap(&metadata))
+        if !follow && !has_trailing_slash(path) {
+            return self.parent(path)?.stat();
+        }
+        Ok(Stat::from_cap(&self.dir.metadata(host)?))
     }
 
     /// Sets the time stamps of what the path names.
@@ -143,24 +141,6 @@ impl Dir {
         let path = self.last_link(path, follow)?;
         let (atim, mtim) = (times.atim.to_cap(), times.mtim.to_cap());
         Ok(self.dir.set_symlink_times(path, atim, mtim)?)
-    }
-
-    /// Gives a file a second name, `new` in `new_dir`.
-    ///
-    /// With `old_follow` a symbolic link at the end of `old` gives its target the
-    /// name; without, the link itself has two names.
-    ///
-    /// # Errors
-    ///
-    /// `EROFS` if either directory is read-only, or the file could be changed by
-    /// its new name; `EEXIST` if `new` names anything; `EPERM` for a directory;
-    /// `EXDEV` between file systems.
-    pub fn link(&self, old_follow: bool, old: &str, new_dir: &Self, new: &str) -> Result<(), Errno> {
-        let (old, new) = (check(old)?, check(new)?);
-        self.access.check_write()?;
-        new_dir.access.check_write()?;
-        let old = self.last_link(old, old_follow)?;
-        Ok(self.dir.hard_link(old, &new_dir.dir, new)?)
     }
 
     /// The text of a symbolic link, whether or not it leads anywhere.
@@ -196,27 +176,6 @@ impl Dir {
         let path = check(path)?;
         self.access.check_write()?;
         Ok(self.dir.remove_file(path)?)
-    }
-
-    /// Moves `old` to `new` in `new_dir`, in place of what is there.
-    ///
-    /// # Errors
-    ///
-    /// `EROFS` if either directory is read-only; `EISDIR`, `ENOTDIR` where one is
-    /// a directory and the other is not; `ENOTEMPTY`; `EXDEV` between file
-    /// systems; `EINVAL` for a directory into itself; `EBUSY` for `.`.
-    pub fn rename(&self, old: &str, new_dir: &Self, new: &str) -> Result<(), Errno> {
-        let (from, to) = (check(old)?, check(new)?);
-        self.access.check_write()?;
-        new_dir.access.check_write()?;
-        // ENOTDIR: "new names a nonexistent file, contains at least one non-
-        // <slash> character, and ends with one or more trailing <slash>
-        // characters", unless old is a directory - rename(3p). cap-std drops
-        // the slash of `new`.
-        if has_trailing_slash(new) && !self.dir.symlink_metadata(from)?.is_dir() {
-            return Err(Errno::ENOTDIR);
-        }
-        Ok(self.dir.rename(from, &new_dir.dir, to)?)
     }
 
     /// Makes a symbolic link that reads `target`.
@@ -288,7 +247,7 @@ impl Dir {
     ///
     /// Opens nothing, so it waits for nothing. The result is a path like one that
     /// the guest gave: cap-std checks it again where it is used.
-    fn last_link(&self, path: &Path, follow: bool) -> Result<PathBuf, Errno> {
+    pub(super) fn last_link(&self, path: &Path, follow: bool) -> Result<PathBuf, Errno> {
         let mut path = path.to_path_buf();
         if !follow {
             return Ok(path);

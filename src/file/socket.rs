@@ -85,7 +85,7 @@ impl Dir {
 pub struct HostPath(PathBuf);
 
 impl HostPath {
-    fn of(fd: impl AsFd) -> Result<Self, Errno> {
+    pub(super) fn of(fd: impl AsFd) -> Result<Self, Errno> {
         Self::of_link(&format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
     }
 
@@ -107,6 +107,17 @@ impl HostPath {
     fn below(&self, fd: impl AsFd) -> Result<PathBuf, Errno> {
         // It was moved away since it was opened.
         Self::of(fd)?.within(self).map(Path::to_path_buf).ok_or(Errno::ENOENT)
+    }
+
+    /// The name `name` in it.
+    #[must_use]
+    pub fn join(&self, name: &str) -> Self {
+        Self(self.0.join(name))
+    }
+
+    /// The path itself.
+    pub fn as_path(&self) -> &Path {
+        &self.0
     }
 
     /// What of it lies below `directory`.

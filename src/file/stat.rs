@@ -24,6 +24,23 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// What `fstat` and the like say. cap-std's own record is made by a conversion that panics
+    /// on times which some file systems have.
+    #[allow(clippy::useless_conversion, reason = "other machines have other widths")]
+    pub(super) fn from_host(stat: &rustix::fs::Stat) -> Self {
+        let rest = |nanoseconds| i64::try_from(nanoseconds).unwrap_or(0);
+        Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            kind: FileType::from_host(rustix::fs::FileType::from_raw_mode(stat.st_mode)),
+            nlink: u64::from(stat.st_nlink),
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            atim: nanoseconds(stat.st_atime, rest(stat.st_atime_nsec)),
+            mtim: nanoseconds(stat.st_mtime, rest(stat.st_mtime_nsec)),
+            ctim: nanoseconds(stat.st_ctime, rest(stat.st_ctime_nsec)),
+        }
+    }
+
     pub(super) fn from_cap(metadata: &Metadata) -> Self {
         let kind = rustix::fs::FileType::from_raw_mode(metadata.mode());
         Self {

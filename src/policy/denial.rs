@@ -63,7 +63,7 @@ fn what(wish: Use<'_>) -> String {
 }
 
 /// `text` as a shell reads it. The guest chose it, and the operator is invited to paste it.
-fn for_a_shell(text: &str) -> String {
+pub(super) fn for_a_shell(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,*".contains(c);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

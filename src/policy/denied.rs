@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::grant::Addresses;
+use super::path::PathPattern;
 use super::{Grant, NamePattern, Use, Verb};
 use crate::address::{Address, UnixName};
 
@@ -27,6 +29,16 @@ impl Denied {
 
     pub(super) fn add_names(&mut self, pattern: NamePattern) {
         self.names.push(pattern);
+    }
+
+    /// The paths that are refused for `verb`.
+    pub(super) fn paths(&self, verb: Verb) -> impl Iterator<Item = &PathPattern> {
+        let is_for = move |it: &Option<Verb>| it.is_none_or(|it| it == verb);
+        let denied = self.addresses.iter().filter(move |(verb, _)| is_for(verb));
+        denied.filter_map(|(_, denied)| match &denied.0 {
+            Addresses::Unix(pattern) => Some(pattern),
+            Addresses::Inet { .. } => None,
+        })
     }
 
     /// Is any peer refused?

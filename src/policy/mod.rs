@@ -20,6 +20,7 @@ mod denial;
 mod denied;
 mod grant;
 mod path;
+mod path_use;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,9 @@ pub use denial::Denial;
 use denied::Denied;
 use grant::Addresses;
 pub use grant::{Grant, NamePattern, ParseGrantError};
+pub use path::PathParts;
 use path::PathPattern;
+pub use path_use::{PathRules, PathUse};
 pub use publish::{ParsePublishError, Protocol, Publish};
 
 /// An IP network, as [`Policy::allow_accept_from`] takes it.
@@ -53,7 +56,8 @@ pub enum Use<'a> {
     TcpConnect(SocketAddr),
     /// Have a UDP socket at this address.
     UdpBind(SocketAddr),
-    /// Send a datagram to this address, or make it the peer.
+    /// Send a datagram to this address, or make it the peer. (Whoever has sent to a socket may be
+    /// answered, where [`lets_answer`](Policy::lets_answer) says so.)
     UdpSend(SocketAddr),
     /// Take a datagram from this sender.
     UdpReceive(SocketAddr),
@@ -107,6 +111,8 @@ pub struct Policy {
     connect: Granted,
     udp_bind: Granted,
     udp_send: Granted,
+    /// May only granted addresses be sent to, and not those that have sent?
+    is_udp_strict: bool,
     resolve: Vec<NamePattern>,
     /// Ports of the guest's that are elsewhere on the host.
     published: Vec<Publish>,
@@ -299,6 +305,32 @@ impl Policy {
             return Err(Denial::ungranted(wish));
         }
         self.ask(wish)
+    }
+
+    /// May a datagram go to this address, to which the socket `may_answer` if it has sent there?
+    /// Answers need no grant; what is denied, and what a check refuses, is not answered either.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check).
+    pub fn check_send(&self, to: SocketAddr, may_answer: impl FnOnce() -> bool) -> Result<(), Denial> {
+        let wish = Use::UdpSend(to);
+        self.check_denied(wish)?;
+        if !self.grants(wish) && !may_answer() {
+            return Err(Denial::ungranted(wish));
+        }
+        self.ask(wish)
+    }
+
+    /// Has a UDP socket send to granted addresses only. Otherwise it may also answer: an
+    /// address that has sent to it lately needs no grant.
+    pub fn set_udp_strict(&mut self, is_strict: bool) {
+        self.is_udp_strict = is_strict;
+    }
+
+    /// May a UDP socket that was bound under a grant answer addresses to which none lets it send?
+    pub fn lets_answer(&self) -> bool {
+        !self.is_udp_strict
     }
 
     /// Asks what can only refuse, for what is granted already: a port that the host chose,

@@ -14,6 +14,19 @@ pub(super) enum PathPattern {
 }
 
 impl PathPattern {
+    /// The directory whose names it covers, and the name there where it is one; `None` where
+    /// it covers every path.
+    pub(super) fn parts(&self) -> Option<PathParts<'_>> {
+        match self {
+            Self::Any => None,
+            Self::In(directory) => Some(PathParts { directory, name: None }),
+            Self::One(path) => {
+                let (directory, name) = path.rsplit_once('/')?;
+                Some(PathParts { directory, name: Some(name) })
+            }
+        }
+    }
+
     /// Is this whole path, without `.` and `..`, among them?
     pub(super) fn covers(&self, path: &str) -> bool {
         match self {
@@ -25,6 +38,15 @@ impl PathPattern {
                 .is_some_and(|name| !name.is_empty() && !name.contains('/')),
         }
     }
+}
+
+/// What a pattern covers: names in one directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathParts<'a> {
+    /// The whole path of the directory, without a slash at its end: the root is empty.
+    pub directory: &'a str,
+    /// The name; `None` for all that are there.
+    pub name: Option<&'a str>,
 }
 
 impl fmt::Display for PathPattern {

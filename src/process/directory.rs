@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::device::Entry;
-use super::{Open, Process, unpoisoned};
+use super::{Process, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
+use crate::fd::Rights;
 use crate::file::{Dir, FileType};
 
 /// A preopened directory, and a path in it.
@@ -13,6 +14,8 @@ pub(super) struct Preopened {
     /// Its name, whole.
     pub(super) name: String,
     pub(super) dir: Arc<Dir>,
+    /// What its descriptor may be used for: the guest can give rights away.
+    pub(super) rights: Rights,
     /// The rest of the path; empty where it is the directory itself.
     pub(super) rest: String,
 }
@@ -22,7 +25,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// `ENOENT` where no preopened directory has it, `ENOTDIR` where it is none.
+    /// `ENOENT` where no preopened directory has it, `ENOTCAPABLE` where that one lacks the
+    /// right to open what lies in it, `ENOTDIR` where it is no directory.
     pub(crate) fn change_directory(&self, path: &str) -> Result<(), Errno> {
         // "ENOENT: A component of path does not name an existing directory or path is an
         // empty string." - chdir(3p)
@@ -54,7 +58,10 @@ impl Process {
             Some(Ok(Entry::Device(_))) => return Err(Errno::ENOTDIR),
             Some(found) => return found.map(drop),
         }
-        let Preopened { dir, rest, .. } = self.preopened(path).ok_or(Errno::ENOENT)?;
+        let Preopened { dir, rest, rights, .. } = self.preopened(path).ok_or(Errno::ENOENT)?;
+        // "EACCES: Search permission is denied for any component of the pathname." - chdir(3p);
+        // a right that is missing has a number of its own in WASI.
+        rights.require(Rights::PATH_OPEN)?;
         if rest.is_empty() {
             return Ok(());
         }
@@ -67,12 +74,12 @@ impl Process {
     /// The preopened directory with the longest name that `path` lies below, and the
     /// rest of the path.
     pub(super) fn preopened(&self, path: &str) -> Option<Preopened> {
-        let below = |(name, dir): (String, Arc<Dir>)| {
+        let below = |(name, dir, rights): (String, Arc<Dir>, Rights)| {
             let rest = below(path, &name)?.to_owned();
-            Some(Preopened { name, dir, rest })
+            Some(Preopened { name, dir, rights, rest })
         };
         // Of two with one name, the first counts.
-        self.preopens()
+        self.preopens_with_rights()
             .into_iter()
             .filter_map(below)
             .reduce(|best, other| if other.name.len() > best.name.len() { other } else { best })
@@ -80,12 +87,16 @@ impl Process {
 
     /// The preopened directories with their whole names.
     pub(super) fn preopens(&self) -> Vec<(String, Arc<Dir>)> {
+        self.preopens_with_rights().into_iter().map(|(name, dir, _)| (name, dir)).collect()
+    }
+
+    fn preopens_with_rights(&self) -> Vec<(String, Arc<Dir>, Rights)> {
         let fds = self.fds();
-        let preopened = |fd| match &fds.get(fd).ok()?.open.open {
-            Open::Directory(directory) => {
-                Some((absolute("/", directory.preopened_as.as_ref()?), Arc::clone(&directory.dir)))
-            }
-            _ => None,
+        let preopened = |fd| {
+            let descriptor = fds.get(fd).ok()?;
+            let directory = descriptor.open.open.directory().ok()?;
+            let name = absolute("/", directory.preopened_as.as_ref()?);
+            Some((name, Arc::clone(&directory.dir), descriptor.rights))
         };
         (3..fds.end()).filter_map(preopened).collect()
     }
@@ -108,7 +119,7 @@ pub(super) fn absolute(from: &str, path: &str) -> String {
 }
 
 /// What of `path` lies below `directory`.
-fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
+pub(super) fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
     if directory == "/" {
         return path.strip_prefix('/');
     }

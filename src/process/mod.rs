@@ -15,6 +15,7 @@ pub(crate) mod device;
 mod directory;
 mod futex;
 mod handed;
+mod moves;
 mod open;
 mod paths;
 mod poll_room;
@@ -66,6 +67,8 @@ pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
     report: Arc<Report>,
     working_directory: Mutex<String>,
+    /// Held while a name of a file changes: see [`moves`].
+    moving: Mutex<()>,
     changes: Changes,
     resolver: Resolver,
     blocking: BlockingPool,
@@ -103,6 +106,7 @@ impl Process {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
             report,
             working_directory: Mutex::new(ROOT.to_owned()),
+            moving: Mutex::default(),
             changes: Changes::default(),
             resolver: Resolver::default(),
             blocking: BlockingPool::new(settings.max_blocking_calls),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use super::directory::{Preopened, absolute};
 use super::{Process, unpoisoned};
 use crate::error::Errno;
+use crate::fd::Rights;
 use crate::file::{Dir, HostPath, SocketFile, SocketPlace};
 use crate::io::start_thread;
 use crate::socket::own_reactor;
@@ -19,7 +20,11 @@ impl Paths for Weak<Process> {
     }
 
     fn place(&self, path: &str) -> Result<Place, Errno> {
-        let Preopened { name: root, dir, rest } = preopened(self, path)?;
+        let Preopened { name: root, dir, rights, rest } = preopened(self, path)?;
+        // "EACCES: ... the requested name requires writing in a directory with a mode that
+        // denies write permission." - bind(3p); a right that is missing has a number of its
+        // own in WASI.
+        rights.require(Rights::PATH_CREATE_FILE)?;
         if rest.is_empty() {
             // "EADDRINUSE: The specified address is already in use." - bind(3p)
             return Err(Errno::EADDRINUSE);
@@ -29,7 +34,8 @@ impl Paths for Weak<Process> {
     }
 
     fn found(&self, path: &str) -> Result<Target, Errno> {
-        let Preopened { name: root, dir, rest } = preopened(self, path)?;
+        let Preopened { name: root, dir, rights, rest } = preopened(self, path)?;
+        rights.require(Rights::PATH_OPEN)?;
         let rest = if rest.is_empty() { "." } else { &rest };
         let SocketFile { file, within } = dir.socket_file(rest)?;
         Ok(Target { file, whole: named(&root, &within)? })

@@ -400,8 +400,13 @@ impl Thread {
     /// Those of [`Socket::bind`].
     pub(crate) async fn bind(&self, socket: &SocketRef, address: Address) -> Result<(), Error> {
         let (binder, at) = (Arc::clone(&socket.socket), address.clone());
-        let policy = Arc::clone(self.process.policy());
-        let outcome = self.at_name(&address, move || Ok(binder.bind(at, &policy))).await?;
+        let process = Arc::clone(&self.process);
+        let bind = move || {
+            // The name that a socket gets is one that moves: see `moves.rs`.
+            let _alone = matches!(at, Address::Unix(_)).then(|| process.moves());
+            Ok(binder.bind(at, process.policy()))
+        };
+        let outcome = self.at_name(&address, bind).await?;
         if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {
             let local = datagram.local_address()?;
             self.process.report().tell(Event::Bound { fd: socket.fd, local });

@@ -13,6 +13,7 @@ mod datagrams;
 mod events;
 mod files;
 mod generations;
+mod grants_on_paths;
 mod grants;
 mod hostile;
 mod inet6;
@@ -75,7 +76,7 @@ mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
-        generations::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
+        generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
         memory::*, multicast::*, names::*, places::*, preopened::*, publish::*, server::*, signals::*,
         states::*, stress::*, text::*, threads::*, time::*, udp::*, unix::*, waiting::*,
     };

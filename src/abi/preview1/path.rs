@@ -1,5 +1,7 @@
 //! Files by name, below an open directory.
 
+use std::sync::Arc;
+
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::preview1_path::Preview1Path;
@@ -74,7 +76,8 @@ impl Preview1Path for Thread {
         let old = path::below(self, memory, old_fd, old_path)?;
         let new = path::below(self, memory, new_fd, new_path)?;
         let follow = follows(old_flags)?;
-        self.on_disk(move || old_dir.link(follow, &old, &new_dir, &new)).await
+        let process = Arc::clone(self.process());
+        self.on_disk(move || process.link((&old_dir, &old), follow, (&new_dir, &new))).await
     }
 
     async fn path_open(
@@ -139,7 +142,8 @@ impl Preview1Path for Thread {
         let new_dir = self.directory(new_fd, Rights::PATH_RENAME_TARGET)?;
         let old = path::below(self, memory, fd, old_path)?;
         let new = path::below(self, memory, new_fd, new_path)?;
-        self.on_disk(move || old_dir.rename(&old, &new_dir, &new)).await
+        let process = Arc::clone(self.process());
+        self.on_disk(move || process.rename((&old_dir, &old), (&new_dir, &new))).await
     }
 
     async fn path_symlink(

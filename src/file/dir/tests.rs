@@ -5,6 +5,22 @@ use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, Test, WRITE, errn
 use crate::file::{FileType, SetTime};
 use std::os::unix::fs::symlink;
 
+/// Names that may be moved by anybody.
+trait Moves {
+    fn link(&self, old_follow: bool, old: &str, new_dir: &Dir, new: &str) -> Result<(), Errno>;
+    fn rename(&self, old: &str, new_dir: &Dir, new: &str) -> Result<(), Errno>;
+}
+
+impl Moves for Dir {
+    fn link(&self, old_follow: bool, old: &str, new_dir: &Dir, new: &str) -> Result<(), Errno> {
+        self.link_if(&|_| Ok(()), old_follow, old, new_dir, new)
+    }
+
+    fn rename(&self, old: &str, new_dir: &Dir, new: &str) -> Result<(), Errno> {
+        self.rename_if(&|_| Ok(()), old, new_dir, new)
+    }
+}
+
 const KEEP: Times = Times { atim: SetTime::Keep, mtim: SetTime::Keep };
 const AT_ONE: Times = Times { atim: SetTime::Keep, mtim: SetTime::At(1) };
 const CREATE: OpenOptions = OpenOptions { create: true, ..WRITE };
@@ -423,5 +439,26 @@ fn open_ambient_wants_a_directory() -> Test {
     std::fs::write(scratch.path("file"), "x")?;
     assert!(Dir::open_ambient(&scratch.path("file"), Access::ReadOnly).is_err());
     assert!(Dir::open_ambient(&scratch.path("gone"), Access::ReadOnly).is_err());
+    Ok(())
+}
+
+/// Another process that has the directory too gives a file times that no clock has.
+#[test]
+fn times_before_all_others_are_read() -> Test {
+    // A file system that keeps such times.
+    let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
+        return Ok(());
+    };
+    std::fs::write(folder.path().join("file"), "x")?;
+    let first = rustix::fs::Timespec { tv_sec: i64::MIN, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: first, last_modification: first };
+    rustix::fs::utimensat(rustix::fs::CWD, folder.path().join("file"), &times, AtFlags::empty())?;
+    let dir = Dir::open_ambient(folder.path(), Access::ReadWrite)?;
+    for follow in [false, true] {
+        let stat = dir.stat("file", follow)?;
+        assert_eq!((stat.mtim, stat.atim), (0, 0), "{follow}");
+    }
+    assert_eq!(open_file(&dir, "file", READ)?.stat()?.mtim, 0);
+    dir.rename("file", &dir, "moved")?;
     Ok(())
 }
