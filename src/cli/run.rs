@@ -202,6 +202,7 @@ fn grants(mut builder: host::Builder, args: &GrantArgs) -> host::Builder {
     builder = args.connect.iter().fold(builder, host::Builder::connect);
     builder = args.udp_bind.iter().fold(builder, host::Builder::udp_bind);
     builder = args.udp_send.iter().fold(builder, host::Builder::udp_send);
+    builder = builder.udp_strict(args.udp_strict);
     builder = args.resolve.iter().cloned().fold(builder, host::Builder::resolve);
     builder = args.deny.iter().fold(builder, host::Builder::deny);
     builder = args.deny_listen.iter().fold(builder, host::Builder::deny_listen);

@@ -201,6 +201,9 @@ fn open(
     }
     if !is_listening {
         Gatekeeper::stand_before(&socket, report, &settings.policy);
+        if settings.policy.lets_answer() {
+            socket.let_answer();
+        }
         return Ok((socket, Rights::HANDED_DATA));
     }
     // Who hands it over has decided; the policy still says who may come in.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::net::SocketAddrAny;
 
+use super::sockaddr;
 use super::unix::{self, Paths};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
@@ -78,8 +79,8 @@ impl Space {
     /// An address as the kernel gave it.
     pub(super) fn read(&self, address: SocketAddrAny) -> Result<Address, Errno> {
         match self {
-            Self::Unix(paths) => unix::from_host(address, paths.as_ref()),
-            _ => SocketAddr::try_from(address).map(Address::Inet).map_err(|_| Errno::EAFNOSUPPORT),
+            Self::Unix(paths) => unix::from_host(&address, paths.as_ref()),
+            _ => sockaddr::inet(address).map(Address::Inet),
         }
     }
 }

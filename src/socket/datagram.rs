@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::endpoint::Endpoint;
 use super::listen::Freed;
 use super::multicast::{Groups, Membership};
 use super::option::{Limits, take_own_groups_only};
+use super::recent::RecentSenders;
 use super::sieve::{First, Guard, Sieve};
 use super::unix::{self, Target};
 use super::watchable::Watchable;
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::address::Address;
 use crate::error::Errno;
-use crate::policy::{Policy, Use};
+use crate::policy::Policy;
 
 /// A datagram socket.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct Datagram {
     /// Keeps messages of wrong senders out, where there are such. Its lock is above the
     /// socket's.
     sieve: OnceLock<Sieve>,
+    /// Who may be answered, besides those who may be sent to. Boxed: a client has none.
+    answers: OnceLock<Box<RecentSenders>>,
     /// After the endpoint: tells that its descriptor is free.
     _freed: Freed,
 }
@@ -52,7 +55,7 @@ struct Inner {
     groups: Groups,
     /// The last sender by a name, as the kernel has it and as the guest does: most
     /// senders send again.
-    last_sender: Option<(SocketAddrUnix, Address)>,
+    last_sender: Option<(SocketAddrAny, Address)>,
 }
 
 /// Where a message goes.
@@ -90,6 +93,7 @@ impl Datagram {
             limits: Limits::default(),
             is_deaf: AtomicBool::new(false),
             sieve: OnceLock::new(),
+            answers: OnceLock::new(),
             _freed: Freed,
         }
     }
@@ -117,6 +121,9 @@ impl Datagram {
         }
         self.endpoint.bind(address, policy)?;
         inner.bound = self.local_address()?.inet();
+        if inner.bound.is_some() && policy.lets_answer() {
+            self.let_answer();
+        }
         Ok(())
     }
 
@@ -127,7 +134,7 @@ impl Datagram {
     /// `EAFNOSUPPORT` for an address of another family; a denial of the policy;
     /// `ECONNREFUSED`, `EPROTOTYPE` and what else the host reports.
     pub fn connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
-        let (name, destination) = self.find(address, policy)?;
+        let (name, destination) = self.find(address, policy, |_| false)?;
         let mut inner = self.lock();
         match destination {
             Destination::Inet(there) => rustix::net::connect(&self.endpoint.fd, &there)?,
@@ -178,17 +185,24 @@ impl Datagram {
         self.lock().groups.leave(self.host_fd(), membership)
     }
 
-    /// Where a message to `address` goes.
+    /// Where a message to `address` goes. Whoever has sent to this socket lately may be
+    /// [answered](super::Socket::let_answer), granted or not.
     ///
     /// # Errors
     ///
     /// `EAFNOSUPPORT` for an address of another family; a denial of the policy; `ENOENT`
     /// and what else the way there answers.
     pub fn destination(&self, address: &Address, policy: &Policy) -> Result<Destination, Refusal> {
-        self.find(address, policy).map(|(_, destination)| destination)
+        let has_sent = |there| self.answers.get().is_some_and(|recent| recent.has(there));
+        self.find(address, policy, has_sent).map(|(_, destination)| destination)
     }
 
-    fn find(&self, address: &Address, policy: &Policy) -> Result<(Address, Destination), Refusal> {
+    fn find(
+        &self,
+        address: &Address,
+        policy: &Policy,
+        may_answer: impl Fn(SocketAddr) -> bool,
+    ) -> Result<(Address, Destination), Refusal> {
         self.endpoint.space.check(address)?;
         match (address, &self.endpoint.space) {
             (Address::Unix(name), Space::Unix(paths)) => {
@@ -197,11 +211,15 @@ impl Datagram {
             }
             (Address::Inet(there), _) => {
                 let there = address::destination(*there);
-                policy.check(Use::UdpSend(there))?;
+                policy.check_send(there, || may_answer(there))?;
                 Ok((Address::Inet(there), Destination::Inet(there)))
             }
             (Address::Unix(_), _) => Err(Errno::EAFNOSUPPORT.into()),
         }
+    }
+
+    pub(super) fn let_answer(&self) {
+        self.answers.get_or_init(|| Box::new(RecentSenders::new()));
     }
 
     pub(super) fn set_guard(&self, guard: Arc<dyn Guard>) {
@@ -269,20 +287,25 @@ impl Datagram {
     fn take(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
         let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
         let from = from.map_or_else(|| Ok(self.endpoint.space.wildcard()), |from| self.sender(from))?;
+        if let (Some(recent), Address::Inet(from)) = (self.answers.get(), &from) {
+            recent.note(*from);
+        }
         Ok(Received { from: Some(from), ..received })
     }
 
     /// The guest's address for what the kernel calls a sender.
     fn sender(&self, from: SocketAddrAny) -> Result<Address, Errno> {
-        let Ok(name) = SocketAddrUnix::try_from(from.clone()) else { return self.endpoint.space.read(from) };
+        if from.address_family() != AddressFamily::UNIX {
+            return self.endpoint.space.read(from);
+        }
         let mut inner = self.lock();
         if let Some((known, address)) = &inner.last_sender
-            && *known == name
+            && *known == from
         {
             return Ok(address.clone());
         }
-        let address = self.endpoint.space.read(from)?;
-        inner.last_sender = Some((name, address.clone()));
+        let address = self.endpoint.space.read(from.clone())?;
+        inner.last_sender = Some((from, address.clone()));
         Ok(address)
     }
 

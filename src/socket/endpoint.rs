@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
+use rustix::io::Errno as Os;
+use rustix::net::sockopt;
+
 use super::unix::{self, Held};
-use super::{Kind, Refusal, Space};
+use super::{Family, Kind, Refusal, Space};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
@@ -137,13 +140,7 @@ impl Endpoint {
                 policy.check(wish)?;
                 let published = policy.published_at(wish);
                 let there = published.unwrap_or(*inet);
-                // docs/listen.md, rule 20: restarting at once on the same address works. Two
-                // live listeners on one address stay impossible on Linux with this option;
-                // two that take datagrams would not.
-                if self.kind != Kind::Datagram {
-                    rustix::net::sockopt::set_socket_reuseaddr(&self.fd, true)?;
-                }
-                rustix::net::bind(&self.fd, &there)?;
+                self.bind_inet(&there)?;
                 if self.kind == Kind::Datagram && there.port() == 0 {
                     self.confirm_port(policy)?;
                 }
@@ -155,6 +152,50 @@ impl Endpoint {
             }
             (Address::Unix(_), _) => Err(Errno::EAFNOSUPPORT.into()),
         }
+    }
+
+    /// Binds; where nothing but the rest of old connections is in the way, that does not
+    /// count (docs/listen.md, rule 20: restarting at once on the same address works).
+    ///
+    /// The option for it is on for that attempt only. Two sockets that have it can be bound
+    /// to one port until one of them listens: "a socket may bind, except when there is an
+    /// active listening socket bound to the address" (socket(7), SO_REUSEADDR). One that was
+    /// bound without it keeps all others out; one that comes without it is let in beside such
+    /// as have it, where Linux would refuse.
+    fn bind_inet(&self, address: &SocketAddr) -> Result<(), Errno> {
+        let bound = rustix::net::bind(&self.fd, address);
+        if bound != Err(Os::ADDRINUSE) || self.kind == Kind::Datagram || self.is_reusing()? {
+            return Ok(bound?);
+        }
+        sockopt::set_socket_reuseaddr(&self.fd, true)?;
+        let bound = rustix::net::bind(&self.fd, address);
+        sockopt::set_socket_reuseaddr(&self.fd, false)?;
+        Ok(bound?)
+    }
+
+    fn is_reusing(&self) -> Result<bool, Errno> {
+        Ok(sockopt::socket_reuseaddr(&self.fd)?)
+    }
+
+    /// Sees that the connections of a listener, which inherit the option, will not be in the
+    /// way of the next listener at its address. Nothing is set on a socket that other
+    /// processes may share. Tells whether anything was set.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub(super) fn reuse_address(&self) -> Result<bool, Errno> {
+        if self.is_handed || self.space.family() == Family::Unix || self.is_reusing()? {
+            return Ok(false);
+        }
+        sockopt::set_socket_reuseaddr(&self.fd, true)?;
+        Ok(true)
+    }
+
+    /// Undoes [`reuse_address`](Self::reuse_address).
+    pub(super) fn keep_address(&self) {
+        // It was set a moment ago: there is nothing that could fail.
+        let _as_before = sockopt::set_socket_reuseaddr(&self.fd, false);
     }
 
     /// Asks the policy for the port that the host chose, and gives it back where that is

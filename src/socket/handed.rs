@@ -1,13 +1,12 @@
 //! Sockets that were opened outside: by the operator, or by a service manager.
 
-use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::net::{AddressFamily, SocketAddrAny, SocketType, sockopt};
+use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
 use super::lease::set_nonblocking;
 use super::unix::{self, Held};
-use super::{Datagram, Endpoint, Family, Kind, Socket, Space, Stream};
+use super::{Datagram, Endpoint, Family, Kind, Socket, Space, Stream, sockaddr};
 use crate::address::Address;
 use crate::error::Errno;
 
@@ -39,7 +38,7 @@ impl Handed {
     pub fn look(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         let socket_type = sockopt::socket_type(fd)?;
         let local = rustix::net::getsockname(fd)?;
-        let family = family(&local)?;
+        let family = sockaddr::family(&local)?;
         let kind = match socket_type {
             SocketType::STREAM => Kind::Stream,
             SocketType::DGRAM => Kind::Datagram,
@@ -88,26 +87,18 @@ impl Socket {
     }
 }
 
-fn family(address: &SocketAddrAny) -> Result<Family, Errno> {
-    match address.address_family() {
-        AddressFamily::INET => Ok(Family::Inet4),
-        AddressFamily::INET6 => Ok(Family::Inet6),
-        AddressFamily::UNIX => Ok(Family::Unix),
-        _ => Err(Errno::EAFNOSUPPORT),
-    }
-}
-
 fn address(family: Family, address: SocketAddrAny) -> Result<Address, Errno> {
     if family == Family::Unix {
-        return unix::as_told(address).map(Address::Unix);
+        return unix::as_told(&address).map(Address::Unix);
     }
-    SocketAddr::try_from(address).map(Address::Inet).map_err(|_| Errno::EAFNOSUPPORT)
+    sockaddr::inet(address).map(Address::Inet)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::address::UnixName;
+    use rustix::net::AddressFamily;
     use std::net::{TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsFd as _;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};

@@ -45,9 +45,11 @@ pub mod listen;
 mod multicast;
 mod option;
 mod reactor;
+mod recent;
 mod registered;
 mod resolve;
 mod sieve;
+mod sockaddr;
 mod stream;
 mod transfer;
 pub mod unix;
@@ -174,23 +176,18 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// `EPROTOTYPE` where protocol and kind do not go together,
-    /// `EPROTONOSUPPORT` for an unknown protocol, `ENOTSUP` for messages in order over a
-    /// network, `ENFILE` where the host has no descriptor left, `EAFNOSUPPORT` where it
-    /// lacks the family.
+    /// `EPROTONOSUPPORT` for a protocol that this family and kind do not have, `ENOTSUP` for
+    /// messages in order over a network, `ENFILE` where the host has no descriptor left,
+    /// `EAFNOSUPPORT` where it lacks the family.
     pub fn open(space: Space, kind: Kind, protocol: u16) -> Result<Self, Errno> {
-        let is_unix = space.family() == Family::Unix;
-        match (kind, protocol) {
-            (Kind::SeqPacket, _) if !is_unix => Err(Errno::ENOTSUP),
-            (Kind::Stream | Kind::SeqPacket, 0) => Ok(Self::Stream(Stream::open(space, kind)?)),
-            (Kind::Stream, PROTOCOL_TCP) if !is_unix => Ok(Self::Stream(Stream::open(space, kind)?)),
-            (Kind::Datagram, 0) => Ok(Self::Datagram(Datagram::open(space)?)),
-            (Kind::Datagram, PROTOCOL_UDP) if !is_unix => Ok(Self::Datagram(Datagram::open(space)?)),
-            // "EPROTOTYPE: The socket type is not supported by the protocol." - socket(3p)
-            (_, PROTOCOL_TCP | PROTOCOL_UDP) if !is_unix => Err(Errno::EPROTOTYPE),
-            // "EPROTONOSUPPORT: The protocol is not supported by the address family" - socket(3p)
-            _ => Err(Errno::EPROTONOSUPPORT),
+        if kind == Kind::SeqPacket && space.family() != Family::Unix {
+            return Err(Errno::ENOTSUP);
         }
+        check_protocol(space.family(), kind, protocol)?;
+        Ok(match kind {
+            Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::open(space, kind)?),
+            Kind::Datagram => Self::Datagram(Datagram::open(space)?),
+        })
     }
 
     /// Opens two that are connected to each other, without names, over `AF_UNIX`.
@@ -374,6 +371,16 @@ impl Socket {
         }
     }
 
+    /// Lets the socket answer whoever has sent to it lately, where it carries datagrams over
+    /// a network: what was not granted, too.
+    pub fn let_answer(&self) {
+        if let Self::Datagram(datagram) = self
+            && self.family() != Family::Unix
+        {
+            datagram.let_answer();
+        }
+    }
+
     /// Takes away the messages of wrong senders that are first, for a look at what is
     /// there. Tells whether anything was taken.
     pub(crate) fn sift(&self) -> bool {
@@ -451,5 +458,25 @@ impl Socket {
     /// How many bytes of a stream a blocking receive waits for.
     pub fn receive_low_water(&self) -> usize {
         self.limits().receive_low_water()
+    }
+}
+
+/// Does a socket of this family and kind have the protocol with this IANA number?
+///
+/// # Errors
+///
+/// `EPROTONOSUPPORT` where it has not.
+pub fn check_protocol(family: Family, kind: Kind, protocol: u16) -> Result<(), Errno> {
+    match (family, kind, protocol) {
+        // "0 ... causes socket() to use an unspecified default protocol" - socket(3p)
+        (_, _, 0) | (Family::Inet4 | Family::Inet6, Kind::Stream, PROTOCOL_TCP) => Ok(()),
+        (Family::Inet4 | Family::Inet6, Kind::Datagram, PROTOCOL_UDP) => Ok(()),
+        // A C library of WASIX turns 0 into TCP or UDP before it looks at the family: it has
+        // no other way to ask for the one protocol that there is here.
+        (Family::Unix, _, PROTOCOL_TCP | PROTOCOL_UDP) => Ok(()),
+        // "EPROTONOSUPPORT: The protocol type or the specified protocol is not supported
+        // within this domain." - socket(2). Linux says so of TCP for datagrams too, where
+        // POSIX has EPROTOTYPE.
+        _ => Err(Errno::EPROTONOSUPPORT),
     }
 }

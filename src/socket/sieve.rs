@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Kind, transfer};
+use super::{Kind, sockaddr, transfer};
 use crate::error::Errno;
 
 /// How many messages are taken away before others get their turn. Whoever sends faster
@@ -66,7 +66,7 @@ impl Sieve {
     pub(super) fn sift(&self, fd: BorrowedFd<'_>, peer: Option<SocketAddr>) -> Result<First, Errno> {
         for _ in 0..MOST_AT_ONCE {
             let (_, from) = transfer::receive_from(fd, Kind::Datagram, &mut [], true)?;
-            let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+            let from = from.and_then(|from| sockaddr::inet(from).ok());
             if from.is_none_or(|from| peer.is_some_and(|peer| is_same(peer, from)) || self.guard.admits(from))
             {
                 return Ok(First::Admitted);

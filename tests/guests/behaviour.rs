@@ -15,6 +15,8 @@ macro_rules! on_loopback {
 
 on_loopback! {
     open_kinds OPEN_KINDS;
+    unix_protocols UNIX_PROTOCOLS;
+    bind_keeps_others_out BIND_KEEPS_OTHERS_OUT;
     bind_port_zero_reports_port BIND_PORT_ZERO_REPORTS_PORT;
     server_survives_resets SERVER_SURVIVES_RESETS;
     timeouts_end_blocking_calls TIMEOUTS_END_BLOCKING_CALLS;

@@ -13,12 +13,13 @@ mod datagrams;
 mod events;
 mod files;
 mod generations;
-mod grants_on_paths;
 mod grants;
+mod grants_on_paths;
 mod hostile;
 mod inet6;
 mod kinds;
 mod listen;
+mod long_names;
 #[cfg(target_os = "linux")]
 mod low_limits;
 mod memory;
@@ -41,6 +42,7 @@ mod threads;
 mod time;
 mod trace;
 mod udp;
+mod udp_answers;
 mod unix;
 mod waiting;
 mod wild;
@@ -76,9 +78,10 @@ mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
         behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
-        generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
-        memory::*, multicast::*, names::*, places::*, preopened::*, publish::*, server::*, signals::*,
-        states::*, stress::*, text::*, threads::*, time::*, udp::*, unix::*, waiting::*,
+        generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*,
+        kinds::options::*, long_names::*, memory::*, multicast::*, names::*, places::*, preopened::*,
+        publish::*, server::*, signals::*, states::*, stress::*, text::*, threads::*, time::*, udp::*,
+        udp_answers::*, unix::*, waiting::*,
     };
     #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};

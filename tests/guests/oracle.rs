@@ -106,7 +106,7 @@ const DEVIATIONS: &[Deviation] = &[
         because: "as above: Linux goes on telling an address that is no longer held",
     },
     Deviation {
-        states: "restart_without_reuse rival_of_bound_without_reuse",
+        states: "restart_without_reuse",
         calls: "bind",
         here: "ok",
         linux: "EADDRINUSE",

@@ -14,7 +14,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::process::{Open, OpenFile, Thread};
 use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pipe};
-use crate::socket::{Family, Kind, Socket};
+use crate::socket::{Family, Kind, Socket, check_protocol};
 
 pub(super) const EVENT_SIZE: u32 = 32;
 
@@ -146,21 +146,17 @@ impl WasixWait for Thread {
         check_out_value(memory, ret_fd1)?;
         // IPv4, IPv6 and Unix: the reference host takes any, and so do programs. What
         // they get is Unix always.
-        let is_unix = family(af)? == Family::Unix;
+        let family = family(af)?;
         let kind = kind(socktype, self.is_first_generation)?;
         // "EOPNOTSUPP: The specified protocol does not permit creation of socket pairs."
         // - socketpair(3p)
-        if kind == Kind::SeqPacket && !is_unix {
+        if kind == Kind::SeqPacket && family != Family::Unix {
             return Err(Errno::ENOTSUP.into());
         }
         // "EPROTONOSUPPORT: The protocol is not supported by the address family" -
-        // socketpair(3p); 6 is TCP, 17 UDP.
-        if !matches!(
-            (is_unix, kind, proto),
-            (_, _, 0) | (false, Kind::Stream, 6) | (false, Kind::Datagram, 17)
-        ) {
-            return Err(Errno::EPROTONOSUPPORT.into());
-        }
+        // socketpair(3p)
+        let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
+        check_protocol(family, kind, protocol)?;
         self.process().fds().check_room()?;
         let ends = Socket::pair(&self.names(), kind)?;
         for end in &ends {

@@ -26,13 +26,18 @@ pub(in crate::cli) struct GrantArgs {
     #[arg(long, value_name = "ADDR")]
     pub(in crate::cli) connect: Vec<Grant>,
 
-    /// Let the guest have a UDP socket here, and join the group of multicast that is here
+    /// Let the guest have a UDP socket here, and join the group of multicast that is here. The
+    /// socket may answer whoever has sent to it lately
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_bind)]
     pub(in crate::cli) udp_bind: Vec<Grant>,
 
     /// Let the guest send datagrams there
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_send)]
     pub(in crate::cli) udp_send: Vec<Grant>,
+
+    /// Let UDP sockets send where --udp-send says, and nowhere else: no answers
+    #[arg(long)]
+    pub(in crate::cli) udp_strict: bool,
 
     /// Let the guest look this name up: NAME, *.DOMAIN or *
     #[arg(long, value_name = "NAME")]

@@ -32,9 +32,19 @@ impl Builder {
     }
 
     /// Grants UDP sockets at these addresses, and joining the groups of multicast that are
-    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from).
+    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from), and
+    /// is answered, unless the guest's sockets are [strict](Self::udp_strict).
     pub fn udp_bind(mut self, grant: &Grant) -> Self {
         self.policy.allow_udp_bind(grant);
+        self
+    }
+
+    /// Has UDP sockets send to [granted](Self::udp_send) addresses only. Otherwise a socket that
+    /// was bound under a [grant](Self::udp_bind), or handed to the guest, may also answer: an
+    /// address that has sent to it within the last minute needs no grant, unless 512 others
+    /// have sent since. After two minutes it does. Who sends may lie about its address.
+    pub fn udp_strict(mut self, is_strict: bool) -> Self {
+        self.policy.set_udp_strict(is_strict);
         self
     }
 

@@ -11,7 +11,7 @@ use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 use crate::socket::endpoint::Endpoint;
-use crate::socket::{Refusal, Registered, Space, address, unix};
+use crate::socket::{Refusal, Registered, Space, address, sockaddr, unix};
 
 /// A socket whose attempt to connect is on its way.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ fn forget_attempt(endpoint: &Endpoint, before: &State) {
     // "dissolve the association by connecting to an address with the sa_family member
     // of sockaddr set to AF_UNSPEC" - connect(2)
     let _fresh_or_bound = rustix::net::connect_unspec(&endpoint.fd);
-    if let (State::Bound(bound), Ok(Ok(local))) = (before, local.map(SocketAddr::try_from)) {
+    if let (State::Bound(bound), Ok(Ok(local))) = (before, local.map(sockaddr::inet)) {
         bound.take_again(endpoint, local.port());
     }
 }

@@ -49,8 +49,9 @@ impl Place {
 
 /// Where connections come from.
 pub(super) enum Source {
-    /// The kernel, past this door, with the lease where others have the listener too.
-    Kernel(Arc<dyn Door>, Option<Arc<Lease>>),
+    /// The kernel, past this door, with the lease where others have the listener too; so many
+    /// connections can wait there.
+    Kernel(Arc<dyn Door>, Option<Arc<Lease>>, u32),
     Queue(Arc<Queue>),
 }
 
@@ -73,17 +74,11 @@ impl Listening {
         chosen: Option<&Policy>,
     ) -> Result<Self, Refusal> {
         let capacity = terms.capacity(backlog);
-        // A place in the reactor comes after the kernel listens: see `Registered`.
-        tell_kernel(endpoint, capacity)?;
-        let local = endpoint.local_address()?;
-        let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
-        let place =
-            is_allowed.map_err(Refusal::from).and_then(|()| Ok(Place::new(endpoint, capacity, &terms)?));
-        let place = place.inspect_err(|_| {
-            // A failed `listen` changes nothing: the kernel stops, too. What came from
-            // outside did listen before.
-            if !endpoint.is_handed {
-                let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
+        let was_set = endpoint.reuse_address()?;
+        // A failed `listen` changes nothing.
+        let (place, local) = Self::begin(endpoint, capacity, &terms, chosen).inspect_err(|_| {
+            if was_set {
+                endpoint.keep_address();
             }
         })?;
         let listening = Self { terms, backlog, capacity, place };
@@ -92,6 +87,27 @@ impl Listening {
             queue.serve();
         }
         Ok(listening)
+    }
+
+    fn begin(
+        endpoint: &Endpoint,
+        capacity: u32,
+        terms: &Terms,
+        chosen: Option<&Policy>,
+    ) -> Result<(Place, Address), Refusal> {
+        // A place in the reactor comes after the kernel listens: see `Registered`.
+        tell_kernel(endpoint, capacity)?;
+        let local = endpoint.local_address()?;
+        let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
+        let place =
+            is_allowed.map_err(Refusal::from).and_then(|()| Ok(Place::new(endpoint, capacity, terms)?));
+        let place = place.inspect_err(|_| {
+            // The kernel stops, too. What came from outside did listen before.
+            if !endpoint.is_handed {
+                let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
+            }
+        })?;
+        Ok((place, local))
     }
 
     /// Listens again. The profile stays.
@@ -128,7 +144,9 @@ impl Listening {
     /// Where the next connection comes from.
     pub(super) fn source(&self) -> Source {
         match &self.place {
-            Place::Kernel(_, lease) => Source::Kernel(Arc::clone(&self.terms.door), lease.clone()),
+            Place::Kernel(_, lease) => {
+                Source::Kernel(Arc::clone(&self.terms.door), lease.clone(), self.capacity)
+            }
             Place::Queue(queue) => Source::Queue(Arc::clone(queue)),
         }
     }
@@ -167,14 +185,21 @@ fn tell_kernel(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
     Ok(rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?)
 }
 
-/// Takes the first connection that is still good out of the kernel's queue. Peers that may
-/// not come in see a reset.
+/// How many connections an accept looks at, at least: some may be broken.
+const LEAST: u32 = 64;
+
+/// Takes the first connection that is still good out of the kernel's queue, where `capacity` can
+/// wait. Peers that may not come in see a reset.
+///
+/// Looks at no more than can have waited when it began: those who may not come in, and come
+/// faster than they are turned away, do not keep the thread. What came later is news.
 pub(super) fn try_accept(
     listener: &Endpoint,
     door: &dyn Door,
     lease: Option<&Lease>,
+    capacity: u32,
 ) -> Result<Arrival, Refusal> {
-    loop {
+    for _ in 0..=capacity.max(LEAST) {
         if let Some(lease) = lease
             && !lease.may_accept()?
         {
@@ -212,4 +237,5 @@ pub(super) fn try_accept(
             }
         }
     }
+    Err(Errno::EAGAIN.into())
 }

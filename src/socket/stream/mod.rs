@@ -256,8 +256,8 @@ impl Stream {
             _ => Err(Errno::EINVAL),
         })??;
         let arrival = match source {
-            Source::Kernel(door, lease) => {
-                listening::try_accept(&self.endpoint, door.as_ref(), lease.as_deref())?
+            Source::Kernel(door, lease, capacity) => {
+                listening::try_accept(&self.endpoint, door.as_ref(), lease.as_deref(), capacity)?
             }
             Source::Queue(queue) => queue.try_accept()?,
         };

@@ -59,7 +59,6 @@ impl Unbound {
         let listening = policy
             .check(endpoint.use_of(&wildcard))
             .map_err(Refusal::from)
-            .and_then(|()| Ok(rustix::net::sockopt::set_socket_reuseaddr(&endpoint.fd, true)?))
             .and_then(|()| Listening::start(endpoint, backlog, terms, Some(policy)));
         listening.map_err(|refusal| (refusal, self))
     }

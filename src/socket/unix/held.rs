@@ -10,8 +10,9 @@ use rustix::net::SocketAddrUnix;
 use super::Place;
 use crate::error::Errno;
 
-/// The bytes of the longest path that the kernel takes; the NUL may be left out.
-const KERNEL_LIMIT: usize = 108;
+/// The bytes of the longest path that a socket is bound to. The kernel takes one more, without
+/// its NUL; but many a peer reads that past its end, or dies of it.
+const LONGEST: usize = 107;
 
 /// A name in a directory, which stays there when the socket closes, or goes with it.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl Held {
         // A peer of another process sees the name, and may answer to it.
         let path = |name: &str| format!("/proc/{}/fd/{}/{name}", std::process::id(), directory.as_raw_fd());
         let whole = path(&name);
-        if whole.len() <= KERNEL_LIMIT {
+        if whole.len() <= LONGEST {
             rustix::net::bind(fd, &SocketAddrUnix::new(whole)?)?;
         } else {
             bind_long(fd, directory.as_fd(), &name, path)?;

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
 use super::Refusal;
+use super::sockaddr::{self, HostName};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Denial, Policy, Use};
@@ -40,8 +41,9 @@ pub trait Paths: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `ENOENT` outside of the guest's directories; `EACCES` where a link leads out of
-    /// one; `EROFS`, `ENOTDIR`, `EADDRINUSE` and what else the file system answers.
+    /// `ENOENT` outside of the guest's directories; `ENOTCAPABLE` where the guest may not
+    /// create anything there; `EACCES` where a link leads out of one; `EROFS`, `ENOTDIR`,
+    /// `EADDRINUSE` and what else the file system answers.
     fn place(&self, path: &str) -> Result<Place, Errno>;
 
     /// What the whole path `path` names.
@@ -162,21 +164,20 @@ fn is_kind(file: &OwnedFd, kind: rustix::fs::FileType) -> Result<bool, Errno> {
 }
 
 /// What the kernel calls a socket, as the host's operator knows it.
-pub(super) fn as_told(address: SocketAddrAny) -> Result<UnixName, Errno> {
-    let address = SocketAddrUnix::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)?;
-    // rustix makes one of no length of an address without a name.
-    if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
-        return Ok(UnixName::outside(&format!("@{}", String::from_utf8_lossy(name))));
-    }
-    let path = address.path_bytes().filter(|path| !path.is_empty());
-    Ok(path.map_or_else(UnixName::unnamed, |path| UnixName::outside(&String::from_utf8_lossy(path))))
+pub(super) fn as_told(address: &SocketAddrAny) -> Result<UnixName, Errno> {
+    Ok(match sockaddr::unix(address)? {
+        HostName::Unnamed => UnixName::unnamed(),
+        HostName::Path(path) => UnixName::outside(&String::from_utf8_lossy(&path)),
+        HostName::Abstract(name) => UnixName::outside(&format!("@{}", String::from_utf8_lossy(&name))),
+    })
 }
 
 /// The guest's name for what the kernel calls a socket.
-pub(super) fn from_host(address: SocketAddrAny, paths: &dyn Paths) -> Result<Address, Errno> {
+pub(super) fn from_host(address: &SocketAddrAny, paths: &dyn Paths) -> Result<Address, Errno> {
     use std::os::unix::ffi::OsStringExt;
-    let address = SocketAddrUnix::try_from(address).map_err(|_| Errno::EAFNOSUPPORT)?;
-    let path = address.path_bytes().map(|bytes| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec())));
-    let name = path.and_then(|path| paths.name_of(&path));
+    let name = match sockaddr::unix(address)? {
+        HostName::Path(path) => paths.name_of(&PathBuf::from(std::ffi::OsString::from_vec(path))),
+        HostName::Unnamed | HostName::Abstract(_) => None,
+    };
     Ok(Address::Unix(name.map_or_else(UnixName::unnamed, UnixName::new)))
 }

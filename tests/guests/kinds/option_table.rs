@@ -50,7 +50,7 @@ const CONNECTING: [Answer; 7] = [Both, Both, No, No, Both, No, Both];
 pub(crate) const TABLE: &[Row] = &[
     flag(0, "noop", [No; 7], "does nothing in any host"),
     flag(1, "reuse_port", NETWORK, ""),
-    flag(2, "reuse_addr", ALL, "on from bind on, for TCP"),
+    flag(2, "reuse_addr", ALL, "on for a listener of TCP"),
     flag(3, "no_delay", TCP, ""),
     flag(4, "dont_route", ALL, ""),
     flag(5, "only_v6", IPV6, "`EINVAL` once it is bound"),

@@ -149,11 +149,13 @@ fn datagrams_over_a_network() -> Result<()> {
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_read_timeout(Some(PATIENCE))?;
     let addr = client.local_addr()?.to_string();
-    for is_granted in [true, false] {
+    // Whoever has sent is answered, granted or not, unless the operator is strict.
+    for (flags, is_granted) in
+        [(&["--udp-strict", "--udp-send", &addr][..], true), (&[], true), (&["--udp-strict"], false)]
+    {
         let handed = UdpSocket::bind("127.0.0.1:0")?;
         let there = handed.local_addr()?;
-        let host = if is_granted { run().args(["--udp-send", &addr]) } else { run() };
-        let running = guest(host, "udp", "-", handed.into())?;
+        let running = guest(run().args(flags), "udp", "-", handed.into())?;
         client.send_to(b"hello", there)?;
         if !is_granted {
             running.finish()?.expect_code(1)?.expect_stderr(&format!("denied sock_send_to of {addr}"))?;

@@ -173,7 +173,11 @@ fn policy_before_the_system() {
     listens_and_serves(fd);
 
     // The system comes last: somebody else listens there by now.
-    let (first, second) = (bound(), fresh());
+    let (first, second) = (fresh(), fresh());
+    for fd in [first, second] {
+        check_ok!(set_flag(fd, option::REUSE_ADDR, true));
+    }
+    check_ok!(bind(first, loopback(0)));
     check_ok!(bind(second, check_ok!(addr_local(first))));
     check_ok!(listen(first, 4));
     check_eq!(listen(second, 4), Err(EADDRINUSE));

@@ -161,9 +161,13 @@ fn seqpacket() {
     }
 }
 
-/// Two sockets with one address, and the address.
+/// Two sockets with one address, for both asked for that, and the address.
 fn rivals() -> (Fd, Fd, std::net::SocketAddr) {
-    let (first, second) = (bound(), fresh());
+    let (first, second) = (fresh(), fresh());
+    for fd in [first, second] {
+        check_ok!(set_flag(fd, option::REUSE_ADDR, true));
+    }
+    check_ok!(bind(first, loopback(0)));
     let addr = check_ok!(addr_local(first));
     check_ok!(bind(second, addr));
     (first, second, addr)

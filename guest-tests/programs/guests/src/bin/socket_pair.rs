@@ -3,7 +3,7 @@
 use wasix::descriptor::*;
 use wasix::errno::*;
 use wasix::socket::option::{NO_DELAY, TYPE};
-use wasix::socket::{self, DGRAM, INET4, INET6, RAW, SEQPACKET, STREAM, TCP, UNIX};
+use wasix::socket::{self, DGRAM, INET4, INET6, RAW, SEQPACKET, STREAM, TCP, UDP, UNIX};
 use wasix::wait::*;
 use wasix::{check_eq, check_ok, unix};
 
@@ -110,7 +110,15 @@ fn no_ordinary_sockets() {
     check_eq!(pair(UNIX, RAW, 0), Err(ENOTSUP));
     check_eq!(pair(INET4, 77, 0), Err(EINVAL));
     check_eq!(pair(INET4, STREAM, 77), Err(EPROTONOSUPPORT));
-    check_eq!(pair(UNIX, STREAM, TCP), Err(EPROTONOSUPPORT));
+    check_eq!(pair(INET4, STREAM, UDP), Err(EPROTONOSUPPORT));
+    check_eq!(pair(UNIX, STREAM, 77), Err(EPROTONOSUPPORT));
+    // What the C library makes of 0.
+    for (kind, protocol) in [(STREAM, TCP), (DGRAM, UDP), (SEQPACKET, TCP), (SEQPACKET, UDP)] {
+        let (near, far) = check_ok!(pair(UNIX, kind, protocol));
+        check_eq!(socket::send(near, b"x", 0), Ok(1));
+        check_ok!(wasix::descriptor::close(near));
+        check_ok!(wasix::descriptor::close(far));
+    }
     let (near, _far) = check_ok!(pair(UNIX, STREAM, 0));
     check_eq!(socket::listen(near, 4), Err(EISCONN));
     check_eq!(socket::accept_v2(near, 0).err(), Some(EINVAL));
