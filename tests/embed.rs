@@ -24,6 +24,8 @@ mod epochs;
 mod instances;
 #[path = "embed/listening.rs"]
 mod listening;
+#[path = "embed/memory.rs"]
+mod memory;
 #[path = "embed/pieces.rs"]
 mod pieces;
 #[path = "embed/preopened.rs"]

@@ -57,6 +57,8 @@ pub struct MemoryLimiter {
     used: u64,
     /// What the last growth took, should it fail.
     last: u64,
+    /// By how many bytes the shared memories may grow that the instance makes for itself.
+    pub(super) shared_growth: u64,
     /// The instance is being made: what it needs at the start, and whether that is too much.
     start: Option<Start>,
     trace: Option<Arc<dyn TraceSink>>,
@@ -70,7 +72,7 @@ struct Start {
 
 impl MemoryLimiter {
     pub(super) fn new(account: &Arc<Account>, trace: Option<Arc<dyn TraceSink>>) -> Self {
-        Self { held: Charge::none(account), used: 0, last: 0, start: None, trace }
+        Self { held: Charge::none(account), used: 0, last: 0, shared_growth: 0, start: None, trace }
     }
 
     /// How many bytes the memories and tables of this store have. A shared memory that the
@@ -86,9 +88,17 @@ impl MemoryLimiter {
         self.used = THREAD_STACK;
     }
 
-    /// The instance is about to be made.
-    pub(super) fn begin_start(&mut self) {
+    /// The instance is about to be made. What nobody will be asked about is charged now.
+    ///
+    /// # Errors
+    ///
+    /// Where that is beyond the limit.
+    pub(super) fn begin_start(&mut self) -> wasmtime::Result<()> {
         self.start = Some(Start::default());
+        if self.shared_growth == 0 || self.grows("memory.grow", 0, self.shared_growth) {
+            return Ok(());
+        }
+        Err(too_large(self.used.saturating_add(self.shared_growth), self.held.account().most()))
     }
 
     /// The instance was made, or could not be: tells what it needed. Of an error that this

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
+use super::shared_memories::{growth_in_binary, growth_in_exports};
 use crate::abi::{Detected, detect, is_go, wants_threads};
 use crate::observe::Escaped;
 
@@ -16,6 +17,8 @@ pub struct Guest {
     detected: Detected,
     is_go: bool,
     pub(super) epochs: Epochs,
+    /// By how many bytes the shared memories may grow that each instance has for itself.
+    pub(super) shared_growth: u64,
 }
 
 /// Why a file is no guest. One line: what, where, and what to do.
@@ -136,7 +139,9 @@ impl Guest {
             }
             LoadError::Invalid(name.to_owned(), error)
         })?;
-        Ok(Self { is_go: is_go(bytes), ..Self::from_module(module) })
+        let guest = Self::from_module(module);
+        let shared_growth = growth_in_binary(bytes).unwrap_or(guest.shared_growth);
+        Ok(Self { is_go: is_go(bytes), shared_growth, ..guest })
     }
 
     /// Refuses a module that imports a shared memory, or a call that starts threads; `name` is
@@ -151,13 +156,15 @@ impl Guest {
     }
 
     /// Takes a module that was compiled elsewhere, by an engine with the settings of
-    /// [`engine_config`]. Which toolchain made it is not known then: see
-    /// [`is_go`](Self::is_go).
+    /// [`engine_config`]. Which toolchain made it is not known then (see
+    /// [`is_go`](Self::is_go)), nor how far a shared memory may grow that the module makes for
+    /// itself and does not export: it counts as small as it is at the start.
     pub fn from_module(module: Module) -> Self {
         let detected = detect(&module);
         let is_ours = Ticker::known(module.engine()).is_some();
         let epochs = if is_ours { Epochs::Managed } else { Epochs::EndGuest };
-        Self { module, detected, is_go: false, epochs }
+        let shared_growth = growth_in_exports(&module);
+        Self { module, detected, is_go: false, epochs, shared_growth }
     }
 
     /// Says what an increment of the epoch of this guest's engine means, in

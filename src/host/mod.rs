@@ -17,6 +17,7 @@ mod on_trap;
 mod restart;
 mod run;
 mod shared;
+mod shared_memories;
 mod signal;
 mod stub;
 #[cfg(test)]

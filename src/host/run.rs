@@ -158,6 +158,7 @@ impl Guest {
         add_imported_to_linker(&mut linker, self.module())?;
         ctx.adapt_to(self.module());
         ctx.memory.set_only_instance();
+        ctx.limiter.shared_growth = self.shared_growth;
         let process = Arc::clone(ctx.thread.process());
         let memory = self.imported_memory(engine, process.memory())?;
         if let Some((memory, _)) = &memory {
@@ -190,7 +191,7 @@ impl Guest {
         if let Err(error) = look_up_at_epochs(&mut store, Within::Executor, self.epochs) {
             return ended(Err(error)).map(Outcome::Ended);
         }
-        store.data_mut().limiter.begin_start();
+        store.data_mut().limiter.begin_start()?;
         let made = linker.instantiate_async(&mut store, self.module()).await;
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);

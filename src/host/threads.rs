@@ -102,6 +102,8 @@ pub(super) struct Group {
     /// How many bytes the memories and tables of an instance have at its start, once the first
     /// one has been made.
     instance_needs: AtomicU64,
+    /// By how many bytes the shared memories may grow that each instance makes for itself.
+    shared_growth: u64,
     trace: Option<Arc<dyn TraceSink>>,
     on_trap: OnTrap,
     epochs: Epochs,
@@ -141,6 +143,7 @@ where
         memory,
         _memory_charge: memory_charge,
         instance_needs: AtomicU64::new(0),
+        shared_growth: ctx.limiter.shared_growth,
         trace: ctx.trace.clone(),
         on_trap: ctx.on_trap,
         epochs,
@@ -245,6 +248,7 @@ impl Group {
         let tid = thread.tid;
         let memory = MemorySource::of_only_instance(Some(GuestMemoryHandle::Shared(self.memory.clone())));
         let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
+        ctx.limiter.shared_growth = self.shared_growth;
         if let Some(prepaid) = prepaid {
             ctx.limiter.begin_with(prepaid);
         }
@@ -255,7 +259,7 @@ impl Group {
                 return meant(Err(ended));
             }
             store.limiter(|ctx| ctx.limiter());
-            store.data_mut().limiter.begin_start();
+            store.data_mut().limiter.begin_start()?;
             let made = self.pre.instantiate_async(&mut store).await;
             let (instance, needs) = store.data_mut().limiter.end_start(made)?;
             self.instance_needs.store(needs, Relaxed);

@@ -94,7 +94,7 @@ fn what_was_charged_before_a_thread_began_is_used_first_and_the_rest_given_back(
     assert_eq!(charge_thread(&account, 0).err(), Some(Errno::EAGAIN));
     let mut limiter = MemoryLimiter::new(&account, None);
     limiter.begin_with(prepaid);
-    limiter.begin_start();
+    limiter.begin_start()?;
     assert!(limiter.memory_growing(0, 4096, None)?);
     let ((), needs) = limiter.end_start(Ok(()))?;
     assert_eq!((needs, account.used()), (4096, THREAD_STACK + 4096));

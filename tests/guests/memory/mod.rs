@@ -64,6 +64,22 @@ fn a_start_that_needs_more_is_refused_with_one_line() -> Result<()> {
     Ok(())
 }
 
+/// Nobody is asked when one grows, so all of it counts; it may be unknown to all but the module.
+#[test]
+fn a_shared_memory_of_the_modules_own_counts_with_its_maximum() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let own = r#"(module (memory (export "memory") 1) (memory 1 65536 shared) (func (export "_start")))"#;
+    let exported = r#"(module (memory (export "memory") 1 65536 shared) (func (export "_start")))"#;
+    for (name, bytes) in [("own.wasm", wat::parse_str(own)?), ("exported.wat", exported.into())] {
+        let module = folder.path().join(name);
+        std::fs::write(&module, bytes)?;
+        let refused = run().args(["--max-memory", "1G"]).arg(&module).finish()?.expect_code(1)?;
+        refused.expect_one_line()?.expect_stderr("--max-memory allows 1073741824")?;
+        run().args(["--max-memory", "5G"]).arg(&module).succeed()?;
+    }
+    Ok(())
+}
+
 #[test]
 fn a_denial_is_in_the_trace() -> Result<()> {
     let traced = run().args(["--trace", "--max-memory", "128K", guest_tests::TABLE_GROW_LIMITED]).finish()?;
