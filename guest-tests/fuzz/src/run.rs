@@ -290,7 +290,8 @@ async fn in_own_store(
     let (first, end) = case.first_list();
     for _ in 0..case.rounds {
         let mut at = first;
-        while at < end && outcome.waits < MAX_WAITS && outcome.traps < MAX_TRAPS {
+        // One that went wrong may do so again and again, without going on.
+        while at < end && outcome.fault.is_none() && outcome.waits < MAX_WAITS && outcome.traps < MAX_TRAPS {
             let call = run.call_async(&mut store, (at as i32, end as i32));
             match patiently(call, &control, WAIT).await {
                 Some(Ok(())) => break,
