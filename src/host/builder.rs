@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
+use super::limiter::MakeLimiter;
 use super::link::MemorySource;
 use super::uptime::Uptime;
 use super::wall_clock::SystemClock;
@@ -94,6 +95,7 @@ pub struct Builder {
     max_cpu_time: Option<Duration>,
     timeout: Option<Duration>,
     on_trap: OnTrap,
+    make_limiter: Option<MakeLimiter>,
     ignored_signals: Vec<Signal>,
     observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
@@ -157,6 +159,7 @@ impl Builder {
             max_cpu_time: None,
             timeout: None,
             on_trap: OnTrap::default(),
+            make_limiter: None,
             ignored_signals: Vec::new(),
             observer: None,
             trace: None,
@@ -485,7 +488,10 @@ impl Builder {
             Errno::EMFILE => BuildError::TooFewDescriptors,
             other => BuildError::Socket(other),
         })?;
-        Ok(WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, self.on_trap))
+        let mut ctx =
+            WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, self.on_trap);
+        ctx.limiter.ask_too(self.make_limiter);
+        Ok(ctx)
     }
 }
 

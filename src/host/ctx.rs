@@ -100,12 +100,14 @@ impl WasockCtx {
 
     /// A context for another instance of the same guest.
     pub(crate) fn successor(&self) -> Self {
-        Self::of(
+        let mut next = Self::of(
             Thread::new(Arc::clone(self.thread.process())),
             MemorySource::of_any_instance(),
             self.trace.clone(),
             self.on_trap,
-        )
+        );
+        next.limiter.ask_too(self.limiter.make_own());
+        next
     }
 
     /// Is this thread of the guest to go on?

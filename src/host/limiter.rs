@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{
-    Engine, MemoryType, MemoryTypeBuilder, Module, ResourceLimiter, SharedMemory, Trap, WasmBacktrace,
+    DEFAULT_INSTANCE_LIMIT, DEFAULT_MEMORY_LIMIT, DEFAULT_TABLE_LIMIT, Engine, MemoryType, MemoryTypeBuilder,
+    Module, ResourceLimiter, SharedMemory, Trap, WasmBacktrace,
 };
 
 use crate::account::{Account, Charge};
@@ -62,7 +63,13 @@ pub struct MemoryLimiter {
     /// The instance is being made: what it needs at the start, and whether that is too much.
     start: Option<Start>,
     trace: Option<Arc<dyn TraceSink>>,
+    /// The embedder's own, which is asked too, and what makes one for another store.
+    own: Option<Box<dyn ResourceLimiter + Send + Sync>>,
+    make_own: Option<MakeLimiter>,
 }
+
+/// Makes a limiter of the embedder's for one store.
+pub(super) type MakeLimiter = Arc<dyn Fn() -> Box<dyn ResourceLimiter + Send + Sync> + Send + Sync>;
 
 #[derive(Default)]
 struct Start {
@@ -72,7 +79,42 @@ struct Start {
 
 impl MemoryLimiter {
     pub(super) fn new(account: &Arc<Account>, trace: Option<Arc<dyn TraceSink>>) -> Self {
-        Self { held: Charge::none(account), used: 0, last: 0, shared_growth: 0, start: None, trace }
+        Self {
+            held: Charge::none(account),
+            used: 0,
+            last: 0,
+            shared_growth: 0,
+            start: None,
+            trace,
+            own: None,
+            make_own: None,
+        }
+    }
+
+    /// Asks a limiter of the embedder's too.
+    pub(super) fn ask_too(&mut self, make: Option<MakeLimiter>) {
+        self.own = make.as_ref().map(|make| make());
+        self.make_own = make;
+    }
+
+    /// What makes such a limiter for another store of the guest.
+    pub(super) fn make_own(&self) -> Option<MakeLimiter> {
+        self.make_own.clone()
+    }
+
+    /// Asks the embedder's own limiter after this one has allowed something; what it refuses
+    /// is given back.
+    fn unless_refused(
+        &mut self,
+        allowed: bool,
+        ask: impl FnOnce(&mut dyn ResourceLimiter) -> wasmtime::Result<bool>,
+    ) -> wasmtime::Result<bool> {
+        let Some(own) = self.own.as_deref_mut().filter(|_| allowed) else { return Ok(allowed) };
+        let answer = ask(own);
+        if !matches!(answer, Ok(true)) {
+            self.failed();
+        }
+        answer
     }
 
     /// How many bytes the memories and tables of this store have. A shared memory that the
@@ -169,12 +211,13 @@ impl ResourceLimiter for MemoryLimiter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         // It fails, whatever is said here.
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        let allowed = if maximum.is_some_and(|maximum| desired > maximum) {
             self.last = 0;
-            return Ok(true);
-        }
-        let [current, desired] = [current, desired].map(bytes);
-        Ok(self.grows("memory.grow", current, desired.saturating_sub(current)))
+            true
+        } else {
+            self.grows("memory.grow", bytes(current), bytes(desired.saturating_sub(current)))
+        };
+        self.unless_refused(allowed, |own| own.memory_growing(current, desired, maximum))
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -183,7 +226,7 @@ impl ResourceLimiter for MemoryLimiter {
         if error.is::<std::io::Error>() {
             self.failed();
         }
-        Ok(())
+        self.own.as_mut().map_or(Ok(()), |own| own.memory_grow_failed(error))
     }
 
     fn table_growing(
@@ -192,19 +235,33 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        let allowed = if maximum.is_some_and(|maximum| desired > maximum) {
             self.last = 0;
-            return Ok(true);
-        }
-        let [current, desired] = [current, desired].map(|count| bytes(count).saturating_mul(ELEMENT));
-        Ok(self.grows("table.grow", current, desired.saturating_sub(current)))
+            true
+        } else {
+            let [current, more] = [current, desired.saturating_sub(current)].map(bytes);
+            self.grows("table.grow", current.saturating_mul(ELEMENT), more.saturating_mul(ELEMENT))
+        };
+        self.unless_refused(allowed, |own| own.table_growing(current, desired, maximum))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         if error.is::<std::io::Error>() {
             self.failed();
         }
-        Ok(())
+        self.own.as_mut().map_or(Ok(()), |own| own.table_grow_failed(error))
+    }
+
+    fn instances(&self) -> usize {
+        self.own.as_ref().map_or(DEFAULT_INSTANCE_LIMIT, |own| own.instances())
+    }
+
+    fn tables(&self) -> usize {
+        self.own.as_ref().map_or(DEFAULT_TABLE_LIMIT, |own| own.tables())
+    }
+
+    fn memories(&self) -> usize {
+        self.own.as_ref().map_or(DEFAULT_MEMORY_LIMIT, |own| own.memories())
     }
 }
 

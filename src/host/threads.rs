@@ -51,7 +51,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store};
 
 use super::epoch::{Epochs, Ticker, look_up_at_epochs};
-use super::limiter::charge_thread;
+use super::limiter::{MakeLimiter, charge_thread};
 use super::limits::contained;
 use super::link::{GuestMemoryHandle, MemorySource};
 use super::run::Outcome;
@@ -104,6 +104,7 @@ pub(super) struct Group {
     instance_needs: AtomicU64,
     /// By how many bytes the shared memories may grow that each instance makes for itself.
     shared_growth: u64,
+    make_limiter: Option<MakeLimiter>,
     trace: Option<Arc<dyn TraceSink>>,
     on_trap: OnTrap,
     epochs: Epochs,
@@ -144,6 +145,7 @@ where
         _memory_charge: memory_charge,
         instance_needs: AtomicU64::new(0),
         shared_growth: ctx.limiter.shared_growth,
+        make_limiter: ctx.limiter.make_own(),
         trace: ctx.trace.clone(),
         on_trap: ctx.on_trap,
         epochs,
@@ -249,6 +251,7 @@ impl Group {
         let memory = MemorySource::of_only_instance(Some(GuestMemoryHandle::Shared(self.memory.clone())));
         let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
         ctx.limiter.shared_growth = self.shared_growth;
+        ctx.limiter.ask_too(self.make_limiter.clone());
         if let Some(prepaid) = prepaid {
             ctx.limiter.begin_with(prepaid);
         }

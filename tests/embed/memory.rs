@@ -1,9 +1,13 @@
 //! The limits to memory in a store of an embedder's own.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use wasmtime::{Engine, Instance, Module, Store};
+use wasmtime::{Engine, Instance, Module, ResourceLimiter, Store};
+use wasock::host::{Guest, engine_config};
 use wasock::observe::Limit;
 use wasock::{Event, WasockCtx};
 
@@ -53,5 +57,41 @@ fn without_the_limiter_nothing_is_limited() -> wasmtime::Result<()> {
     let ctx = WasockCtx::builder().max_memory(0).build().map_err(wasmtime::Error::new)?;
     let mut store = Store::new(&engine, ctx);
     assert!(Instance::new(&mut store, &module, &[]).is_ok());
+    Ok(())
+}
+
+/// An embedder's own limiter is asked by [`Guest::run`], once for each store, and what it
+/// refuses is not charged.
+#[tokio::test]
+async fn a_limiter_of_the_embedder_is_asked_for_each_store() -> wasmtime::Result<()> {
+    struct Own(Arc<AtomicU32>);
+    impl ResourceLimiter for Own {
+        fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+            self.0.fetch_add(1, SeqCst);
+            Ok(desired <= 2 * 65536)
+        }
+
+        fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+            Ok(desired <= 10)
+        }
+    }
+    // Its own memory grows to two pages and no further, its table to ten elements.
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (table $table 10 20 funcref)
+        (func (export "_start")
+            (call $exit (i32.add
+                (i32.add (memory.grow (i32.const 1)) (i32.mul (i32.const 10) (memory.grow (i32.const 1))))
+                (i32.mul (i32.const 100) (table.grow $table (ref.null func) (i32.const 1)))))))"#;
+    let engine = Engine::new(&engine_config())?;
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&asked);
+    let builder = WasockCtx::builder().resource_limiter(move || Own(Arc::clone(&counter)));
+    let ctx = builder.build().map_err(wasmtime::Error::new)?;
+    let ended = Guest::from_module(Module::new(&engine, text)?).run(ctx).await?;
+    // 1, then -10 and -100.
+    assert_eq!(ended.code.cast_signed(), -109);
+    assert_eq!(asked.load(SeqCst), 3);
     Ok(())
 }

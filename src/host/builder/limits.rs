@@ -1,6 +1,9 @@
 //! How much a guest may have at once.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
 
 use super::{Builder, MOST_FDS};
 
@@ -47,6 +50,19 @@ impl Builder {
     /// [`WasockCtx::limiter`](crate::WasockCtx::limiter) is the store's limiter.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = bytes;
+        self
+    }
+
+    /// Asks limiters of the embedder's own besides [`max_memory`](Self::max_memory): `make` is
+    /// called for each store of the guest, of which one with threads has several, and for each
+    /// start anew. What either of both refuses does not grow.
+    ///
+    /// As with `max_memory`, nobody is asked when a shared memory grows.
+    pub fn resource_limiter<L: ResourceLimiter + Send + Sync + 'static>(
+        mut self,
+        make: impl Fn() -> L + Send + Sync + 'static,
+    ) -> Self {
+        self.make_limiter = Some(Arc::new(move || Box::new(make())));
         self
     }
 
