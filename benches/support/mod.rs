@@ -320,6 +320,7 @@ impl Guest {
         let module = Module::new(&engine, text)?;
         let (mut ctx, silent) = context(&runtime)?;
         ctx.adapt_to(&module);
+        ctx.expect_single_instance();
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
         wasock::add_to_linker(&mut linker, |ctx| ctx)?;
         linker.func_wrap("bench", "nothing", || 0_i32)?;
@@ -377,6 +378,7 @@ fn context(runtime: &Runtime) -> Result<(WasockCtx, TcpStream)> {
     datagrams.set_nonblocking(true)?;
     let ctx = WasockCtx::builder()
         .preopened_sockets_on(runtime.handle())
+        .preopened_nonblocking(true)
         .preopened_socket("listener", listener)?
         .preopened_socket("near", near)?
         .preopened_socket("far", far)?
