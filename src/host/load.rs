@@ -140,7 +140,9 @@ impl Guest {
             LoadError::Invalid(name.to_owned(), error)
         })?;
         let guest = Self::from_module(module);
-        let shared_growth = growth_in_binary(bytes).unwrap_or(guest.shared_growth);
+        // Of a text too: it has compiled, so it can be translated.
+        let binary = wat::parse_bytes(bytes).ok();
+        let shared_growth = binary.and_then(|it| growth_in_binary(&it)).unwrap_or(guest.shared_growth);
         Ok(Self { is_go: is_go(bytes), shared_growth, ..guest })
     }
 

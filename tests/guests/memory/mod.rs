@@ -70,7 +70,9 @@ fn a_shared_memory_of_the_modules_own_counts_with_its_maximum() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let own = r#"(module (memory (export "memory") 1) (memory 1 65536 shared) (func (export "_start")))"#;
     let exported = r#"(module (memory (export "memory") 1 65536 shared) (func (export "_start")))"#;
-    for (name, bytes) in [("own.wasm", wat::parse_str(own)?), ("exported.wat", exported.into())] {
+    let forms =
+        [("own.wasm", wat::parse_str(own)?), ("own.wat", own.into()), ("exported.wat", exported.into())];
+    for (name, bytes) in forms {
         let module = folder.path().join(name);
         std::fs::write(&module, bytes)?;
         let refused = run().args(["--max-memory", "1G"]).arg(&module).finish()?.expect_code(1)?;
