@@ -291,8 +291,10 @@ impl Signals {
         /// "_Exit(127)" is the last line of it.
         const LAST_RESORT: u32 = 127;
         let mut state = self.lock();
+        // A library that does not know the number of its first thread raises it for the process.
+        let of_process = state.pending;
         let Some(thread) = state.thread_of(mailbox) else { return false };
-        let raised = signal == Signal::Abrt || thread.pending & Signal::Abrt.bit() != 0;
+        let raised = signal == Signal::Abrt || (thread.pending | of_process) & Signal::Abrt.bit() != 0;
         if code == LAST_RESORT && raised {
             thread.has_aborted = true;
         }
@@ -307,7 +309,8 @@ impl Signals {
         if let Some(thread) = state.thread_of(mailbox) {
             thread.has_aborted = false;
             thread.pending &= !Signal::Abrt.bit();
-            state.publish(mailbox.tid);
+            state.pending &= !Signal::Abrt.bit();
+            state.publish_all();
         }
     }
 

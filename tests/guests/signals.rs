@@ -241,7 +241,7 @@ pub(crate) fn signal_abort() -> Result<()> {
     let finished = host.finish()?.expect_code(143)?.expect_one_line()?;
     finished.expect_stderr("wasock: SIGTERM ended the guest: its handler ")?;
     // The program's own signals, and its abort.
-    for (sender, code) in [("t", 143), ("a", 134), ("p", 141), ("x", 127)] {
+    for (sender, code) in [("t", 143), ("u", 143), ("a", 134), ("p", 141), ("x", 127)] {
         abort(sender).finish()?.expect_code(code).with_context(|| sender.to_owned())?;
     }
     Ok(())

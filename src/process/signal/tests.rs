@@ -252,3 +252,16 @@ fn an_abort_is_told_from_an_exit() {
     assert!(main.is_abort(Signal::Abrt, 127));
     assert!(main.is_abort(Signal::Term, 134));
 }
+
+/// As a library does whose first thread blocks signals and does not know its own number.
+#[test]
+fn an_abort_may_be_raised_for_the_process() {
+    let signals = Signals::new(&[]);
+    let main = signals.mailbox(MAIN);
+    main.name_callback(Some(CALLBACK));
+    main.name_callback(None);
+    signals.to_process(Signal::Abrt);
+    assert!(main.is_abort(Signal::Term, 127));
+    main.survive_pipe();
+    assert!(!main.is_abort(Signal::Term, 127));
+}
