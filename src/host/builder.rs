@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
+use super::guest_memory::MemorySource;
 use super::limiter::MakeLimiter;
-use super::link::MemorySource;
 use super::uptime::Uptime;
 use super::wall_clock::SystemClock;
 use super::{OnTrap, WasockCtx};
@@ -138,8 +138,15 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+impl WasockCtx {
+    /// A context that grants nothing, to begin with.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
 impl Builder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             policy: Policy::default(),
             arguments: Vec::new(),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::WasockCtx;
 use crate::error::Terminated;
 use crate::process::{Process, Report, Signal};
 
@@ -14,8 +15,15 @@ pub struct Control {
     report: Arc<Report>,
 }
 
+impl WasockCtx {
+    /// A handle for the operator, good while the guest runs.
+    pub fn control(&self) -> Control {
+        Control::new(self.thread.process())
+    }
+}
+
 impl Control {
-    pub(super) fn new(process: &Arc<Process>) -> Self {
+    fn new(process: &Arc<Process>) -> Self {
         Self { process: Arc::downgrade(process), report: Arc::clone(process.report()) }
     }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, Module, Trap};
 
-use super::deliver::handler_names;
+use super::guest_memory::MemorySource;
+use super::handlers::handler_names;
+use super::interrupt::Within;
 use super::limiter::MemoryLimiter;
-use super::link::MemorySource;
-use super::signal::{Within, error_of};
-use super::{Builder, Control, OnTrap};
+use super::on_trap::OnTrap;
+use super::outcome::error_of;
 use crate::abi::{Dialect, detect};
 use crate::observe::TraceSink;
 use crate::process::{Mailbox, Thread};
@@ -38,11 +39,6 @@ pub struct WasockCtx {
 }
 
 impl WasockCtx {
-    /// A context that grants nothing, to begin with.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     /// What a store for `thread` holds.
     pub(crate) fn of(
         thread: Thread,
@@ -137,11 +133,6 @@ impl WasockCtx {
             return Err(Trap::Interrupt.into());
         }
         self.mailbox.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
-    }
-
-    /// A handle for the operator, good while the guest runs.
-    pub fn control(&self) -> Control {
-        Control::new(self.thread.process())
     }
 
     /// How many descriptors the guest has open.

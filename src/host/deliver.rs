@@ -1,26 +1,26 @@
 //! Events for a guest that does not wait: the host accepts, watches, and calls.
 
-mod handlers;
 mod watches;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
-use wasmtime::{Instance, Store, Trap, TypedFunc, WasmParams};
+use wasmtime::{Instance, Store, TypedFunc, WasmParams};
 
+use super::WasockCtx;
+use super::call_mode::Calls;
+use super::handlers::Handlers;
+use super::outcome::{Ended, ended, is_mistake};
 use super::signal::handle_between;
-use super::{Ended, WasockCtx};
 use crate::abi::preview1::number;
-use crate::error::{Errno, Exit, Terminated, ThreadExit};
+use crate::error::Errno;
 use crate::fd::Rights;
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
 use crate::ready::{Timer, block_on, interruptible, sleep};
 use crate::socket::{Connected, Heard, Phase, Socket, Stream};
 
-use handlers::Handlers;
-pub(crate) use handlers::handler_names;
 use watches::{Id, Told, Wanted, Watches};
 
 /// How long a listener rests when the host has no descriptor for its connection. A
@@ -128,36 +128,6 @@ pub fn deliver_events_blocking<T: Send + 'static>(
         let mut courier = Courier::new(store, instance, process, Calls::Blocking)?;
         ended(courier.run(store).await)
     })?
-}
-
-/// How the guest ended, or why it could not go on.
-pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
-    match outcome {
-        Ok(()) => Ok(Ended { code: 0 }),
-        Err(error) => match error.downcast_ref::<Exit>() {
-            Some(Exit(code)) => Ok(Ended { code: *code }),
-            // The only thread there is: "The process shall exit with an exit status of 0
-            // after the last thread has been terminated." - pthread_exit(3p)
-            None if error.is::<ThreadExit>() => Ok(Ended { code: 0 }),
-            None => Err(error),
-        },
-    }
-}
-
-/// Is `error` the guest's own mistake, rather than its end by `proc_exit`, by somebody's
-/// order or by a limit?
-pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
-    !error.is::<Exit>()
-        && !error.is::<ThreadExit>()
-        && !error.is::<Terminated>()
-        && error.downcast_ref() != Some(&Trap::Interrupt)
-}
-
-/// How handlers are called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calls {
-    Async,
-    Blocking,
 }
 
 /// The delivery of events to one instance.

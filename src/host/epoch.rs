@@ -14,10 +14,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use wasmtime::{Config, Engine, EngineWeak, Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime::{Config, Engine, EngineWeak};
 
-use super::WasockCtx;
-use super::signal::{Within, handle_within};
 use crate::socket::own_reactor;
 
 /// The shortest time between two increments.
@@ -162,34 +160,4 @@ impl Ticker {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind each of them is whole whenever it is free.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Has the code that `store` runs look up at each increment of the epoch, and do what
-/// `epochs` says.
-///
-/// # Errors
-///
-/// The guest's end, where that has been ordered already.
-pub(super) fn look_up_at_epochs(
-    store: &mut Store<WasockCtx>,
-    within: Within,
-    epochs: Epochs,
-) -> wasmtime::Result<()> {
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |mut context| {
-        if epochs == Epochs::EndGuest {
-            return Err(Trap::Interrupt.into());
-        }
-        look_up(&mut context, &within)?;
-        Ok(UpdateDeadline::Continue(1))
-    });
-    // What came before the deadline was set has not been heard of.
-    store.data().check_end()
-}
-
-fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, within: &Within) -> wasmtime::Result<()> {
-    let ctx = context.data();
-    ctx.thread.process().check_cpu_time();
-    ctx.check_end()?;
-    handle_within(context, within)
 }

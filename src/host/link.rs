@@ -18,14 +18,12 @@ use std::pin::pin;
 use wasmtime::{Caller, Linker, Module};
 
 use super::WasockCtx;
-use super::deliver::Calls;
+use super::call_mode::Calls;
 use super::signal::{handle, see_through};
 use super::stub::is_defined;
 use crate::abi::{FUNCTIONS, Function, preview1, same_as, wasi_threads, wasix};
 
 use memory::Guest;
-pub use memory::GuestMemoryHandle;
-pub(crate) use memory::MemorySource;
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 

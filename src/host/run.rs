@@ -3,38 +3,27 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::{Engine, Instance, Linker, SharedMemory, Store, WasmBacktrace};
+use wasmtime::{Engine, Instance, Linker, SharedMemory, Store};
 
-use super::backtrace::Backtrace;
-use super::deliver::{Calls, Courier, ended, handler_names, is_mistake};
-use super::epoch::{Epochs, Ticker, look_up_at_epochs};
+use super::call_mode::Calls;
+use super::deliver::Courier;
+use super::epoch::{Epochs, Ticker};
+use super::epoch_interrupt::look_up_at_epochs;
+use super::handlers::handler_names;
+use super::interrupt::Within;
 use super::limiter;
 use super::limits::{Limits, contained};
 use super::link::add_imported_to_linker;
+use super::outcome::{Ended, Outcome, describe, ended, is_mistake};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
-use super::signal::Within;
-use super::{Guest, OnTrap, WasockCtx, link_unknown_imports, threads};
+use super::stub::link_unknown_imports;
+use super::{Guest, OnTrap, WasockCtx, threads};
 use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
-use crate::observe::{Escaped, Event};
+use crate::observe::Event;
 use crate::process::Process;
 use crate::ready::sleep;
-
-/// How a guest ended by itself. A trap is an error instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// The exit code: 0 where the program returned from its start, and nothing was left
-    /// to be delivered to it.
-    pub code: u32,
-}
-
-/// How one instance ended.
-pub(super) enum Outcome {
-    Ended(Ended),
-    /// By a trap in a handler, after a start that went well.
-    Trapped(wasmtime::Error),
-}
 
 impl Guest {
     /// Runs the guest: instantiates it, calls `_start`, and then its handlers as
@@ -264,15 +253,5 @@ impl Drop for EndOfRun {
         self.0.signals().forget_alarms();
         self.0.close_all();
         self.0.end();
-    }
-}
-
-/// A trap in words: the reason in one line, then the backtrace in more. Text of the guest's
-/// is escaped.
-pub(crate) fn describe(trap: &wasmtime::Error) -> String {
-    let reason = Escaped(trap.root_cause());
-    match trap.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),
-        None => reason.to_string(),
     }
 }

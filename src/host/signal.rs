@@ -30,22 +30,13 @@ use wasmtime::{
 };
 
 use super::WasockCtx;
-use super::deliver::{Calls, is_mistake};
-use super::run::describe;
-use super::threads::until_the_end;
+use super::call_mode::Calls;
+use super::interrupt::{Within, until_the_end};
+use super::outcome::{describe, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
-use crate::process::{Delivery, Ending, Mailbox, Report, Sender, Signal, Thread, Threads};
+use crate::process::{Delivery, Mailbox, Report, Sender, Signal, Thread};
 use crate::ready::{block_on, interrupting};
-
-/// Where running code was interrupted for a handler.
-#[derive(Clone)]
-pub(crate) enum Within {
-    /// On a thread of an executor.
-    Executor,
-    /// On a thread that is the guest's own, one of these.
-    OwnThread(Arc<Threads>),
-}
 
 /// Sees a call to its end; its waits end when there is a signal to handle.
 pub(super) async fn see_through<R>(
@@ -82,14 +73,6 @@ fn see_through_here<R>(
 /// Why a call was given up.
 fn why_ended(mailbox: &Mailbox) -> wasmtime::Error {
     mailbox.ended_by().map_or_else(|| Trap::Interrupt.into(), error_of)
-}
-
-/// How the end of a guest travels through the engine.
-pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
-    match ending {
-        Ending::Signal(signal) => Exit(signal.exit_code()).into(),
-        Ending::Terminated(why) => wasmtime::Error::new(why),
-    }
 }
 
 /// A handler to call.
@@ -158,11 +141,6 @@ fn finished(
         _ if due.signal.ends() && has_aborted => Err(Exit(due.signal.exit_code()).into()),
         _ => Err(error),
     }
-}
-
-/// Is `error` a trap of the guest's own code?
-fn is_trap(error: &wasmtime::Error) -> bool {
-    is_mistake(error) && error.is::<Trap>()
 }
 
 /// What a thread has to look at after a call: a callback that it named, then its signals.

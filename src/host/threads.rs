@@ -39,24 +39,22 @@
 //! Who was not found by then, or has not ended after [`PATIENCE`], is left behind: its
 //! descriptors are closed, it can do nothing more, and it is counted.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store};
 
-use super::epoch::{Epochs, Ticker, look_up_at_epochs};
+use super::epoch::{Epochs, Ticker};
+use super::epoch_interrupt::look_up_at_epochs;
+use super::guest_memory::{GuestMemoryHandle, MemorySource};
+use super::interrupt::{Within, until_the_end};
 use super::limiter::{MakeLimiter, charge_thread};
 use super::limits::contained;
-use super::link::{GuestMemoryHandle, MemorySource};
-use super::run::Outcome;
-use super::signal::{Within, error_of};
-use super::{Ended, OnTrap, WasockCtx, deliver};
+use super::outcome::{Ended, Outcome, ended, error_of};
+use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
 use crate::io::start_thread;
@@ -167,7 +165,7 @@ where
         biased;
         reported = &mut receiver => reported,
         ending = group.process.signals().ended() => {
-            group.end_by(deliver::ended(Err(error_of(ending))).map(Outcome::Ended));
+            group.end_by(ended(Err(error_of(ending))).map(Outcome::Ended));
             receiver.await
         }
     };
@@ -377,11 +375,11 @@ fn wake_everywhere(memory: &SharedMemory, limit: Duration, is_over: impl Fn() ->
 
 /// What the end of one thread means: one that asked to end alone has, and the program
 /// goes on; one that asked for the end of the program has it.
-fn meant(ended: wasmtime::Result<Option<Outcome>>) -> wasmtime::Result<Option<Outcome>> {
-    match ended {
+fn meant(outcome: wasmtime::Result<Option<Outcome>>) -> wasmtime::Result<Option<Outcome>> {
+    match outcome {
         Err(error) if error.is::<ThreadExit>() => Ok(None),
-        Err(error) => deliver::ended(Err(error)).map(|ended| Some(Outcome::Ended(ended))),
-        ended => ended,
+        Err(error) => ended(Err(error)).map(|ended| Some(Outcome::Ended(ended))),
+        outcome => outcome,
     }
 }
 
@@ -406,27 +404,6 @@ async fn destroy_locals(
         }
     }
     Ok(None)
-}
-
-/// Sees `life` to its end, or to the end of all threads: `None` then.
-pub(super) async fn until_the_end<T>(
-    threads: &Threads,
-    tid: u32,
-    life: impl Future<Output = T>,
-) -> Option<T> {
-    let mut life = pin!(life);
-    let mut known: Option<Waker> = None;
-    poll_fn(|context| {
-        if !known.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
-            threads.wake_at_end(tid, context.waker());
-            known = Some(context.waker().clone());
-        }
-        if threads.has_ended() {
-            return Poll::Ready(None);
-        }
-        life.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 /// A thread's last deed, also after a panic of the host's.

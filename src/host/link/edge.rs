@@ -12,7 +12,7 @@ use crate::abi::memory::GuestMemory;
 use crate::abi::{Function, preview1};
 use crate::error::Errno;
 use crate::host::WasockCtx;
-use crate::host::deliver::Calls;
+use crate::host::call_mode::Calls;
 use crate::host::signal::{handle, see_through};
 use crate::process::Thread;
 

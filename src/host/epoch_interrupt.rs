@@ -1,0 +1,38 @@
+//! What code does when the engine's epoch interrupts it.
+
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
+
+use super::WasockCtx;
+use super::epoch::Epochs;
+use super::interrupt::Within;
+use super::signal::handle_within;
+
+/// Has the code that `store` runs look up at each increment of the epoch, and do what
+/// `epochs` says.
+///
+/// # Errors
+///
+/// The guest's end, where that has been ordered already.
+pub(super) fn look_up_at_epochs(
+    store: &mut Store<WasockCtx>,
+    within: Within,
+    epochs: Epochs,
+) -> wasmtime::Result<()> {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |mut context| {
+        if epochs == Epochs::EndGuest {
+            return Err(Trap::Interrupt.into());
+        }
+        look_up(&mut context, &within)?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    // What came before the deadline was set has not been heard of.
+    store.data().check_end()
+}
+
+fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, within: &Within) -> wasmtime::Result<()> {
+    let ctx = context.data();
+    ctx.thread.process().check_cpu_time();
+    ctx.check_end()?;
+    handle_within(context, within)
+}

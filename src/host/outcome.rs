@@ -1,0 +1,69 @@
+//! How a guest's code ended, and how an end travels through the engine as an error.
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::backtrace::Backtrace;
+use crate::error::{Exit, Terminated, ThreadExit};
+use crate::observe::Escaped;
+use crate::process::Ending;
+
+/// How a guest ended by itself. A trap is an error instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit code: 0 where the program returned from its start, and nothing was left
+    /// to be delivered to it.
+    pub code: u32,
+}
+
+/// How one instance ended.
+pub(super) enum Outcome {
+    Ended(Ended),
+    /// By a trap in a handler, after a start that went well.
+    Trapped(wasmtime::Error),
+}
+
+/// How the guest ended, or why it could not go on.
+pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
+    match outcome {
+        Ok(()) => Ok(Ended { code: 0 }),
+        Err(error) => match error.downcast_ref::<Exit>() {
+            Some(Exit(code)) => Ok(Ended { code: *code }),
+            // The only thread there is: "The process shall exit with an exit status of 0
+            // after the last thread has been terminated." - pthread_exit(3p)
+            None if error.is::<ThreadExit>() => Ok(Ended { code: 0 }),
+            None => Err(error),
+        },
+    }
+}
+
+/// Is `error` the guest's own mistake, rather than its end by `proc_exit`, by somebody's
+/// order or by a limit?
+pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
+    !error.is::<Exit>()
+        && !error.is::<ThreadExit>()
+        && !error.is::<Terminated>()
+        && error.downcast_ref() != Some(&Trap::Interrupt)
+}
+
+/// Is `error` a trap of the guest's own code?
+pub(super) fn is_trap(error: &wasmtime::Error) -> bool {
+    is_mistake(error) && error.is::<Trap>()
+}
+
+/// How the end of a guest travels through the engine.
+pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
+    match ending {
+        Ending::Signal(signal) => Exit(signal.exit_code()).into(),
+        Ending::Terminated(why) => wasmtime::Error::new(why),
+    }
+}
+
+/// A trap in words: the reason in one line, then the backtrace in more. Text of the guest's
+/// is escaped.
+pub(crate) fn describe(trap: &wasmtime::Error) -> String {
+    let reason = Escaped(trap.root_cause());
+    match trap.downcast_ref::<WasmBacktrace>() {
+        Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),
+        None => reason.to_string(),
+    }
+}
