@@ -48,7 +48,8 @@
 //! | [`socket`] | the one socket core: states, options, addresses, [what listening means](ListenProfile) | `policy` `io` |
 //! | [`file`] | files and directories below what was granted | `error` |
 //! | [`ready`] | who waits for what: poll, clocks, blocking calls | `policy` `io` `socket` |
-//! | [`process`] | the running guest, and what a call acts on | `policy` to `ready` |
+//! | [`service`] | what outlives the instances of a guest: policy, limits, observer | `policy` `io` `socket` `ready` |
+//! | [`process`] | the running guest, and what a call acts on | `policy` to `service` |
 //! | [`abi`] | the front desk: guest bytes to host values, a folder a dialect | `policy` to `process` |
 //! | [`host`] | [`WasockCtx`], its builder, linking, loading, running | `policy` to `abi` |
 //! | [`cli`] | arguments, signals, exit codes | `policy` `file` `abi` `host` |
@@ -135,6 +136,8 @@ pub mod policy;
 mod process;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod ready;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod service;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod socket;
 mod sync;

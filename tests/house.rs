@@ -24,9 +24,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("file", &[]),
     // It hands the policy through to the sockets that ask it.
     ("ready", &["policy", "io", "socket"]),
-    ("process", &["policy", "fd", "io", "socket", "file", "ready"]),
+    ("service", &["policy", "io", "socket", "ready"]),
+    ("process", &["policy", "fd", "io", "socket", "file", "ready", "service"]),
     ("abi", &["policy", "fd", "socket", "file", "ready", "process"]),
-    ("host", &["policy", "fd", "io", "socket", "file", "ready", "process", "abi"]),
+    ("host", &["policy", "fd", "io", "socket", "file", "ready", "service", "process", "abi"]),
     ("cli", &["policy", "file", "abi", "host"]),
 ];
 
@@ -263,7 +264,7 @@ fn only_the_front_desk_speaks_wiggle() -> Result<()> {
 
 #[test]
 fn only_rooms_that_wait_name_tokio() -> Result<()> {
-    only(&["io", "socket", "ready", "process", "host", "cli"], "tokio")
+    only(&["io", "socket", "ready", "service", "process", "host", "cli"], "tokio")
 }
 
 /// rustix's own conversions panic on names that a peer may have. The command line asks for the

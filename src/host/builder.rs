@@ -9,7 +9,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use crate::policy::{Grant, Policy};
 use crate::process::{
     Directory, HandedSockets, HostOutput, HostStdin, Input, MAIN, Output, Process, Settings, Signal, Thread,
 };
+use crate::service::{Limits, Service, ServiceConfig};
 use crate::socket::can_drive;
 use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
 
@@ -461,27 +461,31 @@ impl Builder {
         let kernel_max_backlog = kernel_max_backlog();
         let stops = self.blocks_on_files;
         let own = |output: HostOutput| Output::new(&output.stops(stops));
-        let settings = Settings {
+        let service = Service::new(ServiceConfig {
             policy: Arc::new(self.policy),
-            arguments: self.arguments,
-            environment: self.environment,
-            max_fds: self.max_fds,
-            max_threads: self.max_threads,
-            max_memory: self.max_memory,
-            max_host_memory: self.max_host_memory,
-            max_backlog: AtomicU32::new(self.max_backlog.unwrap_or(kernel_max_backlog)),
+            limits: Limits {
+                max_fds: self.max_fds,
+                max_threads: self.max_threads,
+                max_memory: self.max_memory,
+                max_host_memory: self.max_host_memory,
+                max_blocking_calls: self.max_blocking_calls,
+                max_cpu_time: self.max_cpu_time,
+                timeout: self.timeout,
+            },
+            max_backlog: self.max_backlog.unwrap_or(kernel_max_backlog),
             kernel_max_backlog,
             census: Census::new(self.connection_limits),
             max_socket_buffer: self.max_socket_buffer,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
             removes_unix_names: self.removes_unix_names,
-            blocks_on_files: self.blocks_on_files,
-            max_blocking_calls: self.max_blocking_calls,
-            max_cpu_time: self.max_cpu_time,
-            timeout: self.timeout,
-            ignored_signals: self.ignored_signals,
             observer: self.observer,
+        });
+        let settings = Arc::new(Settings {
+            arguments: self.arguments,
+            environment: self.environment,
+            blocks_on_files: self.blocks_on_files,
+            ignored_signals: self.ignored_signals,
             stdin: Arc::new(self.stdin),
             stdout: Arc::new(self.stdout.unwrap_or_else(|| own(HostOutput::stdout()))),
             stderr: Arc::new(self.stderr.unwrap_or_else(|| own(HostOutput::stderr()))),
@@ -490,8 +494,8 @@ impl Builder {
             wall_clock: Mutex::new(self.wall_clock),
             monotonic_clock: Mutex::new(self.monotonic_clock),
             random: Mutex::new(self.random),
-        };
-        let process = Process::new(settings).map_err(|errno| match errno {
+        });
+        let process = Process::new(service, settings).map_err(|errno| match errno {
             Errno::EMFILE => BuildError::TooFewDescriptors,
             other => BuildError::Socket(other),
         })?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::WasockCtx;
 use crate::error::Terminated;
-use crate::process::{Process, Report, Signal};
+use crate::process::{Process, Signal};
+use crate::service::Report;
 
 /// A handle on a guest that may be running. Cheap to clone; it does not keep the
 /// guest's sockets open.

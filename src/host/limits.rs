@@ -31,7 +31,7 @@ impl Limits {
     pub(super) fn enforce(process: &Arc<Process>, ticker: Option<Arc<Ticker>>) -> Result<Self, Errno> {
         let mut limits = Self { tasks: Vec::new() };
         let guest = Arc::downgrade(process);
-        if let Some(timeout) = process.settings().timeout {
+        if let Some(timeout) = process.service().limits().timeout {
             limits.add(process, end_after(guest.clone(), timeout))?;
         }
         if process.cpu_time().is_some()
@@ -48,8 +48,8 @@ impl Limits {
         process: &Arc<Process>,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Errno> {
-        let report = Arc::clone(process.report());
-        let failed = move || report.host_failed("kept its time");
+        let signals = Arc::clone(process.signals());
+        let failed = move || signals.host_failed("kept its time");
         self.tasks.push(spawn_guarded(&own_reactor()?, task, failed));
         Ok(())
     }

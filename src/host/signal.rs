@@ -35,8 +35,9 @@ use super::interrupt::{Within, until_the_end};
 use super::outcome::{describe, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
-use crate::process::{Delivery, Mailbox, Report, Sender, Signal, Thread};
+use crate::process::{Delivery, Mailbox, Sender, Signal, Thread};
 use crate::ready::{block_on, interrupting};
+use crate::service::Report;
 
 /// Sees a call to its end; its waits end when there is a signal to handle.
 pub(super) async fn see_through<R>(

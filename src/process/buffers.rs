@@ -14,7 +14,7 @@ impl Thread {
     ///
     /// What the host reports.
     pub(crate) fn limit_buffers(&self, socket: &Socket, is_fresh: bool) -> Result<(), Errno> {
-        match self.process().settings().max_socket_buffer {
+        match self.process().service().max_socket_buffer() {
             Some(most) => socket.limit_buffers(most, is_fresh),
             None => Ok(()),
         }
@@ -28,7 +28,7 @@ impl Thread {
     ///
     /// Those of [`Socket::set_size`].
     pub(crate) fn set_size(&mut self, at: &SocketRef, option: SizeOption, size: u64) -> Result<(), Errno> {
-        let Some(most) = self.process().settings().max_socket_buffer else {
+        let Some(most) = self.process().service().max_socket_buffer() else {
             return at.socket.set_size(option, size);
         };
         if at.socket.set_size_within(most, option, size)? {

@@ -12,15 +12,14 @@ use tokio::runtime::Handle;
 
 use super::directory::absolute;
 use super::paths::name_in;
-use super::{Gatekeeper, Open, OpenFile, Report, Settings, unpoisoned};
-use crate::account::Account;
+use super::{Open, OpenFile, Process, Settings, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
 use crate::file::Dir;
 use crate::policy::{Grant, Policy};
 use crate::socket::unix::Held;
-use crate::socket::{Handed, Socket, Space, own_reactor};
+use crate::socket::{Handed, Socket, own_reactor};
 
 /// The number of the first one.
 const FIRST: u32 = 3;
@@ -106,17 +105,12 @@ impl HandedSockets {
         }
     }
 
-    /// The descriptors of a guest that starts; `names` is what names mean to it.
+    /// The descriptors of `process`, which starts.
     ///
     /// # Errors
     ///
     /// What the host reports: of the reactor, of `listen`.
-    pub(super) fn descriptors(
-        &self,
-        settings: &Settings,
-        (report, account): (&Arc<Report>, &Arc<Account>),
-        names: &Space,
-    ) -> Result<Vec<Descriptor<OpenFile>>, Errno> {
+    pub(super) fn descriptors(&self, process: &Arc<Process>) -> Result<Vec<Descriptor<OpenFile>>, Errno> {
         if self.sockets.is_empty() {
             return Ok(Vec::new());
         }
@@ -128,15 +122,14 @@ impl HandedSockets {
         let _inside = reactor.enter();
         let mut descriptors = Vec::new();
         for (socket, number) in self.sockets.iter().zip(FIRST..) {
-            if settings.removes_unix_names {
+            if process.service().removes_unix_names() {
                 socket.hold_name();
             }
             // Without one the guest has ended it, and does not start anew.
             let Some(fd) = socket.take(self.are_kept)? else { continue };
             let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
-            let handed = socket.seen_from(settings);
-            let (socket, rights) =
-                open(fd, handed, held, number, settings, (report, account), names.clone())?;
+            let handed = socket.seen_from(process.settings());
+            let (socket, rights) = open(fd, handed, held, number, process)?;
             let is_nonblocking = self.are_nonblocking.unwrap_or(false);
             let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
             descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
@@ -189,19 +182,17 @@ fn open(
     handed: Handed,
     held: Option<Held>,
     number: u32,
-    settings: &Settings,
-    (report, account): (&Arc<Report>, &Arc<Account>),
-    names: Space,
+    process: &Arc<Process>,
 ) -> Result<(Socket, Rights), Errno> {
     let (is_listening, local) = (handed.is_listening, handed.local.clone());
-    let socket = Socket::take_over(fd, handed, names, held)?;
+    let socket = Socket::take_over(fd, handed, process.names(), held)?;
     // The buffers of a shared one are not this guest's alone.
-    if let Some(most) = settings.max_socket_buffer.filter(|_| !socket.is_shared()) {
+    if let Some(most) = process.service().max_socket_buffer().filter(|_| !socket.is_shared()) {
         socket.limit_buffers(most, true)?;
     }
     if !is_listening {
-        Gatekeeper::stand_before(&socket, report, &settings.policy);
-        if settings.policy.lets_answer() {
+        process.service().guard(&socket);
+        if process.policy().lets_answer() {
             socket.let_answer();
         }
         return Ok((socket, Rights::HANDED_DATA));
@@ -209,7 +200,7 @@ fn open(
     // Who hands it over has decided; the policy still says who may come in.
     let mut policy = Policy::default();
     policy.allow_listen(&Grant::from(&local));
-    let terms = settings.terms(report, account, number, local);
+    let terms = process.terms(number, local);
     let most = terms.maximum;
     socket.stream()?.listen(most, terms, &policy).map_err(|refusal| refusal.errno())?;
     Ok((socket, Rights::HANDED_LISTENER))

@@ -19,7 +19,6 @@ mod moves;
 mod open;
 mod paths;
 mod poll_room;
-mod report;
 mod send_file;
 mod settings;
 mod signal;
@@ -30,7 +29,7 @@ mod threads;
 mod transfer;
 
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +40,8 @@ use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
 use crate::observe::{Closed, Event, Limit};
 use crate::policy::Policy;
+use crate::service::{HostFailed, Report, Service};
+use crate::socket::listen::Terms;
 use crate::socket::{Refusal, Resolver, Socket, Space};
 
 pub use changes::Batch;
@@ -50,7 +51,6 @@ pub use futex::Woken;
 pub use handed::HandedSockets;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use poll_room::PollRoom;
-pub(crate) use report::{Doorkeeper, Gatekeeper, Report, ToldLimits};
 pub use settings::Settings;
 pub(crate) use signal::{Delivery, Ending, Sender, Signals};
 pub use signal::{Mailbox, Numbering, Signal};
@@ -65,7 +65,6 @@ const ROOT: &str = "/";
 /// A guest: what its threads share.
 pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
-    report: Arc<Report>,
     working_directory: Mutex<String>,
     /// Held while a name of a file changes: see [`moves`].
     moving: Mutex<()>,
@@ -82,43 +81,43 @@ pub struct Process {
     /// Sets of threads of which some were left behind when their instance ended.
     left_behind: Mutex<Vec<Arc<Threads>>>,
     has_ended: AtomicBool,
-    settings: Settings,
+    settings: Arc<Settings>,
+    service: Arc<Service>,
 }
 
 impl Process {
-    /// A guest with the standard streams, the sockets and the preopened directories of
-    /// `settings`.
+    /// An instance of `service`, with the standard streams, the sockets and the preopened
+    /// directories of `settings`.
     ///
     /// # Errors
     ///
     /// `EMFILE` where they do not fit the descriptor table; what the host says of the
     /// sockets.
-    pub fn new(mut settings: Settings) -> Result<Arc<Self>, Errno> {
-        let report = Arc::new(Report::new(settings.observer.take()));
+    pub fn new(service: Arc<Service>, settings: Arc<Settings>) -> Result<Arc<Self>, Errno> {
+        let limits = *service.limits();
         let account = |limit, most| {
-            let (account, report) = (Account::new(limit, most), Arc::clone(&report));
+            let (account, report) = (Account::new(limit, most), Arc::clone(service.report()));
             account.when_denied(move |limit, most| report.tell_memory(limit, most));
             account
         };
-        let memory = account(Limit::Memory, settings.max_memory);
-        let host_memory = account(Limit::HostMemory, settings.max_host_memory);
+        let memory = account(Limit::Memory, limits.max_memory);
+        let host_memory = account(Limit::HostMemory, limits.max_host_memory);
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
-            report,
             working_directory: Mutex::new(ROOT.to_owned()),
             moving: Mutex::default(),
             changes: Changes::default(),
             resolver: Resolver::default(),
-            blocking: BlockingPool::new(settings.max_blocking_calls),
+            blocking: BlockingPool::new(limits.max_blocking_calls),
             signals: Signals::new(&settings.ignored_signals),
             memory,
             host_memory,
-            cpu_time: settings.max_cpu_time.map(CpuTime::new),
+            cpu_time: limits.max_cpu_time.map(CpuTime::new),
             left_behind: Mutex::default(),
             has_ended: AtomicBool::new(false),
             settings,
+            service,
         });
-        process.report.ends(&process.signals);
         // Sockets that have names ask the process what these mean.
         let fds = process.first_descriptors()?;
         *process.fds() = fds;
@@ -146,7 +145,7 @@ impl Process {
     /// The table of a guest that has not run yet.
     fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
         let settings = &self.settings;
-        let mut fds = FdTable::new(settings.max_fds, &self.host_memory);
+        let mut fds = FdTable::new(self.service.limits().max_fds, &self.host_memory);
         for stream in settings.stdio() {
             fds.insert(Descriptor {
                 open: OpenFile::shared(stream),
@@ -155,9 +154,7 @@ impl Process {
                 close_on_exec: false,
             })?;
         }
-        for handed in
-            settings.handed_sockets.descriptors(settings, (&self.report, &self.host_memory), &self.names())?
-        {
+        for handed in settings.handed_sockets.descriptors(self)? {
             fds.insert(handed)?;
         }
         for directory in &settings.directories {
@@ -233,7 +230,7 @@ impl Process {
 
     /// What the guest may do.
     pub fn policy(&self) -> &Arc<Policy> {
-        &self.settings.policy
+        self.service.policy()
     }
 
     /// What the guest's own memories and tables are charged on.
@@ -342,12 +339,32 @@ impl Process {
 
     /// Tells the operator.
     pub(crate) fn report(&self) -> &Arc<Report> {
-        &self.report
+        self.service.report()
+    }
+
+    /// What stays when this instance ends.
+    pub(crate) fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Ends this instance where the host fails.
+    fn host_failed(&self) -> HostFailed {
+        let signals = Arc::downgrade(&self.signals);
+        Arc::new(move |what| {
+            if let Some(signals) = signals.upgrade() {
+                signals.host_failed(what);
+            }
+        })
+    }
+
+    /// On what terms its descriptor `listener`, with this address, listens.
+    fn terms(&self, listener: u32, local: Address) -> Terms {
+        self.service.terms(&self.host_memory, listener, local, self.host_failed())
     }
 
     /// Changes the operator's maximum for backlogs, at every listener.
     pub(crate) fn set_max_backlog(&self, maximum: u32) {
-        self.settings.max_backlog.store(maximum, Relaxed);
+        self.service.set_max_backlog(maximum);
         let sockets: Vec<Arc<Socket>> = {
             let fds = self.fds();
             let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
@@ -378,7 +395,7 @@ impl Process {
         // First it ends, then that is told: nothing more comes from a listener's queue.
         drop(open);
         if let Some(event) = event {
-            self.report.tell(event);
+            self.report().tell(event);
         }
     }
 
@@ -393,7 +410,7 @@ impl Process {
             }
         };
         let is_listening = stream.is_listening();
-        if !is_listening && !self.report.hears_connections() {
+        if !is_listening && !self.report().hears_connections() {
             return None;
         }
         let peer = stream.peer_address().ok();
@@ -434,7 +451,7 @@ impl Process {
         if let Err(Refusal::Errno(errno)) = *outcome
             && matches!(errno, Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EACCES)
         {
-            self.report.tell(Event::Unavailable { call, address: address.clone(), errno });
+            self.report().tell(Event::Unavailable { call, address: address.clone(), errno });
         }
     }
 
@@ -443,7 +460,7 @@ impl Process {
         outcome.map_err(|refusal| match refusal {
             Refusal::Errno(_) | Refusal::Limited(_) => refusal.errno().into(),
             Refusal::Denied(denial) => {
-                self.report.tell_denial(call, denial);
+                self.report().tell_denial(call, denial);
                 Errno::EACCES.into()
             }
         })

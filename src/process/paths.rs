@@ -46,7 +46,7 @@ impl Paths for Weak<Process> {
     }
 
     fn removes_names(&self) -> bool {
-        look(self, |process| process.settings().removes_unix_names).unwrap_or(false)
+        look(self, |process| process.service().removes_unix_names()).unwrap_or(false)
     }
 }
 

@@ -314,6 +314,12 @@ impl Signals {
         }
     }
 
+    /// Ends the guest because a thread or a task of the host's has panicked, which did `what`
+    /// for it.
+    pub(crate) fn host_failed(&self, what: &'static str) {
+        self.terminate(Terminated::HostPanic(what));
+    }
+
     /// Ends the guest for the host. What ended it first counts.
     pub(crate) fn terminate(&self, why: Terminated) {
         let mut calls = Calls::default();

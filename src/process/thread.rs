@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Gatekeeper, Mailbox, Open, OpenFile, PollRoom, Process};
+use super::{Mailbox, Open, OpenFile, PollRoom, Process};
 use crate::account::Charge;
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
@@ -283,7 +283,7 @@ impl Thread {
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
         self.limit_buffers(&socket, true)?;
-        Gatekeeper::stand_before(&socket, self.process.report(), self.process.policy());
+        self.process.service().guard(&socket);
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
     }
@@ -384,8 +384,7 @@ impl Thread {
     /// On what terms a socket with this address listens.
     fn terms(&self, listener: u32, local: Option<Address>) -> Terms {
         let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
-        let process = &self.process;
-        process.settings().terms(process.report(), process.host_memory(), listener, local)
+        self.process.terms(listener, local)
     }
 
     /// What the addresses of a Unix socket mean to this guest.
@@ -507,8 +506,8 @@ impl Thread {
     /// there is no answer after 30 seconds; `ENOMEM` where the host holds too much for the guest.
     pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
         let held = self.process.host_memory().charge(LOOK_UP)?;
-        let report = Arc::clone(self.process.report());
-        let failed = move || report.host_failed("looked a name up");
+        let signals = Arc::clone(self.process.signals());
+        let failed = move || signals.host_failed("looked a name up");
         tokio::select! {
             biased;
             found = self.process.resolver().resolve(name, held, failed) => found,
@@ -533,9 +532,9 @@ impl Thread {
         if self.process.settings().blocks_on_files {
             return Ok(operation()?);
         }
-        let report = Arc::clone(self.process.report());
+        let signals = Arc::clone(self.process.signals());
         let guarded = move || {
-            let _guard = AtPanic::new(|| report.host_failed("worked on a file"));
+            let _guard = AtPanic::new(|| signals.host_failed("worked on a file"));
             operation()
         };
         Ok(self.process.blocking().run(guarded).await?)

@@ -234,7 +234,7 @@ impl Thread {
         let held = self.process().host_memory().charge(THREAD).map_err(|_| Errno::EAGAIN)?;
         // Those that earlier instances have left behind count among them.
         let left_behind = u32::try_from(self.process().left_behind()).unwrap_or(u32::MAX);
-        let maximum = self.process().settings().max_threads.saturating_sub(left_behind);
+        let maximum = self.process().service().limits().max_threads.saturating_sub(left_behind);
         let (tid, starter) = self.threads.join_in(maximum)?;
         let sibling = self.sibling(tid, held);
         let mailbox = sibling.mailbox.clone();

@@ -1,16 +1,14 @@
 //! What a guest's operator is told.
 //!
-//! Apart from the process, because the queue of a listener tells too, and must not
-//! keep the process alive.
+//! Apart from the service, because the queue of a listener tells too, and must not
+//! keep the service alive.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Signals, unpoisoned};
 use crate::address::Address;
-use crate::error::Terminated;
 use crate::observe::{Delivery, Event, Limit, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{Capacity, Door, Gate, Reached, TurnedAway};
@@ -30,9 +28,10 @@ pub(crate) struct Report {
     delivery: Option<Delivery>,
     told: Mutex<HashSet<(&'static str, Denial)>>,
     told_limits: ToldLimits,
-    /// Ends the guest where the host fails.
-    signals: Mutex<Weak<Signals>>,
 }
+
+/// Ends an instance where a thread or a task of the host's has panicked, which did this for it.
+pub(crate) type HostFailed = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 impl Report {
     pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
@@ -40,20 +39,6 @@ impl Report {
             delivery: observer.map(Delivery::new),
             told: Mutex::default(),
             told_limits: ToldLimits::default(),
-            signals: Mutex::default(),
-        }
-    }
-
-    /// Has these end the guest where the host fails.
-    pub(super) fn ends(&self, signals: &Arc<Signals>) {
-        *unpoisoned(&self.signals) = Arc::downgrade(signals);
-    }
-
-    /// A thread or a task of the host has panicked, which did `what` for the guest: that
-    /// ends it.
-    pub(crate) fn host_failed(&self, what: &'static str) {
-        if let Some(signals) = unpoisoned(&self.signals).upgrade() {
-            signals.terminate(Terminated::HostPanic(what));
         }
     }
 
@@ -148,6 +133,8 @@ pub(crate) struct Doorkeeper {
     pub(crate) gate: Option<Gate>,
     /// When it was told that a limit was reached.
     pub(crate) told: ToldLimits,
+    /// Ends the instance that listens where the host fails.
+    pub(crate) failed: HostFailed,
 }
 
 impl Door for Doorkeeper {
@@ -194,7 +181,7 @@ impl Door for Doorkeeper {
     }
 
     fn host_failed(&self) {
-        self.report.host_failed("took connections in");
+        (self.failed)("took connections in");
     }
 }
 
@@ -223,4 +210,9 @@ impl ToldLimits {
         }
         is_due
     }
+}
+
+/// Takes a lock; what it guards is whole whenever the lock is free.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
