@@ -1,5 +1,7 @@
 //! What a module speaks, and which of its imports the host has.
 
+use std::fmt;
+
 use wasmtime::{ExternType, ImportType, MemoryType, Module};
 
 use super::table::Function;
@@ -26,6 +28,16 @@ pub enum Dialect {
     Wasix,
 }
 
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unstable => "WASI snapshot 0 (wasi_unstable)",
+            Self::Preview1 => "WASI preview 1",
+            Self::Wasix => "WASIX",
+        })
+    }
+}
+
 /// The generation of WASIX. There is no version in a module; its imports tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -38,6 +50,17 @@ pub enum Generation {
     V2,
     /// The second with functions that came later; [`added_in`] says when.
     V2Later,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "1 (May 2022 to March 2023)",
+            Self::V1Late => "1, late (March to May 2023)",
+            Self::V2 => "2 (since May 2023)",
+            Self::V2Later => "2 with additions",
+        })
+    }
 }
 
 impl Generation {
@@ -79,8 +102,8 @@ impl Import {
     }
 }
 
-impl std::fmt::Display for Import {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", Escaped(&self.module), Escaped(&self.name))
     }
 }
@@ -98,7 +121,7 @@ pub struct Detected {
     /// The memory.
     pub memory: MemoryKind,
     /// The name of a shared memory that the host must make.
-    pub(crate) memory_import: Option<Import>,
+    pub memory_import: Option<Import>,
     /// May the module start threads? It imports a call for it, and the memory that they
     /// share.
     pub threads: bool,

@@ -80,7 +80,7 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
                 report::failure(error.root_cause(), format_args!("{error:#}{cure}"));
                 return Ok(FAILURE);
             }
-            let trap = host::describe(&error);
+            let trap = host::describe_trap(&error);
             Lines::default().block(format_args!("wasock: the guest trapped: {trap}")).say();
             Ok(TRAP)
         }

@@ -51,22 +51,22 @@ pub(super) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Build
         let failed = || format!("cannot listen on {place} (--preopen-listen)");
         if let Place::Unix(path) = place {
             let listener = UnixListener::bind(path).with_context(failed)?;
-            builder = builder.preopened_unix_listener(name, listener)?.own_last_socket();
+            builder = builder.preopened_exclusive_socket(name, listener)?;
             continue;
         }
         for listener in open(place, SocketType::STREAM).with_context(failed)? {
-            builder = builder.preopened_socket(name, listener)?.own_last_socket();
+            builder = builder.preopened_exclusive_socket(name, listener)?;
         }
     }
     for NamedSocket { name, place } in &args.preopen_connect {
         let failed = || format!("cannot connect to {place} (--preopen-connect)");
         let connection = connect(place).with_context(failed)?;
-        builder = builder.preopened_socket(name, connection)?.own_last_socket();
+        builder = builder.preopened_exclusive_socket(name, connection)?;
     }
     for NamedSocket { name, place } in &args.preopen_udp {
         let failed = || format!("cannot have a UDP socket at {place} (--preopen-udp)");
         for socket in open(place, SocketType::DGRAM).with_context(failed)? {
-            builder = builder.preopened_socket(name, socket)?.own_last_socket();
+            builder = builder.preopened_exclusive_socket(name, socket)?;
         }
     }
     if args.listen_fds {

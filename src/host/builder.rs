@@ -7,7 +7,6 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -225,13 +224,7 @@ impl Builder {
     ///
     /// What the host answers: the address is in use, or not this machine's.
     pub fn preopened_listener(self, name: &str, address: SocketAddr) -> io::Result<Self> {
-        Ok(self.preopened_socket(name, TcpListener::bind(address)?)?.own_last_socket())
-    }
-
-    /// Takes note that nobody but the guest has the socket that came last.
-    pub(crate) fn own_last_socket(mut self) -> Self {
-        self.handed_sockets.own_last();
-        self
+        self.preopened_exclusive_socket(name, TcpListener::bind(address)?)
     }
 
     /// Hands a listener, a connection or a datagram socket of this process's to the guest,
@@ -269,20 +262,19 @@ impl Builder {
         Ok(self)
     }
 
-    /// As [`preopened_socket`](Self::preopened_socket), for a listener that this process
-    /// made for the guest: with [`unix_unlink`](Self::unix_unlink) its name goes when the
-    /// guest closes it or ends, where a name that somebody else handed over stays.
+    /// As [`preopened_socket`](Self::preopened_socket), for a socket that nobody but the guest
+    /// has: one that you made for it, and of which you keep no clone. The guest may set its
+    /// options and its backlog, and closing it closes it. With [`unix_unlink`](Self::unix_unlink)
+    /// the name of a Unix listener is removed when the guest closes it or ends; the name of one
+    /// that came by `preopened_socket` stays.
     ///
     /// # Errors
     ///
     /// As for `preopened_socket`.
-    pub fn preopened_unix_listener(mut self, name: &str, listener: UnixListener) -> io::Result<Self> {
-        let path = listener.local_addr()?.as_pathname().map(std::path::absolute).transpose()?;
-        self = self.preopened_socket(name, listener)?;
-        if let Some(path) = path {
-            self.handed_sockets.own_last_name(path);
-        }
-        Ok(self)
+    pub fn preopened_exclusive_socket(self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let mut with_socket = self.preopened_socket(name, socket)?;
+        with_socket.handed_sockets.own_last()?;
+        Ok(with_socket)
     }
 
     /// Do the guest's calls on the sockets that it has from its start on answer `EAGAIN`

@@ -42,7 +42,6 @@ pub use limiter::MemoryLimiter;
 pub use link::{add_to_linker, add_to_linker_blocking};
 pub use load::{Guest, LoadError, engine_config, engine_config_without_threads};
 pub use on_trap::OnTrap;
-pub use outcome::Ended;
-pub(crate) use outcome::describe;
+pub use outcome::{Ended, describe_trap};
 pub use shared::restore_shared_sockets;
 pub use stub::{MissingImports, link_unknown_imports};

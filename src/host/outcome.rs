@@ -58,9 +58,10 @@ pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
     }
 }
 
-/// A trap in words: the reason in one line, then the backtrace in more. Text of the guest's
-/// is escaped.
-pub(crate) fn describe(trap: &wasmtime::Error) -> String {
+/// A trap in words, to print: the reason in one line, then the guest's backtrace in more, where
+/// `trap` has one. Text of the guest's is escaped, as by [`Escaped`], so that no line of it looks
+/// like one of the host's.
+pub fn describe_trap(trap: &wasmtime::Error) -> String {
     let reason = Escaped(trap.root_cause());
     match trap.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),

@@ -14,7 +14,7 @@ use super::interrupt::Within;
 use super::limiter;
 use super::limits::{Limits, contained};
 use super::link::add_imported_to_linker;
-use super::outcome::{Ended, Outcome, describe, ended, is_mistake};
+use super::outcome::{Ended, Outcome, describe_trap, ended, is_mistake};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
 use super::{Guest, OnTrap, WasockCtx, threads};
@@ -117,7 +117,7 @@ impl Guest {
             match backoff.failed(started.elapsed()) {
                 Next::StartAfter(after) => {
                     process.restart().map_err(wasmtime::Error::new)?;
-                    process.report().tell(Event::Restarted { trap: describe(&trap), after });
+                    process.report().tell(Event::Restarted { trap: describe_trap(&trap), after });
                     // Clients of the sockets that the guest is given wait in their queues.
                     tokio::select! {
                         () = sleep(after) => {}

@@ -32,7 +32,7 @@ use wasmtime::{
 use super::WasockCtx;
 use super::call_mode::Calls;
 use super::interrupt::{Within, until_the_end};
-use super::outcome::{describe, error_of, is_mistake, is_trap};
+use super::outcome::{describe_trap, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
 use crate::process::{Delivery, Mailbox, Sender, Signal, Thread};
@@ -135,7 +135,7 @@ fn finished(
             Ok(())
         }
         Sender::Operator if due.signal.ends() && (has_aborted || is_mistake(&error)) => {
-            let trap = if has_aborted { "it aborted".to_owned() } else { describe(&error) };
+            let trap = if has_aborted { "it aborted".to_owned() } else { describe_trap(&error) };
             report.tell(Event::HandlerTrapped { signal: due.signal.name(), trap });
             Err(Exit(due.signal.exit_code()).into())
         }

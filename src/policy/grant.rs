@@ -32,7 +32,7 @@ pub(super) enum Addresses {
 
 impl Grant {
     /// Is it one of paths?
-    pub(crate) fn is_of_paths(&self) -> bool {
+    pub fn is_of_paths(&self) -> bool {
         matches!(self.0, Addresses::Unix(_))
     }
 

@@ -4,7 +4,9 @@
 //! that looks for preopened directories begins at 3, too, and stops at the first
 //! number that answers `EBADF`; so these answer that they are something else.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +21,7 @@ use crate::fd::{Descriptor, Rights};
 use crate::file::Dir;
 use crate::policy::{Grant, Policy};
 use crate::socket::unix::Held;
-use crate::socket::{Handed, Socket, own_reactor};
+use crate::socket::{Family, Handed, Socket, own_reactor};
 
 /// The number of the first one.
 const FIRST: u32 = 3;
@@ -68,18 +70,18 @@ impl HandedSockets {
         Ok(())
     }
 
-    /// Takes note that this process made the socket that came last, and nobody else has it.
-    pub(crate) fn own_last(&mut self) {
+    /// Takes note that nobody else has the socket that came last: what a Unix listener is
+    /// called was made for the guest too.
+    ///
+    /// # Errors
+    ///
+    /// Where the host has no descriptor to look at that name.
+    pub(crate) fn own_last(&mut self) -> io::Result<()> {
         if let Some(last) = self.sockets.last_mut() {
+            last.own_name = last.path()?;
             last.handed.is_shared = false;
         }
-    }
-
-    /// Takes note that the name of the socket that came last was made for the guest.
-    pub(crate) fn own_last_name(&mut self, path: PathBuf) {
-        if let Some(last) = self.sockets.last_mut() {
-            last.own_name = Some(path);
-        }
+        Ok(())
     }
 
     /// Their names, in the order of their numbers.
@@ -146,6 +148,18 @@ impl HandedSocket {
         match &*fd {
             Some(kept) if is_kept => Ok(Some(kept.try_clone()?)),
             _ => Ok(fd.take()),
+        }
+    }
+
+    /// Where the name of a Unix listener lies. Other bytes than UTF-8 may be in it, which the
+    /// address that a guest sees has no place for.
+    fn path(&self) -> io::Result<Option<PathBuf>> {
+        match &*unpoisoned(&self.fd) {
+            Some(fd) if self.handed.is_listening && self.handed.family == Family::Unix => {
+                let listener = UnixListener::from(fd.try_clone()?);
+                listener.local_addr()?.as_pathname().map(std::path::absolute).transpose()
+            }
+            _ => Ok(None),
         }
     }
 

@@ -91,7 +91,7 @@ async fn a_listener_with_a_name_is_events() -> Result<()> {
     });
     let (observer, events) = events();
     let builder = WasockCtx::builder().args(["guest", "1"]).observer(observer);
-    let builder = builder.unix_unlink(true).preopened_unix_listener("web", listener)?;
+    let builder = builder.unix_unlink(true).preopened_exclusive_socket("web", listener)?;
     run_async(guest_tests::PREOPENED_STD, builder.build()?).await?;
     is_served(client)?;
     let mut told = Vec::new();

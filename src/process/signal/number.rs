@@ -132,7 +132,7 @@ impl Signal {
     }
 
     /// Does it end a guest that does not handle it?
-    pub(crate) fn ends(self) -> bool {
+    pub fn ends(self) -> bool {
         self.default() == Default::End
     }
 
