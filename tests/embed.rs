@@ -155,7 +155,7 @@ fn the_example_prints_where_it_listens() -> Result<()> {
     let folder = tests.parent().and_then(|deps| deps.parent()).context("no target folder")?;
     let example = folder.join("examples").join("embed");
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "wasock", "--example", "embed"]);
+    build.args(["build", "--quiet", "--workspace", "--example", "embed"]);
     if folder.ends_with("release") {
         build.arg("--release");
     }

@@ -56,7 +56,7 @@ fn run() -> Result<ExitCode> {
         }
         "docs" => {
             setup::ensure_toolchain()?;
-            let mut command = cargo(&["test", "--release", "--package", "wasock", "--test", "docs"]);
+            let mut command = cargo(&["test", "--release", "--workspace", "--test", "docs"]);
             command.env("UPDATE_DOCS", "1");
             become_it(command)
         }
@@ -74,7 +74,7 @@ fn run() -> Result<ExitCode> {
 /// Serves in the foreground until Ctrl-C.
 fn demo() -> Result<ExitCode> {
     let modules = guests()?;
-    succeed(cargo(&["build", "--release", "--package", "wasock"]))?;
+    build_wasock()?;
     let wasock = target_dir().join("release").join("wasock");
     eprintln!(
         "\nA guest serves HTTP on {DEMO_ADDR}. Try, in another terminal:\n\
@@ -87,10 +87,22 @@ fn demo() -> Result<ExitCode> {
     become_it(command)
 }
 
+/// Compiles the command.
+fn build_wasock() -> Result<()> {
+    build_program("wasock")
+}
+
+/// Compiles a program of the workspace, with the features that its dependencies have in the
+/// tests: with those of its own package alone, Wasmtime would be compiled once more.
+fn build_program(name: &str) -> Result<()> {
+    succeed(cargo(&["build", "--release", "--workspace", "--bin", name]))
+}
+
 /// Runs the fuzzer of guests, a package of its own: it needs the whole host, this one little.
 fn fuzz(args: &[String]) -> Result<ExitCode> {
-    let mut command = cargo(&["run", "--quiet", "--release", "--package", "guest-fuzz", "--"]);
-    command.args(args);
+    build_program("guest-fuzz")?;
+    let mut command = Command::new(target_dir().join("release").join("guest-fuzz"));
+    command.args(args).current_dir(workspace_dir());
     become_it(command)
 }
 

@@ -2,7 +2,7 @@
 
 use super::big_module;
 use super::workload::Module;
-use crate::{cargo, guests, succeed, target_dir, workspace_dir};
+use crate::{build_wasock, guests, target_dir, workspace_dir};
 use anyhow::{Context, Result};
 use guest_toolchain::{THREADS_TARGET, Toolchain};
 use std::fs;
@@ -53,7 +53,7 @@ impl Built {
         let programs = workspace_dir().join("guest-tests/programs");
         let twins = Toolchain::build_native(&programs, &target.join("guests-native"), &TWINS)?;
         eprintln!("compiling wasock");
-        succeed(cargo(&["build", "--release", "--package", "wasock", "--bin", "wasock"]))?;
+        build_wasock()?;
         let big = folder.file("http_server_big.wasm");
         let small = fs::read(modules.join("http_server.wasm"))?;
         fs::write(&big, big_module::padded(&small).context("http_server.wasm")?)?;

@@ -92,7 +92,7 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
 /// Compiles the program that makes the calls, and tells where it lies.
 fn build() -> Result<PathBuf> {
     eprintln!("compiling the calls");
-    let mut command = cargo(&["build", "--release", "--package", "wasock", "--bench", "instructions"]);
+    let mut command = cargo(&["build", "--release", "--workspace", "--bench", "instructions"]);
     command.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(output.status.success(), "the calls do not compile");
