@@ -52,7 +52,6 @@
 //! | [`process`] | the running guest, and what a call acts on | `policy` to `service` |
 //! | [`abi`] | the front desk: guest bytes to host values, a folder a dialect | `policy` to `process` |
 //! | [`host`] | [`WasockCtx`], its builder, linking, loading, running | `policy` to `abi` |
-//! | [`cli`] | arguments, signals, exit codes | `policy` `file` `abi` `host` |
 //!
 //! # The walk of one call
 //!
@@ -121,7 +120,6 @@ pub mod abi;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod account;
 pub mod address;
-pub mod cli;
 pub mod error;
 #[expect(unreachable_pub, reason = "`pub` in a private room is what it offers to the other rooms")]
 mod fd;

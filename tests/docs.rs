@@ -1,8 +1,8 @@
 //! The tables of the manual are what the code says. `cargo xtask docs` writes them.
 
-#[path = "guests/kinds/call_table.rs"]
+#[path = "../cli/tests/guests/kinds/call_table.rs"]
 mod call_table;
-#[path = "guests/kinds/option_table.rs"]
+#[path = "../cli/tests/guests/kinds/option_table.rs"]
 mod option_table;
 
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use wasock::{Beyond, Holds, ListenProfile, ListenRules, Negative, Unbound};
 const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32v1"];
 
 /// Where the tests of listening are.
-const LISTEN_TESTS: &str = "tests/guests/listen";
+const LISTEN_TESTS: &str = "cli/tests/guests/listen";
 
 /// How many rules for listening hold in every profile.
 const RULES: u32 = 20;

@@ -24,7 +24,7 @@ pub struct Wasock {
 
 impl Wasock {
     /// `wasock` without arguments. `binary` is `env!("CARGO_BIN_EXE_wasock")`,
-    /// which only the tests of that package know.
+    /// which only the tests of the command know.
     pub fn new(binary: &str) -> Self {
         let mut command = Command::new(binary);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -11,15 +11,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::io::Errno as Os;
 use tokio::runtime::{Builder, Runtime};
-
-use crate::error::Errno;
+use wasock::error::Errno;
 
 /// A runtime of one thread, the caller's.
 ///
 /// # Errors
 ///
 /// Where the host has no descriptors for it.
-pub(super) fn runtime() -> Result<Runtime> {
+pub(crate) fn runtime() -> Result<Runtime> {
     let build = || Builder::new_current_thread().enable_all().build();
     // The first runtime of a process makes a pair of sockets for its signals, or panics.
     let built = unless_panics(build).unwrap_or_else(|| Err(io::Error::from(Os::MFILE)));
@@ -27,7 +26,7 @@ pub(super) fn runtime() -> Result<Runtime> {
 }
 
 /// Does `start`, unless that panics: `None` then, and nothing is printed.
-pub(super) fn unless_panics<T>(start: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn unless_panics<T>(start: impl FnOnce() -> T) -> Option<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let started = catch_unwind(AssertUnwindSafe(start));
@@ -36,13 +35,13 @@ pub(super) fn unless_panics<T>(start: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// How many threads this process has; 0 where the operating system does not say.
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// Waits until this process has no more than `count` threads: those that were started in
 /// vain end by themselves, and until then they take the places of others. Not for long.
-pub(super) fn wait_for_threads(count: usize) {
+pub(crate) fn wait_for_threads(count: usize) {
     for _ in 0..100 {
         if threads() <= count {
             return;
@@ -52,7 +51,7 @@ pub(super) fn wait_for_threads(count: usize) {
 }
 
 /// What the operator can do, where `error` comes from a limit of the host's.
-pub(super) fn cure(error: &anyhow::Error) -> &'static str {
+pub(crate) fn cure(error: &anyhow::Error) -> &'static str {
     let limit = error.chain().find_map(|cause| match cause.downcast_ref::<io::Error>() {
         Some(error) => Os::from_io_error(error).map(Errno::from),
         None => cause.downcast_ref::<Errno>().copied(),
@@ -61,7 +60,7 @@ pub(super) fn cure(error: &anyhow::Error) -> &'static str {
 }
 
 /// The same, for what was answered.
-pub(super) fn cure_of(limit: Option<Errno>) -> &'static str {
+pub(crate) fn cure_of(limit: Option<Errno>) -> &'static str {
     match limit {
         Some(Errno::ENFILE) => "; raise the limit of open files (ulimit -n)",
         Some(Errno::EAGAIN) => "; raise the limit of processes and threads (ulimit -u)",

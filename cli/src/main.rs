@@ -1,4 +1,4 @@
-//! The command line: arguments to grants, events to lines, endings to exit codes.
+//! The command `wasock`: arguments to grants, events to lines, endings to exit codes.
 //!
 //! What goes to standard error begins with `wasock: `, so that it is told from
 //! what the guest writes there.
@@ -27,7 +27,7 @@ const USAGE: u8 = 2;
 const FAILURE: u8 = 1;
 
 /// Runs the command that the process's arguments name.
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),

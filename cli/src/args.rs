@@ -7,24 +7,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use wasock::ListenProfile;
+use wasock::host::OnTrap;
 
-pub(super) use grants::GrantArgs;
-pub(super) use sockets::{NamedSocket, Place, SocketArgs};
+pub(crate) use grants::GrantArgs;
+pub(crate) use sockets::{NamedSocket, Place, SocketArgs};
 
-use super::duration::parse_duration;
-use crate::ListenProfile;
-use crate::host::OnTrap;
+use crate::duration::parse_duration;
 
 /// The socket host for WebAssembly servers on Wasmtime.
 #[derive(Debug, Parser)]
 #[command(name = "wasock", version, about, max_term_width = 100)]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Run a server module
     Run(Box<RunArgs>),
     /// Say which dialect a module speaks, and which of its imports this host has
@@ -55,126 +55,126 @@ const RUNNING: &str = "Running";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP)]
-pub(super) struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten, next_help_heading = "Network")]
-    pub(super) grants: GrantArgs,
+    pub(crate) grants: GrantArgs,
 
     #[command(flatten, next_help_heading = "Sockets that the guest has from its start on")]
-    pub(super) sockets: SocketArgs,
+    pub(crate) sockets: SocketArgs,
 
     /// Give the guest a directory, under its own or another name
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
-    pub(super) dir: Vec<DirectoryArg>,
+    pub(crate) dir: Vec<DirectoryArg>,
 
     /// Give the guest a directory that it can't change
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
-    pub(super) dir_ro: Vec<DirectoryArg>,
+    pub(crate) dir_ro: Vec<DirectoryArg>,
 
     /// Remove the names of the guest's Unix sockets when they close [default: they stay]
     #[arg(long, help_heading = FILES)]
-    pub(super) unix_unlink: bool,
+    pub(crate) unix_unlink: bool,
 
     /// Set a variable of the guest's environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable, help_heading = FILES)]
-    pub(super) env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
 
     /// Give the guest this process's whole environment
     #[arg(long, help_heading = FILES)]
-    pub(super) inherit_env: bool,
+    pub(crate) inherit_env: bool,
 
     /// How many descriptors may be open at once, 1048576 at most
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS, value_parser = clap::value_parser!(u32).range(..=1_048_576))]
-    pub(super) max_fds: u32,
+    pub(crate) max_fds: u32,
 
     /// Refuse a module that needs threads, and turn off what WebAssembly has for them: Wasmtime
     /// gives it no security fixes in older releases
     #[arg(long, help_heading = LIMITS)]
-    pub(super) no_threads: bool,
+    pub(crate) no_threads: bool,
 
     /// How many threads may run at once, the first one included
     #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
-    pub(super) max_threads: u32,
+    pub(crate) max_threads: u32,
 
     /// How much memory the guest may have: its memories and tables, those of all its threads. They
     /// grow no further. Bytes, or with K, M, G or T
     #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = parse_memory, help_heading = LIMITS)]
-    pub(super) max_memory: u64,
+    pub(crate) max_memory: u64,
 
     /// How much memory the host may hold for the guest: descriptors, epoll entries, lists of
     /// polls, pipes, threads. Calls that need more fail
     #[arg(long, value_name = "BYTES", default_value = "256M", value_parser = parse_memory, help_heading = LIMITS)]
-    pub(super) max_host_memory: u64,
+    pub(crate) max_host_memory: u64,
 
     /// How many accepted connections may be open at once. One more waits: accept is EMFILE
     /// until one is closed [default: as many as there are descriptors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
-    pub(super) max_connections: Option<u32>,
+    pub(crate) max_connections: Option<u32>,
 
     /// How many at each listener
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
-    pub(super) max_connections_per_listener: Option<u32>,
+    pub(crate) max_connections_per_listener: Option<u32>,
 
     /// How many from each peer: an IPv4 address, or a /64 of IPv6. One more is reset
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
-    pub(super) max_connections_per_peer: Option<u32>,
+    pub(crate) max_connections_per_peer: Option<u32>,
 
     /// How large a buffer of a socket may be, for sending and for receiving, as the kernel counts
     /// it: bytes, or with K or M [default: as the kernel allows]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = LIMITS)]
-    pub(super) max_socket_buffer: Option<u32>,
+    pub(crate) max_socket_buffer: Option<u32>,
 
     /// How long the guest may run; then it ends with code 124. A number with its unit: 500ms, 10s,
     /// 2m, 1h30m [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
-    pub(super) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 
     /// How much processor time the guest may use, all its threads together; then it ends with
     /// code 152 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
-    pub(super) max_cpu_time: Option<Duration>,
+    pub(crate) max_cpu_time: Option<Duration>,
 
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
     #[arg(long, value_name = "NAME", default_value_t, help_heading = RUNNING)]
-    pub(super) listen_profile: ListenProfile,
+    pub(crate) listen_profile: ListenProfile,
 
     /// The largest backlog that counts; a larger one is cut down silently [default: the
     /// kernel's limit]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
-    pub(super) max_backlog: Option<u32>,
+    pub(crate) max_backlog: Option<u32>,
 
     /// After a trap in a handler of events (wasock_on_accept and the like): stop the guest, or
     /// restart it as from its start. A trap anywhere else always stops it
     #[arg(long, value_name = "stop|restart", default_value_t, help_heading = RUNNING)]
-    pub(super) on_trap: OnTrap,
+    pub(crate) on_trap: OnTrap,
 
     /// Print a line for every call of the guest
     #[arg(long, help_heading = RUNNING)]
-    pub(super) trace: bool,
+    pub(crate) trace: bool,
 
     /// Say more of what the host does; twice for much more
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = RUNNING)]
-    pub(super) verbose: u8,
+    pub(crate) verbose: u8,
 
     /// Compile the module anew, and do not keep the result
     #[arg(long, help_heading = RUNNING)]
-    pub(super) no_cache: bool,
+    pub(crate) no_cache: bool,
 
     /// The module (.wasm or .wat), and the guest's arguments
     #[arg(required = true, trailing_var_arg = true, help_heading = "Program", value_names = ["MODULE", "ARGS"], num_args = 1..)]
-    pub(super) command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
-pub(super) struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// The module: .wasm or .wat
-    pub(super) module: PathBuf,
+    pub(crate) module: PathBuf,
 }
 
 /// A directory of the host, and what the guest calls it.
 #[derive(Clone, Debug)]
-pub(super) struct DirectoryArg {
-    pub(super) host: PathBuf,
-    pub(super) guest: String,
+pub(crate) struct DirectoryArg {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
 }
 
 fn parse_directory(text: &str) -> Result<DirectoryArg, String> {

@@ -1,15 +1,15 @@
 //! `wasock inspect`: what a module wants of its host.
 
 use anyhow::Result;
+use wasock::abi::{Detected, Dialect, Import, MemoryKind, added_in};
+use wasock::host::Guest;
 
-use super::args::InspectArgs;
-use super::report::Lines;
-use super::run::load;
-use crate::abi::{Detected, Dialect, Generation, Import, MemoryKind, added_in};
-use crate::host::Guest;
+use crate::args::InspectArgs;
+use crate::report::Lines;
+use crate::run::load;
 
 /// Prints it.
-pub(super) fn inspect(args: &InspectArgs) -> Result<()> {
+pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let (_, guest) = load(&args.module, true, false)?;
     describe(&guest).print();
     Ok(())
@@ -22,7 +22,7 @@ fn describe(guest: &Guest) -> Lines {
         (MemoryKind::ExportedShared, _) => "its own, shared and exported".to_owned(),
         (MemoryKind::ImportedShared, Some(import)) => format!("shared, imported as {import}"),
         (MemoryKind::ImportedShared, None) => "shared, imported".to_owned(),
-        (MemoryKind::None, _) => "none that the host can reach".to_owned(),
+        _ => "none that the host can reach".to_owned(),
     };
     let mut text = Lines::default();
     text.line(format_args!("dialect: {}", dialect(detected)));
@@ -39,25 +39,18 @@ fn describe(guest: &Guest) -> Lines {
 }
 
 fn dialect(detected: &Detected) -> String {
-    match detected.dialect {
-        Dialect::Unstable => return "WASI snapshot 0 (wasi_unstable)".to_owned(),
-        Dialect::Preview1 => return "WASI preview 1".to_owned(),
-        Dialect::Wasix => {}
+    if detected.dialect != Dialect::Wasix {
+        return detected.dialect.to_string();
     }
-    let added_in = detected.told_by.as_ref().and_then(|import| added_in(&import.name));
-    let generation = match detected.generation {
-        Generation::V1 => "1 (May 2022 to March 2023)".to_owned(),
-        Generation::V1Late => "1, late (March to May 2023)".to_owned(),
-        Generation::V2 => "2 (since May 2023)".to_owned(),
-        Generation::V2Later => {
-            format!("2 with additions (since {})", added_in.unwrap_or("June 2023"))
-        }
-    };
+    let mut generation = detected.generation.to_string();
+    if let Some(month) = detected.told_by.as_ref().and_then(|import| added_in(&import.name)) {
+        generation += &format!(" (since {month})");
+    }
     let why = match &detected.told_by {
         Some(import) => format!("it imports {import}"),
         None => "nothing that it imports says otherwise".to_owned(),
     };
-    format!("WASIX, generation {generation}: {why}")
+    format!("{}, generation {generation}: {why}", detected.dialect)
 }
 
 fn list(text: &mut Lines, title: &str, imports: &[Import]) {

@@ -8,16 +8,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
 use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
-
-use super::args::{DirectoryArg, GrantArgs, RunArgs};
-use super::report::{self, Lines, say};
-use super::{FAILURE, signal, sockets, start};
-use crate::error::Terminated;
-use crate::file::Access;
-use crate::host::{
+use wasock::Access;
+use wasock::error::Terminated;
+use wasock::host::{
     self, Ended, Guest, WasockCtx, engine_config, engine_config_without_threads, new_engine,
     restore_shared_sockets,
 };
+
+use crate::args::{DirectoryArg, GrantArgs, RunArgs};
+use crate::report::{self, Lines, say};
+use crate::{FAILURE, signal, sockets, start};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -31,7 +31,7 @@ const QUICK: i32 = 1;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Runs a guest, and answers its exit code.
-pub(super) fn run(args: RunArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let (_, guest) = load(Path::new(module), args.no_cache, args.no_threads)?;
@@ -97,7 +97,7 @@ fn flag(why: Terminated) -> &'static str {
 }
 
 /// Loads a module, by several threads or, where the host has none to spare, by this one.
-pub(super) fn load(module: &Path, no_cache: bool, no_threads: bool) -> Result<(Engine, Guest)> {
+pub(crate) fn load(module: &Path, no_cache: bool, no_threads: bool) -> Result<(Engine, Guest)> {
     let parallel = engine_for(no_cache, no_threads, true)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.

@@ -7,45 +7,45 @@ use std::path::PathBuf;
 use clap::Args;
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct SocketArgs {
+pub(crate) struct SocketArgs {
     /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
     /// that can't listen themselves. It needs no --listen. A unix:PATH is the host's here
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
-    pub(in crate::cli) preopen_listen: Vec<NamedSocket>,
+    pub(crate) preopen_listen: Vec<NamedSocket>,
 
     /// Connect there and hand the guest the connection, as a descriptor after those of
     /// --preopen-listen. It needs no --connect. A unix:PATH is the host's here
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_peer)]
-    pub(in crate::cli) preopen_connect: Vec<NamedSocket>,
+    pub(crate) preopen_connect: Vec<NamedSocket>,
 
     /// Hand the guest a UDP socket that is bound here, as a descriptor after those of
     /// --preopen-connect. It needs no --udp-bind
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_datagrams)]
-    pub(in crate::cli) preopen_udp: Vec<NamedSocket>,
+    pub(crate) preopen_udp: Vec<NamedSocket>,
 
     /// Hand the guest these sockets and those of --listen-fds in nonblocking mode, or not: its
     /// calls on them answer EAGAIN instead of waiting [default: nonblocking for a program that
     /// Go made, whose net.FileListener needs it, and else blocking]
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(in crate::cli) preopen_nonblocking: Option<bool>,
+    pub(crate) preopen_nonblocking: Option<bool>,
 
     /// Hand the guest the sockets that the service manager passed to this process
     /// (LISTEN_FDS), as descriptors after those of --preopen-udp: listeners, connections and
     /// datagram sockets over TCP, UDP and Unix
     #[arg(long)]
-    pub(in crate::cli) listen_fds: bool,
+    pub(crate) listen_fds: bool,
 }
 
 /// A socket that the host opens, and the name by which the guest learns of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct NamedSocket {
-    pub(in crate::cli) name: String,
-    pub(in crate::cli) place: Place,
+pub(crate) struct NamedSocket {
+    pub(crate) name: String,
+    pub(crate) place: Place,
 }
 
 /// Where a socket is that the guest is handed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Place {
+pub(crate) enum Place {
     Inet(SocketAddr),
     /// A port at the loopback address of both families: two sockets.
     Localhost(u16),

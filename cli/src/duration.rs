@@ -8,7 +8,7 @@ const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_0
 const EXPECTED: &str = "expected a time with its unit (ms, s, m, h or d), as in 500ms, 10s, 2m or 1h30m";
 
 /// Reads a time: whole numbers, each with its unit, the larger units first and none twice.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut total_ms = Some(0_u64);
     let (mut rest, mut units) = (text, UNITS.as_slice());
     while !rest.is_empty() {

@@ -2,74 +2,73 @@
 
 use clap::Args;
 use ipnet::IpNet;
-
-use crate::policy::{Grant, NamePattern, ParseGrantError, Publish};
+use wasock::policy::{Grant, NamePattern, ParseGrantError, Publish};
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct GrantArgs {
+pub(crate) struct GrantArgs {
     /// Let the guest listen here
     #[arg(long, value_name = "ADDR", value_parser = Grant::for_listening)]
-    pub(in crate::cli) listen: Vec<Grant>,
+    pub(crate) listen: Vec<Grant>,
 
     /// Have the guest's port GUEST at the port HOST of this machine, and let the guest listen
     /// there: 8080:80, 127.0.0.1:8080:80, 5353:53/udp. Without IP at the address that the guest
     /// binds. The guest sees its own address
     #[arg(short, long, value_name = "[IP:]HOST:GUEST")]
-    pub(in crate::cli) publish: Vec<Publish>,
+    pub(crate) publish: Vec<Publish>,
 
     /// Take connections and datagrams only from these peers [default: anyone, once listening
     /// is granted]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
-    pub(in crate::cli) accept_from: Vec<IpNet>,
+    pub(crate) accept_from: Vec<IpNet>,
 
     /// Let the guest connect there
     #[arg(long, value_name = "ADDR")]
-    pub(in crate::cli) connect: Vec<Grant>,
+    pub(crate) connect: Vec<Grant>,
 
     /// Let the guest have a UDP socket here, and join the group of multicast that is here. The
     /// socket may answer whoever has sent to it lately
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_bind)]
-    pub(in crate::cli) udp_bind: Vec<Grant>,
+    pub(crate) udp_bind: Vec<Grant>,
 
     /// Let the guest send datagrams there
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_send)]
-    pub(in crate::cli) udp_send: Vec<Grant>,
+    pub(crate) udp_send: Vec<Grant>,
 
     /// Let UDP sockets send where --udp-send says, and nowhere else: no answers
     #[arg(long)]
-    pub(in crate::cli) udp_strict: bool,
+    pub(crate) udp_strict: bool,
 
     /// Let the guest look this name up: NAME, *.DOMAIN or *
     #[arg(long, value_name = "NAME")]
-    pub(in crate::cli) resolve: Vec<NamePattern>,
+    pub(crate) resolve: Vec<NamePattern>,
 
     /// Refuse this address to --listen, --connect, --udp-bind and --udp-send, whatever they grant
     #[arg(long, value_name = "ADDR")]
-    pub(in crate::cli) deny: Vec<Grant>,
+    pub(crate) deny: Vec<Grant>,
 
     /// Refuse it to --listen and --publish alone
     #[arg(long, value_name = "ADDR", value_parser = Grant::for_listening)]
-    pub(in crate::cli) deny_listen: Vec<Grant>,
+    pub(crate) deny_listen: Vec<Grant>,
 
     /// Refuse it to --connect alone
     #[arg(long, value_name = "ADDR")]
-    pub(in crate::cli) deny_connect: Vec<Grant>,
+    pub(crate) deny_connect: Vec<Grant>,
 
     /// Refuse it to --udp-bind and --publish alone
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_bind)]
-    pub(in crate::cli) deny_udp_bind: Vec<Grant>,
+    pub(crate) deny_udp_bind: Vec<Grant>,
 
     /// Refuse it to --udp-send alone
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_send)]
-    pub(in crate::cli) deny_udp_send: Vec<Grant>,
+    pub(crate) deny_udp_send: Vec<Grant>,
 
     /// Take no connections and datagrams from these peers
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
-    pub(in crate::cli) deny_from: Vec<IpNet>,
+    pub(crate) deny_from: Vec<IpNet>,
 
     /// Refuse looking this name up
     #[arg(long, value_name = "NAME")]
-    pub(in crate::cli) deny_resolve: Vec<NamePattern>,
+    pub(crate) deny_resolve: Vec<NamePattern>,
 }
 
 fn parse_udp_bind(text: &str) -> Result<Grant, String> {

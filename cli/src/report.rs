@@ -14,34 +14,33 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
-
-use crate::address::Address;
-use crate::error::Errno;
-use crate::host::MissingImports;
-use crate::observe::{Escaped, Event, Limit, Observer, Refused, TraceLine};
+use wasock::address::Address;
+use wasock::error::Errno;
+use wasock::host::MissingImports;
+use wasock::observe::{Escaped, Event, Limit, Observer, Refused, TraceLine};
 
 /// Prints a line on standard error, if anybody reads it. A line feed in it is escaped.
 macro_rules! say {
     ($($line:tt)*) => {
-        $crate::cli::report::Lines::default().line(format_args!($($line)*)).say()
+        $crate::report::Lines::default().line(format_args!($($line)*)).say()
     };
 }
-pub(super) use say;
+pub(crate) use say;
 
 /// Lines to print, in which only the host itself begins a line.
 #[derive(Default)]
-pub(super) struct Lines(String);
+pub(crate) struct Lines(String);
 
 impl Lines {
     /// Adds a line.
-    pub(super) fn line(&mut self, line: impl Display) -> &mut Self {
+    pub(crate) fn line(&mut self, line: impl Display) -> &mut Self {
         self.0 += &format!("{}\n", Escaped(line));
         self
     }
 
     /// Adds `text`, in whose lines all text of guests and peers is escaped already. Those
     /// after the first are indented, so that none looks like a message of its own.
-    pub(super) fn block(&mut self, text: impl Display) -> &mut Self {
+    pub(crate) fn block(&mut self, text: impl Display) -> &mut Self {
         for (index, line) in text.to_string().lines().enumerate() {
             let indent = if index == 0 || line.starts_with("  ") { "" } else { "  " };
             self.line(format_args!("{indent}{line}"));
@@ -51,12 +50,12 @@ impl Lines {
 
     /// Prints them on standard error, whole, so that what the guest writes meanwhile does
     /// not get in between.
-    pub(super) fn say(&self) {
+    pub(crate) fn say(&self) {
         let _unread = std::io::stderr().write_all(self.0.as_bytes());
     }
 
     /// Prints them on standard output. That it is closed is no reason to fail.
-    pub(super) fn print(&self) {
+    pub(crate) fn print(&self) {
         let _unread = std::io::stdout().write_all(self.0.as_bytes());
     }
 }
@@ -131,6 +130,7 @@ fn event(event: &Event) {
         Event::ThreadsLeftBehind { count } => {
             tracing::info!("{count} threads of the guest wait in memory.atomic.wait for ever");
         }
+        other => tracing::info!("{other:?}"),
     }
 }
 
@@ -178,7 +178,7 @@ fn hint(errno: Errno, address: &Address) -> &'static str {
 }
 
 /// Prints why the command failed, or why the guest could not start.
-pub(super) fn failure(error: &(dyn std::error::Error + 'static), text: impl Display) {
+pub(crate) fn failure(error: &(dyn std::error::Error + 'static), text: impl Display) {
     let mut lines = Lines::default();
     match error.downcast_ref::<MissingImports>() {
         // It breaks its lines itself.
@@ -190,7 +190,7 @@ pub(super) fn failure(error: &(dyn std::error::Error + 'static), text: impl Disp
 
 /// Has the lines of `tracing` printed that this level, or `WASOCK_LOG`, asks for. What is in
 /// them is escaped, as everywhere.
-pub(super) fn log(verbose: u8) {
+pub(crate) fn log(verbose: u8) {
     let level = match verbose {
         0 => "warn",
         1 => "wasock=info,warn",
@@ -214,19 +214,19 @@ pub(super) fn log(verbose: u8) {
 }
 
 /// Prints a call.
-pub(super) fn call(line: &TraceLine<'_>) {
+pub(crate) fn call(line: &TraceLine<'_>) {
     say!("{line}");
 }
 
 /// Prints events, each one that repeats itself only once.
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     told: Mutex<HashSet<String>>,
     verbose: bool,
 }
 
 impl Terminal {
     /// With `-v` the connections too.
-    pub(super) fn new(verbose: u8) -> Self {
+    pub(crate) fn new(verbose: u8) -> Self {
         Self { told: Mutex::default(), verbose: verbose > 0 }
     }
 }

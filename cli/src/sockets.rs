@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use listenfd::ListenFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use wasock::host::Builder;
 
-use super::args::{NamedSocket, Place, SocketArgs};
-use crate::host::Builder;
+use crate::args::{NamedSocket, Place, SocketArgs};
 
 /// Where a service manager tells the names of the sockets that it passes.
 const NAMES: &str = "LISTEN_FDNAMES";
@@ -43,7 +43,7 @@ const PORT_ATTEMPTS: u32 = 8;
 ///
 /// Where an address can't be listened on, or connected to, or a socket that was passed is of
 /// no use.
-pub(super) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Builder> {
+pub(crate) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Builder> {
     if let Some(nonblocking) = args.preopen_nonblocking {
         builder = builder.preopened_nonblocking(nonblocking);
     }

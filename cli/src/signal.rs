@@ -14,12 +14,12 @@ use anyhow::Result;
 use rustix::process::Signal as Host;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
+use wasock::Signal;
+use wasock::error::Terminated;
+use wasock::host::{Control, restore_shared_sockets};
 
-use super::report::say;
-use super::start;
-use crate::Signal;
-use crate::error::Terminated;
-use crate::host::{Control, restore_shared_sockets};
+use crate::report::say;
+use crate::start;
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
 /// call of the system's, such as a write to a pipe that nobody reads.
@@ -62,12 +62,12 @@ const PASSED_ON: &[(Signal, Host)] = &[
 ];
 
 /// The guest, once there is one.
-pub(super) type Running = Arc<OnceLock<Control>>;
+pub(crate) type Running = Arc<OnceLock<Control>>;
 
 /// The signals that this process was started with ignored, as `nohup` does with `SIGHUP`:
 /// they are not caught, and a guest learns that they are ignored. Those that a user ends a
 /// program with are caught all the same: a shell ignores some for what runs in the background.
-pub(super) fn ignored_from_the_start() -> Vec<Signal> {
+pub(crate) fn ignored_from_the_start() -> Vec<Signal> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0);
@@ -115,7 +115,7 @@ impl Signals {
 /// # Errors
 ///
 /// Where signals can't be caught, or no thread be started.
-pub(super) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
+pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
     let runtime = start::runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
@@ -170,7 +170,7 @@ async fn next_order(signals: &mut Signals, running: &Running) -> Signal {
 /// # Errors
 ///
 /// Where no thread can be started.
-pub(super) fn end_after(timeout: Duration) -> io::Result<()> {
+pub(crate) fn end_after(timeout: Duration) -> io::Result<()> {
     let waits = move || {
         thread::sleep(timeout.saturating_add(2 * PATIENCE));
         let why = Terminated::Timeout(timeout);

@@ -1,7 +1,0 @@
-//! The command `wasock`; everything is in `wasock::cli`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    wasock::cli::main()
-}
