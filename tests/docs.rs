@@ -54,35 +54,6 @@ fn replaced(page: &str, text: &str, name: &str, content: &str) -> Result<String>
     Ok(format!("{before}{begin}{content}{end}{after}"))
 }
 
-/// The doorstep: what does not fit belongs on a page of the manual.
-const README_LIMIT: usize = 8 * 1024;
-
-#[test]
-fn the_readme_is_short_and_its_links_lead_somewhere() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages = vec![root.join("README.md")];
-    for entry in fs::read_dir(root.join("docs"))? {
-        pages.push(entry?.path());
-    }
-    ensure!(fs::metadata(root.join("README.md"))?.len() <= README_LIMIT as u64, "README.md is too long");
-    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
-        let text = fs::read_to_string(page)?;
-        let folder = page.parent().context("a page lies in a folder")?;
-        for link in links(&text) {
-            ensure!(folder.join(link).exists(), "{}: {link} is not there", page.display());
-        }
-    }
-    Ok(())
-}
-
-/// The files that a page links to, without the places in them.
-fn links(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| {
-        let file = rest.split([')', '#']).next()?;
-        (!file.is_empty() && !file.contains("://")).then_some(file)
-    })
-}
-
 /// Which import module has which call, a table for each noun.
 fn calls() -> String {
     let (elsewhere, here): (Vec<_>, Vec<_>) =

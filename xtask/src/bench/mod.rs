@@ -54,8 +54,8 @@ cargo xtask bench    measure guests against their native twins
                      and fail where there are more than benches/instructions.txt has
     --peers          compare with other hosts instead, where they are installed
     --accept         write what --instructions counts to that file, or what --peers shows
-                     to benches/PEERS.md
-The full run writes benches/RESULTS.md; any other writes it below the target folder.
+                     to docs/performance/peers.md
+The full run writes docs/performance/results.md; any other writes it below the target folder.
 ";
 
 /// What the arguments ask for.
@@ -171,9 +171,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         section("Host calls", calls::table());
     }
     let path = if options.is_full() {
-        workspace_dir().join("benches/RESULTS.md")
+        workspace_dir().join("docs/performance/results.md")
     } else {
-        built.folder.file("RESULTS.md")
+        built.folder.file("results.md")
     };
     fs::write(&path, report.page()).with_context(|| path.display().to_string())?;
     println!("\n{}", report.tables());

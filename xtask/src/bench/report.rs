@@ -54,7 +54,7 @@ impl Report {
     /// The whole page.
     pub(super) fn page(&self) -> String {
         let mut text = format!(
-            "# Results\n\n{} How to read the table and how to make it anew: [README.md](README.md).\n\n",
+            "# Results\n\n{} How to read the table and how to make it anew: [benches/README.md](../../benches/README.md).\n\n",
             self.how
         );
         for (name, value) in &self.machine {

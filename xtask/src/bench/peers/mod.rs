@@ -55,9 +55,9 @@ pub(super) fn run(options: &Options, runner: &Runner<'_>, how: String) -> Result
         page.commands.push((contest.name, commands(runner, &hosts, contest)?));
     }
     let path = if options.is_accepted {
-        workspace_dir().join("benches/PEERS.md")
+        workspace_dir().join("docs/performance/peers.md")
     } else {
-        runner.built.folder.file("PEERS.md")
+        runner.built.folder.file("peers.md")
     };
     fs::write(&path, page.text()).with_context(|| path.display().to_string())?;
     println!("\n{}", page.table());
