@@ -1,34 +1,44 @@
-//! The plan of the house: which room may name which. Most rules are absences, which
-//! no compiler checks.
+//! The layering: which module may name which. Most rules are absences, which no compiler
+//! checks. The order of the modules is the table in ARCHITECTURE.md.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-/// Every room may use these.
+/// The page whose table of modules the code is held to.
+const MAP: &str = "ARCHITECTURE.md";
+
+/// Every module may use these.
 const FOR_ALL: &[&str] = &["account", "address", "error", "observe", "sync"];
 
-/// A room, and the rooms that it may use besides those for all.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("account", &[]),
-    ("address", &[]),
-    ("error", &[]),
-    ("observe", &[]),
-    ("sync", &[]),
-    ("policy", &[]),
-    ("fd", &[]),
-    ("io", &[]),
-    ("socket", &["policy", "io"]),
-    ("file", &[]),
-    // It hands the policy through to the sockets that ask it.
-    ("ready", &["policy", "io", "socket"]),
-    ("service", &["policy", "io", "socket", "ready"]),
-    ("process", &["policy", "fd", "io", "socket", "file", "ready", "service"]),
-    ("abi", &["policy", "fd", "socket", "file", "ready", "process"]),
-    ("host", &["policy", "fd", "io", "socket", "file", "ready", "service", "process", "abi"]),
-];
+/// A module of the library, and those that it may use besides those for all.
+struct Module {
+    name: String,
+    may_use: Vec<String>,
+}
+
+/// The table of modules.
+fn modules() -> Result<Vec<Module>> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(MAP))?;
+    let (_, table) =
+        page.split_once("<!-- modules:begin -->").context("the table of modules begins nowhere")?;
+    let (table, _) = table.split_once("<!-- modules:end -->").context("the table of modules ends nowhere")?;
+    let mut modules = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, name, _, may_use, _] = cells.as_slice() else {
+            bail!("{MAP}: a row of other columns: {row}")
+        };
+        let unquoted = |word: &str| word.trim_matches('`').to_owned();
+        modules.push(Module {
+            name: unquoted(name),
+            may_use: may_use.split_whitespace().map(unquoted).collect(),
+        });
+    }
+    Ok(modules)
+}
 
 /// The files and folders of `host`, from its ground up: each may name those before it in the list.
 const HOST: &[&str] = &[
@@ -60,14 +70,14 @@ const HOST: &[&str] = &[
     "run",
 ];
 
-fn sources(room: &str) -> Result<Vec<PathBuf>> {
+fn sources(module: &str) -> Result<Vec<PathBuf>> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = files_below(src.join(room))?;
-    let file = src.join(room).with_extension("rs");
+    let mut found = files_below(src.join(module))?;
+    let file = src.join(module).with_extension("rs");
     if file.exists() {
         found.push(file);
     }
-    ensure!(!found.is_empty(), "the room {room} has no files");
+    ensure!(!found.is_empty(), "the module {module} has no files");
     Ok(found)
 }
 
@@ -94,10 +104,10 @@ fn code(path: &Path) -> Result<String> {
     Ok(text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n"))
 }
 
-/// Only these rooms name `word`.
-fn only(rooms: &[&str], word: &str) -> Result<()> {
-    for (room, _) in ROOMS.iter().filter(|(room, _)| !rooms.contains(room)) {
-        for path in sources(room)? {
+/// Only these modules name `word`.
+fn only(named: &[&str], word: &str) -> Result<()> {
+    for module in modules()?.iter().filter(|module| !named.contains(&module.name.as_str())) {
+        for path in sources(&module.name)? {
             ensure!(!code(&path)?.contains(word), "{} names {word}", path.display());
         }
     }
@@ -105,16 +115,94 @@ fn only(rooms: &[&str], word: &str) -> Result<()> {
 }
 
 #[test]
+fn the_map_has_every_module() -> Result<()> {
+    let root = code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"))?;
+    let declared = root.lines().filter_map(|line| {
+        let (before, rest) = line.split_once("mod ")?;
+        matches!(before, "" | "pub ").then(|| rest.trim_end_matches(';').to_owned())
+    });
+    let mapped = modules()?;
+    let (declared, listed): (BTreeSet<_>, BTreeSet<_>) =
+        (declared.collect(), mapped.iter().map(|module| module.name.clone()).collect());
+    ensure!(declared == listed, "src/lib.rs has {declared:?}, and {MAP} has {listed:?}");
+    for (place, module) in mapped.iter().enumerate() {
+        let above = mapped.get(..place).unwrap_or_default();
+        for used in &module.may_use {
+            ensure!(
+                above.iter().any(|other| other.name == *used),
+                "{} may not use {used} below it",
+                module.name
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn arrows_point_down() -> Result<()> {
-    for (room, may_use) in ROOMS {
-        for path in sources(room)? {
-            let code = code(&path)?;
-            for (other, _) in ROOMS {
-                let named = code.contains(&format!("crate::{other}"));
-                let allowed = other == room || FOR_ALL.contains(other) || may_use.contains(other);
-                ensure!(!named || allowed, "{} uses {other}, which {room} may not", path.display());
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let exported = exports(&code(&src.join("lib.rs"))?);
+    let modules = modules()?;
+    for module in &modules {
+        for path in sources(&module.name)? {
+            let here = module_of(path.strip_prefix(&src)?);
+            for used in wrong_arrows(&code(&path)?, &here, module, &modules, &exported) {
+                bail!("{} uses {used}, which {} may not", path.display(), module.name);
             }
         }
+    }
+    Ok(())
+}
+
+/// What `code`, in the file `here` of `module`, uses of modules that it may not use.
+fn wrong_arrows(
+    code: &str,
+    here: &[String],
+    module: &Module,
+    modules: &[Module],
+    exported: &HashMap<String, String>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for path in paths(code, here) {
+        let Some(first) = path.first() else { continue };
+        // What the root exports anew belongs to the module that has it.
+        let used = exported.get(first).unwrap_or(first);
+        let is_module = modules.iter().any(|other| other.name == *used);
+        let may = *used == module.name || FOR_ALL.contains(&used.as_str()) || module.may_use.contains(used);
+        // Those for all are at the ground: they have no more than their own rows say.
+        let may = may && (!FOR_ALL.contains(&module.name.as_str()) || is_on_the_ground(module, used));
+        if is_module && !may {
+            wrong.push(path.join("::"));
+        }
+    }
+    wrong
+}
+
+/// Whether `used` is of what every module may use.
+fn is_on_the_ground(module: &Module, used: &str) -> bool {
+    used == module.name || FOR_ALL.contains(&used)
+}
+
+#[test]
+fn a_wrong_arrow_is_seen() -> Result<()> {
+    let modules = modules()?;
+    let policy = modules.iter().find(|module| module.name == "policy").context("no module policy")?;
+    let exported = exports("pub use host::{WasockCtx, Guest as Program};");
+    let here = ["policy".to_owned(), "grant".to_owned()];
+    for planted in [
+        "use crate::socket::Socket;",
+        "use crate::{error::Errno, host};",
+        "use crate::{error::{Errno, Error}, process::{Process, Thread}};",
+        "use crate::Program;",
+        "fn f() { crate::WasockCtx::builder(); }",
+        "use super::super::socket::Socket;",
+    ] {
+        ensure!(!wrong_arrows(planted, &here, policy, &modules, &exported).is_empty(), "not seen: {planted}");
+    }
+    for right in
+        ["use crate::error::{Errno, Error};", "use super::denial::Denial;", "use crate::{address, policy};"]
+    {
+        ensure!(wrong_arrows(right, &here, policy, &modules, &exported).is_empty(), "seen: {right}");
     }
     Ok(())
 }
@@ -252,30 +340,20 @@ fn list_parts(list: &str) -> Vec<&str> {
 }
 
 #[test]
-fn observe_calls_no_room() -> Result<()> {
-    for path in sources("observe")? {
-        for (other, _) in ROOMS.iter().filter(|(room, _)| !FOR_ALL.contains(room)) {
-            ensure!(!code(&path)?.contains(&format!("crate::{other}")), "{} uses {other}", path.display());
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn only_the_front_desk_speaks_wiggle() -> Result<()> {
+fn only_the_abi_layer_names_wiggle() -> Result<()> {
     only(&["abi"], "wiggle")
 }
 
 #[test]
-fn only_rooms_that_wait_name_tokio() -> Result<()> {
+fn only_modules_that_wait_name_tokio() -> Result<()> {
     only(&["io", "socket", "ready", "service", "process", "host"], "tokio")
 }
 
 /// rustix's own conversions panic on names that a peer may have.
 #[test]
 fn only_one_file_reads_the_addresses_of_the_kernel() -> Result<()> {
-    for (room, _) in ROOMS {
-        for path in sources(room)?.into_iter().filter(|path| !path.ends_with("socket/sockaddr.rs")) {
+    for module in modules()? {
+        for path in sources(&module.name)?.into_iter().filter(|path| !path.ends_with("socket/sockaddr.rs")) {
             let code = code(&path)?;
             for word in ["SocketAddr::try_from", "SocketAddrUnix::try_from", "path_bytes", "{address:?}"] {
                 ensure!(!code.contains(word), "{} names {word}", path.display());
@@ -302,8 +380,8 @@ fn only_the_report_prints() -> Result<()> {
     let command = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/src");
     let mut files = files_below(command)?;
     ensure!(!files.is_empty(), "the command has no files");
-    for (room, _) in ROOMS {
-        files.extend(sources(room)?);
+    for module in modules()? {
+        files.extend(sources(&module.name)?);
     }
     for path in files.iter().filter(|path| !path.ends_with("cli/src/report.rs")) {
         // What the guest wrote goes out before its host ends.

@@ -37,7 +37,7 @@ fn every_page_is_in_the_table_of_contents() -> Result<()> {
 fn every_link_leads_somewhere() -> Result<()> {
     let mut pages = pages_in(&root().join("docs"))?;
     for entry in fs::read_dir(root())? {
-        pages.extend(Some(entry?.path()).filter(is_page));
+        pages.extend(Some(entry?.path()).filter(|path| is_page(path)));
     }
     pages.push(root().join("benches/README.md"));
     ensure!(pages.len() > 20, "only {} pages were found", pages.len());
@@ -62,7 +62,7 @@ fn a_dead_link_is_found() -> Result<()> {
     Ok(())
 }
 
-fn is_page(path: &PathBuf) -> bool {
+fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "md")
 }
 
@@ -74,7 +74,7 @@ fn pages_in(folder: &Path) -> Result<Vec<PathBuf>> {
         if path.is_dir() {
             pages.extend(pages_in(&path)?);
         } else {
-            pages.extend(Some(path).filter(is_page));
+            pages.extend(Some(path).filter(|path| is_page(path)));
         }
     }
     Ok(pages)
