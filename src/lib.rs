@@ -39,10 +39,7 @@
 //! connection and no byte is lost. Writes are the exception, for a part may be gone.
 //! A file operation that has begun on another thread ends there.
 
-#![allow(
-    rustdoc::private_intra_doc_links,
-    reason = "documentation for contributors names private items"
-)]
+#![allow(rustdoc::private_intra_doc_links, reason = "documentation for contributors names private items")]
 
 pub mod abi;
 #[expect(unreachable_pub, reason = "as in `fd`")]

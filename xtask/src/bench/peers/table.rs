@@ -105,8 +105,10 @@ impl Page {
 
     /// The whole page.
     pub(super) fn text(&self) -> String {
-        let mut text =
-            format!("# Peers\n\n{} How to read the table: [benches/README.md](../../benches/README.md#peers).\n\n", self.how);
+        let mut text = format!(
+            "# Peers\n\n{} How to read the table: [benches/README.md](../../benches/README.md#peers).\n\n",
+            self.how
+        );
         for (name, value) in &self.machine {
             _ = writeln!(text, "* {name}: {value}");
         }
