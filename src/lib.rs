@@ -69,7 +69,7 @@ pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
-    Control, Guest, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,
+    Control, Guest, Inspection, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,
     deliver_events_blocking,
 };
 pub use observe::{Event, Observer, TraceLine, TraceSink};

@@ -62,6 +62,7 @@ const HOST: &[&str] = &[
     "builder",
     "control",
     "load",
+    "inspect",
     "signal",
     "epoch_interrupt",
     "link",

@@ -4,6 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, ImportType, MemoryType, Module};
 
+use super::interface::{ImportItem, Interface, ItemType};
 use super::table::Function;
 use crate::observe::Escaped;
 use crate::process::Numbering;
@@ -200,20 +201,26 @@ impl Detected {
 
 /// Says what `module` speaks, and which of its imports the host has.
 pub fn detect(module: &Module) -> Detected {
+    detect_in(&Interface::of(module))
+}
+
+/// The same of a module with this interface.
+pub(crate) fn detect_in(interface: &Interface) -> Detected {
     let (mut supported, mut refused) = (Vec::new(), Vec::new());
     let (mut stubbed, mut missing) = (Vec::new(), Vec::new());
-    let memory_import = imported_memory(module).map(|(import, _)| import);
-    for import in module.imports() {
-        let list = match support(&import, memory_import.as_ref()) {
+    let memory_import =
+        interface.imports.iter().find(|item| item.is_shared_memory()).map(|item| item.import.clone());
+    for item in &interface.imports {
+        let list = match support_of(item, memory_import.as_ref()) {
             Support::Supported => &mut supported,
             Support::Refused => &mut refused,
             Support::Stubbed => &mut stubbed,
             Support::Missing => &mut missing,
         };
-        list.push(Import::of(&import));
+        list.push(item.import.clone());
     }
-    let (generation, told_by) = generation(module);
-    let dialect = dialect(module);
+    let (generation, told_by) = generation(interface);
+    let dialect = dialect(interface);
     // WASIX's own numbers came together with the new type of `proc_join`.
     let has_old_numbers = dialect != Dialect::Wasix || generation == Generation::V1;
     Detected {
@@ -221,8 +228,8 @@ pub fn detect(module: &Module) -> Detected {
         generation,
         told_by,
         numbering: if has_old_numbers { Numbering::Preview1 } else { Numbering::Linux },
-        memory: memory(module),
-        threads: memory_import.is_some() && starts_threads(module),
+        memory: memory(interface),
+        threads: memory_import.is_some() && starts_threads(interface),
         memory_import,
         supported,
         refused,
@@ -243,16 +250,21 @@ pub(crate) fn imported_memory(module: &Module) -> Option<(Import, MemoryType)> {
 
 /// Whether the host has `import`; `memory` is the [`imported_memory`] of its module.
 pub(crate) fn support(import: &ImportType<'_>, memory: Option<&Import>) -> Support {
-    match import.ty() {
-        ExternType::Func(ty) if KNOWN_MODULES.contains(&import.module()) => {
-            let function = Function::find(import.module(), import.name());
-            match function.filter(|function| function.has_type(&ty)).or_else(|| same_as(import)) {
+    support_of(&ImportItem::of(import), memory)
+}
+
+fn support_of(item: &ImportItem, memory: Option<&Import>) -> Support {
+    let import = &item.import;
+    match &item.ty {
+        ItemType::Function(ty) if KNOWN_MODULES.contains(&import.module.as_str()) => {
+            let function = Function::find(&import.module, &import.name);
+            match function.filter(|function| function.has_type(ty)).or_else(|| same_as_item(item)) {
                 Some(function) if function.refused.is_some() => Support::Refused,
                 Some(_) => Support::Supported,
                 None => Support::Stubbed,
             }
         }
-        ExternType::Memory(ty) if ty.is_shared() && memory == Some(&Import::of(import)) => Support::Supported,
+        ItemType::Memory { is_shared: true } if memory == Some(import) => Support::Supported,
         _ => Support::Missing,
     }
 }
@@ -260,14 +272,18 @@ pub(crate) fn support(import: &ImportType<'_>, memory: Option<&Import>) -> Suppo
 /// The function that `import` means, where the host has it by other names: two types
 /// have one name, and the reference host has some functions in more modules.
 pub(crate) fn same_as(import: &ImportType<'_>) -> Option<&'static Function> {
-    let ExternType::Func(ty) = import.ty() else { return None };
-    let (module, name) = match (import.module(), import.name()) {
+    same_as_item(&ImportItem::of(import))
+}
+
+fn same_as_item(item: &ImportItem) -> Option<&'static Function> {
+    let ty = item.signature()?;
+    let (module, name) = match (item.import.module.as_str(), item.import.name.as_str()) {
         (WASIX, "thread_spawn") => (WASIX, "thread_spawn_v2"),
         (WASIX, "proc_join") => (WASIX, "proc_join_v1"),
         (PREVIEW1 | UNSTABLE, "thread-spawn") => (THREADS, "thread-spawn"),
         _ => return None,
     };
-    Function::find(module, name).filter(|function| function.has_type(&ty))
+    Function::find(module, name).filter(|function| function.has_type(ty))
 }
 
 /// Does `module` import a memory that threads share, or a call that starts threads, whether
@@ -283,18 +299,18 @@ pub(crate) fn wants_threads(module: &Module) -> bool {
     })
 }
 
-fn starts_threads(module: &Module) -> bool {
-    let is_spawn = |import: &ImportType<'_>| {
+fn starts_threads(interface: &Interface) -> bool {
+    let is_spawn = |item: &ImportItem| {
         matches!(
-            (import.module(), import.name()),
+            (item.import.module.as_str(), item.import.name.as_str()),
             (THREADS | PREVIEW1 | UNSTABLE, "thread-spawn") | (WASIX, "thread_spawn" | "thread_spawn_v2")
-        ) && support(import, None) == Support::Supported
+        ) && support_of(item, None) == Support::Supported
     };
-    module.imports().any(|import| is_spawn(&import))
+    interface.imports.iter().any(is_spawn)
 }
 
-fn dialect(module: &Module) -> Dialect {
-    let imports_from = |name| module.imports().any(|import| import.module() == name);
+fn dialect(interface: &Interface) -> Dialect {
+    let imports_from = |name| interface.imports.iter().any(|item| item.import.module == name);
     if imports_from(WASIX) {
         Dialect::Wasix
     } else if imports_from(UNSTABLE) && !imports_from(PREVIEW1) {
@@ -306,19 +322,18 @@ fn dialect(module: &Module) -> Dialect {
 
 /// The generation, and the import that told it: a function that only one of them has;
 /// without any, the module from which preview 1's names come.
-fn generation(module: &Module) -> (Generation, Option<Import>) {
+fn generation(interface: &Interface) -> (Generation, Option<Import>) {
     let first = |is: fn(&str, &str, usize) -> bool| {
-        let mut imports = module.imports();
-        let found = imports.find(|import| match import.ty() {
-            ExternType::Func(ty) => is(import.module(), import.name(), ty.params().len()),
-            _ => false,
-        });
-        found.map(|import| Import::of(&import))
+        let is_it = |item: &&ImportItem| {
+            let params = item.signature().map(|ty| ty.params.len());
+            params.is_some_and(|params| is(&item.import.module, &item.import.name, params))
+        };
+        interface.imports.iter().find(is_it).map(|item| item.import.clone())
     };
-    let of_wasix = module.imports().filter(|import| import.module() == WASIX);
-    let latest = of_wasix.max_by_key(|import| addition(import.name()));
-    if let Some(latest) = latest.filter(|import| addition(import.name()).is_some()) {
-        return (Generation::V2Later, Some(Import::of(&latest)));
+    let of_wasix = interface.imports.iter().map(|item| &item.import).filter(|import| import.module == WASIX);
+    let latest = of_wasix.max_by_key(|import| addition(&import.name));
+    if let Some(latest) = latest.filter(|import| addition(&import.name).is_some()) {
+        return (Generation::V2Later, Some(latest.clone()));
     }
     if let Some(told_by) = first(is_only_v2) {
         return (Generation::V2, Some(told_by));
@@ -368,13 +383,13 @@ fn is_preview1_of_wasix(module: &str, name: &str, _: usize) -> bool {
     module == WASIX && Function::find(PREVIEW1, name).is_some()
 }
 
-fn memory(module: &Module) -> MemoryKind {
-    if module.imports().any(|import| matches!(import.ty(), ExternType::Memory(ty) if ty.is_shared())) {
+fn memory(interface: &Interface) -> MemoryKind {
+    if interface.imports.iter().any(ImportItem::is_shared_memory) {
         return MemoryKind::ImportedShared;
     }
-    match module.get_export("memory") {
-        Some(ExternType::Memory(ty)) if ty.is_shared() => MemoryKind::ExportedShared,
-        Some(ExternType::Memory(_)) => MemoryKind::Exported,
+    match interface.export("memory") {
+        Some(ItemType::Memory { is_shared: true }) => MemoryKind::ExportedShared,
+        Some(ItemType::Memory { is_shared: false }) => MemoryKind::Exported,
         _ => MemoryKind::None,
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod flags;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod interface;
 #[cfg(test)]
 mod layout;
 pub(crate) mod memory;
@@ -22,6 +23,7 @@ pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
 
 pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, added_in, detect};
-pub(crate) use detect::{Support, imported_memory, same_as, support, wants_threads};
+pub(crate) use detect::{Support, detect_in, imported_memory, same_as, support, wants_threads};
+pub(crate) use interface::Interface;
 pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind, LACKING};
 pub(crate) use toolchain::is_go;

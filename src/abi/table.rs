@@ -1,7 +1,7 @@
 //! Every function that the host has: the table behind `wasock inspect`, the call
 //! trace and the linker's glue. Written by `build.rs` from the witx files.
 
-use wasmtime::{FuncType, ValType};
+use super::interface::Signature;
 
 /// A function of an import module.
 #[derive(Debug)]
@@ -107,15 +107,6 @@ impl Kind {
     }
 }
 
-impl CoreType {
-    fn is(self, ty: &ValType) -> bool {
-        match self {
-            Self::I32 => ty.is_i32(),
-            Self::I64 => ty.is_i64(),
-        }
-    }
-}
-
 impl Function {
     /// The function `name` of `module`, if the host has it.
     pub fn find(module: &str, name: &str) -> Option<&'static Self> {
@@ -133,11 +124,11 @@ impl Function {
     }
 
     /// Whether an import of type `ty` can be linked to it.
-    pub(crate) fn has_type(&self, ty: &FuncType) -> bool {
-        let same = |ours: &[CoreType], theirs: &mut dyn ExactSizeIterator<Item = ValType>| {
-            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| ours.is(&theirs))
+    pub(crate) fn has_type(&self, ty: &Signature) -> bool {
+        let same = |ours: &[CoreType], theirs: &[Option<CoreType>]| {
+            ours.iter().copied().map(Some).eq(theirs.iter().copied())
         };
-        same(self.params, &mut ty.params()) && same(self.result.as_slice(), &mut ty.results())
+        same(self.params, &ty.params) && same(self.result.as_slice(), &ty.results)
     }
 }
 

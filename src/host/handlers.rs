@@ -20,7 +20,12 @@ pub(super) struct Handlers {
 
 /// The handlers that `module` exports, by name. A module with one is told of events.
 pub(crate) fn handler_names(module: &Module) -> Vec<&'static str> {
-    NAMES.into_iter().filter(|name| module.get_export(name).is_some()).collect()
+    handlers_among(|name| module.get_export(name).is_some())
+}
+
+/// The handlers of a module, of which `is_export` says what it exports.
+pub(super) fn handlers_among(is_export: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    NAMES.into_iter().filter(|name| is_export(name)).collect()
 }
 
 impl Handlers {

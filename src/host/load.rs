@@ -1,5 +1,6 @@
 //! Loading a module, and saying what is wrong with it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -114,8 +115,7 @@ impl Guest {
     ///
     /// See [`LoadError`].
     pub fn load(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(path).map_err(|error| LoadError::Unreadable(path.to_owned(), error))?;
-        Self::from_bytes(engine, path, &bytes)
+        Self::from_bytes(engine, path, &read(path)?)
     }
 
     /// Loads `bytes`; `name` is for messages.
@@ -124,25 +124,15 @@ impl Guest {
     ///
     /// See [`LoadError`].
     pub fn from_bytes(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
-        let is_text = !bytes.starts_with(MAGIC);
-        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-        if is_text && !matches!(first, Some(b'(' | b';')) {
-            return Err(LoadError::NotWasm(name.to_owned()));
-        }
-        // The version field holds 1 for a module; a component has its layer there.
-        if bytes.starts_with(MAGIC) && bytes.get(4..8) != Some(&[1, 0, 0, 0]) {
-            return Err(LoadError::Component(name.to_owned()));
-        }
-        let module = Module::new(engine, bytes).map_err(|error| {
+        let bytes = &*binary(name, bytes)?;
+        let module = Module::from_binary(engine, bytes).map_err(|error| {
             if is_valid(bytes, &engine_config()) && !is_valid(bytes, &engine_config_without_threads()) {
                 return LoadError::NeedsThreads(name.to_owned());
             }
             LoadError::Invalid(name.to_owned(), error)
         })?;
         let guest = Self::from_module(module);
-        // Of a text too: it has compiled, so it can be translated.
-        let binary = wat::parse_bytes(bytes).ok();
-        let shared_growth = binary.and_then(|it| growth_in_binary(&it)).unwrap_or(guest.shared_growth);
+        let shared_growth = growth_in_binary(bytes).unwrap_or(guest.shared_growth);
         Ok(Self { is_go: is_go(bytes), shared_growth, ..guest })
     }
 
@@ -202,12 +192,26 @@ impl Guest {
     }
 }
 
+/// The content of the file `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|error| LoadError::Unreadable(path.to_owned(), error))
+}
+
+/// The binary of a module that is one, or its text.
+pub(super) fn binary<'a>(name: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
+    if bytes.starts_with(MAGIC) {
+        // The version field holds 1 for a module; a component has its layer there.
+        let is_module = bytes.get(4..8) == Some(&[1, 0, 0, 0]);
+        return if is_module { Ok(bytes.into()) } else { Err(LoadError::Component(name.to_owned())) };
+    }
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !matches!(first, Some(b'(' | b';')) {
+        return Err(LoadError::NotWasm(name.to_owned()));
+    }
+    wat::parse_bytes(bytes).map_err(|error| LoadError::Invalid(name.to_owned(), wasmtime::Error::new(error)))
+}
+
 /// Would an engine of this configuration take the module?
 fn is_valid(bytes: &[u8], config: &Config) -> bool {
-    let Ok(engine) = Engine::new(config) else { return false };
-    if bytes.starts_with(MAGIC) {
-        return Module::validate(&engine, bytes).is_ok();
-    }
-    // Only compiling reads text.
-    Module::new(&engine, bytes).is_ok()
+    Engine::new(config).is_ok_and(|engine| Module::validate(&engine, bytes).is_ok())
 }
