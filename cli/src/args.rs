@@ -166,8 +166,20 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct InspectArgs {
+    /// How to say it: as lines to read, or as JSON
+    #[arg(long, value_enum, value_name = "text|json", default_value_t, hide_possible_values = true)]
+    pub(crate) format: InspectFormat,
+
     /// The module: .wasm or .wat
     pub(crate) module: PathBuf,
+}
+
+/// What `wasock inspect` prints.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+pub(crate) enum InspectFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 /// A directory of the host, and what the guest calls it.

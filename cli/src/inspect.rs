@@ -1,22 +1,34 @@
 //! `wasock inspect`: what a module wants of its host.
 
-use anyhow::Result;
-use wasock::abi::{Detected, Dialect, Import, MemoryKind, added_in};
-use wasock::host::Guest;
+mod json;
 
-use crate::args::InspectArgs;
+use anyhow::Result;
+use wasock::Inspection;
+use wasock::abi::{Detected, Dialect, Generation, Import, MemoryKind, added_in};
+
+use crate::args::{InspectArgs, InspectFormat};
 use crate::report::Lines;
-use crate::run::load;
+use json::Json;
+
+/// Counts what changes a meaning in [`as_json`], or takes a field away.
+const SCHEMA: u32 = 1;
 
 /// Prints it.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let (_, guest) = load(&args.module, true, false)?;
-    describe(&guest).print();
+    let found = Inspection::load(&args.module)?;
+    let mut text = Lines::default();
+    match args.format {
+        InspectFormat::Text => describe(&mut text, &found),
+        InspectFormat::Json => as_json(&found).to_string().lines().for_each(|line| {
+            text.line(line);
+        }),
+    }
+    text.print();
     Ok(())
 }
 
-fn describe(guest: &Guest) -> Lines {
-    let detected = guest.detected();
+fn describe(text: &mut Lines, found: &Inspection) {
+    let detected = found.detected();
     let memory = match (detected.memory, &detected.memory_import) {
         (MemoryKind::Exported, _) => "its own, exported".to_owned(),
         (MemoryKind::ExportedShared, _) => "its own, shared and exported".to_owned(),
@@ -24,18 +36,16 @@ fn describe(guest: &Guest) -> Lines {
         (MemoryKind::ImportedShared, None) => "shared, imported".to_owned(),
         _ => "none that the host can reach".to_owned(),
     };
-    let mut text = Lines::default();
     text.line(format_args!("dialect: {}", dialect(detected)));
     text.line(format_args!("memory: {memory}"));
     text.line(format_args!("threads: {}", if detected.threads { "it may start some" } else { "one" }));
-    let handlers = guest.handlers();
+    let handlers = found.handlers();
     let handlers = if handlers.is_empty() { "none".to_owned() } else { handlers.join(", ") };
     text.line(format_args!("handlers of events: {handlers}"));
-    list(&mut text, "supported", &detected.supported);
-    list(&mut text, "refused (answer ENOTSUP)", &detected.refused);
-    list(&mut text, "stubbed (answer ENOSYS)", &detected.stubbed);
-    list(&mut text, "missing (the module does not start)", &detected.missing);
-    text
+    list(text, "supported", &detected.supported);
+    list(text, "refused (answer ENOTSUP)", &detected.refused);
+    list(text, "stubbed (answer ENOSYS)", &detected.stubbed);
+    list(text, "missing (the module does not start)", &detected.missing);
 }
 
 fn dialect(detected: &Detected) -> String {
@@ -43,7 +53,7 @@ fn dialect(detected: &Detected) -> String {
         return detected.dialect.to_string();
     }
     let mut generation = detected.generation.to_string();
-    if let Some(month) = detected.told_by.as_ref().and_then(|import| added_in(&import.name)) {
+    if let Some(month) = since(detected) {
         generation += &format!(" (since {month})");
     }
     let why = match &detected.told_by {
@@ -53,9 +63,67 @@ fn dialect(detected: &Detected) -> String {
     format!("{}, generation {generation}: {why}", detected.dialect)
 }
 
+/// The month of the latest function that was added to the second generation.
+fn since(detected: &Detected) -> Option<&'static str> {
+    detected.told_by.as_ref().and_then(|import| added_in(&import.name))
+}
+
 fn list(text: &mut Lines, title: &str, imports: &[Import]) {
     text.line(format_args!("{title}: {}", imports.len()));
     for import in imports {
         text.line(format_args!("  {import}"));
+    }
+}
+
+/// The schema is described in `docs/command.md`.
+fn as_json(found: &Inspection) -> Json {
+    let detected = found.detected();
+    let is_wasix = detected.dialect == Dialect::Wasix;
+    let generation = match detected.generation {
+        Generation::V1 => "1",
+        Generation::V1Late => "1-late",
+        Generation::V2 => "2",
+        Generation::V2Later => "2-later",
+        _ => "other",
+    };
+    let dialect = match detected.dialect {
+        Dialect::Unstable => "wasi_unstable",
+        Dialect::Preview1 => "wasi_snapshot_preview1",
+        Dialect::Wasix => "wasix",
+        _ => "other",
+    };
+    let memory = match detected.memory {
+        MemoryKind::Exported => "exported",
+        MemoryKind::ExportedShared => "exported-shared",
+        MemoryKind::ImportedShared => "imported-shared",
+        MemoryKind::None => "none",
+        _ => "other",
+    };
+    Json::Object(vec![
+        ("schema", Json::Number(SCHEMA)),
+        ("dialect", dialect.into()),
+        ("generation", is_wasix.then_some(generation).into()),
+        ("since", since(detected).filter(|_| is_wasix).into()),
+        ("told_by", detected.told_by.as_ref().filter(|_| is_wasix).into()),
+        ("memory", memory.into()),
+        ("memory_import", detected.memory_import.as_ref().into()),
+        ("threads", Json::Bool(detected.threads)),
+        ("handlers", found.handlers().iter().copied().collect()),
+        (
+            "imports",
+            Json::Object(vec![
+                ("supported", detected.supported.iter().collect()),
+                ("refused", detected.refused.iter().collect()),
+                ("stubbed", detected.stubbed.iter().collect()),
+                ("missing", detected.missing.iter().collect()),
+            ]),
+        ),
+    ])
+}
+
+impl From<&Import> for Json {
+    fn from(import: &Import) -> Self {
+        let Import { module, name, .. } = import;
+        Self::Object(vec![("module", module.as_str().into()), ("name", name.as_str().into())])
     }
 }

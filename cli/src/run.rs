@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
-    let (_, guest) = load(Path::new(module), args.no_cache, args.no_threads)?;
+    let guest = load(Path::new(module), args.no_cache, args.no_threads)?;
     let running = signal::Running::default();
     let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
@@ -97,23 +97,22 @@ fn flag(why: Terminated) -> &'static str {
 }
 
 /// Loads a module, by several threads or, where the host has none to spare, by this one.
-pub(crate) fn load(module: &Path, no_cache: bool, no_threads: bool) -> Result<(Engine, Guest)> {
+fn load(module: &Path, no_cache: bool, no_threads: bool) -> Result<Guest> {
     let parallel = engine_for(no_cache, no_threads, true)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
-    let (engine, guest) = match start::unless_panics(|| Guest::load(&parallel, module)) {
-        Some(guest) => (parallel, guest?),
+    let guest = match start::unless_panics(|| Guest::load(&parallel, module)) {
+        Some(guest) => guest?,
         None => {
             start::wait_for_threads(before);
             let serial = engine_for(no_cache, no_threads, false)?;
-            let guest = Guest::load(&serial, module)?;
-            (serial, guest)
+            Guest::load(&serial, module)?
         }
     };
     if no_threads {
         guest.refuse_threads(module)?;
     }
-    Ok((engine, guest))
+    Ok(guest)
 }
 
 fn engine_for(no_cache: bool, no_threads: bool, is_parallel: bool) -> Result<Engine> {

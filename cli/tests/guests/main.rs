@@ -17,6 +17,7 @@ mod grants;
 mod grants_on_paths;
 mod hostile;
 mod inet6;
+mod inspect;
 mod kinds;
 mod listen;
 mod long_names;
