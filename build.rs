@@ -16,7 +16,7 @@ struct Dialect {
     import: &'static str,
     /// The room below `src/abi` that implements it; without one its functions are
     /// refused.
-    room: Option<&'static str>,
+    abi_module: Option<&'static str>,
     /// More import modules that have the same functions, but for some.
     also: &'static [(&'static str, Without)],
 }
@@ -29,12 +29,12 @@ const DIALECTS: &[Dialect] = &[
     Dialect {
         file: "wasi_snapshot_preview1",
         import: "wasi_snapshot_preview1",
-        room: Some("preview1"),
+        abi_module: Some("preview1"),
         also: &[("wasix_32v1", NOT_IN_WASIX), ("wasi_unstable", NOT_IN_UNSTABLE)],
     },
-    Dialect { file: "wasi_unstable", import: "wasi_unstable", room: Some("preview1"), also: &[] },
-    Dialect { file: "wasix_32v1", import: "wasix_32v1", room: Some("wasix"), also: &[] },
-    Dialect { file: "wasix_refused", import: "wasix_32v1", room: None, also: &[] },
+    Dialect { file: "wasi_unstable", import: "wasi_unstable", abi_module: Some("preview1"), also: &[] },
+    Dialect { file: "wasix_32v1", import: "wasix_32v1", abi_module: Some("wasix"), also: &[] },
+    Dialect { file: "wasix_refused", import: "wasix_32v1", abi_module: None, also: &[] },
 ];
 
 /// Another type (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
@@ -45,7 +45,7 @@ const NOT_IN_UNSTABLE: Without =
     &["fd_filestat_get", "fd_seek", "path_filestat_get", "poll_oneoff", "sock_accept"];
 
 /// The rooms, each with its witx files: their bindings share their types.
-const ROOMS: &[(&str, &[&str])] =
+const ABI_MODULES: &[(&str, &[&str])] =
     &[("preview1", &["wasi_snapshot_preview1", "wasi_unstable"]), ("wasix", &["wasix_32v1"])];
 
 /// The calls that can wait: for the network, the clock, another thread, or the
@@ -103,9 +103,9 @@ const WAITS: &[&str] = &[
     "thread_sleep",
 ];
 
-/// The calls that are tried before they become a future, in the `at_once.rs` of their
+/// The calls that are tried before they become a future, in the `fast_path.rs` of their
 /// room, by their witx file: the busy ones.
-const AT_ONCE: &[(&str, &[&str])] = &[
+const FAST_PATH: &[(&str, &[&str])] = &[
     (
         "wasi_snapshot_preview1",
         &["fd_read", "fd_write", "poll_oneoff", "random_get", "sock_recv", "sock_send"],
@@ -118,8 +118,8 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let out = env::var("OUT_DIR").context("OUT_DIR")?;
     let out = Path::new(&out);
-    for (room, files) in ROOMS {
-        fs::write(out.join(format!("bindings_{room}.rs")), bindings(files)?)?;
+    for (abi_module, files) in ABI_MODULES {
+        fs::write(out.join(format!("bindings_{abi_module}.rs")), bindings(files)?)?;
     }
     let mut table = Vec::new();
     for dialect in DIALECTS {
@@ -164,12 +164,12 @@ fn waits_for(function: &InterfaceFunc) -> bool {
 fn thread_spawn() -> Entry {
     Entry {
         import: "wasi",
-        room: Some("wasi_threads"),
+        abi_module: Some("wasi_threads"),
         refused: None,
         noun: "wasi".to_owned(),
         name: "thread-spawn".to_owned(),
         waits: false,
-        at_once: false,
+        fast_path: false,
         params: vec![WasmType::I32],
         result: Some(WasmType::I32),
         arguments: vec![("start_arg".to_owned(), "Pointer")],
@@ -179,13 +179,13 @@ fn thread_spawn() -> Entry {
 /// One function as one import module has it.
 struct Entry {
     import: &'static str,
-    room: Option<&'static str>,
+    abi_module: Option<&'static str>,
     /// Why it is refused, if it is.
     refused: Option<String>,
     noun: String,
     name: String,
     waits: bool,
-    at_once: bool,
+    fast_path: bool,
     params: Vec<WasmType>,
     result: Option<WasmType>,
     arguments: Vec<(String, &'static str)>,
@@ -205,12 +205,12 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                 let (params, results) = function.wasm_signature();
                 table.push(Entry {
                     import,
-                    room: dialect.room,
-                    refused: if dialect.room.is_none() { reason.clone() } else { None },
+                    abi_module: dialect.abi_module,
+                    refused: if dialect.abi_module.is_none() { reason.clone() } else { None },
                     noun: module.name.as_str().to_owned(),
                     name: name.to_owned(),
                     waits: waits_for(&function),
-                    at_once: AT_ONCE
+                    fast_path: FAST_PATH
                         .iter()
                         .any(|(file, names)| *file == dialect.file && names.contains(&name)),
                     params,
@@ -311,16 +311,16 @@ fn link(table: &[Entry]) -> Result<String> {
         }
         let params = params.trim_end_matches([',', ' ']);
         let result = entry.result.map_or(Ok("()"), rust)?;
-        let Some(room) = entry.room else {
+        let Some(abi_module) = entry.abi_module else {
             writeln!(out, "        if $wants({index}) {{ $refused!({index}, [{params}] -> {result}); }}")?;
             continue;
         };
         let (noun, name) = (&entry.noun, entry.name.replace('-', "_"));
-        let call = format!("{room}::bindings::{noun}::{name}");
-        let (kind, call) = match (entry.waits, entry.at_once) {
+        let call = format!("{abi_module}::bindings::{noun}::{name}");
+        let (kind, call) = match (entry.waits, entry.fast_path) {
             (false, _) => ("now", call),
             (true, false) => ("waits", call),
-            (true, true) => ("tries", format!("{room}::at_once::{name}, {call}")),
+            (true, true) => ("tries", format!("{abi_module}::fast_path::{name}, {call}")),
         };
         writeln!(out, "        if $wants({index}) {{ ${kind}!({index}, {call}, [{params}] -> {result}); }}")?;
     }
@@ -347,7 +347,7 @@ fn functions(table: &[Entry]) -> Result<String> {
         write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.waits, entry.refused)?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
-            write!(out, "Argument {{ name: {name:?}, kind: Kind::{kind} }}, ")?;
+            write!(out, "Argument {{ name: {name:?}, kind: ArgumentKind::{kind} }}, ")?;
         }
         out.push_str("] },\n");
     }

@@ -10,7 +10,7 @@ use std::{env, fs};
 /// The programs that are compiled for this machine too, to be asked what the kernel
 /// itself does, and to be measured beside. Linux alone is asked.
 const NATIVE: [&str; 6] =
-    ["accepting", "backlog_probe", "crew_http", "crew_pingpong", "listener_life", "socket_states"];
+    ["accepting", "backlog_probe", "threaded_http", "threaded_pingpong", "listener_life", "socket_states"];
 
 /// Everything in the folder of the programs that is written by hand.
 const SOURCES: [&str; 10] = [
@@ -19,10 +19,10 @@ const SOURCES: [&str; 10] = [
     "wasix",
     "http_server",
     "guests",
-    "crew",
-    "crew_v1",
-    "crews",
-    "crews_v1",
+    "threaded",
+    "threaded_v1",
+    "threaded_programs",
+    "threaded_programs_v1",
     "wat",
 ];
 
@@ -102,9 +102,9 @@ fn has_source(sources: &Path, program: &Path) -> bool {
         return false;
     };
     // One of the first generation has the source of the other.
-    let crew = name.strip_suffix("_v1").unwrap_or(name);
+    let threaded = name.strip_suffix("_v1").unwrap_or(name);
     has_bin(&sources.join("guests/src/bin"), name)
-        || has_bin(&sources.join("crews/src/bin"), crew)
+        || has_bin(&sources.join("threaded_programs/src/bin"), threaded)
         || has_bin(&sources.join("http_server/src/bin"), name)
         || sources.join(name).join("src/main.rs").exists()
 }

@@ -315,7 +315,7 @@ impl std::error::Error for Exit {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Terminated {
-    /// By [`Control::terminate`](crate::Control::terminate).
+    /// By [`Handle::terminate`](crate::Handle::terminate).
     Order,
     /// It had used this much processor time, which was all that it might use.
     CpuTime(Duration),

@@ -69,10 +69,13 @@ pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
-    Control, Guest, Inspection, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,
+    Guest, Handle, Inspection, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,
     deliver_events_blocking,
 };
 pub use observe::{Event, Observer, TraceLine, TraceSink};
 pub use policy::{Grant, NamePattern, Protocol, Publish};
 pub use process::Signal;
-pub use socket::listen::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};
+pub use socket::listen::{
+    ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, ParseProfileError, QueueCapacity,
+    UnboundListen,
+};

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use wasock::abi::{FUNCTIONS, Function, LACKING};
-use wasock::{Beyond, Holds, ListenProfile, ListenRules, Negative, Unbound};
+use wasock::{ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};
 
 /// The import modules, in the order of their columns.
 const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32v1"];
@@ -180,9 +180,9 @@ fn cell(question: &str, rules: ListenRules) -> Option<String> {
     let is_maximum = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(MAXIMUM, MAXIMUM);
     let is_zero = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(0, MAXIMUM);
     let text = match question {
-        "the backlog as the guest passes it" if rules.negative == Negative::Unsigned => "unsigned",
+        "the backlog as the guest passes it" if rules.negative == NegativeBacklog::Unsigned => "unsigned",
         "the backlog as the guest passes it" => "a C `int`",
-        "a negative backlog" if rules.negative == Negative::Unsigned => "a large number: the maximum",
+        "a negative backlog" if rules.negative == NegativeBacklog::Unsigned => "a large number: the maximum",
         "a negative backlog" if is_zero(1 << 31) => "as 0",
         "a negative backlog" if is_maximum(1 << 31) => "the maximum",
         "more than the maximum" if is_maximum(MAXIMUM + 1) => "the maximum",
@@ -190,21 +190,21 @@ fn cell(question: &str, rules: ListenRules) -> Option<String> {
         "SOMAXCONN, which is 128 or 2^31 - 1" if is_maximum(128) => "the maximum",
         "SOMAXCONN, which is 128 or 2^31 - 1" => "a number",
         "connections that wait for N" => match rules.holds {
-            Holds::Backlog => "N",
-            Holds::HalfMore => "1.5 N, rounded up",
-            Holds::OneMore => "N + 1",
+            QueueCapacity::Backlog => "N",
+            QueueCapacity::HalfMore => "1.5 N, rounded up",
+            QueueCapacity::OneMore => "N + 1",
         },
         "one more arrives" => match rules.beyond {
-            Beyond::Unanswered => "not answered",
-            Beyond::Reset => "reset at once",
+            OverflowPolicy::Unanswered => "not answered",
+            OverflowPolicy::Reset => "reset at once",
         },
         "listen again" => match rules.beyond {
-            Beyond::Unanswered => "changes the backlog",
-            Beyond::Reset => "changes, and resets the newest beyond it",
+            OverflowPolicy::Unanswered => "changes the backlog",
+            OverflowPolicy::Reset => "changes, and resets the newest beyond it",
         },
         "a socket that is not bound" => match rules.unbound {
-            Unbound::Refused(errno) => errno.name(),
-            Unbound::BoundToWildcard => "binds port 0, if that is granted",
+            UnboundListen::Refused(errno) => errno.name(),
+            UnboundListen::BoundToWildcard => "binds port 0, if that is granted",
         },
         "a connected or connecting socket" => rules.connected.name(),
         _ => return None,

@@ -61,7 +61,7 @@ use wasock::host::Builder;
 use wasock::{Event, Observer, WasockCtx};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Hands every event to the test.
 fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
@@ -75,7 +75,7 @@ fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
 /// Where the guest listens; waits for it.
 fn listening(events: &mpsc::Receiver<Event>) -> Result<SocketAddr> {
     loop {
-        if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
+        if let Event::Listening { local, .. } = events.recv_timeout(WAIT_TIMEOUT)? {
             return local.inet().context("no network address");
         }
     }
@@ -112,7 +112,7 @@ async fn run_async(module: &str, ctx: WasockCtx) -> Result<()> {
 /// Reads what a guest of one connection sends: `ok`.
 fn expect_ok(address: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     ensure!(answer == "ok", "answered {answer:?}");
@@ -143,7 +143,7 @@ async fn the_example_serves_and_its_end_closes_the_listener() -> Result<()> {
         address = client => address?,
     };
     // The future of the guest is gone now.
-    let refused = TcpStream::connect_timeout(&address, PATIENCE);
+    let refused = TcpStream::connect_timeout(&address, WAIT_TIMEOUT);
     ensure!(refused.is_err(), "somebody still listens on {address}");
     Ok(())
 }

@@ -11,7 +11,7 @@ use wasock::ListenProfile;
 use wasock::host::OnTrap;
 
 pub(crate) use grants::GrantArgs;
-pub(crate) use sockets::{NamedSocket, Place, SocketArgs};
+pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
 
 use crate::duration::parse_duration;
 

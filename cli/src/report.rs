@@ -242,13 +242,13 @@ impl Observer for Terminal {
         self::event(event);
     }
 
-    fn hears_connections(&self) -> bool {
+    fn wants_connections(&self) -> bool {
         self.verbose
     }
 
     /// What the guest writes next comes after the line about its call. With `-v` there
     /// is too much of it.
-    fn is_quick(&self) -> bool {
+    fn inline(&self) -> bool {
         !self.verbose
     }
 }

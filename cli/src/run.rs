@@ -28,7 +28,7 @@ const TRAP: u8 = 134;
 const QUICK: i32 = 1;
 
 /// How long the last events may take to be printed.
-const PATIENCE: Duration = Duration::from_millis(500);
+const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs a guest, and answers its exit code.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
@@ -41,7 +41,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let runtime = start::runtime()?;
     let code = runtime.block_on(async {
         let ctx = context(&args)?;
-        _ = running.set(ctx.control());
+        _ = running.set(ctx.handle());
         if let Some(timeout) = args.timeout {
             signal::end_after(timeout).context("cannot watch the time")?;
         }
@@ -56,9 +56,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         }
     })?;
     std::io::stdout().flush().ok();
-    if let Some(control) = running.get() {
+    if let Some(handle) = running.get() {
         // Nobody reads them any more where this takes long.
-        control.flush_events(PATIENCE);
+        handle.flush_events(WAIT_TIMEOUT);
     }
     restore_shared_sockets();
     std::process::exit(code.into())

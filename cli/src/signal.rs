@@ -16,14 +16,14 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use wasock::Signal;
 use wasock::error::Terminated;
-use wasock::host::{Control, restore_shared_sockets};
+use wasock::host::{Handle, restore_shared_sockets};
 
 use crate::report::say;
 use crate::start;
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
 /// call of the system's, such as a write to a pipe that nobody reads.
-const PATIENCE: Duration = Duration::from_millis(500);
+const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A second Ctrl-C within this time is an order, whatever the guest made of the first.
 /// Later, it may be one more thing for the guest to handle.
@@ -62,7 +62,7 @@ const PASSED_ON: &[(Signal, Host)] = &[
 ];
 
 /// The guest, once there is one.
-pub(crate) type Running = Arc<OnceLock<Control>>;
+pub(crate) type Running = Arc<OnceLock<Handle>>;
 
 /// The signals that this process was started with ignored, as `nohup` does with `SIGHUP`:
 /// they are not caught, and a guest learns that they are ignored. Those that a user ends a
@@ -81,11 +81,11 @@ pub(crate) fn ignored_from_the_start() -> Vec<Signal> {
 }
 
 /// The signals of this process, one after the other.
-struct Signals {
+struct HostSignals {
     caught: Vec<(Signal, unix::Signal)>,
 }
 
-impl Signals {
+impl HostSignals {
     fn catch() -> io::Result<Self> {
         let ignored = ignored_from_the_start();
         let wanted = PASSED_ON.iter().filter(|(signal, _)| !ignored.contains(signal));
@@ -119,7 +119,7 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
     let runtime = start::runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
-        Signals::catch()?
+        HostSignals::catch()?
     };
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new().name("wasock-signals".to_owned()).spawn(move || {
@@ -142,7 +142,7 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
         if let Some(guest) = running.get() {
             guest.terminate();
         }
-        thread::sleep(PATIENCE);
+        thread::sleep(WAIT_TIMEOUT);
         restore_shared_sockets();
         std::process::exit(code.into());
     })?;
@@ -150,7 +150,7 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
 }
 
 /// Hands signals to the guest, up to the first that is to end it.
-async fn next_order(signals: &mut Signals, running: &Running) -> Signal {
+async fn next_order(signals: &mut HostSignals, running: &Running) -> Signal {
     let mut last = HashMap::new();
     loop {
         let signal = signals.next().await;
@@ -172,7 +172,7 @@ async fn next_order(signals: &mut Signals, running: &Running) -> Signal {
 /// Where no thread can be started.
 pub(crate) fn end_after(timeout: Duration) -> io::Result<()> {
     let waits = move || {
-        thread::sleep(timeout.saturating_add(2 * PATIENCE));
+        thread::sleep(timeout.saturating_add(2 * WAIT_TIMEOUT));
         let why = Terminated::Timeout(timeout);
         say!("wasock: {why} (--timeout)");
         restore_shared_sockets();

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use wasock::host::Builder;
 
-use crate::args::{NamedSocket, Place, SocketArgs};
+use crate::args::{NamedSocket, SocketArgs, SocketSource};
 
 /// Where a service manager tells the names of the sockets that it passes.
 const NAMES: &str = "LISTEN_FDNAMES";
@@ -49,7 +49,7 @@ pub(crate) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Build
     }
     for NamedSocket { name, place } in &args.preopen_listen {
         let failed = || format!("cannot listen on {place} (--preopen-listen)");
-        if let Place::Unix(path) = place {
+        if let SocketSource::Unix(path) = place {
             let listener = UnixListener::bind(path).with_context(failed)?;
             builder = builder.preopened_exclusive_socket(name, listener)?;
             continue;
@@ -80,18 +80,18 @@ pub(crate) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Build
 }
 
 /// The sockets of this kind at `place`: listeners, or for datagrams.
-fn open(place: &Place, kind: SocketType) -> io::Result<Vec<OwnedFd>> {
+fn open(place: &SocketSource, kind: SocketType) -> io::Result<Vec<OwnedFd>> {
     match *place {
-        Place::Inet(address) => Ok(vec![open_at(address, kind)?]),
-        Place::Any(port) => match open_at((Ipv6Addr::UNSPECIFIED, port).into(), kind) {
+        SocketSource::Inet(address) => Ok(vec![open_at(address, kind)?]),
+        SocketSource::Any(port) => match open_at((Ipv6Addr::UNSPECIFIED, port).into(), kind) {
             // A machine without IPv6.
             Err(error) if lacks_address(&error) => {
                 Ok(vec![open_at((Ipv4Addr::UNSPECIFIED, port).into(), kind)?])
             }
             opened => Ok(vec![opened?]),
         },
-        Place::Localhost(port) => open_at_loopback(port, kind),
-        Place::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        SocketSource::Localhost(port) => open_at_loopback(port, kind),
+        SocketSource::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
@@ -130,11 +130,11 @@ fn open_at(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn connect(place: &Place) -> io::Result<OwnedFd> {
+fn connect(place: &SocketSource) -> io::Result<OwnedFd> {
     match place {
-        Place::Inet(address) => Ok(TcpStream::connect_timeout(address, CONNECT_LIMIT)?.into()),
-        Place::Unix(path) => Ok(UnixStream::connect(path)?.into()),
-        Place::Localhost(_) | Place::Any(_) => Err(io::ErrorKind::Unsupported.into()),
+        SocketSource::Inet(address) => Ok(TcpStream::connect_timeout(address, CONNECT_LIMIT)?.into()),
+        SocketSource::Unix(path) => Ok(UnixStream::connect(path)?.into()),
+        SocketSource::Localhost(_) | SocketSource::Any(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

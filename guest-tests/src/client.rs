@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// How long anything may take before the test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client that is connected, as far as its kernel knows.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Client {
     ///
     /// When nobody answers.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, PATIENCE)
+        let stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)
             .with_context(|| format!("cannot connect to {addr}"))?;
         Self::new(stream)
     }
@@ -43,8 +43,8 @@ impl Client {
     }
 
     fn new(stream: TcpStream) -> Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        stream.set_write_timeout(Some(WAIT_TIMEOUT))?;
         Ok(Self { stream })
     }
 
@@ -163,7 +163,7 @@ impl Client {
 /// When it is let in, or not answered.
 pub fn is_refused(addr: SocketAddr) -> Result<()> {
     let refusal = |kind| matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
-    match TcpStream::connect_timeout(&addr, PATIENCE) {
+    match TcpStream::connect_timeout(&addr, WAIT_TIMEOUT) {
         // The kernel took the connection, and the host resets it.
         Ok(stream) => Client::new(stream)?.is_reset(),
         Err(error) if refusal(error.kind()) => Ok(()),
@@ -211,7 +211,7 @@ impl Attempt {
     ///
     /// When it is refused, or takes too long.
     pub fn wait(self) -> Result<Client> {
-        ensure!(self.is_answered_within(PATIENCE)?, "no answer within {PATIENCE:?}");
+        ensure!(self.is_answered_within(WAIT_TIMEOUT)?, "no answer within {WAIT_TIMEOUT:?}");
         if let Err(errno) = sockopt::socket_error(&self.socket)? {
             return Err(errno).context("cannot connect");
         }

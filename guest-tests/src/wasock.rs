@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An invocation of the command line that is still to be started.
 #[derive(Debug)]
@@ -248,12 +248,12 @@ impl Running {
     pub fn finish(mut self) -> Result<Finished> {
         // A guest that reads to the end of its input gets there.
         self.stdin = None;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         // Both pipes close when the process ends, and not before.
         let closed = self.stdout.wait_until_closed(deadline) && self.stderr.wait_until_closed(deadline);
         if !closed {
             let _ = self.child.kill();
-            bail!("it did not end within {PATIENCE:?}\n{}", self.describe());
+            bail!("it did not end within {WAIT_TIMEOUT:?}\n{}", self.describe());
         }
         let status = self.child.wait()?;
         Ok(Finished {
@@ -407,7 +407,7 @@ impl Captured {
     }
 
     fn wait_for(&self, text: &str) -> Result<String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         let mut seen = 0;
         let mut state = self.shared.state();
         loop {
@@ -418,7 +418,7 @@ impl Captured {
             ensure!(!state.is_closed, "it ended without saying {text:?}");
             seen = state.lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
-            ensure!(!left.is_zero(), "it did not say {text:?} within {PATIENCE:?}");
+            ensure!(!left.is_zero(), "it did not say {text:?} within {WAIT_TIMEOUT:?}");
             state = self.shared.wait(state, left);
         }
     }

@@ -13,7 +13,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::memory::{Buffers, MAX_BUFFERS, size};
 use super::trace::Line;
-use super::wasix::address::{self, Room};
+use super::wasix::address::{self, AddressWidth};
 use super::{CoreType, FUNCTIONS, LACKING, MemoryKind, detect};
 use crate::address::Address;
 use crate::observe::{TraceLine, TraceSink};
@@ -45,7 +45,7 @@ fn word(data: &[u8], at: usize) -> u32 {
 pub fn addresses(data: &[u8]) {
     with_memory(data, |memory| {
         for at in [0, 1, SIZE - 1, SIZE - 8, SIZE - 20, SIZE - 28, SIZE, usize::MAX] {
-            for room in [Room::Narrow, Room::Wide] {
+            for room in [AddressWidth::Narrow, AddressWidth::Wide] {
                 _ = address::read_peer(memory, pointer(at), room);
                 _ = address::read_name(memory, pointer(at));
                 let Ok(read) = address::read(memory, pointer(at), room) else { continue };
@@ -58,12 +58,12 @@ pub fn addresses(data: &[u8]) {
     });
 }
 
-fn again(read: &Address, room: Room) {
+fn again(read: &Address, room: AddressWidth) {
     with_memory(&[], |memory| {
         assert!(address::write(memory, pointer(0), read, room).is_ok(), "{read} does not fit");
         let found = address::read(memory, pointer(0), room).ok();
         // Fewer bytes have no scope, and cut a path.
-        let is_whole = room == Room::Wide || matches!(read, Address::Inet(inet) if inet.is_ipv4());
+        let is_whole = room == AddressWidth::Wide || matches!(read, Address::Inet(inet) if inet.is_ipv4());
         assert!(!is_whole || found.as_ref() == Some(read), "{read:?} became {found:?}");
         assert!(found.is_some() || !is_whole, "{read:?} became unreadable");
     });
@@ -212,10 +212,10 @@ pub fn trace(data: &[u8]) {
 }
 
 /// What is run on some bytes.
-pub type Target = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// All of them, by the names of their targets.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, FuzzTarget); 5] = [
     ("addresses", addresses),
     ("iovecs", iovecs),
     ("policy", policy),

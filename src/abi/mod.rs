@@ -25,5 +25,5 @@ pub(crate) mod wasix;
 pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, added_in, detect};
 pub(crate) use detect::{Support, detect_in, imported_memory, same_as, support, wants_threads};
 pub(crate) use interface::Interface;
-pub use table::{Argument, CoreType, FUNCTIONS, Function, Kind, LACKING};
+pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};
 pub(crate) use toolchain::is_go;

@@ -55,7 +55,7 @@ pub(crate) fn follows(lookup: u32) -> Result<bool, Errno> {
 }
 
 /// What `path_open` was asked, whatever the dialect.
-pub(crate) struct Request {
+pub(crate) struct OpenRequest {
     pub(crate) fd: u32,
     pub(crate) lookup: u32,
     pub(crate) oflags: u32,
@@ -82,7 +82,7 @@ const OFLAG_TRUNC: u16 = 8;
 pub(crate) async fn open(
     thread: &Thread,
     memory: &mut GuestMemory<'_>,
-    request: &Request,
+    request: &OpenRequest,
     path: GuestPtr<[u8]>,
     ret_fd: GuestPtr<u32>,
 ) -> Result<(), Error> {
@@ -92,10 +92,10 @@ pub(crate) async fn open(
         return open_device(thread, memory, request, path, ret_fd);
     }
     let dir = thread.directory(request.fd, needed)?;
-    let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
+    let passed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
     let path = below(thread, memory, request.fd, path)?;
-    let options = options(request, oflags?, handed_on)?;
+    let options = options(request, oflags?, passed_on)?;
     thread.process().fds().check_room()?;
     let opened = thread.on_disk(move || dir.open(&path, &options)).await?;
     let (open, most) = match opened {
@@ -107,8 +107,8 @@ pub(crate) async fn open(
     };
     let descriptor = Descriptor {
         open: OpenFile::with_nonblocking(open, options.nonblock),
-        rights: (handed_on & most).without(unused(&options)),
-        inheriting: handed_on,
+        rights: (passed_on & most).without(unused(&options)),
+        inheriting: passed_on,
         close_on_exec: request.close_on_exec,
     };
     let fd = thread.process().fds().insert(descriptor)?;
@@ -119,20 +119,20 @@ pub(crate) async fn open(
 fn open_device(
     thread: &Thread,
     memory: &mut GuestMemory<'_>,
-    request: &Request,
+    request: &OpenRequest,
     path: GuestPtr<[u8]>,
     ret_fd: GuestPtr<u32>,
 ) -> Result<(), Error> {
     let oflags = flags::known(request.oflags, 0b1111);
-    let handed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
+    let passed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
     let path = read(memory, path)?;
-    let options = options(request, oflags?, handed_on)?;
+    let options = options(request, oflags?, passed_on)?;
     let (open, most) = thread.open_device(&path, &options)?;
     let descriptor = Descriptor {
         open,
-        rights: (handed_on & most).without(unused(&options)),
-        inheriting: handed_on,
+        rights: (passed_on & most).without(unused(&options)),
+        inheriting: passed_on,
         close_on_exec: request.close_on_exec,
     };
     let fd = thread.process().fds().insert(descriptor)?;
@@ -159,7 +159,7 @@ fn unused(options: &OpenOptions) -> Rights {
     reading | writing
 }
 
-fn options(request: &Request, oflags: u16, handed_on: Rights) -> Result<OpenOptions, Errno> {
+fn options(request: &OpenRequest, oflags: u16, passed_on: Rights) -> Result<OpenOptions, Errno> {
     let fdflags = flags::descriptor(request.fdflags)?;
     let asked = Rights::from_bits(request.rights);
     // The other rights to change a file come with masks that programs have for any file:
@@ -168,7 +168,7 @@ fn options(request: &Request, oflags: u16, handed_on: Rights) -> Result<OpenOpti
     let names_one = asked & (Rights::FD_READ | Rights::FD_WRITE) != Rights::NONE;
     let changes = oflags & (OFLAG_CREAT | OFLAG_TRUNC) != 0;
     let write =
-        (asked.contains(Rights::FD_WRITE) || changes && !names_one) && handed_on.contains(Rights::FD_WRITE);
+        (asked.contains(Rights::FD_WRITE) || changes && !names_one) && passed_on.contains(Rights::FD_WRITE);
     Ok(OpenOptions {
         read: asked.contains(Rights::FD_READ) || !names_one || !write,
         write,

@@ -39,13 +39,13 @@ pub struct Argument {
     /// The name in the witx file.
     pub name: &'static str,
     /// How its core values are read.
-    pub kind: Kind,
+    pub kind: ArgumentKind,
 }
 
 /// What an [`Argument`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ArgumentKind {
     /// A descriptor.
     Fd,
     /// An unsigned number.
@@ -86,7 +86,7 @@ pub enum Kind {
     Pointer,
 }
 
-impl Kind {
+impl ArgumentKind {
     /// Whether the argument takes two core values.
     pub(crate) fn has_length(self) -> bool {
         matches!(self, Self::Text | Self::Bytes | Self::Iovs)

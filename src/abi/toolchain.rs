@@ -13,8 +13,8 @@ const CUSTOM: u8 = 0;
 /// WebAssembly tool conventions). Either tells; what is malformed tells nothing. A module
 /// that a strip tool took both from is not known.
 pub(crate) fn is_go(module: &[u8]) -> bool {
-    let Some(mut rest) = module.get(HEADER..).map(Reader) else { return false };
-    while let (Some(id), Some(mut section)) = (rest.byte(), rest.bytes().map(Reader)) {
+    let Some(mut rest) = module.get(HEADER..).map(SectionReader) else { return false };
+    while let (Some(id), Some(mut section)) = (rest.byte(), rest.bytes().map(SectionReader)) {
         if id != CUSTOM {
             continue;
         }
@@ -28,7 +28,7 @@ pub(crate) fn is_go(module: &[u8]) -> bool {
 }
 
 /// Is Go one of the languages that a section `producers` names?
-fn names_go(producers: &mut Reader<'_>) -> Option<bool> {
+fn names_go(producers: &mut SectionReader<'_>) -> Option<bool> {
     for _ in 0..producers.number()? {
         let field = producers.bytes()?;
         for _ in 0..producers.number()? {
@@ -42,9 +42,9 @@ fn names_go(producers: &mut Reader<'_>) -> Option<bool> {
 }
 
 /// Bytes that are left to be read.
-struct Reader<'a>(&'a [u8]);
+struct SectionReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;

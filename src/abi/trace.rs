@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::memory::{MAX_BUFFERS, read_buffer};
-use super::table::{Argument, ERRNO_NAMES, Function, Kind};
+use super::table::{Argument, ArgumentKind, ERRNO_NAMES, Function};
 use super::wasix::address;
 use crate::address::Address;
 use crate::observe::text::Quoted;
 use crate::observe::{TraceLine, TraceSink, contained};
-use crate::process::Remark;
+use crate::process::TraceAnnotation;
 
 /// How much of a text is printed, in characters.
 const MAX_TEXT: usize = 64;
@@ -74,7 +74,12 @@ impl Line {
     /// when this is dropped.
     #[cold]
     #[inline(never)]
-    pub(crate) fn end(&mut self, errno: Option<i32>, memory: &GuestMemory<'_>, remark: Option<Remark>) {
+    pub(crate) fn end(
+        &mut self,
+        errno: Option<i32>,
+        memory: &GuestMemory<'_>,
+        annotation: Option<TraceAnnotation>,
+    ) {
         // A negative errno, or else a thread's number, which is a success.
         let is_thread = self.function.module == "wasi";
         let errno = errno.map(|errno| if is_thread { errno.saturating_neg().max(0) } else { errno });
@@ -93,7 +98,7 @@ impl Line {
                 );
             }
         }
-        if let Some(Remark { name, value }) = remark {
+        if let Some(TraceAnnotation { name, value }) = annotation {
             separate(&mut results, " ");
             _ = write!(results, "{name}={value}");
         }
@@ -140,7 +145,7 @@ fn low(value: u64) -> u32 {
 
 /// An argument, printed as its kind asks.
 struct Shown<'a> {
-    kind: Kind,
+    kind: ArgumentKind,
     value: u64,
     len: u32,
     memory: &'a GuestMemory<'a>,
@@ -150,52 +155,56 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pointer = low(self.value);
         match self.kind {
-            Kind::Fd | Kind::Number => write!(f, "{}", self.value),
-            Kind::Signed => write!(f, "{}", self.value.cast_signed()),
-            Kind::Flags if self.value == 0 => f.write_str("0"),
-            Kind::Flags => write!(f, "{:#x}", self.value),
-            Kind::Pointer => write!(f, "{pointer:#x}"),
-            Kind::Bytes => write!(f, "{pointer:#x}/{}", self.len),
-            Kind::Text => match text(self.memory, pointer, self.len) {
+            ArgumentKind::Fd | ArgumentKind::Number => write!(f, "{}", self.value),
+            ArgumentKind::Signed => write!(f, "{}", self.value.cast_signed()),
+            ArgumentKind::Flags if self.value == 0 => f.write_str("0"),
+            ArgumentKind::Flags => write!(f, "{:#x}", self.value),
+            ArgumentKind::Pointer => write!(f, "{pointer:#x}"),
+            ArgumentKind::Bytes => write!(f, "{pointer:#x}/{}", self.len),
+            ArgumentKind::Text => match text(self.memory, pointer, self.len) {
                 Some(text) => f.write_str(&text),
                 None => write!(f, "{pointer:#x}/{}", self.len),
             },
-            Kind::Iovs => match total(self.memory, pointer, self.len) {
+            ArgumentKind::Iovs => match total(self.memory, pointer, self.len) {
                 Some(total) => write!(f, "{}/{total}", self.len),
                 None => write!(f, "{pointer:#x}/{}", self.len),
             },
-            Kind::AddressIn | Kind::AddressOut => match address_at(self.memory, pointer) {
+            ArgumentKind::AddressIn | ArgumentKind::AddressOut => match address_at(self.memory, pointer) {
                 Some(address) => write!(f, "{address}"),
                 None => write!(f, "{pointer:#x}"),
             },
-            Kind::Inet4In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(4)) {
+            ArgumentKind::Inet4In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(4)) {
                 Ok(bytes) => write!(f, "{}", address::inet4(&bytes)),
                 Err(_) => write!(f, "{pointer:#x}"),
             },
-            Kind::Inet6In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(16)) {
+            ArgumentKind::Inet6In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(16)) {
                 Ok(bytes) => write!(f, "{}", address::group(&bytes)),
                 Err(_) => write!(f, "{pointer:#x}"),
             },
-            Kind::OptionTimestampIn | Kind::OptionTimestampOut => match duration(self.memory, pointer) {
-                Some(Some(duration)) => write!(f, "{duration:?}"),
-                Some(None) => f.write_str("none"),
-                None => write!(f, "{pointer:#x}"),
-            },
-            Kind::OutFd | Kind::OutU8 | Kind::OutU16 | Kind::OutU32 | Kind::OutU64 => {
-                match number(self.kind, self.memory, pointer) {
-                    Some(number) => write!(f, "{number}"),
+            ArgumentKind::OptionTimestampIn | ArgumentKind::OptionTimestampOut => {
+                match duration(self.memory, pointer) {
+                    Some(Some(duration)) => write!(f, "{duration:?}"),
+                    Some(None) => f.write_str("none"),
                     None => write!(f, "{pointer:#x}"),
                 }
             }
+            ArgumentKind::OutFd
+            | ArgumentKind::OutU8
+            | ArgumentKind::OutU16
+            | ArgumentKind::OutU32
+            | ArgumentKind::OutU64 => match number(self.kind, self.memory, pointer) {
+                Some(number) => write!(f, "{number}"),
+                None => write!(f, "{pointer:#x}"),
+            },
         }
     }
 }
 
-fn number(kind: Kind, memory: &GuestMemory<'_>, pointer: u32) -> Option<u64> {
+fn number(kind: ArgumentKind, memory: &GuestMemory<'_>, pointer: u32) -> Option<u64> {
     match kind {
-        Kind::OutU8 => memory.read(GuestPtr::<u8>::new(pointer)).ok().map(u64::from),
-        Kind::OutU16 => memory.read(GuestPtr::<u16>::new(pointer)).ok().map(u64::from),
-        Kind::OutU64 => memory.read(GuestPtr::<u64>::new(pointer)).ok(),
+        ArgumentKind::OutU8 => memory.read(GuestPtr::<u8>::new(pointer)).ok().map(u64::from),
+        ArgumentKind::OutU16 => memory.read(GuestPtr::<u16>::new(pointer)).ok().map(u64::from),
+        ArgumentKind::OutU64 => memory.read(GuestPtr::<u64>::new(pointer)).ok(),
         _ => memory.read(GuestPtr::<u32>::new(pointer)).ok().map(u64::from),
     }
 }
@@ -228,7 +237,7 @@ fn total(memory: &GuestMemory<'_>, pointer: u32, count: u32) -> Option<u64> {
 /// The address at `pointer`; an IPv4 one may be the last 8 bytes of the memory.
 fn address_at(memory: &GuestMemory<'_>, pointer: u32) -> Option<Address> {
     let at = GuestPtr::<u8>::new(pointer);
-    address::read(memory, at, address::Room::Narrow).ok().or_else(|| {
+    address::read(memory, at, address::AddressWidth::Narrow).ok().or_else(|| {
         let bytes = memory.to_vec(at.as_array(8)).ok()?;
         address::decode(&bytes).map(Address::Inet)
     })
@@ -276,7 +285,7 @@ mod tests {
         printed.split(" <").next().unwrap().to_owned()
     }
 
-    const WILD: u64 = u32::MAX as u64;
+    const ARBITRARY: u64 = u32::MAX as u64;
     const INET4: &[u8] = &[1, 0, 0x90, 0x1f, 127, 0, 0, 1];
 
     #[test]
@@ -358,15 +367,18 @@ mod tests {
     }
 
     #[test]
-    fn wild_pointers_are_numbers() {
-        assert_eq!(line("chdir", &[WILD, WILD], &[], Some(0)), "chdir(path=0xffffffff/4294967295) = 0");
+    fn arbitrary_pointers_are_numbers() {
         assert_eq!(
-            line("fd_read", &[3, 0, 1_000_000, WILD], &[], Some(0)),
+            line("chdir", &[ARBITRARY, ARBITRARY], &[], Some(0)),
+            "chdir(path=0xffffffff/4294967295) = 0"
+        );
+        assert_eq!(
+            line("fd_read", &[3, 0, 1_000_000, ARBITRARY], &[], Some(0)),
             "fd_read(fd=3, iovs=0x0/1000000) = 0 n=0xffffffff"
         );
         for function in &super::super::table::FUNCTIONS {
             let Some(function) = Function::find("wasix_32v1", function.name) else { continue };
-            for value in [0, 1, 1021, WILD, u64::MAX] {
+            for value in [0, 1, 1021, ARBITRARY, u64::MAX] {
                 let text = line(function.name, &vec![value; function.params.len()], &[], Some(0));
                 assert!(text.len() < 400, "{text}");
             }

@@ -59,10 +59,10 @@ pub(crate) async fn read(
         if done > 0 && slice.step().await.is_err() {
             break;
         }
-        let mut copy = Copied::take(thread, piece.total())?;
+        let mut copy = SharedCopy::take(thread, piece.total())?;
         // What comes after the first piece is taken only if it is there: "the number of bytes
         // may be fewer if ... fewer bytes are immediately available" - read(3p)
-        let received = thread.read(open, copy.space(), done > 0).await;
+        let received = thread.read(open, copy.domain(), done > 0).await;
         let moved = received.and_then(|received| copy.scatter(memory, &piece, received));
         copy.give_back(thread);
         if is_last(&mut done, moved, piece.total())? {
@@ -92,9 +92,9 @@ pub(crate) async fn read_at(
         if done > 0 && slice.step().await.is_err() {
             break;
         }
-        let mut copy = Copied::take(thread, piece.total())?;
+        let mut copy = SharedCopy::take(thread, piece.total())?;
         let received = match offset.checked_add(done.into()) {
-            Some(at) => thread.read_file(file, Some(at), copy.space(), done > 0).await,
+            Some(at) => thread.read_file(file, Some(at), copy.domain(), done > 0).await,
             None => Err(Errno::EINVAL.into()),
         };
         let moved = received.and_then(|received| copy.scatter(memory, &piece, received));
@@ -144,8 +144,8 @@ async fn receive_by_copy(
         if done > 0 && slice.step().await.is_err() {
             break;
         }
-        let mut copy = Copied::take(thread, piece.total())?;
-        let received = thread.receive(open, copy.space(), flags).await;
+        let mut copy = SharedCopy::take(thread, piece.total())?;
+        let received = thread.receive(open, copy.domain(), flags).await;
         let moved = match &received {
             Ok(received) => copy.scatter(memory, &piece, received.count),
             Err(_) => Ok(0),
@@ -311,13 +311,13 @@ fn charge_message(thread: &Thread, length: u32) -> Result<Option<Charge>, Error>
 }
 
 /// A copy of one piece of the guest's buffers.
-struct Copied {
+struct SharedCopy {
     bytes: Vec<u8>,
     length: usize,
     _charge: Option<Charge>,
 }
 
-impl Copied {
+impl SharedCopy {
     /// The thread's own buffer, or a larger one for a large message.
     ///
     /// # Errors
@@ -337,7 +337,7 @@ impl Copied {
         Ok(Self { bytes, length, _charge: None })
     }
 
-    fn space(&mut self) -> &mut [u8] {
+    fn domain(&mut self) -> &mut [u8] {
         self.bytes.get_mut(..self.length).unwrap_or_default()
     }
 

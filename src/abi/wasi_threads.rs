@@ -8,7 +8,7 @@ pub(crate) mod bindings {
 
         use crate::abi::preview1::number;
         use crate::error::Errno;
-        use crate::process::{Entry, Thread};
+        use crate::process::{EntryPoint, Thread};
 
         /// Starts a thread, which begins in `wasi_thread_start` with its number and
         /// `start_arg`.
@@ -21,7 +21,7 @@ pub(crate) mod bindings {
             _: &mut GuestMemory<'_>,
             start_arg: i32,
         ) -> wasmtime::Result<i32> {
-            let started = thread.spawn(Entry::Wasi(start_arg.cast_unsigned()), |_| Ok::<_, Errno>(()));
+            let started = thread.spawn(EntryPoint::Wasi(start_arg.cast_unsigned()), |_| Ok::<_, Errno>(()));
             Ok(match started {
                 Ok(tid) => tid.cast_signed(),
                 Err(errno) => -number(errno),

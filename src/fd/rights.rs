@@ -127,7 +127,7 @@ impl Rights {
     /// What a listener may do that the guest did not open: accept, wait, and be looked
     /// at, its address included; whether it waits is each program's own affair. It may listen
     /// again, for so programs do that are told to listen and handed the listener.
-    pub const HANDED_LISTENER: Self = Self(
+    pub const INHERITED_LISTENER: Self = Self(
         Self::SOCK_ACCEPT.0
             | Self::SOCK_LISTEN.0
             | Self::SOCK_ADDR_LOCAL.0
@@ -139,7 +139,7 @@ impl Rights {
 
     /// What a connection or a datagram socket may do that the guest did not open: carry
     /// data, end, wait and be looked at. Its addresses and its options are settled.
-    pub const HANDED_DATA: Self = Self(
+    pub const INHERITED_DATA: Self = Self(
         Self::FD_FDSTAT_SET_FLAGS.0
             | Self::FD_FILESTAT_GET.0
             | Self::FD_READ.0

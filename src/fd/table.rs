@@ -62,7 +62,7 @@ pub struct FdTable<T> {
     /// How many are open.
     count: u32,
     /// How many are promised to calls that are on their way.
-    promised: u32,
+    reserved: u32,
     limit: u32,
     /// What the table takes itself.
     held: Charge,
@@ -78,7 +78,7 @@ impl<T: Counted> FdTable<T> {
             taken: Vec::new(),
             first_free_word: 0,
             count: 0,
-            promised: 0,
+            reserved: 0,
             limit,
             held: Charge::none(account),
             turn: None,
@@ -125,7 +125,7 @@ impl<T: Counted> FdTable<T> {
     pub fn check_room(&self) -> Result<(), Errno> {
         // "EMFILE: All file descriptors available to the process are currently open."
         // - open(3p)
-        if self.count.saturating_add(self.promised) >= self.limit {
+        if self.count.saturating_add(self.reserved) >= self.limit {
             return Err(Errno::EMFILE);
         }
         let account = self.held.account();
@@ -137,19 +137,19 @@ impl<T: Counted> FdTable<T> {
     }
 
     /// Promises one number to a call that may take its time: no other call gets the
-    /// last one meanwhile, nor the memory for what it opens, which the charge is for. Ends with [`keep_promise`](Self::keep_promise) or
-    /// [`withdraw`](Self::withdraw).
+    /// last one meanwhile, nor the memory for what it opens, which the charge is for. Ends with [`install`](Self::install) or
+    /// [`release`](Self::release).
     ///
     /// # Errors
     ///
     /// `EMFILE` where the table is full.
-    pub fn promise(&mut self) -> Result<Charge, Errno> {
+    pub fn reserve(&mut self) -> Result<Charge, Errno> {
         self.check_room()?;
-        let taken = self.count.saturating_add(self.promised);
+        let taken = self.count.saturating_add(self.reserved);
         // The lowest free number is no higher than that.
         self.make_slots(taken)?;
         let reserved = self.held.account().charge(T::USUAL_BYTES).map_err(|_| Errno::EMFILE)?;
-        self.promised += 1;
+        self.reserved += 1;
         Ok(reserved)
     }
 
@@ -159,15 +159,15 @@ impl<T: Counted> FdTable<T> {
     /// # Errors
     ///
     /// `EMFILE` where nothing was promised and the table is full.
-    pub fn keep_promise(&mut self, descriptor: Descriptor<T>, reserved: Charge) -> Result<u32, Errno> {
-        self.withdraw();
+    pub fn install(&mut self, descriptor: Descriptor<T>, reserved: Charge) -> Result<u32, Errno> {
+        self.release();
         descriptor.open.charge(self.held.account(), Some(reserved)).map_err(|_| Errno::EMFILE)?;
         self.insert(descriptor)
     }
 
     /// Takes a promise back: the call found nothing to need a number for.
-    pub fn withdraw(&mut self) {
-        self.promised = self.promised.saturating_sub(1);
+    pub fn release(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
     }
 
     /// Gives `descriptor` the lowest free number, or the next one in turn.
@@ -249,7 +249,7 @@ impl<T: Counted> FdTable<T> {
         if from == to {
             return Ok(None);
         }
-        if self.get(to).is_err() && self.count.saturating_add(self.promised) >= self.limit {
+        if self.get(to).is_err() && self.count.saturating_add(self.reserved) >= self.limit {
             return Err(Errno::EMFILE);
         }
         self.place(to, Descriptor { close_on_exec: false, ..source })
@@ -424,18 +424,18 @@ mod tests {
         let mut table = table(3);
         table.insert(descriptor(0))?;
         table.insert(descriptor(1))?;
-        let reserved = table.promise()?;
+        let reserved = table.reserve()?;
         assert_eq!(table.check_room(), Err(Errno::EMFILE));
         assert_eq!(table.insert(descriptor(2)), Err(Errno::EMFILE));
-        assert_eq!(table.promise().err(), Some(Errno::EMFILE));
+        assert_eq!(table.reserve().err(), Some(Errno::EMFILE));
         assert_eq!(table.duplicate_onto(0, 2).err(), Some(Errno::EMFILE));
         assert!(table.duplicate_onto(0, 1)?.is_some());
-        assert_eq!(table.keep_promise(descriptor(2), reserved), Ok(2));
+        assert_eq!(table.install(descriptor(2), reserved), Ok(2));
         assert_eq!(table.open_count(), 3);
         table.remove(0)?;
-        let unused = table.promise()?;
+        let unused = table.reserve()?;
         drop(unused);
-        table.withdraw();
+        table.release();
         assert_eq!(table.insert(descriptor(3)), Ok(0));
         Ok(())
     }
@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wild_number_is_not_open() {
+    fn an_arbitrary_number_is_not_open() {
         let table = table(8);
         assert_eq!(table.get(u32::MAX).err(), Some(Errno::EBADF));
     }
@@ -505,11 +505,11 @@ mod tests {
     fn what_is_promised_has_its_memory() -> Result<(), Errno> {
         let account = Account::new(Limit::HostMemory, 2000);
         let mut table = FdTable::new(64, &account);
-        let reserved = table.promise()?;
+        let reserved = table.reserve()?;
         let others = account.charge(account.left())?;
         assert_eq!(table.check_room(), Err(Errno::EMFILE));
-        assert_eq!(table.promise().err(), Some(Errno::EMFILE));
-        assert_eq!(table.keep_promise(descriptor(0), reserved), Ok(0));
+        assert_eq!(table.reserve().err(), Some(Errno::EMFILE));
+        assert_eq!(table.install(descriptor(0), reserved), Ok(0));
         drop((others, table));
         assert_eq!(account.used(), 0);
         Ok(())

@@ -131,12 +131,12 @@ impl Dir {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::{Scratch, Test};
+    use super::super::scratch::{Scratch, TestResult};
     use super::*;
     use std::os::unix::ffi::OsStrExt;
 
     #[test]
-    fn lists_every_name_with_its_number_and_type() -> Test {
+    fn lists_every_name_with_its_number_and_type() -> TestResult {
         let scratch = Scratch::new()?;
         std::fs::write(scratch.path("file"), "x")?;
         std::fs::create_dir(scratch.path("dir"))?;
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn can_be_read_from_any_place_on() -> Test {
+    fn can_be_read_from_any_place_on() -> TestResult {
         let scratch = Scratch::new()?;
         for number in 0..7 {
             std::fs::write(scratch.path(&number.to_string()), "x")?;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_a_name_that_is_not_utf_8() -> Test {
+    fn leaves_out_a_name_that_is_not_utf_8() -> TestResult {
         let scratch = Scratch::new()?;
         let name = std::ffi::OsStr::from_bytes(b"\xff");
         std::fs::write(scratch.root().join(name), "x")?;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_the_file_where_the_listing_has_no_type() -> Test {
+    fn asks_the_file_where_the_listing_has_no_type() -> TestResult {
         let scratch = Scratch::new()?;
         std::fs::write(scratch.path("file"), "x")?;
         let dir = scratch.dir()?;

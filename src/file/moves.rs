@@ -257,7 +257,7 @@ fn split(path: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::{Scratch, Test, errno};
+    use super::super::scratch::{Scratch, TestResult, errno};
     use super::*;
     use std::cell::RefCell;
     use std::os::unix::net::UnixListener;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_asked_hears_what_moves_and_decides() -> Test {
+    fn whoever_is_asked_hears_what_moves_and_decides() -> TestResult {
         let scratch = Scratch::new()?;
         std::fs::create_dir_all(scratch.path("a/b"))?;
         std::fs::create_dir(scratch.path("c"))?;
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_names_each_directory_and_follows_no_link() -> Test {
+    fn a_way_names_each_directory_and_follows_no_link() -> TestResult {
         let scratch = Scratch::new()?;
         std::fs::create_dir_all(scratch.path("a/b"))?;
         std::os::unix::fs::symlink("a", scratch.path("link"))?;

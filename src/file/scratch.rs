@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(super) type Test = Result<(), Box<dyn std::error::Error>>;
+pub(super) type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 /// `<temporary>/outer/granted`: `granted` is what a test grants, so that a path
 /// that leaves it lands in `outer`, where a file `secret` waits.

@@ -139,13 +139,13 @@ fn escaped(error: std::io::Error) -> Errno {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scratch::{Scratch, Test, errno};
+    use super::super::scratch::{Scratch, TestResult, errno};
     use super::*;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn a_place_is_where_the_links_lead() -> Test {
+    fn a_place_is_where_the_links_lead() -> TestResult {
         let scratch = Scratch::new()?;
         std::fs::create_dir(scratch.path("real"))?;
         symlink("real", scratch.path("link"))?;
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn no_place_lies_outside() -> Test {
+    fn no_place_lies_outside() -> TestResult {
         let scratch = Scratch::new()?;
         symlink("..", scratch.path("up"))?;
         symlink("/tmp", scratch.path("tmp"))?;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_found_through_links_inside() -> Test {
+    fn a_file_is_found_through_links_inside() -> TestResult {
         let scratch = Scratch::new()?;
         let _listener = UnixListener::bind(scratch.path("s"))?;
         symlink("s", scratch.path("link"))?;

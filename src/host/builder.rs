@@ -25,11 +25,12 @@ use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
 use crate::policy::{Grant, Policy};
 use crate::process::{
-    Directory, HandedSockets, HostOutput, HostStdin, Input, MAIN, Output, Process, Settings, Signal, Thread,
+    Directory, HostOutput, HostStdin, InheritedSockets, Input, MAIN, Output, Process, Settings, Signal,
+    Thread,
 };
 use crate::service::{Limits, Service, ServiceConfig};
 use crate::socket::can_drive;
-use crate::socket::listen::{Census, ConnectionLimits, ListenProfile};
+use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
 /// Descriptors that a guest may have open at once, where nobody chose.
 const DEFAULT_MAX_FDS: u32 = 1024;
@@ -102,7 +103,7 @@ pub struct Builder {
     /// None for this process's own.
     stdout: Option<Output>,
     stderr: Option<Output>,
-    handed_sockets: HandedSockets,
+    inherited_sockets: InheritedSockets,
     directories: Vec<Directory>,
     wall_clock: Box<dyn HostWallClock>,
     monotonic_clock: Box<dyn HostMonotonicClock>,
@@ -172,7 +173,7 @@ impl Builder {
             stdin: Input::closed(),
             stdout: Some(Output::discarding()),
             stderr: Some(Output::discarding()),
-            handed_sockets: HandedSockets::default(),
+            inherited_sockets: InheritedSockets::default(),
             directories: Vec::new(),
             wall_clock: Box::new(SystemClock),
             monotonic_clock: Box::new(Uptime::new()),
@@ -255,7 +256,7 @@ impl Builder {
     ///
     /// Where it is none of those.
     pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        self.handed_sockets.push(name, socket.into()).map_err(|errno| {
+        self.inherited_sockets.push(name, socket.into()).map_err(|errno| {
             let wanted = "expected a listener, a connection or a datagram socket, over TCP, UDP or AF_UNIX";
             io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
         })?;
@@ -273,7 +274,7 @@ impl Builder {
     /// As for `preopened_socket`.
     pub fn preopened_exclusive_socket(self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let mut with_socket = self.preopened_socket(name, socket)?;
-        with_socket.handed_sockets.own_last()?;
+        with_socket.inherited_sockets.own_last()?;
         Ok(with_socket)
     }
 
@@ -286,7 +287,7 @@ impl Builder {
     /// [Go made](super::Guest::is_go), and blocking for every other. A module that you
     /// instantiate yourself has no sections that could tell.
     pub fn preopened_nonblocking(mut self, nonblocking: bool) -> Self {
-        self.handed_sockets.are_nonblocking = Some(nonblocking);
+        self.inherited_sockets.are_nonblocking = Some(nonblocking);
         self
     }
 
@@ -318,7 +319,7 @@ impl Builder {
     /// wait.
     pub fn sockets_on(mut self, runtime: &Handle) -> Self {
         can_drive(runtime);
-        self.handed_sockets.reactor = Some(runtime.clone());
+        self.inherited_sockets.reactor = Some(runtime.clone());
         self
     }
 
@@ -444,7 +445,7 @@ impl Builder {
     /// See [`BuildError`].
     pub fn build(mut self) -> Result<WasockCtx, BuildError> {
         self.tell_sockets();
-        self.handed_sockets.are_kept = self.on_trap == OnTrap::Restart;
+        self.inherited_sockets.are_kept = self.on_trap == OnTrap::Restart;
         for string in self.arguments.iter().chain(&self.environment) {
             if string.contains('\0') {
                 return Err(BuildError::NulInString(string.clone()));
@@ -466,7 +467,7 @@ impl Builder {
             },
             max_backlog: self.max_backlog.unwrap_or(kernel_max_backlog),
             kernel_max_backlog,
-            census: Census::new(self.connection_limits),
+            connection_limiter: ConnectionLimiter::new(self.connection_limits),
             max_socket_buffer: self.max_socket_buffer,
             listen_profile: self.listen_profile,
             listen_profiles_at: self.listen_profiles_at,
@@ -481,7 +482,7 @@ impl Builder {
             stdin: Arc::new(self.stdin),
             stdout: Arc::new(self.stdout.unwrap_or_else(|| own(HostOutput::stdout()))),
             stderr: Arc::new(self.stderr.unwrap_or_else(|| own(HostOutput::stderr()))),
-            handed_sockets: self.handed_sockets,
+            inherited_sockets: self.inherited_sockets,
             directories: self.directories,
             wall_clock: Mutex::new(self.wall_clock),
             monotonic_clock: Mutex::new(self.monotonic_clock),
@@ -501,7 +502,7 @@ impl Builder {
 impl Builder {
     /// Tells the guest of its sockets in its environment.
     fn tell_sockets(&mut self) {
-        let names = self.handed_sockets.names();
+        let names = self.inherited_sockets.names();
         if names.is_empty() {
             return;
         }

@@ -2,7 +2,7 @@
 
 /// How functions are called: as the store runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calls {
+pub(super) enum CallMode {
     Async,
     Blocking,
 }

@@ -6,13 +6,13 @@ use wasmtime::{Instance, Module, Trap};
 
 use super::guest_memory::MemorySource;
 use super::handlers::handler_names;
-use super::interrupt::Within;
+use super::interrupt::RunsOn;
 use super::limiter::MemoryLimiter;
 use super::on_trap::OnTrap;
 use super::outcome::error_of;
 use crate::abi::{Dialect, detect};
 use crate::observe::TraceSink;
-use crate::process::{Mailbox, Thread};
+use crate::process::{PendingSignals, Thread};
 
 /// One guest, as the host sees it: its descriptors, its policy, its memory.
 ///
@@ -23,11 +23,11 @@ pub struct WasockCtx {
     /// What calls act on.
     pub(crate) thread: Thread,
     /// The signals of that thread, at hand while a call has the thread itself.
-    pub(crate) mailbox: Mailbox,
+    pub(crate) pending_signals: PendingSignals,
     /// The instance that the store is for, where the host made it.
     pub(crate) instance: Option<Instance>,
     /// A signal's handler runs in the midst of running code.
-    pub(crate) within: Option<Within>,
+    pub(crate) runs_on: Option<RunsOn>,
     /// Where the memory of a call is.
     pub(crate) memory: MemorySource,
     /// Where the call trace goes.
@@ -46,9 +46,9 @@ impl WasockCtx {
         trace: Option<Arc<dyn TraceSink>>,
         on_trap: OnTrap,
     ) -> Self {
-        let mailbox = thread.mailbox.clone();
+        let pending_signals = thread.pending_signals.clone();
         let limiter = MemoryLimiter::new(thread.process().memory(), trace.clone());
-        Self { thread, mailbox, instance: None, within: None, memory, trace, on_trap, limiter }
+        Self { thread, pending_signals, instance: None, runs_on: None, memory, trace, on_trap, limiter }
     }
 
     /// What limits the guest's memories and tables to
@@ -124,7 +124,11 @@ impl WasockCtx {
     #[inline]
     pub(super) fn check_end(&self) -> wasmtime::Result<()> {
         // Two loads: this is asked at every call.
-        if self.mailbox.is_due() || self.thread.threads.has_ended() { self.why_ended() } else { Ok(()) }
+        if self.pending_signals.is_due() || self.thread.threads.has_ended() {
+            self.why_ended()
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -132,7 +136,7 @@ impl WasockCtx {
         if self.thread.threads.has_ended() {
             return Err(Trap::Interrupt.into());
         }
-        self.mailbox.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
+        self.pending_signals.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
     }
 
     /// How many descriptors the guest has open.

@@ -1,6 +1,6 @@
 //! Events for a guest that does not wait: the host accepts, watches, and calls.
 
-mod watches;
+mod interest_list;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::task::coop::consume_budget;
 use wasmtime::{Instance, Store, TypedFunc, WasmParams};
 
 use super::WasockCtx;
-use super::call_mode::Calls;
+use super::call_mode::CallMode;
 use super::handlers::Handlers;
 use super::outcome::{Ended, ended, is_mistake};
 use super::signal::handle_between;
@@ -19,9 +19,9 @@ use crate::fd::Rights;
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
 use crate::ready::{Timer, block_on, interruptible, sleep};
-use crate::socket::{Connected, Heard, Phase, Socket, Stream};
+use crate::socket::{Change, Connected, Phase, Socket, Stream};
 
-use watches::{Id, Told, Wanted, Watches};
+use interest_list::{Id, InterestKinds, InterestList, Reported};
 
 /// How long a listener rests when the host has no descriptor for its connection. A
 /// descriptor of the host's can become free without anybody being told.
@@ -108,8 +108,8 @@ pub async fn deliver_events<T: Send + 'static>(
     get: impl Fn(&mut T) -> &mut WasockCtx,
 ) -> wasmtime::Result<Ended> {
     let process = Arc::clone(get(store.data_mut()).thread.process());
-    let mut courier = Courier::new(store, instance, process, Calls::Async)?;
-    ended(courier.run(store).await)
+    let mut event_loop = EventLoop::new(store, instance, process, CallMode::Async)?;
+    ended(event_loop.run(store).await)
 }
 
 /// As [`deliver_events`], for a store that does not run async: stops its thread until
@@ -125,39 +125,41 @@ pub fn deliver_events_blocking<T: Send + 'static>(
 ) -> wasmtime::Result<Ended> {
     let process = Arc::clone(get(store.data_mut()).thread.process());
     block_on(async {
-        let mut courier = Courier::new(store, instance, process, Calls::Blocking)?;
-        ended(courier.run(store).await)
+        let mut event_loop = EventLoop::new(store, instance, process, CallMode::Blocking)?;
+        ended(event_loop.run(store).await)
     })?
 }
 
 /// The delivery of events to one instance.
-pub(super) struct Courier {
+pub(super) struct EventLoop {
     instance: Instance,
     process: Arc<Process>,
     /// The host's own, to accept with.
     thread: Thread,
     handlers: Handlers,
-    calls: Calls,
-    watches: Watches,
+    calls: CallMode,
+    interests: InterestList,
     /// Listeners that wait for a free number of the guest's, or for the end of another
     /// connection.
     full: Vec<Id>,
     /// Listeners that wait for a free descriptor of the host's.
-    starved: Vec<Id>,
+    without_descriptor: Vec<Id>,
     /// Made before the host runs out of descriptors.
     timer: Option<Timer>,
 }
 
-impl Courier {
+impl EventLoop {
     pub(super) fn new<T: 'static>(
         store: &mut Store<T>,
         instance: &Instance,
         process: Arc<Process>,
-        calls: Calls,
+        calls: CallMode,
     ) -> wasmtime::Result<Self> {
         let handlers = Handlers::find(store, instance)?;
-        let wanted =
-            Wanted { listeners: handlers.on_accept.is_some(), connections: handlers.hear_of_connections() };
+        let wanted = InterestKinds {
+            listeners: handlers.on_accept.is_some(),
+            connections: handlers.hear_of_connections(),
+        };
         let timer = if wanted.listeners { Timer::new().ok() } else { None };
         Ok(Self {
             instance: *instance,
@@ -165,9 +167,9 @@ impl Courier {
             process,
             handlers,
             calls,
-            watches: Watches::new(wanted),
+            interests: InterestList::new(wanted),
             full: Vec::new(),
-            starved: Vec::new(),
+            without_descriptor: Vec::new(),
             timer,
         })
     }
@@ -197,29 +199,29 @@ impl Courier {
         self.catch_up(store).await
     }
 
-    /// Tells of what happens after [`Courier::begin`].
+    /// Tells of what happens after [`EventLoop::begin`].
     pub(super) async fn go_on<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
-        while !self.watches.is_empty() {
-            let mailbox = self.thread.mailbox.clone();
-            if mailbox.is_due() {
+        while !self.interests.is_empty() {
+            let pending_signals = self.thread.pending_signals.clone();
+            if pending_signals.is_due() {
                 handle_between(store, &self.instance, &self.thread, self.calls).await?;
                 self.catch_up(store).await?;
                 continue;
             }
-            let next = match mailbox.waiting(interruptible(self.next())).await {
+            let next = match pending_signals.waiting(interruptible(self.next())).await {
                 Some(Ok(Some(next))) => next,
                 Some(Ok(None)) => {
-                    self.resume_starved();
+                    self.retry_without_descriptor();
                     continue;
                 }
                 // There is a signal.
                 Some(Err(_)) | None => continue,
             };
-            let (id, news) = next;
+            let (id, change) = next;
             match self.phase(id) {
                 None | Some(Phase::Connecting(_)) => {}
                 Some(Phase::Listening(_)) => self.accept(store, id).await?,
-                Some(Phase::Connected(connected)) => self.look(store, id, connected, news).await?,
+                Some(Phase::Connected(connected)) => self.dispatch(store, id, connected, change).await?,
                 // An attempt to connect has failed. The guest may have found that out since.
                 Some(Phase::Failed | Phase::Idle) => self.tell_end(store, id).await?,
             }
@@ -230,9 +232,9 @@ impl Courier {
 
     /// The next socket with news; nothing when it is time to try again what the host
     /// had no descriptor for.
-    async fn next(&mut self) -> Option<(Id, Heard)> {
-        if self.starved.is_empty() {
-            return Some(self.watches.next().await);
+    async fn next(&mut self) -> Option<(Id, Change)> {
+        if self.without_descriptor.is_empty() {
+            return Some(self.interests.next().await);
         }
         let retry = async {
             match &self.timer {
@@ -241,7 +243,7 @@ impl Courier {
             }
         };
         tokio::select! {
-            next = self.watches.next() => Some(next),
+            next = self.interests.next() => Some(next),
             () = retry => None,
         }
     }
@@ -263,28 +265,30 @@ impl Courier {
             }
             for fd in batch.fds {
                 let socket = self.socket(fd);
-                self.watches.learn(fd, socket);
+                self.interests.learn(fd, socket);
             }
             if self.process.fds().check_room().is_ok() {
                 for id in self.full.drain(..) {
-                    self.watches.recall(id);
+                    self.interests.requeue(id);
                 }
             }
             // What was closed may be what the host lacked.
-            self.resume_starved();
+            self.retry_without_descriptor();
         }
     }
 
-    fn resume_starved(&mut self) {
-        for id in self.starved.drain(..) {
-            self.watches.recall(id);
+    fn retry_without_descriptor(&mut self) {
+        for id in self.without_descriptor.drain(..) {
+            self.interests.requeue(id);
         }
     }
 
     /// Takes one connection, and hands it over.
     async fn accept<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
         let Some(handler) = self.handlers.on_accept.clone() else { return Ok(()) };
-        let Some(listener) = self.watches.get(id).and_then(watches::Watch::fd) else { return Ok(()) };
+        let Some(listener) = self.interests.get(id).and_then(interest_list::WatchedSocket::fd) else {
+            return Ok(());
+        };
         // A guest that gave the right away gets no connections.
         let Ok(found) = self.thread.socket(listener, Rights::SOCK_ACCEPT) else { return Ok(()) };
         let found = SocketRef { waits: false, ..found };
@@ -292,33 +296,33 @@ impl Courier {
         drop(found);
         match accepted {
             Ok((fd, _)) => {
-                self.watches.recall(id);
+                self.interests.requeue(id);
                 self.call(store, &handler, (listener.cast_signed(), fd.cast_signed()), Some(fd)).await?;
             }
             Err(Errno::EAGAIN | Errno::EINVAL) => {}
             Err(Errno::EMFILE) => add(&mut self.full, id),
             // ENFILE, and what else the host may lack for a while.
             Err(_) => {
-                if self.starved.is_empty()
+                if self.without_descriptor.is_empty()
                     && self.timer.as_ref().is_some_and(|it| it.arm(HOST_RETRY).is_err())
                 {
                     self.timer = None;
                 }
-                add(&mut self.starved, id);
+                add(&mut self.without_descriptor, id);
             }
         }
         Ok(())
     }
 
     /// Looks at a connection that had news, and tells the guest what there is.
-    async fn look<T: Send + 'static>(
+    async fn dispatch<T: Send + 'static>(
         &mut self,
         store: &mut Store<T>,
         id: Id,
         connected: Connected,
-        news: Heard,
+        change: Change,
     ) -> wasmtime::Result<()> {
-        let Some(watch) = self.watches.get_mut(id) else { return Ok(()) };
+        let Some(watch) = self.interests.get_mut(id) else { return Ok(()) };
         let Some(fd) = watch.fd() else { return Ok(()) };
         if let Some(handler) = self.handlers.on_readable.clone()
             && let Some(now) = worth_telling(&connected, watch.told)
@@ -327,21 +331,21 @@ impl Courier {
             // What the guest closes in the handler closes at once.
             drop(connected);
             self.call(store, &handler, fd.cast_signed(), Some(fd)).await?;
-            if news == Heard::Last || self.left_some(id) {
-                self.watches.recall(id);
+            if change == Change::Closed || self.left_some(id) {
+                self.interests.requeue(id);
             }
             return Ok(());
         }
         drop(connected);
-        match news {
-            Heard::Some => Ok(()),
-            Heard::Last => self.tell_end(store, id).await,
+        match change {
+            Change::More => Ok(()),
+            Change::Closed => self.tell_end(store, id).await,
         }
     }
 
     /// Did the guest read some of what it was told of, and leave some?
     fn left_some(&self, id: Id) -> bool {
-        match (self.phase(id), self.watches.get(id)) {
+        match (self.phase(id), self.interests.get(id)) {
             (Some(Phase::Connected(connected)), Some(watch)) => {
                 worth_telling(&connected, watch.told).is_some()
             }
@@ -351,14 +355,16 @@ impl Courier {
 
     /// How a watched socket stands; nothing where it is closed.
     fn phase(&self, id: Id) -> Option<Phase> {
-        let socket = self.watches.get(id)?.socket.upgrade()?;
+        let socket = self.interests.get(id)?.socket.upgrade()?;
         socket.stream().ok().map(Stream::phase)
     }
 
     /// Tells once that a connection is over.
     async fn tell_end<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
-        self.watches.rest(id);
-        let Some(fd) = self.watches.get(id).and_then(watches::Watch::fd) else { return Ok(()) };
+        self.interests.unregister(id);
+        let Some(fd) = self.interests.get(id).and_then(interest_list::WatchedSocket::fd) else {
+            return Ok(());
+        };
         let handlers = &self.handlers;
         match handlers.on_closed.clone().or_else(|| handlers.on_readable.clone()) {
             Some(handler) => self.call(store, &handler, fd.cast_signed(), Some(fd)).await,
@@ -376,8 +382,8 @@ impl Courier {
     ) -> wasmtime::Result<()> {
         let about = about.and_then(|fd| Some((fd, Arc::downgrade(&self.socket(fd)?))));
         let outcome = match self.calls {
-            Calls::Async => handler.call_async(&mut *store, parameters).await,
-            Calls::Blocking => handler.call(&mut *store, parameters),
+            CallMode::Async => handler.call_async(&mut *store, parameters).await,
+            CallMode::Blocking => handler.call(&mut *store, parameters),
         };
         if let Err(error) = &outcome
             && is_mistake(error)
@@ -415,9 +421,9 @@ impl Courier {
 
 /// What the guest will have been told of, where there is something to read that it was not
 /// told of yet, or read a part of.
-fn worth_telling(connected: &Connected, told: Told) -> Option<Told> {
+fn worth_telling(connected: &Connected, told: Reported) -> Option<Reported> {
     let (unread, received) = (connected.unread(), connected.received());
-    let now = Told { arrived: unread.saturating_add(received), received };
+    let now = Reported { arrived: unread.saturating_add(received), received };
     (unread > 0 && (now.arrived > told.arrived || now.received > told.received)).then_some(now)
 }
 

@@ -33,7 +33,7 @@ pub enum Epochs {
     /// The epoch is the embedder's, and each increment is an order: the guest ends with
     /// [`Trap::Interrupt`]. What an engine of the embedder's has, unless he says otherwise.
     ///
-    /// Signals, limits and [`Control::terminate`](super::Control::terminate) are heard at
+    /// Signals, limits and [`Handle::terminate`](super::Handle::terminate) are heard at
     /// the guest's next call of the host.
     EndGuest,
     /// The epoch is the embedder's, and increments come regularly. At each of them the
@@ -65,11 +65,11 @@ pub fn new_engine(config: &Config) -> wasmtime::Result<Engine> {
 /// Increments the epoch of one engine.
 pub(super) struct Ticker {
     engine: EngineWeak,
-    state: Mutex<State>,
+    state: Mutex<TickerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct TickerState {
     last: Option<Instant>,
     /// How many increments are to follow.
     left: u32,
@@ -142,7 +142,7 @@ impl Ticker {
         }
     }
 
-    fn increment_if_due(&self, state: &mut State) {
+    fn increment_if_due(&self, state: &mut TickerState) {
         let now = Instant::now();
         if state.last.is_none_or(|last| now.duration_since(last) >= INTERVAL) {
             state.last = Some(now);

@@ -4,8 +4,8 @@ use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use super::WasockCtx;
 use super::epoch::Epochs;
-use super::interrupt::Within;
-use super::signal::handle_within;
+use super::interrupt::RunsOn;
+use super::signal::handle_on;
 
 /// Has the code that `store` runs look up at each increment of the epoch, and do what
 /// `epochs` says.
@@ -15,7 +15,7 @@ use super::signal::handle_within;
 /// The guest's end, where that has been ordered already.
 pub(super) fn look_up_at_epochs(
     store: &mut Store<WasockCtx>,
-    within: Within,
+    runs_on: RunsOn,
     epochs: Epochs,
 ) -> wasmtime::Result<()> {
     store.set_epoch_deadline(1);
@@ -23,16 +23,16 @@ pub(super) fn look_up_at_epochs(
         if epochs == Epochs::EndGuest {
             return Err(Trap::Interrupt.into());
         }
-        look_up(&mut context, &within)?;
+        look_up(&mut context, &runs_on)?;
         Ok(UpdateDeadline::Continue(1))
     });
     // What came before the deadline was set has not been heard of.
     store.data().check_end()
 }
 
-fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, within: &Within) -> wasmtime::Result<()> {
+fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, runs_on: &RunsOn) -> wasmtime::Result<()> {
     let ctx = context.data();
     ctx.thread.process().check_cpu_time();
     ctx.check_end()?;
-    handle_within(context, within)
+    handle_on(context, runs_on)
 }

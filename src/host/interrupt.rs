@@ -9,7 +9,7 @@ use crate::process::Threads;
 
 /// Where running code was interrupted for a handler.
 #[derive(Clone)]
-pub(crate) enum Within {
+pub(crate) enum RunsOn {
     /// On a thread of an executor.
     Executor,
     /// On a thread that is the guest's own, one of these.

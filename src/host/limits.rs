@@ -18,11 +18,11 @@ use crate::socket::{own_reactor, spawn_guarded};
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 
 /// Sees to the limits of one guest while this lives.
-pub(super) struct Limits {
+pub(super) struct EnforcedLimits {
     tasks: Vec<AbortHandle>,
 }
 
-impl Limits {
+impl EnforcedLimits {
     /// From now on.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Limits {
     }
 }
 
-impl Drop for Limits {
+impl Drop for EnforcedLimits {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }

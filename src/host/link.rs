@@ -18,12 +18,12 @@ use std::pin::pin;
 use wasmtime::{Caller, Linker, Module};
 
 use super::WasockCtx;
-use super::call_mode::Calls;
+use super::call_mode::CallMode;
 use super::signal::{handle, see_through};
 use super::stub::is_defined;
 use crate::abi::{FUNCTIONS, Function, preview1, same_as, wasi_threads, wasix};
 
-use memory::Guest;
+use memory::CallContext;
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
@@ -47,7 +47,7 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    link(linker, get, Calls::Async, &[true; FUNCTIONS.len()])
+    link(linker, get, CallMode::Async, &[true; FUNCTIONS.len()])
 }
 
 /// Adds every function of every dialect to `linker`, for a store that does not run
@@ -60,7 +60,7 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    link(linker, get, Calls::Blocking, &[true; FUNCTIONS.len()])
+    link(linker, get, CallMode::Blocking, &[true; FUNCTIONS.len()])
 }
 
 /// As [`add_to_linker`], but only the functions that `module` imports: one program in
@@ -84,14 +84,14 @@ pub(super) fn add_imported_to_linker(
             }
         }
     }
-    link(linker, |ctx| ctx, Calls::Async, &wanted)
+    link(linker, |ctx| ctx, CallMode::Async, &wanted)
 }
 
 /// Adds the functions that are `wanted`.
 fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
-    calls: Calls,
+    calls: CallMode,
     wanted: &[bool; FUNCTIONS.len()],
 ) -> wasmtime::Result<()> {
     let wants = |index: usize| wanted.get(index).copied().unwrap_or(false);

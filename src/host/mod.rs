@@ -6,12 +6,12 @@
 mod backtrace;
 mod builder;
 mod call_mode;
-mod control;
 mod ctx;
 mod deliver;
 mod epoch;
 mod epoch_interrupt;
 mod guest_memory;
+mod handle;
 mod handlers;
 mod inspect;
 mod interrupt;
@@ -34,11 +34,11 @@ mod uptime;
 mod wall_clock;
 
 pub use builder::{BuildError, Builder};
-pub use control::Control;
 pub use ctx::WasockCtx;
 pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::{Epochs, new_engine};
 pub use guest_memory::GuestMemoryHandle;
+pub use handle::Handle;
 pub use inspect::Inspection;
 pub use limiter::MemoryLimiter;
 pub use link::{add_to_linker, add_to_linker_blocking};

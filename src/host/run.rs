@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use wasmtime::{Engine, Instance, Linker, SharedMemory, Store};
 
-use super::call_mode::Calls;
-use super::deliver::Courier;
+use super::call_mode::CallMode;
+use super::deliver::EventLoop;
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
 use super::handlers::handler_names;
-use super::interrupt::Within;
+use super::interrupt::RunsOn;
 use super::limiter;
-use super::limits::{Limits, contained};
+use super::limits::{EnforcedLimits, contained};
 use super::link::add_imported_to_linker;
 use super::outcome::{Ended, Outcome, describe_trap, ended, is_mistake};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
@@ -39,7 +39,7 @@ impl Guest {
     /// Imports that the host lacks answer `ENOSYS`, and each is told to the observer
     /// once.
     ///
-    /// [`Control::terminate`](super::Control::terminate) ends the guest, and what an increment
+    /// [`Handle::terminate`](super::Handle::terminate) ends the guest, and what an increment
     /// of the engine's epoch does is for [`Guest::epochs`] to say. The
     /// [time](super::Builder::timeout) and the [processor time](super::Builder::max_cpu_time)
     /// that the guest may take are counted from here on, restarts included.
@@ -50,7 +50,7 @@ impl Guest {
     /// program decides how it ended. All others have ended when this returns, but
     /// for those that wait in `memory.atomic.wait` in a memory so large that their address is
     /// not found within 50 ms of processor time. These are
-    /// [left behind](super::Control::threads_left_behind), each with its thread of the host's and
+    /// [left behind](super::Handle::threads_left_behind), each with its thread of the host's and
     /// the memory, and can do nothing more. In an engine whose epoch wasock does not manage,
     /// threads that compute are left behind too, and go on up to the embedder's next increment: an
     /// engine of [`new_engine`](super::new_engine) is the better one for guests with threads.
@@ -92,9 +92,9 @@ impl Guest {
         let end = EndOfRun(Arc::clone(ctx.thread.process()));
         let ticker = (self.epochs == Epochs::Managed).then(|| Ticker::of(self.module().engine()));
         if let Some(ticker) = ticker.clone() {
-            end.0.signals().set_nudge(Arc::new(move || ticker.request()));
+            end.0.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
         }
-        let _limits = Limits::enforce(&end.0, ticker).map_err(wasmtime::Error::new)?;
+        let _limits = EnforcedLimits::enforce(&end.0, ticker).map_err(wasmtime::Error::new)?;
         contained(&end.0, self.run_instances(linker, ctx)).await
     }
 
@@ -104,7 +104,7 @@ impl Guest {
         let mut backoff = Backoff::default();
         loop {
             if self.is_go() {
-                ctx.thread.process().make_handed_nonblocking();
+                ctx.thread.process().make_inherited_nonblocking();
             }
             let next = ctx.successor();
             let started = Instant::now();
@@ -177,7 +177,7 @@ impl Guest {
             // Each thread has a store of its own, which is made where it runs.
             return threads::run(pre, memory, store.into_data(), self.epochs, main).await;
         }
-        if let Err(error) = look_up_at_epochs(&mut store, Within::Executor, self.epochs) {
+        if let Err(error) = look_up_at_epochs(&mut store, RunsOn::Executor, self.epochs) {
             return ended(Err(error)).map(Outcome::Ended);
         }
         store.data_mut().limiter.begin_start()?;
@@ -194,9 +194,9 @@ impl Guest {
         instance: &Instance,
         process: Arc<Process>,
     ) -> wasmtime::Result<Outcome> {
-        let mut courier = Courier::new(store, instance, process, Calls::Async)?;
+        let mut event_loop = EventLoop::new(store, instance, process, CallMode::Async)?;
         let started = match self.start(store, instance).await {
-            Ok(()) => courier.begin(store).await,
+            Ok(()) => event_loop.begin(store).await,
             Err(error) => Err(error),
         };
         match started {
@@ -205,7 +205,7 @@ impl Guest {
             Err(error) => return ended(Err(error)).map(Outcome::Ended),
             Ok(()) => {}
         }
-        match courier.go_on(store).await {
+        match event_loop.go_on(store).await {
             Err(error) if is_mistake(&error) => Ok(Outcome::Trapped(error)),
             outcome => ended(outcome).map(Outcome::Ended),
         }

@@ -30,50 +30,51 @@ use wasmtime::{
 };
 
 use super::WasockCtx;
-use super::call_mode::Calls;
-use super::interrupt::{Within, until_the_end};
+use super::call_mode::CallMode;
+use super::interrupt::{RunsOn, until_the_end};
 use super::outcome::{describe_trap, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
 use crate::observe::Event;
-use crate::process::{Delivery, Mailbox, Sender, Signal, Thread};
+use crate::process::{PendingSignals, Signal, SignalDelivery, SignalSender, Thread};
 use crate::ready::{block_on, interrupting};
 use crate::service::Report;
 
 /// Sees a call to its end; its waits end when there is a signal to handle.
 pub(super) async fn see_through<R>(
-    mailbox: &Mailbox,
-    within: Option<&Within>,
+    pending_signals: &PendingSignals,
+    runs_on: Option<&RunsOn>,
     call: Pin<&mut (impl Future<Output = wasmtime::Result<R>> + Send)>,
 ) -> wasmtime::Result<R> {
-    match within {
-        None => mailbox.waiting(call).await.unwrap_or_else(|| Err(why_ended(mailbox))),
-        Some(within) => see_through_here(mailbox, within, call),
+    match runs_on {
+        None => pending_signals.waiting(call).await.unwrap_or_else(|| Err(why_ended(pending_signals))),
+        Some(runs_on) => see_through_here(pending_signals, runs_on, call),
     }
 }
 
 /// As [`see_through`], where the caller can't wait.
 #[cold]
 fn see_through_here<R>(
-    mailbox: &Mailbox,
-    within: &Within,
+    pending_signals: &PendingSignals,
+    runs_on: &RunsOn,
     call: Pin<&mut (dyn Future<Output = wasmtime::Result<R>> + Send)>,
 ) -> wasmtime::Result<R> {
     let mut call = call;
-    match within {
+    match runs_on {
         // What waits for no reactor, a file operation, is waited for.
-        Within::Executor => {
+        RunsOn::Executor => {
             block_on(poll_fn(|context| interrupting(Errno::EAGAIN, || call.as_mut().poll(context))))?
         }
-        Within::OwnThread(threads) => {
-            let done = block_on(until_the_end(threads, mailbox.tid(), mailbox.waiting(call)))?;
-            done.flatten().unwrap_or_else(|| Err(why_ended(mailbox)))
+        RunsOn::OwnThread(threads) => {
+            let done =
+                block_on(until_the_end(threads, pending_signals.tid(), pending_signals.waiting(call)))?;
+            done.flatten().unwrap_or_else(|| Err(why_ended(pending_signals)))
         }
     }
 }
 
 /// Why a call was given up.
-fn why_ended(mailbox: &Mailbox) -> wasmtime::Error {
-    mailbox.ended_by().map_or_else(|| Trap::Interrupt.into(), error_of)
+fn why_ended(pending_signals: &PendingSignals) -> wasmtime::Error {
+    pending_signals.ended_by().map_or_else(|| Trap::Interrupt.into(), error_of)
 }
 
 /// A handler to call.
@@ -82,7 +83,7 @@ struct Due {
     callback: Arc<str>,
     /// The signal's number, as the program has it.
     number: i32,
-    sender: Sender,
+    sender: SignalSender,
 }
 
 /// The next handler to call.
@@ -90,17 +91,18 @@ struct Due {
 /// # Errors
 ///
 /// The guest's end, where that is what a signal does.
-fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<Due>> {
+fn next(pending_signals: &PendingSignals) -> wasmtime::Result<Option<Due>> {
     loop {
-        match mailbox.next() {
+        match pending_signals.next() {
             None => return Ok(None),
-            Some(Delivery::End(ending)) => return Err(error_of(ending)),
-            Some(Delivery::Handle { signal, callback, sender }) => match mailbox.number(signal) {
+            Some(SignalDelivery::End(ending)) => return Err(error_of(ending)),
+            Some(SignalDelivery::Handle { signal, callback, sender }) => match pending_signals.number(signal)
+            {
                 Some(number) => {
                     return Ok(Some(Due { signal, callback, number: number.cast_signed(), sender }));
                 }
                 // The program's numbers have none for it.
-                None => mailbox.finished(signal),
+                None => pending_signals.finished(signal),
             },
         }
     }
@@ -117,24 +119,24 @@ fn next(mailbox: &Mailbox) -> wasmtime::Result<Option<Due>> {
 /// program knows nothing of: it is the signal that has ended the guest. That an abort is a trap or
 /// the exit code 127 is the library's affair.
 fn finished(
-    mailbox: &Mailbox,
+    pending_signals: &PendingSignals,
     due: &Due,
     report: &Report,
     outcome: wasmtime::Result<()>,
 ) -> wasmtime::Result<()> {
-    mailbox.finished(due.signal);
+    pending_signals.finished(due.signal);
     let Err(error) = outcome else { return Ok(()) };
     if error.is::<ThrownException>() {
         return Err(error);
     }
     let exit = error.downcast_ref::<Exit>().map(|exit| exit.0);
-    let has_aborted = exit.is_some_and(|code| mailbox.is_abort(due.signal, code));
+    let has_aborted = exit.is_some_and(|code| pending_signals.is_abort(due.signal, code));
     match due.sender {
-        Sender::Host if has_aborted || is_trap(&error) => {
-            mailbox.survive_pipe();
+        SignalSender::Host if has_aborted || is_trap(&error) => {
+            pending_signals.survive_pipe();
             Ok(())
         }
-        Sender::Operator if due.signal.ends() && (has_aborted || is_mistake(&error)) => {
+        SignalSender::Operator if due.signal.ends() && (has_aborted || is_mistake(&error)) => {
             let trap = if has_aborted { "it aborted".to_owned() } else { describe_trap(&error) };
             report.tell(Event::HandlerTrapped { signal: due.signal.name(), trap });
             Err(Exit(due.signal.exit_code()).into())
@@ -153,37 +155,41 @@ fn finished(
 pub(super) async fn handle<T: Send + 'static>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut WasockCtx,
-    calls: Calls,
+    calls: CallMode,
 ) -> wasmtime::Result<()> {
     if let Some(named) = get(caller.data_mut()).thread.named_callback.take() {
         look_up(caller, &get, &named?);
     }
     let ctx = get(caller.data_mut());
-    let (mailbox, report) = (ctx.mailbox.clone(), Arc::clone(ctx.thread.process().report()));
-    while let Some(due) = next(&mailbox)? {
+    let (pending_signals, report) = (ctx.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
+    while let Some(due) = next(&pending_signals)? {
         let outcome = match (find(caller, &due.callback), calls) {
-            (Found::Handler(handler), Calls::Async) => handler.call_async(&mut *caller, due.number).await,
-            (Found::Handler(handler), Calls::Blocking) => handler.call(&mut *caller, due.number),
+            (ExportLookup::Handler(handler), CallMode::Async) => {
+                handler.call_async(&mut *caller, due.number).await
+            }
+            (ExportLookup::Handler(handler), CallMode::Blocking) => handler.call(&mut *caller, due.number),
             // Every instance of a module has the same exports.
-            (Found::Nothing | Found::Misfit, _) => Ok(()),
+            (ExportLookup::Nothing | ExportLookup::Misfit, _) => Ok(()),
         };
-        finished(&mailbox, &due, &report, outcome)?;
+        finished(&pending_signals, &due, &report, outcome)?;
     }
     Ok(())
 }
 
 /// What a name stands for.
-enum Found {
+enum ExportLookup {
     Handler(TypedFunc<i32, ()>),
     Misfit,
     Nothing,
 }
 
-fn find<T: 'static>(caller: &mut Caller<'_, T>, name: &str) -> Found {
+fn find<T: 'static>(caller: &mut Caller<'_, T>, name: &str) -> ExportLookup {
     match caller.get_export(name) {
-        Some(Extern::Func(function)) => function.typed(&*caller).map_or(Found::Misfit, Found::Handler),
-        Some(_) => Found::Misfit,
-        None => Found::Nothing,
+        Some(Extern::Func(function)) => {
+            function.typed(&*caller).map_or(ExportLookup::Misfit, ExportLookup::Handler)
+        }
+        Some(_) => ExportLookup::Misfit,
+        None => ExportLookup::Nothing,
     }
 }
 
@@ -192,10 +198,10 @@ fn look_up<T: 'static>(caller: &mut Caller<'_, T>, get: &impl Fn(&mut T) -> &mut
     let found = find(caller, name);
     let ctx = get(caller.data_mut());
     match found {
-        Found::Handler(_) => ctx.mailbox.name_callback(Some(name)),
-        Found::Nothing => ctx.mailbox.name_callback(None),
-        Found::Misfit => {
-            ctx.mailbox.name_callback(None);
+        ExportLookup::Handler(_) => ctx.pending_signals.name_callback(Some(name)),
+        ExportLookup::Nothing => ctx.pending_signals.name_callback(None),
+        ExportLookup::Misfit => {
+            ctx.pending_signals.name_callback(None);
             let process = ctx.thread.process();
             if process.signals().is_first_misfit() {
                 process.report().tell(Event::NotAHandler { name: name.to_owned() });
@@ -213,15 +219,15 @@ pub(super) async fn handle_between<T: Send + 'static>(
     store: &mut Store<T>,
     instance: &Instance,
     thread: &Thread,
-    calls: Calls,
+    calls: CallMode,
 ) -> wasmtime::Result<()> {
-    while let Some(due) = next(&thread.mailbox)? {
+    while let Some(due) = next(&thread.pending_signals)? {
         let outcome = match (instance.get_typed_func::<i32, ()>(&mut *store, &due.callback), calls) {
-            (Ok(handler), Calls::Async) => handler.call_async(&mut *store, due.number).await,
-            (Ok(handler), Calls::Blocking) => handler.call(&mut *store, due.number),
+            (Ok(handler), CallMode::Async) => handler.call_async(&mut *store, due.number).await,
+            (Ok(handler), CallMode::Blocking) => handler.call(&mut *store, due.number),
             (Err(_), _) => Ok(()),
         };
-        finished(&thread.mailbox, &due, thread.process().report(), outcome)?;
+        finished(&thread.pending_signals, &due, thread.process().report(), outcome)?;
     }
     Ok(())
 }
@@ -231,29 +237,29 @@ pub(super) async fn handle_between<T: Send + 'static>(
 /// # Errors
 ///
 /// Those of the handlers; [`Trap::Interrupt`] where the guest is to end meanwhile.
-pub(super) fn handle_within(
+pub(super) fn handle_on(
     context: &mut StoreContextMut<'_, WasockCtx>,
-    within: &Within,
+    runs_on: &RunsOn,
 ) -> wasmtime::Result<()> {
     let ctx = context.data();
-    if !ctx.mailbox.is_due() {
+    if !ctx.pending_signals.is_due() {
         return Ok(());
     }
-    let (mailbox, report) = (ctx.mailbox.clone(), Arc::clone(ctx.thread.process().report()));
+    let (pending_signals, report) = (ctx.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
     let Some(instance) = ctx.instance else { return Ok(()) };
     // Otherwise it hears of them at its next call that may wait.
     let Some(stack) = Stack::of(&instance, context) else { return Ok(()) };
-    while let Some(due) = next(&mailbox)? {
+    while let Some(due) = next(&pending_signals)? {
         let outcome = match instance.get_typed_func::<i32, ()>(&mut *context, &due.callback) {
             Ok(handler) => {
                 stack.leave_red_zone(context)?;
-                let outcome = call_within(context, &handler, due.number, within);
+                let outcome = call_on(context, &handler, due.number, runs_on);
                 stack.restore(context)?;
                 outcome
             }
             Err(_) => Ok(()),
         };
-        finished(&mailbox, &due, &report, outcome)?;
+        finished(&pending_signals, &due, &report, outcome)?;
     }
     Ok(())
 }
@@ -290,28 +296,29 @@ impl Stack {
 }
 
 /// Tells whether it was woken.
-struct Woken(AtomicBool);
+struct WokenFlag(AtomicBool);
 
-impl Wake for Woken {
+impl Wake for WokenFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Release);
     }
 }
 
-fn call_within(
+fn call_on(
     context: &mut StoreContextMut<'_, WasockCtx>,
     handler: &TypedFunc<i32, ()>,
     number: i32,
-    within: &Within,
+    runs_on: &RunsOn,
 ) -> wasmtime::Result<()> {
-    let (threads, mailbox) = (Arc::clone(&context.data().thread.threads), context.data().mailbox.clone());
+    let (threads, pending_signals) =
+        (Arc::clone(&context.data().thread.threads), context.data().pending_signals.clone());
     let process = Arc::clone(context.data().thread.process());
-    let before = context.data_mut().within.replace(within.clone());
+    let before = context.data_mut().runs_on.replace(runs_on.clone());
     // The engine has put away the callback for the epoch while it is called. Instead, the
     // handler gives way to the loop below.
     context.epoch_deadline_async_yield_and_update(1);
     context.set_epoch_deadline(1);
-    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let woken = Arc::new(WokenFlag(AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&woken));
     let outcome = {
         let mut call = pin!(unconstrained(handler.call_async(context.as_context_mut(), number)));
@@ -328,11 +335,11 @@ fn call_within(
             }
             // It gave way to an epoch.
             process.check_cpu_time();
-            if threads.has_ended() || mailbox.ended_by().is_some() {
-                break Err(why_ended(&mailbox));
+            if threads.has_ended() || pending_signals.ended_by().is_some() {
+                break Err(why_ended(&pending_signals));
             }
         }
     };
-    context.data_mut().within = before;
+    context.data_mut().runs_on = before;
     outcome
 }

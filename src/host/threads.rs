@@ -9,7 +9,7 @@
 //!
 //! A guest's thread that waits for sockets and timers alone asks the kernel itself to be
 //! woken by them: see [`block_on`]. A wake-up crosses threads once then, as natively; the
-//! tests' `crew_pingpong` shows it. So do futexes, pipes and event descriptors, where one
+//! tests' `threaded_pingpong` shows it. So do futexes, pipes and event descriptors, where one
 //! thread of the guest wakes another one.
 //!
 //! An epoll's sockets are watched by an epoll of the kernel's, at which one of those who
@@ -36,7 +36,7 @@
 //!   runs until its next loop or call, and no further.
 //!
 //! The search costs [`SEARCH`] of processor time at most, however large the memory is.
-//! Who was not found by then, or has not ended after [`PATIENCE`], is left behind: its
+//! Who was not found by then, or has not ended after [`WAIT_TIMEOUT`], is left behind: its
 //! descriptors are closed, it can do nothing more, and it is counted.
 
 use std::sync::atomic::AtomicU64;
@@ -50,7 +50,7 @@ use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, 
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
 use super::guest_memory::{GuestMemoryHandle, MemorySource};
-use super::interrupt::{Within, until_the_end};
+use super::interrupt::{RunsOn, until_the_end};
 use super::limiter::{MakeLimiter, charge_thread};
 use super::limits::contained;
 use super::outcome::{Ended, Outcome, ended, error_of};
@@ -59,7 +59,7 @@ use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
 use crate::io::start_thread;
 use crate::observe::{Event, TraceSink};
-use crate::process::{Entry, MAIN, Mailbox, Process, Starter, Thread, Threads, thread_time};
+use crate::process::{EntryPoint, MAIN, PendingSignals, Process, Starter, Thread, Threads, thread_time};
 use crate::ready::block_on;
 use crate::socket::own_reactor;
 
@@ -70,11 +70,11 @@ const WASI_ENTRY: &str = "wasi_thread_start";
 const WASIX1_ENTRY: &str = "_start_thread";
 
 /// How long threads may take to end before the end is reported without them.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a thread gets to end by itself before its address is looked for: most need
 /// microseconds.
-const GRACE: Duration = Duration::from_millis(2);
+const EXIT_TIMEOUT: Duration = Duration::from_millis(2);
 
 /// The longest pause between two searches.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -83,7 +83,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 const SEARCH: Duration = Duration::from_millis(50);
 
 /// How long whoever was found last has to end.
-const LAST_GRACE: Duration = Duration::from_millis(20);
+const LAST_EXIT_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// How many bytes are searched before the next look at the clock.
 const STRETCH: u64 = 64 << 10;
@@ -92,7 +92,7 @@ const STRETCH: u64 = 64 << 10;
 const DESTRUCTOR_ROUNDS: usize = 4;
 
 /// One program and all its threads.
-pub(super) struct Group {
+pub(super) struct ThreadGroup {
     pre: InstancePre<WasockCtx>,
     memory: SharedMemory,
     /// For as long as a thread is left that may use the memory.
@@ -136,7 +136,7 @@ where
     // What drives the threads' sockets is there before they are.
     own_reactor().map_err(|errno| cannot_start("the reactor of the guest's threads", errno))?;
     let (sender, mut receiver) = oneshot::channel();
-    let group = Arc::new(Group {
+    let group = Arc::new(ThreadGroup {
         has_wasi_entry: has_entry(pre.module(), WASI_ENTRY),
         has_wasix1_entry: has_entry(pre.module(), WASIX1_ENTRY),
         memory,
@@ -152,7 +152,7 @@ where
         report: Mutex::new(Some(sender)),
         pre,
     });
-    group.threads.set_starter(Arc::<Group>::clone(&group));
+    group.threads.set_starter(Arc::<ThreadGroup>::clone(&group));
     let _end = EndAtDrop(Arc::clone(&group));
     let task =
         async |store: &mut Store<WasockCtx>, instance: &Instance| main(store, instance).await.map(Some);
@@ -184,7 +184,7 @@ fn has_entry(module: &Module, name: &str) -> bool {
 }
 
 /// Ends all threads when it goes, should they not have ended.
-struct EndAtDrop(Arc<Group>);
+struct EndAtDrop(Arc<ThreadGroup>);
 
 impl Drop for EndAtDrop {
     fn drop(&mut self) {
@@ -193,13 +193,13 @@ impl Drop for EndAtDrop {
     }
 }
 
-impl Starter for Group {
-    fn start(self: Arc<Self>, thread: Thread, entry: Entry) -> Result<(), Errno> {
+impl Starter for ThreadGroup {
+    fn start(self: Arc<Self>, thread: Thread, entry: EntryPoint) -> Result<(), Errno> {
         let (name, has_it, arguments) = match entry {
-            Entry::Wasi(argument) => {
+            EntryPoint::Wasi(argument) => {
                 (WASI_ENTRY, self.has_wasi_entry, (thread.tid.cast_signed(), argument.cast_signed()))
             }
-            Entry::Wasix1(word) => (WASIX1_ENTRY, self.has_wasix1_entry, halves(word)),
+            EntryPoint::Wasix1(word) => (WASIX1_ENTRY, self.has_wasix1_entry, halves(word)),
         };
         if !has_it {
             // What the reference host answers.
@@ -222,7 +222,7 @@ fn halves(word: u64) -> (i32, i32) {
     (half(low), half(high))
 }
 
-impl Group {
+impl ThreadGroup {
     /// Starts a thread of the host for `thread`. Where `task` answers an outcome, that
     /// is the whole program's. `prepaid` is the memory that was charged for the thread.
     fn begin<F>(self: Arc<Self>, thread: Thread, prepaid: Option<Charge>, task: F) -> Result<(), Errno>
@@ -233,10 +233,10 @@ impl Group {
     {
         let tid = thread.tid;
         start_thread(format!("guest-{tid}"), move || {
-            let mailbox = thread.mailbox.clone();
-            let mut leaving = Leaving { group: self, mailbox, outcome: None, has_lived: false };
-            leaving.outcome = leaving.group.live(thread, prepaid, task);
-            leaving.has_lived = true;
+            let pending_signals = thread.pending_signals.clone();
+            let mut exit_guard = ExitGuard { group: self, pending_signals, outcome: None, has_lived: false };
+            exit_guard.outcome = exit_guard.group.live(thread, prepaid, task);
+            exit_guard.has_lived = true;
         })
     }
 
@@ -255,8 +255,8 @@ impl Group {
         }
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);
-            let within = Within::OwnThread(Arc::clone(&self.threads));
-            if let Err(ended) = look_up_at_epochs(&mut store, within, self.epochs) {
+            let runs_on = RunsOn::OwnThread(Arc::clone(&self.threads));
+            if let Err(ended) = look_up_at_epochs(&mut store, runs_on, self.epochs) {
                 return meant(Err(ended));
             }
             store.limiter(|ctx| ctx.limiter());
@@ -328,8 +328,8 @@ impl Group {
     /// can't be woken for little.
     fn wait_for_the_last(&self) {
         let begun = Instant::now();
-        let (mut pause, mut search) = (GRACE, SEARCH);
-        while !search.is_zero() && begun.elapsed() < PATIENCE {
+        let (mut pause, mut search) = (EXIT_TIMEOUT, SEARCH);
+        while !search.is_zero() && begun.elapsed() < WAIT_TIMEOUT {
             if self.threads.wait_until_gone(pause) {
                 return;
             }
@@ -338,7 +338,7 @@ impl Group {
             self.look_up();
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        if !self.threads.wait_until_gone(LAST_GRACE) {
+        if !self.threads.wait_until_gone(LAST_EXIT_TIMEOUT) {
             self.leave_behind();
         }
     }
@@ -407,17 +407,17 @@ async fn destroy_locals(
 }
 
 /// A thread's last deed, also after a panic of the host's.
-struct Leaving {
-    group: Arc<Group>,
-    mailbox: Mailbox,
+struct ExitGuard {
+    group: Arc<ThreadGroup>,
+    pending_signals: PendingSignals,
     outcome: Option<wasmtime::Result<Outcome>>,
     has_lived: bool,
 }
 
-impl Drop for Leaving {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
-        let tid = self.mailbox.tid();
-        self.mailbox.leave();
+        let tid = self.pending_signals.tid();
+        self.pending_signals.leave();
         let outcome = match self.outcome.take() {
             None if !self.has_lived => Err(wasmtime::Error::new(HOST_FAILED)),
             None if self.group.threads.leave(tid) > 0 => return,

@@ -62,13 +62,13 @@ mod tests {
     use tokio::time::timeout;
 
     const MOMENT: Duration = Duration::from_millis(50);
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
     /// A call that lasts until its sender is dropped.
     fn held() -> (mpsc::Sender<()>, impl FnOnce() -> Result<(), Errno> + Send + 'static) {
         let (release, held) = mpsc::channel::<()>();
         (release, move || {
-            let _released = held.recv_timeout(PATIENCE);
+            let _released = held.recv_timeout(WAIT_TIMEOUT);
             Ok(())
         })
     }
@@ -83,10 +83,10 @@ mod tests {
         let mut third = Box::pin(pool.run(|| Ok(3)));
         assert!(timeout(MOMENT, third.as_mut()).await.is_err(), "a third thread ran");
         drop(one);
-        assert_eq!(timeout(PATIENCE, third).await, Ok(Ok(3)));
+        assert_eq!(timeout(WAIT_TIMEOUT, third).await, Ok(Ok(3)));
         drop(two);
-        assert_eq!(timeout(PATIENCE, second).await, Ok(Ok(())));
-        assert_eq!(timeout(PATIENCE, first).await, Ok(Ok(())));
+        assert_eq!(timeout(WAIT_TIMEOUT, second).await, Ok(Ok(())));
+        assert_eq!(timeout(WAIT_TIMEOUT, first).await, Ok(Ok(())));
     }
 
     #[tokio::test]
@@ -99,7 +99,7 @@ mod tests {
         let second = pool.run(move || sender.send(()).map_err(|_| Errno::EPIPE));
         assert!(timeout(MOMENT, second).await.is_err());
         drop(release);
-        assert_eq!(timeout(PATIENCE, pool.run(|| Ok(3))).await, Ok(Ok(3)));
+        assert_eq!(timeout(WAIT_TIMEOUT, pool.run(|| Ok(3))).await, Ok(Ok(3)));
         assert!(made.try_recv().is_err());
     }
 
@@ -108,7 +108,7 @@ mod tests {
         let (one, other) = (BlockingPool::new(1), BlockingPool::new(1));
         let (_release, first) = held();
         assert!(timeout(MOMENT, one.run(first)).await.is_err());
-        assert_eq!(timeout(PATIENCE, other.run(|| Ok(1))).await, Ok(Ok(1)));
+        assert_eq!(timeout(WAIT_TIMEOUT, other.run(|| Ok(1))).await, Ok(Ok(1)));
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
         assert!(runtime.block_on(async { timeout(MOMENT, pool.run(first)).await }).is_err());
         let begun = std::time::Instant::now();
         drop(runtime);
-        assert!(begun.elapsed() < PATIENCE / 2, "it waited for the call");
+        assert!(begun.elapsed() < WAIT_TIMEOUT / 2, "it waited for the call");
         drop(release);
         Ok(())
     }
@@ -128,7 +128,7 @@ mod tests {
     async fn a_panic_ends_its_call_alone() {
         let pool = BlockingPool::new(1);
         let panics = || std::panic::resume_unwind(Box::new(()));
-        assert_eq!(timeout(PATIENCE, pool.run::<()>(panics)).await, Ok(Err(Errno::EIO)));
-        assert_eq!(timeout(PATIENCE, pool.run(|| Ok(1))).await, Ok(Ok(1)));
+        assert_eq!(timeout(WAIT_TIMEOUT, pool.run::<()>(panics)).await, Ok(Err(Errno::EIO)));
+        assert_eq!(timeout(WAIT_TIMEOUT, pool.run(|| Ok(1))).await, Ok(Ok(1)));
     }
 }

@@ -15,7 +15,7 @@ use super::start_thread;
 use crate::error::Errno;
 
 /// How long the thread stays when nobody waits.
-const STAY: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A deadline, and a number of its own.
 type Key = (Instant, u64);
@@ -87,9 +87,9 @@ impl Drop for Until {
 }
 
 /// Has another thread started where a panic of a waker's ends this one.
-struct Running;
+struct RunGuard;
 
-impl Drop for Running {
+impl Drop for RunGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             clock().is_running = false;
@@ -99,7 +99,7 @@ impl Drop for Running {
 
 /// The thread. No waker is called with the lock held.
 fn run() {
-    let _running = Running;
+    let _running = RunGuard;
     let mut clock = clock();
     loop {
         let now = Instant::now();
@@ -114,7 +114,7 @@ fn run() {
                 continue;
             }
             Some(((deadline, _), _)) => deadline.saturating_duration_since(now),
-            None => STAY,
+            None => IDLE_TIMEOUT,
         };
         let was_empty = clock.waiting.is_empty();
         let (woken, waited) = EARLIER.wait_timeout(clock, pause).unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@ const STACK: usize = 512 * 1024;
 const MOST: usize = 32;
 
 /// How long each stays.
-const STAY: Duration = Duration::from_secs(2);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What an idle thread is called; whoever looks for threads of guests does not count it.
 const NAME: &str = "wasock-idle";
@@ -29,12 +29,12 @@ type Work = Box<dyn FnOnce() + Send>;
 /// Those that have nothing to do; the last one to come is the first one to go, and the
 /// others' time passes.
 ///
-/// The lock is taken before that of a [`Seat`].
-static IDLE: Mutex<Vec<Arc<Seat>>> = Mutex::new(Vec::new());
+/// The lock is taken before that of a [`Worker`].
+static IDLE: Mutex<Vec<Arc<Worker>>> = Mutex::new(Vec::new());
 
 /// Where an idle thread waits for work.
 #[derive(Default)]
-struct Seat {
+struct Worker {
     work: Mutex<Option<Work>>,
     has_come: Condvar,
 }
@@ -52,9 +52,9 @@ pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Resul
     });
     // In a statement of its own: the lock is free then.
     let idle = locked(&IDLE).pop();
-    if let Some(seat) = idle {
-        *locked(&seat.work) = Some(named);
-        seat.has_come.notify_one();
+    if let Some(worker) = idle {
+        *locked(&worker.work) = Some(named);
+        worker.has_come.notify_one();
         return Ok(());
     }
     let started = Builder::new().name(name).stack_size(STACK).spawn(move || live(named));
@@ -63,18 +63,18 @@ pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Resul
 
 /// The life of one thread of the host's. A panic ends it.
 fn live(mut work: Work) {
-    let seat = Arc::new(Seat::default());
+    let worker = Arc::new(Worker::default());
     loop {
         work();
         call_this_thread(NAME);
-        match seat.next() {
+        match worker.next() {
             Some(next) => work = next,
             None => return,
         }
     }
 }
 
-impl Seat {
+impl Worker {
     /// Stays idle until there is work; `None` where there was none for too long, or others
     /// stay already.
     fn next(self: &Arc<Self>) -> Option<Work> {
@@ -87,14 +87,14 @@ impl Seat {
         }
         let (mut work, _) = self
             .has_come
-            .wait_timeout_while(locked(&self.work), STAY, |work| work.is_none())
+            .wait_timeout_while(locked(&self.work), IDLE_TIMEOUT, |work| work.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(work) = work.take() {
             return Some(work);
         }
         drop(work);
         let mut idle = locked(&IDLE);
-        if let Some(place) = idle.iter().position(|seat| Arc::ptr_eq(seat, self)) {
+        if let Some(place) = idle.iter().position(|worker| Arc::ptr_eq(worker, self)) {
             idle.remove(place);
             return None;
         }
@@ -127,7 +127,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
     use std::thread::{ThreadId, current};
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
     fn tell(to: &Sender<ThreadId>) -> impl FnOnce() + Send + 'static + use<> {
         let to = to.clone();
@@ -143,12 +143,12 @@ mod tests {
         let first = tell(&sender);
         let holds = move || {
             first();
-            _ = held.recv_timeout(PATIENCE);
+            _ = held.recv_timeout(WAIT_TIMEOUT);
         };
         assert_eq!(start("guest-a".to_owned(), holds), Ok(()));
-        let one = receiver.recv_timeout(PATIENCE);
+        let one = receiver.recv_timeout(WAIT_TIMEOUT);
         assert_eq!(start("guest-b".to_owned(), tell(&sender)), Ok(()));
-        let other = receiver.recv_timeout(PATIENCE);
+        let other = receiver.recv_timeout(WAIT_TIMEOUT);
         assert!(one.is_ok() && other.is_ok());
         assert_ne!(one, other);
         drop(release);
@@ -156,13 +156,13 @@ mod tests {
         let again = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(1));
             start("guest-c".to_owned(), tell(&sender)).is_ok()
-                && receiver.recv_timeout(PATIENCE).is_ok_and(|found| is_known(&found))
+                && receiver.recv_timeout(WAIT_TIMEOUT).is_ok_and(|found| is_known(&found))
         });
         assert!(again, "no thread is used again");
         // A panic takes its own thread along, and nobody else.
         let panics = || std::panic::resume_unwind(Box::new(()));
         assert_eq!(start("guest-d".to_owned(), panics), Ok(()));
         assert_eq!(start("guest-e".to_owned(), tell(&sender)), Ok(()));
-        assert!(receiver.recv_timeout(PATIENCE).is_ok());
+        assert!(receiver.recv_timeout(WAIT_TIMEOUT).is_ok());
     }
 }

@@ -21,8 +21,8 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Delivery {
     observer: Arc<dyn Observer>,
-    hears_connections: bool,
-    is_quick: bool,
+    wants_connections: bool,
+    inline: bool,
     shared: Arc<Shared>,
 }
 
@@ -44,20 +44,20 @@ struct Pending {
 impl Delivery {
     /// For `observer`.
     pub fn new(observer: Arc<dyn Observer>) -> Self {
-        let (hears_connections, is_quick) = (observer.hears_connections(), observer.is_quick());
-        Self { observer, hears_connections, is_quick, shared: Arc::default() }
+        let (wants_connections, inline) = (observer.wants_connections(), observer.inline());
+        Self { observer, wants_connections, inline, shared: Arc::default() }
     }
 
     /// Does the observer want to hear of each connection?
-    pub fn hears_connections(&self) -> bool {
-        self.hears_connections
+    pub fn wants_connections(&self) -> bool {
+        self.wants_connections
     }
 
     /// Puts `event` behind those that wait; an observer that is quick hears of it here.
     /// Never waits itself.
     pub fn send(&self, event: Event) {
         let mut pending = self.shared.lock();
-        if self.is_quick {
+        if self.inline {
             // The lock keeps the events apart, and in order.
             return self.observe(&event);
         }
@@ -156,7 +156,7 @@ impl Shared {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery").field("hears_connections", &self.hears_connections).finish_non_exhaustive()
+        f.debug_struct("Delivery").field("hears_connections", &self.wants_connections).finish_non_exhaustive()
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
     fn numbered(number: u64) -> Event {
         Event::Missed { count: number }
@@ -179,9 +179,9 @@ mod tests {
             delivery.send(numbered(number));
         }
         for number in 1..=1000 {
-            assert_eq!(receiver.recv_timeout(PATIENCE), Ok(numbered(number)));
+            assert_eq!(receiver.recv_timeout(WAIT_TIMEOUT), Ok(numbered(number)));
         }
-        assert!(delivery.flush(PATIENCE));
+        assert!(delivery.flush(WAIT_TIMEOUT));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         let mut heard = 0;
         let mut missed = 0;
         while heard + missed < sent {
-            match receiver.recv_timeout(PATIENCE) {
+            match receiver.recv_timeout(WAIT_TIMEOUT) {
                 Ok(Event::Missed { count }) if count < 1_000_000 => missed += count,
                 Ok(_) => heard += 1,
                 Err(error) => {
@@ -222,8 +222,8 @@ mod tests {
             let _nobody = sender.send(event.clone());
         }));
         delivery.send(numbered(1));
-        assert!(delivery.flush(PATIENCE));
+        assert!(delivery.flush(WAIT_TIMEOUT));
         delivery.send(numbered(2));
-        assert_eq!(receiver.recv_timeout(PATIENCE), Ok(numbered(2)));
+        assert_eq!(receiver.recv_timeout(WAIT_TIMEOUT), Ok(numbered(2)));
     }
 }

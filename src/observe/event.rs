@@ -51,7 +51,7 @@ pub enum Event {
         /// How many connections may wait from now on.
         capacity: u32,
     },
-    /// The guest has a connection. One of [the many](Observer::hears_connections).
+    /// The guest has a connection. One of [the many](Observer::wants_connections).
     Accepted {
         /// The listener's descriptor.
         listener: u32,
@@ -63,7 +63,7 @@ pub enum Event {
         local: Address,
     },
     /// A peer was reset before the guest saw it. One of
-    /// [the many](Observer::hears_connections).
+    /// [the many](Observer::wants_connections).
     Refused {
         /// The descriptor with which the listener began to listen.
         listener: u32,
@@ -98,7 +98,7 @@ pub enum Event {
         most: u64,
     },
     /// A listener or a connection has no descriptor any more. That of a connection is
-    /// one of [the many](Observer::hears_connections).
+    /// one of [the many](Observer::wants_connections).
     Closed {
         /// The descriptor that was the last one.
         fd: u32,
@@ -185,7 +185,7 @@ pub enum Event {
     },
     /// The guest has ended, and some of its threads have not: they wait in
     /// `memory.atomic.wait` in a memory too large to be searched for them, and do nothing
-    /// more. [`Control::threads_left_behind`](crate::Control::threads_left_behind) tells how
+    /// more. [`Handle::threads_left_behind`](crate::Handle::threads_left_behind) tells how
     /// many there are later.
     ThreadsLeftBehind {
         /// How many.
@@ -262,7 +262,7 @@ pub enum Closed {
 /// Events wait in a queue and are handed over by a thread of its own, one at a time:
 /// an observer may take its time, and the guest never waits for it. One that falls
 /// thousands of events behind misses some, and is told [how many](Event::Missed). One
-/// that [is quick](Self::is_quick) hears of an event where and when it happens.
+/// that [is quick](Self::inline) hears of an event where and when it happens.
 pub trait Observer: Send + Sync {
     /// Takes note of `event`.
     fn observe(&self, event: &Event);
@@ -270,14 +270,14 @@ pub trait Observer: Send + Sync {
     /// Does it want to hear of each connection too? Whoever does not spares the host
     /// the work: [`Event::Accepted`], [`Event::Refused`] and a connection's
     /// [`Event::Closed`] are not made then.
-    fn hears_connections(&self) -> bool {
+    fn wants_connections(&self) -> bool {
         true
     }
 
     /// Shall it be called at once, one event at a time still, on the thread where the
     /// event happens? It must not wait then, nor call the guest's host: others may be
     /// waiting for that thread.
-    fn is_quick(&self) -> bool {
+    fn inline(&self) -> bool {
         false
     }
 }

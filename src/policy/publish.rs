@@ -109,7 +109,7 @@ fn parse_ip(text: &str) -> Result<IpAddr, ParsePublishError> {
 mod tests {
     use super::*;
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     fn place(publish: &str, asked: &str) -> Result<Option<String>, Box<dyn std::error::Error>> {
         let publish: Publish = publish.parse()?;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_the_guest_is_at_one_of_the_host() -> Outcome {
+    fn a_port_of_the_guest_is_at_one_of_the_host() -> TestResult {
         for (publish, asked, there) in [
             ("8080:80", "0.0.0.0:80", Some("0.0.0.0:8080")),
             ("8080:80/tcp", "127.0.0.1:80", Some("127.0.0.1:8080")),

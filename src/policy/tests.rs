@@ -2,7 +2,7 @@
 
 use super::*;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 fn listening(grant: &str) -> Result<Policy, ParseGrantError> {
     let mut policy = Policy::default();
@@ -15,7 +15,7 @@ fn may_listen(policy: &Policy, address: &str) -> Result<bool, std::net::AddrPars
 }
 
 #[test]
-fn nothing_is_granted_by_default() -> Outcome {
+fn nothing_is_granted_by_default() -> TestResult {
     let policy = Policy::default();
     assert!(!may_listen(&policy, "127.0.0.1:0")?);
     assert!(policy.check(Use::TcpConnect("127.0.0.1:1".parse()?)).is_err());
@@ -24,7 +24,7 @@ fn nothing_is_granted_by_default() -> Outcome {
 }
 
 #[test]
-fn anyone_may_connect_until_it_was_narrowed() -> Outcome {
+fn anyone_may_connect_until_it_was_narrowed() -> TestResult {
     let mut policy = Policy::default();
     let stranger = Use::TcpAccept("192.0.2.1:5".parse()?);
     assert!(policy.check(stranger).is_ok());
@@ -37,14 +37,14 @@ fn anyone_may_connect_until_it_was_narrowed() -> Outcome {
 }
 
 #[test]
-fn a_listen_grant_is_no_connect_grant() -> Outcome {
+fn a_listen_grant_is_no_connect_grant() -> TestResult {
     let policy = listening("127.0.0.1:80")?;
     assert!(policy.check(Use::TcpConnect("127.0.0.1:80".parse()?)).is_err());
     Ok(())
 }
 
 #[test]
-fn port_ranges_hold_at_their_edges() -> Outcome {
+fn port_ranges_hold_at_their_edges() -> TestResult {
     let policy = listening("127.0.0.1:80-82")?;
     assert!(!may_listen(&policy, "127.0.0.1:79")?);
     assert!(may_listen(&policy, "127.0.0.1:80")?);
@@ -57,7 +57,7 @@ fn port_ranges_hold_at_their_edges() -> Outcome {
 }
 
 #[test]
-fn networks_hold_at_their_edges() -> Outcome {
+fn networks_hold_at_their_edges() -> TestResult {
     let policy = listening("10.1.0.0/16:80")?;
     assert!(may_listen(&policy, "10.1.255.255:80")?);
     assert!(!may_listen(&policy, "10.2.0.0:80")?);
@@ -65,7 +65,7 @@ fn networks_hold_at_their_edges() -> Outcome {
 }
 
 #[test]
-fn a_mapped_address_is_its_ipv4_address() -> Outcome {
+fn a_mapped_address_is_its_ipv4_address() -> TestResult {
     let policy = listening("127.0.0.1:80")?;
     assert!(may_listen(&policy, "[::ffff:127.0.0.1]:80")?);
     assert!(!may_listen(&policy, "[::ffff:127.0.0.2]:80")?);
@@ -77,7 +77,7 @@ fn a_mapped_address_is_its_ipv4_address() -> Outcome {
 /// What is written after the flag is read as what was asked for, however the guest
 /// wrote it.
 #[test]
-fn the_flag_of_a_denial_cures_it() -> Outcome {
+fn the_flag_of_a_denial_cures_it() -> TestResult {
     for asked in ["127.0.0.1:80", "[::ffff:127.0.0.1]:80", "[fe80::1%2]:80", "[::1]:80"] {
         let asked: SocketAddr = asked.parse()?;
         let denial = Policy::default().check(Use::TcpListen(asked)).err().ok_or("granted")?;
@@ -89,7 +89,7 @@ fn the_flag_of_a_denial_cures_it() -> Outcome {
 }
 
 #[test]
-fn a_datagram_is_granted_by_its_own_grants() -> Outcome {
+fn a_datagram_is_granted_by_its_own_grants() -> TestResult {
     let mut policy = listening("*:*")?;
     policy.allow_connect(&"*:*".parse()?);
     let address: SocketAddr = "127.0.0.1:53".parse()?;
@@ -105,7 +105,7 @@ fn a_datagram_is_granted_by_its_own_grants() -> Outcome {
 }
 
 #[test]
-fn an_address_is_shown_where_a_socket_may_be() -> Outcome {
+fn an_address_is_shown_where_a_socket_may_be() -> TestResult {
     let mut policy = Policy::default();
     let shown = |policy: &Policy, ip: &str| Ok::<_, Box<dyn std::error::Error>>(policy.shows(ip.parse()?));
     assert!(!policy.shows_addresses() && !shown(&policy, "127.0.0.1")?);
@@ -123,7 +123,7 @@ fn an_address_is_shown_where_a_socket_may_be() -> Outcome {
 }
 
 #[test]
-fn a_path_is_granted_for_one_use() -> Outcome {
+fn a_path_is_granted_for_one_use() -> TestResult {
     let mut policy = listening("unix:/run/*")?;
     assert!(policy.check(Use::UnixListen("/run/a")).is_ok());
     assert!(policy.check(Use::UnixListen("/run/a/b")).is_err());
@@ -137,7 +137,7 @@ fn a_path_is_granted_for_one_use() -> Outcome {
 }
 
 #[test]
-fn a_denial_names_the_flag() -> Outcome {
+fn a_denial_names_the_flag() -> TestResult {
     let denial = Policy::default().check(Use::TcpListen("[::1]:80".parse()?));
     let expected = Denial {
         what: "[::1]:80".into(),
@@ -170,7 +170,7 @@ fn rule(policy: &Policy, wish: Use<'_>) -> Option<String> {
 }
 
 #[test]
-fn a_denial_wins_for_its_verb() -> Outcome {
+fn a_denial_wins_for_its_verb() -> TestResult {
     let (inner, outer) = ("10.1.2.3:80".parse()?, "192.0.2.1:80".parse()?);
     let uses = |address| {
         [
@@ -197,7 +197,7 @@ fn a_denial_wins_for_its_verb() -> Outcome {
 }
 
 #[test]
-fn a_denial_of_an_address_holds_for_the_wildcard_and_the_mapped_form() -> Outcome {
+fn a_denial_of_an_address_holds_for_the_wildcard_and_the_mapped_form() -> TestResult {
     let policy = all_but(|policy| {
         policy.deny(Some(Verb::Listen), SocketAddr::from(([127, 0, 0, 1], 80)).into());
     })?;
@@ -215,7 +215,7 @@ fn a_denial_of_an_address_holds_for_the_wildcard_and_the_mapped_form() -> Outcom
 }
 
 #[test]
-fn paths_peers_and_names_are_denied() -> Outcome {
+fn paths_peers_and_names_are_denied() -> TestResult {
     let network: IpNet = "10.0.0.0/8".parse()?;
     let secret: Grant = "unix:/run/secret.sock".parse()?;
     let policy = all_but(|policy| {
@@ -241,7 +241,7 @@ fn paths_peers_and_names_are_denied() -> Outcome {
 }
 
 #[test]
-fn a_check_can_only_narrow() -> Outcome {
+fn a_check_can_only_narrow() -> TestResult {
     let address = "127.0.0.1:80".parse()?;
     let mut policy = listening("127.0.0.1:*")?;
     policy.add_check(|wish| {
@@ -260,7 +260,7 @@ fn a_check_can_only_narrow() -> Outcome {
 }
 
 #[test]
-fn a_published_port_is_one_of_the_hosts() -> Outcome {
+fn a_published_port_is_one_of_the_hosts() -> TestResult {
     let guests = Use::TcpListen("0.0.0.0:80".parse()?);
     let mut policy = Policy::default();
     policy.publish("127.0.0.1:8080:80".parse()?);
@@ -276,7 +276,7 @@ fn a_published_port_is_one_of_the_hosts() -> Outcome {
 }
 
 #[test]
-fn addresses_that_the_guest_may_reach_come_first() -> Outcome {
+fn addresses_that_the_guest_may_reach_come_first() -> TestResult {
     let mut policy = Policy::default();
     policy.allow_connect(&"10.0.0.0/8:443".parse()?);
     policy.allow_udp_send(&"[fd00::/8]:53".parse()?);

@@ -1,6 +1,6 @@
 //! The operator's limit to the buffers of sockets.
 
-use super::{Remark, SocketRef, Thread};
+use super::{SocketRef, Thread, TraceAnnotation};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::observe::Limit;
@@ -32,7 +32,7 @@ impl Thread {
             return at.socket.set_size(option, size);
         };
         if at.socket.set_size_within(most, option, size)? {
-            self.remark = Some(Remark { name: Limit::SocketBuffer.name(), value: most.into() });
+            self.annotation = Some(TraceAnnotation { name: Limit::SocketBuffer.name(), value: most.into() });
             let local = at.socket.local_address();
             let local = local.unwrap_or_else(|_| Address::Unix(UnixName::unnamed()));
             self.process().report().tell_buffer(at.fd, local, most);

@@ -48,13 +48,13 @@ const NAMES: [(&str, Name); 9] = [
 /// An open device.
 #[derive(Debug)]
 pub struct Device {
-    kind: Kind,
+    kind: DeviceKind,
     can_read: bool,
     can_write: bool,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum DeviceKind {
     Null,
     Zero,
     Full,
@@ -64,7 +64,7 @@ enum Kind {
 
 /// What a path below the directory names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum DeviceEntry {
     /// The directory.
     Directory,
     /// The device with this serial number.
@@ -74,7 +74,7 @@ pub(crate) enum Entry {
 impl Device {
     /// Is it a terminal, which has no position?
     pub(crate) fn is_terminal(&self) -> bool {
-        matches!(self.kind, Kind::Terminal(..))
+        matches!(self.kind, DeviceKind::Terminal(..))
     }
 
     /// Was it opened for reading?
@@ -90,7 +90,7 @@ impl Device {
     /// What there is to wait for at it; the others are always ready.
     pub(crate) fn input(&self) -> Option<&Arc<Input>> {
         match &self.kind {
-            Kind::Terminal(input, _) => Some(input),
+            DeviceKind::Terminal(input, _) => Some(input),
             _ => None,
         }
     }
@@ -107,10 +107,10 @@ impl Device {
         buffer: &mut [u8],
     ) -> Result<usize, Errno> {
         let fill: &(dyn Fn(&mut [u8]) + Sync) = match &self.kind {
-            Kind::Null => return Ok(0),
-            Kind::Terminal(input, _) => return input.read(waits, buffer).await,
-            Kind::Zero | Kind::Full => &|piece| piece.fill(0),
-            Kind::Random => &|piece| process.fill_random(piece),
+            DeviceKind::Null => return Ok(0),
+            DeviceKind::Terminal(input, _) => return input.read(waits, buffer).await,
+            DeviceKind::Zero | DeviceKind::Full => &|piece| piece.fill(0),
+            DeviceKind::Random => &|piece| process.fill_random(piece),
         };
         let (mut done, mut slice) = (0, TimeSlice::new());
         for piece in buffer.chunks_mut(PIECE) {
@@ -131,10 +131,12 @@ impl Device {
     /// `ENOSPC` for the full device; those of a terminal.
     pub(super) async fn write(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
         match &self.kind {
-            Kind::Null | Kind::Zero | Kind::Random => Ok(data.iter().map(|slice| slice.len()).sum()),
+            DeviceKind::Null | DeviceKind::Zero | DeviceKind::Random => {
+                Ok(data.iter().map(|slice| slice.len()).sum())
+            }
             // "Writes to the /dev/full device fail with an ENOSPC error." - full(4)
-            Kind::Full => Err(Errno::ENOSPC),
-            Kind::Terminal(_, output) => output.write(data).await,
+            DeviceKind::Full => Err(Errno::ENOSPC),
+            DeviceKind::Terminal(_, output) => output.write(data).await,
         }
     }
 }
@@ -169,7 +171,7 @@ impl Process {
 
     /// What a whole path names of the built-in directory; `None` where it is not below it, or
     /// the guest does not have it.
-    pub(super) fn device_at(&self, path: &str) -> Option<Result<Entry, Errno>> {
+    pub(super) fn device_at(&self, path: &str) -> Option<Result<DeviceEntry, Errno>> {
         let below = path.strip_prefix(DIRECTORY)?;
         let below = if below.is_empty() { "." } else { below.strip_prefix('/')? };
         self.has_devices().then(|| entry(below))
@@ -246,10 +248,10 @@ impl Thread {
             return Err(Errno::ENOTDIR);
         }
         let kind = match name {
-            Name::Null => Kind::Null,
-            Name::Zero => Kind::Zero,
-            Name::Full => Kind::Full,
-            Name::Random => Kind::Random,
+            Name::Null => DeviceKind::Null,
+            Name::Zero => DeviceKind::Zero,
+            Name::Full => DeviceKind::Full,
+            Name::Random => DeviceKind::Random,
             Name::Stream(number) => return self.stream(number),
             Name::Tty => self.process().settings().terminal().ok_or(Errno::ENXIO)?,
         };
@@ -273,14 +275,14 @@ impl Thread {
 
 impl super::Settings {
     /// The terminal of the guest: its input, and the output that is one.
-    fn terminal(&self) -> Option<Kind> {
+    fn terminal(&self) -> Option<DeviceKind> {
         let output = [&self.stdout, &self.stderr].into_iter().find(|output| output.is_terminal());
         let output = match output {
             Some(output) => output,
             None if self.stdin.is_terminal() => &self.stdout,
             None => return None,
         };
-        Some(Kind::Terminal(Arc::clone(&self.stdin), Arc::clone(output)))
+        Some(DeviceKind::Terminal(Arc::clone(&self.stdin), Arc::clone(output)))
     }
 }
 
@@ -289,8 +291,10 @@ impl super::Settings {
 /// # Errors
 ///
 /// Those of [`find`].
-pub(crate) fn entry(path: &str) -> Result<Entry, Errno> {
-    find(path).map(|(number, name)| if name.is_some() { Entry::Device(number) } else { Entry::Directory })
+pub(crate) fn entry(path: &str) -> Result<DeviceEntry, Errno> {
+    find(path).map(
+        |(number, name)| if name.is_some() { DeviceEntry::Device(number) } else { DeviceEntry::Directory },
+    )
 }
 
 /// The directory's entries.
@@ -338,9 +342,9 @@ mod tests {
     #[test]
     fn a_path_names_a_device_or_the_directory() {
         for directory in [".", "./", "./."] {
-            assert_eq!(entry(directory), Ok(Entry::Directory), "{directory}");
+            assert_eq!(entry(directory), Ok(DeviceEntry::Directory), "{directory}");
         }
-        assert_eq!(entry("null"), Ok(Entry::Device(3)));
+        assert_eq!(entry("null"), Ok(DeviceEntry::Device(3)));
         assert_eq!(entry("./null"), entry("null"));
         for (path, errno) in [
             ("", Errno::ENOENT),
@@ -363,7 +367,7 @@ mod tests {
         let entries = entries();
         assert_eq!(entries.len(), 2 + NAMES.len());
         for listed in entries.iter().skip(2) {
-            assert_eq!(entry(&listed.name), Ok(Entry::Device(listed.ino)), "{}", listed.name);
+            assert_eq!(entry(&listed.name), Ok(DeviceEntry::Device(listed.ino)), "{}", listed.name);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::device::Entry;
+use super::device::DeviceEntry;
 use super::{Process, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
@@ -55,7 +55,7 @@ impl Process {
     fn check_directory(&self, path: &str) -> Result<(), Errno> {
         match self.device_at(path) {
             None => {}
-            Some(Ok(Entry::Device(_))) => return Err(Errno::ENOTDIR),
+            Some(Ok(DeviceEntry::Device(_))) => return Err(Errno::ENOTDIR),
             Some(found) => return found.map(drop),
         }
         let Preopened { dir, rest, rights, .. } = self.preopened(path).ok_or(Errno::ENOENT)?;

@@ -24,11 +24,11 @@ use std::time::Duration;
 
 use super::unpoisoned;
 use crate::error::{Errno, Error};
-use crate::ready::within;
+use crate::ready::timeout;
 use crate::sync::{Mutex, MutexGuard};
 
 /// How many locks share the addresses.
-const SHELVES: usize = 64;
+const BUCKETS: usize = 64;
 
 /// Was the waiter woken, or was its time over?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +41,17 @@ pub enum Woken {
 
 /// The waiters of one guest.
 pub struct Futexes {
-    shelves: [Mutex<Shelf>; SHELVES],
+    buckets: [Mutex<Bucket>; BUCKETS],
 }
 
 impl Default for Futexes {
     fn default() -> Self {
-        Self { shelves: std::array::from_fn(|_| Mutex::default()) }
+        Self { buckets: std::array::from_fn(|_| Mutex::default()) }
     }
 }
 
 #[derive(Default)]
-struct Shelf {
+struct Bucket {
     /// By address, in the order in which they came. No queue is empty.
     queues: HashMap<u32, BTreeMap<u64, Arc<Waiter>>>,
     next: u64,
@@ -69,11 +69,11 @@ struct WaiterState {
 }
 
 impl Futexes {
-    fn shelf(&self, address: u32) -> MutexGuard<'_, Shelf> {
+    fn bucket(&self, address: u32) -> MutexGuard<'_, Bucket> {
         // Words are four bytes apart.
-        let index = usize::try_from(address >> 2).unwrap_or(0) % SHELVES;
-        let [first, ..] = &self.shelves;
-        unpoisoned(self.shelves.get(index).unwrap_or(first))
+        let index = usize::try_from(address >> 2).unwrap_or(0) % BUCKETS;
+        let [first, ..] = &self.buckets;
+        unpoisoned(self.buckets.get(index).unwrap_or(first))
     }
 
     /// Waits at `address` while the word there, which `look` reads, is `expected`; for
@@ -94,14 +94,14 @@ impl Futexes {
         look: impl FnOnce() -> Result<u32, Error>,
     ) -> Result<Woken, Error> {
         let place = {
-            let mut shelf = self.shelf(address);
+            let mut bucket = self.bucket(address);
             // The reference host answers a changed word as woken, and the C library takes
             // any error number for fatal.
             if look()? != expected {
                 return Ok(Woken::Yes);
             }
-            let (number, waiter) = shelf.take_place(address);
-            Place { futexes: self, address, number, waiter, has_heard: false }
+            let (number, waiter) = bucket.enqueue(address);
+            QueuedWaiter { futexes: self, address, number, waiter, has_heard: false }
         };
         Ok(place.wait(limit).await)
     }
@@ -111,15 +111,15 @@ impl Futexes {
     pub fn wake(&self, address: u32, most: usize) -> usize {
         let mut woken = Vec::new();
         {
-            let mut shelf = self.shelf(address);
-            let Some(queue) = shelf.queues.get_mut(&address) else { return 0 };
+            let mut bucket = self.bucket(address);
+            let Some(queue) = bucket.queues.get_mut(&address) else { return 0 };
             while woken.len() < most
                 && let Some((_, waiter)) = queue.pop_first()
             {
                 woken.push(waiter);
             }
             if queue.is_empty() {
-                shelf.queues.remove(&address);
+                bucket.queues.remove(&address);
             }
         }
         for waiter in &woken {
@@ -129,8 +129,8 @@ impl Futexes {
     }
 }
 
-impl Shelf {
-    fn take_place(&mut self, address: u32) -> (u64, Arc<Waiter>) {
+impl Bucket {
+    fn enqueue(&mut self, address: u32) -> (u64, Arc<Waiter>) {
         let (number, waiter) = (self.next, Arc::default());
         self.next += 1;
         self.queues.entry(address).or_default().insert(number, Arc::clone(&waiter));
@@ -174,7 +174,7 @@ impl Waiter {
 }
 
 /// A waiter's place in its queue, until it is left.
-struct Place<'a> {
+struct QueuedWaiter<'a> {
     futexes: &'a Futexes,
     address: u32,
     number: u64,
@@ -183,29 +183,29 @@ struct Place<'a> {
     has_heard: bool,
 }
 
-impl Place<'_> {
+impl QueuedWaiter<'_> {
     async fn wait(mut self, limit: Option<Duration>) -> Woken {
-        let ended = within(limit, self.waiter.woken()).await;
+        let ended = timeout(limit, self.waiter.woken()).await;
         self.has_heard = true;
         // A signal's handler is to run. The C library takes any error number for fatal, and
         // looks at the word again when it is woken.
         if ended.is_err() && (limit.is_none() || ended == Err(Errno::EINTR)) {
-            self.futexes.shelf(self.address).leave(self.address, self.number);
+            self.futexes.bucket(self.address).leave(self.address, self.number);
             return Woken::Yes;
         }
         let in_time = ended.is_ok();
         // Whoever is no longer in the queue was taken out by a waker.
-        let was_waiting = !in_time && self.futexes.shelf(self.address).leave(self.address, self.number);
+        let was_waiting = !in_time && self.futexes.bucket(self.address).leave(self.address, self.number);
         if was_waiting { Woken::No } else { Woken::Yes }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuedWaiter<'_> {
     fn drop(&mut self) {
         if self.has_heard {
             return;
         }
-        let was_waiting = self.futexes.shelf(self.address).leave(self.address, self.number);
+        let was_waiting = self.futexes.bucket(self.address).leave(self.address, self.number);
         if !was_waiting {
             self.futexes.wake(self.address, 1);
         }

@@ -9,16 +9,16 @@
 //! and never while something is closed.
 
 mod buffers;
-mod changes;
+mod change_log;
 mod cpu_time;
 pub(crate) mod device;
 mod directory;
 mod futex;
-mod handed;
+mod inherited;
 mod moves;
 mod open;
 mod paths;
-mod poll_room;
+mod poll_scratch;
 mod send_file;
 mod settings;
 mod signal;
@@ -41,23 +41,23 @@ use crate::io::BlockingPool;
 use crate::observe::{Closed, Event, Limit};
 use crate::policy::Policy;
 use crate::service::{HostFailed, Report, Service};
-use crate::socket::listen::Terms;
-use crate::socket::{Refusal, Resolver, Socket, Space};
+use crate::socket::listen::ListenConfig;
+use crate::socket::{Domain, Refusal, Resolver, Socket};
 
-pub use changes::Batch;
-use changes::Changes;
+pub use change_log::Batch;
+use change_log::ChangeLog;
 pub(crate) use cpu_time::{CpuTime, thread_time};
 pub use futex::Woken;
-pub use handed::HandedSockets;
+pub use inherited::InheritedSockets;
 pub use open::{Directory, Open, OpenFile};
-pub(crate) use poll_room::PollRoom;
+pub(crate) use poll_scratch::PollScratch;
 pub use settings::Settings;
-pub(crate) use signal::{Delivery, Ending, Sender, Signals};
-pub use signal::{Mailbox, Numbering, Signal};
+pub(crate) use signal::{Ending, SignalDelivery, SignalSender, Signals};
+pub use signal::{Numbering, PendingSignals, Signal};
 pub use stdio::{HostOutput, HostStdin, Input, Output};
-pub use thread::{Remark, SocketRef, Thread};
+pub use thread::{SocketRef, Thread, TraceAnnotation};
 pub(crate) use threads::MAIN;
-pub use threads::{Entry, Starter, Threads};
+pub use threads::{EntryPoint, Starter, Threads};
 
 /// The working directory that a guest starts in.
 const ROOT: &str = "/";
@@ -68,7 +68,7 @@ pub struct Process {
     working_directory: Mutex<String>,
     /// Held while a name of a file changes: see [`moves`].
     moving: Mutex<()>,
-    changes: Changes,
+    change_log: ChangeLog,
     resolver: Resolver,
     blocking: BlockingPool,
     signals: Arc<Signals>,
@@ -106,7 +106,7 @@ impl Process {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
             working_directory: Mutex::new(ROOT.to_owned()),
             moving: Mutex::default(),
-            changes: Changes::default(),
+            change_log: ChangeLog::default(),
             resolver: Resolver::default(),
             blocking: BlockingPool::new(limits.max_blocking_calls),
             signals: Signals::new(&settings.ignored_signals),
@@ -136,8 +136,8 @@ impl Process {
         self.close_all();
         *self.fds() = fresh;
         *self.working_directory() = ROOT.to_owned();
-        self.changes.forget();
-        self.note_handed();
+        self.change_log.forget();
+        self.note_inherited();
         self.signals.restart();
         Ok(())
     }
@@ -154,8 +154,8 @@ impl Process {
                 close_on_exec: false,
             })?;
         }
-        for handed in settings.handed_sockets.descriptors(self)? {
-            fds.insert(handed)?;
+        for inherited in settings.inherited_sockets.descriptors(self)? {
+            fds.insert(inherited)?;
         }
         for directory in &settings.directories {
             fds.insert(Descriptor {
@@ -169,37 +169,37 @@ impl Process {
     }
 
     /// What the addresses of a Unix socket mean to this guest.
-    pub(crate) fn names(self: &Arc<Self>) -> Space {
-        Space::Unix(Arc::new(Arc::downgrade(self)))
+    pub(crate) fn names(self: &Arc<Self>) -> Domain {
+        Domain::Unix(Arc::new(Arc::downgrade(self)))
     }
 
     /// From now on, keeps note of what changes in the descriptor table. Tells whether
     /// it did so before.
     pub(crate) fn keep_changes(&self) -> bool {
-        let did_before = self.changes.keep();
+        let did_before = self.change_log.keep();
         if !did_before {
-            self.note_handed();
+            self.note_inherited();
         }
         did_before
     }
 
     /// Has calls on the sockets that the guest has from its start on not wait, unless the
     /// operator chose whether they do.
-    pub(crate) fn make_handed_nonblocking(&self) {
-        let handed = &self.settings.handed_sockets;
-        if handed.are_nonblocking.is_some() {
+    pub(crate) fn make_inherited_nonblocking(&self) {
+        let inherited = &self.settings.inherited_sockets;
+        if inherited.are_nonblocking.is_some() {
             return;
         }
         let fds = self.fds();
-        for open in handed.numbers().filter_map(|fd| fds.get(fd).ok()) {
+        for open in inherited.numbers().filter_map(|fd| fds.get(fd).ok()) {
             open.open.set_nonblocking(true);
         }
     }
 
     /// Takes note of the sockets that the guest has from its start on.
-    fn note_handed(&self) {
-        for fd in self.settings.handed_sockets.numbers() {
-            let socket = self.fds().get(fd).and_then(|handed| handed.open.open.socket().cloned());
+    fn note_inherited(&self) {
+        for fd in self.settings.inherited_sockets.numbers() {
+            let socket = self.fds().get(fd).and_then(|inherited| inherited.open.open.socket().cloned());
             match socket.as_deref().map(Socket::stream) {
                 Ok(Ok(tcp)) if tcp.is_listening() => self.note_listen(fd, None),
                 _ => self.note_change(fd),
@@ -210,17 +210,17 @@ impl Process {
     /// Takes note that `fd` stands for something else now, or that its socket begins
     /// to listen or to connect.
     pub(crate) fn note_change(&self, fd: u32) {
-        self.changes.note(fd);
+        self.change_log.note(fd);
     }
 
     /// Takes note of a `sock_listen`, and of why it failed if it did.
     pub(crate) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
-        self.changes.note_listen(fd, failed);
+        self.change_log.note_listen(fd, failed);
     }
 
     /// What has changed since the last time.
     pub(crate) fn take_changes(&self) -> Batch {
-        self.changes.take()
+        self.change_log.take()
     }
 
     /// The descriptor table. Hold it for a look-up, not for a wait.
@@ -329,7 +329,7 @@ impl Process {
     pub(crate) fn end(&self) {
         self.has_ended.store(true, SeqCst);
         // Whoever has hold of the process still, such as a signal's thread, keeps no name.
-        self.settings.handed_sockets.let_go();
+        self.settings.inherited_sockets.let_go();
     }
 
     /// Has it ended?
@@ -358,8 +358,8 @@ impl Process {
     }
 
     /// On what terms its descriptor `listener`, with this address, listens.
-    fn terms(&self, listener: u32, local: Address) -> Terms {
-        self.service.terms(&self.host_memory, listener, local, self.host_failed())
+    fn config(&self, listener: u32, local: Address) -> ListenConfig {
+        self.service.config(&self.host_memory, listener, local, self.host_failed())
     }
 
     /// Changes the operator's maximum for backlogs, at every listener.
@@ -410,7 +410,7 @@ impl Process {
             }
         };
         let is_listening = stream.is_listening();
-        if !is_listening && !self.report().hears_connections() {
+        if !is_listening && !self.report().wants_connections() {
             return None;
         }
         let peer = stream.peer_address().ok();

@@ -34,12 +34,12 @@ pub(crate) type Named<'a> = (&'a Dir, &'a str);
 
 /// Where paths lead that are granted, or denied.
 struct Rules<'a> {
-    places: Vec<Place<'a>>,
+    places: Vec<RulePlace<'a>>,
     is_all: bool,
 }
 
 /// Where one of them leads, by one of the guest's directories.
-struct Place<'a> {
+struct RulePlace<'a> {
     way: Way,
     /// The name of the socket; `None` for all in that directory.
     name: Option<&'a str>,
@@ -59,7 +59,7 @@ impl Rules<'_> {
     }
 }
 
-impl Place<'_> {
+impl RulePlace<'_> {
     fn covers(&self, entry: &Entry<'_>) -> Covered {
         let is_there = self.way.end == Some(entry.parent);
         let is_named = |same: fn(&str, &str) -> bool| self.name.is_none_or(|name| same(name, entry.name));
@@ -170,7 +170,7 @@ impl Process {
                 roots.iter().filter_map(|(root, dir)| {
                     let directory = if part.directory.is_empty() { "/" } else { part.directory };
                     let way = dir.way(below(directory, root)?).ok()?;
-                    Some(Place { way, name: part.name })
+                    Some(RulePlace { way, name: part.name })
                 })
             });
             Rules { places: places.collect(), is_all }

@@ -15,7 +15,7 @@ use crate::error::Errno;
 use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
 use crate::ready::{Epoll, EventFd, Events, PIPE_CAPACITY, PipeReader, PipeWriter, Pollable};
-use crate::socket::{Heard, Interest, Socket};
+use crate::socket::{Change, Interest, Socket};
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
 /// included.
@@ -327,20 +327,20 @@ impl Open {
 
 /// An epoll watches open things, not numbers: "the open file description" - epoll(7).
 impl Pollable for OpenFile {
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        self.open.pollable().map_or(Poll::Pending, |it| it.poll_news(interest, context))
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
+        self.open.pollable().map_or(Poll::Pending, |it| it.poll_change(interest, context))
     }
 
-    fn look(&self) -> Events {
-        self.open.pollable().map_or(Events::IN.or(Events::OUT), Pollable::look)
+    fn events(&self) -> Events {
+        self.open.pollable().map_or(Events::IN.or(Events::OUT), Pollable::events)
     }
 
     fn host_fd(&self) -> Option<BorrowedFd<'_>> {
         self.open.pollable().and_then(Pollable::host_fd)
     }
 
-    fn settled_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.open.pollable().and_then(Pollable::settled_fd)
+    fn stable_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.open.pollable().and_then(Pollable::stable_fd)
     }
 
     fn readable_bytes(&self) -> u64 {
@@ -362,28 +362,30 @@ mod tests {
     use crate::address::Address;
     use crate::policy::{Denial, Policy};
     use crate::ready;
-    use crate::socket::listen::{Capacity, Door, Gate, ListenProfile, Reached, Terms, TurnedAway};
-    use crate::socket::{Kind, Refusal, Space};
+    use crate::socket::listen::{
+        AcceptFilter, Capacity, LimitExceeded, ListenConfig, ListenProfile, ListenerQuota, RejectReason,
+    };
+    use crate::socket::{Domain, Kind, Refusal};
 
     const MOMENT: Duration = Duration::from_millis(50);
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
     struct Anyone;
 
-    impl Door for Anyone {
+    impl AcceptFilter for Anyone {
         fn listens(&self, _: &Address, _: Capacity) {}
 
         fn admit(&self, _: &Address) -> Result<(), Denial> {
             Ok(())
         }
 
-        fn gate(&self) -> Option<&Gate> {
+        fn quota(&self) -> Option<&ListenerQuota> {
             None
         }
 
-        fn turned_away(&self, _: Address, _: TurnedAway) {}
+        fn rejected(&self, _: Address, _: RejectReason) {}
 
-        fn is_full(&self, _: Reached) {}
+        fn is_full(&self, _: LimitExceeded) {}
     }
 
     fn listener(profile: ListenProfile) -> Result<Arc<Socket>, Refusal> {
@@ -391,12 +393,13 @@ mod tests {
         if let Ok(grant) = "127.0.0.1:*".parse() {
             policy.allow_listen(&grant);
         }
-        let socket = Socket::open(Space::Inet4, Kind::Stream, 0)?;
+        let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
         socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
-        let door = Arc::new(Anyone);
+        let accept_filter = Arc::new(Anyone);
         let account = Account::unlimited();
-        let terms = Terms { rules: profile.rules(), maximum: 16, kernel_maximum: 16, account, door };
-        socket.stream()?.listen(4, terms, &policy)?;
+        let config =
+            ListenConfig { rules: profile.rules(), maximum: 16, kernel_maximum: 16, account, accept_filter };
+        socket.stream()?.listen(4, config, &policy)?;
         Ok(Arc::new(socket))
     }
 
@@ -420,7 +423,7 @@ mod tests {
                 let early = timeout(MOMENT, accept.as_mut()).await;
                 assert!(early.is_err(), "{profile}: it listens still");
                 drop(twin);
-                let ended = timeout(PATIENCE, accept).await;
+                let ended = timeout(WAIT_TIMEOUT, accept).await;
                 assert_eq!(ended.map(Result::err), Ok(Some(Errno::EBADF.into())), "{profile}");
                 // Whoever has hold of the socket holds nobody up.
                 let late = std::net::TcpStream::connect(local).map_err(|error| error.kind());

@@ -10,16 +10,16 @@ use crate::fd::Rights;
 use crate::file::{Dir, HostPath, SocketFile, SocketPlace};
 use crate::io::start_thread;
 use crate::socket::own_reactor;
-use crate::socket::unix::{Paths, Place, Target};
+use crate::socket::unix::{FreeName, NamedSocketFile, Paths};
 
 /// Weak, because the process holds the sockets that ask it.
 impl Paths for Weak<Process> {
     fn whole(&self, given: &str) -> Result<String, Errno> {
-        let from = look(self, |process| process.working_directory().clone()).ok_or(Errno::EBADF)?;
+        let from = with_process(self, |process| process.working_directory().clone()).ok_or(Errno::EBADF)?;
         Ok(absolute(&from, given))
     }
 
-    fn place(&self, path: &str) -> Result<Place, Errno> {
+    fn place(&self, path: &str) -> Result<FreeName, Errno> {
         let Preopened { name: root, dir, rights, rest } = preopened(self, path)?;
         // "EACCES: ... the requested name requires writing in a directory with a mode that
         // denies write permission." - bind(3p); a right that is missing has a number of its
@@ -30,37 +30,37 @@ impl Paths for Weak<Process> {
             return Err(Errno::EADDRINUSE);
         }
         let SocketPlace { directory, name, within } = dir.socket_place(&rest)?;
-        Ok(Place { directory, name, whole: named(&root, &within)? })
+        Ok(FreeName { directory, name, whole: named(&root, &within)? })
     }
 
-    fn found(&self, path: &str) -> Result<Target, Errno> {
+    fn found(&self, path: &str) -> Result<NamedSocketFile, Errno> {
         let Preopened { name: root, dir, rights, rest } = preopened(self, path)?;
         rights.require(Rights::PATH_OPEN)?;
         let rest = if rest.is_empty() { "." } else { &rest };
         let SocketFile { file, within } = dir.socket_file(rest)?;
-        Ok(Target { file, whole: named(&root, &within)? })
+        Ok(NamedSocketFile { file, whole: named(&root, &within)? })
     }
 
     fn name_of(&self, host: &Path) -> Option<String> {
-        name_in(&look(self, Process::preopens)?, host)
+        name_in(&with_process(self, Process::preopens)?, host)
     }
 
     fn removes_names(&self) -> bool {
-        look(self, |process| process.service().removes_unix_names()).unwrap_or(false)
+        with_process(self, |process| process.service().removes_unix_names()).unwrap_or(false)
     }
 }
 
 fn preopened(process: &Weak<Process>, path: &str) -> Result<Preopened, Errno> {
     // "ENOENT: A component of the path prefix ... does not name an existing file" - bind(3p)
-    look(process, |process| process.preopened(path)).ok_or(Errno::EBADF)?.ok_or(Errno::ENOENT)
+    with_process(process, |process| process.preopened(path)).ok_or(Errno::EBADF)?.ok_or(Errno::ENOENT)
 }
 
 /// Looks at the process, and does not end it: whoever asks has the lock of one of its
 /// sockets, and the end of a process, which closes them all, needs it too. The guest may go
 /// while one of its threads of the host's is here.
-fn look<T>(process: &Weak<Process>, look: impl FnOnce(&Process) -> T) -> Option<T> {
+fn with_process<T>(process: &Weak<Process>, with_process: impl FnOnce(&Process) -> T) -> Option<T> {
     let process = process.upgrade()?;
-    let found = look(&process);
+    let found = with_process(&process);
     if let Some(last) = Arc::into_inner(process) {
         end_elsewhere(last);
     }

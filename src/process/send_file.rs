@@ -18,7 +18,7 @@ use crate::socket::{Kind, RecvFlags};
 const CHUNK: usize = 64 * 1024;
 
 /// Where the bytes come from.
-enum Source {
+enum FileSource {
     /// A file, from an offset on: its own position does not matter, and stays.
     File(Arc<File>, u64),
     /// What comes by itself.
@@ -26,7 +26,7 @@ enum Source {
 }
 
 /// How much was there, and how much of it was sent.
-struct Step {
+struct CopyStep {
     found: usize,
     sent: usize,
 }
@@ -69,11 +69,11 @@ impl Thread {
             let most = usize::try_from(count - sent).unwrap_or(room).min(buffer.len());
             let chunk = buffer.get_mut(..most).unwrap_or_default();
             let step = match &source {
-                Source::File(file, offset) => self.send_of_file(out, file, *offset, sent, chunk).await,
-                Source::Flowing(from) => self.send_of_flow(out, from, chunk).await,
+                FileSource::File(file, offset) => self.send_of_file(out, file, *offset, sent, chunk).await,
+                FileSource::Flowing(from) => self.send_of_flow(out, from, chunk).await,
             };
             match step {
-                Ok(Step { found, sent: now }) => {
+                Ok(CopyStep { found, sent: now }) => {
                     sent += u64::try_from(now).map_err(|_| Errno::EOVERFLOW)?;
                     // The end, or no room.
                     if found == 0 || now < found || is_message {
@@ -110,12 +110,12 @@ impl Thread {
         Ok(Arc::clone(&descriptor.open))
     }
 
-    fn source(&self, fd: u32, offset: u64) -> Result<Source, Errno> {
+    fn source(&self, fd: u32, offset: u64) -> Result<FileSource, Errno> {
         let fds = self.process().fds();
         let descriptor = fds.get(fd)?;
         descriptor.open.open.check_direction(Rights::FD_READ)?;
         let source = match &descriptor.open.open {
-            Open::File(file) => Source::File(Arc::clone(file), offset),
+            Open::File(file) => FileSource::File(Arc::clone(file), offset),
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
             Open::Directory(_) | Open::Devices { .. } => return Err(Errno::EISDIR),
             // "EBADF: The input file was not opened for reading" - sendfile(2)
@@ -125,13 +125,13 @@ impl Thread {
             Open::Event(_) | Open::Epoll(_) | Open::Device(_) => return Err(Errno::EINVAL),
             Open::Socket(socket) if socket.kind() != Kind::Stream => return Err(Errno::EINVAL),
             Open::Socket(_) | Open::PipeReader(_) | Open::Input(_) => {
-                Source::Flowing(Arc::clone(&descriptor.open))
+                FileSource::Flowing(Arc::clone(&descriptor.open))
             }
         };
         descriptor.rights.require(Rights::FD_READ)?;
         match source {
             // "ESPIPE: offset is not NULL but the input file is not seekable." - sendfile(2)
-            Source::Flowing(_) if offset > 0 => Err(Errno::ESPIPE),
+            FileSource::Flowing(_) if offset > 0 => Err(Errno::ESPIPE),
             source => Ok(source),
         }
     }
@@ -143,7 +143,7 @@ impl Thread {
         offset: u64,
         sent: u64,
         chunk: &mut [u8],
-    ) -> Result<Step, Error> {
+    ) -> Result<CopyStep, Error> {
         let is_message = carries_messages(&out.open);
         let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
         let mut found = 0;
@@ -160,7 +160,12 @@ impl Thread {
         self.send_found(out, chunk, found).await
     }
 
-    async fn send_of_flow(&self, out: &OpenFile, from: &OpenFile, chunk: &mut [u8]) -> Result<Step, Error> {
+    async fn send_of_flow(
+        &self,
+        out: &OpenFile,
+        from: &OpenFile,
+        chunk: &mut [u8],
+    ) -> Result<CopyStep, Error> {
         let found = self.look_ahead(from, chunk).await?;
         let step = self.send_found(out, chunk, found).await?;
         let mut taken = 0;
@@ -178,16 +183,16 @@ impl Thread {
 
     /// Sends the first `found` bytes of `chunk`. At the end nothing is sent, not even an
     /// empty message.
-    async fn send_found(&self, out: &OpenFile, chunk: &[u8], found: usize) -> Result<Step, Error> {
+    async fn send_found(&self, out: &OpenFile, chunk: &[u8], found: usize) -> Result<CopyStep, Error> {
         if found == 0 {
-            return Ok(Step { found, sent: 0 });
+            return Ok(CopyStep { found, sent: 0 });
         }
         if found > CHUNK {
             // "EMSGSIZE: The message is too large to be sent all at once" - send(3p)
             return Err(Errno::EMSGSIZE.into());
         }
         let data = IoSlice::new(chunk.get(..found).unwrap_or_default());
-        Ok(Step { found, sent: self.write(out, &mut [data], false).await? })
+        Ok(CopyStep { found, sent: self.write(out, &mut [data], false).await? })
     }
 
     /// As [`read`](Self::read), and leaves there what it found.

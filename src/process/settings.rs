@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::{Directory, HandedSockets, Input, Open, Output, Signal};
+use super::{Directory, InheritedSockets, Input, Open, Output, Signal};
 
 /// Everything that a guest is given at its start.
 pub struct Settings {
@@ -20,7 +20,7 @@ pub struct Settings {
     pub(crate) stdin: Arc<Input>,
     pub(crate) stdout: Arc<Output>,
     pub(crate) stderr: Arc<Output>,
-    pub(crate) handed_sockets: HandedSockets,
+    pub(crate) inherited_sockets: InheritedSockets,
     pub(crate) directories: Vec<Directory>,
     pub(crate) wall_clock: Mutex<Box<dyn HostWallClock>>,
     pub(crate) monotonic_clock: Mutex<Box<dyn HostMonotonicClock>>,

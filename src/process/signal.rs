@@ -57,10 +57,10 @@
 // Their places, for those who compile this file elsewhere too.
 #[path = "signal/alarm.rs"]
 mod alarm;
-#[path = "signal/mailbox.rs"]
-mod mailbox;
 #[path = "signal/number.rs"]
 mod number;
+#[path = "signal/pending_signals.rs"]
+mod pending_signals;
 #[cfg(test)]
 #[path = "signal/tests.rs"]
 mod tests;
@@ -79,25 +79,25 @@ use crate::socket::Watchers;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Mutex, MutexGuard};
-use mailbox::Bell;
-pub use mailbox::Mailbox;
 pub use number::{Numbering, Signal};
+pub use pending_signals::PendingSignals;
+use pending_signals::ThreadWaker;
 
 /// In `due`: there is something to look at besides signals.
 const LOOK: u32 = 1;
 
 /// What a thread is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Delivery {
+pub(crate) enum SignalDelivery {
     /// End the program.
     End(Ending),
     /// Call the export `callback` with the number of the signal.
-    Handle { signal: Signal, callback: Arc<str>, sender: Sender },
+    Handle { signal: Signal, callback: Arc<str>, sender: SignalSender },
 }
 
 /// Who sent a signal. It decides what becomes of a handler that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
+pub(crate) enum SignalSender {
     /// The guest itself: its handler's failure is the guest's.
     Guest,
     /// The operator, whose order is done all the same.
@@ -116,40 +116,40 @@ pub(crate) enum Ending {
 }
 
 /// Makes running code look for signals.
-type Nudge = Arc<dyn Fn() + Send + Sync>;
+type EpochInterrupt = Arc<dyn Fn() + Send + Sync>;
 
 /// The signals of one guest.
 pub struct Signals {
-    state: Mutex<State>,
+    state: Mutex<SignalState>,
     alarms: Mutex<BTreeMap<Signal, AbortHandle>>,
     /// Has the program the numbers of preview 1?
     has_old_numbers: AtomicBool,
     /// Those that do nothing where there is no callback, by the operator's choice.
     ignored: u32,
     /// The main thread's, in every run of the guest.
-    main: Arc<Bell>,
+    main: Arc<ThreadWaker>,
     has_told_misfit: AtomicBool,
     /// The handler of `SIGPIPE` does the default action, which is none here.
     has_no_pipe_handler: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
-    threads: BTreeMap<u32, Thread>,
+struct SignalState {
+    threads: BTreeMap<u32, ThreadSignals>,
     callback: Option<Arc<str>>,
     /// What lies with the process.
     pending: u32,
     /// What the operator has sent, of all that is pending.
     ordered: u32,
     ended_by: Option<Ending>,
-    nudge: Option<Nudge>,
+    epoch_interrupt: Option<EpochInterrupt>,
     /// Those who wait for the end of the guest, whatever its threads do.
     end_watchers: Arc<Watchers>,
 }
 
 /// What is known of a thread.
-struct Thread {
-    bell: Arc<Bell>,
+struct ThreadSignals {
+    thread_waker: Arc<ThreadWaker>,
     pending: u32,
     /// Of those, what was sent to the process.
     adopted: u32,
@@ -166,22 +166,22 @@ struct Thread {
 
 /// Who is to be told when the lock is free again.
 #[derive(Default)]
-struct Calls {
-    bells: Vec<Arc<Bell>>,
-    nudge: Option<Nudge>,
+struct Wakeups {
+    thread_wakers: Vec<Arc<ThreadWaker>>,
+    epoch_interrupt: Option<EpochInterrupt>,
     end_watchers: Option<Arc<Watchers>>,
 }
 
-impl Calls {
+impl Wakeups {
     fn make(self) {
         if let Some(watchers) = self.end_watchers {
             watchers.wake_all();
         }
-        for bell in self.bells {
-            bell.ring();
+        for thread_waker in self.thread_wakers {
+            thread_waker.wake();
         }
-        if let Some(nudge) = self.nudge {
-            nudge();
+        if let Some(epoch_interrupt) = self.epoch_interrupt {
+            epoch_interrupt();
         }
     }
 }
@@ -201,7 +201,7 @@ impl Signals {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SignalState> {
         unpoisoned(&self.state)
     }
 
@@ -211,29 +211,29 @@ impl Signals {
         self.has_no_pipe_handler.store(false, Relaxed);
         let mut state = self.lock();
         // What ended the guest before its next start has ended it still.
-        *state = State {
-            nudge: state.nudge.take(),
+        *state = SignalState {
+            epoch_interrupt: state.epoch_interrupt.take(),
             ended_by: state.ended_by,
             end_watchers: Arc::clone(&state.end_watchers),
-            ..State::default()
+            ..SignalState::default()
         };
-        state.threads.insert(MAIN, Thread::new(Arc::clone(&self.main)));
+        state.threads.insert(MAIN, ThreadSignals::new(Arc::clone(&self.main)));
         state.publish(MAIN);
     }
 
     /// The mailbox of the thread `tid`, a new one where there is none.
-    pub(crate) fn mailbox(self: &Arc<Self>, tid: u32) -> Mailbox {
+    pub(crate) fn pending_signals(self: &Arc<Self>, tid: u32) -> PendingSignals {
         let mut state = self.lock();
-        let new = || Thread::new(if tid == MAIN { Arc::clone(&self.main) } else { Arc::default() });
+        let new = || ThreadSignals::new(if tid == MAIN { Arc::clone(&self.main) } else { Arc::default() });
         let thread = state.threads.entry(tid).or_insert_with(new);
-        let bell = Arc::clone(&thread.bell);
+        let thread_waker = Arc::clone(&thread.thread_waker);
         state.publish(tid);
-        Mailbox { tid, bell, signals: Arc::clone(self) }
+        PendingSignals { tid, thread_waker, signals: Arc::clone(self) }
     }
 
     /// What makes running code look for signals.
-    pub(crate) fn set_nudge(&self, nudge: Nudge) {
-        self.lock().nudge = Some(nudge);
+    pub(crate) fn set_epoch_interrupt(&self, epoch_interrupt: EpochInterrupt) {
+        self.lock().epoch_interrupt = Some(epoch_interrupt);
     }
 
     /// Which numbers the program uses.
@@ -257,7 +257,7 @@ impl Signals {
 
     /// Sends `signal` to the process.
     pub(crate) fn to_process(&self, signal: Signal) {
-        let mut calls = Calls::default();
+        let mut calls = Wakeups::default();
         self.lock().send(None, signal, self.ignored, &mut calls);
         calls.make();
     }
@@ -268,32 +268,32 @@ impl Signals {
         self.to_process(signal);
     }
 
-    /// Sends `SIGPIPE` to the thread of `mailbox`, which is in a call and looks at its end: "EPIPE:
+    /// Sends `SIGPIPE` to the thread of `pending_signals`, which is in a call and looks at its end: "EPIPE:
     /// ... A SIGPIPE signal shall also be sent to the thread" - write(3p). Nothing happens where
     /// the guest has no callback, for that default action is none here: a client that hangs up
     /// ends no server.
-    fn broken_pipe(&self, mailbox: &Mailbox) {
+    fn broken_pipe(&self, pending_signals: &PendingSignals) {
         let mut state = self.lock();
         if state.callback.is_none() || state.ended_by.is_some() || self.has_no_pipe_handler.load(Relaxed) {
             return;
         }
-        if let Some(thread) = state.thread_of(mailbox) {
+        if let Some(thread) = state.thread_of(pending_signals) {
             thread.pending |= Signal::Pipe.bit();
             thread.is_pipe_broken = true;
             // It is its own thread that is told: there is nobody to wake.
-            state.publish(mailbox.tid);
+            state.publish(pending_signals.tid);
         }
     }
 
     /// Was it an abort, as a C library has it, that ended the handler of `signal` with the
     /// exit code `code`? It raises `SIGABRT`, then exits with 127 where that has come back.
-    fn is_abort(&self, mailbox: &Mailbox, signal: Signal, code: u32) -> bool {
+    fn is_abort(&self, pending_signals: &PendingSignals, signal: Signal, code: u32) -> bool {
         /// "_Exit(127)" is the last line of it.
         const LAST_RESORT: u32 = 127;
         let mut state = self.lock();
         // A library that does not know the number of its first thread raises it for the process.
         let of_process = state.pending;
-        let Some(thread) = state.thread_of(mailbox) else { return false };
+        let Some(thread) = state.thread_of(pending_signals) else { return false };
         let raised = signal == Signal::Abrt || (thread.pending | of_process) & Signal::Abrt.bit() != 0;
         if code == LAST_RESORT && raised {
             thread.has_aborted = true;
@@ -303,10 +303,10 @@ impl Signals {
 
     /// The guest goes on after a handler of `SIGPIPE` that did the default action of a C
     /// library, which is to abort: it is called no more.
-    fn survive_pipe(&self, mailbox: &Mailbox) {
+    fn survive_pipe(&self, pending_signals: &PendingSignals) {
         self.has_no_pipe_handler.store(true, Relaxed);
         let mut state = self.lock();
-        if let Some(thread) = state.thread_of(mailbox) {
+        if let Some(thread) = state.thread_of(pending_signals) {
             thread.has_aborted = false;
             thread.pending &= !Signal::Abrt.bit();
             state.pending &= !Signal::Abrt.bit();
@@ -322,7 +322,7 @@ impl Signals {
 
     /// Ends the guest for the host. What ended it first counts.
     pub(crate) fn terminate(&self, why: Terminated) {
-        let mut calls = Calls::default();
+        let mut calls = Wakeups::default();
         {
             let mut state = self.lock();
             if state.ended_by.is_none() {
@@ -354,7 +354,7 @@ impl Signals {
     /// Sends `signal` to the thread `tid`. A number that no thread has is of one that has
     /// ended: nothing happens.
     pub(crate) fn to_thread(&self, tid: u32, signal: Signal) {
-        let mut calls = Calls::default();
+        let mut calls = Wakeups::default();
         {
             let mut state = self.lock();
             if state.threads.contains_key(&tid) {
@@ -365,41 +365,41 @@ impl Signals {
     }
 
     /// Is there something that the thread will handle? It will, then: nobody else takes it.
-    fn claim(&self, mailbox: &Mailbox) -> bool {
+    fn claim(&self, pending_signals: &PendingSignals) -> bool {
         let mut state = self.lock();
-        let has_one = state.adopt(mailbox);
-        state.publish(mailbox.tid);
+        let has_one = state.adopt(pending_signals);
+        state.publish(pending_signals.tid);
         has_one
     }
 
-    fn next(&self, mailbox: &Mailbox) -> Option<Delivery> {
+    fn next(&self, pending_signals: &PendingSignals) -> Option<SignalDelivery> {
         let mut state = self.lock();
-        let delivery = state.take(mailbox);
-        state.publish(mailbox.tid);
+        let delivery = state.take(pending_signals);
+        state.publish(pending_signals.tid);
         delivery
     }
 
-    fn finished(&self, mailbox: &Mailbox, signal: Signal) {
+    fn finished(&self, pending_signals: &PendingSignals, signal: Signal) {
         let mut state = self.lock();
-        if let Some(thread) = state.thread_of(mailbox) {
+        if let Some(thread) = state.thread_of(pending_signals) {
             thread.running &= !signal.bit();
-            state.publish(mailbox.tid);
+            state.publish(pending_signals.tid);
         }
     }
 
-    fn ask(&self, mailbox: &Mailbox) {
+    fn ask(&self, pending_signals: &PendingSignals) {
         let mut state = self.lock();
-        if let Some(thread) = state.thread_of(mailbox) {
+        if let Some(thread) = state.thread_of(pending_signals) {
             thread.asks = true;
-            state.publish(mailbox.tid);
+            state.publish(pending_signals.tid);
         }
     }
 
-    fn name_callback(&self, mailbox: &Mailbox, name: Option<&str>) {
-        let mut calls = Calls::default();
+    fn name_callback(&self, pending_signals: &PendingSignals, name: Option<&str>) {
+        let mut calls = Wakeups::default();
         {
             let mut state = self.lock();
-            let Some(thread) = state.thread_of(mailbox) else { return };
+            let Some(thread) = state.thread_of(pending_signals) else { return };
             thread.asks = false;
             thread.is_blocked = name.is_none();
             let returned = if name.is_none() { thread.give_back() } else { 0 };
@@ -412,23 +412,23 @@ impl Signals {
         calls.make();
     }
 
-    fn leave(&self, mailbox: &Mailbox) {
-        let mut calls = Calls::default();
+    fn leave(&self, pending_signals: &PendingSignals) {
+        let mut calls = Wakeups::default();
         {
             let mut state = self.lock();
-            let Some(thread) = state.thread_of(mailbox) else { return };
+            let Some(thread) = state.thread_of(pending_signals) else { return };
             let returned = thread.give_back();
-            state.threads.remove(&mailbox.tid);
+            state.threads.remove(&pending_signals.tid);
             state.place_all(returned, self.ignored, &mut calls);
         }
         calls.make();
     }
 }
 
-impl Thread {
-    fn new(bell: Arc<Bell>) -> Self {
+impl ThreadSignals {
+    fn new(thread_waker: Arc<ThreadWaker>) -> Self {
         Self {
-            bell,
+            thread_waker,
             pending: 0,
             adopted: 0,
             running: 0,
@@ -447,14 +447,16 @@ impl Thread {
     }
 }
 
-impl State {
+impl SignalState {
     /// The thread of a mailbox; none where another one has its number by now.
-    fn thread_of(&mut self, mailbox: &Mailbox) -> Option<&mut Thread> {
-        self.threads.get_mut(&mailbox.tid).filter(|thread| Arc::ptr_eq(&thread.bell, &mailbox.bell))
+    fn thread_of(&mut self, pending_signals: &PendingSignals) -> Option<&mut ThreadSignals> {
+        self.threads
+            .get_mut(&pending_signals.tid)
+            .filter(|thread| Arc::ptr_eq(&thread.thread_waker, &pending_signals.thread_waker))
     }
 
     /// Sends `signal` to the thread `to`, or to the process.
-    fn send(&mut self, to: Option<u32>, signal: Signal, ignored: u32, calls: &mut Calls) {
+    fn send(&mut self, to: Option<u32>, signal: Signal, ignored: u32, calls: &mut Wakeups) {
         if self.ended_by.is_some() {
             return;
         }
@@ -483,62 +485,62 @@ impl State {
     }
 
     /// Finds a thread for what was sent to the process.
-    fn place(&mut self, bit: u32, calls: &mut Calls) {
+    fn place(&mut self, bit: u32, calls: &mut Wakeups) {
         let has_callback = self.callback.is_some();
-        let may = |thread: &Thread| has_callback && !thread.is_blocked && thread.running & bit == 0;
+        let may = |thread: &ThreadSignals| has_callback && !thread.is_blocked && thread.running & bit == 0;
         let mut able = self.threads.iter().filter(|(_, thread)| may(thread));
         // The main thread has the lowest number.
-        if let Some((tid, _)) = able.find(|(_, thread)| thread.bell.is_waiting()) {
+        if let Some((tid, _)) = able.find(|(_, thread)| thread.thread_waker.is_waiting()) {
             return self.hand_over(*tid, bit, true, calls);
         }
         self.pending |= bit;
         self.publish_all();
         // Who has begun to wait since may have looked before that.
-        let waiting = self.threads.values().filter(|thread| may(thread) && thread.bell.is_waiting());
-        calls.bells = waiting.map(|thread| Arc::clone(&thread.bell)).collect();
-        calls.nudge = self.nudge.clone();
+        let waiting = self.threads.values().filter(|thread| may(thread) && thread.thread_waker.is_waiting());
+        calls.thread_wakers = waiting.map(|thread| Arc::clone(&thread.thread_waker)).collect();
+        calls.epoch_interrupt = self.epoch_interrupt.clone();
     }
 
     /// Finds threads for what one took on and did not handle.
-    fn place_all(&mut self, mut set: u32, ignored: u32, calls: &mut Calls) {
+    fn place_all(&mut self, mut set: u32, ignored: u32, calls: &mut Wakeups) {
         while let Some(signal) = Signal::first_of(set) {
             set &= !signal.bit();
             self.send(None, signal, ignored, calls);
         }
     }
 
-    fn hand_over(&mut self, tid: u32, bit: u32, is_adopted: bool, calls: &mut Calls) {
+    fn hand_over(&mut self, tid: u32, bit: u32, is_adopted: bool, calls: &mut Wakeups) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         thread.pending |= bit;
         if is_adopted {
             thread.adopted |= bit;
         }
-        let bell = Arc::clone(&thread.bell);
+        let thread_waker = Arc::clone(&thread.thread_waker);
         self.publish(tid);
-        if bell.is_waiting() {
-            calls.bells.push(bell);
+        if thread_waker.is_waiting() {
+            calls.thread_wakers.push(thread_waker);
         } else {
-            calls.nudge = self.nudge.clone();
+            calls.epoch_interrupt = self.epoch_interrupt.clone();
         }
     }
 
     /// Ends all.
-    fn end(&mut self, ending: Ending, calls: &mut Calls) {
+    fn end(&mut self, ending: Ending, calls: &mut Wakeups) {
         self.ended_by = Some(ending);
         self.publish_all();
-        calls.bells = self.threads.values().map(|thread| Arc::clone(&thread.bell)).collect();
-        calls.nudge = self.nudge.clone();
+        calls.thread_wakers = self.threads.values().map(|thread| Arc::clone(&thread.thread_waker)).collect();
+        calls.epoch_interrupt = self.epoch_interrupt.clone();
         calls.end_watchers = Some(Arc::clone(&self.end_watchers));
     }
 
     /// Tells whether the thread has something to handle, and takes it on if it lies with
     /// the process.
-    fn adopt(&mut self, mailbox: &Mailbox) -> bool {
+    fn adopt(&mut self, pending_signals: &PendingSignals) -> bool {
         if self.ended_by.is_some() {
             return true;
         }
         let (has_callback, lying) = (self.callback.is_some(), self.pending);
-        let Some(thread) = self.thread_of(mailbox).filter(|it| has_callback && !it.is_blocked) else {
+        let Some(thread) = self.thread_of(pending_signals).filter(|it| has_callback && !it.is_blocked) else {
             return false;
         };
         if thread.pending & !thread.running != 0 {
@@ -551,15 +553,15 @@ impl State {
         true
     }
 
-    fn take(&mut self, mailbox: &Mailbox) -> Option<Delivery> {
+    fn take(&mut self, pending_signals: &PendingSignals) -> Option<SignalDelivery> {
         if let Some(ending) = self.ended_by {
-            return Some(Delivery::End(ending));
+            return Some(SignalDelivery::End(ending));
         }
-        if !self.adopt(mailbox) {
+        if !self.adopt(pending_signals) {
             return None;
         }
         let callback = self.callback.clone()?;
-        let thread = self.thread_of(mailbox)?;
+        let thread = self.thread_of(pending_signals)?;
         let signal = Signal::first_of(thread.pending & !thread.running)?;
         thread.pending &= !signal.bit();
         thread.adopted &= !signal.bit();
@@ -568,27 +570,27 @@ impl State {
         let is_order = self.ordered & signal.bit() != 0;
         self.ordered &= !signal.bit();
         let sender = match (is_order, is_pipe_broken) {
-            (true, _) => Sender::Operator,
-            (false, true) => Sender::Host,
-            (false, false) => Sender::Guest,
+            (true, _) => SignalSender::Operator,
+            (false, true) => SignalSender::Host,
+            (false, false) => SignalSender::Guest,
         };
-        Some(Delivery::Handle { signal, callback, sender })
+        Some(SignalDelivery::Handle { signal, callback, sender })
     }
 
     /// Makes `due` of the thread what it is.
     fn publish(&self, tid: u32) {
         if let Some(thread) = self.threads.get(&tid) {
-            thread.bell.due.store(self.due(thread), SeqCst);
+            thread.thread_waker.due.store(self.due(thread), SeqCst);
         }
     }
 
     fn publish_all(&self) {
         for thread in self.threads.values() {
-            thread.bell.due.store(self.due(thread), SeqCst);
+            thread.thread_waker.due.store(self.due(thread), SeqCst);
         }
     }
 
-    fn due(&self, thread: &Thread) -> u32 {
+    fn due(&self, thread: &ThreadSignals) -> u32 {
         let look = if thread.asks || self.ended_by.is_some() { LOOK } else { 0 };
         let may = self.callback.is_some() && !thread.is_blocked;
         let set = if may { (thread.pending | self.pending) & !thread.running } else { 0 };

@@ -14,7 +14,7 @@ use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
 use crate::ready::{Events, Pollable, TimeSlice, interruptible};
-use crate::socket::{Heard, Interest, Watchers, inside_a_runtime};
+use crate::socket::{Change, Interest, Watchers, inside_a_runtime};
 
 pub use host::{HostOutput, HostStdin};
 
@@ -23,13 +23,13 @@ type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 
 /// Standard input.
 pub struct Input {
-    source: Mutex<Source>,
+    source: Mutex<InputSource>,
     /// Those who wait for it.
     watchers: Arc<Watchers>,
     terminal: bool,
 }
 
-struct Source {
+struct InputSource {
     reader: Reader,
     /// What a look has found instead of data. It stays for the call that reads: a stream
     /// tells each end and each error once, and reads anew then.
@@ -51,7 +51,7 @@ impl Input {
     /// The input that `stream` gives.
     pub fn new(stream: &dyn StdinStream) -> Self {
         let reader = Box::pin(BufReader::new(Box::into_pin(stream.async_stream())));
-        let source = Mutex::new(Source { reader, seen: None });
+        let source = Mutex::new(InputSource { reader, seen: None });
         Self { source, watchers: Arc::default(), terminal: stream.is_terminal() }
     }
 
@@ -113,7 +113,7 @@ impl Input {
         look: impl FnOnce(&[u8]) -> (usize, T),
     ) -> Poll<Result<T, Errno>> {
         let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let Source { reader, seen } = &mut *source;
+        let InputSource { reader, seen } = &mut *source;
         if seen.is_none() {
             let stream = reader.as_mut();
             match inside_a_runtime(move || stream.poll_fill_buf(context))? {
@@ -141,14 +141,14 @@ fn take(data: &[u8], buffer: &mut [u8]) -> (usize, usize) {
 }
 
 impl Pollable for Input {
-    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
         self.watchers.add(context.waker());
         // The stream knows one waker, which wakes all who wait.
-        _ = self.look();
+        _ = self.events();
         Poll::Pending
     }
 
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         let waker = Waker::from(Arc::clone(&self.watchers));
         let filled = self.poll_fill(&mut Context::from_waker(&waker), false, |data| (0, data.len()));
         match filled {
@@ -250,12 +250,12 @@ impl Output {
 }
 
 impl Pollable for Output {
-    fn poll_news(&self, _: Interest, _: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, _: Interest, _: &mut Context<'_>) -> Poll<Change> {
         Poll::Pending
     }
 
     /// A write waits for itself to be seen out.
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         Events::OUT
     }
 }
@@ -303,7 +303,7 @@ mod tests {
     async fn an_end_that_was_looked_at_is_there_to_be_read() {
         let input = Input::new(&Script([None].into()));
         for _ in 0..3 {
-            assert_eq!(input.look(), Events::IN.or(Events::HUP));
+            assert_eq!(input.events(), Events::IN.or(Events::HUP));
         }
         assert_eq!(input.read(false, &mut [0; 4]).await, Ok(0));
         // A terminal goes on after its end.
@@ -313,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_that_was_looked_at_is_there_to_be_read() {
         let input = Input::new(&Script([Some(io::ErrorKind::BrokenPipe)].into()));
-        assert_eq!((input.look(), input.look()), (Events::IN, Events::IN));
+        assert_eq!((input.events(), input.events()), (Events::IN, Events::IN));
         assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EPIPE));
         assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EAGAIN));
     }

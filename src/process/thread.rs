@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Mailbox, Open, OpenFile, PollRoom, Process};
+use super::{Open, OpenFile, PendingSignals, PollScratch, Process};
 use crate::account::Charge;
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
-use crate::ready::{self, Happened, Looks, Readiness, Timer, Watched};
-use crate::socket::listen::{Capacity, Reached, Terms};
-use crate::socket::{Accepted, AtPanic, Refusal, Socket, Space, TimeOption};
+use crate::ready::{self, Happened, Readiness, Sharing, Timer, Watched};
+use crate::socket::listen::{Capacity, LimitExceeded, ListenConfig};
+use crate::socket::{Accepted, AtPanic, Domain, Refusal, Socket, TimeOption};
 
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
 /// each server, mostly.
@@ -41,7 +41,7 @@ pub struct Thread {
     timer: Option<Timer>,
     pub(crate) locals: ThreadLocals,
     /// Its signals.
-    pub(crate) mailbox: Mailbox,
+    pub(crate) pending_signals: PendingSignals,
     /// The callback for signals that it has just named, or why there is none.
     pub(crate) named_callback: Option<Result<String, Trap>>,
     /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
@@ -59,18 +59,18 @@ pub struct Thread {
     pub(crate) scratch: Vec<u8>,
     /// What an epoll found, on its way to the guest. Kept between calls.
     pub(crate) happened: Vec<Happened>,
-    pub(crate) poll_room: PollRoom,
+    pub(crate) poll_scratch: PollScratch,
     /// A poll was tried, found nothing ready, and is to wait now.
-    pub(crate) has_looked: bool,
+    pub(crate) has_polled: bool,
     /// What the trace says of the call besides its results.
-    pub(crate) remark: Option<Remark>,
+    pub(crate) annotation: Option<TraceAnnotation>,
     /// What the host holds for it; nothing for the first thread.
     _held: Option<Charge>,
 }
 
 /// A number that the operator reads in the trace, and the guest does not learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remark {
+pub struct TraceAnnotation {
     /// What it is.
     pub name: &'static str,
     /// The number.
@@ -87,34 +87,34 @@ pub struct SocketRef {
     pub waits: bool,
     /// What the descriptor stands for, where the socket goes on when that ends: one from
     /// outside.
-    pub handed: Option<Arc<OpenFile>>,
+    pub inherited: Option<Arc<OpenFile>>,
 }
 
 /// A number of the descriptor table that nobody else gets meanwhile.
-struct Promise<'a> {
+struct FdReservation<'a> {
     process: Option<&'a Process>,
     /// The memory for what the number will stand for.
     reserved: Option<Charge>,
 }
 
-impl<'a> Promise<'a> {
+impl<'a> FdReservation<'a> {
     fn of(process: &'a Process) -> Result<Self, Errno> {
-        let reserved = process.fds().promise()?;
+        let reserved = process.fds().reserve()?;
         Ok(Self { process: Some(process), reserved: Some(reserved) })
     }
 
-    fn keep(mut self, descriptor: Descriptor<OpenFile>) -> Result<u32, Errno> {
+    fn install(mut self, descriptor: Descriptor<OpenFile>) -> Result<u32, Errno> {
         match (self.process.take(), self.reserved.take()) {
-            (Some(process), Some(reserved)) => process.fds().keep_promise(descriptor, reserved),
+            (Some(process), Some(reserved)) => process.fds().install(descriptor, reserved),
             _ => Err(Errno::EMFILE),
         }
     }
 }
 
-impl Drop for Promise<'_> {
+impl Drop for FdReservation<'_> {
     fn drop(&mut self) {
         if let Some(process) = self.process {
-            process.fds().withdraw();
+            process.fds().release();
         }
     }
 }
@@ -123,7 +123,7 @@ impl Thread {
     /// The first thread of `process`.
     pub fn new(process: Arc<Process>) -> Self {
         Self {
-            mailbox: process.signals().mailbox(MAIN),
+            pending_signals: process.signals().pending_signals(MAIN),
             process,
             threads: Threads::new(),
             tid: MAIN,
@@ -136,9 +136,9 @@ impl Thread {
             wide_addresses: false,
             scratch: Vec::new(),
             happened: Vec::new(),
-            poll_room: PollRoom::default(),
-            has_looked: false,
-            remark: None,
+            poll_scratch: PollScratch::default(),
+            has_polled: false,
+            annotation: None,
             _held: None,
         }
     }
@@ -151,13 +151,13 @@ impl Thread {
             tid,
             timer: None,
             locals: ThreadLocals::default(),
-            mailbox: self.process.signals().mailbox(tid),
+            pending_signals: self.process.signals().pending_signals(tid),
             named_callback: None,
             scratch: Vec::new(),
             happened: Vec::new(),
-            poll_room: PollRoom::default(),
-            has_looked: false,
-            remark: None,
+            poll_scratch: PollScratch::default(),
+            has_polled: false,
+            annotation: None,
             _held: Some(held),
             ..*self
         }
@@ -190,8 +190,8 @@ impl Thread {
         let descriptor = fds.get(fd)?;
         let socket = descriptor.open.open.socket()?;
         descriptor.rights.require(rights)?;
-        let handed = socket.is_handed().then(|| Arc::clone(&descriptor.open));
-        Ok(SocketRef { fd, socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking(), handed })
+        let inherited = socket.is_inherited().then(|| Arc::clone(&descriptor.open));
+        Ok(SocketRef { fd, socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking(), inherited })
     }
 
     /// The open socket `fd`, for a call that needs `rights` and moves data.
@@ -290,12 +290,12 @@ impl Thread {
 
     /// Has the trace say how many messages were kept from the guest before the one that
     /// it received from `open`.
-    pub(crate) fn remark_dropped(&mut self, open: &OpenFile) {
+    pub(crate) fn annotate_dropped(&mut self, open: &OpenFile) {
         if let Ok(socket) = open.open.socket()
             && let Socket::Datagram(datagram) = socket.as_ref()
         {
             let count = datagram.take_dropped();
-            self.remark = (count > 0).then_some(Remark { name: "dropped", value: count });
+            self.annotation = (count > 0).then_some(TraceAnnotation { name: "dropped", value: count });
         }
     }
 
@@ -317,8 +317,8 @@ impl Thread {
     ) -> Result<(u32, Address), Errno> {
         let accepted = self.take_connection(listener, nonblocking).await;
         accepted.map_err(|refusal| {
-            if let Refusal::Limited(Reached { limit, most }) = refusal {
-                self.remark = Some(Remark { name: limit.name(), value: most.into() });
+            if let Refusal::Limited(LimitExceeded { limit, most }) = refusal {
+                self.annotation = Some(TraceAnnotation { name: limit.name(), value: most.into() });
             }
             refusal.errno()
         })
@@ -334,11 +334,11 @@ impl Thread {
             return Err(Errno::EINVAL.into());
         }
         // Two threads that accept do not both count on the last number.
-        let promise = Promise::of(&self.process)?;
+        let reservation = FdReservation::of(&self.process)?;
         let waits = listener.waits && !nonblocking;
         let process = &self.process;
         let accept = ready::accept(&listener.socket, waits);
-        let Accepted { socket, peer } = match &listener.handed {
+        let Accepted { socket, peer } = match &listener.inherited {
             // Nothing that happens to the socket tells that another thread closes it.
             Some(open) if self.threads.are_many() => open.unless_closed(accept).await?,
             _ => accept.await?,
@@ -347,11 +347,11 @@ impl Thread {
         // no limit yet.
         let _gone = self.limit_buffers(&socket, listener.socket.is_shared());
         let local = || socket.local_address().ok();
-        let told = process.report().hears_connections().then(local).flatten();
+        let told = process.report().wants_connections().then(local).flatten();
         // The flag of the call alone counts; the listener's is not handed on.
         // "O_NONBLOCK ... are not inherited" - accept(2)
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
-        let fd = promise.keep(Descriptor {
+        let fd = reservation.install(Descriptor {
             open,
             rights: Rights::SOCKET,
             inheriting: Rights::SOCKET,
@@ -372,7 +372,7 @@ impl Thread {
     pub(crate) fn listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
         let stream = socket.stream()?;
         let local = stream.local_address().ok();
-        let outcome = stream.listen(backlog, self.terms(fd, local), self.process.policy());
+        let outcome = stream.listen(backlog, self.config(fd, local), self.process.policy());
         if let Err(refusal) = &outcome {
             let (errno, local) = (refusal.errno(), stream.local_address()?);
             self.process.tell_unavailable("sock_listen", &local, &outcome);
@@ -382,13 +382,13 @@ impl Thread {
     }
 
     /// On what terms a socket with this address listens.
-    fn terms(&self, listener: u32, local: Option<Address>) -> Terms {
+    fn config(&self, listener: u32, local: Option<Address>) -> ListenConfig {
         let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
-        self.process.terms(listener, local)
+        self.process.config(listener, local)
     }
 
     /// What the addresses of a Unix socket mean to this guest.
-    pub(crate) fn names(&self) -> Space {
+    pub(crate) fn names(&self) -> Domain {
         self.process.names()
     }
 
@@ -443,7 +443,7 @@ impl Thread {
         let limit =
             if socket.waits { socket.socket.timeout(TimeOption::Connect) } else { Some(Duration::ZERO) };
         let is_again = |refusal: &Refusal| *refusal == Refusal::Errno(Errno::EAGAIN);
-        let outcome = ready::patiently(limit, is_again, || async {
+        let outcome = ready::retry_with_backoff(limit, is_again, || async {
             let (one, at) = (Arc::clone(&socket.socket), address.clone());
             let policy = Arc::clone(self.process.policy());
             self.at_name(address, move || Ok(one.try_connect(&at, &policy)))
@@ -474,7 +474,7 @@ impl Thread {
         }
     }
 
-    /// Waits for one of `watched`, or until `limit` has passed. `has_looked` says that a
+    /// Waits for one of `watched`, or until `limit` has passed. `has_polled` says that a
     /// [`Look`](ready::Look) has just found nothing.
     ///
     /// # Errors
@@ -484,14 +484,14 @@ impl Thread {
         &mut self,
         watched: &[Watched<'_>],
         limit: Option<Duration>,
-        has_looked: bool,
+        has_polled: bool,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
-        let looks = match (has_looked, self.threads.are_many()) {
-            (_, true) => Looks::Shared,
-            (false, false) => Looks::Alone,
-            (true, false) => Looks::AgainAlone,
+        let sharing = match (has_polled, self.threads.are_many()) {
+            (_, true) => Sharing::Shared,
+            (false, false) => Sharing::Alone,
+            (true, false) => Sharing::AgainAlone,
         };
-        ready::poll(watched, limit, &mut self.timer, looks).await
+        ready::poll(watched, limit, &mut self.timer, sharing).await
     }
 
     /// The addresses of `name`, which the policy grants to look up.

@@ -27,7 +27,7 @@ const LAST: u32 = 0x1FFF_FFFF;
 
 /// Where a new thread begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum EntryPoint {
     /// `wasi_thread_start(tid, argument)`.
     Wasi(u32),
     /// `_start_thread(low, high)`: the halves of this word.
@@ -42,13 +42,13 @@ pub trait Starter: Send + Sync {
     ///
     /// `ENOTCAPABLE` where the module lacks the entry; `EAGAIN` where the host has no
     /// room for another thread.
-    fn start(self: Arc<Self>, thread: Thread, entry: Entry) -> Result<(), Errno>;
+    fn start(self: Arc<Self>, thread: Thread, entry: EntryPoint) -> Result<(), Errno>;
 }
 
 /// The threads of a guest.
 #[derive(Default)]
 pub struct Threads {
-    state: Mutex<State>,
+    state: Mutex<ThreadsState>,
     /// One has left.
     left: Condvar,
     has_ended: AtomicBool,
@@ -59,7 +59,7 @@ pub struct Threads {
 }
 
 #[derive(Default)]
-struct State {
+struct ThreadsState {
     starter: Option<Arc<dyn Starter>>,
     alive: BTreeMap<u32, Alive>,
     last: u32,
@@ -87,7 +87,7 @@ impl Threads {
         Arc::new(threads)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ThreadsState> {
         // The state is whole whenever the lock is free.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -228,7 +228,7 @@ impl Thread {
     /// for the guest.
     pub(crate) fn spawn<E: From<Errno>>(
         &self,
-        entry: Entry,
+        entry: EntryPoint,
         tell: impl FnOnce(u32) -> Result<(), E>,
     ) -> Result<u32, E> {
         let held = self.process().host_memory().charge(THREAD).map_err(|_| Errno::EAGAIN)?;
@@ -237,10 +237,10 @@ impl Thread {
         let maximum = self.process().service().limits().max_threads.saturating_sub(left_behind);
         let (tid, starter) = self.threads.join_in(maximum)?;
         let sibling = self.sibling(tid, held);
-        let mailbox = sibling.mailbox.clone();
+        let pending_signals = sibling.pending_signals.clone();
         let started = tell(tid).and_then(|()| Ok(starter.start(sibling, entry)?));
         if let Err(error) = started {
-            mailbox.leave();
+            pending_signals.leave();
             self.threads.leave(tid);
             return Err(error);
         }

@@ -8,8 +8,8 @@ use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
-use crate::ready::{self, EventFd, TimeSlice, give_way, interruptible};
-use crate::socket::{Interest, Kind, Received, RecvFlags, Refusal, Registered, Socket};
+use crate::ready::{self, EventFd, TimeSlice, interruptible, yield_now};
+use crate::socket::{Interest, Kind, Received, RecvFlags, Refusal, Registration, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
 /// the host's.
@@ -178,7 +178,7 @@ impl Thread {
     fn tell_broken_pipe(&self, open: &OpenFile) {
         let is_datagram = open.open.socket().is_ok_and(|socket| socket.kind() == Kind::Datagram);
         if !is_datagram {
-            self.mailbox.broken_pipe();
+            self.pending_signals.broken_pipe();
         }
     }
 
@@ -308,7 +308,7 @@ impl Thread {
                         return Ok(done);
                     }
                     // A signal may have cut it short; a named pipe takes a part at a time.
-                    if interruptible(give_way()).await.is_err() {
+                    if interruptible(yield_now()).await.is_err() {
                         return Ok(done);
                     }
                 }
@@ -495,6 +495,6 @@ fn unless_empty(done: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
 /// of the operating system's event queue.
 async fn until_ready(file: &File, interest: Interest) -> Result<(), Errno> {
     let fd = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
-    let watched = Registered::new(Arc::new(fd))?;
+    let watched = Registration::new(Arc::new(fd))?;
     interruptible(watched.ready(interest)).await?
 }

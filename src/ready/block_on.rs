@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::sleeper::Sleeper;
+use super::parker::Parker;
 use crate::error::Errno;
-use crate::socket::{Vigil, own_reactor};
+use crate::socket::{ParkerPoll, own_reactor};
 
 /// Runs `future` to its end on this thread, which stops while nothing is ready.
 ///
@@ -22,9 +22,9 @@ use crate::socket::{Vigil, own_reactor};
 /// `EAGAIN` where the host can't start the thread of that reactor.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
     thread_local! {
-        static HERE: (Arc<Sleeper>, Waker) = {
-            let sleeper = Sleeper::new();
-            (Arc::clone(&sleeper), Waker::from(sleeper))
+        static HERE: (Arc<Parker>, Waker) = {
+            let parker = Parker::new();
+            (Arc::clone(&parker), Waker::from(parker))
         };
     }
     let reactor = own_reactor()?;
@@ -32,20 +32,20 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
     // A task of the caller's runtime has a budget, and what is over it waits for the
     // scheduler, which does not run while this thread is ours.
     let mut future = pin!(tokio::task::unconstrained(future));
-    HERE.with(|(sleeper, waker)| {
-        let vigil = Vigil::begin(waker);
+    HERE.with(|(parker, waker)| {
+        let parker_poll = ParkerPoll::begin(waker);
         let mut context = Context::from_waker(waker);
         // Without a bell, the reactor watches.
         let mut has_failed = false;
         loop {
-            vigil.next_turn(has_failed);
+            parker_poll.next_round(has_failed);
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Ok(output);
             }
-            let noted = vigil.noted();
-            has_failed = !noted.is_empty() && sleeper.sleep_at(&noted).is_err();
-            if noted.is_empty() {
-                sleeper.sleep();
+            let interests = parker_poll.interests();
+            has_failed = !interests.is_empty() && parker.park_in_poll(&interests).is_err();
+            if interests.is_empty() {
+                parker.park();
             }
         }
     })

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::readiness::give_way;
+use super::readiness::yield_now;
 use crate::error::Errno;
 
 /// Waits for `duration`; never less.
@@ -37,7 +37,7 @@ pub(super) async fn until(deadline: Instant) {
     if crate::io::until(deadline).await.is_err() {
         // A host that has neither a descriptor nor a thread left.
         while Instant::now() < deadline {
-            give_way().await;
+            yield_now().await;
         }
     }
 }
@@ -54,7 +54,7 @@ mod kernel {
     use std::time::Duration;
 
     use super::Errno;
-    use crate::socket::{Interest, Registered};
+    use crate::socket::{Interest, Registration};
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
@@ -63,7 +63,7 @@ mod kernel {
     /// A timer that can be armed again and again.
     #[derive(Debug)]
     pub struct Timer {
-        io: Arc<Registered>,
+        io: Arc<Registration>,
     }
 
     impl Timer {
@@ -75,7 +75,7 @@ mod kernel {
         pub fn new() -> Result<Self, Errno> {
             let fd =
                 timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-            let io = Registered::new(Arc::new(fd))?;
+            let io = Registration::new(Arc::new(fd))?;
             Ok(Self { io })
         }
 
@@ -102,7 +102,7 @@ mod kernel {
         /// Nothing is lost when the future is dropped.
         pub async fn expired(&self) {
             loop {
-                self.io.forget(Interest::Read);
+                self.io.clear_ready(Interest::Read);
                 let mut count = [0; 8];
                 match rustix::io::read(self.io.host_fd(), &mut count) {
                     Err(rustix::io::Errno::AGAIN) => {}

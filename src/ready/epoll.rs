@@ -52,8 +52,8 @@ mod kernel;
 #[cfg(not(target_os = "linux"))]
 #[path = "epoll/no_kernel.rs"]
 mod kernel;
-mod list;
 mod nesting;
+mod ready_list;
 mod wait;
 
 use std::collections::HashMap;
@@ -66,9 +66,9 @@ use super::pollable::{Events, Pollable};
 use super::time_slice::TimeSlice;
 use crate::account::{Account, Charge, sized};
 use crate::error::Errno;
-use entry::{ENTRY_BYTES, Entry, EntryState, READ, WRITE};
+use entry::{ENTRY_BYTES, EntryState, EpollEntry, READ, WRITE};
 use kernel::Kernel;
-use list::List;
+use ready_list::EpollReadyList;
 
 /// How many entries are gone through between two looks at the clock: some ten microseconds.
 const STEP: usize = 32;
@@ -120,7 +120,7 @@ pub struct Data {
 pub struct Epoll {
     entries: Mutex<Entries>,
     kernel: Kernel,
-    list: Arc<List>,
+    list: Arc<EpollReadyList>,
     /// Which of the two has its turn first, so that neither waits for ever for the other.
     is_kernel_first: AtomicBool,
     /// Epolls that watch this one, each once.
@@ -133,10 +133,10 @@ pub struct Epoll {
 
 /// What is left of an entry that was removed, until the epoll ends: its places in the map, the
 /// records and the list, which do not become smaller. Twice, for they double as they grow.
-const LEFT_BYTES: u64 = sized::<(Key, Watch)>(2) + sized::<Entry>(1) + 4 * sized::<usize>(2);
+const LEFT_BYTES: u64 = sized::<(EntryKey, Watch)>(2) + sized::<EpollEntry>(1) + 4 * sized::<usize>(2);
 
 struct Entries {
-    by_key: HashMap<Key, Watch>,
+    by_key: HashMap<EntryKey, Watch>,
     /// How many there have been at once.
     peak: usize,
     held: Charge,
@@ -149,11 +149,11 @@ struct Entries {
 /// "The key is the combination of the file descriptor number and the open file
 /// description" - epoll(7). The address is that of a thing which is watched weakly: no
 /// other one gets it as long as the entry lives.
-type Key = (u32, usize);
+type EntryKey = (u32, usize);
 
 /// Who watches a thing.
 enum Watch {
-    Entry(Arc<Entry>),
+    Entry(Arc<EpollEntry>),
     /// The kernel, by the record of this number.
     Kernel(u32),
 }
@@ -220,11 +220,11 @@ impl Epoll {
             }
             return Ok(());
         }
-        let entry = Entry::new(fd, target, request, &self.list);
+        let entry = EpollEntry::new(fd, target, request, &self.list);
         entries.by_key.insert(key(fd, target), Watch::Entry(Arc::clone(&entry)));
         entries.own += 1;
         drop(entries);
-        self.list.ring(&entry, READ | WRITE);
+        self.list.mark_ready(&entry, READ | WRITE);
         Ok(())
     }
 
@@ -288,12 +288,12 @@ impl Epoll {
         }
         drop(entries);
         *unpoisoned(&entry.state) = EntryState { request, is_on: true };
-        self.list.ring(&entry, READ | WRITE);
+        self.list.mark_ready(&entry, READ | WRITE);
         Ok(())
     }
 
     /// Tells of an entry no more.
-    fn retire(&self, retired: &Arc<Entry>) {
+    fn retire(&self, retired: &Arc<EpollEntry>) {
         unpoisoned(&retired.state).is_on = false;
         if retired.is_listed.load(SeqCst) {
             self.list.keep(|entry| !Arc::ptr_eq(entry, retired));
@@ -344,7 +344,7 @@ impl Epoll {
     }
 
     /// All that are not the kernel's.
-    fn entries(&self) -> Vec<Arc<Entry>> {
+    fn entries(&self) -> Vec<Arc<EpollEntry>> {
         let entries = unpoisoned(&self.entries);
         let all = entries.by_key.values().filter_map(|watch| match watch {
             Watch::Entry(entry) => Some(Arc::clone(entry)),
@@ -362,7 +362,7 @@ impl Epoll {
         let mut left = self.list.len();
         while left > 0 {
             let step = left.min(STEP);
-            if self.look_at_first(step) {
+            if self.poll_first(step) {
                 return true;
             }
             left -= step;
@@ -372,7 +372,7 @@ impl Epoll {
 
     /// Looks at so many of the list, or up to one that has something to tell; tells whether
     /// there is one. The others leave the list, with their bells armed.
-    fn look_at_first(&self, count: usize) -> bool {
+    fn poll_first(&self, count: usize) -> bool {
         let mut first = self.list.first(count);
         let ready = first.iter().position(|(entry, _)| self.is_ready(entry));
         first.truncate(ready.unwrap_or(usize::MAX));
@@ -381,13 +381,13 @@ impl Epoll {
     }
 
     /// Arms the bells of a listed entry, and looks at it: is there something to tell?
-    fn is_ready(&self, entry: &Arc<Entry>) -> bool {
+    fn is_ready(&self, entry: &Arc<EpollEntry>) -> bool {
         let Some(target) = entry.target.upgrade() else {
-            self.forget(entry);
+            self.remove_entry(entry);
             return false;
         };
-        entry.news.fetch_or(self.arm(entry, target.as_ref()), SeqCst);
-        let ready = target.look();
+        entry.changed.fetch_or(self.arm(entry, target.as_ref()), SeqCst);
+        let ready = target.events();
         let state = unpoisoned(&entry.state);
         state.is_on && !ready.and(state.request.events.or(Events::ALWAYS)).is_empty()
     }
@@ -402,11 +402,11 @@ impl Epoll {
     /// # Errors
     ///
     /// Those of [`TimeSlice::step`].
-    pub async fn sift(&self, slice: &mut TimeSlice) -> Result<(), Errno> {
+    pub async fn prune_unready(&self, slice: &mut TimeSlice) -> Result<(), Errno> {
         let mut left = self.list.len();
         while left > 0 {
             let step = left.min(STEP);
-            if self.look_at_first(step) {
+            if self.poll_first(step) {
                 break;
             }
             left -= step;
@@ -415,7 +415,7 @@ impl Epoll {
         Ok(())
     }
 
-    fn forget(&self, entry: &Arc<Entry>) {
+    fn remove_entry(&self, entry: &Arc<EpollEntry>) {
         let key = (entry.fd, entry.target.as_ptr().addr());
         let mut entries = unpoisoned(&self.entries);
         let is_it = |watch: &Watch| matches!(watch, Watch::Entry(found) if Arc::ptr_eq(found, entry));
@@ -470,7 +470,7 @@ fn forget_one(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Epoll) {
     unpoisoned(known).retain(|each| !std::ptr::eq(each.as_ptr(), epoll));
 }
 
-fn key(fd: u32, target: &Arc<dyn Pollable>) -> Key {
+fn key(fd: u32, target: &Arc<dyn Pollable>) -> EntryKey {
     (fd, Arc::as_ptr(target).addr())
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::pipe::attempts;
 use super::pollable::{Events, Pollable};
 use crate::error::Errno;
-use crate::socket::{Heard, Interest, Watchers};
+use crate::socket::{Change, Interest, Watchers};
 
 /// "The maximum value that may be stored in the counter is the largest unsigned 64-bit
 /// value minus 1" - eventfd(2)
@@ -110,7 +110,7 @@ impl EventFd {
 }
 
 impl Pollable for EventFd {
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
         match interest {
             Interest::Read => self.readers.add(context.waker()),
             Interest::Write => self.writers.add(context.waker()),
@@ -118,7 +118,7 @@ impl Pollable for EventFd {
         Poll::Pending
     }
 
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         let counter = *self.lock();
         // "writable ... if it is possible to write a value of at least 1 without blocking"
         // - eventfd(2)

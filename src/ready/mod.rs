@@ -2,7 +2,7 @@
 //!
 //! Every operation of the rooms below is a try that never waits. This room makes
 //! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`]
-//! for many things at once, [`Crowd`] and [`Epoll`] for thousands. All follow one rule, which is what loses no wake-up:
+//! for many things at once, [`ReadyList`] and [`Epoll`] for thousands. All follow one rule, which is what loses no wake-up:
 //! *look, forget, sleep*. What the reactor heard before a look is forgotten, since the look
 //! finds it; what it hears after that ends the sleep, begun or not. A socket that it does
 //! not know of is registered before the sleep, and it tells then what is ready already. A
@@ -18,32 +18,32 @@
 //! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
 //! descriptors](EventFd). They are [`Pollable`], as sockets are, and so is an [`Epoll`].
 //!
-//! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`Crowd`], [`Timer`].
+//! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`ReadyList`], [`Timer`].
 
 mod block_on;
 mod clock;
-mod crowd;
 mod epoll;
 mod event_fd;
 mod interrupt;
+mod parker;
 mod pipe;
 mod poll;
 mod pollable;
 mod readiness;
-mod sleeper;
+mod ready_list;
 mod socket;
 mod time_slice;
 mod wake_fd;
 
 pub use block_on::block_on;
 pub use clock::{Timer, sleep};
-pub use crowd::Crowd;
 pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
 pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
-pub use poll::{Look, LookRoom, Looks, Readiness, Source, Watched, poll};
+pub use poll::{PollSet, PollSetBuffer, PollSource, Readiness, Sharing, Watched, poll};
 pub use pollable::{Events, Pollable};
-pub use readiness::{give_way, patiently, within};
-pub use socket::{accept, connect, recv, recv_at_once, send, send_at_once, send_to};
+pub use readiness::{retry_with_backoff, timeout, yield_now};
+pub use ready_list::ReadyList;
+pub use socket::{accept, connect, recv, send, send_to, try_recv, try_send};
 pub use time_slice::TimeSlice;

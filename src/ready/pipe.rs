@@ -15,7 +15,7 @@ use super::interrupt::interruptible;
 use super::pollable::{Events, Pollable};
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
-use crate::socket::{Heard, Interest, Watchers};
+use crate::socket::{Change, Interest, Watchers};
 
 /// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
 const CAPACITY: usize = 64 * 1024;
@@ -29,19 +29,19 @@ const ATOMIC: usize = 4096;
 
 #[derive(Debug)]
 struct Pipe {
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
     readers: Watchers,
     writers: Watchers,
 }
 
 #[derive(Debug)]
-struct State {
+struct PipeState {
     bytes: VecDeque<u8>,
     has_reader: bool,
     has_writer: bool,
 }
 
-impl State {
+impl PipeState {
     /// Makes room for `more` bytes, and never for more than a pipe holds: by itself a queue
     /// takes twice as much as before.
     fn make_room(&mut self, more: usize) {
@@ -55,7 +55,7 @@ impl State {
 
 /// A pipe: where it is read, and where it is written.
 pub fn pipe() -> (PipeReader, PipeWriter) {
-    let state = State { bytes: VecDeque::new(), has_reader: true, has_writer: true };
+    let state = PipeState { bytes: VecDeque::new(), has_reader: true, has_writer: true };
     let pipe = Arc::new(Pipe {
         state: Mutex::new(state),
         readers: Watchers::default(),
@@ -65,7 +65,7 @@ pub fn pipe() -> (PipeReader, PipeWriter) {
 }
 
 impl Pipe {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
         // Whole whenever it is free: nothing in here can panic halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,12 +246,12 @@ impl Drop for PipeWriter {
 }
 
 impl Pollable for PipeReader {
-    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
         self.pipe.readers.add(context.waker());
         Poll::Pending
     }
 
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         let state = self.pipe.lock();
         // "POLLHUP: ... when reading from a channel such as a pipe or a stream socket,
         // this event merely indicates that the peer closed its end of the channel"
@@ -265,13 +265,13 @@ impl Pollable for PipeReader {
 }
 
 impl Pollable for PipeWriter {
-    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
         // A writer hears of its reader's going, whatever it waits for.
         self.pipe.writers.add(context.waker());
         Poll::Pending
     }
 
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         let state = self.pipe.lock();
         let room = CAPACITY.saturating_sub(state.bytes.len());
         // "POLLERR: ... This bit is also set for a file descriptor referring to the write

@@ -22,14 +22,14 @@ use super::pollable::{Pollable, poll_readiness};
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use crate::socket::listen::Queue;
-use crate::socket::{Interest, News, Registered, Socket, Stream};
+use crate::socket::{Interest, ReadinessSource, Registration, Socket, Stream};
 
 /// What stands behind a subscription.
 #[derive(Clone)]
-pub enum Source<'a> {
+pub enum PollSource<'a> {
     /// A socket of the host. One that the reactor does not watch never changes by
     /// itself.
-    Host(BorrowedFd<'a>, Option<Arc<Registered>>),
+    Host(BorrowedFd<'a>, Option<Arc<Registration>>),
     /// The queue of a listener, where the host owns it.
     Queue(Arc<Queue>),
     /// A thing without a host descriptor.
@@ -38,14 +38,14 @@ pub enum Source<'a> {
     Always(u64),
 }
 
-impl<'a> From<&'a Socket> for Source<'a> {
+impl<'a> From<&'a Socket> for PollSource<'a> {
     fn from(socket: &'a Socket) -> Self {
-        match socket.news() {
+        match socket.readiness_source() {
             // What the kernel has may be nothing for the guest.
-            _ if socket.is_guarded() => Self::Own(socket),
-            News::None => Self::Host(socket.host_fd(), None),
-            News::Reactor(registered) => Self::Host(socket.host_fd(), Some(registered)),
-            News::Queue(queue) => Self::Queue(queue),
+            _ if socket.is_filtered() => Self::Own(socket),
+            ReadinessSource::None => Self::Host(socket.host_fd(), None),
+            ReadinessSource::Reactor(registration) => Self::Host(socket.host_fd(), Some(registration)),
+            ReadinessSource::Queue(queue) => Self::Queue(queue),
         }
     }
 }
@@ -54,7 +54,7 @@ impl<'a> From<&'a Socket> for Source<'a> {
 #[derive(Clone)]
 pub struct Watched<'a> {
     /// The thing.
-    pub source: Source<'a>,
+    pub source: PollSource<'a>,
     /// What to wait for.
     pub interest: Interest,
 }
@@ -70,14 +70,14 @@ pub struct Readiness {
     pub hangup: bool,
 }
 
-type Found = Vec<Option<Readiness>>;
+type PollResults = Vec<Option<Readiness>>;
 
 /// Who else looks at the things that a poll waits for, and whether it has looked itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looks {
+pub enum Sharing {
     /// Nobody does.
     Alone,
-    /// Nobody does, and a [`Look`] has just found nothing.
+    /// Nobody does, and a [`PollSet`] has just found nothing.
     AgainAlone,
     /// Other threads may.
     Shared,
@@ -103,41 +103,41 @@ pub async fn poll(
     watched: &[Watched<'_>],
     limit: Option<Duration>,
     timer: &mut Option<Timer>,
-    looks: Looks,
-) -> Result<Found, Errno> {
+    sharing: Sharing,
+) -> Result<PollResults, Errno> {
     consume_budget().await;
-    let are_shared = looks == Looks::Shared;
+    let are_shared = sharing == Sharing::Shared;
     let counts = limit == Some(Duration::ZERO);
     // A first look at many things takes its time, which is the guest's.
     let begun = (watched.len() > STEP).then(Instant::now);
-    if looks != Looks::AgainAlone || counts {
-        let found = look_and_forget(watched, are_shared, counts).await?;
+    if sharing != Sharing::AgainAlone || counts {
+        let found = poll_and_clear(watched, are_shared, counts).await?;
         if counts || found.iter().any(Option::is_some) {
             return Ok(found);
         }
     }
     let limit = limit.map(|limit| limit.saturating_sub(begun.map_or(Duration::ZERO, |it| it.elapsed())));
-    let alarm = Alarm::set(timer, limit);
-    let mut rings = std::pin::pin!(alarm.rings());
+    let deadline = Deadline::set(timer, limit);
+    let mut elapsed = std::pin::pin!(deadline.elapsed());
     loop {
         // What arrived after the look ends the sleep.
-        let mut sockets = news_of(watched);
+        let mut sockets = ready_futures(watched);
         if are_shared {
             // Also where an epoll of another thread has forgotten it: having oneself woken
             // comes first, then one more look.
-            let heard = std::future::poll_fn(|context| Poll::Ready(poll_all(&mut sockets, context)));
-            let has_news = heard.await;
+            let changed = std::future::poll_fn(|context| Poll::Ready(poll_all(&mut sockets, context)));
+            let has_change = changed.await;
             // What was heard is forgotten if the look finds nothing.
-            let found = look_and_forget(watched, true, false).await?;
+            let found = poll_and_clear(watched, true, false).await?;
             if found.iter().any(Option::is_some) {
                 return Ok(found);
             }
-            if has_news {
+            if has_change {
                 continue;
             }
         }
-        let is_over = interruptible(sleep_until_news(watched, &mut sockets, rings.as_mut())).await?;
-        let found = look_and_forget(watched, are_shared, false).await?;
+        let is_over = interruptible(wait_for_change(watched, &mut sockets, elapsed.as_mut())).await?;
+        let found = poll_and_clear(watched, are_shared, false).await?;
         if is_over || found.iter().any(Option::is_some) {
             return Ok(found);
         }
@@ -146,37 +146,41 @@ pub async fn poll(
 
 /// Looks, and forgets what was heard before the look: where others wait for the same
 /// things, only of what the look found not to be ready.
-async fn look_and_forget(watched: &[Watched<'_>], are_shared: bool, counts: bool) -> Result<Found, Errno> {
+async fn poll_and_clear(
+    watched: &[Watched<'_>],
+    are_shared: bool,
+    counts: bool,
+) -> Result<PollResults, Errno> {
     if !are_shared {
-        forget(watched);
-        return look(watched, counts).await;
+        clear_ready(watched);
+        return poll_once(watched, counts).await;
     }
-    let mut said = Vec::with_capacity(watched.len());
+    let mut guard = Vec::with_capacity(watched.len());
     for each in watched {
-        said.push(match &each.source {
-            Source::Host(_, Some(registered)) => Some(registered.said(each.interest)),
+        guard.push(match &each.source {
+            PollSource::Host(_, Some(registration)) => Some(registration.ready_guard(each.interest)),
             _ => None,
         });
     }
-    let found = look(watched, counts).await?;
-    for (said, found) in said.into_iter().zip(&found) {
-        if let (Some(said), None) = (said, found) {
-            said.forget();
+    let found = poll_once(watched, counts).await?;
+    for (guard, found) in guard.into_iter().zip(&found) {
+        if let (Some(guard), None) = (guard, found) {
+            guard.clear_ready();
         }
     }
     Ok(found)
 }
 
-fn forget(watched: &[Watched<'_>]) {
+fn clear_ready(watched: &[Watched<'_>]) {
     for each in watched {
-        if let Source::Host(_, Some(registered)) = &each.source {
-            registered.forget(each.interest);
+        if let PollSource::Host(_, Some(registration)) = &each.source {
+            registration.clear_ready(each.interest);
         }
     }
 }
 
 /// What ends a wait.
-pub(super) enum Alarm<'a> {
+pub(super) enum Deadline<'a> {
     Never,
     /// To the nanosecond.
     Exact(&'a Timer),
@@ -185,7 +189,7 @@ pub(super) enum Alarm<'a> {
     Coarse(Instant),
 }
 
-impl<'a> Alarm<'a> {
+impl<'a> Deadline<'a> {
     /// The timer is made at its first use and kept for the next one.
     pub(super) fn set(slot: &'a mut Option<Timer>, limit: Option<Duration>) -> Self {
         let Some(limit) = limit else { return Self::Never };
@@ -196,7 +200,7 @@ impl<'a> Alarm<'a> {
         }
     }
 
-    pub(super) async fn rings(&self) {
+    pub(super) async fn elapsed(&self) {
         match self {
             Self::Never => std::future::pending().await,
             Self::Exact(timer) => timer.expired().await,
@@ -205,35 +209,35 @@ impl<'a> Alarm<'a> {
     }
 }
 
-type Heard<'a> = Pin<Box<dyn Future<Output = Result<(), Errno>> + Send + 'a>>;
+type ReadyFuture<'a> = Pin<Box<dyn Future<Output = Result<(), Errno>> + Send + 'a>>;
 
-fn news_of<'a>(watched: &'a [Watched<'_>]) -> Vec<Heard<'a>> {
-    let mut sockets: Vec<Heard<'_>> = Vec::new();
+fn ready_futures<'a>(watched: &'a [Watched<'_>]) -> Vec<ReadyFuture<'a>> {
+    let mut sockets: Vec<ReadyFuture<'_>> = Vec::new();
     for each in watched {
-        if let Source::Host(_, Some(registered)) = &each.source {
-            sockets.push(Box::pin(registered.ready(each.interest)));
+        if let PollSource::Host(_, Some(registration)) = &each.source {
+            sockets.push(Box::pin(registration.ready(each.interest)));
         }
     }
     sockets
 }
 
-fn poll_all(sockets: &mut [Heard<'_>], context: &mut Context<'_>) -> bool {
+fn poll_all(sockets: &mut [ReadyFuture<'_>], context: &mut Context<'_>) -> bool {
     // Each of them, so that each wakes.
     sockets.iter_mut().filter_map(|socket| socket.as_mut().poll(context).is_ready().then_some(())).count() > 0
 }
 
 /// Sleeps until there is news of one of `watched`, or the alarm rings; tells whether it
 /// has.
-async fn sleep_until_news(
+async fn wait_for_change(
     watched: &[Watched<'_>],
-    sockets: &mut [Heard<'_>],
-    mut rings: Pin<&mut impl Future<Output = ()>>,
+    sockets: &mut [ReadyFuture<'_>],
+    mut elapsed: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
     std::future::poll_fn(|context| {
-        let mut heard = poll_all(sockets, context);
-        heard |= watched.iter().any(|each| own_readiness(each, context).is_some());
-        let is_over = rings.as_mut().poll(context).is_ready();
-        if heard || is_over { Poll::Ready(is_over) } else { Poll::Pending }
+        let mut changed = poll_all(sockets, context);
+        changed |= watched.iter().any(|each| own_readiness(each, context).is_some());
+        let is_over = elapsed.as_mut().poll(context).is_ready();
+        if changed || is_over { Poll::Ready(is_over) } else { Poll::Pending }
     })
     .await
 }
@@ -241,13 +245,13 @@ async fn sleep_until_news(
 /// The readiness of what has no descriptor of the host's.
 fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Readiness> {
     match (&watched.source, watched.interest) {
-        (Source::Own(pollable), interest) => poll_readiness(*pollable, interest, context),
-        (Source::Queue(queue), Interest::Read) => match queue.poll_waiting(context) {
+        (PollSource::Own(pollable), interest) => poll_readiness(*pollable, interest, context),
+        (PollSource::Queue(queue), Interest::Read) => match queue.poll_waiting(context) {
             Poll::Ready(()) => Some(Readiness { bytes: 1, hangup: false }),
             Poll::Pending => None,
         },
         // A listener is never ready to send.
-        (Source::Queue(_), Interest::Write) | (Source::Host(..) | Source::Always(_), _) => None,
+        (PollSource::Queue(_), Interest::Write) | (PollSource::Host(..) | PollSource::Always(_), _) => None,
     }
 }
 
@@ -255,39 +259,39 @@ fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Rea
 const STEP: usize = 64;
 
 /// Looks once, without waiting; where there are many things, it gives way in between.
-async fn look(watched: &[Watched<'_>], counts: bool) -> Result<Found, Errno> {
-    let mut found: Found = Vec::with_capacity(watched.len());
+async fn poll_once(watched: &[Watched<'_>], counts: bool) -> Result<PollResults, Errno> {
+    let mut found: PollResults = Vec::with_capacity(watched.len());
     let mut slice = TimeSlice::new();
     for some in watched.chunks(STEP) {
         if !found.is_empty() {
             slice.step().await?;
         }
         for each in some {
-            if let Source::Own(pollable) = each.source
+            if let PollSource::Own(pollable) = each.source
                 && let Some(epoll) = pollable.as_epoll()
             {
-                epoll.sift(&mut slice).await?;
+                epoll.prune_unready(&mut slice).await?;
             }
         }
         std::future::poll_fn(|context| {
-            let look = |each: &Watched<'_>| match each.source {
-                Source::Always(bytes) => Some(Readiness { bytes, hangup: false }),
+            let poll_once = |each: &Watched<'_>| match each.source {
+                PollSource::Always(bytes) => Some(Readiness { bytes, hangup: false }),
                 _ => own_readiness(each, context),
             };
-            found.extend(some.iter().map(look));
+            found.extend(some.iter().map(poll_once));
             Poll::Ready(())
         })
         .await;
     }
-    look_at_sockets(watched, &mut found, counts)?;
+    poll_sockets(watched, &mut found, counts)?;
     Ok(found)
 }
 
 /// Asks the kernel about every socket among `watched`.
-fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found, counts: bool) -> Result<(), Errno> {
+fn poll_sockets(watched: &[Watched<'_>], found: &mut PollResults, counts: bool) -> Result<(), Errno> {
     let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len());
     for each in watched {
-        if let Source::Host(fd, _) = &each.source {
+        if let PollSource::Host(fd, _) = &each.source {
             asked.push(PollFd::from_borrowed_fd(*fd, each.interest.to_poll()));
         }
     }
@@ -297,7 +301,7 @@ fn look_at_sockets(watched: &[Watched<'_>], found: &mut Found, counts: bool) -> 
     ask(&mut asked)?;
     let mut answers = asked.iter();
     for (each, found) in watched.iter().zip(found.iter_mut()) {
-        if let Source::Host(fd, _) = &each.source
+        if let PollSource::Host(fd, _) = &each.source
             && let Some(answer) = answers.next()
         {
             *found = socket_readiness(*fd, each.interest, answer.revents(), counts);
@@ -353,30 +357,30 @@ fn socket_readiness(
     })
 }
 
-/// Room for a [`Look`], kept between looks.
-pub type LookRoom = Vec<PollFd<'static>>;
+/// Room for a [`PollSet`], kept between looks.
+pub type PollSetBuffer = Vec<PollFd<'static>>;
 
 /// One look at many sockets.
 ///
 /// Nothing is forgotten before it, which would cost more than the look does: whoever goes to
 /// sleep by what the reactor has heard before wakes at once, and looks and forgets then.
-/// What was found is [forgotten](Self::forget) by those who have it alone.
-pub struct Look<'a> {
+/// What was found is [forgotten](Self::clear_ready) by those who have it alone.
+pub struct PollSet<'a> {
     asked: Vec<PollFd<'a>>,
 }
 
-impl<'a> Look<'a> {
-    /// A look at nothing yet, in `room`, which gets it back at the [`end`](Self::end).
-    pub fn new(room: &mut LookRoom, count: usize) -> Self {
-        let mut asked: Vec<PollFd<'a>> = std::mem::take(room);
+impl<'a> PollSet<'a> {
+    /// A look at nothing yet, in `buffer`, which gets it back at the [`end`](Self::end).
+    pub fn new(buffer: &mut PollSetBuffer, count: usize) -> Self {
+        let mut asked: Vec<PollFd<'a>> = std::mem::take(buffer);
         asked.reserve(count);
         Self { asked }
     }
 
     /// Gives the room back.
-    pub fn end(self, room: &mut LookRoom) {
+    pub fn end(self, buffer: &mut PollSetBuffer) {
         // Nothing is left that lives as long as the sockets do, only the room for it.
-        *room = self.asked.into_iter().map_while(|_| None).collect();
+        *buffer = self.asked.into_iter().map_while(|_| None).collect();
     }
 
     /// Looks at `socket` too. `None` where the kernel can't tell about it: it has a queue
@@ -384,7 +388,9 @@ impl<'a> Look<'a> {
     #[inline]
     pub fn add(&mut self, socket: &'a Socket, interest: Interest) -> Option<()> {
         let is_connected = socket.stream().is_ok_and(|stream| stream.known_connection().is_some());
-        if !is_connected && (socket.is_guarded() || matches!(socket.news(), News::Queue(_))) {
+        if !is_connected
+            && (socket.is_filtered() || matches!(socket.readiness_source(), ReadinessSource::Queue(_)))
+        {
             return None;
         }
         self.asked.push(PollFd::from_borrowed_fd(socket.host_fd(), interest.to_poll()));
@@ -393,7 +399,7 @@ impl<'a> Look<'a> {
 
     /// Asks the kernel; tells how many have an answer. `None` where nothing was asked, or
     /// the host can't look.
-    pub fn look(&mut self) -> Option<usize> {
+    pub fn poll(&mut self) -> Option<usize> {
         if self.asked.is_empty() {
             return None;
         }
@@ -412,11 +418,11 @@ impl<'a> Look<'a> {
 
     /// Forgets what the reactor heard of a socket that was found ready: before its owner
     /// sleeps, he looks again.
-    pub fn forget(socket: &Socket, interest: Interest) {
+    pub fn clear_ready(socket: &Socket, interest: Interest) {
         if let Some(connected) = socket.stream().ok().and_then(Stream::known_connection) {
-            connected.forget(interest);
-        } else if let News::Reactor(registered) = socket.news() {
-            registered.forget(interest);
+            connected.clear_ready(interest);
+        } else if let ReadinessSource::Reactor(registration) = socket.readiness_source() {
+            registration.clear_ready(interest);
         }
     }
 }

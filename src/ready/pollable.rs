@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::Epoll;
 use super::poll::{Readiness, ask, readable_bytes};
-use crate::socket::{Heard, Interest, News, Socket};
+use crate::socket::{Change, Interest, ReadinessSource, Socket};
 
 /// What a thing is ready for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,13 +76,13 @@ impl Events {
 /// Whoever waits asks for news first and looks then: what happens after the look wakes
 /// him, and what happened before it is found.
 pub trait Pollable: Send + Sync {
-    /// As [`Watchable::poll_news`](crate::socket::Watchable::poll_news).
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard>;
+    /// As [`Watchable::poll_change`](crate::socket::Watchable::poll_change).
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
 
     /// What it is ready for now.
-    fn look(&self) -> Events;
+    fn events(&self) -> Events;
 
-    /// The descriptor of the host's where the kernel tells all that [`look`](Self::look)
+    /// The descriptor of the host's where the kernel tells all that [`events`](Self::events)
     /// does. Many of them are looked at by one system call.
     fn host_fd(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -90,7 +90,7 @@ pub trait Pollable: Send + Sync {
 
     /// As [`host_fd`](Self::host_fd), where that will be so for as long as it is open, and no
     /// other process has it too.
-    fn settled_fd(&self) -> Option<BorrowedFd<'_>> {
+    fn stable_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
@@ -111,14 +111,14 @@ pub trait Pollable: Send + Sync {
 }
 
 /// What each of them is ready for now.
-pub(super) fn look_at(things: &[&dyn Pollable]) -> Vec<Events> {
+pub(super) fn events_of(things: &[&dyn Pollable]) -> Vec<Events> {
     // Asked once: a socket that connects may fail meanwhile.
     let fds: Vec<_> = things.iter().map(|thing| thing.host_fd()).collect();
     let mut asked: Vec<_> = fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, asked())).collect();
     let was_told = asked.is_empty() || ask(&mut asked).is_ok();
     let mut answers = asked.iter().map(|answer| if was_told { found(answer.revents()) } else { Events::ERR });
     let each = things.iter().zip(&fds);
-    each.map(|(thing, fd)| fd.and_then(|_| answers.next()).unwrap_or_else(|| thing.look())).collect()
+    each.map(|(thing, fd)| fd.and_then(|_| answers.next()).unwrap_or_else(|| thing.events())).collect()
 }
 
 /// Is it ready in the sense of `poll`? Wakes the caller once it may be.
@@ -127,14 +127,14 @@ pub(super) fn poll_readiness(
     interest: Interest,
     context: &mut Context<'_>,
 ) -> Option<Readiness> {
-    let news = pollable.poll_news(interest, context);
+    let change = pollable.poll_change(interest, context);
     let wanted = match interest {
         Interest::Read => Events::OF_READERS,
         Interest::Write => Events::OF_WRITERS,
     };
-    let found = pollable.look().and(wanted);
+    let found = pollable.events().and(wanted);
     if found.is_empty() {
-        if news == Poll::Ready(Heard::Some) {
+        if change == Poll::Ready(Change::More) {
             // It came between the two, and somebody took it: nobody is woken by it.
             context.waker().wake_by_ref();
         }
@@ -149,12 +149,12 @@ pub(super) fn poll_readiness(
 }
 
 impl Pollable for Socket {
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        Self::poll_news(self, interest, context)
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
+        Self::poll_change(self, interest, context)
     }
 
-    fn look(&self) -> Events {
-        if let News::Queue(queue) = self.news() {
+    fn events(&self) -> Events {
+        if let ReadinessSource::Queue(queue) = self.readiness_source() {
             return Events::IN.when(queue.has_waiting());
         }
         // "a connect that failed": the kernel's answer is taken already, and kept for
@@ -165,18 +165,18 @@ impl Pollable for Socket {
         let events = kernel_events(self);
         // An error stays for whoever receives.
         let has_data = events.and(Events::IN.or(Events::ERR)) == Events::IN;
-        if has_data && self.is_guarded() && self.sift() { kernel_events(self) } else { events }
+        if has_data && self.is_filtered() && self.discard_filtered() { kernel_events(self) } else { events }
     }
 
     fn host_fd(&self) -> Option<BorrowedFd<'_>> {
-        let is_told_elsewhere = self.is_guarded()
-            || matches!(self.news(), News::Queue(_))
+        let is_told_elsewhere = self.is_filtered()
+            || matches!(self.readiness_source(), ReadinessSource::Queue(_))
             || self.stream().is_ok_and(crate::socket::Stream::has_failed);
         (!is_told_elsewhere).then(|| Self::host_fd(self))
     }
 
-    fn settled_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.is_settled().then(|| Self::host_fd(self))
+    fn stable_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.is_stable().then(|| Self::host_fd(self))
     }
 
     fn readable_bytes(&self) -> u64 {

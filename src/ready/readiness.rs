@@ -10,7 +10,7 @@ use tokio::task::coop::consume_budget;
 use super::clock::sleep;
 use super::interrupt::interruptible;
 use crate::error::Errno;
-use crate::socket::{Interest, Registered};
+use crate::socket::{Interest, Registration};
 
 /// Repeats `attempt` until it is ready, sleeping in between until the socket has
 /// news.
@@ -27,7 +27,7 @@ use crate::socket::{Interest, Registered};
 /// `EAGAIN` where the limit has passed; the reason where it is
 /// [interrupted](interruptible).
 pub async fn blocking<T>(
-    io: &Registered,
+    io: &Registration,
     interest: Interest,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
@@ -35,7 +35,7 @@ pub async fn blocking<T>(
     repeating(io, interest, limit, attempt, false).await
 }
 
-/// As [`blocking`], for one who receives. Where it is [likely](Registered::is_slow) that
+/// As [`blocking`], for one who receives. Where it is [likely](Registration::is_slow) that
 /// there is nothing, sleeps before the first attempt.
 ///
 /// # Cancel safety
@@ -46,7 +46,7 @@ pub async fn blocking<T>(
 ///
 /// Those of [`blocking`].
 pub async fn receiving<T>(
-    io: &Registered,
+    io: &Registration,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
 ) -> Result<T, Errno> {
@@ -55,7 +55,7 @@ pub async fn receiving<T>(
 }
 
 async fn repeating<T>(
-    io: &Registered,
+    io: &Registration,
     interest: Interest,
     limit: Option<Duration>,
     mut attempt: impl FnMut() -> Poll<T>,
@@ -65,18 +65,18 @@ async fn repeating<T>(
     consume_budget().await;
     // A limit too far away to be written down is none; one of zero needs no clock.
     let deadline = limit.filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
-    let mut looks = !sleeps_first;
+    let mut tries_now = !sleeps_first;
     loop {
         // Look, forget, sleep: what arrives after the look ends the sleep.
-        if looks && let Poll::Ready(done) = io.look(interest, &mut attempt) {
+        if tries_now && let Poll::Ready(done) = io.try_io(interest, &mut attempt) {
             return Ok(done);
         }
         if limit == Some(Duration::ZERO) {
             return Err(Errno::EAGAIN);
         }
-        let has_looked = std::mem::replace(&mut looks, true);
-        let mut news = pin!(io.ready(interest));
-        let heard = poll_fn(|context| Poll::Ready(news.as_mut().poll(context))).await;
+        let has_tried = std::mem::replace(&mut tries_now, true);
+        let mut ready = pin!(io.ready(interest));
+        let polled = poll_fn(|context| Poll::Ready(ready.as_mut().poll(context))).await;
         // Whoever watches it too may have forgotten what came before this one could be
         // woken: so it looks once more.
         if io.is_watched()
@@ -84,14 +84,14 @@ async fn repeating<T>(
         {
             return Ok(done);
         }
-        let slept = match (heard, deadline) {
-            (Poll::Ready(heard), _) => heard,
-            (Poll::Pending, None) => interruptible(news).await.flatten(),
-            (Poll::Pending, Some(deadline)) => interruptible(before(deadline, news)).await.flatten(),
+        let slept = match (polled, deadline) {
+            (Poll::Ready(polled), _) => polled,
+            (Poll::Pending, None) => interruptible(ready).await.flatten(),
+            (Poll::Pending, Some(deadline)) => interruptible(before(deadline, ready)).await.flatten(),
         };
         if let Err(errno) = slept {
             // What happened comes before a signal and the end of the time.
-            return match if has_looked { Poll::Pending } else { attempt() } {
+            return match if has_tried { Poll::Pending } else { attempt() } {
                 Poll::Ready(done) => Ok(done),
                 Poll::Pending => Err(errno),
             };
@@ -99,11 +99,11 @@ async fn repeating<T>(
     }
 }
 
-async fn before(deadline: Instant, news: impl Future<Output = Result<(), Errno>>) -> Result<(), Errno> {
+async fn before(deadline: Instant, ready: impl Future<Output = Result<(), Errno>>) -> Result<(), Errno> {
     let left = deadline.saturating_duration_since(Instant::now());
     tokio::select! {
         biased;
-        heard = news => heard,
+        polled = ready => polled,
         () = sleep(left) => Err(Errno::EAGAIN),
     }
 }
@@ -119,7 +119,7 @@ async fn before(deadline: Instant, news: impl Future<Output = Result<(), Errno>>
 ///
 /// `EAGAIN` where the limit has passed; the reason where it is
 /// [interrupted](interruptible).
-pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
+pub async fn timeout<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
     consume_budget().await;
     let mut event = pin!(event);
     match limit {
@@ -156,13 +156,13 @@ pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) 
 ///
 /// `EAGAIN` where the limit has passed; the reason where it is
 /// [interrupted](interruptible), and those of `attempt`.
-pub async fn patiently<T, E: From<Errno>, F: Future<Output = Result<T, E>>>(
+pub async fn retry_with_backoff<T, E: From<Errno>, F: Future<Output = Result<T, E>>>(
     limit: Option<Duration>,
     is_again: impl Fn(&E) -> bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, E> {
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let mut rest = FIRST_REST;
+    let mut backoff = FIRST_BACKOFF;
     loop {
         match attempt().await {
             Err(error) if is_again(&error) => {}
@@ -172,20 +172,20 @@ pub async fn patiently<T, E: From<Errno>, F: Future<Output = Result<T, E>>>(
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Errno::EAGAIN.into());
         }
-        interruptible(sleep(left.map_or(rest, |left| left.min(rest)))).await?;
-        rest = (rest * 2).min(LONGEST_REST);
+        interruptible(sleep(left.map_or(backoff, |left| left.min(backoff)))).await?;
+        backoff = (backoff * 2).min(MAX_BACKOFF);
     }
 }
 
-const FIRST_REST: Duration = Duration::from_millis(1);
-const LONGEST_REST: Duration = Duration::from_millis(50);
+const FIRST_BACKOFF: Duration = Duration::from_millis(1);
+const MAX_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Lets others run: the reactor, and whatever shares the thread.
 ///
 /// # Cancel safety
 ///
 /// Nothing is lost when the future is dropped.
-pub async fn give_way() {
+pub async fn yield_now() {
     // tokio's own waits for its scheduler, which never comes where a blocking embedder
     // has stopped it.
     let mut has_waited = false;

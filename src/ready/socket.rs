@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::readiness::{blocking, patiently, receiving, within};
+use super::readiness::{blocking, receiving, retry_with_backoff, timeout};
 use super::time_slice::TimeSlice;
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
 use crate::socket::{
-    Accepted, Connected, Datagram, Destination, Interest, News, Received, RecvFlags, Refusal, Registered,
-    Socket, Stream, TimeOption,
+    Accepted, Connected, Datagram, Destination, Interest, ReadinessSource, Received, RecvFlags, Refusal,
+    Registration, Socket, Stream, TimeOption,
 };
 
 fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
@@ -47,16 +47,18 @@ pub async fn accept(socket: &Socket, waits: bool) -> Result<Accepted, Refusal> {
     // "Timeouts only have effect for system calls that perform socket I/O (e.g.,
     // accept(2), ...)" - socket(7), SO_RCVTIMEO. A limit of its own goes first.
     let limit = limit(socket, waits, TimeOption::Accept).or(limit(socket, waits, TimeOption::Receive));
-    match stream.news() {
-        News::None => stream.try_accept(),
-        News::Reactor(io) => {
+    match stream.readiness_source() {
+        ReadinessSource::None => stream.try_accept(),
+        ReadinessSource::Reactor(io) => {
             let attempt = || match stream.try_accept() {
                 Err(Refusal::Errno(Errno::EAGAIN)) => Poll::Pending,
                 answer => Poll::Ready(answer),
             };
             blocking(&io, Interest::Read, limit, attempt).await?
         }
-        News::Queue(queue) => within(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?,
+        ReadinessSource::Queue(queue) => {
+            timeout(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?
+        }
     }
 }
 
@@ -83,7 +85,7 @@ pub async fn connect(
         other => return other,
     }
     let stream = socket.stream()?;
-    let News::Reactor(io) = stream.news() else { return Err(Errno::ENOTCONN.into()) };
+    let ReadinessSource::Reactor(io) = stream.readiness_source() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);
     let ended =
         blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, stream.try_finish_connect()))
@@ -102,9 +104,9 @@ pub async fn connect(
 
 /// The connection; a blocking descriptor waits for an attempt that is on its way.
 async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connected, Errno> {
-    let waiting: Arc<Registered> = match stream.connected() {
-        Err(Errno::EAGAIN) => match stream.news() {
-            News::Reactor(io) => io,
+    let waiting: Arc<Registration> = match stream.connected() {
+        Err(Errno::EAGAIN) => match stream.readiness_source() {
+            ReadinessSource::Reactor(io) => io,
             _ => return stream.connected(),
         },
         found => return found,
@@ -141,7 +143,7 @@ pub async fn recv(
     if buffer.is_empty() && !connected.keeps_boundaries() {
         return Ok(Received::bytes(0));
     }
-    let io = connected.registered();
+    let io = connected.registration();
     let buffer_len = buffer.len();
     let is_stream = !connected.keeps_boundaries();
     // "Receive calls normally block until the smaller of the low-water mark value or the
@@ -188,7 +190,7 @@ async fn recv_message(
     buffer: &mut [u8],
     peek: bool,
 ) -> Result<Received, Errno> {
-    let io = datagram.registered()?;
+    let io = datagram.registration()?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
     let mut slice = TimeSlice::new();
@@ -203,10 +205,10 @@ async fn recv_message(
         left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
             // A right message may be there, behind the wrong ones: who waits for it looks again.
-            io.stir(Interest::Read);
+            io.wake_all(Interest::Read);
             return Err(Errno::EAGAIN);
         }
-        slice.give_way().await?;
+        slice.yield_now().await?;
     }
 }
 
@@ -227,13 +229,13 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     let stream = match socket {
         Socket::Stream(stream) => stream,
         Socket::Datagram(datagram) => {
-            let io = datagram.registered()?;
+            let io = datagram.registration()?;
             let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, None));
             return blocking(&io, Interest::Write, limit, attempt).await?;
         }
     };
     let connected = connection(stream, limit).await?;
-    let io = connected.registered();
+    let io = connected.registration();
     let mut sent = 0;
     let mut slice = TimeSlice::new();
     loop {
@@ -255,18 +257,13 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
 /// Receives into `buffer` what is there of a stream that is known to be connected: as
 /// [`recv`] does, without a future. `None` for everything else, and where a descriptor that
 /// `waits` has to, or is likely to.
-pub fn recv_at_once(
-    socket: &Socket,
-    waits: bool,
-    buffer: &mut [u8],
-    peek: bool,
-) -> Option<Result<usize, Errno>> {
+pub fn try_recv(socket: &Socket, waits: bool, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
     let connected = connected_stream(socket)?;
     if waits && (connected.is_slow() || socket.receive_low_water() > 1) {
         return None;
     }
     let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek));
-    match connected.look(Interest::Read, attempt) {
+    match connected.try_io(Interest::Read, attempt) {
         Poll::Ready(received) => Some(received.map(|received| received.count)),
         Poll::Pending if waits => {
             connected.note_slow(true);
@@ -279,10 +276,10 @@ pub fn recv_at_once(
 /// Sends what of `data` finds room, on a stream that is known to be connected, for a
 /// descriptor that does not block: as [`send`] does, without a future. `None` for
 /// everything else.
-pub fn send_at_once(socket: &Socket, data: &[u8]) -> Option<Result<usize, Errno>> {
+pub fn try_send(socket: &Socket, data: &[u8]) -> Option<Result<usize, Errno>> {
     let connected = connected_stream(socket)?;
     let attempt = || pending_on(Errno::EAGAIN, connected.try_send(&[IoSlice::new(data)]));
-    Some(match connected.look(Interest::Write, attempt) {
+    Some(match connected.try_io(Interest::Write, attempt) {
         Poll::Ready(sent) => sent,
         Poll::Pending => Err(Errno::EAGAIN),
     })
@@ -311,17 +308,17 @@ pub async fn send_to(
 ) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);
     if let Destination::Inet(_) = to {
-        let io = datagram.registered()?;
+        let io = datagram.registration()?;
         let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)));
         return blocking(&io, Interest::Write, limit, attempt).await?;
     }
     let is_again = |errno: &Errno| *errno == Errno::EAGAIN;
-    patiently(limit, is_again, || std::future::ready(datagram.try_send(data, Some(to)))).await
+    retry_with_backoff(limit, is_again, || std::future::ready(datagram.try_send(data, Some(to)))).await
 }
 
 async fn send_some(
     connected: &Connected,
-    io: &Registered,
+    io: &Registration,
     limit: Option<Duration>,
     data: &[IoSlice<'_>],
 ) -> Result<usize, Errno> {

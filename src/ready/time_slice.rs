@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::interrupt::is_interrupted;
-use super::readiness::give_way;
+use super::readiness::yield_now;
 use crate::error::Errno;
 
 /// How long a call works before it gives way.
@@ -36,7 +36,7 @@ impl TimeSlice {
     ///
     /// The reason where the call is [interrupted](super::interrupting).
     pub async fn step(&mut self) -> Result<(), Errno> {
-        if self.is_over() { self.give_way().await } else { Ok(()) }
+        if self.is_over() { self.yield_now().await } else { Ok(()) }
     }
 
     /// As [`step`](Self::step), for a call that a signal does not end. The end of the guest
@@ -47,7 +47,7 @@ impl TimeSlice {
     /// As for [`step`](Self::step).
     pub async fn step_on(&mut self) {
         if self.is_over() {
-            let _goes_on = self.give_way().await;
+            let _goes_on = self.yield_now().await;
         }
     }
 
@@ -66,8 +66,8 @@ impl TimeSlice {
     /// # Errors
     ///
     /// Those of [`step`](Self::step).
-    pub async fn give_way(&mut self) -> Result<(), Errno> {
-        give_way().await;
+    pub async fn yield_now(&mut self) -> Result<(), Errno> {
+        yield_now().await;
         self.begun = Some(Instant::now());
         is_interrupted()
     }

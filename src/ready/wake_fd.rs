@@ -9,7 +9,7 @@ use crate::error::Errno;
 use crate::socket::Interest;
 
 /// A descriptor that a thread watches by itself, and what for.
-pub(super) type Noted = (Arc<OwnedFd>, Interest);
+pub(super) type PollInterest = (Arc<OwnedFd>, Interest);
 
 /// One thread polls it, any may ring it.
 pub(super) struct WakeFd(OwnedFd);
@@ -25,7 +25,7 @@ impl WakeFd {
     }
 
     /// Ends the poll, the next one if there is none now.
-    pub(super) fn ring(&self) {
+    pub(super) fn wake(&self) {
         // A counter that is full has rung.
         let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
@@ -35,7 +35,7 @@ impl WakeFd {
     /// # Errors
     ///
     /// Those of poll(2): then it did not stop. An interruption by a signal is none.
-    pub(super) fn poll(&self, watched: &[Noted]) -> Result<bool, Errno> {
+    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<bool, Errno> {
         let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len() + 1);
         asked.push(PollFd::new(&self.0, PollFlags::IN));
         asked.extend(watched.iter().map(|(fd, interest)| PollFd::new(fd, interest.to_poll())));
@@ -47,7 +47,7 @@ impl WakeFd {
     }
 
     /// Forgets that it rang.
-    pub(super) fn quiet(&self) {
+    pub(super) fn reset(&self) {
         let _rung = rustix::io::read(&self.0, &mut [0; 8]);
     }
 }

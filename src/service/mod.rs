@@ -17,10 +17,10 @@ use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
 use crate::socket::Socket;
-use crate::socket::listen::{Census, ListenProfile, Terms};
+use crate::socket::listen::{ConnectionLimiter, ListenConfig, ListenProfile};
 
-use report::{Doorkeeper, ToldLimits};
-pub(crate) use report::{Gatekeeper, HostFailed, Report};
+pub(crate) use report::{HostFailed, PolicyReceiveFilter, Report};
+use report::{PolicyAcceptFilter, ToldLimits};
 
 /// What the operator chose for a service.
 pub struct ServiceConfig {
@@ -37,7 +37,7 @@ pub struct ServiceConfig {
     /// What it means at some addresses; the first that fits counts.
     pub listen_profiles_at: Vec<(Grant, ListenProfile)>,
     /// Counts connections, where their number is limited.
-    pub census: Option<Arc<Census>>,
+    pub connection_limiter: Option<Arc<ConnectionLimiter>>,
     /// How many bytes a buffer of a socket may have, as the kernel counts them.
     pub max_socket_buffer: Option<u32>,
     /// Do the names that Unix sockets make go when they close?
@@ -112,7 +112,7 @@ impl Service {
 
     /// Has the policy asked whose datagrams come in to `socket`, where it narrows that.
     pub(crate) fn guard(&self, socket: &Socket) {
-        Gatekeeper::stand_before(socket, &self.report, &self.config.policy);
+        PolicyReceiveFilter::install_on(socket, &self.report, &self.config.policy);
     }
 
     /// What `listen` means at this address.
@@ -123,23 +123,31 @@ impl Service {
 
     /// On what terms a socket with this address listens. What waits in a queue of the host's
     /// is charged on `account`; `failed` ends the instance where a task of the host's panics.
-    pub(crate) fn terms(
+    pub(crate) fn config(
         &self,
         account: &Arc<Account>,
         listener: u32,
         local: Address,
         failed: HostFailed,
-    ) -> Terms {
+    ) -> ListenConfig {
         let rules = self.listen_profile(&local).rules();
         let (report, policy) = (Arc::clone(&self.report), Arc::clone(&self.config.policy));
-        let gate = self.config.census.as_ref().map(Census::gate);
+        let quota = self.config.connection_limiter.as_ref().map(ConnectionLimiter::quota);
         let told = ToldLimits::default();
-        Terms {
+        ListenConfig {
             rules,
             maximum: self.max_backlog.load(Relaxed),
             kernel_maximum: self.config.kernel_max_backlog,
             account: Arc::clone(account),
-            door: Arc::new(Doorkeeper { report, policy, listener, local, gate, told, failed }),
+            accept_filter: Arc::new(PolicyAcceptFilter {
+                report,
+                policy,
+                listener,
+                local,
+                quota,
+                told,
+                failed,
+            }),
         }
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::address::Address;
 use crate::observe::{Delivery, Event, Limit, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
-use crate::socket::listen::{Capacity, Door, Gate, Reached, TurnedAway};
-use crate::socket::{Guard, Socket};
+use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
+use crate::socket::{ReceiveFilter, Socket};
 
 /// How many different refusals are remembered, so that each is told once. A guest
 /// that asks for more different things than this is told of without end no more.
@@ -50,8 +50,8 @@ impl Report {
     }
 
     /// Does somebody want to hear of each connection?
-    pub(crate) fn hears_connections(&self) -> bool {
-        self.delivery.as_ref().is_some_and(Delivery::hears_connections)
+    pub(crate) fn wants_connections(&self) -> bool {
+        self.delivery.as_ref().is_some_and(Delivery::wants_connections)
     }
 
     /// Tells of a refusal of `call`, each different one once.
@@ -91,23 +91,23 @@ impl Report {
 const MAX_TOLD_SENDERS: usize = 16;
 
 /// Stands before one datagram socket.
-pub(crate) struct Gatekeeper {
+pub(crate) struct PolicyReceiveFilter {
     report: Arc<Report>,
     policy: Arc<Policy>,
     told: Mutex<HashSet<IpAddr>>,
 }
 
-impl Gatekeeper {
+impl PolicyReceiveFilter {
     /// Has one stand before `socket`, where the policy says who may send.
-    pub(crate) fn stand_before(socket: &Socket, report: &Arc<Report>, policy: &Arc<Policy>) {
+    pub(crate) fn install_on(socket: &Socket, report: &Arc<Report>, policy: &Arc<Policy>) {
         if policy.narrows_senders() {
             let (report, policy) = (Arc::clone(report), Arc::clone(policy));
-            socket.set_guard(Arc::new(Self { report, policy, told: Mutex::default() }));
+            socket.set_receive_filter(Arc::new(Self { report, policy, told: Mutex::default() }));
         }
     }
 }
 
-impl Guard for Gatekeeper {
+impl ReceiveFilter for PolicyReceiveFilter {
     fn admits(&self, from: SocketAddr) -> bool {
         let Err(denial) = self.policy.check(Use::UdpReceive(from)) else { return true };
         let is_new = {
@@ -122,7 +122,7 @@ impl Guard for Gatekeeper {
 }
 
 /// Stands at the queue of one listener.
-pub(crate) struct Doorkeeper {
+pub(crate) struct PolicyAcceptFilter {
     pub(crate) report: Arc<Report>,
     pub(crate) policy: Arc<Policy>,
     /// The descriptor with which it began to listen.
@@ -130,14 +130,14 @@ pub(crate) struct Doorkeeper {
     /// The listener's address, where it is known.
     pub(crate) local: Address,
     /// Where its connections are counted, if they are.
-    pub(crate) gate: Option<Gate>,
+    pub(crate) quota: Option<ListenerQuota>,
     /// When it was told that a limit was reached.
     pub(crate) told: ToldLimits,
     /// Ends the instance that listens where the host fails.
     pub(crate) failed: HostFailed,
 }
 
-impl Door for Doorkeeper {
+impl AcceptFilter for PolicyAcceptFilter {
     fn listens(&self, local: &Address, capacity: Capacity) {
         let local = local.clone();
         let (fd, Capacity { backlog, now, before }) = (self.listener, capacity);
@@ -153,30 +153,30 @@ impl Door for Doorkeeper {
         self.policy.check(Use::TcpAccept(inet))
     }
 
-    fn gate(&self) -> Option<&Gate> {
-        self.gate.as_ref()
+    fn quota(&self) -> Option<&ListenerQuota> {
+        self.quota.as_ref()
     }
 
-    fn turned_away(&self, peer: Address, why: TurnedAway) {
+    fn rejected(&self, peer: Address, why: RejectReason) {
         let why = match why {
-            TurnedAway::QueueFull => Refused::QueueFull,
-            TurnedAway::Shrunk => Refused::Shrunk,
-            TurnedAway::Denied(denial) => {
+            RejectReason::QueueFull => Refused::QueueFull,
+            RejectReason::Shrunk => Refused::Shrunk,
+            RejectReason::Denied(denial) => {
                 self.report.tell_denial("sock_accept", denial);
                 Refused::Policy
             }
-            TurnedAway::PeerLimit(reached) => {
+            RejectReason::PeerLimit(reached) => {
                 self.tell_limit(reached, Some(peer.clone()));
                 Refused::PeerLimit
             }
         };
-        if self.report.hears_connections() {
+        if self.report.wants_connections() {
             let (listener, local) = (self.listener, self.local.clone());
             self.report.tell(Event::Refused { listener, local, peer, why });
         }
     }
 
-    fn is_full(&self, reached: Reached) {
+    fn is_full(&self, reached: LimitExceeded) {
         self.tell_limit(reached, None);
     }
 
@@ -185,9 +185,9 @@ impl Door for Doorkeeper {
     }
 }
 
-impl Doorkeeper {
-    fn tell_limit(&self, reached: Reached, peer: Option<Address>) {
-        let Reached { limit, most } = reached;
+impl PolicyAcceptFilter {
+    fn tell_limit(&self, reached: LimitExceeded, peer: Option<Address>) {
+        let LimitExceeded { limit, most } = reached;
         if self.told.is_due(limit) {
             let (fd, local) = (self.listener, self.local.clone());
             self.report.tell(Event::Limited { fd, local, peer, limit, most });

@@ -34,7 +34,7 @@ impl Family {
 
 /// A family, with what its addresses need to mean something.
 #[derive(Clone)]
-pub enum Space {
+pub enum Domain {
     /// IPv4.
     Inet4,
     /// IPv6.
@@ -43,7 +43,7 @@ pub enum Space {
     Unix(Arc<dyn Paths>),
 }
 
-impl Space {
+impl Domain {
     /// The family.
     pub fn family(&self) -> Family {
         match self {
@@ -85,7 +85,7 @@ impl Space {
     }
 }
 
-impl fmt::Debug for Space {
+impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.family().fmt(f)
     }

@@ -72,7 +72,7 @@ fn growth() -> [u64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::Space;
+    use crate::socket::Domain;
 
     fn buffers(socket: &Socket) -> Result<[u64; 2], Errno> {
         let [receive, send] = BUFFERS;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_fresh_stream_gets_the_limit_before_it_could_outgrow_it() -> Result<(), Errno> {
-        let socket = Socket::open(Space::Inet4, Kind::Stream, 0)?;
+        let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
         socket.limit_buffers(50_000, true)?;
         assert_eq!(buffers(&socket)?, [50_000, 50_000]);
         Ok(())
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_does_not_grow_is_only_made_smaller() -> Result<(), Errno> {
-        let socket = Socket::open(Space::Inet4, Kind::Datagram, 0)?;
+        let socket = Socket::open(Domain::Inet4, Kind::Datagram, 0)?;
         let before = buffers(&socket)?;
         socket.limit_buffers(u32::MAX, true)?;
         assert_eq!(buffers(&socket)?, before);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_buffer_gets_what_was_asked_for_or_the_limit() -> Result<(), Errno> {
-        let socket = Socket::open(Space::Inet4, Kind::Datagram, 0)?;
+        let socket = Socket::open(Domain::Inet4, Kind::Datagram, 0)?;
         let [receive, _] = BUFFERS;
         assert_eq!(socket.set_size_within(50_000, receive, 10_000), Ok(false));
         assert_eq!(socket.size(receive), Ok(20_000));

@@ -13,15 +13,16 @@ use std::task::{Context, Poll};
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::endpoint::Endpoint;
-use super::listen::Freed;
+use super::listen::DescriptorFreed;
 use super::multicast::{Groups, Membership};
-use super::option::{Limits, take_own_groups_only};
+use super::option::{SocketLimits, take_own_groups_only};
+use super::receive_filter::{DatagramFilter, First, ReceiveFilter};
 use super::recent::RecentSenders;
-use super::sieve::{First, Guard, Sieve};
-use super::unix::{self, Target};
+use super::unix::{self, NamedSocketFile};
 use super::watchable::Watchable;
 use super::{
-    Heard, Interest, Kind, News, Received, Refusal, Registered, ShutdownHow, Space, Status, address, transfer,
+    Change, Domain, Interest, Kind, ReadinessSource, Received, Refusal, Registration, ShutdownHow, Status,
+    address, transfer,
 };
 use crate::address::Address;
 use crate::error::Errno;
@@ -30,25 +31,25 @@ use crate::policy::Policy;
 /// A datagram socket.
 #[derive(Debug)]
 pub struct Datagram {
-    inner: Mutex<Inner>,
+    inner: Mutex<DatagramInner>,
     endpoint: Endpoint,
-    limits: Limits,
+    limits: SocketLimits,
     /// Is no more received, by [`shutdown`](Self::shutdown)?
     is_deaf: AtomicBool,
     /// Keeps messages of wrong senders out, where there are such. Its lock is above the
     /// socket's.
-    sieve: OnceLock<Sieve>,
+    filter: OnceLock<DatagramFilter>,
     /// Who may be answered, besides those who may be sent to. Boxed: a client has none.
     answers: OnceLock<Box<RecentSenders>>,
     /// After the endpoint: tells that its descriptor is free.
-    _freed: Freed,
+    _descriptor_freed: DescriptorFreed,
 }
 
 /// Guarded by the socket's one lock, which is never held across a wait.
 #[derive(Debug, Default)]
-struct Inner {
+struct DatagramInner {
     /// Its place in the reactor, once somebody waits for it.
-    registered: Option<Arc<Registered>>,
+    registration: Option<Arc<Registration>>,
     peer: Option<Address>,
     /// The address that the guest gave it, with the port that it has since.
     bound: Option<SocketAddr>,
@@ -64,41 +65,41 @@ pub enum Destination {
     /// A network address.
     Inet(SocketAddr),
     /// A name.
-    Name(Target),
+    Name(NamedSocketFile),
 }
 
 impl Datagram {
-    pub(super) fn open(space: Space) -> Result<Self, Errno> {
-        let endpoint = Endpoint::open(space, Kind::Datagram)?;
-        take_own_groups_only(endpoint.host_fd(), endpoint.space.family());
+    pub(super) fn open(domain: Domain) -> Result<Self, Errno> {
+        let endpoint = Endpoint::open(domain, Kind::Datagram)?;
+        take_own_groups_only(endpoint.host_fd(), endpoint.domain.family());
         Ok(Self::new(endpoint, None))
     }
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Self {
-        let nameless = endpoint.space.wildcard();
+        let nameless = endpoint.domain.wildcard();
         Self::new(endpoint, Some(nameless))
     }
 
     /// A socket that was opened outside, with a peer or without.
-    pub(super) fn take_over(endpoint: Endpoint, peer: Option<Address>) -> Self {
+    pub(super) fn from_inherited(endpoint: Endpoint, peer: Option<Address>) -> Self {
         Self::new(endpoint, peer)
     }
 
     fn new(endpoint: Endpoint, peer: Option<Address>) -> Self {
-        let inner = Mutex::new(Inner { peer, ..Inner::default() });
+        let inner = Mutex::new(DatagramInner { peer, ..DatagramInner::default() });
         Self {
             inner,
             endpoint,
-            limits: Limits::default(),
+            limits: SocketLimits::default(),
             is_deaf: AtomicBool::new(false),
-            sieve: OnceLock::new(),
+            filter: OnceLock::new(),
             answers: OnceLock::new(),
-            _freed: Freed,
+            _descriptor_freed: DescriptorFreed,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, DatagramInner> {
         // Whole whenever it is free: nothing in here can panic halfway.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,7 +111,7 @@ impl Datagram {
     /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket has an
     /// address already; a denial of the policy; what the host reports.
     pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
-        self.endpoint.space.check(address)?;
+        self.endpoint.domain.check(address)?;
         let mut inner = self.lock();
         if self.is_bound() {
             // "EINVAL: The socket is already bound to an address" - bind(3p)
@@ -203,9 +204,9 @@ impl Datagram {
         policy: &Policy,
         may_answer: impl Fn(SocketAddr) -> bool,
     ) -> Result<(Address, Destination), Refusal> {
-        self.endpoint.space.check(address)?;
-        match (address, &self.endpoint.space) {
-            (Address::Unix(name), Space::Unix(paths)) => {
+        self.endpoint.domain.check(address)?;
+        match (address, &self.endpoint.domain) {
+            (Address::Unix(name), Domain::Unix(paths)) => {
                 let (name, target) = unix::target(name, paths.as_ref(), policy)?;
                 Ok((Address::Unix(name), Destination::Name(target)))
             }
@@ -222,44 +223,44 @@ impl Datagram {
         self.answers.get_or_init(|| Box::new(RecentSenders::new()));
     }
 
-    pub(super) fn set_guard(&self, guard: Arc<dyn Guard>) {
-        self.sieve.get_or_init(|| Sieve::new(guard));
+    pub(super) fn set_receive_filter(&self, receive_filter: Arc<dyn ReceiveFilter>) {
+        self.filter.get_or_init(|| DatagramFilter::new(receive_filter));
     }
 
-    /// As [`Socket::is_settled`](super::Socket::is_settled).
-    pub(super) fn is_settled(&self) -> bool {
-        !self.endpoint.is_handed && !self.is_guarded()
+    /// As [`Socket::is_stable`](super::Socket::is_stable).
+    pub(super) fn is_stable(&self) -> bool {
+        !self.endpoint.is_inherited && !self.is_filtered()
     }
 
-    pub(super) fn is_guarded(&self) -> bool {
-        self.sieve.get().is_some()
+    pub(super) fn is_filtered(&self) -> bool {
+        self.filter.get().is_some()
     }
 
     /// How many messages were kept from the guest, because of their senders.
     pub fn dropped(&self) -> u64 {
-        self.sieve.get().map_or(0, Sieve::dropped)
+        self.filter.get().map_or(0, DatagramFilter::dropped)
     }
 
     /// How many more of them there are than the last time.
     pub fn take_dropped(&self) -> u64 {
-        self.sieve.get().map_or(0, Sieve::take_dropped)
+        self.filter.get().map_or(0, DatagramFilter::take_dropped)
     }
 
-    /// As [`Socket::sift`](super::Socket::sift).
-    pub(super) fn sift(&self) -> bool {
-        let Some(sieve) = self.sieve.get() else { return false };
-        let before = sieve.dropped();
-        let mut kept = sieve.lock();
-        match sieve.sift(self.host_fd(), self.inet_peer()) {
+    /// As [`Socket::discard_filtered`](super::Socket::discard_filtered).
+    pub(super) fn discard_filtered(&self) -> bool {
+        let Some(filter) = self.filter.get() else { return false };
+        let before = filter.dropped();
+        let mut kept = filter.lock();
+        match filter.discard_filtered(self.host_fd(), self.inet_peer()) {
             Ok(_) | Err(Errno::EAGAIN) => {}
             Err(errno) => *kept = Some(errno),
         }
-        sieve.dropped() != before
+        filter.dropped() != before
     }
 
     /// Takes the error that a look came upon, where the kernel has it no more.
     pub(super) fn take_error(&self) -> Option<Errno> {
-        self.sieve.get().and_then(|sieve| sieve.lock().take())
+        self.filter.get().and_then(|filter| filter.lock().take())
     }
 
     fn inet_peer(&self) -> Option<SocketAddr> {
@@ -273,12 +274,12 @@ impl Datagram {
     ///
     /// `EAGAIN` where none is there, and what the host reports.
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
-        let Some(sieve) = self.sieve.get() else { return self.take(buffer, peek).map(Some) };
-        let mut kept = sieve.lock();
+        let Some(filter) = self.filter.get() else { return self.take(buffer, peek).map(Some) };
+        let mut kept = filter.lock();
         if let Some(errno) = kept.take() {
             return Err(errno);
         }
-        match sieve.sift(self.host_fd(), self.inet_peer())? {
+        match filter.discard_filtered(self.host_fd(), self.inet_peer())? {
             First::Admitted => self.take(buffer, peek).map(Some),
             First::Unknown => Ok(None),
         }
@@ -286,7 +287,7 @@ impl Datagram {
 
     fn take(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
         let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
-        let from = from.map_or_else(|| Ok(self.endpoint.space.wildcard()), |from| self.sender(from))?;
+        let from = from.map_or_else(|| Ok(self.endpoint.domain.wildcard()), |from| self.sender(from))?;
         if let (Some(recent), Address::Inet(from)) = (self.answers.get(), &from) {
             recent.note(*from);
         }
@@ -296,7 +297,7 @@ impl Datagram {
     /// The guest's address for what the kernel calls a sender.
     fn sender(&self, from: SocketAddrAny) -> Result<Address, Errno> {
         if from.address_family() != AddressFamily::UNIX {
-            return self.endpoint.space.read(from);
+            return self.endpoint.domain.read(from);
         }
         let mut inner = self.lock();
         if let Some((known, address)) = &inner.last_sender
@@ -304,7 +305,7 @@ impl Datagram {
         {
             return Ok(address.clone());
         }
-        let address = self.endpoint.space.read(from.clone())?;
+        let address = self.endpoint.domain.read(from.clone())?;
         inner.last_sender = Some((from, address.clone()));
         Ok(address)
     }
@@ -380,7 +381,7 @@ impl Datagram {
         match self.lock().peer.clone().ok_or(Errno::ENOTCONN)? {
             // The kernel knows the scope.
             Address::Inet(given) => match rustix::net::getpeername(&self.endpoint.fd) {
-                Ok(Some(peer)) => self.endpoint.space.read(peer),
+                Ok(Some(peer)) => self.endpoint.domain.read(peer),
                 _ => Ok(Address::Inet(given)),
             },
             name @ Address::Unix(_) => Ok(name),
@@ -406,26 +407,26 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// As for [`Registered::new`].
-    pub fn registered(&self) -> Result<Arc<Registered>, Errno> {
+    /// As for [`Registration::new`].
+    pub fn registration(&self) -> Result<Arc<Registration>, Errno> {
         let mut inner = self.lock();
-        if let Some(registered) = &inner.registered {
-            return Ok(Arc::clone(registered));
+        if let Some(registration) = &inner.registration {
+            return Ok(Arc::clone(registration));
         }
-        let registered = Registered::new(Arc::clone(&self.endpoint.fd))?;
-        inner.registered = Some(Arc::clone(&registered));
-        Ok(registered)
+        let registration = Registration::new(Arc::clone(&self.endpoint.fd))?;
+        inner.registration = Some(Arc::clone(&registration));
+        Ok(registration)
     }
 
-    pub(super) fn news(&self) -> News {
-        self.registered().map_or(News::None, News::Reactor)
+    pub(super) fn readiness_source(&self) -> ReadinessSource {
+        self.registration().map_or(ReadinessSource::None, ReadinessSource::Reactor)
     }
 
-    pub(super) fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        match self.registered() {
-            Ok(registered) => registered.poll_news(interest, context),
+    pub(super) fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
+        match self.registration() {
+            Ok(registration) => registration.poll_change(interest, context),
             // Whoever waits for it learns from a look.
-            Err(_) => Poll::Ready(Heard::Last),
+            Err(_) => Poll::Ready(Change::Closed),
         }
     }
 
@@ -434,23 +435,23 @@ impl Datagram {
         self.endpoint.remove_name();
     }
 
-    pub(super) fn is_handed(&self) -> bool {
-        self.endpoint.is_handed
+    pub(super) fn is_inherited(&self) -> bool {
+        self.endpoint.is_inherited
     }
 
     pub(super) fn is_shared(&self) -> bool {
         self.endpoint.is_shared
     }
 
-    pub(super) fn space(&self) -> &Space {
-        &self.endpoint.space
+    pub(super) fn domain(&self) -> &Domain {
+        &self.endpoint.domain
     }
 
     pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
         self.endpoint.host_fd()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &SocketLimits {
         &self.limits
     }
 }

@@ -8,7 +8,7 @@ use rustix::io::Errno as Os;
 use rustix::net::sockopt;
 
 use super::unix::{self, Held};
-use super::{Family, Kind, Refusal, Space};
+use super::{Domain, Family, Kind, Refusal};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
@@ -17,16 +17,16 @@ use crate::policy::{Policy, Use};
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) fd: Arc<OwnedFd>,
-    pub(super) space: Space,
+    pub(super) domain: Domain,
     pub(super) kind: Kind,
     /// Was it opened outside? Then this process has it twice, perhaps: closing the guest's is
     /// not its end.
-    pub(super) is_handed: bool,
+    pub(super) is_inherited: bool,
     /// May others have it too: another process, or the embedder? Then nothing is set that they
     /// would feel, neither options nor flags nor the backlog.
     pub(super) is_shared: bool,
     /// The name that it has, over `AF_UNIX`.
-    named: OnceLock<Box<Named>>,
+    named: OnceLock<Box<BoundName>>,
     /// The address that it has for the guest, where its port is published.
     published: OnceLock<Box<Published>>,
 }
@@ -55,7 +55,7 @@ impl Published {
 /// The name of a socket, and the file where it is its own. Most sockets have none, so it
 /// lies apart.
 #[derive(Debug)]
-struct Named {
+struct BoundName {
     name: UnixName,
     held: Option<Held>,
 }
@@ -67,39 +67,40 @@ impl Endpoint {
     ///
     /// `ENFILE` where the host has no descriptor left, `EAFNOSUPPORT` where it lacks the
     /// family.
-    pub(super) fn open(space: Space, kind: Kind) -> Result<Self, Errno> {
+    pub(super) fn open(domain: Domain, kind: Kind) -> Result<Self, Errno> {
         use rustix::net::SocketFlags;
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = rustix::net::socket_with(space.family().to_host(), kind.to_host(), flags, None);
-        Ok(Self::new(fd.map_err(Errno::from)?, space, kind))
+        let fd = rustix::net::socket_with(domain.family().to_host(), kind.to_host(), flags, None);
+        Ok(Self::new(fd.map_err(Errno::from)?, domain, kind))
     }
 
-    pub(super) fn new(fd: OwnedFd, space: Space, kind: Kind) -> Self {
+    pub(super) fn new(fd: OwnedFd, domain: Domain, kind: Kind) -> Self {
         let (named, published) = (OnceLock::new(), OnceLock::new());
-        Self { fd: Arc::new(fd), space, kind, is_handed: false, is_shared: false, named, published }
+        Self { fd: Arc::new(fd), domain, kind, is_inherited: false, is_shared: false, named, published }
     }
 
     /// One from outside that has its address already, and that others have too if it
     /// `is_shared`; `held` is the file of its name, where that goes with the socket.
-    pub(super) fn handed(
+    pub(super) fn inherited(
         fd: OwnedFd,
-        space: Space,
+        domain: Domain,
         kind: Kind,
         local: &Address,
         is_shared: bool,
         held: Option<Held>,
     ) -> Self {
-        let endpoint = Self { is_handed: true, is_shared, ..Self::new(fd, space, kind) };
+        let endpoint = Self { is_inherited: true, is_shared, ..Self::new(fd, domain, kind) };
         if let Address::Unix(name) = local {
-            endpoint.named.get_or_init(|| Box::new(Named { name: name.clone(), held }));
+            endpoint.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held }));
         }
         endpoint
     }
 
     /// What a connection to this one is, at the same name.
     pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
-        let named = self.named.get().map(|named| Box::new(Named { name: named.name.clone(), held: None }));
-        let accepted = Self::new(fd, self.space.clone(), self.kind);
+        let named =
+            self.named.get().map(|named| Box::new(BoundName { name: named.name.clone(), held: None }));
+        let accepted = Self::new(fd, self.domain.clone(), self.kind);
         if let Some(published) = self.published.get() {
             accepted.published.get_or_init(|| Box::new(Published { is_accepted: true, ..**published }));
         }
@@ -129,10 +130,10 @@ impl Endpoint {
     ///
     /// A denial, or what the host reports.
     pub(super) fn bind(&self, address: &Address, policy: &Policy) -> Result<Address, Refusal> {
-        match (address, &self.space) {
-            (Address::Unix(name), Space::Unix(paths)) => {
+        match (address, &self.domain) {
+            (Address::Unix(name), Domain::Unix(paths)) => {
                 let (name, held) = unix::bind(self.host_fd(), name, paths.as_ref(), policy)?;
-                self.named.get_or_init(|| Box::new(Named { name: name.clone(), held: Some(held) }));
+                self.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held: Some(held) }));
                 Ok(Address::Unix(name))
             }
             (Address::Inet(inet), _) => {
@@ -185,7 +186,7 @@ impl Endpoint {
     ///
     /// What the host reports.
     pub(super) fn reuse_address(&self) -> Result<bool, Errno> {
-        if self.is_handed || self.space.family() == Family::Unix || self.is_reusing()? {
+        if self.is_inherited || self.domain.family() == Family::Unix || self.is_reusing()? {
             return Ok(false);
         }
         sockopt::set_socket_reuseaddr(&self.fd, true)?;
@@ -235,10 +236,10 @@ impl Endpoint {
     ///
     /// What the host reports.
     pub(super) fn local_address(&self) -> Result<Address, Errno> {
-        match self.space {
+        match self.domain {
             // The kernel's name for it is the host's.
-            Space::Unix(_) => Ok(Address::Unix(self.name().unwrap_or_default())),
-            _ => self.space.read(rustix::net::getsockname(&self.fd)?),
+            Domain::Unix(_) => Ok(Address::Unix(self.name().unwrap_or_default())),
+            _ => self.domain.read(rustix::net::getsockname(&self.fd)?),
         }
     }
 
@@ -249,7 +250,7 @@ impl Endpoint {
 
     /// Removes the name, if it is to be removed when the socket closes.
     pub(super) fn remove_name(&self) {
-        if let Some(Named { held: Some(held), .. }) = self.named.get().map(Box::as_ref) {
+        if let Some(BoundName { held: Some(held), .. }) = self.named.get().map(Box::as_ref) {
             held.remove();
         }
     }

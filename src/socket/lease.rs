@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     /// A blocking listener with a client, and a clone of it.
     fn listener() -> Result<(TcpListener, Arc<OwnedFd>, TcpStream), Box<dyn std::error::Error>> {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_is_put_back_with_the_last_lease() -> Outcome {
+    fn the_flag_is_put_back_with_the_last_lease() -> TestResult {
         let (listener, fd, _client) = listener()?;
         let twin = Arc::new(fd.try_clone()?);
         let (first, second) = (Lease::new(Arc::clone(&fd))?, Lease::new(twin)?);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_nonblocking_stays_so() -> Outcome {
+    fn what_was_nonblocking_stays_so() -> TestResult {
         let (listener, fd, _client) = listener()?;
         listener.set_nonblocking(true)?;
         let lease = Lease::new(Arc::clone(&fd))?;
@@ -195,7 +195,7 @@ mod tests {
 
     /// As another host does that ends.
     #[test]
-    fn a_flag_that_was_cleared_meanwhile_is_set_again() -> Outcome {
+    fn a_flag_that_was_cleared_meanwhile_is_set_again() -> TestResult {
         let (listener, fd, _client) = listener()?;
         listener.set_nonblocking(true)?;
         let lease = Lease::new(Arc::clone(&fd))?;
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_set_before_a_connection_waits() -> Outcome {
+    fn nothing_is_set_before_a_connection_waits() -> TestResult {
         let fd = Arc::new(OwnedFd::from(TcpListener::bind("127.0.0.1:0")?));
         let lease = Lease::new(Arc::clone(&fd))?;
         assert_eq!(lease.may_accept(), Ok(false));

@@ -26,34 +26,34 @@
 //! mean is the business of [`unix`].
 //!
 //! A [datagram socket](Datagram) has less state: an address or none, a peer or none, the
-//! [groups](Membership) that it joined. A [guard](Guard) may say whose messages it takes.
+//! [groups](Membership) that it joined. A [guard](ReceiveFilter) may say whose messages it takes.
 //!
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].
 //!
-//! Key types: [`Socket`], [`Registered`], [`Refusal`]. Neighbours: `policy` is
+//! Key types: [`Socket`], [`Registration`], [`Refusal`]. Neighbours: `policy` is
 //! asked before the operating system; `ready` waits.
 
 mod address;
 mod buffer;
 mod datagram;
 mod endpoint;
-mod handed;
 mod host_address;
+mod inherited;
 mod lease;
 pub mod listen;
 mod multicast;
 mod option;
+mod parker_poll;
 mod reactor;
+mod receive_filter;
 mod recent;
-mod registered;
+mod registration;
 mod resolve;
-mod sieve;
 mod sockaddr;
 mod stream;
 mod transfer;
 pub mod unix;
-mod vigil;
 mod watchable;
 
 use std::net::SocketAddr;
@@ -66,25 +66,25 @@ use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::{Denial, Policy, Use};
 
-pub use address::{Family, Space};
+pub use address::{Domain, Family};
 pub use datagram::{Datagram, Destination};
-pub use handed::Handed;
 pub use host_address::HostAddress;
+pub use inherited::Inherited;
 pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
+pub(crate) use parker_poll::ParkerPoll;
 pub(crate) use reactor::{AtPanic, can_drive, inside_a_runtime, own_reactor, spawn_guarded};
-pub use registered::{Interest, Registered};
+pub use receive_filter::ReceiveFilter;
+pub use registration::{Interest, Registration};
 pub use resolve::Resolver;
-pub use sieve::Guard;
 pub use stream::{Accepted, Connected, Phase, Status, Stream};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
-pub(crate) use vigil::Vigil;
-pub use watchable::{Heard, Watchable, Watchers};
+pub use watchable::{Change, Watchable, Watchers};
 
 use endpoint::Endpoint;
-use listen::Reached;
-use option::Limits;
+use listen::LimitExceeded;
+use option::SocketLimits;
 
 /// What kind of messages a socket carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub enum Refusal {
     /// The policy; the guest sees `EACCES`.
     Denied(Denial),
     /// The operator's limit to the number of connections; the guest sees `EMFILE`.
-    Limited(Reached),
+    Limited(LimitExceeded),
 }
 
 impl Refusal {
@@ -150,11 +150,11 @@ impl From<Denial> for Refusal {
 
 /// What tells that a socket has news.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum ReadinessSource {
     /// Nothing: it never changes by itself.
     None,
     /// The reactor.
-    Reactor(Arc<Registered>),
+    Reactor(Arc<Registration>),
     /// The queue of a listener, where the host owns it.
     Queue(Arc<listen::Queue>),
 }
@@ -179,14 +179,14 @@ impl Socket {
     /// `EPROTONOSUPPORT` for a protocol that this family and kind do not have, `ENOTSUP` for
     /// messages in order over a network, `ENFILE` where the host has no descriptor left,
     /// `EAFNOSUPPORT` where it lacks the family.
-    pub fn open(space: Space, kind: Kind, protocol: u16) -> Result<Self, Errno> {
-        if kind == Kind::SeqPacket && space.family() != Family::Unix {
+    pub fn open(domain: Domain, kind: Kind, protocol: u16) -> Result<Self, Errno> {
+        if kind == Kind::SeqPacket && domain.family() != Family::Unix {
             return Err(Errno::ENOTSUP);
         }
-        check_protocol(space.family(), kind, protocol)?;
+        check_protocol(domain.family(), kind, protocol)?;
         Ok(match kind {
-            Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::open(space, kind)?),
-            Kind::Datagram => Self::Datagram(Datagram::open(space)?),
+            Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::open(domain, kind)?),
+            Kind::Datagram => Self::Datagram(Datagram::open(domain)?),
         })
     }
 
@@ -195,13 +195,13 @@ impl Socket {
     /// # Errors
     ///
     /// `ENFILE` where the host has no descriptor left.
-    pub fn pair(space: &Space, kind: Kind) -> Result<[Self; 2], Errno> {
+    pub fn pair(domain: &Domain, kind: Kind) -> Result<[Self; 2], Errno> {
         use rustix::net::{AddressFamily, SocketFlags, socketpair};
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (near, far) =
             socketpair(AddressFamily::UNIX, kind.to_host(), flags, None).map_err(Errno::from)?;
         let one = |fd| {
-            let endpoint = Endpoint::new(fd, space.clone(), kind);
+            let endpoint = Endpoint::new(fd, domain.clone(), kind);
             Ok::<_, Errno>(match kind {
                 Kind::Datagram => Self::Datagram(Datagram::of_pair(endpoint)),
                 Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::of_pair(endpoint)?),
@@ -239,8 +239,8 @@ impl Socket {
     /// The address family.
     pub fn family(&self) -> Family {
         match self {
-            Self::Stream(stream) => stream.space().family(),
-            Self::Datagram(datagram) => datagram.space().family(),
+            Self::Stream(stream) => stream.domain().family(),
+            Self::Datagram(datagram) => datagram.domain().family(),
         }
     }
 
@@ -361,13 +361,13 @@ impl Socket {
         }
     }
 
-    /// Has `guard` asked whose messages come in, where the socket takes them from
+    /// Has `receive_filter` asked whose messages come in, where the socket takes them from
     /// whoever a network brings. For a socket that nobody can have sent to yet.
-    pub fn set_guard(&self, guard: Arc<dyn Guard>) {
+    pub fn set_receive_filter(&self, receive_filter: Arc<dyn ReceiveFilter>) {
         if let Self::Datagram(datagram) = self
             && self.family() != Family::Unix
         {
-            datagram.set_guard(guard);
+            datagram.set_receive_filter(receive_filter);
         }
     }
 
@@ -383,20 +383,20 @@ impl Socket {
 
     /// Takes away the messages of wrong senders that are first, for a look at what is
     /// there. Tells whether anything was taken.
-    pub(crate) fn sift(&self) -> bool {
-        matches!(self, Self::Datagram(datagram) if datagram.sift())
+    pub(crate) fn discard_filtered(&self) -> bool {
+        matches!(self, Self::Datagram(datagram) if datagram.discard_filtered())
     }
 
     /// Is somebody asked whose messages come in?
-    pub(crate) fn is_guarded(&self) -> bool {
-        matches!(self, Self::Datagram(datagram) if datagram.is_guarded())
+    pub(crate) fn is_filtered(&self) -> bool {
+        matches!(self, Self::Datagram(datagram) if datagram.is_filtered())
     }
 
     /// Was it opened outside?
-    pub fn is_handed(&self) -> bool {
+    pub fn is_inherited(&self) -> bool {
         match self {
-            Self::Stream(stream) => stream.is_handed(),
-            Self::Datagram(datagram) => datagram.is_handed(),
+            Self::Stream(stream) => stream.is_inherited(),
+            Self::Datagram(datagram) => datagram.is_inherited(),
         }
     }
 
@@ -410,27 +410,27 @@ impl Socket {
 
     /// Will the kernel tell all that happens to the socket for as long as it is open, and to
     /// this process alone?
-    pub fn is_settled(&self) -> bool {
+    pub fn is_stable(&self) -> bool {
         match self {
-            Self::Stream(stream) => stream.is_settled(),
-            Self::Datagram(datagram) => datagram.is_settled(),
+            Self::Stream(stream) => stream.is_stable(),
+            Self::Datagram(datagram) => datagram.is_stable(),
         }
     }
 
     /// What tells that the socket has news.
-    pub fn news(&self) -> News {
+    pub fn readiness_source(&self) -> ReadinessSource {
         match self {
-            Self::Stream(stream) => stream.news(),
-            Self::Datagram(datagram) => datagram.news(),
+            Self::Stream(stream) => stream.readiness_source(),
+            Self::Datagram(datagram) => datagram.readiness_source(),
         }
     }
 
     /// Has `context` woken by the next news of the socket, whatever its state: a call
     /// that makes it listen or connect is news too.
-    pub fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    pub fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
         match self {
-            Self::Stream(stream) => stream.poll_news(interest, context),
-            Self::Datagram(datagram) => datagram.poll_news(interest, context),
+            Self::Stream(stream) => stream.poll_change(interest, context),
+            Self::Datagram(datagram) => datagram.poll_change(interest, context),
         }
     }
 
@@ -443,7 +443,7 @@ impl Socket {
         }
     }
 
-    fn limits(&self) -> &Limits {
+    fn limits(&self) -> &SocketLimits {
         match self {
             Self::Stream(stream) => stream.limits(),
             Self::Datagram(datagram) => datagram.limits(),

@@ -17,7 +17,7 @@ use super::{Family, Kind, Socket};
 use crate::error::Errno;
 
 pub(super) use kernel::take_own_groups_only;
-pub(super) use limits::Limits;
+pub(super) use limits::SocketLimits;
 
 /// Options that are on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

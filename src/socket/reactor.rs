@@ -146,7 +146,7 @@ mod tests {
     use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::time::Duration;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
     #[test]
     fn a_panic_of_a_task_is_heard_of_and_its_end_is_not() {
@@ -157,9 +157,9 @@ mod tests {
         let told = sender.clone();
         let panics = async { std::panic::resume_unwind(Box::new(())) };
         _ = spawn_guarded(&reactor, panics, move || _ = told.send(()));
-        assert_eq!(receiver.recv_timeout(PATIENCE), Ok(()));
+        assert_eq!(receiver.recv_timeout(WAIT_TIMEOUT), Ok(()));
         _ = spawn_guarded(&reactor, async {}, move || _ = sender.send(()));
         // The sender goes with the task, and has said nothing.
-        assert_eq!(receiver.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+        assert_eq!(receiver.recv_timeout(WAIT_TIMEOUT), Err(RecvTimeoutError::Disconnected));
     }
 }

@@ -20,7 +20,7 @@ const GENERATION: usize = 512;
 const AGE: Duration = Duration::from_secs(60);
 
 /// A sender: its address, an IPv4 one also where it comes mapped, its port and its scope.
-type Sender = (IpAddr, u16, u32);
+type SenderAddress = (IpAddr, u16, u32);
 
 /// The senders of one socket.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) struct RecentSenders(Mutex<Generations>);
 
 #[derive(Debug)]
 struct Generations {
-    young: HashSet<Sender>,
-    old: HashSet<Sender>,
+    young: HashSet<SenderAddress>,
+    old: HashSet<SenderAddress>,
     /// When the younger one began.
     since: Instant,
     /// Who sent last, and is noted.
@@ -98,7 +98,7 @@ impl Generations {
     }
 }
 
-fn sender(address: SocketAddr) -> Sender {
+fn sender(address: SocketAddr) -> SenderAddress {
     let scope = match address {
         SocketAddr::V4(_) => 0,
         SocketAddr::V6(six) => six.scope_id(),

@@ -3,7 +3,7 @@
 //! A peer chooses what its address holds, so nothing here may panic. Two of rustix's
 //! conversions would: that of a Unix name of 108 bytes, whose NUL "takes the length of the
 //! pathname beyond sizeof(sun_path)" (unix(7), BUGS), and that of an address shorter than
-//! its family's. So no other file converts a [`SocketAddrAny`]; a test in `tests/house.rs`
+//! its family's. So no other file converts a [`SocketAddrAny`]; a test in `tests/layering.rs`
 //! sees to it.
 
 use std::hash::{Hash, Hasher};
@@ -117,7 +117,7 @@ mod tests {
     };
     use std::path::{Path, PathBuf};
 
-    type Test = Result<(), Box<dyn std::error::Error>>;
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     /// A path of so many bytes below `folder`.
     fn long(folder: &Path, bytes: usize) -> PathBuf {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_up_to_the_longest() -> Test {
+    fn names_are_read_up_to_the_longest() -> TestResult {
         let folder = tempfile::tempdir()?;
         for length in [folder.path().as_os_str().len() + 2, 106, 107, 108] {
             let name = long(folder.path(), length);
@@ -144,7 +144,7 @@ mod tests {
     /// By every system call that tells an address: of an accepted peer, of the peer, of a
     /// sender.
     #[test]
-    fn the_longest_name_of_a_peer_is_read_wherever_it_is_told() -> Test {
+    fn the_longest_name_of_a_peer_is_read_wherever_it_is_told() -> TestResult {
         let folder = tempfile::tempdir()?;
         let (server, client) = (folder.path().join("s"), long(folder.path(), 108));
         let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_and_abstract_names_are_told_apart() -> Test {
+    fn no_name_and_abstract_names_are_told_apart() -> TestResult {
         let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
         assert_eq!(unix(&getsockname(&fd)?), Ok(HostName::Unnamed));
         let longest = [b"wasock-test\0".as_slice(), &std::process::id().to_be_bytes(), &[b'x'; 91]].concat();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn families_are_not_mixed_up() -> Test {
+    fn families_are_not_mixed_up() -> TestResult {
         let four: SocketAddr = "127.0.0.1:80".parse()?;
         let six: SocketAddr = "[fe80::1%3]:80".parse()?;
         for address in [four, six] {

@@ -12,11 +12,11 @@ const MOST: usize = 1024;
 
 /// What was heard of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Change {
     /// Something: look what it is. There may be more later.
-    Some,
+    More,
     /// The last there will ever be: the peer has ended, or the thing is gone.
-    Last,
+    Closed,
 }
 
 /// Something that can be watched by whoever watches many things: a socket, a queue of
@@ -27,12 +27,12 @@ pub trait Watchable: Send + Sync {
     ///
     /// Any number may watch. A waker that is not needed any more is dropped with the
     /// next news.
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard>;
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
 }
 
 impl Watchable for Queue {
-    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
-        self.watch(context).map(|()| Heard::Last)
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
+        self.watch(context).map(|()| Change::Closed)
     }
 }
 
@@ -48,16 +48,16 @@ pub struct Watchers {
 impl Watchers {
     /// Has `waker` woken by the next news.
     pub fn add(&self, waker: &Waker) {
-        let crowd = {
+        let full_list = {
             let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
             if list.iter().any(|known| known.will_wake(waker)) {
                 return;
             }
-            let crowd = if list.len() >= MOST { std::mem::take(&mut *list) } else { Vec::new() };
+            let full_list = if list.len() >= MOST { std::mem::take(&mut *list) } else { Vec::new() };
             list.push(waker.clone());
-            crowd
+            full_list
         };
-        crowd.into_iter().for_each(Waker::wake);
+        full_list.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes them all, without a lock: a waker may take some of its own.

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{PATIENCE, plain};
+use super::{WAIT_TIMEOUT, plain};
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::runtime::Builder;
@@ -59,7 +59,7 @@ fn readers_of_a_pipe_stop_neither_another_guest_nor_the_end_of_a_runtime() -> Re
     let at = folder.path().to_owned();
     // Where it hangs, the test does not.
     thread::spawn(move || sender.send(beside_readers(&at)));
-    let code = receiver.recv_timeout(PATIENCE).context("it hangs")??;
+    let code = receiver.recv_timeout(WAIT_TIMEOUT).context("it hangs")??;
     ensure!(code == EMFILE, "it ended with {code}");
     Ok(())
 }
@@ -97,7 +97,7 @@ fn a_read_of_standard_input_does_not_stop_the_end_of_a_runtime() -> Result<()> {
         .spawn()?;
     // Open until the end, and empty.
     let _stdin = child.stdin.take();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     let status = loop {
         match child.try_wait()? {
             Some(status) => break Some(status),

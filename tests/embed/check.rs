@@ -1,6 +1,6 @@
 //! An embedder's own check beside the grants.
 
-use super::{PATIENCE, events, expect_ok, granted, listening_async, run_async};
+use super::{WAIT_TIMEOUT, events, expect_ok, granted, listening_async, run_async};
 use anyhow::{Result, ensure};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ async fn a_check_refuses_what_is_granted() -> Result<()> {
     let ended = run_async(guest_tests::MEMORY_EXPORTED_PLAIN, builder.build()?).await;
     // "EACCES"
     ensure!(format!("{ended:?}").contains("exit code 2"), "{ended:?}");
-    match events.recv_timeout(PATIENCE)? {
+    match events.recv_timeout(WAIT_TIMEOUT)? {
         Event::Denied { call: "sock_bind", what, rule, flag } => {
             ensure!(what == "127.0.0.1:0" && flag.is_empty(), "{what} {flag}");
             ensure!(rule == "the host's own check refuses it", "{rule}");
@@ -52,7 +52,7 @@ async fn a_check_is_asked_for_each_use() -> Result<()> {
         tokio::task::spawn_blocking(move || {
             for _ in 0..2 {
                 let mut refused = TcpStream::connect(address)?;
-                refused.set_read_timeout(Some(PATIENCE))?;
+                refused.set_read_timeout(Some(WAIT_TIMEOUT))?;
                 let answer = std::io::Read::read(&mut refused, &mut [0]);
                 let is_reset = answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
                 ensure!(is_reset, "it came in");

@@ -1,7 +1,7 @@
 //! Datagram sockets as an embedder sees them: where they are bound, and what was kept
 //! from the guest.
 
-use super::{PATIENCE, events, run_async};
+use super::{WAIT_TIMEOUT, events, run_async};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use std::net::UdpSocket;
 use wasock::{Event, WasockCtx};
@@ -13,12 +13,12 @@ fn events_tell_where_messages_come_in_and_which_do_not() -> Result<()> {
     let builder =
         ["datagram_receiver", "epoll", "127.0.0.1:0"].iter().fold(builder, |all, arg| all.arg(*arg));
     let ctx = builder.udp_bind(&"127.0.0.1:0".parse()?).build()?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     let guest = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(run_async(guest_tests::DATAGRAM_RECEIVER, ctx))
     });
-    let Event::Bound { fd, local } = events.recv_timeout(PATIENCE)? else {
+    let Event::Bound { fd, local } = events.recv_timeout(WAIT_TIMEOUT)? else {
         bail!("another event came first")
     };
     let at = local.inet().context("no network address")?;
@@ -27,7 +27,7 @@ fn events_tell_where_messages_come_in_and_which_do_not() -> Result<()> {
         UdpSocket::bind(from)?.send_to(text.as_bytes(), at)?;
     }
     guest.join().map_err(|_| anyhow!("a panic"))??;
-    ensure!(control.flush_events(PATIENCE), "the events do not end");
+    ensure!(handle.flush_events(WAIT_TIMEOUT), "the events do not end");
     let told: Vec<Event> = events.try_iter().collect();
     let [Event::Denied { call: "sock_recv_from", what, .. }, Event::Denied { flag, .. }, dropped] = &told[..]
     else {

@@ -1,6 +1,6 @@
 //! Events for a guest in a store of the embedder's own.
 
-use super::{PATIENCE, events, granted, listening, listening_async, plain};
+use super::{WAIT_TIMEOUT, events, granted, listening, listening_async, plain};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -53,8 +53,8 @@ struct Client(BufReader<TcpStream>);
 
 impl Client {
     fn connect(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
     }
 
@@ -138,7 +138,9 @@ async fn an_embedder_goes_on_after_a_trap() -> Result<()> {
             matches!(&read, Err(error) if error.kind() == ErrorKind::ConnectionReset),
             "{read:?} instead of a reset"
         );
-        while !matches!(events.recv_timeout(PATIENCE)?, Event::Closed { fd: 5, why: Closed::Trapped, .. }) {}
+        while !matches!(events.recv_timeout(WAIT_TIMEOUT)?, Event::Closed { fd: 5, why: Closed::Trapped, .. })
+        {
+        }
         anyhow::Ok(other)
     });
     let trap = delivered(&mut store, &instance).await;

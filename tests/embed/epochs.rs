@@ -12,9 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::runtime::Builder;
 use wasmtime::{Engine, Instance, Module, Store, Trap};
 use wasock::host::{Ended, Epochs, Guest, engine_config, new_engine};
-use wasock::{Control, Signal, Terminated, WasockCtx};
+use wasock::{Handle, Signal, Terminated, WasockCtx};
 
-use super::{PATIENCE, plain};
+use super::{WAIT_TIMEOUT, plain};
 
 /// Signals itself again and again, and handles it.
 const SELF_SIGNALLER: &str = r#"(module
@@ -47,15 +47,15 @@ fn load(engine: &Engine, text: &str) -> Result<Guest> {
 /// Runs `guest` on this thread; `meanwhile` has its handle on another one.
 fn run(
     guest: &Guest,
-    meanwhile: impl FnOnce(&Control) -> Result<()> + Send,
+    meanwhile: impl FnOnce(&Handle) -> Result<()> + Send,
 ) -> Result<wasmtime::Result<Ended>> {
     let ctx = WasockCtx::builder().arg("guest").build()?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     thread::scope(|scope| {
         let other = scope.spawn(move || {
-            let done = meanwhile(&control);
+            let done = meanwhile(&handle);
             if done.is_err() {
-                control.terminate();
+                handle.terminate();
             }
             done
         });
@@ -69,7 +69,7 @@ fn run(
 fn wait_until(condition: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
     while !condition() {
-        ensure!(begun.elapsed() < PATIENCE, "waited for too long");
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "waited for too long");
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
@@ -88,14 +88,14 @@ fn is_terminated(ended: &wasmtime::Result<Ended>, why: Terminated) -> bool {
 fn a_guest_that_signals_itself_takes_no_epoch_of_a_tenants() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
     let module = Module::new(&engine, TENANT).map_err(plain)?;
-    let ended = run(&load(&engine, SELF_SIGNALLER)?, |control| {
-        wait_until(|| control.handles_signals())?;
+    let ended = run(&load(&engine, SELF_SIGNALLER)?, |handle| {
+        wait_until(|| handle.handles_signals())?;
         let mut store = Store::new(&engine, ());
         store.set_epoch_deadline(1);
         let tenant = Instance::new(&mut store, &module, &[]).map_err(plain)?;
         let compute = tenant.get_typed_func::<i64, ()>(&mut store, "compute").map_err(plain)?;
         compute.call(&mut store, 100_000_000).map_err(plain)?;
-        control.terminate();
+        handle.terminate();
         Ok(())
     })?;
     ensure!(is_terminated(&ended, Terminated::Order), "{ended:?}");
@@ -105,11 +105,11 @@ fn a_guest_that_signals_itself_takes_no_epoch_of_a_tenants() -> Result<()> {
 #[test]
 fn one_order_of_the_embedders_ends_a_guest_that_signals_itself() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
-    let ended = run(&load(&engine, SELF_SIGNALLER)?, |control| {
-        wait_until(|| control.handles_signals())?;
+    let ended = run(&load(&engine, SELF_SIGNALLER)?, |handle| {
+        wait_until(|| handle.handles_signals())?;
         thread::sleep(Duration::from_millis(20));
         engine.increment_epoch();
-        wait_until(|| control.is_ended())
+        wait_until(|| handle.is_ended())
     })?;
     ensure!(is_trap(&ended, Trap::Interrupt), "{ended:?}");
     Ok(())
@@ -120,13 +120,13 @@ fn one_order_of_the_embedders_ends_a_guest_that_signals_itself() -> Result<()> {
 fn a_guest_ends_at_its_next_call_where_the_epoch_is_the_embedders() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
     for signal in [None, Some(Signal::Kill)] {
-        let ended = run(&load(&engine, CALLER)?, |control| {
+        let ended = run(&load(&engine, CALLER)?, |handle| {
             thread::sleep(Duration::from_millis(20));
             match signal {
-                Some(signal) => control.signal(signal),
-                None => control.terminate(),
+                Some(signal) => handle.signal(signal),
+                None => handle.terminate(),
             }
-            wait_until(|| control.is_ended())
+            wait_until(|| handle.is_ended())
         })?;
         match signal {
             Some(_) => assert_eq!(ended.map_err(plain)?, Ended { code: 137 }),
@@ -150,11 +150,11 @@ fn ticks_of_the_embedders_end_nothing_and_let_signals_through() -> Result<()> {
             }
         }
     });
-    let ended = run(&guest, |control| {
+    let ended = run(&guest, |handle| {
         thread::sleep(Duration::from_millis(50));
-        ensure!(!control.is_ended(), "a tick ended it");
-        control.signal(Signal::Kill);
-        wait_until(|| control.is_ended())
+        ensure!(!handle.is_ended(), "a tick ended it");
+        handle.signal(Signal::Kill);
+        wait_until(|| handle.is_ended())
     });
     is_over.store(true, Relaxed);
     ticks.join().ok().context("the ticks ended")?;
@@ -166,13 +166,13 @@ fn ticks_of_the_embedders_end_nothing_and_let_signals_through() -> Result<()> {
 #[test]
 fn an_order_ends_code_that_computes_where_wasock_has_the_epoch() -> Result<()> {
     let engine = new_engine(&engine_config()).map_err(plain)?;
-    let ended = run(&Guest::load(&engine, Path::new(guest_tests::SPIN))?, |control| {
+    let ended = run(&Guest::load(&engine, Path::new(guest_tests::SPIN))?, |handle| {
         thread::sleep(Duration::from_millis(20));
         engine.increment_epoch();
         thread::sleep(Duration::from_millis(20));
-        ensure!(!control.is_ended(), "an increment ended it");
-        control.terminate();
-        wait_until(|| control.is_ended())
+        ensure!(!handle.is_ended(), "an increment ended it");
+        handle.terminate();
+        wait_until(|| handle.is_ended())
     })?;
     ensure!(is_terminated(&ended, Terminated::Order), "{ended:?}");
     Ok(())
@@ -183,15 +183,15 @@ fn an_order_ends_code_that_computes_where_wasock_has_the_epoch() -> Result<()> {
 fn a_guest_that_signals_itself_does_not_race_the_epoch() -> Result<()> {
     let engine = new_engine(&engine_config()).map_err(plain)?;
     let module = Module::new(&engine, TENANT).map_err(plain)?;
-    let ended = run(&load(&engine, SELF_SIGNALLER)?, |control| {
-        wait_until(|| control.handles_signals())?;
+    let ended = run(&load(&engine, SELF_SIGNALLER)?, |handle| {
+        wait_until(|| handle.handles_signals())?;
         let mut store = Store::new(&engine, ());
         store.set_epoch_deadline(1_000);
         let tenant = Instance::new(&mut store, &module, &[]).map_err(plain)?;
         let compute = tenant.get_typed_func::<i64, ()>(&mut store, "compute").map_err(plain)?;
         // 200 epochs a second are five seconds of this.
         compute.call(&mut store, 100_000_000).map_err(plain)?;
-        control.terminate();
+        handle.terminate();
         Ok(())
     })?;
     ensure!(is_terminated(&ended, Terminated::Order), "{ended:?}");

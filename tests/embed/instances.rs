@@ -1,6 +1,6 @@
 //! Several instances, and several observers, of one embedder.
 
-use super::{PATIENCE, events, granted, plain};
+use super::{WAIT_TIMEOUT, events, granted, plain};
 use anyhow::{Result, ensure};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,7 +96,7 @@ async fn threads_in_a_store_of_the_embedder_are_not_supported() -> Result<()> {
 
 /// Panics at everything that it hears.
 struct Panics {
-    is_quick: bool,
+    inline: bool,
     heard: Arc<AtomicU32>,
 }
 
@@ -106,8 +106,8 @@ impl Observer for Panics {
         assert_eq!(format!("{event:?}"), "", "as the test wants it");
     }
 
-    fn is_quick(&self) -> bool {
-        self.is_quick
+    fn inline(&self) -> bool {
+        self.inline
     }
 }
 
@@ -126,17 +126,17 @@ async fn a_panic_of_an_observer_stays_with_it() -> Result<()> {
             (drop (call $open (i32.const 1) (i32.const 1) (i32.const 6) (i32.const 0)))
             (drop (call $bind (i32.load (i32.const 0)) (i32.const 64)))
             (call $exit (call $bind (i32.load (i32.const 0)) (i32.const 64)))))"#;
-    for is_quick in [false, true] {
+    for inline in [false, true] {
         let heard = Arc::new(AtomicU32::new(0));
-        let observer = Panics { is_quick, heard: Arc::clone(&heard) };
+        let observer = Panics { inline, heard: Arc::clone(&heard) };
         let sink = |line: &TraceLine<'_>| assert_eq!(line.name, "", "as the test wants it");
         let ctx = WasockCtx::builder().observer(observer).trace(sink).build()?;
-        let control = ctx.control();
+        let handle = ctx.handle();
         let module = Module::new(&engine, text).map_err(plain)?;
         let ended = Guest::from_module(module).run(ctx).await.map_err(plain)?;
         // EACCES
         ensure!(ended.code == 2, "it ended with {ended:?}");
-        control.flush_events(PATIENCE);
+        handle.flush_events(WAIT_TIMEOUT);
         ensure!(heard.load(SeqCst) > 0, "it heard of nothing");
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Listening as an embedder sees and steers it: profiles, the maximum, events.
 
-use super::{PATIENCE, events, granted, is_served, run_async};
+use super::{WAIT_TIMEOUT, events, granted, is_served, run_async};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _, DuplexStream};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasock::host::Builder;
 use wasock::observe::{Closed, Limit, Refused};
-use wasock::{Control, Event, ListenProfile, WasockCtx};
+use wasock::{Event, Handle, ListenProfile, WasockCtx};
 
 /// The guest's end of a wire that the test writes to.
 struct Wire(Mutex<Option<DuplexStream>>);
@@ -36,7 +36,7 @@ impl StdinStream for Wire {
 struct Listener {
     local: SocketAddr,
     events: Receiver<Event>,
-    control: Control,
+    handle: Handle,
     wire: DuplexStream,
     guest: JoinHandle<Result<()>>,
 }
@@ -52,13 +52,13 @@ impl Listener {
             .stdin(&Wire(Mutex::new(Some(end))))
             .observer(observer)
             .build()?;
-        let control = ctx.control();
+        let handle = ctx.handle();
         let guest = std::thread::spawn(move || run_to_its_end(ctx));
-        let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? else {
+        let Event::Listening { local, .. } = events.recv_timeout(WAIT_TIMEOUT)? else {
             return Err(anyhow!("another event came first"));
         };
         let local = local.inet().context("no network address")?;
-        Ok(Self { local, events, control, wire, guest })
+        Ok(Self { local, events, handle, wire, guest })
     }
 
     /// Tells the guest what to do; an event says when it is done.
@@ -68,15 +68,15 @@ impl Listener {
     }
 
     fn next(&self) -> Result<Event> {
-        Ok(self.events.recv_timeout(PATIENCE)?)
+        Ok(self.events.recv_timeout(WAIT_TIMEOUT)?)
     }
 
     /// Ends the guest; the events since then.
     fn finish(self) -> Result<Vec<Event>> {
         drop(self.wire);
         self.guest.join().map_err(|_| anyhow!("a panic"))??;
-        ensure!(self.control.is_ended(), "the guest's things are still there");
-        ensure!(self.control.flush_events(PATIENCE), "the events do not end");
+        ensure!(self.handle.is_ended(), "the guest's things are still there");
+        ensure!(self.handle.flush_events(WAIT_TIMEOUT), "the events do not end");
         Ok(self.events.try_iter().collect())
     }
 }
@@ -87,7 +87,7 @@ fn run_to_its_end(ctx: WasockCtx) -> Result<()> {
 }
 
 fn was_reset(stream: &mut TcpStream) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let outcome = stream.read(&mut [0; 1]).map_err(|error| error.kind());
     ensure!(outcome == Err(ErrorKind::ConnectionReset), "{outcome:?}");
     Ok(())
@@ -106,7 +106,7 @@ fn a_profile_holds_at_its_addresses() -> Result<()> {
             .observer(observer)
             .build()?;
         run_to_its_end(ctx)?;
-        let Event::Listening { backlog, result, .. } = events.recv_timeout(PATIENCE)? else {
+        let Event::Listening { backlog, result, .. } = events.recv_timeout(WAIT_TIMEOUT)? else {
             return Err(anyhow!("another event came first"));
         };
         ensure!((backlog, result) == (10, Ok(expected)), "{backlog} {result:?}");
@@ -121,7 +121,7 @@ fn a_lower_maximum_resets_the_newest_where_the_profile_says_so() -> Result<()> {
     for _ in 0..3 {
         clients.push(TcpStream::connect(listener.local)?);
     }
-    listener.control.set_max_backlog(2);
+    listener.handle.set_max_backlog(2);
     let mut newest = clients.pop().context("no client")?;
     was_reset(&mut newest)?;
     let changed = Event::BacklogChanged { fd: 3, local: listener.local.into(), backlog: 5, capacity: 2 };
@@ -216,15 +216,15 @@ fn a_slow_observer_stops_nobody() -> Result<()> {
     let observer = move |event: &Event| {
         let _nobody = told.send(event.clone());
         // It does not come back before the test is over.
-        let _released = held.lock().map(|held| held.recv_timeout(PATIENCE));
+        let _released = held.lock().map(|held| held.recv_timeout(WAIT_TIMEOUT));
     };
     let ctx = granted()?.args(["server", "127.0.0.1:0"]).observer(observer).build()?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(run_async(guest_tests::HTTP_SERVER, ctx))
     });
-    let Event::Listening { local, .. } = first.recv_timeout(PATIENCE)? else {
+    let Event::Listening { local, .. } = first.recv_timeout(WAIT_TIMEOUT)? else {
         return Err(anyhow!("another event came first"));
     };
     let local = local.inet().context("no network address")?;
@@ -232,8 +232,8 @@ fn a_slow_observer_stops_nobody() -> Result<()> {
     for _ in 0..20 {
         is_served(local)?;
     }
-    ensure!(start.elapsed() < PATIENCE, "it was the observer that let go");
-    ensure!(!control.flush_events(Duration::from_millis(1)), "nothing was held");
+    ensure!(start.elapsed() < WAIT_TIMEOUT, "it was the observer that let go");
+    ensure!(!handle.flush_events(Duration::from_millis(1)), "nothing was held");
     drop(release);
     Ok(())
 }

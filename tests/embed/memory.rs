@@ -11,7 +11,7 @@ use wasock::host::{Guest, engine_config};
 use wasock::observe::Limit;
 use wasock::{Event, WasockCtx};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 const MODULE: &str = r#"(module
     (memory (export "memory") 1)
@@ -33,7 +33,7 @@ fn a_store_of_ones_own_has_the_limit_of_its_guest() -> wasmtime::Result<()> {
         assert_eq!(grow.call(&mut store, ())?, expected);
     }
     assert_eq!(store.data_mut().limiter().used(), 3 * 65536);
-    let told = receiver.recv_timeout(PATIENCE);
+    let told = receiver.recv_timeout(WAIT_TIMEOUT);
     assert_eq!(told, Ok(Event::MemoryDenied { limit: Limit::Memory, most: 3 * 65536 }));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The builder's pieces, as a guest uses them.
 
-use super::{PATIENCE, events, granted, run_async};
+use super::{WAIT_TIMEOUT, events, granted, run_async};
 use anyhow::{Context as _, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -153,9 +153,9 @@ async fn a_denial_is_an_event() -> Result<()> {
     let (observer, events) = events();
     // A grant for another port is none for this one.
     let ctx = WasockCtx::builder().listen(&"127.0.0.1:8081".parse()?).observer(observer).build()?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     run_text(BINDS, ctx).await?;
-    let all_told = tokio::task::spawn_blocking(move || control.flush_events(PATIENCE)).await?;
+    let all_told = tokio::task::spawn_blocking(move || handle.flush_events(WAIT_TIMEOUT)).await?;
     ensure!(all_told, "the events do not end");
     let told: Vec<_> = events.try_iter().collect();
     let [Event::Denied { call, what, flag, .. }] = told.as_slice() else { bail!("{told:?}") };

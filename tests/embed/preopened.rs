@@ -1,6 +1,6 @@
 //! Sockets of the embedder's, handed to a guest.
 
-use super::{PATIENCE, events, plain, run_async};
+use super::{WAIT_TIMEOUT, events, plain, run_async};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,8 +15,8 @@ fn listener_and_client() -> Result<(TcpListener, JoinHandle<Result<()>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
     let client = thread::spawn(move || {
-        let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         stream.write_all(b"hello")?;
         stream.shutdown(Shutdown::Write)?;
         let mut answer = String::new();
@@ -81,7 +81,7 @@ async fn a_listener_with_a_name_is_events() -> Result<()> {
     let at = path.clone();
     let client = thread::spawn(move || {
         let mut stream = UnixStream::connect(at)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         stream.write_all(b"hello")?;
         stream.shutdown(Shutdown::Write)?;
         let mut answer = String::new();

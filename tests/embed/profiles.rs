@@ -1,6 +1,6 @@
 //! The maximum for backlogs in every profile, while the guest runs.
 
-use super::{PATIENCE, events, granted, run_async};
+use super::{WAIT_TIMEOUT, events, granted, run_async};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use guest_tests::{Attempt, Client, is_refused};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
-use wasock::{Control, Event, ListenProfile, WasockCtx};
+use wasock::{Event, Handle, ListenProfile, WasockCtx};
 
 /// How many wait in each profile, for a backlog of 2 and of 5.
 const WAITING: [(ListenProfile, usize, usize); 5] = [
@@ -69,7 +69,7 @@ fn fill(addr: SocketAddr, profile: ListenProfile, waiting: &mut Vec<Client>, cou
 /// The next event about the backlog: how many may wait now.
 fn changed(events: &mpsc::Receiver<Event>) -> Result<u32> {
     loop {
-        if let Event::BacklogChanged { capacity, .. } = events.recv_timeout(PATIENCE)? {
+        if let Event::BacklogChanged { capacity, .. } = events.recv_timeout(WAIT_TIMEOUT)? {
             return Ok(capacity);
         }
     }
@@ -88,8 +88,8 @@ async fn the_maximum_changes_in_every_profile() -> Result<()> {
             .max_backlog(2)
             .observer(observer)
             .build()?;
-        let control = ctx.control();
-        beside(ctx, move || changes(profile, few, many, &control, &events))
+        let handle = ctx.handle();
+        beside(ctx, move || changes(profile, few, many, &handle, &events))
             .await
             .with_context(|| profile.to_string())?;
     }
@@ -100,11 +100,11 @@ fn changes(
     profile: ListenProfile,
     few: usize,
     many: usize,
-    control: &Control,
+    handle: &Handle,
     events: &mpsc::Receiver<Event>,
 ) -> Result<()> {
     let addr = loop {
-        match events.recv_timeout(PATIENCE)? {
+        match events.recv_timeout(WAIT_TIMEOUT)? {
             Event::Listening { local, result, backlog, .. } => {
                 ensure!(backlog == 5 && result == Ok(u32::try_from(few)?), "{backlog}: {result:?}");
                 break local.inet().context("no network address")?;
@@ -116,12 +116,12 @@ fn changes(
     let mut waiting = Vec::new();
     fill(addr, profile, &mut waiting, few)?;
     // The guest's own backlog counts again, which was cut down to the maximum.
-    control.set_max_backlog(100);
+    handle.set_max_backlog(100);
     ensure!(changed(events)? == u32::try_from(many)?);
     fill(addr, profile, &mut waiting, many)?;
     // The same once more changes nothing, and is no event.
-    control.set_max_backlog(99);
-    control.set_max_backlog(2);
+    handle.set_max_backlog(99);
+    handle.set_max_backlog(2);
     ensure!(changed(events)? == u32::try_from(few)?);
     let excess = waiting.split_off(few);
     for mut client in excess {

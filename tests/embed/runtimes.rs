@@ -1,7 +1,7 @@
 //! Executors of every kind, with the drivers that wasock might miss and without, and those that
 //! end before a socket does.
 
-use super::{PATIENCE, events, expect_ok, granted, listening, plain, run_async};
+use super::{WAIT_TIMEOUT, events, expect_ok, granted, listening, plain, run_async};
 use anyhow::{Context as _, Result, ensure};
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -220,12 +220,12 @@ fn a_call_goes_on_waiting_when_its_sockets_runtime_is_shut_down() -> Result<()> 
             }
         })
     });
-    ensure!(receiver.recv_timeout(PATIENCE)?, "it did not wait");
+    ensure!(receiver.recv_timeout(WAIT_TIMEOUT)?, "it did not wait");
     runtime.shutdown_background();
     expect_ok(addr)?;
     let begun = Instant::now();
     while !guest.is_finished() {
-        ensure!(begun.elapsed() < PATIENCE, "the call waits for ever");
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "the call waits for ever");
         thread::yield_now();
     }
     guest.join().ok().context("the guest's thread panicked")?

@@ -1,6 +1,6 @@
 //! Sockets that the embedder keeps a clone of.
 
-use super::{PATIENCE, plain};
+use super::{WAIT_TIMEOUT, plain};
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{OFlags, fcntl_getfl};
 use std::net::{TcpListener, TcpStream};
@@ -38,7 +38,7 @@ async fn contexts_on_clones_of_one_listener() -> Result<()> {
     let mut clients = Vec::new();
     while !guests.is_empty() {
         clients.push(TcpStream::connect(listener.local_addr()?)?);
-        let ended = tokio::time::timeout(PATIENCE, guests.join_next()).await;
+        let ended = tokio::time::timeout(WAIT_TIMEOUT, guests.join_next()).await;
         ended.context("none of them got it")?.context("there is none")???;
         let is_nonblocking = fcntl_getfl(&listener)?.contains(OFlags::NONBLOCK);
         ensure!(is_nonblocking || guests.len() < 4, "accept needs it");

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::runtime::Builder;
 use wasmtime::{Engine, Linker, Module, Store};
 use wasock::host::{Builder as CtxBuilder, Ended, Guest, engine_config, new_engine};
-use wasock::{Control, Signal, Terminated, WasockCtx};
+use wasock::{Handle, Signal, Terminated, WasockCtx};
 
 use super::{events, granted, listening, plain};
 
@@ -18,13 +18,13 @@ fn run(
     engine: &Engine,
     guest: &str,
     ctx: CtxBuilder,
-    meanwhile: impl FnOnce(&Control) -> Result<()> + Send,
+    meanwhile: impl FnOnce(&Handle) -> Result<()> + Send,
 ) -> Result<wasmtime::Result<Ended>> {
     let guest = Guest::load(engine, Path::new(guest))?;
     let ctx = ctx.build()?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     thread::scope(|scope| {
-        let other = scope.spawn(move || meanwhile(&control));
+        let other = scope.spawn(move || meanwhile(&handle));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(guest.run(ctx));
         other.join().ok().context("the other thread panicked")??;
@@ -33,22 +33,22 @@ fn run(
 }
 
 /// As [`run`], for a guest that listens.
-fn serve(guest: &str, meanwhile: impl FnOnce(&Control) -> Result<()> + Send) -> Result<Ended> {
+fn serve(guest: &str, meanwhile: impl FnOnce(&Handle) -> Result<()> + Send) -> Result<Ended> {
     let (observer, events) = events();
     let engine = Engine::new(&engine_config()).map_err(plain)?;
-    let ended = run(&engine, guest, granted()?.observer(observer), move |control| {
+    let ended = run(&engine, guest, granted()?.observer(observer), move |handle| {
         listening(&events)?;
-        meanwhile(control)
+        meanwhile(handle)
     })?;
     ended.map_err(plain)
 }
 
 #[test]
 fn a_guest_with_a_handler_hears_it() -> Result<()> {
-    let ended = serve(guest_tests::SIGNAL_SERVER, |control| {
-        ensure!(control.handles_signals(), "it has a handler");
-        control.signal(Signal::Hup);
-        control.signal(Signal::Term);
+    let ended = serve(guest_tests::SIGNAL_SERVER, |handle| {
+        ensure!(handle.handles_signals(), "it has a handler");
+        handle.signal(Signal::Hup);
+        handle.signal(Signal::Term);
         Ok(())
     })?;
     assert_eq!(ended, Ended { code: 0 });
@@ -58,12 +58,12 @@ fn a_guest_with_a_handler_hears_it() -> Result<()> {
 #[test]
 fn without_a_handler_the_default_action_counts() -> Result<()> {
     for (signal, code) in [(Signal::Term, 143), (Signal::Usr1, 138), (Signal::Kill, 137)] {
-        let ended = serve(guest_tests::EVENT_ECHO, |control| {
-            ensure!(!control.handles_signals(), "it has no handler");
+        let ended = serve(guest_tests::EVENT_ECHO, |handle| {
+            ensure!(!handle.handles_signals(), "it has no handler");
             for nothing in [Signal::Winch, Signal::Chld, Signal::Stop, Signal::Cont] {
-                control.signal(nothing);
+                handle.signal(nothing);
             }
-            control.signal(signal);
+            handle.signal(signal);
             Ok(())
         })?;
         assert_eq!(ended, Ended { code });
@@ -106,14 +106,14 @@ async fn what_the_operator_ignores_is_ignored() -> Result<()> {
 fn a_guest_that_computes_is_ended_by_its_own_signals_alone() -> Result<()> {
     let engine = new_engine(&engine_config()).map_err(plain)?;
     let computing = WasockCtx::builder().arg("spin");
-    let ended = run(&engine, guest_tests::SPIN, computing, |control| {
+    let ended = run(&engine, guest_tests::SPIN, computing, |handle| {
         for _ in 0..3 {
             let other = WasockCtx::builder().arg("handlers").arg("none").arg("compute");
             let handled = run(&engine, guest_tests::SIGNAL_HANDLERS, other, |_| Ok(()))?;
             assert_eq!(handled.map_err(plain)?, Ended { code: 0 });
         }
-        ensure!(!control.is_ended(), "it was ended by another one's signals");
-        control.signal(Signal::Kill);
+        ensure!(!handle.is_ended(), "it was ended by another one's signals");
+        handle.signal(Signal::Kill);
         Ok(())
     })?;
     assert_eq!(ended.map_err(plain)?, Ended { code: 137 });
@@ -125,13 +125,13 @@ fn a_guest_that_computes_is_ended_by_its_own_signals_alone() -> Result<()> {
 fn an_order_ends_a_handler_that_computes() -> Result<()> {
     let engine = new_engine(&engine_config()).map_err(plain)?;
     let ctx = WasockCtx::builder().arg("handlers").arg("loop").arg("compute_for_operator");
-    let ended = run(&engine, guest_tests::SIGNAL_HANDLERS, ctx, |control| {
-        while !control.handles_signals() {
+    let ended = run(&engine, guest_tests::SIGNAL_HANDLERS, ctx, |handle| {
+        while !handle.handles_signals() {
             thread::sleep(Duration::from_millis(2));
         }
-        control.signal(Signal::Usr1);
+        handle.signal(Signal::Usr1);
         thread::sleep(Duration::from_millis(50));
-        control.terminate();
+        handle.terminate();
         Ok(())
     })?;
     assert!(ended.is_err_and(|error| error.downcast_ref() == Some(&Terminated::Order)));

@@ -7,7 +7,7 @@ use wasmtime::Engine;
 use wasock::WasockCtx;
 use wasock::host::{Ended, Guest, engine_config, new_engine};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Guests here have threads with these names, and their tests take turns.
 static TURNS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -21,7 +21,7 @@ fn guest_threads() -> usize {
 async fn none_is_left() -> wasmtime::Result<()> {
     let begun = Instant::now();
     while guest_threads() > 0 {
-        wasmtime::ensure!(begun.elapsed() < PATIENCE, "{} threads are left", guest_threads());
+        wasmtime::ensure!(begun.elapsed() < WAIT_TIMEOUT, "{} threads are left", guest_threads());
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     Ok(())
@@ -39,10 +39,10 @@ async fn nothing_is_left_running_after_the_end() -> wasmtime::Result<()> {
     let engine = new_engine(&engine_config())?;
     for (case, code) in [("return", 0), ("exit", 7), ("visit", 7)] {
         let (guest, ctx) = life(&engine, case)?;
-        let control = ctx.control();
+        let handle = ctx.handle();
         assert_eq!(guest.run(ctx).await?, Ended { code }, "{case}");
         none_is_left().await?;
-        assert!(control.is_ended(), "{case}");
+        assert!(handle.is_ended(), "{case}");
     }
     let (guest, ctx) = life(&engine, "trap")?;
     assert!(guest.run(ctx).await.is_err_and(|error| error.is::<wasmtime::WasmBacktrace>()));
@@ -90,7 +90,7 @@ async fn an_epoch_of_the_embedders_ends_a_guest_with_threads() -> wasmtime::Resu
         assert!(early.is_err(), "it waits for ever");
     }
     engine.increment_epoch();
-    let ended = tokio::time::timeout(PATIENCE, run).await.map_err(wasmtime::Error::new)?;
+    let ended = tokio::time::timeout(WAIT_TIMEOUT, run).await.map_err(wasmtime::Error::new)?;
     assert!(ended.is_err_and(|error| error.downcast_ref() == Some(&wasmtime::Trap::Interrupt)));
     none_is_left().await
 }
@@ -118,13 +118,13 @@ async fn threads_that_compute_end_at_the_next_epoch_of_the_embedders() -> wasmti
     let guest = Guest::from_bytes(&engine, Path::new("computing.wat"), COMPUTING.as_bytes());
     let guest = guest.map_err(wasmtime::Error::new)?;
     let ctx = WasockCtx::builder().build().map_err(wasmtime::Error::new)?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     assert_eq!(guest.run(ctx).await?, Ended { code: 0 });
-    assert!(control.is_ended());
-    let left = control.threads_left_behind();
+    assert!(handle.is_ended());
+    let left = handle.threads_left_behind();
     wasmtime::ensure!(left > 0 && guest_threads() > 0, "{left} threads were left behind");
     engine.increment_epoch();
     none_is_left().await?;
-    assert_eq!(control.threads_left_behind(), 0);
+    assert_eq!(handle.threads_left_behind(), 0);
     Ok(())
 }

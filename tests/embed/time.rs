@@ -9,9 +9,9 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
 use wasock::host::{Builder as CtxBuilder, Ended, Guest, engine_config, new_engine};
-use wasock::{Control, Event, Terminated, WasockCtx};
+use wasock::{Event, Handle, Terminated, WasockCtx};
 
-use super::{PATIENCE, events, plain};
+use super::{WAIT_TIMEOUT, events, plain};
 
 /// Begins by a write, fills half a gigabyte with random bytes, and ends with 9.
 const RANDOM: &str = r#"(module
@@ -122,16 +122,16 @@ fn run_alone(test: &str) -> Result<()> {
 }
 
 /// Starts [`LARGE_WAIT`], waits until both of its threads are there, and gives up its future.
-fn drop_large_wait(runtime: &Runtime) -> Result<(Control, std::sync::mpsc::Receiver<Event>)> {
+fn drop_large_wait(runtime: &Runtime) -> Result<(Handle, std::sync::mpsc::Receiver<Event>)> {
     let guest = load(&new_engine(&engine_config()).map_err(plain)?, LARGE_WAIT)?;
     let (observer, events) = events();
     let ctx = WasockCtx::builder().observer(observer).build()?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     runtime.block_on(async {
         let mut run = Box::pin(guest.run(ctx));
         let begun = Instant::now();
         while threads_called("guest-").len() < 2 {
-            ensure!(begun.elapsed() < PATIENCE, "its threads do not start");
+            ensure!(begun.elapsed() < WAIT_TIMEOUT, "its threads do not start");
             let early = tokio::time::timeout(Duration::from_millis(2), run.as_mut()).await;
             ensure!(early.is_err(), "it waits for ever: {early:?}");
         }
@@ -140,7 +140,7 @@ fn drop_large_wait(runtime: &Runtime) -> Result<(Control, std::sync::mpsc::Recei
         ensure!(early.is_err(), "it waits for ever: {early:?}");
         anyhow::Ok(())
     })?;
-    Ok((control, events))
+    Ok((handle, events))
 }
 
 /// The threads of this process whose names begin so; Linux tells.
@@ -161,14 +161,14 @@ fn the_end_of_a_guest_costs_little_however_large_its_memory_is() -> Result<()> {
 fn alone_the_end_of_a_guest_with_a_large_memory() -> Result<()> {
     let runtime = runtime()?;
     let before = processor_time();
-    let (control, events) = drop_large_wait(&runtime)?;
+    let (handle, events) = drop_large_wait(&runtime)?;
     let left = loop {
-        if let Event::ThreadsLeftBehind { count } = events.recv_timeout(PATIENCE)? {
+        if let Event::ThreadsLeftBehind { count } = events.recv_timeout(WAIT_TIMEOUT)? {
             break count;
         }
     };
-    ensure!(left == 2 && control.threads_left_behind() == 2, "{left} threads were left behind");
-    ensure!(control.is_ended(), "it has not ended");
+    ensure!(left == 2 && handle.threads_left_behind() == 2, "{left} threads were left behind");
+    ensure!(handle.is_ended(), "it has not ended");
     // Whoever looks for them still would be at it now.
     std::thread::sleep(Duration::from_secs(1));
     let used = processor_time() - before;

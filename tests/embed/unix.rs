@@ -28,7 +28,7 @@ async fn names_are_events_and_are_removed() -> Result<()> {
     run_async(guest_tests::UNIX_SEQPACKET, builder.arg("guest").build()?).await?;
     ensure!(std::fs::read_dir(folder.path())?.count() == 0, "names are left");
     let local = loop {
-        if let Event::Listening { local, .. } = events.recv_timeout(PATIENCE)? {
+        if let Event::Listening { local, .. } = events.recv_timeout(WAIT_TIMEOUT)? {
             break local;
         }
     };

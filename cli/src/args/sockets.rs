@@ -40,12 +40,12 @@ pub(crate) struct SocketArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedSocket {
     pub(crate) name: String,
-    pub(crate) place: Place,
+    pub(crate) place: SocketSource,
 }
 
 /// Where a socket is that the guest is handed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SocketSource {
     Inet(SocketAddr),
     /// A port at the loopback address of both families: two sockets.
     Localhost(u16),
@@ -55,7 +55,7 @@ pub(crate) enum Place {
     Unix(PathBuf),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SocketSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(address) => address.fmt(f),
@@ -89,7 +89,7 @@ fn parse_datagrams(text: &str) -> Result<NamedSocket, String> {
 /// Reads `[NAME=]PLACE`.
 fn parse(
     text: &str,
-    place: impl FnOnce(&str) -> Option<Place>,
+    place: impl FnOnce(&str) -> Option<SocketSource>,
     expected: &str,
 ) -> Result<NamedSocket, String> {
     // "unknown": what a service manager's library says where there is no name.
@@ -102,21 +102,21 @@ fn parse(
     }
 }
 
-fn path(text: &str) -> Option<Place> {
-    text.strip_prefix(UNIX).filter(|path| !path.is_empty()).map(|path| Place::Unix(path.into()))
+fn path(text: &str) -> Option<SocketSource> {
+    text.strip_prefix(UNIX).filter(|path| !path.is_empty()).map(|path| SocketSource::Unix(path.into()))
 }
 
-fn address(text: &str) -> Option<Place> {
-    text.parse().ok().map(Place::Inet)
+fn address(text: &str) -> Option<SocketSource> {
+    text.parse().ok().map(SocketSource::Inet)
 }
 
 /// What stands for more than one address.
-fn shorthand(text: &str) -> Option<Place> {
+fn shorthand(text: &str) -> Option<SocketSource> {
     match text.split_once(':') {
-        Some(("localhost", port)) => port.parse().ok().map(Place::Localhost),
-        Some(("", port)) => port.parse().ok().map(Place::Any),
+        Some(("localhost", port)) => port.parse().ok().map(SocketSource::Localhost),
+        Some(("", port)) => port.parse().ok().map(SocketSource::Any),
         Some(_) => None,
-        None => text.parse().ok().map(Place::Any),
+        None => text.parse().ok().map(SocketSource::Any),
     }
 }
 
@@ -124,26 +124,26 @@ fn shorthand(text: &str) -> Option<Place> {
 mod tests {
     use super::*;
 
-    type Read = Result<(String, Place), String>;
+    type Read = Result<(String, SocketSource), String>;
 
     fn read(parse: fn(&str) -> Result<NamedSocket, String>, text: &str) -> Read {
         parse(text).map(|socket| (socket.name, socket.place))
     }
 
-    fn named(name: &str, place: Place) -> Read {
+    fn named(name: &str, place: SocketSource) -> Read {
         Ok((name.to_owned(), place))
     }
 
     #[test]
     fn a_listener_is_an_address_or_a_path() {
         for (text, expected) in [
-            ("web=127.0.0.1:80", named("web", Place::Inet(([127, 0, 0, 1], 80).into()))),
-            ("unix:./s", named("unknown", Place::Unix("./s".into()))),
-            ("web=unix:/run/s", named("web", Place::Unix("/run/s".into()))),
-            ("unix:/a=b", named("unknown", Place::Unix("/a=b".into()))),
-            ("localhost:80", named("unknown", Place::Localhost(80))),
-            ("web=:80", named("web", Place::Any(80))),
-            ("80", named("unknown", Place::Any(80))),
+            ("web=127.0.0.1:80", named("web", SocketSource::Inet(([127, 0, 0, 1], 80).into()))),
+            ("unix:./s", named("unknown", SocketSource::Unix("./s".into()))),
+            ("web=unix:/run/s", named("web", SocketSource::Unix("/run/s".into()))),
+            ("unix:/a=b", named("unknown", SocketSource::Unix("/a=b".into()))),
+            ("localhost:80", named("unknown", SocketSource::Localhost(80))),
+            ("web=:80", named("web", SocketSource::Any(80))),
+            ("80", named("unknown", SocketSource::Any(80))),
         ] {
             assert_eq!(read(parse_listener, text), expected, "{text}");
         }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_peer_is_at_one_address() {
         assert_eq!(read(parse_peer, "db=[::1]:5432").map(|(name, _)| name).as_deref(), Ok("db"));
-        assert_eq!(read(parse_peer, "unix:/s"), named("unknown", Place::Unix("/s".into())));
+        assert_eq!(read(parse_peer, "unix:/s"), named("unknown", SocketSource::Unix("/s".into())));
         for wrong in ["localhost:80", ":80", "80", "db="] {
             assert!(parse_peer(wrong).is_err(), "{wrong}");
         }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn datagrams_have_no_path() {
-        assert_eq!(read(parse_datagrams, "dns=:53"), named("dns", Place::Any(53)));
+        assert_eq!(read(parse_datagrams, "dns=:53"), named("dns", SocketSource::Any(53)));
         assert!(parse_datagrams("unix:/s").is_err());
     }
 }

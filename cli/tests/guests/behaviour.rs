@@ -181,7 +181,7 @@ pub(crate) fn listen_rules() -> Result<()> {
         include_str!("listen/rows.rs"),
         include_str!("listen/cells.rs"),
         include_str!("listen/close.rs"),
-        include_str!("listen/storm.rs"),
+        include_str!("listen/stress.rs"),
     );
     let list = run().arg(guest_tests::LISTEN_RULES).succeed()?;
     for rule in list.stdout.lines() {

@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server at an address of each family that there is.
 fn start(host: Wasock, program: &str) -> Result<(Running, Vec<SocketAddr>)> {
@@ -30,7 +30,7 @@ fn start(host: Wasock, program: &str) -> Result<(Running, Vec<SocketAddr>)> {
 /// A client of the same family.
 fn client(server: SocketAddr) -> Result<UdpSocket> {
     let client = UdpSocket::bind(SocketAddr::new(server.ip(), 0))?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.connect(server)?;
     Ok(client)
 }
@@ -186,9 +186,9 @@ fn request(name: &str, mode: &str) -> Vec<u8> {
 /// Reads a file as a client does; the code of an error where one came.
 fn fetch(server: SocketAddr, request: &[u8]) -> Result<Result<Vec<u8>, u8>> {
     let client = UdpSocket::bind(SocketAddr::new(server.ip(), 0))?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let stranger = UdpSocket::bind(SocketAddr::new(server.ip(), 0))?;
-    stranger.set_read_timeout(Some(PATIENCE))?;
+    stranger.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.send_to(request, server)?;
     let (mut bytes, mut buf, mut number) = (Vec::new(), [0; 600], 1_u16);
     loop {

@@ -9,12 +9,12 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
-/// How many threads drive `wild_pointers`, each with every n-th call.
+/// How many threads drive `arbitrary_pointers`, each with every n-th call.
 const SHARES: usize = 4;
 
 #[test]
-pub(crate) fn wild_pointers() -> Result<()> {
-    let list = run_on_loopback().arg(guest_tests::WILD_POINTERS).succeed()?;
+pub(crate) fn arbitrary_pointers() -> Result<()> {
+    let list = run_on_loopback().arg(guest_tests::ARBITRARY_POINTERS).succeed()?;
     let calls: Vec<&str> = list.stdout.lines().collect();
     ensure!(calls.len() > 80, "only {} calls", calls.len());
     std::thread::scope(|scope| {
@@ -36,7 +36,7 @@ fn survives(call: &str) -> Result<()> {
         let finished = run_on_loopback()
             .arg("--dir")
             .arg(format!("{}::/", folder.path().display()))
-            .args([guest_tests::WILD_POINTERS, call, &first.to_string()])
+            .args([guest_tests::ARBITRARY_POINTERS, call, &first.to_string()])
             .finish()?;
         ensure!(!finished.stderr.contains("panicked"), "{call} broke the host\n{finished}");
         match finished.code {

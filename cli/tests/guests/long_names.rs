@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The bytes of the longest name.
 const LONGEST: usize = 108;
@@ -38,7 +38,7 @@ fn is_served(from: Option<&Path>, listener: &Path) -> Result<()> {
         }
         None => UnixStream::connect(listener)?,
     };
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     match client.read(&mut [0; 1]) {
         Ok(0) => Ok(()),
         Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
@@ -114,7 +114,7 @@ fn a_listener_with_the_longest_name_is_handed_over() -> Result<()> {
     let client = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     rustix::net::connect(&client, &SocketAddrUnix::new(&name)?)?;
     let mut client = UnixStream::from(client);
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     ensure!(client.read(&mut [0; 1])? == 0);
     guest.stop()?.expect_no_stderr("panicked")?;
     Ok(())

@@ -3,10 +3,10 @@
 //! A test has the name of its program. A program without a test does not
 //! compile: see the end of this file.
 
+mod arbitrary_arguments;
 mod behaviour;
 mod churn;
 mod command;
-mod crew;
 mod data;
 mod datagram_servers;
 mod datagrams;
@@ -39,6 +39,7 @@ mod signals;
 mod states;
 mod stress;
 mod text;
+mod threaded;
 mod threads;
 mod time;
 mod trace;
@@ -46,7 +47,6 @@ mod udp;
 mod udp_answers;
 mod unix;
 mod waiting;
-mod wild;
 
 use guest_tests::Wasock;
 use std::net::TcpListener;
@@ -78,11 +78,11 @@ fn has_ipv6() -> bool {
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
-        behaviour::*, command::*, crew::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
+        behaviour::*, command::*, data::*, datagram_servers::*, datagrams::*, events::*, files::*,
         generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*,
         kinds::options::*, long_names::*, memory::*, multicast::*, names::*, places::*, preopened::*,
-        publish::*, server::*, signals::*, states::*, stress::*, text::*, threads::*, time::*, udp::*,
-        udp_answers::*, unix::*, waiting::*,
+        publish::*, server::*, signals::*, states::*, stress::*, text::*, threaded::*, threads::*, time::*,
+        udp::*, udp_answers::*, unix::*, waiting::*,
     };
     #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// As preview 1 numbers it.
 const EINTR: i32 = 27;
@@ -34,7 +34,7 @@ pub(crate) fn fifo_read() -> Result<()> {
     let (_folder, granted, _writer) = pipe()?;
     let mut host = run().args(["--trace", "--dir", &granted, guest_tests::FIFO_READ]).start()?;
     host.wait_for_stderr("path_open")?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     while host.is_running()? && Instant::now() < deadline {
         host.signal(Signal::HUP)?;
         std::thread::sleep(Duration::from_millis(10));

@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Those that a client connects to.
 const PLACES: [&str; 4] = ["127.0.0.1:0", "[::1]:0", "unix:/run/s", "seqpacket:/run/s"];
@@ -67,7 +67,7 @@ impl Server {
             }
         };
         let limit = rustix::net::sockopt::Timeout::Recv;
-        rustix::net::sockopt::set_socket_timeout(&client, limit, Some(PATIENCE))?;
+        rustix::net::sockopt::set_socket_timeout(&client, limit, Some(WAIT_TIMEOUT))?;
         Ok(client.into())
     }
 }
@@ -130,7 +130,7 @@ fn echo_of_datagrams() -> Result<()> {
     server.wait_for_stdout("ready")?;
     for (name, text) in [("one", b"first".as_slice()), ("other", &[b'x'; 50_000]), ("third", b"")] {
         let client = UnixDatagram::bind(folder.path().join(name))?;
-        client.set_read_timeout(Some(PATIENCE))?;
+        client.set_read_timeout(Some(WAIT_TIMEOUT))?;
         client.send_to(text, folder.path().join("s"))?;
         let mut heard = vec![0; 65_536];
         let count = client.recv(&mut heard)?;

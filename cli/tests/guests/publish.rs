@@ -6,12 +6,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client says something, and has it back.
 fn exchange(addr: SocketAddr) -> Result<()> {
-    let mut client = TcpStream::connect_timeout(&addr, PATIENCE)?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    let mut client = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.write_all(b"hello")?;
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
@@ -56,7 +56,7 @@ fn a_published_port_of_datagrams() -> Result<()> {
     let addr = server.bound()?;
     ensure!(addr.ip().is_loopback() && addr.port() != 53, "bound on {addr}");
     let client = UdpSocket::bind("127.0.0.1:0")?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.send_to(b"hello", addr)?;
     let mut buf = [0; 16];
     let (count, from) = client.recv_from(&mut buf)?;
@@ -101,7 +101,7 @@ fn a_published_port_grants_nothing_else() -> Result<()> {
 fn a_server_is_published_at_another_port() -> Result<()> {
     let mut server = run().args(["-p", "127.0.0.1:0:80", guest_tests::ECHO_SERVER, "0.0.0.0:80"]).start()?;
     let mut client = TcpStream::connect(server.listening()?)?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.write_all(b"hello")?;
     client.read_exact(&mut [0; 5]).context("no answer")?;
     server.stop().map(drop)

@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 const MEBIBYTE: usize = 1 << 20;
 
 fn with_folder(folder: &tempfile::TempDir) -> Wasock {
@@ -44,9 +44,9 @@ fn the_copy_of_a_message_is_counted() -> Result<()> {
 
 fn client_of(way: &str) -> Result<(Running, TcpStream)> {
     let mut host = run_on_loopback().args([guest_tests::LARGE_TRANSFERS, way]).start()?;
-    let client = TcpStream::connect_timeout(&host.listening()?, PATIENCE)?;
-    client.set_read_timeout(Some(PATIENCE))?;
-    client.set_write_timeout(Some(PATIENCE))?;
+    let client = TcpStream::connect_timeout(&host.listening()?, WAIT_TIMEOUT)?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    client.set_write_timeout(Some(WAIT_TIMEOUT))?;
     Ok((host, client))
 }
 

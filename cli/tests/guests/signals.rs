@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[test]
 pub(crate) fn signal_rules() -> Result<()> {
@@ -105,9 +105,9 @@ pub(crate) fn signal_misfit() -> Result<()> {
 }
 
 #[test]
-pub(crate) fn signal_wild_name() -> Result<()> {
+pub(crate) fn signal_arbitrary_name() -> Result<()> {
     run()
-        .arg(guest_tests::SIGNAL_WILD_NAME)
+        .arg(guest_tests::SIGNAL_ARBITRARY_NAME)
         .finish()?
         .expect_code(134)?
         .expect_no_stderr("panicked")
@@ -341,7 +341,7 @@ pub(crate) fn signal_server() -> Result<()> {
     host.signal(Signal::TERM)?;
     host.wait_for_stdout("draining 1")?;
     // Nobody new comes in.
-    let refused = TcpStream::connect_timeout(&addr, PATIENCE).err().map(|error| error.kind());
+    let refused = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT).err().map(|error| error.kind());
     ensure!(refused == Some(std::io::ErrorKind::ConnectionRefused), "{refused:?}");
     ensure!(host.is_running()?, "it has not waited for the client");
     busy.say("ond\n")?;
@@ -353,7 +353,7 @@ pub(crate) fn signal_server() -> Result<()> {
 
 /// Ten thousand signals while clients are served: no line is lost.
 #[test]
-fn a_storm_of_signals_loses_no_request() -> Result<()> {
+fn signals_under_stress_lose_no_request() -> Result<()> {
     let mut host = run_on_loopback().arg(guest_tests::SIGNAL_SERVER).start()?;
     let addr = host.listening()?;
     let is_over = AtomicBool::new(false);
@@ -425,7 +425,7 @@ fn a_signal_without_a_handler_ends_every_thread() -> Result<()> {
 }
 
 #[test]
-fn the_end_comes_in_a_storm_of_signals() -> Result<()> {
+fn the_end_comes_under_a_stress_of_signals() -> Result<()> {
     for _ in 0..10 {
         run().args([guest_tests::SIGNAL_THREADS, "storm"]).succeed()?;
     }
@@ -438,7 +438,7 @@ fn the_operator_reaches_a_thread_that_can_take_it() -> Result<()> {
     host.wait_for_stdout("started")?;
     let start = Instant::now();
     while host.is_running()? {
-        ensure!(start.elapsed() < PATIENCE, "nobody takes it");
+        ensure!(start.elapsed() < WAIT_TIMEOUT, "nobody takes it");
         host.signal(Signal::HUP)?;
         std::thread::sleep(Duration::from_millis(50));
     }

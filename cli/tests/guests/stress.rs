@@ -25,11 +25,11 @@ fn stress(program: &str) -> Result<()> {
 }
 
 #[test]
-pub(crate) fn crew_stress() -> Result<()> {
-    stress(guest_tests::CREW_STRESS)
+pub(crate) fn threaded_stress() -> Result<()> {
+    stress(guest_tests::THREADED_STRESS)
 }
 
 #[test]
-pub(crate) fn crew_stress_v1() -> Result<()> {
-    stress(guest_tests::CREW_STRESS_V1)
+pub(crate) fn threaded_stress_v1() -> Result<()> {
+    stress(guest_tests::THREADED_STRESS_V1)
 }

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many threads of the guest the host runs; Linux tells.
 fn guest_threads(host: &Running) -> Result<usize> {
@@ -25,7 +25,7 @@ fn guest_threads(host: &Running) -> Result<usize> {
 pub(super) fn wait_for_guest_threads(host: &Running, count: usize) -> Result<()> {
     let begun = Instant::now();
     while guest_threads(host)? != count {
-        ensure!(begun.elapsed() < PATIENCE, "{} threads, not {count}", guest_threads(host)?);
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "{} threads, not {count}", guest_threads(host)?);
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -81,8 +81,8 @@ fn a_connection_beyond_the_last_thread_is_closed() -> Result<()> {
 }
 
 fn get(addr: SocketAddr) -> Result<()> {
-    let mut stream = TcpStream::connect_timeout(&addr, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: it\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -193,7 +193,7 @@ pub(crate) fn threads_close() -> Result<()> {
     // Its input stays open until it has ended.
     let begun = Instant::now();
     while host.is_running()? {
-        ensure!(begun.elapsed() < PATIENCE, "it waits for its input");
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it waits for its input");
         std::thread::sleep(Duration::from_millis(5));
     }
     host.finish()?.expect_code(0)?;

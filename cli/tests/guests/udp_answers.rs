@@ -6,7 +6,7 @@ use guest_tests::{Running, Wasock};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn start(host: Wasock, at: &str) -> Result<(Running, SocketAddr)> {
     let mut guest = host.args(["--udp-bind", at, guest_tests::UDP_ANSWERS, at]).start()?;
@@ -16,7 +16,7 @@ fn start(host: Wasock, at: &str) -> Result<(Running, SocketAddr)> {
 
 fn client(server: SocketAddr) -> Result<UdpSocket> {
     let client = UdpSocket::bind(SocketAddr::new(server.ip(), 0))?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.connect(server)?;
     Ok(client)
 }

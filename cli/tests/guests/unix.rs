@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// `/run` for the guest, and every name in it.
 fn granted(folder: &Path) -> Wasock {
@@ -58,7 +58,7 @@ impl Listener {
 
     fn connect(&self) -> Result<UnixStream> {
         let stream = UnixStream::connect(self.path())?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         Ok(stream)
     }
 }
@@ -71,7 +71,11 @@ fn host_socket(kind: SocketType) -> Result<OwnedFd> {
 
 fn seqpacket_to(path: &Path) -> Result<OwnedFd> {
     let client = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None)?;
-    rustix::net::sockopt::set_socket_timeout(&client, rustix::net::sockopt::Timeout::Recv, Some(PATIENCE))?;
+    rustix::net::sockopt::set_socket_timeout(
+        &client,
+        rustix::net::sockopt::Timeout::Recv,
+        Some(WAIT_TIMEOUT),
+    )?;
     rustix::net::connect(&client, &SocketAddrUnix::new(path)?)?;
     Ok(client)
 }
@@ -103,7 +107,7 @@ pub(crate) fn unix_datagram() -> Result<()> {
 fn datagrams_to_another_process_and_back() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let native = UnixDatagram::bind(folder.path().join("native"))?;
-    native.set_read_timeout(Some(PATIENCE))?;
+    native.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let guest = granted(folder.path()).args([guest_tests::UNIX_DATAGRAM, "/run/native"]).start()?;
     let mut buf = [0; 16];
     let (count, from) = native.recv_from(&mut buf)?;
@@ -393,7 +397,7 @@ fn names_are_removed_as_the_operator_chose() -> Result<()> {
     let path = listener.path();
     listener.running.signal(rustix::process::Signal::TERM)?;
     // The end of its input would end it as well.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     while listener.running.is_running()? {
         ensure!(Instant::now() < deadline, "SIGTERM does not end it");
         std::thread::sleep(Duration::from_millis(5));

@@ -161,7 +161,7 @@ pub(crate) fn number(random: &mut Random, function: &str, argument: &str) -> Arg
     Arg::Is(random.pick(choices))
 }
 
-pub(crate) fn wild_pointer(random: &mut Random) -> u64 {
+pub(crate) fn arbitrary_pointer(random: &mut Random) -> u64 {
     random.pick(&[
         0,
         1,
@@ -178,7 +178,7 @@ pub(crate) fn wild_pointer(random: &mut Random) -> u64 {
     ])
 }
 
-pub(crate) fn wild_number(random: &mut Random) -> u64 {
+pub(crate) fn arbitrary_number(random: &mut Random) -> u64 {
     random.pick(&[
         0,
         1,

@@ -1,6 +1,6 @@
 //! One guest: what it is, what it may do, and the calls that it makes, all from its seed.
 
-use crate::generate::{Generator, Wildness};
+use crate::generate::{Arbitrariness, Generator};
 use crate::layout::{HEADER, LISTS, MAX_OPS, MAX_PAGES, OP_SIZE, THREAD_LISTS};
 use crate::module::Dialect;
 use crate::op::Op;
@@ -115,14 +115,14 @@ impl Case {
             has_peers: random.once_in(2),
             is_read_only: random.once_in(16),
         };
-        let wildness = match (way, random.below(4)) {
-            (Way::Run, 0 | 1) => Wildness::Tame,
-            (Way::Run, _) | (Way::Linker, 0 | 1) => Wildness::Low,
-            (Way::Linker, _) => Wildness::High,
+        let arbitrariness = match (way, random.below(4)) {
+            (Way::Run, 0 | 1) => Arbitrariness::Tame,
+            (Way::Run, _) | (Way::Linker, 0 | 1) => Arbitrariness::Low,
+            (Way::Linker, _) => Arbitrariness::High,
         };
         let lengths = if dialect.has_threads() { [1500, 300, 300, 300, 200] } else { [4000, 0, 0, 0, 200] };
         let lists = lengths
-            .map(|length| Generator::new(Random::new(random.next()), dialect, wildness).list(length))
+            .map(|length| Generator::new(Random::new(random.next()), dialect, arbitrariness).list(length))
             .to_vec();
         let rounds = random.pick(&[1, 1, 2, 4]);
         Self { seed, index, dialect, way, terms, rounds, lists }

@@ -1,7 +1,7 @@
 //! Which calls a guest makes: any function with arguments that are mostly sensible, and in
 //! between the sequences that real programs make, so that there is something to call on.
 
-use wasock::abi::{Argument, FUNCTIONS, Function, Kind};
+use wasock::abi::{Argument, ArgumentKind, FUNCTIONS, Function};
 
 use crate::arguments;
 use crate::layout::{
@@ -14,7 +14,7 @@ use crate::random::Random;
 
 /// How far arguments stray.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wildness {
+pub(crate) enum Arbitrariness {
     /// Nothing that traps or ends the guest.
     Tame,
     /// Now and then.
@@ -27,7 +27,7 @@ pub(crate) enum Wildness {
 pub(crate) struct Generator {
     pub(crate) random: Random,
     dialect: Dialect,
-    wildness: Wildness,
+    arbitrariness: Arbitrariness,
     /// Indices of functions, as often as they are to be called.
     weighted: Vec<u16>,
     pub(crate) ops: Vec<Op>,
@@ -38,15 +38,15 @@ const ENDINGS: [&str; 7] =
     ["proc_exit", "proc_exit2", "thread_exit", "proc_exec", "proc_exec2", "stack_restore", "proc_raise"];
 
 /// What opens, connects and waits is called more often.
-fn weight(function: &Function, wildness: Wildness) -> usize {
+fn weight(function: &Function, arbitrariness: Arbitrariness) -> usize {
     if function.refused.is_some() {
         return 1;
     }
     if ENDINGS.contains(&function.name) {
-        return match wildness {
-            Wildness::Tame => 0,
-            Wildness::Low => 1,
-            Wildness::High => 2,
+        return match arbitrariness {
+            Arbitrariness::Tame => 0,
+            Arbitrariness::Low => 1,
+            Arbitrariness::High => 2,
         };
     }
     let weight = match function.name {
@@ -62,12 +62,12 @@ fn weight(function: &Function, wildness: Wildness) -> usize {
 }
 
 impl Generator {
-    pub(crate) fn new(random: Random, dialect: Dialect, wildness: Wildness) -> Self {
+    pub(crate) fn new(random: Random, dialect: Dialect, arbitrariness: Arbitrariness) -> Self {
         let weighted = FUNCTIONS.iter().enumerate().filter(|(_, function)| dialect.has(function));
         let weighted = weighted
-            .flat_map(|(index, function)| std::iter::repeat_n(index as u16, weight(function, wildness)))
+            .flat_map(|(index, function)| std::iter::repeat_n(index as u16, weight(function, arbitrariness)))
             .collect();
-        Self { random, dialect, wildness, weighted, ops: Vec::new() }
+        Self { random, dialect, arbitrariness, weighted, ops: Vec::new() }
     }
 
     /// `count` operations or a few more.
@@ -92,12 +92,12 @@ impl Generator {
 
     /// Is this a moment to stray?
     fn strays(&mut self, traps: bool) -> bool {
-        match (self.wildness, traps) {
-            (Wildness::Tame, true) => false,
-            (Wildness::Tame, false) | (Wildness::Low, false) => self.random.once_in(24),
-            (Wildness::Low, true) => self.random.once_in(4000),
-            (Wildness::High, false) => self.random.once_in(8),
-            (Wildness::High, true) => self.random.once_in(60),
+        match (self.arbitrariness, traps) {
+            (Arbitrariness::Tame, true) => false,
+            (Arbitrariness::Tame, false) | (Arbitrariness::Low, false) => self.random.once_in(24),
+            (Arbitrariness::Low, true) => self.random.once_in(4000),
+            (Arbitrariness::High, false) => self.random.once_in(8),
+            (Arbitrariness::High, true) => self.random.once_in(60),
         }
     }
 
@@ -111,49 +111,55 @@ impl Generator {
 
     fn argument(&mut self, function: &Function, index: usize, argument: &Argument, args: &mut Vec<Arg>) {
         match argument.kind {
-            Kind::Fd => args.push(self.fd(function, index)),
-            Kind::Text => {
+            ArgumentKind::Fd => args.push(self.fd(function, index)),
+            ArgumentKind::Text => {
                 let name = self.name();
-                args.extend(if self.strays(true) { [self.wild_pointer(), self.wild_number()] } else { name });
+                args.extend(if self.strays(true) {
+                    [self.arbitrary_pointer(), self.arbitrary_number()]
+                } else {
+                    name
+                });
             }
-            Kind::Iovs => {
+            ArgumentKind::Iovs => {
                 let sets = if self.strays(true) { 16 } else { 13 };
                 let set = self.random.below(sets);
                 let start = self.random.below(8);
                 let count = if self.strays(false) {
-                    self.wild_number()
+                    self.arbitrary_number()
                 } else {
                     Arg::Is(self.random.below(8 - start))
                 };
                 args.extend([Arg::Is(IOVS + set * IOVS_SIZE + start * 8), count]);
             }
-            Kind::Bytes => args.extend([self.data(), Arg::Is(self.random.below(64))]),
-            Kind::AddressIn => args.push(self.address(address::COUNT)),
-            Kind::AddressOut => args.push(self.address_out()),
-            Kind::Inet4In => args.push(self.pointer(ADDRESSES + address::GROUP4 * ADDRESS_SIZE)),
-            Kind::Inet6In => args.push(self.pointer(ADDRESSES + address::GROUP6 * ADDRESS_SIZE)),
-            Kind::OutFd => {
+            ArgumentKind::Bytes => args.extend([self.data(), Arg::Is(self.random.below(64))]),
+            ArgumentKind::AddressIn => args.push(self.address(address::COUNT)),
+            ArgumentKind::AddressOut => args.push(self.address_out()),
+            ArgumentKind::Inet4In => args.push(self.pointer(ADDRESSES + address::GROUP4 * ADDRESS_SIZE)),
+            ArgumentKind::Inet6In => args.push(self.pointer(ADDRESSES + address::GROUP6 * ADDRESS_SIZE)),
+            ArgumentKind::OutFd => {
                 let kind = arguments::opened_by(function.name, index)
                     .unwrap_or_else(|| self.random.pick(FdKind::NO_DIR));
                 let word = kind.word(self.random.below(4));
                 args.push(self.pointer(word));
             }
-            Kind::OutU8 | Kind::OutU16 | Kind::OutU32 | Kind::OutU64 => {
+            ArgumentKind::OutU8 | ArgumentKind::OutU16 | ArgumentKind::OutU32 | ArgumentKind::OutU64 => {
                 let at = NUMBERS + 8 * self.random.below(64);
                 args.push(self.pointer(at));
             }
-            Kind::OptionTimestampIn => {
+            ArgumentKind::OptionTimestampIn => {
                 // The one for ever is the last but one.
                 let at = DURATIONS + 16 * if self.random.once_in(60) { 4 } else { 1 + self.random.below(3) };
                 args.push(self.pointer(at));
             }
-            Kind::OptionTimestampOut => args.push(self.pointer(OUT)),
-            Kind::Pointer => {
+            ArgumentKind::OptionTimestampOut => args.push(self.pointer(OUT)),
+            ArgumentKind::Pointer => {
                 let at = arguments::pointer(&mut self.random, function.name, argument.name);
                 args.push(self.pointer(at));
             }
             // Kinds that are added later are numbers to this.
-            _ if self.strays(false) && !arguments::is_size(argument.name) => args.push(self.wild_number()),
+            _ if self.strays(false) && !arguments::is_size(argument.name) => {
+                args.push(self.arbitrary_number())
+            }
             _ => {
                 let number = arguments::number(&mut self.random, function.name, argument.name);
                 args.push(number);
@@ -206,15 +212,15 @@ impl Generator {
     }
 
     fn pointer(&mut self, good: u64) -> Arg {
-        if self.strays(true) { self.wild_pointer() } else { Arg::Is(good) }
+        if self.strays(true) { self.arbitrary_pointer() } else { Arg::Is(good) }
     }
 
-    fn wild_pointer(&mut self) -> Arg {
-        Arg::Is(arguments::wild_pointer(&mut self.random))
+    fn arbitrary_pointer(&mut self) -> Arg {
+        Arg::Is(arguments::arbitrary_pointer(&mut self.random))
     }
 
-    fn wild_number(&mut self) -> Arg {
-        Arg::Is(arguments::wild_number(&mut self.random))
+    fn arbitrary_number(&mut self) -> Arg {
+        Arg::Is(arguments::arbitrary_number(&mut self.random))
     }
 
     /// A call of `name`, with these arguments; nothing in a dialect that lacks it.

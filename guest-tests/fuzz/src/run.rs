@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasock::host::{Guest, OnTrap, WasockCtx, add_to_linker, engine_config};
-use wasock::{Access, Address, Control, Event, ListenProfile, Signal, Terminated};
+use wasock::{Access, Address, Event, Handle, ListenProfile, Signal, Terminated};
 
 use crate::case::{Case, Way};
 use crate::coverage::{Coverage, States};
@@ -103,7 +103,7 @@ pub(crate) async fn run(
     let states = Arc::new(States::default());
     let calls = Arc::new(AtomicU64::new(0));
     let mut ctx = context(case, here, &states, &calls)?;
-    let control = ctx.control();
+    let handle = ctx.handle();
     let (guest, pre) = interpreters.find(case.dialect)?;
     let mut outcome = match (case.way, pre) {
         (Way::Linker, Some(pre)) => {
@@ -115,7 +115,7 @@ pub(crate) async fn run(
     coverage.add(&states.take());
     // What the guest had is closed in other threads, where it had threads.
     let begun = Instant::now();
-    while outcome.fault.is_none() && !control.is_ended() {
+    while outcome.fault.is_none() && !handle.is_ended() {
         if begun.elapsed() > Duration::from_secs(20) {
             outcome.fault = Some("the guest's descriptors are open 20 s after its end".into());
         }
@@ -209,16 +209,16 @@ fn context(
 
 /// Runs it by `Guest::run`.
 async fn whole(case: &Case, guest: &Guest, ctx: WasockCtx, calls: &AtomicU64) -> Outcome {
-    let control = ctx.control();
+    let handle = ctx.handle();
     let mut outcome = Outcome::default();
     let ended = {
         let mut run = pin!(guest.run(ctx));
-        let ended = patiently(run.as_mut(), &control, WHOLE_RUN).await;
+        let ended = run_with_timeout(run.as_mut(), &handle, WHOLE_RUN).await;
         if ended.is_none() {
             outcome.waits = 1;
         }
         if ended.is_none() && case.terms.is_terminated {
-            control.terminate();
+            handle.terminate();
             let ended = tokio::time::timeout(END, run).await;
             if ended.is_err() {
                 outcome.fault = Some("an order to end is not followed".into());
@@ -238,7 +238,7 @@ async fn whole(case: &Case, guest: &Guest, ctx: WasockCtx, calls: &AtomicU64) ->
 }
 
 /// Sees `call` to its end, with a signal at each tick, for `limit` at most.
-async fn patiently<T>(call: impl Future<Output = T>, control: &Control, limit: Duration) -> Option<T> {
+async fn run_with_timeout<T>(call: impl Future<Output = T>, handle: &Handle, limit: Duration) -> Option<T> {
     let mut call = pin!(call);
     let begun = Instant::now();
     loop {
@@ -249,7 +249,7 @@ async fn patiently<T>(call: impl Future<Output = T>, control: &Control, limit: D
             return None;
         }
         // One that does nothing where nobody handles it.
-        control.signal(Signal::Winch);
+        handle.signal(Signal::Winch);
     }
 }
 
@@ -273,7 +273,7 @@ async fn in_own_store(
     here: &Surroundings<'_>,
     coverage: &mut Coverage,
 ) -> Result<Outcome> {
-    let control = ctx.control();
+    let handle = ctx.handle();
     let mut store = Store::new(engine, ctx);
     // The ends of other guests in this process move the epoch.
     store.set_epoch_deadline(1);
@@ -293,7 +293,7 @@ async fn in_own_store(
         // One that went wrong may do so again and again, without going on.
         while at < end && outcome.fault.is_none() && outcome.waits < MAX_WAITS && outcome.traps < MAX_TRAPS {
             let call = run.call_async(&mut store, (at as i32, end as i32));
-            match patiently(call, &control, WAIT).await {
+            match run_with_timeout(call, &handle, WAIT).await {
                 Some(Ok(())) => break,
                 Some(Err(error)) if is_expected(&error) => outcome.traps += 1,
                 Some(Err(error)) => outcome.fault = Some(format!("an end of no known kind: {error:?}")),

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
 
-use crate::ready::Crowd;
-use crate::socket::{Heard, Interest, Watchable};
+use crate::ready::ReadyList;
+use crate::socket::{Change, Interest, Watchable};
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::{Mutex, thread};
@@ -33,10 +33,10 @@ impl Thing {
 }
 
 impl Watchable for Thing {
-    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
         let mut state = self.state.lock().unwrap();
         if std::mem::take(&mut state.0) {
-            return Poll::Ready(Heard::Some);
+            return Poll::Ready(Change::More);
         }
         state.1 = Some(context.waker().clone());
         Poll::Pending
@@ -47,10 +47,10 @@ impl Watchable for Thing {
 pub fn the_next_one_with_news_is_found() {
     const EACH: u32 = 2;
     let things: Vec<Arc<Thing>> = (0..2).map(|_| Arc::default()).collect();
-    let mut crowd: Crowd<usize> = Crowd::new();
+    let mut ready_list: ReadyList<usize> = ReadyList::new();
     for (key, thing) in things.iter().enumerate() {
         let thing: Arc<dyn Watchable> = Arc::<Thing>::clone(thing);
-        crowd.insert(key, &thing, Interest::Read);
+        ready_list.insert(key, &thing, Interest::Read);
     }
     for thing in &things {
         let thing = Arc::clone(thing);
@@ -63,7 +63,7 @@ pub fn the_next_one_with_news_is_found() {
     let mut found = 0;
     block_on(async {
         while found < EACH * 2 {
-            let (key, _) = crowd.next().await;
+            let (key, _) = ready_list.next().await;
             if let Some(thing) = things.get(key) {
                 found += thing.data.swap(0, SeqCst);
             }

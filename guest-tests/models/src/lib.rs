@@ -21,8 +21,8 @@
 
 pub mod futexes;
 pub mod interests;
+pub mod parkers;
 pub mod signals;
-pub mod sleepers;
 
 /// What `src/sync.rs` is to the host.
 mod sync {
@@ -44,13 +44,13 @@ mod socket {
     }
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Heard {
-        Some,
-        Last,
+    pub enum Change {
+        More,
+        Closed,
     }
 
     pub trait Watchable: Send + Sync {
-        fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard>;
+        fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
     }
 
     /// As the host's.

@@ -10,7 +10,7 @@ pub mod futex;
 pub mod signal;
 
 pub(crate) use futex::{Futexes, Woken};
-pub(crate) use signal::{Mailbox, Signal, Signals};
+pub(crate) use signal::{PendingSignals, Signal, Signals};
 
 pub(crate) const MAIN: u32 = 1;
 

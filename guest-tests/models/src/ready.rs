@@ -9,14 +9,14 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::Errno;
 
-#[path = "../../../src/ready/crowd.rs"]
-mod crowd;
-#[path = "../../../src/ready/sleeper.rs"]
-mod sleeper;
+#[path = "../../../src/ready/parker.rs"]
+mod parker;
+#[path = "../../../src/ready/ready_list.rs"]
+mod ready_list;
 mod wake_fd;
 
-pub(crate) use crowd::Crowd;
-pub(crate) use sleeper::Sleeper;
+pub(crate) use parker::Parker;
+pub(crate) use ready_list::ReadyList;
 pub(crate) use wake_fd::Descriptor;
 
 shuttle::thread_local! {
@@ -41,7 +41,7 @@ pub async fn interruptible<T>(event: impl Future<Output = T>) -> Result<T, Errno
 }
 
 /// A limit is over at any time.
-pub async fn within<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
+pub async fn timeout<T>(limit: Option<Duration>, event: impl Future<Output = T>) -> Result<T, Errno> {
     let mut event = pin!(event);
     std::future::poll_fn(|context| {
         if let Poll::Ready(done) = event.as_mut().poll(context) {

@@ -6,29 +6,29 @@ use std::sync::Arc;
 use shuttle::future::block_on;
 
 use crate::error::Errno;
-use crate::process::signal::Delivery;
-use crate::process::{MAIN, Mailbox, Signal, Signals};
+use crate::process::signal::SignalDelivery;
+use crate::process::{MAIN, PendingSignals, Signal, Signals};
 use crate::ready::interruptible;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::thread;
 
 /// A call that waits for ever, unless a signal ends it; then the handler runs.
-fn waits(mailbox: &Mailbox) -> Signal {
-    let ended = block_on(mailbox.waiting(interruptible(pending::<()>())));
+fn waits(pending_signals: &PendingSignals) -> Signal {
+    let ended = block_on(pending_signals.waiting(interruptible(pending::<()>())));
     assert_eq!(ended, Some(Err(Errno::EINTR)));
-    match mailbox.next() {
-        Some(Delivery::Handle { signal, .. }) => {
-            mailbox.finished(signal);
+    match pending_signals.next() {
+        Some(SignalDelivery::Handle { signal, .. }) => {
+            pending_signals.finished(signal);
             signal
         }
         other => panic!("EINTR without a signal: {other:?}"),
     }
 }
 
-fn handling() -> (Arc<Signals>, Mailbox) {
+fn handling() -> (Arc<Signals>, PendingSignals) {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some("handler"));
     (signals, main)
 }
@@ -46,7 +46,7 @@ pub fn a_signal_ends_a_wait() {
 pub fn each_signal_is_handled_once() {
     let (signals, main) = handling();
     let handled = Arc::new(AtomicU32::new(0));
-    let second = signals.mailbox(2);
+    let second = signals.pending_signals(2);
     let senders: Vec<_> = [Signal::Usr1, Signal::Usr2]
         .map(|signal| {
             let signals = Arc::clone(&signals);
@@ -63,17 +63,22 @@ pub fn each_signal_is_handled_once() {
 }
 
 /// Waits and handles all there is, again and again; who handles the last one tells `other`.
-fn handles_until_all_are(signals: &Arc<Signals>, mailbox: &Mailbox, other: u32, handled: &AtomicU32) {
+fn handles_until_all_are(
+    signals: &Arc<Signals>,
+    pending_signals: &PendingSignals,
+    other: u32,
+    handled: &AtomicU32,
+) {
     let bit = |signal: Signal| 1_u32 << signal.number();
     while handled.load(SeqCst) != bit(Signal::Usr1) | bit(Signal::Usr2) {
-        let mut signal = Some(waits(mailbox));
+        let mut signal = Some(waits(pending_signals));
         while let Some(taken) = signal {
             if taken != Signal::Hup {
                 assert_eq!(handled.fetch_or(bit(taken), SeqCst) & bit(taken), 0, "{taken:?} twice");
             }
-            signal = match mailbox.next() {
-                Some(Delivery::Handle { signal, .. }) => {
-                    mailbox.finished(signal);
+            signal = match pending_signals.next() {
+                Some(SignalDelivery::Handle { signal, .. }) => {
+                    pending_signals.finished(signal);
                     Some(signal)
                 }
                 _ => None,
@@ -87,7 +92,7 @@ fn handles_until_all_are(signals: &Arc<Signals>, mailbox: &Mailbox, other: u32, 
 /// another one handles.
 pub fn a_thread_that_ends_leaves_its_signal() {
     let (signals, main) = handling();
-    let second = signals.mailbox(2);
+    let second = signals.pending_signals(2);
     let leaves = thread::spawn(move || {
         let ended = block_on(second.waiting(interruptible(pending::<()>())));
         assert_eq!(ended, Some(Err(Errno::EINTR)));
@@ -106,14 +111,14 @@ pub fn a_thread_that_computes_looks() {
     let (signals, main) = handling();
     let epoch = Arc::new(AtomicU32::new(0));
     let moved = Arc::clone(&epoch);
-    signals.set_nudge(Arc::new(move || {
+    signals.set_epoch_interrupt(Arc::new(move || {
         moved.fetch_add(1, SeqCst);
     }));
     let sends = thread::spawn(move || signals.to_process(Signal::Usr1));
     for _ in 0..3 {
         thread::yield_now();
         if epoch.swap(0, SeqCst) > 0
-            && let Some(Delivery::Handle { signal, .. }) = main.next()
+            && let Some(SignalDelivery::Handle { signal, .. }) = main.next()
         {
             assert_eq!(signal, Signal::Usr1);
             sends.join().expect("no panic");

@@ -1,7 +1,7 @@
 //! Each situation in thousands of orders: random ones, and those with few changes of
 //! threads at the worst places. `MODEL_ITERATIONS` has them tried more often.
 
-use models::{futexes, interests, signals, sleepers};
+use models::{futexes, interests, parkers, signals};
 
 fn holds(situation: fn()) {
     let times = std::env::var("MODEL_ITERATIONS").ok().and_then(|times| times.parse().ok()).unwrap_or(4000);
@@ -10,8 +10,8 @@ fn holds(situation: fn()) {
 }
 
 #[test]
-fn a_sleeper_hears_of_all() {
-    holds(sleepers::a_sleeper_hears_of_all);
+fn a_parker_is_woken_by_all() {
+    holds(parkers::a_parker_is_woken_by_all);
 }
 
 #[test]

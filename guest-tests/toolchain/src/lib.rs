@@ -17,7 +17,7 @@ pub const TARGET: &str = "wasm32-wasip1";
 pub const THREADS_TARGET: &str = "wasm32-wasip1-threads";
 
 /// The packages of guests with threads.
-const CREWS: [&str; 2] = ["crews", "crews_v1"];
+const THREADED_PROGRAMS: [&str; 2] = ["threaded_programs", "threaded_programs_v1"];
 
 /// The packages of Debian that make a toolchain for guests.
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "wasi-libc", "lld-22"];
@@ -70,7 +70,7 @@ impl Toolchain {
     /// When the compiler does not start or refuses a program.
     pub fn build_threads(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
         let mut command = self.threads_command();
-        command.args(CREWS.iter().flat_map(|package| ["--package", package]));
+        command.args(THREADED_PROGRAMS.iter().flat_map(|package| ["--package", package]));
         build_for(THREADS_TARGET, command, programs, target_dir)
     }
 

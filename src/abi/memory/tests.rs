@@ -74,9 +74,9 @@ fn iovs_are_counted_before_they_are_read() {
 #[test]
 fn iovs_outside_the_memory_trap() -> Result<(), Error> {
     with_memory(|memory| {
-        for wild in [(u32::MAX, 1), (0, u32::MAX), (65536, 1), (60000, 10000)] {
-            let iovs = set_iovs(memory, 64, &[(0, 8), wild])?;
-            assert!(trapped(Buffers::read(memory, iovs)), "{wild:?}");
+        for arbitrary in [(u32::MAX, 1), (0, u32::MAX), (65536, 1), (60000, 10000)] {
+            let iovs = set_iovs(memory, 64, &[(0, 8), arbitrary])?;
+            assert!(trapped(Buffers::read(memory, iovs)), "{arbitrary:?}");
         }
         Ok(())
     })

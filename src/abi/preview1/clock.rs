@@ -11,14 +11,14 @@ use crate::process::Thread;
 
 /// The clocks of preview 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clock {
+pub(super) enum GuestClock {
     Realtime,
     Monotonic,
     ProcessCpu,
     ThreadCpu,
 }
 
-impl Clock {
+impl GuestClock {
     /// # Errors
     ///
     /// `EINVAL` for an unknown number.
@@ -64,10 +64,10 @@ fn host_nanoseconds(time: Timespec) -> Result<u64, Errno> {
 
 impl Preview1Clock for Thread {
     fn clock_res_get(&mut self, _: &mut GuestMemory<'_>, id: u32) -> Result<u64, Error> {
-        Ok(Clock::of(id)?.resolution(self)?)
+        Ok(GuestClock::of(id)?.resolution(self)?)
     }
 
     fn clock_time_get(&mut self, _: &mut GuestMemory<'_>, id: u32, _precision: u64) -> Result<u64, Error> {
-        Ok(Clock::of(id)?.now(self)?)
+        Ok(GuestClock::of(id)?.now(self)?)
     }
 }

@@ -3,11 +3,11 @@
 //!
 //! A file for each noun of the witx, with the trait that wiggle made of it.
 
-pub(crate) mod at_once;
 pub(crate) mod bindings;
 mod clock;
 mod environment;
 mod errno;
+pub(crate) mod fast_path;
 mod fd;
 mod path;
 mod poll;

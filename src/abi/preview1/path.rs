@@ -8,7 +8,7 @@ use super::bindings::preview1_path::Preview1Path;
 use super::bindings::types;
 use super::stat;
 use crate::abi::memory::{check_out, write_bytes};
-use crate::abi::path::{self, Request, follows};
+use crate::abi::path::{self, OpenRequest, follows};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
@@ -92,7 +92,7 @@ impl Preview1Path for Thread {
         fdflags: u32,
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let request = Request { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec: false };
+        let request = OpenRequest { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec: false };
         path::open(self, memory, &request, path, ret_fd).await
     }
 

@@ -11,7 +11,7 @@ use wiggle::{GuestMemory, GuestPtr, GuestType};
 
 use super::bindings::preview1_poll::Preview1Poll;
 use super::bindings::types;
-use super::clock::Clock;
+use super::clock::GuestClock;
 use crate::abi::flags;
 use crate::abi::memory::check_out;
 use crate::account::{Account, Charge};
@@ -19,7 +19,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::File;
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Readiness, Source, TimeSlice, Watched};
+use crate::ready::{PollSource, Readiness, TimeSlice, Watched};
 use crate::socket::Interest;
 
 /// How many subscriptions one call takes: a read and a write for more descriptors
@@ -41,7 +41,7 @@ pub(super) const HANGUP: u16 = 1;
 /// as the guest has for it, and [`WATCH`] for each thing that is waited for.
 struct Asked {
     subscriptions: Vec<Subscription>,
-    clocks: Vec<(Clock, u64)>,
+    clocks: Vec<(GuestClock, u64)>,
     watches: Vec<(Arc<OpenFile>, Interest)>,
     /// The places among the watches, where there are too many to look through.
     places: HashMap<(u32, Interest), u32>,
@@ -85,7 +85,7 @@ impl Asked {
         Ok(Self { subscriptions, clocks, watches, places, held })
     }
 
-    fn clock(&mut self, clock: Clock, until: u64) -> What {
+    fn clock(&mut self, clock: GuestClock, until: u64) -> What {
         self.clocks.push((clock, until));
         What::Clock(last(&self.clocks))
     }
@@ -144,7 +144,7 @@ impl Thread {
         nsubscriptions: u32,
     ) -> Result<u32, Error> {
         // That of this very call, which was tried at once.
-        let mut has_looked = std::mem::take(&mut self.has_looked);
+        let mut has_polled = std::mem::take(&mut self.has_polled);
         // "EINVAL: nsubscriptions is 0" - poll_oneoff
         if nsubscriptions == 0 || nsubscriptions > MAX_SUBSCRIPTIONS {
             return Err(Errno::EINVAL.into());
@@ -156,12 +156,12 @@ impl Thread {
             self.read_subscription(memory.read(subscription?)?.into(), &mut asked)?;
         }
         loop {
-            let has_looked = std::mem::take(&mut has_looked);
+            let has_polled = std::mem::take(&mut has_polled);
             let found = match self.threads.are_many() {
                 true => {
                     unless(any_closed(&asked), self.wait(&asked, false)).await.unwrap_or(Ok(Vec::new()))?
                 }
-                false => self.wait(&asked, has_looked).await?,
+                false => self.wait(&asked, has_polled).await?,
             };
             let written = self.write_happened(&asked, &found, memory, events)?;
             // A clock that was set back meanwhile has not come round yet.
@@ -178,11 +178,11 @@ impl Thread {
     fn read_subscription(&self, raw: types::Subscription, asked: &mut Asked) -> Result<(), Error> {
         let what = match raw.tag {
             CLOCK => {
-                let clock = Clock::of(raw.id)?;
+                let clock = GuestClock::of(raw.id)?;
                 // "ENOTSUP: The clock_id argument specifies a clock for which
                 // clock_nanosleep() is not supported, such as a CPU-time clock."
                 // - clock_nanosleep(3p)
-                if !matches!(clock, Clock::Realtime | Clock::Monotonic) {
+                if !matches!(clock, GuestClock::Realtime | GuestClock::Monotonic) {
                     return Err(Errno::ENOTSUP.into());
                 }
                 let is_absolute = flags::known(raw.flags.into(), 1)? != 0;
@@ -204,9 +204,9 @@ impl Thread {
         }
     }
 
-    /// Waits until one of the subscriptions has something to tell. `has_looked` says that
+    /// Waits until one of the subscriptions has something to tell. `has_polled` says that
     /// none of them had just now.
-    async fn wait(&mut self, asked: &Asked, has_looked: bool) -> Result<Vec<Option<Readiness>>, Error> {
+    async fn wait(&mut self, asked: &Asked, has_polled: bool) -> Result<Vec<Option<Readiness>>, Error> {
         let mut limit: Option<Duration> = None;
         for (clock, until) in &asked.clocks {
             let wait = Duration::from_nanos(until.saturating_sub(clock.now(self)?));
@@ -224,7 +224,7 @@ impl Thread {
             }
             watched.push(Watched { source: source(&open.open, *interest), interest: *interest });
         }
-        Ok(self.poll(&watched, limit, has_looked).await?)
+        Ok(self.poll(&watched, limit, has_polled).await?)
     }
 
     /// Writes the events, in the order of the subscriptions; tells how many there are.
@@ -309,15 +309,15 @@ fn failed(errno: Errno, userdata: u64, interest: Interest) -> types::Event {
     types::Event { error: types::Errno::from(errno).into(), ..event(userdata, kind_of(interest), None) }
 }
 
-fn source(open: &Open, interest: Interest) -> Source<'_> {
+fn source(open: &Open, interest: Interest) -> PollSource<'_> {
     match open {
         Open::Socket(socket) => socket.as_ref().into(),
-        Open::File(file) => Source::Always(bytes_left(file)),
+        Open::File(file) => PollSource::Always(bytes_left(file)),
         // Programs ask whether they may write to their input, and are used to a yes.
-        Open::Input(_) if interest == Interest::Write => Source::Always(1),
-        Open::Device(_) if interest == Interest::Write => Source::Always(1),
-        Open::Output(_) | Open::Directory(_) => Source::Always(1),
-        other => other.pollable().map_or(Source::Always(1), Source::Own),
+        Open::Input(_) if interest == Interest::Write => PollSource::Always(1),
+        Open::Device(_) if interest == Interest::Write => PollSource::Always(1),
+        Open::Output(_) | Open::Directory(_) => PollSource::Always(1),
+        other => other.pollable().map_or(PollSource::Always(1), PollSource::Own),
     }
 }
 
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_subscription_takes_no_more_than_the_guests_own() {
-        assert!(size_of::<Subscription>() + size_of::<(Clock, u64)>() <= 48);
+        assert!(size_of::<Subscription>() + size_of::<(GuestClock, u64)>() <= 48);
     }
 
     #[test]

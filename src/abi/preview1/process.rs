@@ -5,7 +5,7 @@ use wiggle::GuestMemory;
 use super::bindings::preview1_process::Preview1Process;
 use crate::error::{Error, Exit};
 use crate::process::Thread;
-use crate::ready::give_way;
+use crate::ready::yield_now;
 
 impl Preview1Process for Thread {
     fn proc_exit(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {
@@ -23,7 +23,7 @@ impl Preview1Process for Thread {
     }
 
     async fn sched_yield(&mut self, _: &mut GuestMemory<'_>) -> Result<(), Error> {
-        give_way().await;
+        yield_now().await;
         Ok(())
     }
 }

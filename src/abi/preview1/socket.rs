@@ -37,7 +37,7 @@ impl Preview1Socket for Thread {
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
         let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
-        self.remark_dropped(&open);
+        self.annotate_dropped(&open);
         Ok((received.length, received.flags))
     }
 

@@ -5,7 +5,7 @@ use crate::abi::flags;
 use crate::error::Errno;
 use crate::file::{FileType, SetTime, Stat, Times};
 use crate::process::Open;
-use crate::process::device::Entry;
+use crate::process::device::DeviceEntry;
 use crate::socket::Kind;
 
 const UNKNOWN: u8 = 0;
@@ -72,10 +72,10 @@ pub(super) fn of_no_file(open: &Open) -> types::Filestat {
 }
 
 /// The record of a built-in device, or of their directory.
-pub(super) fn of_device(entry: Entry) -> types::Filestat {
+pub(super) fn of_device(entry: DeviceEntry) -> types::Filestat {
     let (filetype, ino) = match entry {
-        Entry::Directory => (DIRECTORY, 1),
-        Entry::Device(number) => (CHARACTER_DEVICE, number),
+        DeviceEntry::Directory => (DIRECTORY, 1),
+        DeviceEntry::Device(number) => (CHARACTER_DEVICE, number),
     };
     types::Filestat { dev: 0, ino, filetype, nlink: 1, size: 0, atim: 0, mtim: 0, ctim: 0 }
 }

@@ -11,7 +11,7 @@ use crate::socket::Family;
 
 /// How many bytes a program's addresses have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub(crate) enum AddressWidth {
     /// At least the 20 that every generation of the ABI has, and maybe no more.
     Narrow,
     /// All the 110 of today's.
@@ -39,7 +39,7 @@ const INET4: u8 = 1;
 const INET6: u8 = 2;
 const UNIX: u8 = 3;
 
-impl Room {
+impl AddressWidth {
     /// How much of it a call may write to.
     fn size(self) -> u32 {
         match self {
@@ -56,12 +56,16 @@ impl Room {
 ///
 /// `EAFNOSUPPORT` for an unknown family; for a path, `ENAMETOOLONG` without a NUL in its
 /// room and `EILSEQ` for what is not UTF-8; a trap outside of the memory.
-pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>, room: Room) -> Result<Address, Error> {
+pub(crate) fn read(
+    memory: &GuestMemory<'_>,
+    at: GuestPtr<u8>,
+    width: AddressWidth,
+) -> Result<Address, Error> {
     let tag = memory.read(at)?;
     if tag == UNIX {
         return Ok(Address::Unix(read_name(memory, at)?));
     }
-    let size = if tag == INET6 && room == Room::Wide { WIDE_INET6 } else { NARROW };
+    let size = if tag == INET6 && width == AddressWidth::Wide { WIDE_INET6 } else { NARROW };
     let bytes = memory.to_vec(at.as_array(size))?;
     // "EAFNOSUPPORT: The specified address is not a valid address for the address
     // family of the specified socket." - bind(3p), connect(3p)
@@ -76,12 +80,12 @@ pub(crate) fn read(memory: &GuestMemory<'_>, at: GuestPtr<u8>, room: Room) -> Re
 pub(crate) fn read_peer(
     memory: &GuestMemory<'_>,
     at: GuestPtr<u8>,
-    room: Room,
+    width: AddressWidth,
 ) -> Result<Option<Address>, Error> {
     if memory.read(at)? == UNSPECIFIED {
         return Ok(None);
     }
-    read(memory, at, room).map(Some)
+    read(memory, at, width).map(Some)
 }
 
 /// Reads a network address; 8 bytes are enough for IPv4. The flow and the scope of an
@@ -155,11 +159,11 @@ pub(crate) fn check(
     memory: &GuestMemory<'_>,
     at: GuestPtr<u8>,
     family: Family,
-    room: Room,
+    width: AddressWidth,
 ) -> Result<(), Error> {
-    let size = match (family, room) {
-        (Family::Inet6, Room::Wide) => WIDE_INET6,
-        (Family::Unix, room) => room.size(),
+    let size = match (family, width) {
+        (Family::Inet6, AddressWidth::Wide) => WIDE_INET6,
+        (Family::Unix, width) => width.size(),
         _ => NARROW,
     };
     check_out(memory, at.offset(), size)
@@ -178,12 +182,12 @@ pub(crate) fn write(
     memory: &mut GuestMemory<'_>,
     at: GuestPtr<u8>,
     address: &Address,
-    room: Room,
+    width: AddressWidth,
 ) -> Result<(), Error> {
     let bytes = match address {
-        Address::Inet(address) => encode(*address, room),
+        Address::Inet(address) => encode(*address, width),
         Address::Unix(name) => {
-            let most = usize::try_from(room.size().saturating_sub(1)).unwrap_or(usize::MAX);
+            let most = usize::try_from(width.size().saturating_sub(1)).unwrap_or(usize::MAX);
             let path = name.given().unwrap_or_default().bytes();
             [UNIX, 0].into_iter().chain(path).take(most).chain([0]).collect()
         }
@@ -191,7 +195,7 @@ pub(crate) fn write(
     write_bytes(memory, at, &bytes)
 }
 
-fn encode(address: SocketAddr, room: Room) -> Vec<u8> {
+fn encode(address: SocketAddr, width: AddressWidth) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(28);
     bytes.extend_from_slice(&[if address.is_ipv4() { INET4 } else { INET6 }, 0]);
     bytes.extend_from_slice(&address.port().to_le_bytes());
@@ -199,7 +203,7 @@ fn encode(address: SocketAddr, room: Room) -> Vec<u8> {
         SocketAddr::V4(four) => bytes.extend_from_slice(&four.ip().octets()),
         SocketAddr::V6(six) => {
             bytes.extend_from_slice(&six.ip().octets());
-            if room == Room::Wide {
+            if width == AddressWidth::Wide {
                 push_halves(&mut bytes, six.flowinfo());
                 push_halves(&mut bytes, six.scope_id());
             }
@@ -216,7 +220,7 @@ fn push_halves(bytes: &mut Vec<u8>, value: u32) {
 
 /// The start of an `addr_cidr`: the family at 0, the address at 2, and of an IPv6 address
 /// its flow and its scope, where there is room.
-pub(crate) fn encode_bare(address: IpAddr, scope: u32, room: Room) -> Vec<u8> {
+pub(crate) fn encode_bare(address: IpAddr, scope: u32, width: AddressWidth) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(28);
     match address {
         IpAddr::V4(four) => {
@@ -226,7 +230,7 @@ pub(crate) fn encode_bare(address: IpAddr, scope: u32, room: Room) -> Vec<u8> {
         IpAddr::V6(six) => {
             bytes.extend_from_slice(&[INET6, 0]);
             bytes.extend_from_slice(&six.octets());
-            if room == Room::Wide {
+            if width == AddressWidth::Wide {
                 push_halves(&mut bytes, 0);
                 push_halves(&mut bytes, scope);
             }
@@ -277,10 +281,10 @@ mod tests {
     }
 
     /// Writes `address` where room is, and tells what is there then.
-    fn written(address: &Address, room: Room) -> Vec<u8> {
+    fn written(address: &Address, width: AddressWidth) -> Vec<u8> {
         let mut page = vec![0xaa; 256];
         let mut memory = GuestMemory::Unshared(&mut page);
-        assert!(write(&mut memory, GuestPtr::new(16), address, room).is_ok());
+        assert!(write(&mut memory, GuestPtr::new(16), address, width).is_ok());
         let end = page.iter().rposition(|byte| *byte != 0xaa).unwrap_or(0);
         page[16..=end].to_vec()
     }
@@ -288,25 +292,25 @@ mod tests {
     fn read_back(bytes: &[u8]) -> Result<Address, Option<Errno>> {
         let mut page = vec![0xaa; 256];
         page[16..16 + bytes.len()].copy_from_slice(bytes);
-        read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16), Room::Narrow).map_err(
-            |error| match error {
+        read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16), AddressWidth::Narrow).map_err(|error| {
+            match error {
                 Error::Errno(errno) => Some(errno),
                 Error::Trap(_) => None,
-            },
-        )
+            }
+        })
     }
 
     #[test]
     fn flow_and_scope_go_both_ways_where_there_is_room() {
         let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0x000a_bcde, 0x0102_0304).into();
-        let bytes = written(&Address::Inet(address), Room::Wide);
+        let bytes = written(&Address::Inet(address), AddressWidth::Wide);
         assert_eq!(bytes[20..], [0x0a, 0, 0xde, 0xbc, 2, 1, 4, 3]);
         let mut page = bytes.clone();
         let memory = GuestMemory::Unshared(&mut page);
-        assert_eq!(read(&memory, GuestPtr::new(0), Room::Wide).ok(), Some(address.into()));
+        assert_eq!(read(&memory, GuestPtr::new(0), AddressWidth::Wide).ok(), Some(address.into()));
         let plain: SocketAddr = (Ipv6Addr::LOCALHOST, 80).into();
-        assert_eq!(written(&Address::Inet(address), Room::Narrow), bytes[..20]);
-        assert_eq!(read(&memory, GuestPtr::new(0), Room::Narrow).ok(), Some(plain.into()));
+        assert_eq!(written(&Address::Inet(address), AddressWidth::Narrow), bytes[..20]);
+        assert_eq!(read(&memory, GuestPtr::new(0), AddressWidth::Narrow).ok(), Some(plain.into()));
     }
 
     #[test]
@@ -319,15 +323,15 @@ mod tests {
             (Family::Unix, names.into()),
         ];
         for (family, address) in addresses {
-            for room in [Room::Narrow, Room::Wide] {
+            for width in [AddressWidth::Narrow, AddressWidth::Wide] {
                 // The last place where the memory has room for it.
                 let mut page = vec![0; 256];
                 let fits = (0..256).rfind(|at| {
-                    check(&GuestMemory::Unshared(&mut page), GuestPtr::new(*at), family, room).is_ok()
+                    check(&GuestMemory::Unshared(&mut page), GuestPtr::new(*at), family, width).is_ok()
                 });
                 let at = GuestPtr::new(fits.unwrap_or(256));
-                let written = write(&mut GuestMemory::Unshared(&mut page), at, &address, room);
-                assert!(written.is_ok(), "{family:?} {room:?} at {at:?}");
+                let written = write(&mut GuestMemory::Unshared(&mut page), at, &address, width);
+                assert!(written.is_ok(), "{family:?} {width:?} at {at:?}");
             }
         }
     }
@@ -336,9 +340,9 @@ mod tests {
     fn no_family_is_no_peer() {
         let mut page = vec![0; 128];
         let memory = GuestMemory::Unshared(&mut page);
-        assert!(matches!(read_peer(&memory, GuestPtr::new(0), Room::Wide), Ok(None)));
+        assert!(matches!(read_peer(&memory, GuestPtr::new(0), AddressWidth::Wide), Ok(None)));
         assert!(matches!(
-            read(&memory, GuestPtr::new(0), Room::Wide),
+            read(&memory, GuestPtr::new(0), AddressWidth::Wide),
             Err(Error::Errno(Errno::EAFNOSUPPORT))
         ));
     }
@@ -366,24 +370,27 @@ mod tests {
     #[test]
     fn a_path_is_written_as_far_as_there_is_room() {
         let short = UnixName::new("/run/a").into();
-        for room in [Room::Narrow, Room::Wide] {
-            assert_eq!(written(&short, room), b"\x03\x00/run/a\0");
-            assert_eq!(written(&UnixName::unnamed().into(), room), b"\x03\x00\0");
+        for width in [AddressWidth::Narrow, AddressWidth::Wide] {
+            assert_eq!(written(&short, width), b"\x03\x00/run/a\0");
+            assert_eq!(written(&UnixName::unnamed().into(), width), b"\x03\x00\0");
         }
         let long = "/".to_owned() + &"a".repeat(106);
         let whole = [b"\x03\x00", long.as_bytes(), b"\0"].concat();
         let long = UnixName::new(long).into();
-        assert_eq!(written(&long, Room::Wide), whole);
-        assert_eq!(written(&long, Room::Narrow), [&whole[..19], b"\0"].concat());
+        assert_eq!(written(&long, AddressWidth::Wide), whole);
+        assert_eq!(written(&long, AddressWidth::Narrow), [&whole[..19], b"\0"].concat());
     }
 
     #[test]
     fn a_path_at_the_end_of_memory_is_read() {
         let mut page = b"\x03\x00a\0".to_vec();
         let memory = GuestMemory::Unshared(&mut page);
-        assert_eq!(read(&memory, GuestPtr::new(0), Room::Narrow).ok(), Some(UnixName::new("a").into()));
+        assert_eq!(
+            read(&memory, GuestPtr::new(0), AddressWidth::Narrow).ok(),
+            Some(UnixName::new("a").into())
+        );
         let mut page = b"\x03\x00abc".to_vec();
         let memory = GuestMemory::Unshared(&mut page);
-        assert!(matches!(read(&memory, GuestPtr::new(0), Room::Narrow), Err(Error::Trap(_))));
+        assert!(matches!(read(&memory, GuestPtr::new(0), AddressWidth::Narrow), Err(Error::Trap(_))));
     }
 }

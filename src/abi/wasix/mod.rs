@@ -3,10 +3,10 @@
 //! A file for each noun of the witx, with the trait that wiggle made of it.
 
 pub(crate) mod address;
-pub(crate) mod at_once;
 pub(crate) mod bindings;
 mod clock;
 mod errno;
+pub(crate) mod fast_path;
 mod fd;
 mod multicast;
 mod option;

@@ -5,7 +5,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::wasix_path::WasixPath;
 use crate::abi::flags;
 use crate::abi::memory::{check_out, write_bytes};
-use crate::abi::path::{self, Request};
+use crate::abi::path::{self, OpenRequest};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::process::Thread;
@@ -25,7 +25,7 @@ impl WasixPath for Thread {
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
         let close_on_exec = flags::known(fdflagsext, 1)? != 0;
-        let request = Request { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec };
+        let request = OpenRequest { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec };
         path::open(self, memory, &request, path, ret_fd).await
     }
 

@@ -2,7 +2,7 @@
 
 use wiggle::{GuestMemory, GuestPtr};
 
-use super::address::Room;
+use super::address::AddressWidth;
 use super::bindings::wasix_port::WasixPort;
 use crate::abi::memory::{check_out_value, write_bytes};
 use crate::abi::transfer::count;
@@ -18,13 +18,13 @@ use crate::socket::HostAddress;
 /// | where its prefix is, for IPv6 | 18 | 26 |
 /// | `route` | 72 | 176 |
 struct Layout {
-    room: Room,
+    width: AddressWidth,
     cidr: usize,
     route: usize,
 }
 
-const FIRST: Layout = Layout { room: Room::Narrow, cidr: 20, route: 72 };
-const LATER: Layout = Layout { room: Room::Wide, cidr: 28, route: 176 };
+const FIRST: Layout = Layout { width: AddressWidth::Narrow, cidr: 20, route: 72 };
+const LATER: Layout = Layout { width: AddressWidth::Wide, cidr: 28, route: 176 };
 
 impl WasixPort for Thread {
     async fn port_addr_list(
@@ -34,13 +34,13 @@ impl WasixPort for Thread {
         naddrs: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, naddrs)?;
-        let Layout { room, cidr, .. } = self.port_layout();
+        let Layout { width, cidr, .. } = self.port_layout();
         let policy = self.process().policy();
         // Nobody looks where nothing could be shown.
         let mut found =
             if policy.shows_addresses() { self.on_disk(HostAddress::all).await? } else { Vec::new() };
         found.retain(|address| policy.shows(address.network.addr()));
-        let entries = found.iter().map(|address| encode(address, room, cidr)).collect();
+        let entries = found.iter().map(|address| encode(address, width, cidr)).collect();
         write_list(memory, addrs, naddrs, entries)
     }
 
@@ -51,11 +51,11 @@ impl WasixPort for Thread {
         nroutes: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, nroutes)?;
-        let Layout { room, route, .. } = self.port_layout();
+        let Layout { width, route, .. } = self.port_layout();
         let networks = self.process().policy().destinations();
         let entry = |network| {
             // Behind the network all is zero: no gateway, and no end of its time.
-            encode(&HostAddress { network, scope: 0 }, room, route)
+            encode(&HostAddress { network, scope: 0 }, width, route)
         };
         write_list(memory, routes, nroutes, networks.into_iter().map(entry).collect())
     }
@@ -69,9 +69,9 @@ impl Thread {
 
 /// An `addr_cidr` at the start of `size` bytes: tag at 0, address at 2, the length of the prefix
 /// behind the address, in today's layout behind its flow and its scope too.
-fn encode(address: &HostAddress, room: Room, size: usize) -> Vec<u8> {
+fn encode(address: &HostAddress, width: AddressWidth, size: usize) -> Vec<u8> {
     let HostAddress { network, scope } = *address;
-    let mut bytes = super::address::encode_bare(network.addr(), scope, room);
+    let mut bytes = super::address::encode_bare(network.addr(), scope, width);
     bytes.push(network.prefix_len());
     bytes.resize(size, 0);
     bytes
@@ -90,9 +90,9 @@ fn write_list(
     n: GuestPtr<u32>,
     entries: Vec<Vec<u8>>,
 ) -> Result<(), Error> {
-    let (room, there_are) = (memory.read(n)?, count(entries.len())?);
+    let (width, there_are) = (memory.read(n)?, count(entries.len())?);
     memory.write(n, there_are)?;
-    if there_are > room {
+    if there_are > width {
         return Err(Errno::EOVERFLOW.into());
     }
     write_bytes(memory, at, &entries.concat())
@@ -102,14 +102,14 @@ fn write_list(
 mod tests {
     use super::*;
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     fn encoded(network: &str, scope: u32, layout: &Layout) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        Ok(encode(&HostAddress { network: network.parse()?, scope }, layout.room, layout.cidr))
+        Ok(encode(&HostAddress { network: network.parse()?, scope }, layout.width, layout.cidr))
     }
 
     #[test]
-    fn ipv4_is_the_same_in_both_generations() -> Outcome {
+    fn ipv4_is_the_same_in_both_generations() -> TestResult {
         for layout in [FIRST, LATER] {
             let bytes = encoded("10.1.2.3/8", 0, &layout)?;
             assert_eq!(bytes.len(), layout.cidr);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_has_its_scope_where_there_is_room() -> Outcome {
+    fn ipv6_has_its_scope_where_there_is_room() -> TestResult {
         let first = encoded("fe80::1/64", 3, &FIRST)?;
         assert_eq!(first.get(..4), Some([2, 0, 0xfe, 0x80].as_slice()));
         assert_eq!(first.get(16..), Some([0, 1, 64, 0].as_slice()));

@@ -42,7 +42,7 @@ impl WasixSignal for Thread {
                 Err(Error::Errno(_)) => Ok(String::new()),
                 Err(Error::Trap(trap)) => Err(trap),
             });
-        self.mailbox.ask();
+        self.pending_signals.ask();
     }
 
     async fn thread_signal(&mut self, _: &mut GuestMemory<'_>, tid: u32, sig: u32) -> Result<(), Error> {

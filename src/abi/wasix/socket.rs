@@ -10,9 +10,9 @@ use crate::abi::memory::{Buffers, check_out_value};
 use crate::abi::transfer;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::{Remark, Thread};
+use crate::process::{Thread, TraceAnnotation};
 use crate::socket::listen::Capacity;
-use crate::socket::{Family, Kind, Socket, Space, Status};
+use crate::socket::{Domain, Family, Kind, Socket, Status};
 
 impl WasixSocket for Thread {
     fn sock_open(
@@ -28,12 +28,12 @@ impl WasixSocket for Thread {
         // "EPROTONOSUPPORT: The protocol is not supported" - socket(3p)
         let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
         self.process().fds().check_room()?;
-        let space = match family {
-            Family::Inet4 => Space::Inet4,
-            Family::Inet6 => Space::Inet6,
+        let domain = match family {
+            Family::Inet4 => Domain::Inet4,
+            Family::Inet6 => Domain::Inet6,
             Family::Unix => self.names(),
         };
-        let fd = self.insert_socket(Socket::open(space, kind, protocol)?, false)?;
+        let fd = self.insert_socket(Socket::open(domain, kind, protocol)?, false)?;
         Ok(memory.write(ret_fd, fd)?)
     }
 
@@ -44,7 +44,7 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
-        let address = address::read(memory, addr, self.address_room())?;
+        let address = address::read(memory, addr, self.address_width())?;
         self.bind(&socket, address).await
     }
 
@@ -52,7 +52,7 @@ impl WasixSocket for Thread {
         let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
             let outcome = self.listen(fd, &socket.socket, backlog);
             if let Ok(Capacity { now, .. }) = outcome {
-                self.remark = Some(Remark { name: "capacity", value: now.into() });
+                self.annotation = Some(TraceAnnotation { name: "capacity", value: now.into() });
             }
             self.process().answer("sock_listen", outcome.map(drop))
         });
@@ -93,7 +93,7 @@ impl WasixSocket for Thread {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
-        match address::read_peer(memory, addr, self.address_room())? {
+        match address::read_peer(memory, addr, self.address_width())? {
             Some(address) => self.connect(&socket, address).await,
             None => Ok(socket.socket.dissolve()?),
         }
@@ -112,11 +112,11 @@ impl WasixSocket for Thread {
         let open = self.open_socket(fd, Rights::SOCK_RECV_FROM)?;
         check_out_value(memory, ret_n)?;
         check_out_value(memory, ret_roflags)?;
-        address::check(memory, addr, open.open.socket()?.family(), self.address_room())?;
+        address::check(memory, addr, open.open.socket()?.family(), self.address_width())?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
         let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
-        self.remark_dropped(&open);
+        self.annotate_dropped(&open);
         let from = match received.from {
             Some(from) => from,
             // The C library's `recvfrom` comes here for streams too: their data is from
@@ -125,7 +125,7 @@ impl WasixSocket for Thread {
         };
         memory.write(ret_n, received.length)?;
         memory.write(ret_roflags, received.flags)?;
-        address::write(memory, addr, &from, self.address_room())
+        address::write(memory, addr, &from, self.address_width())
     }
 
     async fn sock_send_to(
@@ -138,7 +138,7 @@ impl WasixSocket for Thread {
     ) -> Result<u32, Error> {
         let open = self.open_socket(fd, Rights::SOCK_SEND_TO)?;
         let buffers = Buffers::read(memory, iovs)?;
-        let to = address::read(memory, addr, self.address_room())?;
+        let to = address::read(memory, addr, self.address_width())?;
         let dont_wait = flags::send(flags)?;
         transfer::write(self, memory, &buffers, &open, dont_wait, Some(&to)).await
     }
@@ -172,7 +172,7 @@ impl WasixSocket for Thread {
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
         let local = socket.socket.shown_address()?;
-        address::write(memory, addr, &local, self.address_room())
+        address::write(memory, addr, &local, self.address_width())
     }
 
     fn sock_addr_peer(
@@ -184,7 +184,7 @@ impl WasixSocket for Thread {
         let socket = self.socket(fd, Rights::SOCK_ADDR_REMOTE)?;
         // "ENOTCONN: The socket is not connected" - getpeername(3p)
         let peer = socket.socket.peer_address()?;
-        address::write(memory, addr, &peer, self.address_room())
+        address::write(memory, addr, &peer, self.address_width())
     }
 }
 
@@ -199,16 +199,16 @@ impl Thread {
     ) -> Result<(), Error> {
         let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
         check_out_value(memory, ret_fd)?;
-        address::check(memory, addr, listener.socket.family(), self.address_room())?;
+        address::check(memory, addr, listener.socket.family(), self.address_width())?;
         let nonblocking = flags::accept(flags)?;
         let (accepted, peer) = self.accept(&listener, nonblocking).await?;
         memory.write(ret_fd, accepted)?;
-        address::write(memory, addr, &peer, self.address_room())
+        address::write(memory, addr, &peer, self.address_width())
     }
 
     /// How much room the program's addresses have.
-    pub(super) fn address_room(&self) -> address::Room {
-        if self.wide_addresses { address::Room::Wide } else { address::Room::Narrow }
+    pub(super) fn address_width(&self) -> address::AddressWidth {
+        if self.wide_addresses { address::AddressWidth::Wide } else { address::AddressWidth::Narrow }
     }
 }
 

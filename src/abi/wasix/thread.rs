@@ -10,7 +10,7 @@ use super::option::time;
 use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error, ThreadExit};
-use crate::process::{Entry, Thread, Woken};
+use crate::process::{EntryPoint, Thread, Woken};
 use crate::ready::{interruptible, sleep};
 
 impl WasixThread for Thread {
@@ -32,7 +32,7 @@ impl WasixThread for Thread {
         if flags::boolean(reactor)? {
             return Err(Errno::ENOTSUP.into());
         }
-        self.spawn(Entry::Wasix1(user_data), |tid| Ok::<_, Error>(memory.write(ret_tid, tid)?))?;
+        self.spawn(EntryPoint::Wasix1(user_data), |tid| Ok::<_, Error>(memory.write(ret_tid, tid)?))?;
         Ok(())
     }
 
@@ -43,7 +43,7 @@ impl WasixThread for Thread {
         ret_tid: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, ret_tid)?;
-        self.spawn(Entry::Wasi(args), |tid| Ok::<_, Error>(memory.write(ret_tid, tid)?))?;
+        self.spawn(EntryPoint::Wasi(args), |tid| Ok::<_, Error>(memory.write(ret_tid, tid)?))?;
         Ok(())
     }
 

@@ -84,7 +84,7 @@ impl WasixWait for Thread {
         timeout: u64,
     ) -> Result<u32, Error> {
         // That of this very call, which was tried at once.
-        let has_looked = std::mem::take(&mut self.has_looked);
+        let has_polled = std::mem::take(&mut self.has_polled);
         let epoll = self.epoll(epfd)?;
         if maxevents == 0 || maxevents > MAX_EVENTS {
             return Err(Errno::EINVAL.into());
@@ -93,7 +93,7 @@ impl WasixWait for Thread {
         check_out(memory, events.offset(), maxevents * EVENT_SIZE)?;
         let most = usize::try_from(maxevents).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
         let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
-        let found = epoll.wait(most, limit, has_looked).await?;
+        let found = epoll.wait(most, limit, has_polled).await?;
         let mut written = 0;
         for happened in found {
             memory.write(events.add(written)?, event_of(happened))?;

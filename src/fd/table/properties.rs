@@ -13,45 +13,45 @@ use crate::fd::Rights;
 const LIMITS: [u32; 7] = [0, 1, 3, 64, 65, 130, 200];
 
 #[derive(Clone, Debug)]
-enum Step {
+enum TableStep {
     Insert,
     InsertFrom(u32),
     Remove(u32),
     Renumber(u32, u32),
     DuplicateOnto(u32, u32),
-    Promise,
-    KeepPromise,
-    Withdraw,
+    Reserve,
+    Install,
+    Release,
     GiveInTurn,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = TableStep> {
     // Mostly numbers that can be, and the edges around words and limits.
     let number = || prop_oneof![8 => 0..12_u32, 4 => 60..70_u32, 2 => 0..210_u32, 1 => any::<u32>()];
     prop_oneof![
-        12 => Just(Step::Insert),
-        3 => number().prop_map(Step::InsertFrom),
-        6 => number().prop_map(Step::Remove),
-        3 => (number(), number()).prop_map(|(from, to)| Step::Renumber(from, to)),
-        3 => (number(), number()).prop_map(|(from, to)| Step::DuplicateOnto(from, to)),
-        2 => Just(Step::Promise),
-        2 => Just(Step::KeepPromise),
-        1 => Just(Step::Withdraw),
-        1 => Just(Step::GiveInTurn),
+        12 => Just(TableStep::Insert),
+        3 => number().prop_map(TableStep::InsertFrom),
+        6 => number().prop_map(TableStep::Remove),
+        3 => (number(), number()).prop_map(|(from, to)| TableStep::Renumber(from, to)),
+        3 => (number(), number()).prop_map(|(from, to)| TableStep::DuplicateOnto(from, to)),
+        2 => Just(TableStep::Reserve),
+        2 => Just(TableStep::Install),
+        1 => Just(TableStep::Release),
+        1 => Just(TableStep::GiveInTurn),
     ]
 }
 
 /// What the table is to be, in the form in which nobody can get it wrong.
 struct Model {
     open: BTreeMap<u32, u32>,
-    promised: usize,
+    reserved: usize,
     limit: u32,
     turn: Option<u32>,
 }
 
 impl Model {
     fn check_room(&self) -> Result<(), Errno> {
-        let is_full = self.open.len() + self.promised >= self.limit as usize;
+        let is_full = self.open.len() + self.reserved >= self.limit as usize;
         if is_full { Err(Errno::EMFILE) } else { Ok(()) }
     }
 
@@ -117,45 +117,45 @@ fn value(replaced: Result<Option<Descriptor<u32>>, Errno>) -> Result<Option<u32>
 }
 
 fn same_after(
-    step: &Step,
+    step: &TableStep,
     number: u32,
     table: &mut FdTable<u32>,
     model: &mut Model,
 ) -> Result<(), TestCaseError> {
     match *step {
-        Step::Insert => prop_assert_eq!(table.insert(descriptor(number)), model.insert(number)),
-        Step::InsertFrom(minimum) => {
+        TableStep::Insert => prop_assert_eq!(table.insert(descriptor(number)), model.insert(number)),
+        TableStep::InsertFrom(minimum) => {
             let inserted = table.insert_from(minimum, descriptor(number));
             prop_assert_eq!(inserted, model.insert_from(minimum, number));
         }
-        Step::Remove(fd) => {
+        TableStep::Remove(fd) => {
             let removed = table.remove(fd).map(|descriptor| *descriptor.open);
             prop_assert_eq!(removed, model.open.remove(&fd).ok_or(Errno::EBADF));
         }
-        Step::Renumber(from, to) => {
+        TableStep::Renumber(from, to) => {
             prop_assert_eq!(value(table.renumber(from, to)), model.renumber(from, to));
         }
-        Step::DuplicateOnto(from, to) => {
+        TableStep::DuplicateOnto(from, to) => {
             prop_assert_eq!(value(table.duplicate_onto(from, to)), model.duplicate_onto(from, to));
         }
-        Step::Promise => {
+        TableStep::Reserve => {
             let room = model.check_room();
-            model.promised += usize::from(room.is_ok());
+            model.reserved += usize::from(room.is_ok());
             // What is reserved of the memory is given back at once: here there is enough.
-            prop_assert_eq!(table.promise().map(drop), room);
+            prop_assert_eq!(table.reserve().map(drop), room);
         }
-        Step::KeepPromise => {
-            model.promised = model.promised.saturating_sub(1);
+        TableStep::Install => {
+            model.reserved = model.reserved.saturating_sub(1);
             prop_assert_eq!(
-                table.keep_promise(descriptor(number), Charge::none(&Account::unlimited())),
+                table.install(descriptor(number), Charge::none(&Account::unlimited())),
                 model.insert(number)
             );
         }
-        Step::Withdraw => {
-            model.promised = model.promised.saturating_sub(1);
-            table.withdraw();
+        TableStep::Release => {
+            model.reserved = model.reserved.saturating_sub(1);
+            table.release();
         }
-        Step::GiveInTurn => {
+        TableStep::GiveInTurn => {
             model.turn.get_or_insert(0);
             table.give_in_turn();
         }
@@ -172,7 +172,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..300),
     ) {
         let mut table = FdTable::new(limit, &Account::unlimited());
-        let mut model = Model { open: BTreeMap::new(), promised: 0, limit, turn: None };
+        let mut model = Model { open: BTreeMap::new(), reserved: 0, limit, turn: None };
         for (number, step) in (0..).zip(&steps) {
             same_after(step, number, &mut table, &mut model)?;
             prop_assert_eq!(table.open_count(), model.open.len(), "{:?}", step);

@@ -1,7 +1,7 @@
 //! What a directory does, call by call, and what it refuses.
 
 use super::*;
-use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, Test, WRITE, errno, open_file};
+use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, TestResult, WRITE, errno, open_file};
 use crate::file::{FileType, SetTime};
 use std::os::unix::fs::symlink;
 
@@ -65,7 +65,7 @@ fn assert_every_call(dir: &Dir, path: &str, expected: Errno) {
 }
 
 #[test]
-fn the_form_of_a_path_is_checked_by_every_call() -> Test {
+fn the_form_of_a_path_is_checked_by_every_call() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     let dir = scratch.dir()?;
@@ -78,7 +78,7 @@ fn the_form_of_a_path_is_checked_by_every_call() -> Test {
 }
 
 #[test]
-fn no_call_leaves_the_directory() -> Test {
+fn no_call_leaves_the_directory() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     std::fs::create_dir(scratch.path("sub"))?;
@@ -106,7 +106,7 @@ fn no_call_leaves_the_directory() -> Test {
 }
 
 #[test]
-fn a_link_that_leads_out_is_not_followed() -> Test {
+fn a_link_that_leads_out_is_not_followed() -> TestResult {
     let scratch = Scratch::new()?;
     let dir = scratch.dir()?;
     for (name, target) in [("up", "../secret"), ("abs", "/etc/passwd"), ("dir", "..")] {
@@ -130,7 +130,7 @@ fn a_link_that_leads_out_is_not_followed() -> Test {
 }
 
 #[test]
-fn a_directory_below_is_no_way_out() -> Test {
+fn a_directory_below_is_no_way_out() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;
@@ -141,7 +141,7 @@ fn a_directory_below_is_no_way_out() -> Test {
 }
 
 #[test]
-fn open_creates_as_posix_says() -> Test {
+fn open_creates_as_posix_says() -> TestResult {
     let scratch = Scratch::new()?;
     let dir = scratch.dir()?;
     assert_eq!(errno(dir.open("new", &WRITE)), Some(Errno::ENOENT));
@@ -163,7 +163,7 @@ fn open_creates_as_posix_says() -> Test {
 }
 
 #[test]
-fn open_truncates_with_and_without_write_access() -> Test {
+fn open_truncates_with_and_without_write_access() -> TestResult {
     let scratch = Scratch::new()?;
     let dir = scratch.dir()?;
     for options in [READ, WRITE, READ_WRITE] {
@@ -178,7 +178,7 @@ fn open_truncates_with_and_without_write_access() -> Test {
 }
 
 #[test]
-fn open_tells_files_from_directories() -> Test {
+fn open_tells_files_from_directories() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;
@@ -198,7 +198,7 @@ fn open_tells_files_from_directories() -> Test {
 }
 
 #[test]
-fn open_follows_links_only_if_asked() -> Test {
+fn open_follows_links_only_if_asked() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     symlink("file", scratch.path("link"))?;
@@ -218,7 +218,7 @@ fn open_follows_links_only_if_asked() -> Test {
 }
 
 #[test]
-fn a_socket_cannot_be_opened() -> Test {
+fn a_socket_cannot_be_opened() -> TestResult {
     let scratch = Scratch::new()?;
     let _listener = std::os::unix::net::UnixListener::bind(scratch.path("socket"))?;
     let dir = scratch.dir()?;
@@ -228,7 +228,7 @@ fn a_socket_cannot_be_opened() -> Test {
 }
 
 #[test]
-fn a_read_only_directory_refuses_every_change() -> Test {
+fn a_read_only_directory_refuses_every_change() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("sub/file"), "x")?;
@@ -270,7 +270,7 @@ fn a_read_only_directory_refuses_every_change() -> Test {
 }
 
 #[test]
-fn stat_follows_links_only_if_asked() -> Test {
+fn stat_follows_links_only_if_asked() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "content")?;
@@ -292,7 +292,7 @@ fn stat_follows_links_only_if_asked() -> Test {
 }
 
 #[test]
-fn set_times_reaches_the_link_or_its_target() -> Test {
+fn set_times_reaches_the_link_or_its_target() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;
@@ -320,7 +320,7 @@ fn set_times_reaches_the_link_or_its_target() -> Test {
 }
 
 #[test]
-fn link_gives_a_second_name() -> Test {
+fn link_gives_a_second_name() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;
@@ -346,7 +346,7 @@ fn link_gives_a_second_name() -> Test {
 }
 
 #[test]
-fn symlink_keeps_the_text_and_refuses_an_absolute_one() -> Test {
+fn symlink_keeps_the_text_and_refuses_an_absolute_one() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;
@@ -367,7 +367,7 @@ fn symlink_keeps_the_text_and_refuses_an_absolute_one() -> Test {
 }
 
 #[test]
-fn directories_are_made_and_removed() -> Test {
+fn directories_are_made_and_removed() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     let dir = scratch.dir()?;
@@ -390,7 +390,7 @@ fn directories_are_made_and_removed() -> Test {
 }
 
 #[test]
-fn unlink_removes_names_of_files_only() -> Test {
+fn unlink_removes_names_of_files_only() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;
@@ -407,7 +407,7 @@ fn unlink_removes_names_of_files_only() -> Test {
 }
 
 #[test]
-fn rename_replaces_what_is_alike() -> Test {
+fn rename_replaces_what_is_alike() -> TestResult {
     let scratch = Scratch::new()?;
     for path in ["a", "b", "full", "full/x"] {
         std::fs::create_dir(scratch.path(path))?;
@@ -434,7 +434,7 @@ fn rename_replaces_what_is_alike() -> Test {
 }
 
 #[test]
-fn open_ambient_wants_a_directory() -> Test {
+fn open_ambient_wants_a_directory() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     assert!(Dir::open_ambient(&scratch.path("file"), Access::ReadOnly).is_err());
@@ -444,7 +444,7 @@ fn open_ambient_wants_a_directory() -> Test {
 
 /// Another process that has the directory too gives a file times that no clock has.
 #[test]
-fn times_before_all_others_are_read() -> Test {
+fn times_before_all_others_are_read() -> TestResult {
     // A file system that keeps such times.
     let Ok(folder) = tempfile::tempdir_in("/dev/shm") else {
         return Ok(());

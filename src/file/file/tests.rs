@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::file::FileType;
-use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, Test, WRITE, errno, open_file};
+use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, TestResult, WRITE, errno, open_file};
 
 const BEYOND: [u64; 3] = [1 << 63, u64::MAX - 1, u64::MAX];
 
@@ -11,7 +11,7 @@ fn slice(text: &str) -> IoSlice<'_> {
 }
 
 #[test]
-fn reads_and_writes_share_one_position() -> Test {
+fn reads_and_writes_share_one_position() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("hello world", READ_WRITE)?;
     let mut buf = [0; 5];
@@ -27,7 +27,7 @@ fn reads_and_writes_share_one_position() -> Test {
 }
 
 #[test]
-fn pread_and_pwrite_leave_the_position() -> Test {
+fn pread_and_pwrite_leave_the_position() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("0123456789", READ_WRITE)?;
     let mut buf = [0; 3];
@@ -41,7 +41,7 @@ fn pread_and_pwrite_leave_the_position() -> Test {
 }
 
 #[test]
-fn a_file_answers_ebadf_for_access_it_was_not_opened_with() -> Test {
+fn a_file_answers_ebadf_for_access_it_was_not_opened_with() -> TestResult {
     let scratch = Scratch::new()?;
     let buf = &mut [0; 1];
     let file = scratch.file("x", WRITE)?;
@@ -60,7 +60,7 @@ fn a_file_answers_ebadf_for_access_it_was_not_opened_with() -> Test {
 }
 
 #[test]
-fn seek_counts_from_three_places() -> Test {
+fn seek_counts_from_three_places() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("0123456789", READ)?;
     assert_eq!(file.seek(4, Whence::Set)?, 4);
@@ -72,7 +72,7 @@ fn seek_counts_from_three_places() -> Test {
 }
 
 #[test]
-fn seek_refuses_positions_that_no_file_has() -> Test {
+fn seek_refuses_positions_that_no_file_has() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("0123456789", READ)?;
     file.seek(3, Whence::Set)?;
@@ -93,7 +93,7 @@ fn seek_refuses_positions_that_no_file_has() -> Test {
 }
 
 #[test]
-fn offsets_past_the_limit_are_errors() -> Test {
+fn offsets_past_the_limit_are_errors() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("x", READ_WRITE)?;
     let buf = &mut [0; 4];
@@ -117,7 +117,7 @@ fn offsets_past_the_limit_are_errors() -> Test {
 }
 
 #[test]
-fn set_size_cuts_and_fills() -> Test {
+fn set_size_cuts_and_fills() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("0123456789", READ_WRITE)?;
     file.set_size(2)?;
@@ -127,7 +127,7 @@ fn set_size_cuts_and_fills() -> Test {
 }
 
 #[test]
-fn allocate_reaches_to_the_end_and_never_cuts() -> Test {
+fn allocate_reaches_to_the_end_and_never_cuts() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("0123456789", READ_WRITE)?;
     match file.allocate(100, 100) {
@@ -142,7 +142,7 @@ fn allocate_reaches_to_the_end_and_never_cuts() -> Test {
 }
 
 #[test]
-fn advice_of_every_kind_is_taken() -> Test {
+fn advice_of_every_kind_is_taken() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("x", READ)?;
     for advice in [
@@ -160,7 +160,7 @@ fn advice_of_every_kind_is_taken() -> Test {
 }
 
 #[test]
-fn append_writes_at_the_end_and_can_be_switched() -> Test {
+fn append_writes_at_the_end_and_can_be_switched() -> TestResult {
     let scratch = Scratch::new()?;
     let append = OpenOptions { append: true, ..WRITE };
     let file = scratch.file("ab", append)?;
@@ -177,7 +177,7 @@ fn append_writes_at_the_end_and_can_be_switched() -> Test {
 }
 
 #[test]
-fn flags_are_those_last_set() -> Test {
+fn flags_are_those_last_set() -> TestResult {
     let scratch = Scratch::new()?;
     let opened = OpenOptions { dsync: true, nonblock: true, ..WRITE };
     let file = scratch.file("", opened)?;
@@ -193,7 +193,7 @@ fn flags_are_those_last_set() -> Test {
 }
 
 #[test]
-fn times_are_set_one_by_one() -> Test {
+fn times_are_set_one_by_one() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("x", READ)?;
     file.set_times(Times { atim: SetTime::At(1_000_000_002), mtim: SetTime::At(3_000_000_004) })?;
@@ -207,7 +207,7 @@ fn times_are_set_one_by_one() -> Test {
 }
 
 #[test]
-fn a_file_of_a_read_only_directory_cannot_be_changed() -> Test {
+fn a_file_of_a_read_only_directory_cannot_be_changed() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::write(scratch.path("file"), "x")?;
     let file = open_file(&scratch.read_only()?, "file", READ)?;
@@ -221,7 +221,7 @@ fn a_file_of_a_read_only_directory_cannot_be_changed() -> Test {
 }
 
 #[test]
-fn a_fifo_never_waits_and_has_no_position() -> Test {
+fn a_fifo_never_waits_and_has_no_position() -> TestResult {
     let scratch = Scratch::new()?;
     scratch.fifo("fifo")?;
     let dir = scratch.dir()?;
@@ -247,7 +247,7 @@ fn a_fifo_never_waits_and_has_no_position() -> Test {
 }
 
 #[test]
-fn one_file_serves_many_threads() -> Test {
+fn one_file_serves_many_threads() -> TestResult {
     let scratch = Scratch::new()?;
     let append = OpenOptions { append: true, ..WRITE };
     let file = scratch.file("", append)?;
@@ -262,7 +262,7 @@ fn one_file_serves_many_threads() -> Test {
 }
 
 #[test]
-fn sync_and_datasync_work_without_write_access() -> Test {
+fn sync_and_datasync_work_without_write_access() -> TestResult {
     let scratch = Scratch::new()?;
     let file = scratch.file("x", READ)?;
     assert_eq!((file.sync(), file.datasync()), (Ok(()), Ok(())));

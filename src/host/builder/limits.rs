@@ -80,7 +80,7 @@ impl Builder {
     }
 
     /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
-    /// [`Control::set_max_backlog`](crate::Control::set_max_backlog) changes it later.
+    /// [`Handle::set_max_backlog`](crate::Handle::set_max_backlog) changes it later.
     pub fn max_backlog(mut self, connections: u32) -> Self {
         self.max_backlog = Some(connections);
         self
@@ -141,7 +141,7 @@ impl Builder {
 
     /// How long the guest may run, in [`Guest::run`](crate::Guest::run), whether it works or
     /// waits; then it ends with [`Terminated::Timeout`](crate::Terminated::Timeout), as
-    /// [`Control::terminate`](crate::Control::terminate) ends one. No limit, unless this is
+    /// [`Handle::terminate`](crate::Handle::terminate) ends one. No limit, unless this is
     /// called.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = Some(time);

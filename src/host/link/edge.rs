@@ -7,12 +7,12 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::coop::poll_proceed;
 use wasmtime::{Caller, Linker, WasmRet, WasmTy, WasmTyList};
 
-use super::memory::Guest;
+use super::memory::CallContext;
 use crate::abi::memory::GuestMemory;
 use crate::abi::{Function, preview1};
 use crate::error::Errno;
 use crate::host::WasockCtx;
-use crate::host::call_mode::Calls;
+use crate::host::call_mode::CallMode;
 use crate::host::signal::{handle, see_through};
 use crate::process::Thread;
 
@@ -38,14 +38,14 @@ impl<T, G: Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static> Get<T> f
 /// # Errors
 ///
 /// When `linker` has the function already.
-pub(super) fn link_now<T: 'static, P: Params, R: Outcome>(
+pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     linker: &mut Linker<T>,
     get: impl Get<T>,
     function: &'static Function,
     call: Now<P, R>,
 ) -> wasmtime::Result<()> {
     P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
-        let mut guest = Guest::of(&mut caller, get)?;
+        let mut guest = CallContext::of(&mut caller, get)?;
         let line = guest.begin(function, params);
         let result = call(guest.thread, &mut guest.memory, params);
         guest.end(line, &result);
@@ -60,18 +60,18 @@ macro_rules! waiting {
     ($caller:ident, $get:ident, $function:ident, $params:ident, $calls:expr, $call:expr) => {
         async move {
             let result = {
-                let mut guest = Guest::of(&mut $caller, $get)?;
+                let mut guest = CallContext::of(&mut $caller, $get)?;
                 let line = guest.begin($function, $params);
                 let result = {
                     let (thread, memory) = (&mut *guest.thread, &mut guest.memory);
                     // Pinned where it is made: it is too large to be moved at every call.
                     let call = pin!($call(thread, memory, $params));
-                    see_through(guest.mailbox, guest.within, call).await
+                    see_through(guest.pending_signals, guest.runs_on, call).await
                 };
                 guest.end(line, &result);
                 result?
             };
-            if $get($caller.data_mut()).mailbox.is_due() {
+            if $get($caller.data_mut()).pending_signals.is_due() {
                 // Apart, so that the future of every call is not as large as this one.
                 Box::pin(handle(&mut $caller, $get, $calls)).await?;
             }
@@ -88,15 +88,15 @@ pub(super) use waiting;
 /// # Errors
 ///
 /// When `linker` has the function already.
-pub(super) fn link_waits<T: Send + 'static, P: Params, R: Outcome>(
+pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
     linker: &mut Linker<T>,
     get: impl Get<T>,
     function: &'static Function,
-    calls: Calls,
+    calls: CallMode,
     call: Waits<P, R>,
 ) -> wasmtime::Result<()> {
     match calls {
-        Calls::Async => {
+        CallMode::Async => {
             linker.func_wrap_async(
                 function.module,
                 function.name,
@@ -106,7 +106,7 @@ pub(super) fn link_waits<T: Send + 'static, P: Params, R: Outcome>(
             )?;
             Ok(())
         }
-        Calls::Blocking => P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
+        CallMode::Blocking => P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
             drive(waiting!(caller, get, function, params, calls, call))
         }),
     }
@@ -120,7 +120,7 @@ macro_rules! link_tries {
         let function = $function;
 const TRY: edge::Try<($($ty,)*)> = |thread, memory, ($($arg,)*)| $try(thread, memory, $($arg),*);
         match $calls {
-            Calls::Async => {
+            CallMode::Async => {
                 $linker.func_wrap_async(
                     function.module,
                     function.name,
@@ -130,19 +130,19 @@ const TRY: edge::Try<($($ty,)*)> = |thread, memory, ($($arg,)*)| $try(thread, me
                         }
                         Box::new(async move {
                             let ($($arg,)*) = params;
-                            edge::waiting!(caller, $get, function, params, Calls::Async,
+                            edge::waiting!(caller, $get, function, params, CallMode::Async,
                                 |thread, memory, _| $call(thread, memory, $($arg),*)).await
                         })
                     },
                 )?;
             }
-            Calls::Blocking => {
+            CallMode::Blocking => {
                 edge::Params::wrap($linker, function, move |mut caller: Caller<'_, T>, params: ($($ty,)*)| {
                     if let Some(result) = edge::tried(&mut caller, $get, params, TRY) {
                         return Ok(result);
                     }
                     let ($($arg,)*) = params;
-                    edge::drive(edge::waiting!(caller, $get, function, params, Calls::Blocking,
+                    edge::drive(edge::waiting!(caller, $get, function, params, CallMode::Blocking,
                         |thread, memory, _| $call(thread, memory, $($arg),*)))
                 })?;
             }
@@ -159,8 +159,8 @@ pub(super) fn tried<T: 'static, P: Params>(
     params: P,
     try_call: Try<P>,
 ) -> Option<i32> {
-    match Guest::of(caller, get) {
-        Ok(mut guest) if guest.trace.is_none() && !guest.mailbox.is_due() && has_budget() => {
+    match CallContext::of(caller, get) {
+        Ok(mut guest) if guest.trace.is_none() && !guest.pending_signals.is_due() && has_budget() => {
             try_call(guest.thread, &mut guest.memory, params)
         }
         _ => None,
@@ -181,9 +181,9 @@ fn has_budget() -> bool {
 }
 
 /// An answer that its type tells, so that the box around it takes no memory.
-struct Known<const ANSWER: i32>;
+struct ReadyResult<const ANSWER: i32>;
 
-impl<const ANSWER: i32> Future for Known<ANSWER> {
+impl<const ANSWER: i32> Future for ReadyResult<ANSWER> {
     type Output = wasmtime::Result<i32>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
@@ -197,8 +197,8 @@ pub(super) fn known(answer: i32) -> Box<dyn Future<Output = wasmtime::Result<i32
     /// `EAGAIN`, in every dialect.
     const AGAIN: i32 = 6;
     match answer {
-        SUCCESS => Box::new(Known::<SUCCESS>),
-        AGAIN => Box::new(Known::<AGAIN>),
+        SUCCESS => Box::new(ReadyResult::<SUCCESS>),
+        AGAIN => Box::new(ReadyResult::<AGAIN>),
         other => Box::new(std::future::ready(Ok(other))),
     }
 }
@@ -224,7 +224,7 @@ pub(super) trait Params: WasmTyList + Copy + Send + Sync + 'static {
     /// # Errors
     ///
     /// When `linker` has that function already.
-    fn wrap<T: 'static, R: Outcome>(
+    fn wrap<T: 'static, R: CallResult>(
         linker: &mut Linker<T>,
         function: &'static Function,
         call: impl Fn(Caller<'_, T>, Self) -> wasmtime::Result<R> + Send + Sync + 'static,
@@ -240,7 +240,7 @@ macro_rules! params {
                 look(&[$($arg.bits()),*])
             }
 
-            fn wrap<T: 'static, R: Outcome>(
+            fn wrap<T: 'static, R: CallResult>(
                 linker: &mut Linker<T>,
                 function: &'static Function,
                 call: impl Fn(Caller<'_, T>, Self) -> wasmtime::Result<R> + Send + Sync + 'static,
@@ -298,17 +298,17 @@ impl Bits for i64 {
 }
 
 /// What a call returns to the guest.
-pub(super) trait Outcome: WasmRet + Send + 'static {
+pub(super) trait CallResult: WasmRet + Send + 'static {
     fn errno(&self) -> Option<i32>;
 }
 
-impl Outcome for i32 {
+impl CallResult for i32 {
     fn errno(&self) -> Option<i32> {
         Some(*self)
     }
 }
 
-impl Outcome for () {
+impl CallResult for () {
     fn errno(&self) -> Option<i32> {
         None
     }

@@ -4,27 +4,27 @@ use std::sync::Arc;
 
 use wasmtime::{Caller, Extern, Memory};
 
-use super::edge::{Outcome, Params};
+use super::edge::{CallResult, Params};
 use crate::abi::Function;
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::account::forget_denials;
 use crate::host::WasockCtx;
 use crate::host::guest_memory::{GuestMemoryHandle, MEMORY};
-use crate::host::interrupt::Within;
+use crate::host::interrupt::RunsOn;
 use crate::observe::TraceSink;
-use crate::process::{Mailbox, Remark, Thread};
+use crate::process::{PendingSignals, Thread, TraceAnnotation};
 
 /// What one call works on, borrowed from the store.
-pub(super) struct Guest<'a> {
+pub(super) struct CallContext<'a> {
     pub(super) thread: &'a mut Thread,
-    pub(super) mailbox: &'a Mailbox,
-    pub(super) within: Option<&'a Within>,
+    pub(super) pending_signals: &'a PendingSignals,
+    pub(super) runs_on: Option<&'a RunsOn>,
     pub(super) memory: GuestMemory<'a>,
     pub(super) trace: Option<&'a Arc<dyn TraceSink>>,
 }
 
-impl<'a> Guest<'a> {
+impl<'a> CallContext<'a> {
     #[inline]
     pub(super) fn of<T: 'static>(
         caller: &'a mut Caller<'_, T>,
@@ -47,8 +47,8 @@ impl<'a> Guest<'a> {
         let ctx = get(data);
         Ok(Self {
             thread: &mut ctx.thread,
-            mailbox: &ctx.mailbox,
-            within: ctx.within.as_ref(),
+            pending_signals: &ctx.pending_signals,
+            runs_on: ctx.runs_on.as_ref(),
             memory: GuestMemory::Unshared(bytes),
             trace: ctx.trace.as_ref(),
         })
@@ -59,8 +59,8 @@ impl<'a> Guest<'a> {
         match &ctx.memory.memory {
             Some(GuestMemoryHandle::Shared(memory)) => Ok(Self {
                 thread: &mut ctx.thread,
-                mailbox: &ctx.mailbox,
-                within: ctx.within.as_ref(),
+                pending_signals: &ctx.pending_signals,
+                runs_on: ctx.runs_on.as_ref(),
                 memory: GuestMemory::Shared(memory.data()),
                 trace: ctx.trace.as_ref(),
             }),
@@ -78,21 +78,21 @@ impl<'a> Guest<'a> {
 
     /// Prints the line; that of a call which ends the guest has no outcome.
     #[inline]
-    pub(super) fn end<R: Outcome>(&mut self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
+    pub(super) fn end<R: CallResult>(&mut self, line: Option<Box<Line>>, result: &wasmtime::Result<R>) {
         if let (Some(mut line), Ok(outcome)) = (line, result) {
-            let remark = self.remark();
-            line.end(outcome.errno(), &self.memory, remark);
+            let annotation = self.annotation();
+            line.end(outcome.errno(), &self.memory, annotation);
         }
     }
 
     /// What the guest is not told of the call that ends.
     #[cold]
-    fn remark(&mut self) -> Option<Remark> {
-        self.thread.remark.take().or_else(|| {
+    fn annotation(&mut self) -> Option<TraceAnnotation> {
+        self.thread.annotation.take().or_else(|| {
             let process = self.thread.process();
             let denied = process.host_memory().take_denial().or_else(|| process.memory().take_denial());
             let (limit, most) = denied?;
-            Some(Remark { name: limit.name(), value: most })
+            Some(TraceAnnotation { name: limit.name(), value: most })
         })
     }
 }

@@ -122,14 +122,14 @@ proptest! {
     fn names_are_compared_label_by_label(
         labels in prop::collection::vec("[a-c]{1,2}", 1..4),
         name in prop::collection::vec("[a-cA-C]{1,2}", 1..5),
-        is_wild in any::<bool>(),
+        is_arbitrary in any::<bool>(),
         dot in any::<bool>(),
     ) {
-        let text = format!("{}{}", if is_wild { "*." } else { "" }, labels.join("."));
+        let text = format!("{}{}", if is_arbitrary { "*." } else { "" }, labels.join("."));
         let pattern: NamePattern = text.parse()?;
         let asked = format!("{}{}", name.join("."), if dot { "." } else { "" });
         let lower: Vec<String> = name.iter().map(|label| label.to_lowercase()).collect();
-        let expected = if is_wild { lower.len() > labels.len() && lower.ends_with(&labels) } else { lower == labels };
+        let expected = if is_arbitrary { lower.len() > labels.len() && lower.ends_with(&labels) } else { lower == labels };
         prop_assert_eq!(pattern.matches(&asked), expected, "{} {}", text, asked);
     }
 }

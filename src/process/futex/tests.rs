@@ -25,7 +25,7 @@ fn waits_for(
 }
 
 fn waiting(futexes: &Futexes, address: u32) -> usize {
-    futexes.shelf(address).queues.get(&address).map_or(0, BTreeMap::len)
+    futexes.bucket(address).queues.get(&address).map_or(0, BTreeMap::len)
 }
 
 fn wait_until_waiting(futexes: &Futexes, address: u32, count: usize) {
@@ -45,7 +45,7 @@ fn a_limit_ends_a_wait_and_leaves_nothing_behind() {
     for limit in [Duration::ZERO, Duration::from_micros(50)] {
         assert_eq!(waits_for(&futexes, AT, &word, 0, Some(limit)), Woken::No);
     }
-    assert!(futexes.shelf(AT).queues.is_empty());
+    assert!(futexes.bucket(AT).queues.is_empty());
     assert_eq!(futexes.wake(AT, usize::MAX), 0);
 }
 
@@ -108,7 +108,7 @@ fn a_wake_up_that_nobody_heard_is_the_next_ones() {
     assert_eq!(second.as_mut().poll(&mut context), Poll::Ready(Ok(Woken::Yes)));
     let third = Box::pin(futexes.wait(AT, 0, None, || Ok(word.load(SeqCst))));
     drop(third);
-    assert!(futexes.shelf(AT).queues.is_empty());
+    assert!(futexes.bucket(AT).queues.is_empty());
 }
 
 /// A lock of the kind that C libraries have: 0 is free, 1 taken, 2 taken and waited

@@ -9,8 +9,8 @@ use crate::ready::interruptible;
 
 const CALLBACK: &str = "callback";
 
-fn handling(signal: Signal) -> Option<Delivery> {
-    Some(Delivery::Handle { signal, callback: CALLBACK.into(), sender: Sender::Guest })
+fn handling(signal: Signal) -> Option<SignalDelivery> {
+    Some(SignalDelivery::Handle { signal, callback: CALLBACK.into(), sender: SignalSender::Guest })
 }
 
 fn poll<T>(call: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
@@ -20,23 +20,23 @@ fn poll<T>(call: std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 #[test]
 fn without_a_callback_the_default_action_counts() {
     let signals = Signals::new(&[Signal::Hup]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     for nothing in [Signal::Hup, Signal::Chld, Signal::Stop, Signal::Winch] {
         signals.to_process(nothing);
         assert!(!main.is_due() && main.next().is_none(), "{nothing}");
     }
     signals.to_process(Signal::Term);
     assert!(main.is_due());
-    assert_eq!(main.next(), Some(Delivery::End(Ending::Signal(Signal::Term))));
+    assert_eq!(main.next(), Some(SignalDelivery::End(Ending::Signal(Signal::Term))));
     // There is no way back.
     signals.to_process(Signal::Int);
-    assert_eq!(main.next(), Some(Delivery::End(Ending::Signal(Signal::Term))));
+    assert_eq!(main.next(), Some(SignalDelivery::End(Ending::Signal(Signal::Term))));
 }
 
 #[test]
 fn a_signal_is_pending_once_and_not_during_its_handler() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     for _ in 0..3 {
         signals.to_process(Signal::Usr1);
@@ -58,7 +58,7 @@ fn a_signal_is_pending_once_and_not_during_its_handler() {
 #[test]
 fn what_is_blocked_stays_pending() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(None);
     signals.to_process(Signal::Term);
     signals.to_thread(MAIN, Signal::Int);
@@ -67,13 +67,13 @@ fn what_is_blocked_stays_pending() {
     assert_eq!(main.next(), handling(Signal::Int));
     assert_eq!(main.next(), handling(Signal::Term));
     signals.to_process(Signal::Kill);
-    assert_eq!(main.next(), Some(Delivery::End(Ending::Signal(Signal::Kill))));
+    assert_eq!(main.next(), Some(SignalDelivery::End(Ending::Signal(Signal::Kill))));
 }
 
 #[test]
 fn one_thread_takes_what_is_sent_to_the_process() {
     let signals = Signals::new(&[]);
-    let [main, other] = [MAIN, 2].map(|tid| signals.mailbox(tid));
+    let [main, other] = [MAIN, 2].map(|tid| signals.pending_signals(tid));
     main.name_callback(Some(CALLBACK));
     // Nobody waits: it is whose who looks first.
     signals.to_process(Signal::Usr1);
@@ -94,7 +94,7 @@ fn one_thread_takes_what_is_sent_to_the_process() {
 #[test]
 fn what_a_thread_leaves_goes_to_another_one() {
     let signals = Signals::new(&[]);
-    let [main, other] = [MAIN, 2].map(|tid| signals.mailbox(tid));
+    let [main, other] = [MAIN, 2].map(|tid| signals.pending_signals(tid));
     main.name_callback(Some(CALLBACK));
     let takes = |sent: &dyn Fn()| {
         let mut call = pin!(other.waiting(interruptible(pending::<()>())));
@@ -122,7 +122,7 @@ fn what_a_thread_leaves_goes_to_another_one() {
 #[test]
 fn a_wait_without_a_signal_of_its_own_goes_on() {
     let signals = Signals::new(&[]);
-    let [main, other] = [MAIN, 2].map(|tid| signals.mailbox(tid));
+    let [main, other] = [MAIN, 2].map(|tid| signals.pending_signals(tid));
     main.name_callback(Some(CALLBACK));
     signals.to_process(Signal::Usr1);
     // It is told of the signal, and another one has it by the time that it looks.
@@ -139,7 +139,7 @@ fn a_wait_without_a_signal_of_its_own_goes_on() {
 fn no_signal_gets_lost_between_the_look_and_the_sleep() {
     const ROUNDS: u32 = 20_000;
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     let handled = Arc::new(AtomicU32::new(0));
     let sender = std::thread::spawn({
@@ -170,11 +170,14 @@ fn no_signal_gets_lost_between_the_look_and_the_sleep() {
 #[test]
 fn what_the_operator_sent_is_known_once() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     signals.order(Signal::Term);
-    let ordered =
-        Delivery::Handle { signal: Signal::Term, callback: CALLBACK.into(), sender: Sender::Operator };
+    let ordered = SignalDelivery::Handle {
+        signal: Signal::Term,
+        callback: CALLBACK.into(),
+        sender: SignalSender::Operator,
+    };
     assert_eq!(main.next(), Some(ordered));
     main.finished(Signal::Term);
     signals.to_process(Signal::Term);
@@ -184,7 +187,7 @@ fn what_the_operator_sent_is_known_once() {
 #[test]
 fn a_restart_forgets_everything() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     signals.to_process(Signal::Usr1);
     main.leave();
@@ -200,7 +203,7 @@ fn a_restart_forgets_everything() {
 #[test]
 fn the_host_ends_a_guest_whatever_it_does() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     let mut file_operation = pin!(main.waiting(pending::<()>()));
     assert_eq!(poll(file_operation.as_mut()), Poll::Pending);
@@ -213,21 +216,25 @@ fn the_host_ends_a_guest_whatever_it_does() {
     let ending = Ending::Terminated(limit);
     assert_eq!(poll(file_operation.as_mut()), Poll::Ready(None));
     assert_eq!(poll(from_outside.as_mut()), Poll::Ready(ending));
-    assert_eq!(main.next(), Some(Delivery::End(ending)));
+    assert_eq!(main.next(), Some(SignalDelivery::End(ending)));
     signals.restart();
     assert!(main.is_due());
-    assert_eq!(main.next(), Some(Delivery::End(ending)));
+    assert_eq!(main.next(), Some(SignalDelivery::End(ending)));
 }
 
 #[test]
 fn a_broken_pipe_is_told_to_a_handler_alone() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.broken_pipe();
     assert!(!main.is_due(), "no death by default");
     main.name_callback(Some(CALLBACK));
     main.broken_pipe();
-    let handling = Delivery::Handle { signal: Signal::Pipe, callback: CALLBACK.into(), sender: Sender::Host };
+    let handling = SignalDelivery::Handle {
+        signal: Signal::Pipe,
+        callback: CALLBACK.into(),
+        sender: SignalSender::Host,
+    };
     assert_eq!(main.next(), Some(handling));
     main.finished(Signal::Pipe);
     // Its handler aborts: it is the library's, for the default action.
@@ -242,7 +249,7 @@ fn a_broken_pipe_is_told_to_a_handler_alone() {
 #[test]
 fn an_abort_is_told_from_an_exit() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     assert!(!main.is_abort(Signal::Term, 127), "the program's own code");
     signals.to_thread(MAIN, Signal::Abrt);
@@ -257,7 +264,7 @@ fn an_abort_is_told_from_an_exit() {
 #[test]
 fn an_abort_may_be_raised_for_the_process() {
     let signals = Signals::new(&[]);
-    let main = signals.mailbox(MAIN);
+    let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));
     main.name_callback(None);
     signals.to_process(Signal::Abrt);

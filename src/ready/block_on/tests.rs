@@ -1,6 +1,6 @@
 use super::*;
 use crate::socket::Interest;
-use crate::socket::Registered;
+use crate::socket::Registration;
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -25,7 +25,7 @@ async fn a_long_run_inside_a_runtime_ends() {
     let run = block_on(async {
         for _ in 0..1000 {
             tokio::task::consume_budget().await;
-            crate::ready::give_way().await;
+            crate::ready::yield_now().await;
         }
     });
     assert_eq!(run, Ok(()));
@@ -37,10 +37,10 @@ async fn it_waits_inside_a_runtime_of_many_threads() {
 }
 
 /// A socket, and the other end.
-fn watched() -> std::io::Result<(Arc<Registered>, UnixStream)> {
+fn watched() -> std::io::Result<(Arc<Registration>, UnixStream)> {
     let (near, far) = UnixStream::pair()?;
     let reactor = own_reactor().map_err(std::io::Error::other)?;
-    Ok((Registered::with(&reactor, Arc::new(near.into())), far))
+    Ok((Registration::with(&reactor, Arc::new(near.into())), far))
 }
 
 /// Says something after a moment, in which the thread most likely falls asleep.
@@ -56,7 +56,7 @@ fn it_watches_a_descriptor_without_the_reactor() -> std::io::Result<()> {
     let (near, mut far) = watched()?;
     let saying = later(move || far.write_all(b"news"));
     assert_eq!(block_on(near.ready(Interest::Read)), Ok(Ok(())));
-    assert!(!near.is_told());
+    assert!(!near.is_registered());
     assert!(matches!(saying.join(), Ok(Ok(()))), "it was not said");
     Ok(())
 }
@@ -78,7 +78,7 @@ fn another_thread_wakes_it_at_a_descriptor() -> std::io::Result<()> {
         assert_eq!(woken, Ok(Ok(())));
         assert!(matches!(waking.join(), Ok(Ok(()))), "nobody waits");
     }
-    assert!(!near.is_told());
+    assert!(!near.is_registered());
     Ok(())
 }
 
@@ -95,7 +95,7 @@ fn a_wait_that_was_dropped_is_not_watched() -> std::io::Result<()> {
         // The other end sees that it is closed while this goes on.
         assert!(far.write_all(b"news").is_err());
         let mut turns = 0;
-        let slept = crate::ready::within(
+        let slept = crate::ready::timeout(
             Some(Duration::from_millis(5)),
             poll_fn(|_| {
                 turns += 1;
@@ -131,7 +131,7 @@ fn a_part_that_is_polled_when_it_is_woken_goes_to_the_reactor() -> std::io::Resu
         ready.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(flag))))
     }));
     assert_eq!(heard, Ok(Ok(())));
-    assert!(near.is_told());
+    assert!(near.is_registered());
     assert!(matches!(saying.join(), Ok(Ok(()))), "it was not said");
     Ok(())
 }
@@ -170,7 +170,7 @@ fn it_sleeps_while_there_is_no_news() -> std::io::Result<()> {
         looking.as_mut().poll(context)
     });
     let slept: Result<Result<(), _>, _> =
-        block_on(crate::ready::within(Some(Duration::from_millis(5)), counted));
+        block_on(crate::ready::timeout(Some(Duration::from_millis(5)), counted));
     assert_eq!(slept, Ok(Err(Errno::EAGAIN)));
     assert!(turns < 5, "{turns} turns");
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! The kernel's own epoll has levels, edges and single shots, tells of any number of
 //! things by one system call, and an idle socket in it costs the host a few words. So what
-//! is [settled](Pollable::settled_fd) goes there. Everything else is an entry of the list: what has no
+//! is [settled](Pollable::stable_fd) goes there. Everything else is an entry of the list: what has no
 //! descriptor of the host's, what the kernel would tell too much or too little of, and
 //! the second number of a socket that is watched under another one already.
 //!
@@ -30,14 +30,14 @@ use crate::error::Errno;
 use crate::ready::poll::ask;
 use crate::ready::sleep;
 use crate::ready::{Events, Pollable};
-use crate::socket::{Heard, Interest, Registered, Watchable as _};
+use crate::socket::{Change, Interest, Registration, Watchable as _};
 
 /// How many things one question to the kernel tells of: more are told by the next one, in
 /// turn. They lie on the stack.
 const MOST_AT_ONCE: usize = 256;
 
 /// How long to rest between two looks, where the host has no room to tell of news.
-const REST: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the kernel watches for an epoll.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub(super) struct Kernel {
     /// The host's epoll, made when it is first needed.
     fd: OnceLock<Arc<OwnedFd>>,
     /// Its place in the reactor, made when somebody first waits.
-    registered: OnceLock<Arc<Registered>>,
+    registration: OnceLock<Arc<Registration>>,
     records: Mutex<Records>,
 }
 
@@ -57,11 +57,11 @@ struct Records {
 
 struct Record {
     /// How often the number was given.
-    turn: u32,
-    watched: Option<Watched>,
+    generation: u32,
+    watched: Option<KernelWatch>,
 }
 
-struct Watched {
+struct KernelWatch {
     fd: u32,
     target: Weak<dyn Pollable>,
     data: Data,
@@ -71,9 +71,9 @@ impl Kernel {
     /// Watches `target`; tells the number of its record. `None` where that is not the
     /// kernel's business.
     pub(super) fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Option<u32> {
-        let socket = target.settled_fd()?;
+        let socket = target.stable_fd()?;
         let host = self.host()?;
-        let watched = Watched { fd, target: Arc::downgrade(target), data: request.data };
+        let watched = KernelWatch { fd, target: Arc::downgrade(target), data: request.data };
         let (number, word) = unpoisoned(&self.records).insert(watched)?;
         if epoll::add(host, socket, EventData::new_u64(word), asked(request)).is_ok() {
             return Some(number);
@@ -89,7 +89,7 @@ impl Kernel {
     ///
     /// What the host reports.
     pub(super) fn modify(&self, number: u32, target: &dyn Pollable, request: Request) -> Result<(), Errno> {
-        let (Some(host), Some(socket)) = (self.fd.get(), target.settled_fd()) else {
+        let (Some(host), Some(socket)) = (self.fd.get(), target.stable_fd()) else {
             return Err(Errno::ENOENT);
         };
         let mut records = unpoisoned(&self.records);
@@ -100,7 +100,7 @@ impl Kernel {
     /// Watches `target` no more.
     pub(super) fn remove(&self, number: u32, target: &dyn Pollable) {
         unpoisoned(&self.records).remove(number);
-        if let (Some(host), Some(socket)) = (self.fd.get(), target.settled_fd()) {
+        if let (Some(host), Some(socket)) = (self.fd.get(), target.stable_fd()) {
             // It is there as long as it is open.
             let _gone = epoll::delete(host, socket);
         }
@@ -127,8 +127,8 @@ impl Kernel {
         let room = most.saturating_sub(found.len()).min(MOST_AT_ONCE);
         let Some(host) = self.fd.get().filter(|_| room > 0) else { return };
         let mut attempt = || self.ask(host, room, found);
-        let _looked = match self.registered.get() {
-            Some(registered) => registered.look(Interest::Read, attempt),
+        let _looked = match self.registration.get() {
+            Some(registration) => registration.try_io(Interest::Read, attempt),
             None => attempt(),
         };
     }
@@ -156,21 +156,21 @@ impl Kernel {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub(super) async fn news(&self) {
-        let heard = match self.registered() {
-            Some(registered) => registered.ready(Interest::Read).await,
+    pub(super) async fn changed(&self) {
+        let heard = match self.registration() {
+            Some(registration) => registration.ready(Interest::Read).await,
             None => Err(Errno::ENOMEM),
         };
         if heard.is_err() {
             // Nobody tells without a place in the reactor.
-            sleep(REST).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// As [`Pollable::poll_news`], for who watches the epoll.
-    pub(super) fn poll_news(&self, context: &mut Context<'_>) -> Poll<Heard> {
-        match self.registered() {
-            Some(registered) => registered.poll_news(Interest::Read, context),
+    /// As [`Pollable::poll_change`], for who watches the epoll.
+    pub(super) fn poll_change(&self, context: &mut Context<'_>) -> Poll<Change> {
+        match self.registration() {
+            Some(registration) => registration.poll_change(Interest::Read, context),
             None => Poll::Pending,
         }
     }
@@ -198,33 +198,33 @@ impl Kernel {
         self.fd.get()
     }
 
-    fn registered(&self) -> Option<&Arc<Registered>> {
+    fn registration(&self) -> Option<&Arc<Registration>> {
         let fd = self.fd.get()?;
-        if self.registered.get().is_none() {
-            _ = self.registered.set(Registered::new(Arc::clone(fd)).ok()?);
+        if self.registration.get().is_none() {
+            _ = self.registration.set(Registration::new(Arc::clone(fd)).ok()?);
         }
-        self.registered.get()
+        self.registration.get()
     }
 }
 
 impl Records {
     /// The number of the new record, and the kernel's word for it.
-    fn insert(&mut self, watched: Watched) -> Option<(u32, u64)> {
+    fn insert(&mut self, watched: KernelWatch) -> Option<(u32, u64)> {
         let number = match self.free.pop() {
             Some(number) => number,
             None => {
                 let number = u32::try_from(self.all.len()).ok()?;
-                self.all.push(Record { turn: 0, watched: None });
+                self.all.push(Record { generation: 0, watched: None });
                 number
             }
         };
         let record = self.all.get_mut(usize::try_from(number).ok()?)?;
-        record.turn = record.turn.wrapping_add(1);
+        record.generation = record.generation.wrapping_add(1);
         record.watched = Some(watched);
-        Some((number, word(record.turn, number)))
+        Some((number, word(record.generation, number)))
     }
 
-    fn get(&self, number: u32) -> Option<&Watched> {
+    fn get(&self, number: u32) -> Option<&KernelWatch> {
         self.all.get(usize::try_from(number).ok()?)?.watched.as_ref()
     }
 
@@ -232,14 +232,14 @@ impl Records {
     fn change(&mut self, number: u32, data: Data) -> Option<u64> {
         let record = self.all.get_mut(usize::try_from(number).ok()?)?;
         record.watched.as_mut()?.data = data;
-        Some(word(record.turn, number))
+        Some(word(record.generation, number))
     }
 
     /// What a word of the kernel's stands for now.
-    fn of_word(&self, said: u64) -> Option<&Watched> {
+    fn of_word(&self, said: u64) -> Option<&KernelWatch> {
         let number = said & u64::from(u32::MAX);
         let record = self.all.get(usize::try_from(number).ok()?)?;
-        let is_this = record.turn == u32::try_from(said >> 32).ok()?;
+        let is_this = record.generation == u32::try_from(said >> 32).ok()?;
         record.watched.as_ref().filter(|watched| is_this && watched.target.strong_count() > 0)
     }
 
@@ -251,8 +251,8 @@ impl Records {
     }
 }
 
-fn word(turn: u32, number: u32) -> u64 {
-    u64::from(turn) << 32 | u64::from(number)
+fn word(generation: u32, number: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(number)
 }
 
 /// The events, in our words and in the kernel's.

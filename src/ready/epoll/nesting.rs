@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use super::{Epoll, unpoisoned};
 use crate::error::Errno;
 use crate::ready::{Events, Pollable};
-use crate::socket::{Heard, Interest};
+use crate::socket::{Change, Interest};
 
 /// How many epolls one chain may have: "a nesting depth of epoll instances greater than
 /// 5" - epoll_ctl(2), ELOOP.
@@ -79,16 +79,16 @@ impl Epoll {
 }
 
 impl Pollable for Epoll {
-    fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
         if interest != Interest::Read {
             return Poll::Pending;
         }
         // First it is watched, then the kernel's part is asked for: no change lies between.
         // The look that follows arms the bells of what is listed.
         self.list.watchers.add(context.waker());
-        match self.kernel.poll_news(context) {
+        match self.kernel.poll_change(context) {
             // The list may have news later.
-            Poll::Ready(_) => Poll::Ready(Heard::Some),
+            Poll::Ready(_) => Poll::Ready(Change::More),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -97,7 +97,7 @@ impl Pollable for Epoll {
         Some(self)
     }
 
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         // "An epoll file descriptor ... If [it] has events waiting, then it will indicate
         // as being readable." - epoll(7)
         Events::IN.when(self.has_ready())

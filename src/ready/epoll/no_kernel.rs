@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::{Happened, Request};
 use crate::error::Errno;
 use crate::ready::Pollable;
-use crate::socket::Heard;
+use crate::socket::Change;
 
 /// What the kernel watches for an epoll: nothing.
 #[derive(Default)]
@@ -33,11 +33,11 @@ impl Kernel {
 
     pub(super) fn take(&self, _: usize, _: &mut Vec<Happened>) {}
 
-    pub(super) async fn news(&self) {
+    pub(super) async fn changed(&self) {
         std::future::pending().await
     }
 
-    pub(super) fn poll_news(&self, _: &mut Context<'_>) -> Poll<Heard> {
+    pub(super) fn poll_change(&self, _: &mut Context<'_>) -> Poll<Change> {
         Poll::Pending
     }
 

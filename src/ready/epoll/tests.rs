@@ -20,12 +20,12 @@ use std::time::Duration;
 use super::*;
 use crate::ready::pollable::poll_readiness;
 use crate::ready::{EventFd, block_on, pipe};
-use crate::socket::{Heard, Interest, Watchers};
+use crate::socket::{Change, Interest, Watchers};
 
 const THINGS: u32 = 4;
 const STEPS: u32 = 400;
 const SEEDS: u64 = 2_000;
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -62,7 +62,7 @@ struct World {
     random: AtomicU64,
     things: Mutex<Vec<Arc<Thing>>>,
     /// What the epoll is asked to do, by the number of the thing; `None`: nothing.
-    asked: Mutex<Vec<Option<Asked>>>,
+    asked: Mutex<Vec<Option<ExpectedInterest>>>,
     /// How deep in calls into calls it is.
     depth: AtomicU32,
     /// Is the look of somebody who takes nothing, a poll or another epoll?
@@ -72,7 +72,7 @@ struct World {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct ExpectedInterest {
     mode: Mode,
     is_on: bool,
     /// Edges up to this one were told.
@@ -130,7 +130,7 @@ impl World {
         let target: Arc<dyn Pollable> = Arc::<Thing>::clone(&thing);
         let known = unpoisoned(&self.asked)[at as usize];
         let mode = [Mode::Level, Mode::Edge, Mode::OneShot, Mode::EdgeOneShot][self.any(4) as usize];
-        let fresh = Asked { mode, is_on: true, told: 0, is_new: true };
+        let fresh = ExpectedInterest { mode, is_on: true, told: 0, is_new: true };
         match self.any(12) {
             0..4 => {
                 self.note(format!("{at} becomes ready"));
@@ -159,7 +159,7 @@ impl World {
             }
             8 | 9 if self.depth.load(SeqCst) < 3 => {
                 self.note("somebody looks".to_owned());
-                self.look();
+                self.check_events();
             }
             _ if self.depth.load(SeqCst) < 3 => {
                 let most = 1 + self.any(3) as usize;
@@ -188,9 +188,9 @@ impl World {
     }
 
     /// As a poll does that has no time.
-    fn look(&self) {
+    fn check_events(&self) {
         let before = self.is_mere_look.swap(true, SeqCst);
-        _ = self.epoll.look();
+        _ = self.epoll.events();
         self.is_mere_look.store(before, SeqCst);
     }
 
@@ -227,7 +227,7 @@ impl World {
 }
 
 impl Pollable for Thing {
-    fn poll_news(&self, _: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
         let world = self.world.upgrade().unwrap();
         world.meanwhile();
         self.watchers.add(context.waker());
@@ -235,7 +235,7 @@ impl Pollable for Thing {
         Poll::Pending
     }
 
-    fn look(&self) -> Events {
+    fn events(&self) -> Events {
         let world = self.world.upgrade().unwrap();
         world.meanwhile();
         let (found, edges) = (self.is_ready.load(SeqCst), self.edges.load(SeqCst));
@@ -248,9 +248,9 @@ impl Pollable for Thing {
 }
 
 #[derive(Default)]
-struct Flag(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Flag {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, SeqCst);
     }
@@ -263,7 +263,7 @@ fn a_seeded_scheduler_finds_no_lost_wake_up() {
     for seed in 0..SEEDS {
         let world = World::new(seed);
         for step in 0..STEPS {
-            let flag = Arc::new(Flag::default());
+            let flag = Arc::new(WakeFlag::default());
             let waker = Waker::from(Arc::clone(&flag));
             let mut wait = pin!(world.epoll.wait(2, None, false));
             let polled = wait.as_mut().poll(&mut Context::from_waker(&waker));
@@ -294,7 +294,7 @@ fn a_seeded_scheduler_finds_no_lost_wake_up_of_a_poll() {
     for seed in 0..SEEDS {
         let world = World::new(seed);
         for step in 0..STEPS {
-            let flag = Arc::new(Flag::default());
+            let flag = Arc::new(WakeFlag::default());
             let waker = Waker::from(Arc::clone(&flag));
             if world.poll_look(&waker) {
                 world.take(2);
@@ -317,12 +317,12 @@ fn a_look_unlists_what_is_not_ready() {
         world.epoll.add(at, &target, request(Mode::Level)).unwrap();
     }
     assert_eq!(world.epoll.list.len(), THINGS as usize);
-    assert!(world.epoll.look().is_empty());
+    assert!(world.epoll.events().is_empty());
     assert_eq!(world.epoll.list.len(), 0);
     world.thing(2).is_ready.store(true, SeqCst);
     world.thing(2).watchers.wake_all();
     assert_eq!(world.epoll.list.len(), 1);
-    assert_eq!(world.epoll.look(), Events::IN);
+    assert_eq!(world.epoll.events(), Events::IN);
     assert_eq!(world.epoll.list.len(), 1);
     assert_eq!(taken(&world.epoll, 9).len(), 1);
 }
@@ -341,7 +341,7 @@ fn a_wait_goes_through_many_entries_in_turns() {
     for (number, event) in (0..).zip(&events) {
         epoll.add(number, event, request(Mode::Level)).unwrap();
     }
-    let flag = Arc::new(Flag::default());
+    let flag = Arc::new(WakeFlag::default());
     let waker = Waker::from(Arc::clone(&flag));
     let mut wait = pin!(epoll.wait(8, None, true));
     let mut turns = 0;
@@ -370,7 +370,7 @@ fn bounded(test: impl FnOnce() + Send + 'static) {
         test();
         let _listening = done.send(());
     });
-    assert!(ended.recv_timeout(PATIENCE).is_ok(), "a wake-up is lost, or it panicked");
+    assert!(ended.recv_timeout(WAIT_TIMEOUT).is_ok(), "a wake-up is lost, or it panicked");
     runner.join().unwrap();
 }
 

@@ -9,22 +9,22 @@ use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
 
-use super::entry::{Armed, Entry, READ, WRITE, look_at_all};
+use super::entry::{Armed, EpollEntry, READ, WRITE, poll_entries};
 use super::{Epoll, Happened, STEP, unpoisoned};
 use crate::error::Errno;
 use crate::ready::interrupt::interruptible;
-use crate::ready::poll::Alarm;
+use crate::ready::poll::Deadline;
 use crate::ready::pollable::{Events, Pollable};
-use crate::ready::readiness::give_way;
+use crate::ready::readiness::yield_now;
 use crate::ready::time_slice::TimeSlice;
-use crate::socket::{Heard, Interest};
+use crate::socket::{Change, Interest};
 
 /// How many entries one turn goes through: some hundred microseconds.
-const MOST_A_TURN: usize = 1024;
+const MAX_PER_ROUND: usize = 1024;
 
 impl Epoll {
     /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
-    /// only looks. Tells of `most` things at most. `has_looked` says that
+    /// only looks. Tells of `most` things at most. `has_polled` says that
     /// [`take`](Self::take) has just found nothing.
     ///
     /// # Cancel safety
@@ -39,13 +39,13 @@ impl Epoll {
         &self,
         most: usize,
         limit: Option<Duration>,
-        has_looked: bool,
+        has_polled: bool,
     ) -> Result<Vec<Happened>, Errno> {
         // A guest that never has to wait still leaves others their turn: the reactor too.
         consume_budget().await;
         let mut found = Vec::new();
         let mut slice = TimeSlice::new();
-        if !has_looked {
+        if !has_polled {
             self.take_all(most, &mut found, &mut slice).await?;
         }
         if !found.is_empty() {
@@ -53,24 +53,29 @@ impl Epoll {
         }
         if limit == Some(Duration::ZERO) {
             if !self.is_kernels_alone() {
-                give_way().await;
+                yield_now().await;
                 self.list_what_the_kernel_knows(&mut slice).await?;
                 self.take_all(most, &mut found, &mut slice).await?;
             }
             return Ok(found);
         }
         let mut timer = unpoisoned(&self.timer).take();
-        let outcome = self.sleep(most, Alarm::set(&mut timer, limit), &mut found).await;
+        let outcome = self.sleep(most, Deadline::set(&mut timer, limit), &mut found).await;
         *unpoisoned(&self.timer) = timer;
         outcome.map(|()| found)
     }
 
     /// Sleeps until something is found, or the alarm rings.
-    async fn sleep(&self, most: usize, alarm: Alarm<'_>, found: &mut Vec<Happened>) -> Result<(), Errno> {
-        let mut rings = pin!(alarm.rings());
-        let mut news = pin!(self.kernel.news());
+    async fn sleep(
+        &self,
+        most: usize,
+        deadline: Deadline<'_>,
+        found: &mut Vec<Happened>,
+    ) -> Result<(), Errno> {
+        let mut elapsed = pin!(deadline.elapsed());
+        let mut changed = pin!(self.kernel.changed());
         // It leaves last: whoever is woken then finds nobody there.
-        let mut lookout = self.list.lookout();
+        let mut leader = self.list.leader();
         let mut place = self.list.place();
         let mut was_polled = false;
         let listed = poll_fn(|context| {
@@ -79,21 +84,21 @@ impl Epoll {
             if self.list.is_closed() {
                 return Poll::Ready(Err(Errno::EBADF));
             }
-            let is_over = rings.as_mut().poll(context).is_ready();
+            let is_over = elapsed.as_mut().poll(context).is_ready();
             if !self.take_listed(most, found) && found.is_empty() {
                 // There are more, after whoever else waits for this thread.
                 context.waker().wake_by_ref();
             }
-            if lookout.take() {
+            if leader.take() {
                 // The one before it may have left something.
                 if std::mem::replace(&mut was_polled, true) {
                     self.kernel.take(most, found);
                 }
-                news.set(self.kernel.news());
+                changed.set(self.kernel.changed());
             }
-            while lookout.is_it() && found.is_empty() && news.as_mut().poll(context).is_ready() {
+            while leader.is_leader() && found.is_empty() && changed.as_mut().poll(context).is_ready() {
                 self.kernel.take(most, found);
-                news.set(self.kernel.news());
+                changed.set(self.kernel.changed());
             }
             was_polled = true;
             if is_over || !found.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -135,7 +140,7 @@ impl Epoll {
     fn take_listed(&self, most: usize, found: &mut Vec<Happened>) -> bool {
         // Every entry once: those that are listed again belong to the next turn.
         let listed = self.list.len();
-        let mut left = listed.min(MOST_A_TURN);
+        let mut left = listed.min(MAX_PER_ROUND);
         let is_all = left == listed;
         while left > 0 && found.len() < most {
             let mut armed = Vec::new();
@@ -144,10 +149,10 @@ impl Epoll {
                 let Some(entry) = self.list.pop() else { break };
                 armed.extend(self.armed(entry));
             }
-            for (armed, ready) in look_at_all(armed) {
+            for (armed, ready) in poll_entries(armed) {
                 let Some((happened, again)) = armed.judge(ready) else { continue };
                 if again {
-                    self.list.ring(&armed.entry, 0);
+                    self.list.mark_ready(&armed.entry, 0);
                 }
                 found.push(happened);
             }
@@ -157,36 +162,36 @@ impl Epoll {
 
     /// An entry that was just taken from the list, ready to be looked at; `None` where
     /// there is nothing to look at.
-    fn armed(&self, entry: Arc<Entry>) -> Option<(Armed, Arc<dyn Pollable>)> {
-        let news = entry.news.swap(0, SeqCst);
+    fn armed(&self, entry: Arc<EpollEntry>) -> Option<(Armed, Arc<dyn Pollable>)> {
+        let changed = entry.changed.swap(0, SeqCst);
         let Some(target) = entry.target.upgrade() else {
-            self.forget(&entry);
+            self.remove_entry(&entry);
             return None;
         };
         if !unpoisoned(&entry.state).is_on {
             return None;
         }
-        let news = news | self.arm(&entry, target.as_ref());
-        Some((Armed { entry, news }, target))
+        let changed = changed | self.arm(&entry, target.as_ref());
+        Some((Armed { entry, changed }, target))
     }
 
     /// Arms both bells; tells the directions that have news already.
-    pub(super) fn arm(&self, entry: &Arc<Entry>, target: &dyn Pollable) -> u8 {
-        let mut news = 0;
-        for (bell, direction) in entry.bells.iter().zip([READ, WRITE]) {
+    pub(super) fn arm(&self, entry: &Arc<EpollEntry>, target: &dyn Pollable) -> u8 {
+        let mut changed = 0;
+        for (waker, direction) in entry.wakers.iter().zip([READ, WRITE]) {
             let interest = if direction == READ { Interest::Read } else { Interest::Write };
-            match target.poll_news(interest, &mut Context::from_waker(bell)) {
-                Poll::Pending => _ = entry.over.fetch_and(!direction, SeqCst),
+            match target.poll_change(interest, &mut Context::from_waker(waker)) {
+                Poll::Pending => _ = entry.closed.fetch_and(!direction, SeqCst),
                 // It came just now, and the bell may be unarmed: look again later.
-                Poll::Ready(Heard::Some) => self.list.ring(entry, direction),
-                Poll::Ready(Heard::Last) => {
-                    if entry.over.fetch_or(direction, SeqCst) & direction == 0 {
-                        news |= direction;
+                Poll::Ready(Change::More) => self.list.mark_ready(entry, direction),
+                Poll::Ready(Change::Closed) => {
+                    if entry.closed.fetch_or(direction, SeqCst) & direction == 0 {
+                        changed |= direction;
                     }
                 }
             }
         }
-        news
+        changed
     }
 
     /// Lists what is ready though no bell has rung yet: the reactor may not have had its
@@ -209,9 +214,9 @@ impl Epoll {
                 continue;
             }
             if let Some(target) = entry.target.upgrade()
-                && !target.look().and(wanted).is_empty()
+                && !target.events().and(wanted).is_empty()
             {
-                self.list.ring(&entry, READ | WRITE);
+                self.list.mark_ready(&entry, READ | WRITE);
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::thread;
 use super::*;
 use crate::ready::{EventFd, block_on};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Begins `waits` on a thread of its own, then does `ends`; the outcome of `waits`, which
 /// must end by that.
@@ -28,7 +28,7 @@ fn ended_by<T: Send + 'static>(
     let early = ended.recv_timeout(Duration::from_millis(10));
     assert!(early.is_err(), "it did not wait");
     ends();
-    ended.recv_timeout(PATIENCE).unwrap()
+    ended.recv_timeout(WAIT_TIMEOUT).unwrap()
 }
 
 fn read(reader: &PipeReader, buffer: &mut [u8]) -> Result<usize, Errno> {

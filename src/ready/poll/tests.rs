@@ -11,10 +11,10 @@ use super::*;
 use crate::address::Address;
 use crate::policy::Policy;
 use crate::ready::{Data, Epoll, Events, Request, block_on, connect, recv, send};
-use crate::socket::{Kind, Received, RecvFlags, Space};
+use crate::socket::{Domain, Kind, Received, RecvFlags};
 
 const BYTES: usize = 20_000;
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Receives one byte, without waiting.
 fn take(socket: &Socket, left: &AtomicUsize) {
@@ -28,7 +28,7 @@ fn poll_for(socket: &Socket, left: &AtomicUsize) {
     let mut timer = None;
     while left.load(SeqCst) > 0 {
         let watched = [Watched { source: socket.into(), interest: Interest::Read }];
-        block_on(poll(&watched, None, &mut timer, Looks::Shared)).unwrap().unwrap();
+        block_on(poll(&watched, None, &mut timer, Sharing::Shared)).unwrap().unwrap();
         take(socket, left);
     }
 }
@@ -61,7 +61,7 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut policy = Policy::default();
         policy.allow_connect(&"127.0.0.1:*".parse().unwrap());
-        let socket = Arc::new(Socket::open(Space::Inet4, Kind::Stream, 0).unwrap());
+        let socket = Arc::new(Socket::open(Domain::Inet4, Kind::Stream, 0).unwrap());
         let address = Address::Inet(listener.local_addr().unwrap());
         block_on(connect(&socket, true, &address, &policy)).unwrap().unwrap();
         let (mut far, _) = listener.accept().unwrap();
@@ -83,7 +83,7 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
         });
         done.send(()).unwrap();
     });
-    assert!(ended.recv_timeout(PATIENCE).is_ok(), "a wake-up is lost, or it panicked");
+    assert!(ended.recv_timeout(WAIT_TIMEOUT).is_ok(), "a wake-up is lost, or it panicked");
     runner.join().unwrap();
 }
 
@@ -93,22 +93,22 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
 fn a_look_tells_what_is_ready_and_keeps_its_room() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
-    let [near, far] = Socket::pair(&Space::Inet4, Kind::Stream).unwrap();
+    let [near, far] = Socket::pair(&Domain::Inet4, Kind::Stream).unwrap();
     assert_eq!(block_on(send(&near, false, &mut [IoSlice::new(b"x")])), Ok(Ok(1)));
-    let mut room = LookRoom::new();
+    let mut buffer = PollSetBuffer::new();
     let mut places = Vec::new();
     for _ in 0..2 {
-        let mut look = Look::new(&mut room, 3);
+        let mut poll_set = PollSet::new(&mut buffer, 3);
         for (socket, interest) in [(&near, Interest::Read), (&far, Interest::Read), (&far, Interest::Write)] {
-            look.add(socket, interest).unwrap();
+            poll_set.add(socket, interest).unwrap();
         }
-        assert_eq!(look.look(), Some(2));
-        let are_ready: Vec<bool> = look.answers().map(|answer| !answer.revents().is_empty()).collect();
+        assert_eq!(poll_set.poll(), Some(2));
+        let are_ready: Vec<bool> = poll_set.answers().map(|answer| !answer.revents().is_empty()).collect();
         assert_eq!(are_ready, [false, true, true]);
-        Look::forget(&far, Interest::Read);
-        look.end(&mut room);
-        assert!(room.is_empty() && room.capacity() >= 3);
-        places.push(room.as_ptr());
+        PollSet::clear_ready(&far, Interest::Read);
+        poll_set.end(&mut buffer);
+        assert!(buffer.is_empty() && buffer.capacity() >= 3);
+        places.push(buffer.as_ptr());
     }
     assert_eq!(places.first(), places.last());
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 /// A socket as the reactor has it, the same to read from, and the other end.
-fn pair() -> std::io::Result<(Arc<Registered>, UnixStream, UnixStream)> {
+fn pair() -> std::io::Result<(Arc<Registration>, UnixStream, UnixStream)> {
     let (near, far) = UnixStream::pair()?;
     near.set_nonblocking(true)?;
     let reactor = own_reactor().map_err(std::io::Error::other)?;
-    let io = Registered::with(&reactor, Arc::new(OwnedFd::from(near.try_clone()?)));
+    let io = Registration::with(&reactor, Arc::new(OwnedFd::from(near.try_clone()?)));
     Ok((io, near, far))
 }
 
@@ -61,8 +61,8 @@ async fn what_the_reactor_was_made_to_forget_is_found() -> std::io::Result<()> {
     let (io, near, mut far) = pair()?;
     far.write_all(b"news")?;
     assert_eq!(io.ready(Interest::Read).await, Ok(()));
-    assert!(io.is_told());
-    io.forget(Interest::Read);
+    assert!(io.is_registered());
+    io.clear_ready(Interest::Read);
     io.note_slow(true);
     let received = tokio::time::timeout(Duration::from_secs(20), receiving(&io, None, || read(&near))).await;
     assert_eq!(received, Ok(Ok(4)));

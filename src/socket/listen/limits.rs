@@ -1,14 +1,14 @@
 //! How many connections may be open at once: in all, at one listener, from one peer.
 //!
-//! A connection has its [`Place`] for as long as anything is left of its socket: the last
+//! A connection has its [`ConnectionPermit`] for as long as anything is left of its socket: the last
 //! duplicate, and the last call that is on its way in it.
 //!
-//! Whoever takes a connection looks and counts under the one lock of the [`Census`],
+//! Whoever takes a connection looks and counts under the one lock of the [`ConnectionLimiter`],
 //! which is held for that only. So threads that accept at the same time never have more
 //! than allowed in sum, and none is told of a limit because of a place that another one
 //! gives back at once. Where the operator set no limit there is no census, and no lock.
 //!
-//! Key types: [`Census`], [`Gate`] of a listener, [`Place`].
+//! Key types: [`ConnectionLimiter`], [`ListenerQuota`] of a listener, [`ConnectionPermit`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct ConnectionLimits {
 
 /// A limit that leaves no room for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct LimitExceeded {
     /// Which one.
     pub limit: Limit,
     /// How many it allows.
@@ -40,7 +40,7 @@ pub struct Reached {
 
 /// Counts the connections of one guest.
 #[derive(Debug)]
-pub struct Census {
+pub struct ConnectionLimiter {
     limits: ConnectionLimits,
     /// Below the lock of a queue; nothing is locked under it.
     counts: Mutex<Counts>,
@@ -59,7 +59,7 @@ struct Counts {
 /// Who is counted as one: see [`peer_of`].
 type Peer = (IpAddr, u32);
 
-impl Census {
+impl ConnectionLimiter {
     /// Nobody is there yet; nothing to count where there is no limit.
     pub fn new(limits: ConnectionLimits) -> Option<Arc<Self>> {
         let is_needed = limits != ConnectionLimits::default();
@@ -67,10 +67,10 @@ impl Census {
     }
 
     /// The gate of one more listener.
-    pub fn gate(self: &Arc<Self>) -> Gate {
+    pub fn quota(self: &Arc<Self>) -> ListenerQuota {
         let mut counts = self.lock();
         counts.last_listener += 1;
-        Gate { census: Arc::clone(self), listener: counts.last_listener }
+        ListenerQuota { connection_limiter: Arc::clone(self), listener: counts.last_listener }
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -81,16 +81,16 @@ impl Census {
 
 /// Where the connections of one listener are counted.
 #[derive(Clone)]
-pub struct Gate {
-    census: Arc<Census>,
+pub struct ListenerQuota {
+    connection_limiter: Arc<ConnectionLimiter>,
     listener: u64,
 }
 
-impl Gate {
+impl ListenerQuota {
     /// Keeps all counts as they are while the caller takes a connection from the kernel. It
     /// must not wait.
-    pub(crate) fn hold(&self) -> Held<'_> {
-        Held { gate: self, counts: self.census.lock() }
+    pub(crate) fn lock_counts(&self) -> LockedCounts<'_> {
+        LockedCounts { quota: self, counts: self.connection_limiter.lock() }
     }
 
     /// The place of a connection that waits in a queue of the host's: it counts among those
@@ -99,30 +99,30 @@ impl Gate {
     /// # Errors
     ///
     /// The limit of the peer.
-    pub(crate) fn wait(&self, peer: &Address) -> Result<Place, Reached> {
-        let mut held = self.hold();
+    pub(crate) fn wait(&self, peer: &Address) -> Result<ConnectionPermit, LimitExceeded> {
+        let mut held = self.lock_counts();
         let peer = held.admit(peer)?;
-        Ok(Place { gate: self.clone(), peer, is_inside: false })
+        Ok(ConnectionPermit { quota: self.clone(), peer, is_inside: false })
     }
 }
 
 /// The counts, as they are and stay until this goes.
-pub(crate) struct Held<'a> {
-    gate: &'a Gate,
+pub(crate) struct LockedCounts<'a> {
+    quota: &'a ListenerQuota,
     counts: MutexGuard<'a, Counts>,
 }
 
-impl Held<'_> {
+impl LockedCounts<'_> {
     /// Is there room for one more, whoever it is?
     ///
     /// # Errors
     ///
     /// The limit that is reached.
-    pub(crate) fn check(&self) -> Result<(), Reached> {
-        let limits = &self.gate.census.limits;
-        let here = self.counts.listeners.get(&self.gate.listener).copied().unwrap_or(0);
-        within(limits.in_all, self.counts.in_all, Limit::Connections)?;
-        within(limits.per_listener, here, Limit::ConnectionsPerListener)
+    pub(crate) fn check(&self) -> Result<(), LimitExceeded> {
+        let limits = &self.quota.connection_limiter.limits;
+        let here = self.counts.listeners.get(&self.quota.listener).copied().unwrap_or(0);
+        check_limit(limits.in_all, self.counts.in_all, Limit::Connections)?;
+        check_limit(limits.per_listener, here, Limit::ConnectionsPerListener)
     }
 
     /// Gives a place to a connection that comes from the kernel, after a
@@ -131,46 +131,46 @@ impl Held<'_> {
     /// # Errors
     ///
     /// The limit of the peer.
-    pub(crate) fn take(mut self, peer: &Address) -> Result<Place, Reached> {
+    pub(crate) fn take(mut self, peer: &Address) -> Result<ConnectionPermit, LimitExceeded> {
         let peer = self.admit(peer)?;
         self.enter();
-        Ok(Place { gate: self.gate.clone(), peer, is_inside: true })
+        Ok(ConnectionPermit { quota: self.quota.clone(), peer, is_inside: true })
     }
 
-    fn admit(&mut self, peer: &Address) -> Result<Option<Peer>, Reached> {
-        let most = self.gate.census.limits.per_peer;
+    fn admit(&mut self, peer: &Address) -> Result<Option<Peer>, LimitExceeded> {
+        let most = self.quota.connection_limiter.limits.per_peer;
         let Some(peer) = most.and(peer_of(peer)) else { return Ok(None) };
-        within(most, self.counts.peers.get(&peer).copied().unwrap_or(0), Limit::ConnectionsPerPeer)?;
+        check_limit(most, self.counts.peers.get(&peer).copied().unwrap_or(0), Limit::ConnectionsPerPeer)?;
         *self.counts.peers.entry(peer).or_default() += 1;
         Ok(Some(peer))
     }
 
     fn enter(&mut self) {
         self.counts.in_all = self.counts.in_all.saturating_add(1);
-        let here = self.counts.listeners.entry(self.gate.listener).or_default();
+        let here = self.counts.listeners.entry(self.quota.listener).or_default();
         *here = here.saturating_add(1);
     }
 }
 
 /// The place of one connection among those that are counted; free once this goes.
-pub struct Place {
-    gate: Gate,
+pub struct ConnectionPermit {
+    quota: ListenerQuota,
     peer: Option<Peer>,
     /// Has the guest the connection? Otherwise it waits in a queue of the host's.
     is_inside: bool,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// The guest takes the connection that waited.
     ///
     /// # Errors
     ///
     /// The limit that is reached; the connection goes on waiting.
-    pub(crate) fn enter(&mut self) -> Result<(), Reached> {
+    pub(crate) fn enter(&mut self) -> Result<(), LimitExceeded> {
         if self.is_inside {
             return Ok(());
         }
-        let mut held = self.gate.hold();
+        let mut held = self.quota.lock_counts();
         held.check()?;
         held.enter();
         drop(held);
@@ -179,22 +179,22 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counts = self.gate.census.lock();
+        let mut counts = self.quota.connection_limiter.lock();
         if let Some(peer) = self.peer {
             leave(&mut counts.peers, peer);
         }
         if self.is_inside {
             counts.in_all = counts.in_all.saturating_sub(1);
-            leave(&mut counts.listeners, self.gate.listener);
+            leave(&mut counts.listeners, self.quota.listener);
         }
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for ConnectionPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("is_inside", &self.is_inside).finish_non_exhaustive()
+        f.debug_struct("ConnectionPermit").field("is_inside", &self.is_inside).finish_non_exhaustive()
     }
 }
 
@@ -208,9 +208,9 @@ fn leave<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
     }
 }
 
-fn within(most: Option<u32>, count: u32, limit: Limit) -> Result<(), Reached> {
+fn check_limit(most: Option<u32>, count: u32, limit: Limit) -> Result<(), LimitExceeded> {
     match most {
-        Some(most) if count >= most => Err(Reached { limit, most }),
+        Some(most) if count >= most => Err(LimitExceeded { limit, most }),
         _ => Ok(()),
     }
 }
@@ -241,30 +241,32 @@ mod tests {
         text.parse().map(Address::Inet)
     }
 
-    fn limited(in_all: u32, per_listener: u32, per_peer: u32) -> Option<Arc<Census>> {
+    fn limited(in_all: u32, per_listener: u32, per_peer: u32) -> Option<Arc<ConnectionLimiter>> {
         let [in_all, per_listener, per_peer] = [in_all, per_listener, per_peer].map(Some);
-        Census::new(ConnectionLimits { in_all, per_listener, per_peer })
+        ConnectionLimiter::new(ConnectionLimits { in_all, per_listener, per_peer })
     }
 
-    fn take(gate: &Gate, peer: &Address) -> Result<Place, Reached> {
-        let held = gate.hold();
+    fn take(quota: &ListenerQuota, peer: &Address) -> Result<ConnectionPermit, LimitExceeded> {
+        let held = quota.lock_counts();
         held.check()?;
         held.take(peer)
     }
 
-    type Outcome = Result<(), Box<dyn std::error::Error>>;
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     #[test]
     fn without_a_limit_nobody_counts() {
-        assert!(Census::new(ConnectionLimits::default()).is_none());
-        assert!(Census::new(ConnectionLimits { per_peer: Some(0), ..Default::default() }).is_some());
+        assert!(ConnectionLimiter::new(ConnectionLimits::default()).is_none());
+        assert!(
+            ConnectionLimiter::new(ConnectionLimits { per_peer: Some(0), ..Default::default() }).is_some()
+        );
     }
 
     #[test]
-    fn each_limit_holds_by_itself_and_places_come_back() -> Outcome {
-        let census = limited(4, 3, 2).ok_or("no census")?;
-        let (one, other) = (census.gate(), census.gate());
-        let reached = |limit, most| Some(Reached { limit, most });
+    fn each_limit_holds_by_itself_and_places_come_back() -> TestResult {
+        let connection_limiter = limited(4, 3, 2).ok_or("no census")?;
+        let (one, other) = (connection_limiter.quota(), connection_limiter.quota());
+        let reached = |limit, most| Some(LimitExceeded { limit, most });
         let first = take(&one, &peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
         let second = take(&one, &peer("10.0.0.1:2")?).map_err(|it| format!("{it:?}"))?;
         let peers = take(&one, &peer("10.0.0.1:3")?).err();
@@ -280,31 +282,31 @@ mod tests {
         drop(second);
         assert!(take(&other, &peer("10.0.0.1:5")?).is_ok());
         drop(first);
-        let counts = census.lock();
+        let counts = connection_limiter.lock();
         assert_eq!((counts.in_all, counts.listeners.len(), counts.peers.len()), (1, 1, 1));
         Ok(())
     }
 
     #[test]
-    fn who_waits_counts_among_those_of_his_peer_only() -> Outcome {
-        let census = limited(1, 1, 2).ok_or("no census")?;
-        let gate = census.gate();
-        let mut first = gate.wait(&peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
-        let mut second = gate.wait(&peer("10.0.0.1:2")?).map_err(|it| format!("{it:?}"))?;
-        let third = gate.wait(&peer("10.0.0.1:3")?).err();
-        assert_eq!(third, Some(Reached { limit: Limit::ConnectionsPerPeer, most: 2 }));
+    fn who_waits_counts_among_those_of_his_peer_only() -> TestResult {
+        let connection_limiter = limited(1, 1, 2).ok_or("no census")?;
+        let quota = connection_limiter.quota();
+        let mut first = quota.wait(&peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
+        let mut second = quota.wait(&peer("10.0.0.1:2")?).map_err(|it| format!("{it:?}"))?;
+        let third = quota.wait(&peer("10.0.0.1:3")?).err();
+        assert_eq!(third, Some(LimitExceeded { limit: Limit::ConnectionsPerPeer, most: 2 }));
         assert_eq!((first.enter(), first.enter()), (Ok(()), Ok(())));
-        assert_eq!(second.enter(), Err(Reached { limit: Limit::Connections, most: 1 }));
+        assert_eq!(second.enter(), Err(LimitExceeded { limit: Limit::Connections, most: 1 }));
         drop(first);
         assert_eq!(second.enter(), Ok(()));
         drop(second);
-        let counts = census.lock();
+        let counts = connection_limiter.lock();
         assert_eq!((counts.in_all, counts.peers.len()), (0, 0));
         Ok(())
     }
 
     #[test]
-    fn one_host_is_one_peer() -> Outcome {
+    fn one_host_is_one_peer() -> TestResult {
         let same =
             |one, other| Ok::<_, Box<dyn std::error::Error>>(peer_of(&peer(one)?) == peer_of(&peer(other)?));
         assert!(same("10.0.0.1:1", "[::ffff:10.0.0.1]:2")?);
@@ -319,25 +321,28 @@ mod tests {
     }
 
     #[test]
-    fn threads_never_have_more_than_allowed() -> Outcome {
+    fn threads_never_have_more_than_allowed() -> TestResult {
         const MOST: u32 = 3;
-        let census = limited(MOST, u32::MAX, u32::MAX).ok_or("no census")?;
+        let connection_limiter = limited(MOST, u32::MAX, u32::MAX).ok_or("no census")?;
         let highest = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let gate = census.gate();
+                    let quota = connection_limiter.quota();
                     for _ in 0..2000 {
-                        if let Ok(place) = take(&gate, &Address::Unix(UnixName::unnamed())) {
-                            highest.fetch_max(census.lock().in_all, std::sync::atomic::Ordering::SeqCst);
-                            drop(place);
+                        if let Ok(permit) = take(&quota, &Address::Unix(UnixName::unnamed())) {
+                            highest.fetch_max(
+                                connection_limiter.lock().in_all,
+                                std::sync::atomic::Ordering::SeqCst,
+                            );
+                            drop(permit);
                         }
                     }
                 });
             }
         });
         assert!((1..=MOST).contains(&highest.into_inner()));
-        assert_eq!(census.lock().in_all, 0);
+        assert_eq!(connection_limiter.lock().in_all, 0);
         Ok(())
     }
 }

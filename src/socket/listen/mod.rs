@@ -1,7 +1,7 @@
 //! What listening means: the profiles, and the queue that the host owns where a
 //! profile asks for more than the kernel does.
 //!
-//! Key types: [`ListenProfile`], [`Terms`], [`Queue`], [`Door`], [`Gate`].
+//! Key types: [`ListenProfile`], [`ListenConfig`], [`Queue`], [`AcceptFilter`], [`ListenerQuota`].
 
 mod limits;
 mod profile;
@@ -18,16 +18,19 @@ use crate::account::{Account, Charge};
 use crate::address::Address;
 use crate::policy::Denial;
 
-pub(crate) use limits::Held;
-pub use limits::{Census, ConnectionLimits, Gate, Place, Reached};
+pub(crate) use limits::LockedCounts;
+pub use limits::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded, ListenerQuota};
 pub(crate) use profile::kernel_backlog;
-pub use profile::{Beyond, Holds, ListenProfile, ListenRules, Negative, ParseProfileError, Unbound};
+pub use profile::{
+    ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, ParseProfileError, QueueCapacity,
+    UnboundListen,
+};
 pub use queue::Queue;
-pub(crate) use queue::{Freed, reset};
+pub(crate) use queue::{DescriptorFreed, reset};
 
 /// On what terms a socket listens: what is the operator's and the kernel's to say.
 #[derive(Clone)]
-pub struct Terms {
+pub struct ListenConfig {
     /// What the profile decides.
     pub rules: ListenRules,
     /// The operator's maximum for backlogs.
@@ -37,10 +40,10 @@ pub struct Terms {
     /// What the connections in a queue of the host's are charged on.
     pub account: Arc<Account>,
     /// Who hears of it, and admits connections to a queue that the host owns.
-    pub door: Arc<dyn Door>,
+    pub accept_filter: Arc<dyn AcceptFilter>,
 }
 
-impl Terms {
+impl ListenConfig {
     /// How many connections may wait for the backlog that the guest passed.
     pub fn capacity(&self, backlog: u32) -> u32 {
         let capacity = self.rules.capacity(backlog, self.maximum);
@@ -52,15 +55,15 @@ impl Terms {
     }
 }
 
-impl fmt::Debug for Terms {
+impl fmt::Debug for ListenConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terms").field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("ListenConfig").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
 /// Stands at a listener. Called with the lock of the socket or of its queue held, on
 /// whichever thread serves it: it must not wait.
-pub trait Door: Send + Sync {
+pub trait AcceptFilter: Send + Sync {
     /// Hears that the socket listens, or that another number may wait: before anybody
     /// comes in, or is reset because of it.
     fn listens(&self, local: &Address, capacity: Capacity);
@@ -73,13 +76,13 @@ pub trait Door: Send + Sync {
     fn admit(&self, peer: &Address) -> Result<(), Denial>;
 
     /// Where connections are counted, if there is a limit to their number.
-    fn gate(&self) -> Option<&Gate>;
+    fn quota(&self) -> Option<&ListenerQuota>;
 
     /// Hears that a peer was reset.
-    fn turned_away(&self, peer: Address, why: TurnedAway);
+    fn rejected(&self, peer: Address, why: RejectReason);
 
     /// Hears that somebody waits whom this limit keeps out.
-    fn is_full(&self, reached: Reached);
+    fn is_full(&self, reached: LimitExceeded);
 
     /// Hears that the task that takes connections in has panicked: nobody comes in any more.
     fn host_failed(&self) {}
@@ -87,12 +90,12 @@ pub trait Door: Send + Sync {
 
 /// A connection that came in, and its peer.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct PendingConnection {
     // Before its place: this is free once the socket is closed.
     pub(crate) socket: OwnedFd,
     pub(crate) peer: Address,
     /// Where connections are counted.
-    pub(crate) place: Option<Place>,
+    pub(crate) permit: Option<ConnectionPermit>,
     /// What the host holds for it while it waits in a queue of the host's.
     pub(crate) _held: Option<Charge>,
 }
@@ -129,7 +132,7 @@ pub(super) fn is_idle(listener: impl AsFd) -> bool {
 
 /// Why a connection was reset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnedAway {
+pub enum RejectReason {
     /// As many waited as may.
     QueueFull,
     /// It waited already, and a new backlog has no room for it.
@@ -137,5 +140,5 @@ pub enum TurnedAway {
     /// The policy takes nobody from there.
     Denied(Denial),
     /// Its peer has as many as one may.
-    PeerLimit(Reached),
+    PeerLimit(LimitExceeded),
 }

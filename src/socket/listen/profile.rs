@@ -80,22 +80,22 @@ pub enum ListenProfile {
 #[non_exhaustive]
 pub struct ListenRules {
     /// What a backlog of 2^31 and more means: to a C `int`, a negative one.
-    pub negative: Negative,
+    pub negative: NegativeBacklog,
     /// Does `SOMAXCONN` mean the maximum, or is it a plain number?
     pub somaxconn_is_maximum: bool,
     /// How many connections wait for a backlog.
-    pub holds: Holds,
+    pub holds: QueueCapacity,
     /// What becomes of one connection more.
-    pub beyond: Beyond,
+    pub beyond: OverflowPolicy,
     /// `listen` on a socket without an address.
-    pub unbound: Unbound,
+    pub unbound: UnboundListen,
     /// The answer to `listen` on a connected or connecting socket.
     pub connected: Errno,
 }
 
 /// What a negative backlog means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Negative {
+pub enum NegativeBacklog {
     /// There is none: the backlog is an unsigned number, and a large one.
     Unsigned,
     /// The same as 0.
@@ -106,7 +106,7 @@ pub enum Negative {
 
 /// How many connections wait for a backlog of N. One always does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
+pub enum QueueCapacity {
     /// N.
     Backlog,
     /// Half as many again, rounded up.
@@ -117,7 +117,7 @@ pub enum Holds {
 
 /// What becomes of a connection that finds the queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beyond {
+pub enum OverflowPolicy {
     /// The kernel does not answer, and the client's kernel tries again.
     Unanswered,
     /// It is accepted and reset. So are those, newest first, that a smaller backlog
@@ -127,7 +127,7 @@ pub enum Beyond {
 
 /// `listen` on a socket without an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unbound {
+pub enum UnboundListen {
     /// An error.
     Refused(Errno),
     /// It is bound to port 0 of the wildcard address, if the policy allows exactly
@@ -161,44 +161,44 @@ impl ListenProfile {
             // in POSIX's names.
             Self::Wasix => ListenRules {
                 // "(param $backlog $size)" - the same, and a size has no sign.
-                negative: Negative::Unsigned,
+                negative: NegativeBacklog::Unsigned,
                 somaxconn_is_maximum: false,
-                holds: Holds::Backlog,
-                beyond: Beyond::Unanswered,
-                unbound: Unbound::Refused(Errno::EINVAL),
+                holds: QueueCapacity::Backlog,
+                beyond: OverflowPolicy::Unanswered,
+                unbound: UnboundListen::Refused(Errno::EINVAL),
                 connected: Errno::EISCONN,
             },
             Self::Posix => ListenRules {
                 // "If listen() is called with a backlog argument value that is less than
                 // 0, the function behaves as if it had been called with a backlog
                 // argument value of 0." - listen(3p)
-                negative: Negative::Zero,
+                negative: NegativeBacklog::Zero,
                 somaxconn_is_maximum: false,
                 // "The backlog argument provides a hint to the implementation which the
                 // implementation shall use to limit the number of outstanding
                 // connections in the socket's listen queue." - listen(3p)
-                holds: Holds::Backlog,
-                beyond: Beyond::Unanswered,
+                holds: QueueCapacity::Backlog,
+                beyond: OverflowPolicy::Unanswered,
                 // "EDESTADDRREQ: The socket is not bound to a local address, and the
                 // protocol does not support listening on an unbound socket." - listen(3p)
-                unbound: Unbound::Refused(Errno::EDESTADDRREQ),
+                unbound: UnboundListen::Refused(Errno::EDESTADDRREQ),
                 // "EINVAL: The socket is already connected." - listen(3p)
                 connected: Errno::EINVAL,
             },
             Self::Winsock => ListenRules {
                 // "Illegal values are replaced by the nearest legal value." - Winsock listen
-                negative: Negative::Zero,
+                negative: NegativeBacklog::Zero,
                 // "If this value is SOMAXCONN, then the service provider should set the
                 // backlog to a maximum reasonable value." - Winsock listen
                 somaxconn_is_maximum: true,
-                holds: Holds::Backlog,
+                holds: QueueCapacity::Backlog,
                 // "If a connection request arrives with the queue full, the client will
                 // receive an error with an indication of WSAECONNREFUSED." and "Should
                 // there be more pending connections than the new backlog value, the
                 // excess pending connections will be reset and dropped." - Winsock listen
-                beyond: Beyond::Reset,
+                beyond: OverflowPolicy::Reset,
                 // "WSAEINVAL: The socket has not been bound with bind." - Winsock listen
-                unbound: Unbound::Refused(Errno::EINVAL),
+                unbound: UnboundListen::Refused(Errno::EINVAL),
                 // "WSAEISCONN: The socket is already connected." - Winsock listen
                 connected: Errno::EISCONN,
             },
@@ -206,17 +206,17 @@ impl ListenProfile {
                 // "if a value greater than kern.ipc.soacceptqueue or less than zero is
                 // specified, backlog is silently forced to kern.ipc.soacceptqueue"
                 // - listen(2), FreeBSD
-                negative: Negative::Maximum,
+                negative: NegativeBacklog::Maximum,
                 somaxconn_is_maximum: false,
                 // "The real maximum queue length will be 1.5 times more than the value
                 // specified in the backlog argument." - listen(2), FreeBSD
-                holds: Holds::HalfMore,
+                holds: QueueCapacity::HalfMore,
                 // "or, in the case of TCP, the connection will be silently dropped"
                 // - listen(2), FreeBSD
-                beyond: Beyond::Unanswered,
+                beyond: OverflowPolicy::Unanswered,
                 // Open C's number. FreeBSD's page has EDESTADDRREQ, where a protocol can't
                 // listen unbound.
-                unbound: Unbound::Refused(Errno::EINVAL),
+                unbound: UnboundListen::Refused(Errno::EINVAL),
                 // "EINVAL: The socket is already connected, or in the process of being
                 // connected." - listen(2), FreeBSD
                 connected: Errno::EINVAL,
@@ -225,13 +225,13 @@ impl ListenProfile {
             // /proc/sys/net/core/somaxconn, then it is silently capped to that value."
             // - listen(2), Linux. It compares as unsigned, so a negative one is greater.
             Self::Linux => ListenRules {
-                negative: Negative::Maximum,
+                negative: NegativeBacklog::Maximum,
                 somaxconn_is_maximum: false,
-                holds: Holds::OneMore,
-                beyond: Beyond::Unanswered,
+                holds: QueueCapacity::OneMore,
+                beyond: OverflowPolicy::Unanswered,
                 // "the socket was not previously bound to an address and, upon attempting to
                 // bind it to an ephemeral port" - listen(2), Linux, under EADDRINUSE
-                unbound: Unbound::BoundToWildcard,
+                unbound: UnboundListen::BoundToWildcard,
                 connected: Errno::EINVAL,
             },
         }
@@ -246,21 +246,21 @@ impl ListenRules {
             Ok(_) if self.somaxconn_is_maximum && SOMAXCONN.contains(&backlog) => maximum,
             Ok(_) => backlog.min(maximum),
             Err(_) => match self.negative {
-                Negative::Zero => 0,
-                Negative::Unsigned | Negative::Maximum => maximum,
+                NegativeBacklog::Zero => 0,
+                NegativeBacklog::Unsigned | NegativeBacklog::Maximum => maximum,
             },
         };
         let held = match self.holds {
-            Holds::Backlog => asked,
-            Holds::HalfMore => asked.saturating_add(asked.div_ceil(2)),
-            Holds::OneMore => asked.saturating_add(1),
+            QueueCapacity::Backlog => asked,
+            QueueCapacity::HalfMore => asked.saturating_add(asked.div_ceil(2)),
+            QueueCapacity::OneMore => asked.saturating_add(1),
         };
         held.max(1)
     }
 
     /// Must the host keep those that wait itself? The kernel neither refuses nor resets.
     pub(crate) fn needs_queue(&self) -> bool {
-        self.beyond == Beyond::Reset
+        self.beyond == OverflowPolicy::Reset
     }
 }
 

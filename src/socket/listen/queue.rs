@@ -31,53 +31,56 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{Arrival, Door, Place, Terms, TurnedAway, concerns_one_connection, is_idle, kernel_backlog};
+use super::{
+    AcceptFilter, ConnectionPermit, ListenConfig, PendingConnection, RejectReason, concerns_one_connection,
+    is_idle, kernel_backlog,
+};
 use crate::account::{Account, Charge, sized};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::lease::Lease;
-use crate::socket::{Interest, Refusal, Registered, Space, own_reactor, spawn_guarded};
+use crate::socket::{Domain, Interest, Refusal, Registration, own_reactor, spawn_guarded};
 
 /// How many connections a server task takes before it gives way to others.
 const BATCH: usize = 64;
 
 /// How long a task without descriptors rests at most: something else than a socket
 /// may have given one back.
-const REST: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the host and its kernel hold for a connection that waits.
-const WAITING: u64 = sized::<Arrival>(2) + 4096;
+const WAITING: u64 = sized::<PendingConnection>(2) + 4096;
 
 /// A listener's queue.
 pub struct Queue {
     reactor: Handle,
-    door: Arc<dyn Door>,
+    accept_filter: Arc<dyn AcceptFilter>,
     account: Arc<Account>,
     /// What the addresses of peers mean.
-    space: Space,
+    domain: Domain,
     /// What the kernel's own queue is told while it is but a passage.
-    passage: i32,
-    state: Mutex<State>,
+    max_kernel_backlog: i32,
+    state: Mutex<QueueState>,
 }
 
-struct State {
+struct QueueState {
     /// The listening socket; `None` once it is closed.
-    listener: Option<Arc<Registered>>,
+    listener: Option<Arc<Registration>>,
     /// Where others have the listener too; `None` once it is closed.
     lease: Option<Lease>,
     /// Do others have it too? Then the kernel's queue is theirs to size.
     is_shared: bool,
     /// Oldest first.
-    waiting: VecDeque<Arrival>,
+    waiting: VecDeque<PendingConnection>,
     capacity: usize,
     /// Somebody waits in the kernel, and there is no descriptor to take them with.
-    is_starved: bool,
+    is_out_of_descriptors: bool,
     /// The kernel's queue is cut down to what is left of the backlog.
     is_narrow: bool,
     /// The guest was told that there is no descriptor for its next connection.
-    wanted: Option<Wanted>,
+    demand: Option<DescriptorDemand>,
     /// Those who wait for a connection, or for a look at one.
-    sleepers: Vec<Waker>,
+    wakers: Vec<Waker>,
     server: Option<AbortHandle>,
 }
 
@@ -85,7 +88,7 @@ struct State {
 #[derive(PartialEq, Eq)]
 enum Stopped {
     Empty,
-    Starved,
+    OutOfDescriptors,
     Batch,
     Closed,
 }
@@ -100,38 +103,46 @@ impl Queue {
     pub(in crate::socket) fn new(
         listener: Arc<OwnedFd>,
         lease: Option<Lease>,
-        space: Space,
+        domain: Domain,
         capacity: u32,
-        terms: &Terms,
+        config: &ListenConfig,
     ) -> Result<Arc<Self>, Errno> {
         let reactor = own_reactor()?;
-        let state = State {
-            listener: Some(Registered::with(&reactor, listener)),
+        let state = QueueState {
+            listener: Some(Registration::with(&reactor, listener)),
             is_shared: lease.is_some(),
             lease,
             waiting: VecDeque::new(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
-            is_starved: false,
+            is_out_of_descriptors: false,
             is_narrow: false,
-            wanted: None,
-            sleepers: Vec::new(),
+            demand: None,
+            wakers: Vec::new(),
             server: None,
         };
-        let passage = i32::try_from(terms.kernel_maximum).unwrap_or(i32::MAX);
-        let (door, account) = (Arc::clone(&terms.door), Arc::clone(&terms.account));
-        Ok(Arc::new(Self { reactor, door, account, space, passage, state: Mutex::new(state) }))
+        let max_kernel_backlog = i32::try_from(config.kernel_maximum).unwrap_or(i32::MAX);
+        let (accept_filter, account) = (Arc::clone(&config.accept_filter), Arc::clone(&config.account));
+        Ok(Arc::new(Self {
+            reactor,
+            accept_filter,
+            account,
+            domain,
+            max_kernel_backlog,
+            state: Mutex::new(state),
+        }))
     }
 
     /// Begins to take connections from the kernel.
     pub(crate) fn serve(self: &Arc<Self>) {
         let mut state = self.lock();
-        state.tell_kernel(self.passage);
-        let door = Arc::clone(&self.door);
-        let server = spawn_guarded(&self.reactor, Arc::clone(self).run(), move || door.host_failed());
+        state.tell_kernel(self.max_kernel_backlog);
+        let accept_filter = Arc::clone(&self.accept_filter);
+        let server =
+            spawn_guarded(&self.reactor, Arc::clone(self).run(), move || accept_filter.host_failed());
         state.server = Some(server);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // Whole whenever it is free: a panic can't leave it torn.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,9 +152,9 @@ impl Queue {
         loop {
             match poll_fn(|context| self.poll_serve(context)).await {
                 // What the guest frees is for the listener that it asked.
-                Stopped::Starved => loop {
-                    rest().await;
-                    if self.lock().wanted.is_some() || !Wanted::exists() {
+                Stopped::OutOfDescriptors => loop {
+                    wait_for_descriptor().await;
+                    if self.lock().demand.is_some() || !DescriptorDemand::exists() {
                         break;
                     }
                 },
@@ -157,7 +168,7 @@ impl Queue {
         let mut state = self.lock();
         let Some(listener) = state.listener.clone() else { return Poll::Ready(Stopped::Closed) };
         // Forget, look, sleep: what arrives after the look ends the sleep.
-        listener.forget(Interest::Read);
+        listener.clear_ready(Interest::Read);
         match self.take_from_kernel(&mut state, BATCH) {
             Stopped::Empty => listener.poll_ready(context, Interest::Read).map(|ready| match ready {
                 Ok(()) => Stopped::Empty,
@@ -169,7 +180,7 @@ impl Queue {
     }
 
     /// Takes what the kernel has, `most` connections at most.
-    fn take_from_kernel(&self, state: &mut State, most: usize) -> Stopped {
+    fn take_from_kernel(&self, state: &mut QueueState, most: usize) -> Stopped {
         let Some(listener) = state.listener.clone() else { return Stopped::Closed };
         for _ in 0..most {
             let may_accept = |lease: &Lease| lease.may_accept().unwrap_or(false);
@@ -182,7 +193,7 @@ impl Queue {
                 SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
             ) {
                 Ok((socket, Some(peer))) => {
-                    if let Ok(peer) = self.space.read(peer) {
+                    if let Ok(peer) = self.domain.read(peer) {
                         self.take(state, socket, peer);
                     }
                 }
@@ -197,16 +208,16 @@ impl Queue {
                     self.narrow(state);
                     // Linux looks for a descriptor before it looks for a connection.
                     if is_idle(listener.host_fd()) {
-                        state.is_starved = false;
-                        state.wanted = None;
+                        state.is_out_of_descriptors = false;
+                        state.demand = None;
                         return Stopped::Empty;
                     }
                     // Told once: those who are woken look here again, and would wake
                     // themselves by it.
-                    if !std::mem::replace(&mut state.is_starved, true) {
-                        state.wake_sleepers();
+                    if !std::mem::replace(&mut state.is_out_of_descriptors, true) {
+                        state.wake_waiters();
                     }
-                    return Stopped::Starved;
+                    return Stopped::OutOfDescriptors;
                 }
             }
         }
@@ -215,55 +226,59 @@ impl Queue {
     }
 
     /// Lets a connection wait, or refuses it.
-    fn take(&self, state: &mut State, socket: OwnedFd, peer: Address) {
+    fn take(&self, state: &mut QueueState, socket: OwnedFd, peer: Address) {
         match self.admit(state, &peer) {
-            Ok((place, held)) => {
-                state.waiting.push_back(Arrival { socket, peer, place, _held: Some(held) });
-                state.wanted = None;
-                state.wake_sleepers();
+            Ok((permit, held)) => {
+                state.waiting.push_back(PendingConnection { socket, peer, permit, _held: Some(held) });
+                state.demand = None;
+                state.wake_waiters();
             }
             Err(why) => {
                 reset(&socket);
                 drop(socket);
-                self.door.turned_away(peer, why);
+                self.accept_filter.rejected(peer, why);
             }
         }
     }
 
     /// May one more of `peer` wait? A queue for which the host may hold no more is full.
-    fn admit(&self, state: &mut State, peer: &Address) -> Result<(Option<Place>, Charge), TurnedAway> {
-        self.door.admit(peer).map_err(TurnedAway::Denied)?;
-        let place = self.door.gate().map(|gate| {
-            gate.wait(peer).or_else(|_| {
+    fn admit(
+        &self,
+        state: &mut QueueState,
+        peer: &Address,
+    ) -> Result<(Option<ConnectionPermit>, Charge), RejectReason> {
+        self.accept_filter.admit(peer).map_err(RejectReason::Denied)?;
+        let permit = self.accept_filter.quota().map(|quota| {
+            quota.wait(peer).or_else(|_| {
                 state.forget_the_dead();
-                gate.wait(peer)
+                quota.wait(peer)
             })
         });
-        let place = place.transpose().map_err(TurnedAway::PeerLimit)?;
+        let permit = permit.transpose().map_err(RejectReason::PeerLimit)?;
         if state.waiting.len() >= state.capacity {
             state.forget_the_dead();
         }
         if state.waiting.len() >= state.capacity {
-            return Err(TurnedAway::QueueFull);
+            return Err(RejectReason::QueueFull);
         }
-        let held = self.account.charge(WAITING).map_err(|_| TurnedAway::QueueFull)?;
-        Ok((place, held))
+        let held = self.account.charge(WAITING).map_err(|_| RejectReason::QueueFull)?;
+        Ok((permit, held))
     }
 
     /// Leaves what does not fit a descriptor to the kernel, and no more than the
     /// backlog has room for.
-    fn narrow(&self, state: &mut State) {
+    fn narrow(&self, state: &mut QueueState) {
         let room = state.capacity.saturating_sub(state.waiting.len());
         state.tell_kernel(kernel_backlog(u32::try_from(room).unwrap_or(u32::MAX)));
         state.is_narrow = true;
     }
 
     /// The kernel's queue is a passage again.
-    fn widen(&self, state: &mut State) {
-        state.is_starved = false;
-        state.wanted = None;
+    fn widen(&self, state: &mut QueueState) {
+        state.is_out_of_descriptors = false;
+        state.demand = None;
         if std::mem::take(&mut state.is_narrow) {
-            state.tell_kernel(self.passage);
+            state.tell_kernel(self.max_kernel_backlog);
         }
     }
 
@@ -274,7 +289,7 @@ impl Queue {
     /// `EAGAIN` where none waits, `ENFILE` where those that wait need a descriptor
     /// that the host does not have, `EBADF` once the queue is closed; a limit to the
     /// number of connections that keeps them waiting.
-    pub(crate) fn try_accept(&self) -> Result<Arrival, Refusal> {
+    pub(crate) fn try_accept(&self) -> Result<PendingConnection, Refusal> {
         match self.accept_or(|_| ()) {
             Poll::Ready(answer) => answer,
             Poll::Pending => Err(Errno::EAGAIN.into()),
@@ -282,28 +297,28 @@ impl Queue {
     }
 
     /// As [`try_accept`](Self::try_accept), and wakes the caller where none waits yet.
-    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<Arrival, Refusal>> {
+    pub(crate) fn poll_accept(&self, context: &mut Context<'_>) -> Poll<Result<PendingConnection, Refusal>> {
         self.accept_or(|state| state.sleep(context))
     }
 
-    fn accept_or(&self, wait: impl FnOnce(&mut State)) -> Poll<Result<Arrival, Refusal>> {
+    fn accept_or(&self, wait: impl FnOnce(&mut QueueState)) -> Poll<Result<PendingConnection, Refusal>> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             self.take_from_kernel(&mut state, BATCH);
         }
-        if let Some(place) = state.waiting.front_mut().and_then(|next| next.place.as_mut())
-            && let Err(reached) = place.enter()
+        if let Some(permit) = state.waiting.front_mut().and_then(|next| next.permit.as_mut())
+            && let Err(reached) = permit.enter()
         {
             drop(state);
-            self.door.is_full(reached);
+            self.accept_filter.is_full(reached);
             return Poll::Ready(Err(Refusal::Limited(reached)));
         }
         match state.waiting.pop_front() {
-            Some(arrival) => Poll::Ready(Ok(arrival)),
+            Some(pending) => Poll::Ready(Ok(pending)),
             // "EBADF: the other thread closed it" - docs/listen.md, rule 13
             None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF.into())),
-            None if state.is_starved => {
-                state.wanted.get_or_insert_with(Wanted::new);
+            None if state.is_out_of_descriptors => {
+                state.demand.get_or_insert_with(DescriptorDemand::new);
                 Poll::Ready(Err(Errno::ENFILE.into()))
             }
             None => {
@@ -324,7 +339,7 @@ impl Queue {
         if state.waiting.is_empty() {
             self.take_from_kernel(&mut state, BATCH);
         }
-        if state.waiting.is_empty() && !state.is_starved && state.listener.is_some() {
+        if state.waiting.is_empty() && !state.is_out_of_descriptors && state.listener.is_some() {
             state.sleep(context);
             return Poll::Pending;
         }
@@ -347,14 +362,14 @@ impl Queue {
         let mut state = self.lock();
         // Whoever came in before now counts among those that waited: as many as the
         // kernel can have held.
-        let most = usize::try_from(self.passage).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.max_kernel_backlog).unwrap_or(usize::MAX);
         self.take_from_kernel(&mut state, most.max(BATCH));
         state.capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
         while state.waiting.len() > state.capacity {
             if let Some(excess) = state.waiting.pop_back() {
                 reset(&excess.socket);
                 drop(excess.socket);
-                self.door.turned_away(excess.peer, TurnedAway::Shrunk);
+                self.accept_filter.rejected(excess.peer, RejectReason::Shrunk);
             }
         }
         if state.is_narrow {
@@ -367,26 +382,26 @@ impl Queue {
         let mut state = self.lock();
         state.lease = None;
         state.listener = None;
-        state.wanted = None;
+        state.demand = None;
         for waiting in state.waiting.drain(..) {
             reset(&waiting.socket);
         }
         if let Some(server) = state.server.take() {
             server.abort();
         }
-        state.wake_sleepers();
+        state.wake_waiters();
     }
 }
 
-impl State {
+impl QueueState {
     fn sleep(&mut self, context: &Context<'_>) {
-        if !self.sleepers.iter().any(|sleeper| sleeper.will_wake(context.waker())) {
-            self.sleepers.push(context.waker().clone());
+        if !self.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.wakers.push(context.waker().clone());
         }
     }
 
-    fn wake_sleepers(&mut self) {
-        self.sleepers.drain(..).for_each(Waker::wake);
+    fn wake_waiters(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Tells the kernel how long its own queue may be.
@@ -428,56 +443,56 @@ pub(crate) fn reset(socket: impl AsFd) {
 }
 
 /// Server tasks that rest for want of a descriptor, and what wakes them.
-static RESTING: AtomicUsize = AtomicUsize::new(0);
-static FREED: Notify = Notify::const_new();
+static WAITING_TASKS: AtomicUsize = AtomicUsize::new(0);
+static DESCRIPTOR_FREED: Notify = Notify::const_new();
 
-async fn rest() {
-    RESTING.fetch_add(1, SeqCst);
-    let _until_done = Resting;
+async fn wait_for_descriptor() {
+    WAITING_TASKS.fetch_add(1, SeqCst);
+    let _until_done = DescriptorWait;
     // Ended by either; a descriptor that came free just before costs one rest.
-    let _either = tokio::time::timeout(REST, FREED.notified()).await;
+    let _either = tokio::time::timeout(RETRY_INTERVAL, DESCRIPTOR_FREED.notified()).await;
 }
 
-struct Resting;
+struct DescriptorWait;
 
-impl Drop for Resting {
+impl Drop for DescriptorWait {
     fn drop(&mut self) {
-        RESTING.fetch_sub(1, SeqCst);
+        WAITING_TASKS.fetch_sub(1, SeqCst);
     }
 }
 
 /// How many queues owe their guest a connection.
-static WANTED: AtomicUsize = AtomicUsize::new(0);
+static DEMANDS: AtomicUsize = AtomicUsize::new(0);
 
 /// One queue that owes its guest a connection: the others leave it the next descriptor.
-struct Wanted(());
+struct DescriptorDemand(());
 
-impl Wanted {
+impl DescriptorDemand {
     fn new() -> Self {
-        WANTED.fetch_add(1, SeqCst);
+        DEMANDS.fetch_add(1, SeqCst);
         Self(())
     }
 
     fn exists() -> bool {
-        WANTED.load(SeqCst) > 0
+        DEMANDS.load(SeqCst) > 0
     }
 }
 
-impl Drop for Wanted {
+impl Drop for DescriptorDemand {
     fn drop(&mut self) {
-        WANTED.fetch_sub(1, SeqCst);
+        DEMANDS.fetch_sub(1, SeqCst);
     }
 }
 
 /// Tells the resting tasks when it is dropped that a descriptor is free. The last
 /// field of what closes one.
 #[derive(Debug)]
-pub(crate) struct Freed;
+pub(crate) struct DescriptorFreed;
 
-impl Drop for Freed {
+impl Drop for DescriptorFreed {
     fn drop(&mut self) {
-        if RESTING.load(SeqCst) > 0 {
-            FREED.notify_waiters();
+        if WAITING_TASKS.load(SeqCst) > 0 {
+            DESCRIPTOR_FREED.notify_waiters();
         }
     }
 }

@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use super::TimeOption;
 
-type Times = [Option<Duration>; 4];
+type Timeouts = [Option<Duration>; 4];
 
 /// Limits of the blocking calls; `None` is for ever.
 #[derive(Debug)]
-pub(in crate::socket) struct Limits {
+pub(in crate::socket) struct SocketLimits {
     /// Once one of them is set: for receive, send, connect, accept.
-    times: OnceLock<Box<Mutex<Times>>>,
+    times: OnceLock<Box<Mutex<Timeouts>>>,
     /// How many bytes a blocking receive waits for: what the kernel has, at hand for
     /// each receive.
     receive_low_water: AtomicUsize,
 }
 
-impl Default for Limits {
+impl Default for SocketLimits {
     fn default() -> Self {
         Self { times: OnceLock::new(), receive_low_water: AtomicUsize::new(1) }
     }
 }
 
-impl Limits {
+impl SocketLimits {
     pub(in crate::socket) fn time(&self, option: TimeOption) -> Option<Duration> {
         let mut times = *lock(self.times.get()?);
         slot(&mut times, option).and_then(|limit| *limit)
@@ -46,7 +46,7 @@ impl Limits {
     }
 
     /// What a listener's limits are to a connection that it accepts.
-    pub(in crate::socket) fn handed_on(&self) -> Self {
+    pub(in crate::socket) fn passed_on(&self) -> Self {
         // "creates a new socket with the same properties of s" - accept(2) of 4.2BSD; so
         // do Linux and Winsock.
         let times = match self.times.get().map(|times| *lock(times)) {
@@ -59,7 +59,7 @@ impl Limits {
     }
 }
 
-fn slot(times: &mut Times, option: TimeOption) -> Option<&mut Option<Duration>> {
+fn slot(times: &mut Timeouts, option: TimeOption) -> Option<&mut Option<Duration>> {
     let [receive, send, connect, accept] = times;
     match option {
         TimeOption::Receive => Some(receive),
@@ -70,7 +70,7 @@ fn slot(times: &mut Times, option: TimeOption) -> Option<&mut Option<Duration>> 
     }
 }
 
-fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
+fn lock(times: &Mutex<Timeouts>) -> MutexGuard<'_, Timeouts> {
     // Whole whenever it is free.
     times.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! The addresses of a socket that connects.
 
-use super::{State, Stream};
+use super::{Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::endpoint::Endpoint;
@@ -25,10 +25,10 @@ impl Stream {
     }
 
     fn address(&self, of: fn(&Endpoint) -> Result<Address, Errno>) -> Result<Address, Errno> {
-        let known = self.look(|state| match state {
+        let known = self.inspect(|state| match state {
             // The kernel goes on telling the port of an attempt that failed.
-            State::Unbound(_) => Some(self.endpoint.space.wildcard()),
-            State::Bound(bound) => bound.deferred_address(),
+            StreamState::Unbound(_) => Some(self.endpoint.domain.wildcard()),
+            StreamState::Bound(bound) => bound.deferred_address(),
             _ => None,
         })?;
         match known {
@@ -43,8 +43,8 @@ impl Stream {
     ///
     /// `ENOTCONN` where there is no peer.
     pub fn peer_address(&self) -> Result<Address, Errno> {
-        self.look(|state| match state {
-            State::Connected(connected) => Ok(connected.peer().clone()),
+        self.inspect(|state| match state {
+            StreamState::Connected(connected) => Ok(connected.peer().clone()),
             _ => Err(Errno::ENOTCONN),
         })?
     }

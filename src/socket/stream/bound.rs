@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::policy::Policy;
 use crate::socket::Refusal;
 use crate::socket::endpoint::Endpoint;
-use crate::socket::listen::Terms;
+use crate::socket::listen::ListenConfig;
 
 /// A socket with an address.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Bound {
         mut self,
         endpoint: &Endpoint,
         backlog: u32,
-        terms: Terms,
+        config: ListenConfig,
         policy: &Policy,
     ) -> Result<Listening, (Refusal, Self)> {
         let listening = policy
@@ -71,7 +71,7 @@ impl Bound {
             .and_then(|()| self.make_real(endpoint, policy))
             .and_then(|()| {
                 let chosen = self.port_to_ask_for(endpoint, policy);
-                Listening::start(endpoint, backlog, terms, chosen)
+                Listening::start(endpoint, backlog, config, chosen)
             });
         listening.map_err(|refusal| (refusal, self))
     }

@@ -8,47 +8,47 @@ use std::task::Poll;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net as host;
 
-use super::{State, Status, Stream};
+use super::{Status, Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::socket::{Interest, Kind, Received, Registered, ShutdownHow, transfer};
+use crate::socket::{Interest, Kind, Received, Registration, ShutdownHow, transfer};
 
 /// A connection. Cheap to clone: it is the same one.
 #[derive(Clone, Debug)]
 pub struct Connected {
-    registered: Arc<Registered>,
+    registration: Arc<Registration>,
     peer: Address,
     kind: Kind,
 }
 
 impl Connected {
-    pub(super) fn new(registered: Arc<Registered>, peer: Address, kind: Kind) -> Self {
-        Self { registered, peer, kind }
+    pub(super) fn new(registration: Arc<Registration>, peer: Address, kind: Kind) -> Self {
+        Self { registration, peer, kind }
     }
 
     /// The reactor's view of the connection.
-    pub fn registered(&self) -> Arc<Registered> {
-        Arc::clone(&self.registered)
+    pub fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.registration)
     }
 
-    /// Looks by `attempt`, as [`Registered::look`] does.
-    pub fn look<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
-        self.registered.look(interest, attempt)
+    /// Looks by `attempt`, as [`Registration::try_io`] does.
+    pub fn try_io<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        self.registration.try_io(interest, attempt)
     }
 
-    /// Is there likely nothing to receive, as [`Registered::is_slow`] guesses?
+    /// Is there likely nothing to receive, as [`Registration::is_slow`] guesses?
     pub fn is_slow(&self) -> bool {
-        self.registered.is_slow()
+        self.registration.is_slow()
     }
 
-    /// Notes for that guess that there was nothing, as [`Registered::note_slow`] does.
+    /// Notes for that guess that there was nothing, as [`Registration::note_slow`] does.
     pub fn note_slow(&self, is_slow: bool) {
-        self.registered.note_slow(is_slow);
+        self.registration.note_slow(is_slow);
     }
 
-    /// Forgets what the reactor heard, as [`Registered::forget`] does.
-    pub(crate) fn forget(&self, interest: Interest) {
-        self.registered.forget(interest);
+    /// Forgets what the reactor heard, as [`Registration::clear_ready`] does.
+    pub(crate) fn clear_ready(&self, interest: Interest) {
+        self.registration.clear_ready(interest);
     }
 
     pub(super) fn peer(&self) -> &Address {
@@ -61,7 +61,7 @@ impl Connected {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.registered.host_fd()
+        self.registration.host_fd()
     }
 
     /// Receives what is there, up to the length of `buffer`; 0 is the end of the
@@ -73,7 +73,7 @@ impl Connected {
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
         let received = transfer::receive(self.fd(), self.kind, buffer, peek)?;
         if !peek {
-            self.registered.note_received(received.length);
+            self.registration.note_received(received.length);
         }
         Ok(received)
     }
@@ -120,8 +120,8 @@ impl Stream {
     ///
     /// `ENOTCONN` where the socket is not connected.
     pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
-        let connected = self.look(|state| match state {
-            State::Connected(connected) => Ok(connected.clone()),
+        let connected = self.inspect(|state| match state {
+            StreamState::Connected(connected) => Ok(connected.clone()),
             // "ENOTCONN: The socket is not connected." - shutdown(3p)
             _ => Err(Errno::ENOTCONN),
         })??;

@@ -6,42 +6,52 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 
-use super::{Connected, State, Transition};
+use super::{Connected, StreamState, Transition};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Policy, Use};
 use crate::socket::endpoint::Endpoint;
-use crate::socket::{Refusal, Registered, Space, address, sockaddr, unix};
+use crate::socket::{Domain, Refusal, Registration, address, sockaddr, unix};
 
 /// A socket whose attempt to connect is on its way.
 #[derive(Debug)]
 pub(super) struct Connecting {
-    registered: Arc<Registered>,
+    registration: Arc<Registration>,
     peer: Address,
     /// What the socket becomes again should the attempt fail.
-    before: Box<State>,
+    before: Box<StreamState>,
 }
 
 /// How an attempt stands.
 pub(super) enum Settled {
     Pending(Connecting),
     Connected(Connected),
-    Failed(Errno, State),
+    Failed(Errno, StreamState),
 }
 
 /// Begins to connect; on failure the socket stays in `before`.
-pub(super) fn start(endpoint: &Endpoint, before: State, peer: &Address, policy: &Policy) -> Transition<()> {
+pub(super) fn start(
+    endpoint: &Endpoint,
+    before: StreamState,
+    peer: &Address,
+    policy: &Policy,
+) -> Transition<()> {
     match peer {
         Address::Inet(peer) => to_network(endpoint, before, address::destination(*peer), policy),
         Address::Unix(name) => to_name(endpoint, before, name, policy),
     }
 }
 
-fn to_network(endpoint: &Endpoint, mut before: State, peer: SocketAddr, policy: &Policy) -> Transition<()> {
+fn to_network(
+    endpoint: &Endpoint,
+    mut before: StreamState,
+    peer: SocketAddr,
+    policy: &Policy,
+) -> Transition<()> {
     if let Err(denial) = policy.check(Use::TcpConnect(peer)) {
         return (before, Err(denial.into()));
     }
-    if let State::Bound(bound) = &mut before
+    if let StreamState::Bound(bound) = &mut before
         && let Err(refusal) = bound.make_real(endpoint, policy)
     {
         return (before, Err(refusal));
@@ -50,42 +60,42 @@ fn to_network(endpoint: &Endpoint, mut before: State, peer: SocketAddr, policy: 
     if !matches!(outcome, Ok(()) | Err(Os::INPROGRESS | Os::INTR)) {
         return (before, outcome.map_err(Refusal::from));
     }
-    // Registered only now: see `Registered`.
-    let registered = match Registered::new(Arc::clone(&endpoint.fd)) {
-        Ok(registered) => registered,
+    // Registered only now: see `Registration`.
+    let registration = match Registration::new(Arc::clone(&endpoint.fd)) {
+        Ok(registration) => registration,
         Err(errno) => return (before, Err(errno.into())),
     };
     let peer = Address::Inet(peer);
     match outcome {
-        Ok(()) => (State::Connected(Connected::new(registered, peer, endpoint.kind)), Ok(())),
+        Ok(()) => (StreamState::Connected(Connected::new(registration, peer, endpoint.kind)), Ok(())),
         Err(_) => {
-            let connecting = Connecting { registered, peer, before: Box::new(before) };
-            (State::Connecting(connecting), Err(Errno::EINPROGRESS.into()))
+            let connecting = Connecting { registration, peer, before: Box::new(before) };
+            (StreamState::Connecting(connecting), Err(Errno::EINPROGRESS.into()))
         }
     }
 }
 
 /// A name answers at once: connected, or why not; `EAGAIN` where the queue there is full.
-fn to_name(endpoint: &Endpoint, before: State, name: &UnixName, policy: &Policy) -> Transition<()> {
+fn to_name(endpoint: &Endpoint, before: StreamState, name: &UnixName, policy: &Policy) -> Transition<()> {
     let connect = || {
-        let Space::Unix(paths) = &endpoint.space else { return Err(Errno::EAFNOSUPPORT.into()) };
+        let Domain::Unix(paths) = &endpoint.domain else { return Err(Errno::EAFNOSUPPORT.into()) };
         let (name, target) = unix::target(name, paths.as_ref(), policy)?;
         // "EAGAIN: For nonblocking UNIX domain sockets, the socket is nonblocking, and the
         // connection cannot be completed immediately." - connect(2)
         let there = target.address()?;
         rustix::io::retry_on_intr(|| rustix::net::connect(&endpoint.fd, &there))?;
-        let registered = Registered::new(Arc::clone(&endpoint.fd))?;
-        Ok::<_, Refusal>(Connected::new(registered, Address::Unix(name), endpoint.kind))
+        let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+        Ok::<_, Refusal>(Connected::new(registration, Address::Unix(name), endpoint.kind))
     };
     match connect() {
-        Ok(connected) => (State::Connected(connected), Ok(())),
+        Ok(connected) => (StreamState::Connected(connected), Ok(())),
         Err(refusal) => (before, Err(refusal)),
     }
 }
 
 impl Connecting {
-    pub(super) fn registered(&self) -> Arc<Registered> {
-        Arc::clone(&self.registered)
+    pub(super) fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.registration)
     }
 
     /// Looks whether the attempt has ended.
@@ -96,7 +106,7 @@ impl Connecting {
             return Settled::Pending(self);
         }
         match rustix::net::sockopt::socket_error(&endpoint.fd) {
-            Ok(Ok(())) => Settled::Connected(Connected::new(self.registered, self.peer, endpoint.kind)),
+            Ok(Ok(())) => Settled::Connected(Connected::new(self.registration, self.peer, endpoint.kind)),
             Ok(Err(error)) | Err(error) => {
                 forget_attempt(endpoint, &self.before);
                 Settled::Failed(error.into(), *self.before)
@@ -110,12 +120,12 @@ impl Connecting {
 /// The kernel goes on calling it connecting until somebody asks once more how it
 /// went, and would answer that question to the next connect or listen. A port that
 /// the kernel had chosen is given up with the attempt; it is taken again.
-fn forget_attempt(endpoint: &Endpoint, before: &State) {
+fn forget_attempt(endpoint: &Endpoint, before: &StreamState) {
     let local = rustix::net::getsockname(&endpoint.fd);
     // "dissolve the association by connecting to an address with the sa_family member
     // of sockaddr set to AF_UNSPEC" - connect(2)
     let _fresh_or_bound = rustix::net::connect_unspec(&endpoint.fd);
-    if let (State::Bound(bound), Ok(Ok(local))) = (before, local.map(sockaddr::inet)) {
+    if let (StreamState::Bound(bound), Ok(Ok(local))) = (before, local.map(sockaddr::inet)) {
         bound.take_again(endpoint, local.port());
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::net::{Shutdown, sockopt};
 
-use super::{State, Stream};
+use super::{Stream, StreamState};
 
 /// How often is looked whether calls of other threads have left a socket that lingers.
 const LOOK: Duration = Duration::from_millis(1);
@@ -22,10 +22,10 @@ impl Stream {
     pub(in crate::socket) fn close(&self) {
         let ended = {
             let mut inner = self.lock();
-            inner.state.replace(State::Closed)
+            inner.state.replace(StreamState::Closed)
         };
-        let is_waiting = matches!(ended, Some(State::Listening(_) | State::Connecting(_)));
-        if is_waiting && !self.endpoint.is_handed {
+        let is_waiting = matches!(ended, Some(StreamState::Listening(_) | StreamState::Connecting(_)));
+        if is_waiting && !self.endpoint.is_inherited {
             // The descriptor itself goes with the call. Until then nobody may come in,
             // and the reactor must hear of it.
             let _gone = rustix::net::shutdown(&self.endpoint.fd, Shutdown::Both);

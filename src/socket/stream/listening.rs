@@ -11,47 +11,47 @@ use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::lease::Lease;
 use crate::socket::listen::{
-    Arrival, Capacity, Door, Gate, Held, Queue, Terms, TurnedAway, concerns_one_connection, is_idle,
-    kernel_backlog, reset,
+    AcceptFilter, Capacity, ListenConfig, ListenerQuota, LockedCounts, PendingConnection, Queue,
+    RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
 };
-use crate::socket::{News, Refusal, Registered, Socket, Watchable};
+use crate::socket::{ReadinessSource, Refusal, Registration, Socket, Watchable};
 
 /// A socket that listens.
 #[derive(Debug)]
 pub(super) struct Listening {
-    terms: Terms,
+    config: ListenConfig,
     /// As the guest passed it last.
     backlog: u32,
     /// How many connections may wait.
     capacity: u32,
-    place: Place,
+    pending: PendingQueue,
 }
 
 /// Where connections wait.
 #[derive(Debug)]
-enum Place {
+enum PendingQueue {
     /// A lease where others have the listener too.
-    Kernel(Arc<Registered>, Option<Arc<Lease>>),
+    Kernel(Arc<Registration>, Option<Arc<Lease>>),
     Queue(Arc<Queue>),
 }
 
-impl Place {
-    fn new(endpoint: &Endpoint, capacity: u32, terms: &Terms) -> Result<Self, Errno> {
+impl PendingQueue {
+    fn new(endpoint: &Endpoint, capacity: u32, config: &ListenConfig) -> Result<Self, Errno> {
         let fd = Arc::clone(&endpoint.fd);
         let lease = endpoint.is_shared.then(|| Lease::new(Arc::clone(&fd))).transpose()?;
-        Ok(if terms.rules.needs_queue() {
-            Self::Queue(Queue::new(fd, lease, endpoint.space.clone(), capacity, terms)?)
+        Ok(if config.rules.needs_queue() {
+            Self::Queue(Queue::new(fd, lease, endpoint.domain.clone(), capacity, config)?)
         } else {
-            Self::Kernel(Registered::new(fd)?, lease.map(Arc::new))
+            Self::Kernel(Registration::new(fd)?, lease.map(Arc::new))
         })
     }
 }
 
 /// Where connections come from.
-pub(super) enum Source {
+pub(super) enum AcceptSource {
     /// The kernel, past this door, with the lease where others have the listener too; so many
     /// connections can wait there.
-    Kernel(Arc<dyn Door>, Option<Arc<Lease>>, u32),
+    Kernel(Arc<dyn AcceptFilter>, Option<Arc<Lease>>, u32),
     Queue(Arc<Queue>),
 }
 
@@ -70,20 +70,20 @@ impl Listening {
     pub(super) fn start(
         endpoint: &Endpoint,
         backlog: u32,
-        terms: Terms,
+        config: ListenConfig,
         chosen: Option<&Policy>,
     ) -> Result<Self, Refusal> {
-        let capacity = terms.capacity(backlog);
+        let capacity = config.capacity(backlog);
         let was_set = endpoint.reuse_address()?;
         // A failed `listen` changes nothing.
-        let (place, local) = Self::begin(endpoint, capacity, &terms, chosen).inspect_err(|_| {
+        let (pending, local) = Self::begin(endpoint, capacity, &config, chosen).inspect_err(|_| {
             if was_set {
                 endpoint.keep_address();
             }
         })?;
-        let listening = Self { terms, backlog, capacity, place };
-        listening.terms.door.listens(&local, listening.capacity());
-        if let Place::Queue(queue) = &listening.place {
+        let listening = Self { config, backlog, capacity, pending };
+        listening.config.accept_filter.listens(&local, listening.capacity());
+        if let PendingQueue::Queue(queue) = &listening.pending {
             queue.serve();
         }
         Ok(listening)
@@ -92,22 +92,23 @@ impl Listening {
     fn begin(
         endpoint: &Endpoint,
         capacity: u32,
-        terms: &Terms,
+        config: &ListenConfig,
         chosen: Option<&Policy>,
-    ) -> Result<(Place, Address), Refusal> {
-        // A place in the reactor comes after the kernel listens: see `Registered`.
+    ) -> Result<(PendingQueue, Address), Refusal> {
+        // A place in the reactor comes after the kernel listens: see `Registration`.
         tell_kernel(endpoint, capacity)?;
         let local = endpoint.local_address()?;
         let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
-        let place =
-            is_allowed.map_err(Refusal::from).and_then(|()| Ok(Place::new(endpoint, capacity, terms)?));
-        let place = place.inspect_err(|_| {
+        let pending = is_allowed
+            .map_err(Refusal::from)
+            .and_then(|()| Ok(PendingQueue::new(endpoint, capacity, config)?));
+        let pending = pending.inspect_err(|_| {
             // The kernel stops, too. What came from outside did listen before.
-            if !endpoint.is_handed {
+            if !endpoint.is_inherited {
                 let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
             }
         })?;
-        Ok((place, local))
+        Ok((pending, local))
     }
 
     /// Listens again. The profile stays.
@@ -117,17 +118,17 @@ impl Listening {
         backlog: u32,
         maximum: u32,
     ) -> Result<Capacity, Errno> {
-        self.terms.maximum = maximum;
-        let now = self.terms.capacity(backlog);
-        if let Place::Kernel(..) = &self.place {
+        self.config.maximum = maximum;
+        let now = self.config.capacity(backlog);
+        if let PendingQueue::Kernel(..) = &self.pending {
             tell_kernel(endpoint, now)?;
         }
         let capacity = Capacity { backlog, now, before: Some(self.capacity) };
         if (self.backlog, self.capacity) != (backlog, now) {
-            self.terms.door.listens(&endpoint.local_address()?, capacity);
+            self.config.accept_filter.listens(&endpoint.local_address()?, capacity);
         }
         (self.backlog, self.capacity) = (backlog, now);
-        if let Place::Queue(queue) = &self.place {
+        if let PendingQueue::Queue(queue) = &self.pending {
             queue.set_capacity(now);
         }
         Ok(capacity)
@@ -142,33 +143,33 @@ impl Listening {
     }
 
     /// Where the next connection comes from.
-    pub(super) fn source(&self) -> Source {
-        match &self.place {
-            Place::Kernel(_, lease) => {
-                Source::Kernel(Arc::clone(&self.terms.door), lease.clone(), self.capacity)
+    pub(super) fn source(&self) -> AcceptSource {
+        match &self.pending {
+            PendingQueue::Kernel(_, lease) => {
+                AcceptSource::Kernel(Arc::clone(&self.config.accept_filter), lease.clone(), self.capacity)
             }
-            Place::Queue(queue) => Source::Queue(Arc::clone(queue)),
+            PendingQueue::Queue(queue) => AcceptSource::Queue(Arc::clone(queue)),
         }
     }
 
     pub(super) fn watchable(&self) -> Arc<dyn Watchable> {
-        match &self.place {
-            Place::Kernel(registered, _) => Arc::<Registered>::clone(registered),
-            Place::Queue(queue) => Arc::<Queue>::clone(queue),
+        match &self.pending {
+            PendingQueue::Kernel(registration, _) => Arc::<Registration>::clone(registration),
+            PendingQueue::Queue(queue) => Arc::<Queue>::clone(queue),
         }
     }
 
-    pub(super) fn news(&self) -> News {
-        match &self.place {
-            Place::Kernel(registered, _) => News::Reactor(Arc::clone(registered)),
-            Place::Queue(queue) => News::Queue(Arc::clone(queue)),
+    pub(super) fn readiness_source(&self) -> ReadinessSource {
+        match &self.pending {
+            PendingQueue::Kernel(registration, _) => ReadinessSource::Reactor(Arc::clone(registration)),
+            PendingQueue::Queue(queue) => ReadinessSource::Queue(Arc::clone(queue)),
         }
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if let Place::Queue(queue) = &self.place {
+        if let PendingQueue::Queue(queue) = &self.pending {
             queue.close();
         }
     }
@@ -195,10 +196,10 @@ const LEAST: u32 = 64;
 /// faster than they are turned away, do not keep the thread. What came later is news.
 pub(super) fn try_accept(
     listener: &Endpoint,
-    door: &dyn Door,
+    accept_filter: &dyn AcceptFilter,
     lease: Option<&Lease>,
     capacity: u32,
-) -> Result<Arrival, Refusal> {
+) -> Result<PendingConnection, Refusal> {
     for _ in 0..=capacity.max(LEAST) {
         if let Some(lease) = lease
             && !lease.may_accept()?
@@ -206,34 +207,34 @@ pub(super) fn try_accept(
             return Err(Errno::EAGAIN.into());
         }
         // Held until the connection is counted: nobody else takes the last place.
-        let held = door.gate().map(Gate::hold);
-        if let Some(Err(reached)) = held.as_ref().map(Held::check) {
+        let held = accept_filter.quota().map(ListenerQuota::lock_counts);
+        if let Some(Err(reached)) = held.as_ref().map(LockedCounts::check) {
             drop(held);
             // A limit that keeps nobody out is not worth an error.
             if is_idle(&listener.fd) {
                 return Err(Errno::EAGAIN.into());
             }
-            door.is_full(reached);
+            accept_filter.is_full(reached);
             return Err(Refusal::Limited(reached));
         }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (socket, peer) = match rustix::net::acceptfrom_with(&listener.fd, flags) {
-            Ok((socket, Some(peer))) => (socket, listener.space.read(peer)?),
+            Ok((socket, Some(peer))) => (socket, listener.domain.read(peer)?),
             // The peer's address comes with the connection; one without is already gone.
             Ok((_, None)) => continue,
             Err(error) if concerns_one_connection(error) => continue,
             Err(error) => return Err(Errno::from(error).into()),
         };
-        let place = door.admit(&peer).map_err(TurnedAway::Denied).and_then(|()| {
-            let place = held.map(|held| held.take(&peer));
-            place.transpose().map_err(TurnedAway::PeerLimit)
+        let permit = accept_filter.admit(&peer).map_err(RejectReason::Denied).and_then(|()| {
+            let permit = held.map(|held| held.take(&peer));
+            permit.transpose().map_err(RejectReason::PeerLimit)
         });
-        match place {
-            Ok(place) => return Ok(Arrival { socket, peer, place, _held: None }),
+        match permit {
+            Ok(permit) => return Ok(PendingConnection { socket, peer, permit, _held: None }),
             Err(why) => {
                 reset(&socket);
                 drop(socket);
-                door.turned_away(peer, why);
+                accept_filter.rejected(peer, why);
             }
         }
     }

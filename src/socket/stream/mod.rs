@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
-use super::listen::{Arrival, Capacity, Freed, Place, Queue, Terms};
-use super::option::Limits;
-use super::{Kind, News, Refusal, Registered, Socket, Space, Watchers};
+use super::listen::{Capacity, ConnectionPermit, DescriptorFreed, ListenConfig, PendingConnection, Queue};
+use super::option::SocketLimits;
+use super::{Domain, Kind, ReadinessSource, Refusal, Registration, Socket, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
@@ -31,12 +31,12 @@ use bound::Bound;
 pub use connected::Connected;
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
-use listening::{Listening, Source};
+use listening::{AcceptSource, Listening};
 pub use phase::Phase;
 use unbound::Unbound;
 
 #[derive(Debug)]
-enum State {
+enum StreamState {
     Unbound(Unbound),
     Bound(Bound),
     Connecting(Connecting),
@@ -68,41 +68,41 @@ pub struct Stream {
     /// comes after it, so that it is found without the lock.
     connection: OnceLock<Connected>,
     endpoint: Endpoint,
-    limits: Limits,
+    limits: SocketLimits,
     /// Those who watch a socket that has nothing to tell yet.
     changes: Watchers,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
     /// Where it counts, if it was accepted and somebody counts. After the endpoint: whoever gets
     /// the place next finds the descriptor free.
-    place: Option<Box<Place>>,
+    permit: Option<Box<ConnectionPermit>>,
     /// After the endpoint: tells that its descriptor is free.
-    _freed: Freed,
+    _descriptor_freed: DescriptorFreed,
 }
 
 /// Guarded by the socket's one lock, which is never held across a wait.
 #[derive(Debug)]
 struct Inner {
     /// `None` only inside [`Stream::change`].
-    state: Option<State>,
+    state: Option<StreamState>,
     /// Why the last connect failed, until somebody asks.
     connect_error: Option<Errno>,
 }
 
 /// The outcome of a transition: the next state, and what to answer.
-type Transition<T> = (State, Result<T, Refusal>);
+type Transition<T> = (StreamState, Result<T, Refusal>);
 
 impl Stream {
-    pub(super) fn open(space: Space, kind: Kind) -> Result<Self, Errno> {
-        let endpoint = Endpoint::open(space, kind)?;
-        Ok(Self::with_state(endpoint, State::Unbound(Unbound), false, Limits::default()))
+    pub(super) fn open(domain: Domain, kind: Kind) -> Result<Self, Errno> {
+        let endpoint = Endpoint::open(domain, kind)?;
+        Ok(Self::with_state(endpoint, StreamState::Unbound(Unbound), false, SocketLimits::default()))
     }
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
-        let registered = Registered::new(Arc::clone(&endpoint.fd))?;
-        let connected = Connected::new(registered, endpoint.space.wildcard(), endpoint.kind);
-        Ok(Self::with_state(endpoint, State::Connected(connected), false, Limits::default()))
+        let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+        let connected = Connected::new(registration, endpoint.domain.wildcard(), endpoint.kind);
+        Ok(Self::with_state(endpoint, StreamState::Connected(connected), false, SocketLimits::default()))
     }
 
     /// A socket that was opened outside: bound, or connected.
@@ -110,23 +110,23 @@ impl Stream {
     /// # Errors
     ///
     /// What the reactor of the caller answers.
-    pub(super) fn take_over(
+    pub(super) fn from_inherited(
         endpoint: Endpoint,
         local: Address,
         peer: Option<Address>,
     ) -> Result<Self, Errno> {
         let state = match peer {
             Some(peer) => {
-                let registered = Registered::new(Arc::clone(&endpoint.fd))?;
-                State::Connected(Connected::new(registered, peer, endpoint.kind))
+                let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+                StreamState::Connected(Connected::new(registration, peer, endpoint.kind))
             }
-            None => State::Bound(Bound::new(local)),
+            None => StreamState::Bound(Bound::new(local)),
         };
         let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
-        Ok(Self::with_state(endpoint, state, lingers, Limits::default()))
+        Ok(Self::with_state(endpoint, state, lingers, SocketLimits::default()))
     }
 
-    fn with_state(endpoint: Endpoint, state: State, lingers: bool, limits: Limits) -> Self {
+    fn with_state(endpoint: Endpoint, state: StreamState, lingers: bool, limits: SocketLimits) -> Self {
         let inner = Inner { state: Some(state), connect_error: None };
         Self {
             inner: Mutex::new(inner),
@@ -135,8 +135,8 @@ impl Stream {
             limits,
             changes: Watchers::default(),
             lingers: AtomicBool::new(lingers),
-            place: None,
-            _freed: Freed,
+            permit: None,
+            _descriptor_freed: DescriptorFreed,
         }
     }
 
@@ -146,11 +146,11 @@ impl Stream {
     }
 
     /// Swaps the state for what `transition` makes of it.
-    fn change<T>(&self, transition: impl FnOnce(State) -> Transition<T>) -> Result<T, Refusal> {
+    fn change<T>(&self, transition: impl FnOnce(StreamState) -> Transition<T>) -> Result<T, Refusal> {
         let mut inner = self.lock();
         inner.settle(&self.endpoint);
         let Some(state) = inner.state.take() else { return Err(Errno::EIO.into()) };
-        if matches!(state, State::Closed) {
+        if matches!(state, StreamState::Closed) {
             inner.state = Some(state);
             return Err(Errno::EBADF.into());
         }
@@ -162,11 +162,11 @@ impl Stream {
     }
 
     /// Looks at the state, after a finished attempt to connect was taken note of.
-    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, Errno> {
+    fn inspect<T>(&self, look: impl FnOnce(&StreamState) -> T) -> Result<T, Errno> {
         let mut inner = self.lock();
         inner.settle(&self.endpoint);
         match &inner.state {
-            Some(State::Closed) => Err(Errno::EBADF),
+            Some(StreamState::Closed) => Err(Errno::EBADF),
             Some(state) => Ok(look(state)),
             None => Err(Errno::EIO),
         }
@@ -180,11 +180,11 @@ impl Stream {
     /// has an address already; a denial where the policy grants no listening there;
     /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and what else the host reports.
     pub fn bind(&self, address: Address, policy: &Policy) -> Result<(), Refusal> {
-        self.endpoint.space.check(&address)?;
+        self.endpoint.domain.check(&address)?;
         self.change(|state| match state {
-            State::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy) {
-                Ok(bound) => (State::Bound(bound), Ok(())),
-                Err((refusal, unbound)) => (State::Unbound(unbound), Err(refusal)),
+            StreamState::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy) {
+                Ok(bound) => (StreamState::Bound(bound), Ok(())),
+                Err((refusal, unbound)) => (StreamState::Unbound(unbound), Err(refusal)),
             },
             // "EINVAL: The socket is already bound to an address, and the protocol does
             // not support binding to a new address" - bind(3p)
@@ -195,28 +195,28 @@ impl Stream {
     /// Listens, or changes how many connections may wait.
     ///
     /// `backlog` is the guest's number. A socket that listens already keeps its
-    /// profile; of `terms` only the maximum counts then.
+    /// profile; of `config` only the maximum counts then.
     ///
     /// # Errors
     ///
     /// As the profile says, where the socket has no address, is connected or
     /// connecting; a denial of the policy; `EADDRINUSE` where another socket listens
     /// there by now. The socket stays as it was.
-    pub fn listen(&self, backlog: u32, terms: Terms, policy: &Policy) -> Result<Capacity, Refusal> {
-        let connected = terms.rules.connected;
+    pub fn listen(&self, backlog: u32, config: ListenConfig, policy: &Policy) -> Result<Capacity, Refusal> {
+        let connected = config.rules.connected;
         self.change(|state| match state {
-            State::Bound(bound) => match bound.listen(&self.endpoint, backlog, terms, policy) {
+            StreamState::Bound(bound) => match bound.listen(&self.endpoint, backlog, config, policy) {
                 Ok(listening) => started(listening),
-                Err((refusal, bound)) => (State::Bound(bound), Err(refusal)),
+                Err((refusal, bound)) => (StreamState::Bound(bound), Err(refusal)),
             },
-            State::Unbound(unbound) => match unbound.listen(&self.endpoint, backlog, terms, policy) {
+            StreamState::Unbound(unbound) => match unbound.listen(&self.endpoint, backlog, config, policy) {
                 Ok(listening) => started(listening),
-                Err((refusal, unbound)) => (State::Unbound(unbound), Err(refusal)),
+                Err((refusal, unbound)) => (StreamState::Unbound(unbound), Err(refusal)),
             },
             // "Listen again" updates the backlog, in every profile.
-            State::Listening(mut listening) => {
-                let answer = listening.again(&self.endpoint, backlog, terms.maximum);
-                (State::Listening(listening), answer.map_err(Refusal::from))
+            StreamState::Listening(mut listening) => {
+                let answer = listening.again(&self.endpoint, backlog, config.maximum);
+                (StreamState::Listening(listening), answer.map_err(Refusal::from))
             }
             other => (other, Err(connected.into())),
         })
@@ -230,9 +230,9 @@ impl Stream {
     /// What the host reports.
     pub fn set_max_backlog(&self, maximum: u32) -> Result<Option<Capacity>, Refusal> {
         self.change(|state| match state {
-            State::Listening(mut listening) => {
+            StreamState::Listening(mut listening) => {
                 let answer = listening.again(&self.endpoint, listening.backlog(), maximum);
-                (State::Listening(listening), answer.map(Some).map_err(Refusal::from))
+                (StreamState::Listening(listening), answer.map(Some).map_err(Refusal::from))
             }
             other => (other, Ok(None)),
         })
@@ -250,18 +250,18 @@ impl Stream {
     /// connections where that is reached (the connection goes on waiting); `EBADF` where
     /// the last descriptor was closed meanwhile.
     pub fn try_accept(&self) -> Result<Accepted, Refusal> {
-        let source = self.look(|state| match state {
-            State::Listening(listening) => Ok(listening.source()),
+        let source = self.inspect(|state| match state {
+            StreamState::Listening(listening) => Ok(listening.source()),
             // "EINVAL: The socket is not accepting connections." - accept(3p)
             _ => Err(Errno::EINVAL),
         })??;
-        let arrival = match source {
-            Source::Kernel(door, lease, capacity) => {
-                listening::try_accept(&self.endpoint, door.as_ref(), lease.as_deref(), capacity)?
+        let pending = match source {
+            AcceptSource::Kernel(accept_filter, lease, capacity) => {
+                listening::try_accept(&self.endpoint, accept_filter.as_ref(), lease.as_deref(), capacity)?
             }
-            Source::Queue(queue) => queue.try_accept()?,
+            AcceptSource::Queue(queue) => queue.try_accept()?,
         };
-        self.accepted(arrival)
+        self.accepted(pending)
     }
 
     /// Takes a waiting connection out of the host's own queue, and wakes the caller
@@ -271,18 +271,18 @@ impl Stream {
     ///
     /// As for [`try_accept`](Self::try_accept).
     pub fn poll_accept(&self, queue: &Queue, context: &mut Context<'_>) -> Poll<Result<Accepted, Refusal>> {
-        queue.poll_accept(context).map(|arrival| self.accepted(arrival?))
+        queue.poll_accept(context).map(|pending| self.accepted(pending?))
     }
 
     /// The guest's socket; it lingers as the listener does, for so the kernel has it.
-    fn accepted(&self, arrival: Arrival) -> Result<Accepted, Refusal> {
-        let Arrival { socket, peer, place, _held: _ } = arrival;
+    fn accepted(&self, pending: PendingConnection) -> Result<Accepted, Refusal> {
+        let PendingConnection { socket, peer, permit, _held: _ } = pending;
         let endpoint = self.endpoint.accepted(socket);
-        let registered = Registered::new(Arc::clone(&endpoint.fd))?;
-        let connected = State::Connected(Connected::new(registered, peer.clone(), endpoint.kind));
-        let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.handed_on());
+        let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+        let connected = StreamState::Connected(Connected::new(registration, peer.clone(), endpoint.kind));
+        let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.passed_on());
         let mut stream = Self::with_state(endpoint, connected, lingers, limits);
-        stream.place = place.map(Box::new);
+        stream.permit = permit.map(Box::new);
         Ok(Accepted { socket: Socket::Stream(stream), peer })
     }
 
@@ -296,24 +296,32 @@ impl Stream {
     /// of the policy; what the host reports: over `AF_UNIX`, `EAGAIN` where the queue
     /// there is full.
     pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
-        self.endpoint.space.check(address)?;
+        self.endpoint.domain.check(address)?;
         // A program without another way to learn how its attempt went calls again, and
         // would go on for ever if each call began anew.
         if let Some(errno) = self.take_connect_error() {
             return Err(errno.into());
         }
         self.change(|state| match state {
-            State::Unbound(unbound) => {
-                connecting::start(&self.endpoint, State::Unbound(unbound), address, policy)
+            StreamState::Unbound(unbound) => {
+                connecting::start(&self.endpoint, StreamState::Unbound(unbound), address, policy)
             }
-            State::Bound(bound) => connecting::start(&self.endpoint, State::Bound(bound), address, policy),
+            StreamState::Bound(bound) => {
+                connecting::start(&self.endpoint, StreamState::Bound(bound), address, policy)
+            }
             // "EALREADY: A connection request is already in progress" - connect(3p)
-            State::Connecting(connecting) => (State::Connecting(connecting), Err(Errno::EALREADY.into())),
+            StreamState::Connecting(connecting) => {
+                (StreamState::Connecting(connecting), Err(Errno::EALREADY.into()))
+            }
             // "EISCONN: The specified socket is connection-mode and is already connected."
-            State::Connected(connected) => (State::Connected(connected), Err(Errno::EISCONN.into())),
+            StreamState::Connected(connected) => {
+                (StreamState::Connected(connected), Err(Errno::EISCONN.into()))
+            }
             // "EOPNOTSUPP: The socket is listening and cannot be connected."
-            State::Listening(listening) => (State::Listening(listening), Err(Errno::ENOTSUP.into())),
-            State::Closed => (State::Closed, Err(Errno::EBADF.into())),
+            StreamState::Listening(listening) => {
+                (StreamState::Listening(listening), Err(Errno::ENOTSUP.into()))
+            }
+            StreamState::Closed => (StreamState::Closed, Err(Errno::EBADF.into())),
         })
     }
 
@@ -324,9 +332,9 @@ impl Stream {
     /// `EINPROGRESS`; `ECONNREFUSED`, `ETIMEDOUT` and what else the host reports;
     /// `ENOTCONN` where no attempt was made.
     pub fn try_finish_connect(&self) -> Result<(), Errno> {
-        let state = self.look(|state| match state {
-            State::Connecting(_) => Err(Errno::EINPROGRESS),
-            State::Connected(_) => Ok(()),
+        let state = self.inspect(|state| match state {
+            StreamState::Connecting(_) => Err(Errno::EINPROGRESS),
+            StreamState::Connected(_) => Ok(()),
             _ => Err(Errno::ENOTCONN),
         })?;
         match state {
@@ -342,12 +350,12 @@ impl Stream {
     /// `EAGAIN` while connecting, `ENOTCONN` in any other state; once, why the
     /// last attempt to connect failed.
     pub fn connected(&self) -> Result<Connected, Errno> {
-        let found = self.look(|state| match state {
-            State::Connected(connected) => {
+        let found = self.inspect(|state| match state {
+            StreamState::Connected(connected) => {
                 self.connection.get_or_init(|| connected.clone());
                 Ok(connected.clone())
             }
-            State::Connecting(_) => Err(Errno::EAGAIN),
+            StreamState::Connecting(_) => Err(Errno::EAGAIN),
             _ => Err(Errno::ENOTCONN),
         })?;
         match found {
@@ -371,17 +379,17 @@ impl Stream {
         inner.settle(&self.endpoint);
         let failed = inner.connect_error.is_some();
         match inner.state.as_ref().ok_or(Errno::EIO)? {
-            State::Unbound(_) | State::Bound(_) if failed => Ok(Status::Failed),
-            State::Unbound(_) | State::Connecting(_) => Ok(Status::Opening),
-            State::Bound(_) | State::Listening(_) => Ok(Status::Opened),
-            State::Connected(connected) => Ok(connected.status()),
-            State::Closed => Ok(Status::Closed),
+            StreamState::Unbound(_) | StreamState::Bound(_) if failed => Ok(Status::Failed),
+            StreamState::Unbound(_) | StreamState::Connecting(_) => Ok(Status::Opening),
+            StreamState::Bound(_) | StreamState::Listening(_) => Ok(Status::Opened),
+            StreamState::Connected(connected) => Ok(connected.status()),
+            StreamState::Closed => Ok(Status::Closed),
         }
     }
 
     /// Does the socket listen?
     pub fn is_listening(&self) -> bool {
-        self.look(|state| matches!(state, State::Listening(_))).unwrap_or(false)
+        self.inspect(|state| matches!(state, StreamState::Listening(_))).unwrap_or(false)
     }
 
     pub(super) fn take_connect_error(&self) -> Option<Errno> {
@@ -390,16 +398,16 @@ impl Stream {
         inner.connect_error.take()
     }
 
-    pub(super) fn is_handed(&self) -> bool {
-        self.endpoint.is_handed
+    pub(super) fn is_inherited(&self) -> bool {
+        self.endpoint.is_inherited
     }
 
     pub(super) fn is_shared(&self) -> bool {
         self.endpoint.is_shared
     }
 
-    pub(super) fn space(&self) -> &Space {
-        &self.endpoint.space
+    pub(super) fn domain(&self) -> &Domain {
+        &self.endpoint.domain
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -410,17 +418,17 @@ impl Stream {
         self.endpoint.host_fd()
     }
 
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &SocketLimits {
         &self.limits
     }
 
     /// What tells that the socket has news.
-    pub fn news(&self) -> News {
+    pub fn readiness_source(&self) -> ReadinessSource {
         match &self.lock().state {
-            Some(State::Connecting(connecting)) => News::Reactor(connecting.registered()),
-            Some(State::Listening(listening)) => listening.news(),
-            Some(State::Connected(connected)) => News::Reactor(connected.registered()),
-            _ => News::None,
+            Some(StreamState::Connecting(connecting)) => ReadinessSource::Reactor(connecting.registration()),
+            Some(StreamState::Listening(listening)) => listening.readiness_source(),
+            Some(StreamState::Connected(connected)) => ReadinessSource::Reactor(connected.registration()),
+            _ => ReadinessSource::None,
         }
     }
 }
@@ -428,14 +436,14 @@ impl Stream {
 impl Inner {
     /// Takes note of an attempt to connect that has ended meanwhile.
     fn settle(&mut self, endpoint: &Endpoint) {
-        let Some(State::Connecting(connecting)) =
-            self.state.take_if(|state| matches!(state, State::Connecting(_)))
+        let Some(StreamState::Connecting(connecting)) =
+            self.state.take_if(|state| matches!(state, StreamState::Connecting(_)))
         else {
             return;
         };
         self.state = Some(match connecting.settle(endpoint) {
-            Settled::Pending(connecting) => State::Connecting(connecting),
-            Settled::Connected(connected) => State::Connected(connected),
+            Settled::Pending(connecting) => StreamState::Connecting(connecting),
+            Settled::Connected(connected) => StreamState::Connected(connected),
             Settled::Failed(errno, before) => {
                 self.connect_error = Some(errno);
                 before
@@ -446,5 +454,5 @@ impl Inner {
 
 fn started(listening: Listening) -> Transition<Capacity> {
     let capacity = listening.capacity();
-    (State::Listening(listening), Ok(capacity))
+    (StreamState::Listening(listening), Ok(capacity))
 }

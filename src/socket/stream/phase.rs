@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::{Connected, State, Stream};
-use crate::socket::{Heard, Interest, News, Watchable};
+use super::{Connected, Stream, StreamState};
+use crate::socket::{Change, Interest, ReadinessSource, Watchable};
 
 /// What can happen to a socket without a call.
 pub enum Phase {
@@ -27,7 +27,7 @@ impl Phase {
             Self::Idle => None,
             Self::Failed => Some(Arc::new(Over)),
             Self::Connecting(source) | Self::Listening(source) => Some(Arc::clone(source)),
-            Self::Connected(connected) => Some(connected.registered()),
+            Self::Connected(connected) => Some(connected.registration()),
         }
     }
 }
@@ -36,8 +36,8 @@ impl Phase {
 struct Over;
 
 impl Watchable for Over {
-    fn poll_news(&self, _: Interest, _: &mut Context<'_>) -> Poll<Heard> {
-        Poll::Ready(Heard::Last)
+    fn poll_change(&self, _: Interest, _: &mut Context<'_>) -> Poll<Change> {
+        Poll::Ready(Change::Closed)
     }
 }
 
@@ -49,33 +49,39 @@ impl Stream {
         inner.settle(&self.endpoint);
         let has_failed = inner.connect_error.is_some();
         match &inner.state {
-            Some(State::Unbound(_) | State::Bound(_)) if has_failed => Phase::Failed,
-            Some(State::Unbound(_) | State::Bound(_) | State::Closed) | None => Phase::Idle,
-            Some(State::Connecting(connecting)) => Phase::Connecting(connecting.registered()),
-            Some(State::Listening(listening)) => Phase::Listening(listening.watchable()),
-            Some(State::Connected(connected)) => Phase::Connected(connected.clone()),
+            Some(StreamState::Unbound(_) | StreamState::Bound(_)) if has_failed => Phase::Failed,
+            Some(StreamState::Unbound(_) | StreamState::Bound(_) | StreamState::Closed) | None => Phase::Idle,
+            Some(StreamState::Connecting(connecting)) => Phase::Connecting(connecting.registration()),
+            Some(StreamState::Listening(listening)) => Phase::Listening(listening.watchable()),
+            Some(StreamState::Connected(connected)) => Phase::Connected(connected.clone()),
         }
     }
 
-    /// As [`Socket::poll_news`](crate::socket::Socket::poll_news).
-    pub(in crate::socket) fn poll_news(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Heard> {
+    /// As [`Socket::poll_change`](crate::socket::Socket::poll_change).
+    pub(in crate::socket) fn poll_change(
+        &self,
+        interest: Interest,
+        context: &mut Context<'_>,
+    ) -> Poll<Change> {
         // First it is watched, then its state is asked for: no change lies between.
         self.changes.add(context.waker());
-        match self.news() {
-            News::None => Poll::Pending,
-            News::Reactor(registered) => registered.poll_news(interest, context),
-            News::Queue(queue) => queue.poll_news(interest, context),
+        match self.readiness_source() {
+            ReadinessSource::None => Poll::Pending,
+            ReadinessSource::Reactor(registration) => registration.poll_change(interest, context),
+            ReadinessSource::Queue(queue) => queue.poll_change(interest, context),
         }
     }
 
-    /// As [`Socket::is_settled`](crate::socket::Socket::is_settled).
-    pub(in crate::socket) fn is_settled(&self) -> bool {
-        let is_kernels = |state: &State| match state {
-            State::Connected(_) => true,
-            State::Listening(listening) => matches!(listening.news(), News::Reactor(_)),
+    /// As [`Socket::is_stable`](crate::socket::Socket::is_stable).
+    pub(in crate::socket) fn is_stable(&self) -> bool {
+        let is_kernels = |state: &StreamState| match state {
+            StreamState::Connected(_) => true,
+            StreamState::Listening(listening) => {
+                matches!(listening.readiness_source(), ReadinessSource::Reactor(_))
+            }
             _ => false,
         };
-        !self.endpoint.is_handed && self.look(is_kernels).unwrap_or(false)
+        !self.endpoint.is_inherited && self.inspect(is_kernels).unwrap_or(false)
     }
 
     /// Did the last attempt to connect fail, and does nobody know yet?
@@ -88,11 +94,11 @@ impl Connected {
     /// How many bytes wait to be received.
     pub fn unread(&self) -> u64 {
         // The kernel knows no number for a connection that is over.
-        rustix::io::ioctl_fionread(self.registered().host_fd()).unwrap_or(0)
+        rustix::io::ioctl_fionread(self.registration().host_fd()).unwrap_or(0)
     }
 
     /// How many bytes the guest has received.
     pub fn received(&self) -> u64 {
-        self.registered().received()
+        self.registration().received()
     }
 }

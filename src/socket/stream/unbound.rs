@@ -9,7 +9,7 @@ use crate::error::Errno;
 use crate::policy::Policy;
 use crate::socket::Refusal;
 use crate::socket::endpoint::Endpoint;
-use crate::socket::listen::{Terms, Unbound as Rule};
+use crate::socket::listen::{ListenConfig, UnboundListen as Rule};
 
 /// The address of the C library's port probe.
 ///
@@ -44,13 +44,13 @@ impl Unbound {
         self,
         endpoint: &Endpoint,
         backlog: u32,
-        terms: Terms,
+        config: ListenConfig,
         policy: &Policy,
     ) -> Result<Listening, (Refusal, Self)> {
-        if let Rule::Refused(errno) = terms.rules.unbound {
+        if let Rule::Refused(errno) = config.rules.unbound {
             return Err((errno.into(), self));
         }
-        let wildcard = endpoint.space.wildcard();
+        let wildcard = endpoint.domain.wildcard();
         if let Address::Unix(_) = wildcard {
             // There is no name that the host could choose: Linux has EINVAL too.
             return Err((Errno::EINVAL.into(), self));
@@ -59,7 +59,7 @@ impl Unbound {
         let listening = policy
             .check(endpoint.use_of(&wildcard))
             .map_err(Refusal::from)
-            .and_then(|()| Listening::start(endpoint, backlog, terms, Some(policy)));
+            .and_then(|()| Listening::start(endpoint, backlog, config, Some(policy)));
         listening.map_err(|refusal| (refusal, self))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::net::SocketAddrUnix;
 
-use super::Place;
+use super::FreeName;
 use crate::error::Errno;
 
 /// The bytes of the longest path that a socket is bound to. The kernel takes one more, without
@@ -27,8 +27,8 @@ pub struct Held {
 
 impl Held {
     /// Binds `fd` at `place`. The mode of the file is what the host's umask leaves.
-    pub(super) fn bind(fd: BorrowedFd<'_>, place: Place, is_removed: bool) -> Result<Self, Errno> {
-        let Place { directory, name, .. } = place;
+    pub(super) fn bind(fd: BorrowedFd<'_>, place: FreeName, is_removed: bool) -> Result<Self, Errno> {
+        let FreeName { directory, name, .. } = place;
         // A peer of another process sees the name, and may answer to it.
         let path = |name: &str| format!("/proc/{}/fd/{}/{name}", std::process::id(), directory.as_raw_fd());
         let whole = path(&name);

@@ -10,7 +10,7 @@
 //! path in `/proc`. So no link that changes meanwhile leads out, and the length of the
 //! host's own paths does not count.
 //!
-//! Key types: [`Paths`], [`Place`], [`Target`], [`Held`].
+//! Key types: [`Paths`], [`FreeName`], [`NamedSocketFile`], [`Held`].
 
 mod held;
 
@@ -44,14 +44,14 @@ pub trait Paths: Send + Sync {
     /// `ENOENT` outside of the guest's directories; `ENOTCAPABLE` where the guest may not
     /// create anything there; `EACCES` where a link leads out of one; `EROFS`, `ENOTDIR`,
     /// `EADDRINUSE` and what else the file system answers.
-    fn place(&self, path: &str) -> Result<Place, Errno>;
+    fn place(&self, path: &str) -> Result<FreeName, Errno>;
 
     /// What the whole path `path` names.
     ///
     /// # Errors
     ///
     /// As for [`place`](Self::place).
-    fn found(&self, path: &str) -> Result<Target, Errno>;
+    fn found(&self, path: &str) -> Result<NamedSocketFile, Errno>;
 
     /// The guest's name for a path of the host's, where it lies in one of the guest's
     /// directories.
@@ -63,7 +63,7 @@ pub trait Paths: Send + Sync {
 
 /// A free name in a directory.
 #[derive(Debug)]
-pub struct Place {
+pub struct FreeName {
     /// The directory.
     pub directory: OwnedFd,
     /// The name in it.
@@ -74,14 +74,14 @@ pub struct Place {
 
 /// What a path names: a socket, perhaps.
 #[derive(Debug)]
-pub struct Target {
+pub struct NamedSocketFile {
     /// The file, open for naming it.
     pub file: OwnedFd,
     /// The guest's whole path of it, without symbolic links.
     pub whole: String,
 }
 
-impl Target {
+impl NamedSocketFile {
     /// An address that leads the kernel there and nowhere else.
     pub(super) fn address(&self) -> Result<SocketAddrUnix, Errno> {
         Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?)
@@ -122,7 +122,7 @@ pub(super) fn target(
     name: &UnixName,
     paths: &dyn Paths,
     policy: &Policy,
-) -> Result<(UnixName, Target), Refusal> {
+) -> Result<(UnixName, NamedSocketFile), Refusal> {
     let (given, whole) = written(name, paths)?;
     let check = |path: &str| policy.check(Use::UnixConnect(path));
     let target = granted(paths.found(&whole), &whole, |target| &target.whole, check)?;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The programs that have a native twin here.
-const TWINS: [&str; 3] = ["http_server", "stream_server", "crew_http"];
+const TWINS: [&str; 3] = ["http_server", "stream_server", "threaded_http"];
 
 /// Where everything lies.
 pub(super) struct Built {
@@ -72,7 +72,7 @@ impl Built {
         let file = format!("{program}.wasm");
         match module {
             Module::Big => self.big.clone(),
-            Module::Small if program.starts_with("crew") => self.modules_with_threads.join(file),
+            Module::Small if program.starts_with("threaded") => self.modules_with_threads.join(file),
             Module::Small => self.modules.join(file),
         }
     }

@@ -26,7 +26,7 @@ const TOLERANCE: f64 = 25.0;
 /// `benches/instructions.rs`.
 const CALLS: f64 = 1000.0;
 
-const PATIENCE: Duration = Duration::from_secs(600);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How many allocations a call may make more than was accepted. A tenth is what a stretch
 /// of calls does beside them, as where a task has used up its turn.
@@ -111,7 +111,7 @@ fn count(program: &Path, folder: &Folder) -> Result<Vec<Count>> {
     // The counters are written down and begin anew at this function.
     command.arg("--dump-before=*between*").arg(program).arg("run").stdout(Stdio::piped());
     eprintln!("counting");
-    Process::start(command, &folder.log("callgrind"))?.finish(PATIENCE)?;
+    Process::start(command, &folder.log("callgrind"))?.finish(WAIT_TIMEOUT)?;
     let mut all = Vec::new();
     for (case, name) in names.lines().enumerate() {
         // The first one of each three is what lies between two cases.

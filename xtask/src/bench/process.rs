@@ -19,7 +19,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to begin, or to end when it is told to.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Becomes the command of the arguments after `__child`.
 ///
@@ -116,7 +116,7 @@ impl Process {
 
     /// Waits until it listens there.
     pub(super) fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         loop {
             if is_listening(&fs::read_to_string("/proc/net/tcp")?, address) {
                 return Ok(());
@@ -162,7 +162,7 @@ impl Process {
     /// Asks it to end.
     pub(super) fn stop(mut self) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);

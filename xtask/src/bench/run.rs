@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// How much longer than it was told to a client may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What one run showed.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ impl Runner<'_> {
         let watch = Watch::begin(server)?;
         let client_runs = Process::start(client.command, &self.built.folder.log("client"))?;
         place(server, &client_runs)?;
-        let finished = client_runs.finish(PATIENCE)?;
+        let finished = client_runs.finish(WAIT_TIMEOUT)?;
         watch.end(server, finished.processor_time, (client.read)(&finished.stdout)?)
     }
 
@@ -120,7 +120,7 @@ impl Runner<'_> {
         stdin.write_all(b"go\n")?;
         line.clear();
         stdout.read_to_string(&mut line)?;
-        let finished = crowd.finish(PATIENCE)?;
+        let finished = crowd.finish(WAIT_TIMEOUT)?;
         let client_time = finished.processor_time.saturating_sub(client_before);
         let mut run = watch.end(server, client_time, (client.read)(&line)?)?;
         let for_each = |before: u64, after: u64| after.saturating_sub(before) as f64 / connections as f64;
@@ -152,7 +152,7 @@ impl Runner<'_> {
         let server = Process::start(command, &self.built.folder.log("server"))?;
         let mut stream = first_connection(address, begun)
             .with_context(|| format!("the server said {:?}", server.said()))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n")?;
         if stream.read(&mut [0; 4096])? == 0 {
             bail!("the server answers nothing");
@@ -182,7 +182,7 @@ fn first_connection(address: SocketAddr, begun: Instant) -> Result<TcpStream> {
     loop {
         match TcpStream::connect(address) {
             Ok(stream) => return Ok(stream),
-            Err(error) if begun.elapsed() > PATIENCE => return Err(error).context("nobody listens"),
+            Err(error) if begun.elapsed() > WAIT_TIMEOUT => return Err(error).context("nobody listens"),
             Err(_) => std::thread::sleep(Duration::from_micros(100)),
         }
     }

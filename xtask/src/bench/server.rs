@@ -45,8 +45,8 @@ impl Service {
     }
 
     /// HTTP by many threads.
-    pub(super) fn crew(way: &str, threads: u32) -> Self {
-        Self::new("crew_http", &[way, &threads.to_string()])
+    pub(super) fn threaded(way: &str, threads: u32) -> Self {
+        Self::new("threaded_http", &[way, &threads.to_string()])
     }
 
     pub(super) fn with_profile(mut self, profile: &str) -> Self {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// How many requests the two runs have.
 const REQUESTS: [usize; 2] = [500, 2500];
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What makes requests, and to which server.
 struct Case {
@@ -55,7 +55,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "a thread a connection, keep-alive, 1 connection",
-            Service::crew("each", 0),
+            Service::threaded("each", 0),
             http("connections=1"),
         ),
     ]
@@ -129,7 +129,7 @@ fn counted(built: &Built, case: &Case, side: Side, requests: usize) -> Result<(f
     load.extend(rest.iter().map(|option| (*option).to_owned()));
     let mut client = own_load(&load)?;
     client.stdout(Stdio::piped());
-    let said = Process::start(client, &built.folder.log("client"))?.finish(PATIENCE)?.stdout;
+    let said = Process::start(client, &built.folder.log("client"))?.finish(WAIT_TIMEOUT)?.stdout;
     let done = load_values(&said)?.get("count").copied().context("no count")?;
     end(&tracer)?;
     wait_for(tracer)?;
@@ -145,7 +145,7 @@ fn end(tracer: &Process) -> Result<()> {
 }
 
 fn wait_for(mut tracer: Process) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     // It ends as the server does: by a signal, or with a code that says the same.
     while tracer.child().try_wait()?.is_none() {
         if Instant::now() > deadline {

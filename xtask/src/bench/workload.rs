@@ -189,28 +189,28 @@ fn threads() -> Vec<Workload> {
     vec![
         Workload::new(
             "a thread a connection, keep-alive, 32 connections",
-            Service::crew("each", 0),
+            Service::threaded("each", 0),
             stays.clone(),
             &keep_alive,
         ),
         Workload::new(
             "a thread a connection, churn, 16 at once",
-            Service::crew("each", 0),
+            Service::threaded("each", 0),
             once.clone(),
             &churn,
         ),
-        Workload::new("4 workers and a queue, churn, 16 at once", Service::crew("pool", 4), once, &churn)
+        Workload::new("4 workers and a queue, churn, 16 at once", Service::threaded("pool", 4), once, &churn)
             .in_full(),
         Workload::new(
             "2 threads on one epoll, keep-alive, 32 connections",
-            Service::crew("shared", 2),
+            Service::threaded("shared", 2),
             stays.clone(),
             &keep_alive,
         )
         .in_full(),
         Workload::new(
             "2 threads, an epoll each, keep-alive, 32 connections",
-            Service::crew("own", 2),
+            Service::threaded("own", 2),
             stays,
             &keep_alive,
         )

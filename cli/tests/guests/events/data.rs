@@ -86,7 +86,7 @@ fn a_peer_that_resets_is_told_of() -> Result<()> {
         client.reset()?;
     }
     // Those that were reset while they waited may not have been accepted.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let counts = watcher.ask("counts")?;
         let counts: Vec<u32> = counts.split(' ').map(str::parse).collect::<Result<_, _>>()?;

@@ -1,10 +1,10 @@
 //! Guests without an accept loop: the host calls their handlers.
 
+mod capacity;
 mod data;
 mod life;
 mod listens;
 mod numbers;
-mod room;
 mod traps;
 
 use super::{run, run_on_loopback};
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client of `event_server`: a line there, a line back.
 struct Client {
@@ -25,12 +25,12 @@ struct Client {
 
 impl Client {
     fn connect(addr: SocketAddr) -> Result<Self> {
-        Self::of(TcpStream::connect_timeout(&addr, PATIENCE)?)
+        Self::of(TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?)
     }
 
     fn of(stream: TcpStream) -> Result<Self> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        stream.set_write_timeout(Some(WAIT_TIMEOUT))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream) })
     }
@@ -59,7 +59,7 @@ impl Client {
 
     /// Asks until the answer is `expected`.
     fn until(&mut self, line: &str, expected: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         loop {
             let answer = self.ask(line)?;
             if answer == expected {
@@ -170,7 +170,7 @@ pub(crate) fn event_echo() -> Result<()> {
     let mut idle = TcpStream::connect(addr)?;
     for _ in 0..4 {
         let mut stream = TcpStream::connect(addr)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         let message: Vec<u8> = (0..100_000u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut reader = stream.try_clone()?;
         let reading = std::thread::spawn(move || {
@@ -182,7 +182,7 @@ pub(crate) fn event_echo() -> Result<()> {
         let back = reading.join().ok().context("the reader panicked")??;
         ensure!(back == message, "{} bytes came back", back.len());
     }
-    idle.set_read_timeout(Some(PATIENCE))?;
+    idle.set_read_timeout(Some(WAIT_TIMEOUT))?;
     idle.write_all(b"still here")?;
     let mut back = [0; 10];
     idle.read_exact(&mut back)?;

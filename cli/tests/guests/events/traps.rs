@@ -21,7 +21,7 @@ fn a_trap_in_a_handler_stops_the_guest() -> Result<()> {
 
 /// Where the guest listens after it was restarted `times` times.
 fn listening_anew(server: &Running, times: usize) -> Result<SocketAddr> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let stderr = server.stderr();
         let after = stderr.split("starts anew").nth(times).unwrap_or_default();

@@ -100,7 +100,7 @@ pub(super) fn row_12_epoll_without_host_descriptors(profile: Profile) -> Result<
         .limit_descriptors(HOST_DESCRIPTORS)
         .start()?;
     let addr = guest.listening()?;
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + WAIT_TIMEOUT;
     while guest.descriptors()? < usize::try_from(HOST_DESCRIPTORS)? {
         ensure!(std::time::Instant::now() < deadline, "{} descriptors", guest.descriptors()?);
         std::thread::sleep(Duration::from_millis(5));

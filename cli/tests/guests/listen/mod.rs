@@ -3,7 +3,7 @@
 //! [`rows`] and [`descriptors`] hold what is the same everywhere, [`cells`] what a
 //! profile decides, and what each is to answer there lies in [`profile`] alone.
 //! [`limits`] holds to the operator's limits, [`queue`] is the queue that the host owns for
-//! `winsock`, [`close`] the end of a listener, [`storm`] its bad days. The first line above a test's function is a row
+//! `winsock`, [`close`] the end of a listener, [`stress`] its bad days. The first line above a test's function is a row
 //! of the tables of docs/listen.md; [`every_profile!`] makes five tests of it, so that one is
 //! called `listen::winsock::row_18_already_waiting`.
 
@@ -14,7 +14,7 @@ mod limits;
 mod profile;
 mod queue;
 mod rows;
-mod storm;
+mod stress;
 
 use super::{run, run_on_loopback};
 use anyhow::{Context, Result, ensure};
@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long anything may take before the test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A test of each function, in each profile.
 macro_rules! every_profile {
@@ -112,7 +112,7 @@ every_profile! {
         duplicates_share_the_queue
         listen_again_on_a_duplicate
     }
-    storm: {
+    stress: {
         every_kind_and_backlog
         ten_thousand_listens
         ten_thousand_connections
@@ -313,7 +313,7 @@ impl Listener {
 
     /// Waits until the host has no more descriptors than this.
     fn returns_to(&self, descriptors: usize) -> Result<()> {
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = std::time::Instant::now() + WAIT_TIMEOUT;
         while self.host_descriptors()? > descriptors {
             let open = self.host_descriptors()?;
             ensure!(std::time::Instant::now() < deadline, "{open} descriptors, not {descriptors}");

@@ -321,7 +321,7 @@ fn one_thread_which_the_others_do_not_pay_for() -> Result<()> {
         }
         let expected = usize::from(profile.one_more == OneMore::Reset);
         // A thread gives itself its name, when it first runs.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_TIMEOUT;
         let mut threads = threads_named(&listener, "wasock-reactor")?;
         while threads < expected && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));

@@ -81,7 +81,7 @@ pub(super) fn row_11_until_the_guest_ends(profile: Profile) -> Result<()> {
     let mut client = listener.connect()?;
     listener.running.finish()?.expect_code(0)?;
     client.is_gone()?;
-    let refused = TcpStream::connect_timeout(&addr, PATIENCE).err().map(|error| error.kind());
+    let refused = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT).err().map(|error| error.kind());
     ensure!(refused == Some(ErrorKind::ConnectionRefused), "{refused:?}");
     Ok(())
 }
@@ -121,7 +121,7 @@ pub(super) fn row_13_accept_intr(profile: Profile) -> Result<()> {
         // Again and again: the first one may come before the accept.
         let start = Instant::now();
         while !listener.running.stdout().contains(&prefix) {
-            ensure!(start.elapsed() < PATIENCE, "it waits on");
+            ensure!(start.elapsed() < WAIT_TIMEOUT, "it waits on");
             listener.running.signal(Signal::HUP)?;
             std::thread::sleep(Duration::from_millis(20));
         }

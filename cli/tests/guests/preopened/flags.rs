@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Says something to the guest on the connection that it was handed, and has it back.
 fn is_answered(mut stream: impl Read + Write, shutdown: impl FnOnce() -> io::Result<()>) -> Result<()> {
@@ -22,8 +22,8 @@ fn is_answered(mut stream: impl Read + Write, shutdown: impl FnOnce() -> io::Res
 }
 
 /// The next connection, unless none comes.
-fn patiently<S, A>(accept: impl Fn() -> io::Result<(S, A)>) -> Result<S> {
-    let deadline = Instant::now() + PATIENCE;
+fn accept_with_timeout<S, A>(accept: impl Fn() -> io::Result<(S, A)>) -> Result<S> {
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         match accept() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
@@ -40,9 +40,9 @@ fn a_connection_is_made_for_the_guest() -> Result<()> {
     peer.set_nonblocking(true)?;
     let place = format!("db={}", peer.local_addr()?);
     let guest = run().args(["--preopen-connect", &place, guest_tests::PREOPENED_STREAM]).start()?;
-    let stream = patiently(|| peer.accept())?;
+    let stream = accept_with_timeout(|| peer.accept())?;
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     is_answered(&stream, || stream.shutdown(Shutdown::Write))?;
     guest.finish()?.expect_code(0)?;
 
@@ -52,9 +52,9 @@ fn a_connection_is_made_for_the_guest() -> Result<()> {
     peer.set_nonblocking(true)?;
     let place = format!("unix:{}", path.display());
     let guest = run().args(["--preopen-connect", &place, guest_tests::PREOPENED_STREAM]).start()?;
-    let stream = patiently(|| peer.accept())?;
+    let stream = accept_with_timeout(|| peer.accept())?;
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     is_answered(&stream, || stream.shutdown(Shutdown::Write))?;
     guest.finish()?.expect_code(0).map(drop)
 }
@@ -83,7 +83,7 @@ fn a_udp_socket_is_bound_for_the_guest() -> Result<()> {
         .start()?;
     guest.wait_for_stdout("ready")?;
     let client = UdpSocket::bind(HERE)?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.connect(addr)?;
     client.send(b"hello")?;
     let mut buf = [0; 16];

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A guest that was handed `socket`, which goes by `local` in its own directories.
 fn guest(host: Wasock, kind: &str, local: &str, socket: OwnedFd) -> Result<Running> {
@@ -34,7 +34,7 @@ fn socket(kind: SocketType) -> Result<OwnedFd> {
 
 fn patient(socket: &OwnedFd) -> Result<()> {
     let limit = rustix::net::sockopt::Timeout::Recv;
-    Ok(rustix::net::sockopt::set_socket_timeout(socket, limit, Some(PATIENCE))?)
+    Ok(rustix::net::sockopt::set_socket_timeout(socket, limit, Some(WAIT_TIMEOUT))?)
 }
 
 fn listener(kind: SocketType, path: &Path) -> Result<OwnedFd> {
@@ -122,11 +122,11 @@ fn datagrams_with_a_name() -> Result<()> {
     let (folder, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let path = folder.path().join("s");
     for (peer_folder, peer) in [(&folder, "/run/peer"), (&elsewhere, "")] {
-        let handed = UnixDatagram::bind(&path)?;
+        let inherited = UnixDatagram::bind(&path)?;
         let host = with(&folder).args(["--connect", "unix:/run/peer"]);
-        let running = guest(host, "datagrams", "/run/s", handed.into())?;
+        let running = guest(host, "datagrams", "/run/s", inherited.into())?;
         let client = UnixDatagram::bind(peer_folder.path().join("peer"))?;
-        client.set_read_timeout(Some(PATIENCE))?;
+        client.set_read_timeout(Some(WAIT_TIMEOUT))?;
         client.send_to(b"hello", &path)?;
         if !peer.is_empty() {
             let mut buf = [0; 16];
@@ -147,15 +147,15 @@ fn datagrams_with_a_name() -> Result<()> {
 #[test]
 fn datagrams_over_a_network() -> Result<()> {
     let client = UdpSocket::bind("127.0.0.1:0")?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let addr = client.local_addr()?.to_string();
     // Whoever has sent is answered, granted or not, unless the operator is strict.
     for (flags, is_granted) in
         [(&["--udp-strict", "--udp-send", &addr][..], true), (&[], true), (&["--udp-strict"], false)]
     {
-        let handed = UdpSocket::bind("127.0.0.1:0")?;
-        let there = handed.local_addr()?;
-        let running = guest(run().args(flags), "udp", "-", handed.into())?;
+        let inherited = UdpSocket::bind("127.0.0.1:0")?;
+        let there = inherited.local_addr()?;
+        let running = guest(run().args(flags), "udp", "-", inherited.into())?;
         client.send_to(b"hello", there)?;
         if !is_granted {
             running.finish()?.expect_code(1)?.expect_stderr(&format!("denied sock_send_to of {addr}"))?;
@@ -167,9 +167,9 @@ fn datagrams_over_a_network() -> Result<()> {
         running.finish()?.expect_code(0)?;
     }
     // Who may send is the policy's to say here, too.
-    let handed = UdpSocket::bind("127.0.0.1:0")?;
-    let there = handed.local_addr()?;
-    let mut running = guest(run().args(["--accept-from", "192.0.2.0/24"]), "udp", "-", handed.into())?;
+    let inherited = UdpSocket::bind("127.0.0.1:0")?;
+    let there = inherited.local_addr()?;
+    let mut running = guest(run().args(["--accept-from", "192.0.2.0/24"]), "udp", "-", inherited.into())?;
     client.send_to(b"hello", there)?;
     running.wait_for_stderr("denied sock_recv_from of 127.0.0.1")?;
     Ok(())
@@ -178,12 +178,12 @@ fn datagrams_over_a_network() -> Result<()> {
 /// Whose datagrams come in is narrowed as for a socket that the guest opened itself.
 #[test]
 fn datagrams_of_a_wrong_sender() -> Result<()> {
-    let handed = UdpSocket::bind("127.0.0.1:0")?;
-    let there = handed.local_addr()?;
+    let inherited = UdpSocket::bind("127.0.0.1:0")?;
+    let there = inherited.local_addr()?;
     let (client, stranger) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.2:0")?);
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let host = run().args(["--udp-send", "127.0.0.0/8:*", "--accept-from", "127.0.0.1"]);
-    let running = guest(host, "udp", "-", handed.into())?;
+    let running = guest(host, "udp", "-", inherited.into())?;
     stranger.send_to(b"stranger", there)?;
     client.send_to(b"hello", there)?;
     let mut buf = [0; 16];

@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends a line, ends, and answers what came back.
 fn exchange(path: &Path, line: &str) -> Result<String> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     stream.write_all(line.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
@@ -111,7 +111,7 @@ fn the_systems_own_launcher() -> Result<()> {
         return Ok(());
     };
     let mut launched = Launched(child);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     while !paths.iter().all(|path| path.exists()) {
         ensure!(Instant::now() < deadline, "it does not listen");
         std::thread::sleep(Duration::from_millis(5));

@@ -11,7 +11,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A supervisor's listener, which blocks.
 fn listener() -> Result<TcpListener> {
@@ -81,7 +81,7 @@ fn first_to_end(guests: &mut Vec<Running>) -> Result<Running> {
                 return Ok(guests.swap_remove(at));
             }
         }
-        ensure!(begun.elapsed() < PATIENCE, "none of them ends");
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "none of them ends");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -106,7 +106,7 @@ pub(crate) fn preopened_accept_and_spin() -> Result<()> {
 fn the_mode_of_what_carries_data_is_never_touched() -> Result<()> {
     let datagrams = UdpSocket::bind(HERE)?;
     let client = UdpSocket::bind(HERE)?;
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let grant = client.local_addr()?.to_string();
     let program = ["--udp-send", &grant, "--listen-fds", guest_tests::PREOPENED_KINDS, "udp", "-"];
     let mut guest = with_clone(run().args(program), &datagrams)?;

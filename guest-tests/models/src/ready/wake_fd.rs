@@ -6,7 +6,7 @@ use crate::error::Errno;
 use crate::sync::Mutex;
 use shuttle::sync::Condvar;
 
-pub(crate) type Noted = Arc<Descriptor>;
+pub(crate) type PollInterest = Arc<Descriptor>;
 
 /// Something that becomes ready.
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Sleep {
 
 #[derive(Default)]
 struct Ends {
-    rang: bool,
+    was_woken: bool,
     is_ready: bool,
 }
 
@@ -53,29 +53,29 @@ impl WakeFd {
         Ok(Self(Arc::default()))
     }
 
-    pub(super) fn ring(&self) {
-        self.0.state.lock().unwrap().rang = true;
+    pub(super) fn wake(&self) {
+        self.0.state.lock().unwrap().was_woken = true;
         self.0.changed.notify_all();
     }
 
-    pub(super) fn poll(&self, watched: &[Noted]) -> Result<bool, Errno> {
+    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<bool, Errno> {
         self.0.state.lock().unwrap().is_ready = false;
         for descriptor in watched {
             let mut state = descriptor.state.lock().unwrap();
             if state.0 {
                 drop(state);
-                return Ok(self.0.state.lock().unwrap().rang);
+                return Ok(self.0.state.lock().unwrap().was_woken);
             }
             state.1.push(Arc::clone(&self.0));
         }
         let mut ends = self.0.state.lock().unwrap();
-        while !ends.rang && !ends.is_ready {
+        while !ends.was_woken && !ends.is_ready {
             ends = self.0.changed.wait(ends).unwrap();
         }
-        Ok(ends.rang)
+        Ok(ends.was_woken)
     }
 
-    pub(super) fn quiet(&self) {
-        self.0.state.lock().unwrap().rang = false;
+    pub(super) fn reset(&self) {
+        self.0.state.lock().unwrap().was_woken = false;
     }
 }

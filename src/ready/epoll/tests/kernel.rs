@@ -9,10 +9,10 @@ use super::*;
 use crate::address::Address;
 use crate::policy::Policy;
 use crate::ready::{connect, recv, send};
-use crate::socket::{Handed, Kind, RecvFlags, Socket, Space};
+use crate::socket::{Domain, Inherited, Kind, RecvFlags, Socket};
 
 fn pair() -> [Arc<Socket>; 2] {
-    Socket::pair(&Space::Inet4, Kind::Stream).unwrap().map(Arc::new)
+    Socket::pair(&Domain::Inet4, Kind::Stream).unwrap().map(Arc::new)
 }
 
 fn target(socket: &Arc<Socket>) -> Arc<dyn Pollable> {
@@ -52,13 +52,14 @@ fn the_kernel_watches_what_is_settled() {
     // The kernel knows a socket by one number alone.
     epoll.add(5, &target(&near), request(Mode::Level)).unwrap();
     assert_eq!(parts(&epoll), (1, 1));
-    let fresh = Arc::new(Socket::open(Space::Inet4, Kind::Stream, 0).unwrap());
+    let fresh = Arc::new(Socket::open(Domain::Inet4, Kind::Stream, 0).unwrap());
     epoll.add(6, &target(&fresh), request(Mode::Level)).unwrap();
     // Others have it too: it would stay in the kernel's epoll when it is closed here.
     let outside: OwnedFd = UnixStream::pair().unwrap().0.into();
-    let looked = Handed::look(std::os::fd::AsFd::as_fd(&outside)).unwrap();
-    let handed = block_on(async { Socket::take_over(outside, looked, Space::Inet4, None) }).unwrap().unwrap();
-    epoll.add(7, &target(&Arc::new(handed)), request(Mode::Level)).unwrap();
+    let looked = Inherited::inspect(std::os::fd::AsFd::as_fd(&outside)).unwrap();
+    let inherited =
+        block_on(async { Socket::from_inherited(outside, looked, Domain::Inet4, None) }).unwrap().unwrap();
+    epoll.add(7, &target(&Arc::new(inherited)), request(Mode::Level)).unwrap();
     assert_eq!(parts(&epoll), (1, 3));
     assert!(!epoll.is_kernels_alone());
     epoll.remove(6, &target(&fresh)).unwrap();
@@ -99,7 +100,7 @@ fn a_connection_goes_to_the_kernel_when_it_is_modified() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut policy = Policy::default();
     policy.allow_connect(&"127.0.0.1:*".parse().unwrap());
-    let socket = Arc::new(Socket::open(Space::Inet4, Kind::Stream, 0).unwrap());
+    let socket = Arc::new(Socket::open(Domain::Inet4, Kind::Stream, 0).unwrap());
     let epoll = Epoll::new();
     let writes = Request { events: Events::OUT, ..request(Mode::Edge) };
     epoll.add(3, &target(&socket), writes).unwrap();
@@ -174,19 +175,19 @@ fn a_lookout_that_leaves_is_followed_by_another() {
     let epoll = Epoll::new();
     let [near, _far] = pair();
     epoll.add(3, &target(&near), request(Mode::Level)).unwrap();
-    let mut waiters: Vec<_> = (0..3).map(|_| waiters::Waiter::new(&epoll, 8)).collect();
+    let mut waiters: Vec<_> = (0..3).map(|_| waiters::TestWaiter::new(&epoll, 8)).collect();
     waiters.iter_mut().for_each(|waiter| assert!(waiter.poll().is_pending()));
     assert!(waiters.iter().all(|waiter| !waiter.is_woken()));
     drop(waiters.remove(0));
-    let woken: Vec<_> = waiters.iter().map(waiters::Waiter::is_woken).collect();
+    let woken: Vec<_> = waiters.iter().map(waiters::TestWaiter::is_woken).collect();
     assert_eq!(woken, [false, true]);
     // It goes before it could look.
     waiters.pop();
     assert!(waiters[0].is_woken());
     assert!(waiters[0].poll().is_pending());
-    assert!(!epoll.list.lacks_lookout());
+    assert!(!epoll.list.lacks_leader());
     waiters.pop();
-    assert!(epoll.list.lacks_lookout());
+    assert!(epoll.list.lacks_leader());
 }
 
 /// The first socket comes while somebody sleeps, who knew of no kernel's part.
@@ -198,7 +199,7 @@ fn a_sleeper_hears_of_the_first_socket() {
         write(&far);
         thread::scope(|scope| {
             let waits = scope.spawn(|| block_on(epoll.wait(8, None, false)).unwrap().unwrap());
-            while unpoisoned(&epoll.list.sleepers).by_number.is_empty() {
+            while unpoisoned(&epoll.list.waiters).by_number.is_empty() {
                 thread::yield_now();
             }
             epoll.add(3, &target(&near), request(Mode::Level)).unwrap();

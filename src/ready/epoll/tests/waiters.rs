@@ -4,21 +4,21 @@
 use super::*;
 
 #[derive(Default)]
-struct Woken(AtomicU32);
+struct WakeCount(AtomicU32);
 
-impl Wake for Woken {
+impl Wake for WakeCount {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, SeqCst);
     }
 }
 
 /// One who waits: polled when it pleases the test.
-pub(super) struct Waiter<'a> {
+pub(super) struct TestWaiter<'a> {
     wait: std::pin::Pin<Box<dyn Future<Output = Result<Vec<Happened>, Errno>> + 'a>>,
-    woken: Arc<Woken>,
+    woken: Arc<WakeCount>,
 }
 
-impl<'a> Waiter<'a> {
+impl<'a> TestWaiter<'a> {
     pub(super) fn new(epoll: &'a Epoll, most: usize) -> Self {
         Self { wait: Box::pin(epoll.wait(most, None, false)), woken: Arc::default() }
     }
@@ -52,13 +52,13 @@ fn add_one(event: &EventFd) {
 fn one_waiter_is_woken_and_wakes_the_next_if_it_goes() {
     let epoll = Epoll::new();
     let event = counter(&epoll, 7, Mode::Edge);
-    let mut waiters: Vec<_> = (0..3).map(|_| Waiter::new(&epoll, 8)).collect();
+    let mut waiters: Vec<_> = (0..3).map(|_| TestWaiter::new(&epoll, 8)).collect();
     waiters.iter_mut().for_each(|waiter| assert!(waiter.poll().is_pending()));
     add_one(&event);
-    let woken: Vec<_> = waiters.iter().map(Waiter::is_woken).collect();
+    let woken: Vec<_> = waiters.iter().map(TestWaiter::is_woken).collect();
     assert_eq!(woken, [false, false, true]);
     waiters.pop();
-    let woken: Vec<_> = waiters.iter().map(Waiter::is_woken).collect();
+    let woken: Vec<_> = waiters.iter().map(TestWaiter::is_woken).collect();
     assert_eq!(woken, [false, true]);
     assert!(waiters[1].poll().is_ready());
     waiters.pop();
@@ -69,7 +69,7 @@ fn one_waiter_is_woken_and_wakes_the_next_if_it_goes() {
 fn what_is_still_ready_wakes_the_next_waiter() {
     let epoll = Epoll::new();
     let event = counter(&epoll, 7, Mode::Level);
-    let mut waiters: Vec<_> = (0..2).map(|_| Waiter::new(&epoll, 8)).collect();
+    let mut waiters: Vec<_> = (0..2).map(|_| TestWaiter::new(&epoll, 8)).collect();
     waiters.iter_mut().for_each(|waiter| assert!(waiter.poll().is_pending()));
     add_one(&event);
     assert!(waiters[1].poll().is_ready());
@@ -92,11 +92,11 @@ fn a_seeded_scheduler_finds_no_sleeper_that_was_forgotten() {
         let epoll = Epoll::new();
         let modes = [Mode::Level, Mode::Edge, Mode::Edge, Mode::EdgeOneShot];
         let events: Vec<_> = (0..).zip(modes).map(|(fd, mode)| counter(&epoll, fd, mode)).collect();
-        let mut waiters: Vec<Waiter<'_>> = Vec::new();
+        let mut waiters: Vec<TestWaiter<'_>> = Vec::new();
         for step in 0..200 {
             match any(6) {
                 0 if waiters.len() < 5 => {
-                    let mut waiter = Waiter::new(&epoll, 1 + any(2));
+                    let mut waiter = TestWaiter::new(&epoll, 1 + any(2));
                     if waiter.poll().is_pending() {
                         waiters.push(waiter);
                     }
@@ -115,7 +115,7 @@ fn a_seeded_scheduler_finds_no_sleeper_that_was_forgotten() {
                     }
                 }
             }
-            let is_seen = waiters.is_empty() || waiters.iter().any(Waiter::is_woken);
+            let is_seen = waiters.is_empty() || waiters.iter().any(TestWaiter::is_woken);
             assert!(is_seen || epoll.list.len() == 0, "seed {seed}, step {step}: nobody looks");
         }
     }

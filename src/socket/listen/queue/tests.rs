@@ -5,28 +5,28 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::*;
 use crate::policy::{Denial, Policy};
-use crate::socket::listen::{Capacity, Gate, ListenProfile, Reached};
+use crate::socket::listen::{Capacity, LimitExceeded, ListenProfile, ListenerQuota};
 use crate::socket::{Kind, Socket};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Panics when somebody comes in.
 struct Broken(Mutex<Sender<()>>);
 
-impl Door for Broken {
+impl AcceptFilter for Broken {
     fn listens(&self, _: &Address, _: Capacity) {}
 
     fn admit(&self, _: &Address) -> Result<(), Denial> {
         std::panic::resume_unwind(Box::new("broken"))
     }
 
-    fn gate(&self) -> Option<&Gate> {
+    fn quota(&self) -> Option<&ListenerQuota> {
         None
     }
 
-    fn turned_away(&self, _: Address, _: TurnedAway) {}
+    fn rejected(&self, _: Address, _: RejectReason) {}
 
-    fn is_full(&self, _: Reached) {}
+    fn is_full(&self, _: LimitExceeded) {}
 
     fn host_failed(&self) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,15 +42,15 @@ fn a_panic_of_the_server_task_is_told() -> Result<(), Refusal> {
     if let Ok(grant) = "127.0.0.1:*".parse() {
         policy.allow_listen(&grant);
     }
-    let socket = Socket::open(Space::Inet4, Kind::Stream, 0)?;
+    let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
     socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
-    let door = Arc::new(Broken(Mutex::new(sender)));
+    let accept_filter = Arc::new(Broken(Mutex::new(sender)));
     let account = Account::unlimited();
     let rules = ListenProfile::Winsock.rules();
-    let terms = Terms { rules, maximum: 16, kernel_maximum: 16, account, door };
-    socket.stream()?.listen(4, terms, &policy)?;
+    let config = ListenConfig { rules, maximum: 16, kernel_maximum: 16, account, accept_filter };
+    socket.stream()?.listen(4, config, &policy)?;
     let local = socket.local_address()?.inet().ok_or(Errno::EAFNOSUPPORT)?;
     let _client = TcpStream::connect(local).map_err(Errno::from)?;
-    assert_eq!(told.recv_timeout(PATIENCE), Ok(()));
+    assert_eq!(told.recv_timeout(WAIT_TIMEOUT), Ok(()));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! As many bytes as go through one connection, one way.
 
-use super::exchange::PATIENCE;
+use super::exchange::WAIT_TIMEOUT;
 use super::{Measured, Options};
 use anyhow::{Result, bail};
 use std::io::{Read, Write};
@@ -11,14 +11,14 @@ const CHUNK: usize = 64 * 1024;
 
 pub(super) fn send(options: &Options) -> Result<Measured> {
     let mut stream = TcpStream::connect(options.address)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(WAIT_TIMEOUT))?;
     let chunk = vec![b'.'; CHUNK];
     move_bytes(options, || stream.write(&chunk))
 }
 
 pub(super) fn receive(options: &Options) -> Result<Measured> {
     let mut stream = TcpStream::connect(options.address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let mut chunk = vec![0; CHUNK];
     move_bytes(options, || stream.read(&mut chunk))
 }

@@ -3,7 +3,7 @@
 //! `connections` of them are under way at once. With `burst` all of them begin at the
 //! same time, and the next ones when the last of these is done: a storm.
 
-use super::exchange::{PATIENCE, Payload, Peer, connect_to};
+use super::exchange::{Payload, Peer, WAIT_TIMEOUT, connect_to};
 use super::turns::Until;
 use super::{Measured, Options};
 use anyhow::{Context, Result, bail};
@@ -43,13 +43,13 @@ impl Churn<'_> {
         let mut measured = Measured::begin();
         let mut chunk = vec![0; 16 * 1024];
         let mut events = Vec::with_capacity(256);
-        let patience = Timespec::try_from(PATIENCE)?;
+        let timeout = Timespec::try_from(WAIT_TIMEOUT)?;
         self.refill()?;
         loop {
             events.clear();
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience))?;
+            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout))?;
             if events.is_empty() {
-                bail!("no answer in {PATIENCE:?}");
+                bail!("no answer in {WAIT_TIMEOUT:?}");
             }
             for event in &events {
                 self.advance(usize::try_from(event.data.u64())?, event.flags, &mut chunk, &mut measured)?;

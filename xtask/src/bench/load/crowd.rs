@@ -4,7 +4,7 @@
 //! a line, so that the memory of the server can be looked at while nobody stirs. Then the
 //! active ones take turns.
 
-use super::exchange::{PATIENCE, Payload, Peer, Peers, connected};
+use super::exchange::{Payload, Peer, Peers, WAIT_TIMEOUT, connected};
 use super::turns::{Until, take_turns};
 use super::{Measured, Options};
 use anyhow::{Result, bail};
@@ -41,11 +41,11 @@ pub(super) fn run(options: &Options) -> Result<Measured> {
 
 fn exchange(peer: &mut Peer, payload: &Payload, chunk: &mut [u8]) -> Result<()> {
     peer.send(payload, Instant::now())?;
-    let patience = Timespec::try_from(PATIENCE)?;
+    let timeout = Timespec::try_from(WAIT_TIMEOUT)?;
     loop {
-        let ready = poll(&mut [PollFd::new(&peer.stream, PollFlags::IN)], Some(&patience))?;
+        let ready = poll(&mut [PollFd::new(&peer.stream, PollFlags::IN)], Some(&timeout))?;
         if ready == 0 {
-            bail!("no answer in {PATIENCE:?}");
+            bail!("no answer in {WAIT_TIMEOUT:?}");
         }
         if peer.receive(chunk)? {
             return Ok(());

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const PORTS: std::ops::Range<usize> = 20_000..60_000;
 
 /// How long a server may take for one answer. More is an error, not a figure.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is sent, and how long the answer is.
 pub(super) struct Payload {
@@ -42,7 +42,7 @@ impl Payload {
 
     fn http(request: &str, server: SocketAddr) -> Result<Self> {
         let mut stream = TcpStream::connect(server)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         stream.write_all(request.as_bytes())?;
         let mut seen = Vec::new();
         let mut chunk = [0; 4096];
@@ -101,9 +101,9 @@ pub(super) fn connect_to(server: SocketAddr, number: usize) -> Result<TcpStream>
 pub(super) fn connected(server: SocketAddr, number: usize) -> Result<TcpStream> {
     let stream = connect_to(server, number)?;
     let mut ready = [rustix::event::PollFd::new(&stream, rustix::event::PollFlags::OUT)];
-    let patience = rustix::time::Timespec::try_from(PATIENCE)?;
-    if rustix::event::poll(&mut ready, Some(&patience))? == 0 {
-        bail!("nobody accepted a connection in {PATIENCE:?}");
+    let timeout = rustix::time::Timespec::try_from(WAIT_TIMEOUT)?;
+    if rustix::event::poll(&mut ready, Some(&timeout))? == 0 {
+        bail!("nobody accepted a connection in {WAIT_TIMEOUT:?}");
     }
     match stream.take_error()? {
         Some(error) => Err(error).context("connect"),

@@ -5,7 +5,7 @@
 //! cannot hide it by slowing its clients down. What does not count is how late this
 //! process itself was woken, for that is not the server's doing.
 
-use super::exchange::{PATIENCE, Payload, Peers};
+use super::exchange::{Payload, Peers, WAIT_TIMEOUT};
 use super::{Measured, Options};
 use anyhow::{Context, Result, bail};
 use rustix::event::epoll;
@@ -59,8 +59,8 @@ impl Pace {
             epoll::wait(&self.peers.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout))?;
             if !events.is_empty() {
                 answered = Instant::now();
-            } else if answered.elapsed() > PATIENCE {
-                bail!("no answer in {PATIENCE:?}");
+            } else if answered.elapsed() > WAIT_TIMEOUT {
+                bail!("no answer in {WAIT_TIMEOUT:?}");
             }
             for event in &events {
                 self.receive(usize::try_from(event.data.u64())?, &mut chunk, &mut measured)?;

@@ -1,6 +1,6 @@
 //! Each connection sends its next request when it has the answer to the last one.
 
-use super::exchange::{PATIENCE, Payload, Peers};
+use super::exchange::{Payload, Peers, WAIT_TIMEOUT};
 use super::{Measured, Options};
 use anyhow::{Result, bail};
 use rustix::event::epoll;
@@ -36,12 +36,12 @@ pub(super) fn take_turns(peers: &mut Peers, payload: &Payload, until: Until) -> 
     }
     let mut events = Vec::with_capacity(256);
     let mut chunk = vec![0; 64 * 1024];
-    let patience = Timespec::try_from(PATIENCE)?;
+    let timeout = Timespec::try_from(WAIT_TIMEOUT)?;
     loop {
         events.clear();
-        epoll::wait(&peers.epoll, rustix::buffer::spare_capacity(&mut events), Some(&patience))?;
+        epoll::wait(&peers.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout))?;
         if events.is_empty() {
-            bail!("no answer in {PATIENCE:?}");
+            bail!("no answer in {WAIT_TIMEOUT:?}");
         }
         for event in &events {
             let place = usize::try_from(event.data.u64())?;

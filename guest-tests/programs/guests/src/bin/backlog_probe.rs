@@ -16,7 +16,7 @@ const MOST: usize = 300;
 
 /// How long a client waits to be let in: less than the second after which the
 /// kernel would try for it again.
-const PATIENCE: u64 = 400_000_000;
+const WAIT_TIMEOUT: u64 = 400_000_000;
 
 fn main() {
     // The last two are negative to a C program.
@@ -86,7 +86,7 @@ fn try_to_enter(client: Fd, addr: SocketAddr) -> &'static str {
     check_ok!(set_nonblocking(client));
     let answer = connect(client, addr);
     check!(matches!(answer, Ok(()) | Err(EINPROGRESS)), "{answer:?}");
-    let asked = [Subscription::write(client, 1), Subscription::clock(MONOTONIC, PATIENCE, 2)];
+    let asked = [Subscription::write(client, 1), Subscription::clock(MONOTONIC, WAIT_TIMEOUT, 2)];
     let events = check_ok!(poll(&asked));
     if !events.iter().any(|event| event.userdata == 1) {
         return "waits outside";

@@ -9,7 +9,7 @@ use wasix::{Fd, check_ok, descriptor, ends, socket};
 const MAX_HEAD: usize = 8 * 1024;
 
 /// A client that says nothing does not keep the others waiting for ever.
-const PATIENCE_NS: u64 = 5_000_000_000;
+const WAIT_TIMEOUT_NS: u64 = 5_000_000_000;
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -30,8 +30,8 @@ fn main() {
 }
 
 fn serve(fd: Fd, folder: &Path) -> io::Result<()> {
-    socket::set_time(fd, socket::option::RECV_TIMEOUT, Some(PATIENCE_NS))?;
-    socket::set_time(fd, socket::option::SEND_TIMEOUT, Some(PATIENCE_NS))?;
+    socket::set_time(fd, socket::option::RECV_TIMEOUT, Some(WAIT_TIMEOUT_NS))?;
+    socket::set_time(fd, socket::option::SEND_TIMEOUT, Some(WAIT_TIMEOUT_NS))?;
     let Some(head) = read_head(fd)? else {
         return refuse(fd, "400 Bad Request");
     };

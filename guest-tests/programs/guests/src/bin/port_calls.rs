@@ -63,9 +63,9 @@ fn network(entry: &[u8]) -> String {
 }
 
 fn changes_nothing() {
-    const WILD: u32 = u32::MAX;
+    const ARBITRARY: u32 = u32::MAX;
     // Whatever they are given.
-    for at in [0, WILD] {
+    for at in [0, ARBITRARY] {
         let answers = unsafe {
             [
                 refused::port_bridge(at, at, at, at, at),

@@ -12,7 +12,7 @@ use wasix::{Fd, Result, address_of, address_of_mut, check, check_eq, check_ok, f
 const ROOT: Fd = 3;
 
 /// Outside of every memory: what is refused reads and writes none.
-const WILD: u32 = u32::MAX;
+const ARBITRARY: u32 = u32::MAX;
 
 fn main() {
     let name = "below/sh";
@@ -36,7 +36,7 @@ fn main() {
 }
 
 fn refusals() {
-    let w = WILD;
+    let w = ARBITRARY;
     let answers = unsafe {
         [
             refused::proc_fork(0, w),

@@ -7,7 +7,7 @@ use wasix::{Fd, check_ok, descriptor, wait};
 
 const BLOCK: usize = 512;
 /// "timeouts" are the RFC's word for what is lost; nothing is, on a machine.
-const PATIENCE: u64 = 2_000_000_000;
+const WAIT_TIMEOUT: u64 = 2_000_000_000;
 const TRIES: u32 = 5;
 
 const READ: u16 = 1;
@@ -50,7 +50,7 @@ fn socket_at(addr: SocketAddr) -> Fd {
 }
 
 fn serve(own: Fd, client: SocketAddr, request: &[u8]) {
-    check_ok!(set_time(own, option::RECV_TIMEOUT, Some(PATIENCE)));
+    check_ok!(set_time(own, option::RECV_TIMEOUT, Some(WAIT_TIMEOUT)));
     match wanted(request) {
         Ok(bytes) => transfer(own, client, &bytes),
         Err((code, text)) => _ = send_to(own, &error(code, text), 0, client),

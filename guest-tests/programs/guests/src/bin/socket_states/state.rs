@@ -94,8 +94,8 @@ fn discard(fd: Fd) {
 
 /// Waits until there is news to read, or to write; tells whether the peer is gone.
 pub fn wait_for(news: Subscription) -> bool {
-    const PATIENCE: u64 = 10_000_000_000;
-    let events = check_ok!(poll(&[news, Subscription::clock(MONOTONIC, PATIENCE, 1)]));
+    const WAIT_TIMEOUT: u64 = 10_000_000_000;
+    let events = check_ok!(poll(&[news, Subscription::clock(MONOTONIC, WAIT_TIMEOUT, 1)]));
     let found = events.iter().find(|event| event.userdata == news.userdata);
     check!(found.is_some(), "no news of fd {}", news.fd_or_clock);
     found.is_some_and(|event| event.flags & HANGUP != 0)

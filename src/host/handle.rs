@@ -1,0 +1,113 @@
+//! What an operator may do while the guest runs.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::WasockCtx;
+use crate::error::Terminated;
+use crate::process::{Process, Signal};
+use crate::service::Report;
+
+/// A handle on a guest that may be running. Cheap to clone; it does not keep the
+/// guest's sockets open.
+#[derive(Clone)]
+pub struct Handle {
+    process: Weak<Process>,
+    report: Arc<Report>,
+}
+
+impl WasockCtx {
+    /// A handle for the operator, good while the guest runs.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.thread.process())
+    }
+}
+
+impl Handle {
+    fn new(process: &Arc<Process>) -> Self {
+        Self { process: Arc::downgrade(process), report: Arc::clone(process.report()) }
+    }
+
+    /// Changes the maximum for backlogs, for listeners that are and that will be.
+    ///
+    /// A listener's own backlog is as the guest passed it last: a higher maximum gives
+    /// back what a lower one took. The observer hears of each listener that changed
+    /// ([`Event::BacklogChanged`](crate::Event::BacklogChanged)); the guest does not.
+    pub fn set_max_backlog(&self, connections: u32) {
+        if let Some(process) = self.process.upgrade() {
+            process.set_max_backlog(connections);
+        }
+    }
+
+    /// Sends a signal to the guest.
+    ///
+    /// A guest that handles signals (`callback_signal`) hears of it in one of its threads:
+    /// a call that waits ends with `EINTR`, once the handler has run. In
+    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too, if the program exports `__stack_pointer`
+    /// and the engine's epoch is wasock's to increment or [has ticks](super::Epochs);
+    /// in another one, and in a store of your own, it hears at its next call that may wait. Only a thread
+    /// in `memory.atomic.wait` hears when that is over. The same signal sent twice before it
+    /// is handled is one.
+    ///
+    /// A handler that traps at a signal which would have ended the guest has ended it so: with
+    /// 128 + n ([`Event::HandlerTrapped`](crate::Event::HandlerTrapped)). This is how WASIX's C
+    /// library does default actions.
+    ///
+    /// Without a handler a signal does what POSIX says: most end the guest, with the exit
+    /// code 128 + n, and the others do nothing; so does one that is
+    /// [ignored](super::Builder::ignore_signal). [`Signal::Kill`] ends it always.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = self.process.upgrade() {
+            process.signals().order(signal);
+        }
+    }
+
+    /// Ends the guest, whatever it is doing: [`Guest::run`](super::Guest::run) answers
+    /// [`Terminated::Order`].
+    ///
+    /// A call that waits is given up. Code that runs ends at its next loop or call, in an
+    /// engine whose epoch wasock [manages](super::Epochs::Managed) or that has
+    /// [ticks](super::Epochs::Ticks); elsewhere at its next call of the host. So it does in a
+    /// store of your own. A bulk instruction of a guest (`memory.fill` of gigabytes) is
+    /// not interrupted, and neither is a system call that works on files.
+    pub fn terminate(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.signals().terminate(Terminated::Order);
+        }
+    }
+
+    /// How many threads of the guest are left behind: they wait in `memory.atomic.wait`, at
+    /// an address that was not found in time, when their instance ended. Each has a thread
+    /// of the host's, the guest's memory, and no descriptor; should it ever be woken, it ends.
+    /// While [`Guest::run`](super::Guest::run) goes on after a restart they count among
+    /// its threads.
+    pub fn threads_left_behind(&self) -> usize {
+        self.process.upgrade().map_or(0, |process| process.left_behind())
+    }
+
+    /// Does the guest handle signals?
+    pub fn handles_signals(&self) -> bool {
+        self.process.upgrade().is_some_and(|process| process.signals().has_callback())
+    }
+
+    /// Has the guest ended, and closed what it had?
+    pub fn is_ended(&self) -> bool {
+        self.process.upgrade().is_none_or(|process| process.has_ended())
+    }
+
+    /// Waits until the observer has taken every event so far, for `limit` at most;
+    /// tells whether it has.
+    ///
+    /// # Blocking
+    ///
+    /// Stops its thread, which must not be one that runs async tasks.
+    pub fn flush_events(&self, limit: Duration) -> bool {
+        self.report.flush(limit)
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("is_ended", &self.is_ended()).finish_non_exhaustive()
+    }
+}

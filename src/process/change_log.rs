@@ -1,0 +1,137 @@
+//! What changed in the descriptor table, for those who follow it.
+//!
+//! Whoever delivers events to a guest must know its sockets. Looking through the
+//! whole table at each event would cost the more the more connections there are, so
+//! each change leaves a note: a number, not a thing, because a number may stand for
+//! another thing again when the note is read. Notes are kept only once somebody asked
+//! for them, and each number is noted once, so a guest can't fill the host's memory.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::unpoisoned;
+use crate::error::Errno;
+
+/// How many outcomes of `sock_listen` are kept until they are told: a guest that
+/// listens in a loop is not told of all.
+const MAX_LISTENS: usize = 4096;
+
+/// The notes of a process.
+#[derive(Debug, Default)]
+pub(super) struct ChangeLog {
+    is_kept: AtomicBool,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    batch: Batch,
+    noted: HashSet<u32>,
+}
+
+/// What was noted.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Each `sock_listen`, in order: its descriptor, and why it failed if it did.
+    pub listens: Vec<(u32, Option<Errno>)>,
+    /// The numbers that stand for something else now, or whose socket began to listen
+    /// or to connect. Each once.
+    pub fds: Vec<u32>,
+}
+
+impl Batch {
+    /// Did nothing change?
+    pub fn is_empty(&self) -> bool {
+        self.listens.is_empty() && self.fds.is_empty()
+    }
+}
+
+impl ChangeLog {
+    /// From now on, keeps notes. Tells whether it did so before.
+    pub(super) fn keep(&self) -> bool {
+        self.is_kept.swap(true, Relaxed)
+    }
+
+    /// Notes a number.
+    #[inline]
+    pub(super) fn note(&self, fd: u32) {
+        if self.is_kept.load(Relaxed) {
+            unpoisoned(&self.notes).note(fd);
+        }
+    }
+
+    /// Notes the outcome of a `sock_listen`.
+    pub(super) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
+        if self.is_kept.load(Relaxed) {
+            let mut notes = unpoisoned(&self.notes);
+            notes.note(fd);
+            if notes.batch.listens.len() < MAX_LISTENS {
+                notes.batch.listens.push((fd, failed));
+            }
+        }
+    }
+
+    /// Hands the notes out.
+    pub(super) fn take(&self) -> Batch {
+        let mut notes = unpoisoned(&self.notes);
+        notes.noted.clear();
+        std::mem::take(&mut notes.batch)
+    }
+
+    /// Throws the notes away.
+    pub(super) fn forget(&self) {
+        self.take();
+    }
+}
+
+impl Notes {
+    fn note(&mut self, fd: u32) {
+        if self.noted.insert(fd) {
+            self.batch.fds.push(fd);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_before_somebody_asks() {
+        let change_log = ChangeLog::default();
+        change_log.note(3);
+        change_log.note_listen(3, None);
+        assert!(change_log.take().is_empty());
+        assert!(!change_log.keep());
+        assert!(change_log.keep());
+        change_log.note(3);
+        assert_eq!(change_log.take().fds, [3]);
+    }
+
+    #[test]
+    fn a_number_is_noted_once_until_it_is_taken() {
+        let change_log = ChangeLog::default();
+        change_log.keep();
+        for fd in [4, 3, 4, 4] {
+            change_log.note(fd);
+        }
+        assert_eq!(change_log.take().fds, [4, 3]);
+        change_log.note(4);
+        assert_eq!(change_log.take().fds, [4]);
+        assert!(change_log.take().is_empty());
+    }
+
+    #[test]
+    fn listens_keep_their_order_and_have_a_limit() {
+        let change_log = ChangeLog::default();
+        change_log.keep();
+        change_log.note_listen(3, Some(Errno::EINVAL));
+        change_log.note_listen(3, None);
+        assert_eq!(change_log.take().listens, [(3, Some(Errno::EINVAL)), (3, None)]);
+        for _ in 0..=MAX_LISTENS {
+            change_log.note_listen(3, None);
+        }
+        assert_eq!(change_log.take().listens.len(), MAX_LISTENS);
+    }
+}

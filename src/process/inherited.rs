@@ -1,0 +1,221 @@
+//! Sockets that the guest has from its start on, for programs that can't open any.
+//!
+//! They are its first descriptors after the standard streams: 3 and on. A program
+//! that looks for preopened directories begins at 3, too, and stops at the first
+//! number that answers `EBADF`; so these answer that they are something else.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+
+use super::directory::absolute;
+use super::paths::name_in;
+use super::{Open, OpenFile, Process, Settings, unpoisoned};
+use crate::address::{Address, UnixName};
+use crate::error::Errno;
+use crate::fd::{Descriptor, Rights};
+use crate::file::Dir;
+use crate::policy::{Grant, Policy};
+use crate::socket::unix::Held;
+use crate::socket::{Family, Inherited, Socket, own_reactor};
+
+/// The number of the first one.
+const FIRST: u32 = 3;
+
+/// The sockets that the operator hands to the guest.
+#[derive(Debug, Default)]
+pub struct InheritedSockets {
+    sockets: Vec<InheritedSocket>,
+    /// What drives them; a thread of ours where nobody chose.
+    pub(crate) reactor: Option<Handle>,
+    /// Does a guest that starts anew find them again?
+    pub(crate) are_kept: bool,
+    /// Do the guest's calls on them begin without waiting? Chosen by what the program is where
+    /// nobody did.
+    pub(crate) are_nonblocking: Option<bool>,
+}
+
+/// A socket that the operator hands to the guest.
+#[derive(Debug)]
+struct InheritedSocket {
+    name: String,
+    /// As it was when it was handed over.
+    inherited: Inherited,
+    /// The path of its name, where this process made that for the guest.
+    own_name: Option<PathBuf>,
+    fd: Mutex<Option<OwnedFd>>,
+    /// The file of its name, until the guest has that, where it is to be removed.
+    held: Mutex<Option<Held>>,
+}
+
+impl InheritedSockets {
+    /// Adds a socket, which gets the next number.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inherited::inspect`].
+    pub(crate) fn push(&mut self, name: &str, fd: OwnedFd) -> Result<(), Errno> {
+        let inherited = Inherited::inspect(fd.as_fd())?;
+        self.sockets.push(InheritedSocket {
+            name: name.to_owned(),
+            inherited,
+            own_name: None,
+            fd: Mutex::new(Some(fd)),
+            held: Mutex::default(),
+        });
+        Ok(())
+    }
+
+    /// Takes note that nobody else has the socket that came last: what a Unix listener is
+    /// called was made for the guest too.
+    ///
+    /// # Errors
+    ///
+    /// Where the host has no descriptor to look at that name.
+    pub(crate) fn own_last(&mut self) -> io::Result<()> {
+        if let Some(last) = self.sockets.last_mut() {
+            last.own_name = last.path()?;
+            last.inherited.is_shared = false;
+        }
+        Ok(())
+    }
+
+    /// Their names, in the order of their numbers.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.sockets.iter().map(|socket| socket.name.as_str()).collect()
+    }
+
+    /// Their numbers at the start.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.sockets.iter().zip(FIRST..).map(|(_, number)| number)
+    }
+
+    /// Is `fd` one of their numbers, whatever became of it?
+    pub(crate) fn has_number(&self, fd: u32) -> bool {
+        self.numbers().any(|number| number == fd)
+    }
+
+    /// Closes what was kept for another start, and removes the names that go with it.
+    pub(super) fn let_go(&self) {
+        for socket in &self.sockets {
+            drop(unpoisoned(&socket.fd).take());
+            drop(unpoisoned(&socket.held).take());
+        }
+    }
+
+    /// The descriptors of `process`, which starts.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports: of the reactor, of `listen`.
+    pub(super) fn descriptors(&self, process: &Arc<Process>) -> Result<Vec<Descriptor<OpenFile>>, Errno> {
+        if self.sockets.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A blocking embedder may stop the runtime that it is inside.
+        let reactor = match &self.reactor {
+            Some(reactor) => reactor.clone(),
+            None => own_reactor()?,
+        };
+        let _inside = reactor.enter();
+        let mut descriptors = Vec::new();
+        for (socket, number) in self.sockets.iter().zip(FIRST..) {
+            if process.service().removes_unix_names() {
+                socket.hold_name();
+            }
+            // Without one the guest has ended it, and does not start anew.
+            let Some(fd) = socket.take(self.are_kept)? else { continue };
+            let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
+            let inherited = socket.seen_from(process.settings());
+            let (socket, rights) = open(fd, inherited, held, number, process)?;
+            let is_nonblocking = self.are_nonblocking.unwrap_or(false);
+            let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
+            descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
+        }
+        Ok(descriptors)
+    }
+}
+
+impl InheritedSocket {
+    /// The socket itself, or a duplicate where it is kept. The guest ends the first by
+    /// closing it: nobody gets in any more.
+    fn take(&self, is_kept: bool) -> Result<Option<OwnedFd>, Errno> {
+        let mut fd = unpoisoned(&self.fd);
+        match &*fd {
+            Some(kept) if is_kept => Ok(Some(kept.try_clone()?)),
+            _ => Ok(fd.take()),
+        }
+    }
+
+    /// Where the name of a Unix listener lies. Other bytes than UTF-8 may be in it, which the
+    /// address that a guest sees has no place for.
+    fn path(&self) -> io::Result<Option<PathBuf>> {
+        match &*unpoisoned(&self.fd) {
+            Some(fd) if self.inherited.is_listening && self.inherited.family == Family::Unix => {
+                let listener = UnixListener::from(fd.try_clone()?);
+                listener.local_addr()?.as_pathname().map(std::path::absolute).transpose()
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes hold of the file of its name, to remove that.
+    fn hold_name(&self) {
+        let Some(path) = &self.own_name else { return };
+        let mut held = unpoisoned(&self.held);
+        if held.is_none() {
+            // Somebody may have removed it already.
+            *held = Held::adopt(path).ok();
+        }
+    }
+
+    /// What it is, with the guest's names where the guest has some.
+    fn seen_from(&self, settings: &Settings) -> Inherited {
+        let root = |name: &String| absolute("/", name);
+        let directories: Vec<(String, Arc<Dir>)> = settings
+            .directories
+            .iter()
+            .filter_map(|it| Some((root(it.preopened_as.as_ref()?), Arc::clone(&it.dir))))
+            .collect();
+        let seen = |address: &Address| {
+            let name = address.path().and_then(|path| name_in(&directories, Path::new(path)));
+            name.map_or_else(|| address.clone(), |name| UnixName::new(name).into())
+        };
+        let Inherited { local, peer, .. } = &self.inherited;
+        Inherited { local: seen(local), peer: peer.as_ref().map(seen), ..self.inherited.clone() }
+    }
+}
+
+/// Makes `fd`, which is this socket, the guest's.
+fn open(
+    fd: OwnedFd,
+    inherited: Inherited,
+    held: Option<Held>,
+    number: u32,
+    process: &Arc<Process>,
+) -> Result<(Socket, Rights), Errno> {
+    let (is_listening, local) = (inherited.is_listening, inherited.local.clone());
+    let socket = Socket::from_inherited(fd, inherited, process.names(), held)?;
+    // The buffers of a shared one are not this guest's alone.
+    if let Some(most) = process.service().max_socket_buffer().filter(|_| !socket.is_shared()) {
+        socket.limit_buffers(most, true)?;
+    }
+    if !is_listening {
+        process.service().guard(&socket);
+        if process.policy().lets_answer() {
+            socket.let_answer();
+        }
+        return Ok((socket, Rights::INHERITED_DATA));
+    }
+    // Who hands it over has decided; the policy still says who may come in.
+    let mut policy = Policy::default();
+    policy.allow_listen(&Grant::from(&local));
+    let config = process.config(number, local);
+    let most = config.maximum;
+    socket.stream()?.listen(most, config, &policy).map_err(|refusal| refusal.errno())?;
+    Ok((socket, Rights::INHERITED_LISTENER))
+}

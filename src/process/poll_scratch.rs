@@ -1,0 +1,56 @@
+//! What a poll works with.
+
+use std::sync::Arc;
+
+use super::OpenFile;
+use crate::account::{Account, Charge};
+use crate::ready::PollSetBuffer;
+
+/// How many subscriptions are part of what every thread is charged for.
+const FREE: u32 = 256;
+
+/// For more than this many the room is not kept.
+const KEPT: u32 = 4096;
+
+/// What a subscription takes here: a word for the kernel, one for what stands behind it, an
+/// event, and in a memory that is shared a copy of the guest's own 48 bytes.
+const BYTES: u64 = 8 + 8 + 32 + 48;
+
+/// Room for one poll. A thread keeps it between its calls, so that they allocate nothing.
+#[derive(Default)]
+pub(crate) struct PollScratch {
+    /// What the kernel is asked.
+    pub(crate) poll_set: PollSetBuffer,
+    /// What stands behind the descriptors, where others may close them meanwhile.
+    pub(crate) held: Vec<Arc<OpenFile>>,
+    /// The events, as the guest gets them.
+    pub(crate) events: Vec<[u8; 32]>,
+    charge: Option<Charge>,
+    /// For how many subscriptions there is room.
+    count: u32,
+}
+
+impl PollScratch {
+    /// Makes room for `count` subscriptions; tells whether the host may hold so much for the
+    /// guest. Who is refused is not denied yet: there is another way, which takes less.
+    #[inline]
+    pub(crate) fn has_room(&mut self, count: u32, account: &Arc<Account>) -> bool {
+        if count <= self.count.max(FREE) {
+            return true;
+        }
+        let charge = self.charge.get_or_insert_with(|| Charge::none(account));
+        let has_room = charge.resize_quietly(u64::from(count) * BYTES);
+        if has_room {
+            self.count = count;
+        }
+        has_room
+    }
+
+    /// Gives back what is too large to be kept.
+    #[inline]
+    pub(crate) fn trim(&mut self) {
+        if self.count > KEPT {
+            *self = Self::default();
+        }
+    }
+}

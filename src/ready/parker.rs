@@ -1,0 +1,91 @@
+//! A thread that sleeps until there is something to look at.
+//!
+//! # Correctness
+//!
+//! A waker stores `is_due` and then loads `is_polling`; the thread stores
+//! `is_polling` and then loads `is_due`. All of it is sequentially consistent, so
+//! either the thread sees that it is due and does not sleep, or the waker sees where it
+//! sleeps.
+
+use std::sync::{Arc, OnceLock};
+use std::task::Wake;
+
+use super::wake_fd::{PollInterest, WakeFd};
+use crate::error::Errno;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::thread::{self, Thread};
+
+/// A thread that waits below, and what wakes it.
+pub struct Parker {
+    thread: Thread,
+    /// It has something to look at. The thread's own memory of that is not enough: a
+    /// guest that waits in `memory.atomic.wait` in between parks too, and uses it up.
+    is_due: AtomicBool,
+    /// It sleeps at descriptors, or is about to: then a descriptor wakes it.
+    is_polling: AtomicBool,
+    /// Made when it is first needed.
+    wake_fd: OnceLock<WakeFd>,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    /// Either the thread sees that it is due after it said where it is, or this sees
+    /// where it is.
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_due.store(true, SeqCst);
+        if self.is_polling.load(SeqCst)
+            && let Some(wake_fd) = self.wake_fd.get()
+        {
+            wake_fd.wake();
+        } else {
+            self.thread.unpark();
+        }
+    }
+}
+
+impl Parker {
+    /// For the current thread.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            thread: thread::current(),
+            is_due: AtomicBool::new(false),
+            is_polling: AtomicBool::new(false),
+            wake_fd: OnceLock::new(),
+        })
+    }
+
+    /// Sleeps until somebody wakes it.
+    pub fn park(&self) {
+        // A wake-up between the poll and here makes this return at once.
+        while !self.is_due.swap(false, SeqCst) {
+            thread::park();
+        }
+    }
+
+    /// Sleeps until one of `watched` is ready, or somebody wakes it.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE`, `ENOMEM`: then it did not sleep.
+    pub fn park_in_poll(&self, watched: &[PollInterest]) -> Result<(), Errno> {
+        let wake_fd = match self.wake_fd.get() {
+            Some(wake_fd) => wake_fd,
+            None => {
+                let wake_fd = WakeFd::new()?;
+                self.wake_fd.get_or_init(|| wake_fd)
+            }
+        };
+        self.is_polling.store(true, SeqCst);
+        let was_woken = if self.is_due.load(SeqCst) { Ok(false) } else { wake_fd.poll(watched) };
+        self.is_polling.store(false, SeqCst);
+        self.is_due.swap(false, SeqCst);
+        if was_woken? {
+            wake_fd.reset();
+        }
+        Ok(())
+    }
+}

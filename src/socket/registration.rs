@@ -1,0 +1,367 @@
+//! A descriptor of the host that the reactor watches.
+
+use std::future::{Future, poll_fn};
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use rustix::event::PollFlags;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::runtime::Handle;
+use tokio::task::unconstrained;
+
+use super::parker_poll;
+use super::reactor::{own_reactor, reactor};
+use super::{Change, Watchable, Watchers};
+use crate::error::Errno;
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interest {
+    /// Data, a connection, or the end of the stream.
+    Read,
+    /// Room to send, or the end of a connection attempt.
+    Write,
+}
+
+impl Interest {
+    /// What poll(2) is asked for it.
+    pub(crate) fn to_poll(self) -> PollFlags {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Read => PollFlags::IN | PollFlags::RDHUP,
+            #[cfg(not(target_os = "linux"))]
+            Self::Read => PollFlags::IN,
+            Self::Write => PollFlags::OUT,
+        }
+    }
+
+    fn to_tokio(self) -> tokio::io::Interest {
+        match self {
+            Self::Read => tokio::io::Interest::READABLE,
+            Self::Write => tokio::io::Interest::WRITABLE,
+        }
+    }
+}
+
+/// A host socket, or a timer, with its place in the reactor.
+///
+/// A socket gets its place once it has something to wait for (it listens, connects, or
+/// was accepted), because a fresh TCP socket reports a hang-up that the reactor never
+/// forgets. The reactor is told of it when somebody first waits by the reactor, and tells
+/// then what is ready already: a connection that is answered at once, and one whose
+/// thread [watches it by itself](parker_poll), cost it nothing.
+///
+/// The reactor may be an embedder's runtime, and end before the socket does. Whoever waits
+/// is woken then, and the socket gets a place in wasock's own reactor, which never ends.
+///
+/// The reactor remembers that it heard of the socket; it does not know what was
+/// done since. Whoever [looks](Self::try_io) and finds nothing makes it forget what it
+/// had heard before that look, and nothing else: what comes later is kept, so no
+/// wake-up is lost, not even where threads share the socket and one of them looks
+/// while another one is about to sleep. [`clear_ready`](Self::clear_ready) is for those who have
+/// it alone, and for those who watch many things: see [`is_watched`](Self::is_watched).
+#[derive(Debug)]
+pub struct Registration {
+    fd: Arc<OwnedFd>,
+    reactor: Handle,
+    /// What the reactor has of it.
+    io: OnceLock<ReactorFd>,
+    /// What wasock's own reactor has of it, once the other one has ended.
+    moved: OnceLock<Box<ReactorFd>>,
+    /// Held while a reactor is told, once.
+    registering: Mutex<()>,
+    /// Bytes that were taken from the kernel so far. With what is left there, it is
+    /// all that ever arrived.
+    received: AtomicU64,
+    /// The reactor knows one waker a direction, which wakes all of these.
+    /// Each is made when somebody watches.
+    watchers: [OnceLock<Arc<Watchers>>; 2],
+    /// Has anybody ever watched it, and so forgotten without a look?
+    is_watched: AtomicBool,
+    /// Did whoever last received and could wait have to?
+    is_slow: AtomicBool,
+}
+
+type ReactorFd = AsyncFd<Arc<OwnedFd>>;
+
+impl Registration {
+    /// A place for `fd` in the caller's reactor.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where the host can't start a reactor.
+    pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
+        Ok(Self::with(&reactor()?, fd))
+    }
+
+    /// A place for `fd` in this reactor.
+    pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Arc<Self> {
+        Arc::new(Self {
+            fd,
+            reactor: reactor.clone(),
+            io: OnceLock::new(),
+            moved: OnceLock::new(),
+            registering: Mutex::new(()),
+            received: AtomicU64::new(0),
+            watchers: Default::default(),
+            is_watched: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
+        })
+    }
+
+    /// What the reactor has of it; tells the reactor first where it does not know yet.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
+    fn io(&self) -> Result<&ReactorFd, Errno> {
+        if let Some(io) = self.registered_fd() {
+            return Ok(io);
+        }
+        {
+            let _alone = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(io) = self.registered_fd() {
+                return Ok(io);
+            }
+            match self.register_with(&self.reactor) {
+                Ok(io) => return Ok(self.io.get_or_init(|| io)),
+                // The operating system's own errors have numbers.
+                Err(error) if error.raw_os_error().is_some() => return Err(error.into()),
+                Err(_ended) => {}
+            }
+        }
+        self.moved()
+    }
+
+    /// What wasock's own reactor has of it, for a reactor that has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`io`](Self::io); `EAGAIN` where the host can't start that reactor.
+    fn moved(&self) -> Result<&ReactorFd, Errno> {
+        if let Some(io) = self.moved.get() {
+            return Ok(io);
+        }
+        let own = own_reactor()?;
+        let _alone = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(io) = self.moved.get() {
+            return Ok(io);
+        }
+        let io = Box::new(self.register_with(&own)?);
+        Ok(self.moved.get_or_init(|| io))
+    }
+
+    fn register_with(&self, reactor: &Handle) -> Result<ReactorFd, Error> {
+        let _inside = reactor.enter();
+        // Deprecated because an arbitrary type could close or swap its descriptor while
+        // it is registered. A shared `OwnedFd` can do neither.
+        #[expect(
+            deprecated,
+            reason = "its replacement is an unsafe function, and this type meets its contract"
+        )]
+        AsyncFd::new(Arc::clone(&self.fd))
+    }
+
+    /// What a reactor has of it, where one was told.
+    fn registered_fd(&self) -> Option<&ReactorFd> {
+        self.moved.get().map(Box::as_ref).or_else(|| self.io.get())
+    }
+
+    /// Does the reactor know of it?
+    #[cfg(test)]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.registered_fd().is_some()
+    }
+
+    /// The host's descriptor.
+    pub fn host_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Waits until the kernel says that the descriptor is ready, where this thread watches
+    /// it [by itself](parker_poll); else until the reactor has heard of it since it was last
+    /// [forgotten](Self::clear_ready). May end without need.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system's event queue.
+    pub async fn ready(&self, interest: Interest) -> Result<(), Errno> {
+        let mut noted = None;
+        if poll_fn(|context| parker_poll::poll_wait(&mut noted, context, &self.fd, interest)).await {
+            return Ok(());
+        }
+        let mut guard = match self.io()?.ready(interest.to_tokio()).await {
+            Ok(guard) => guard,
+            // Its runtime has ended, now or before.
+            Err(_) => self.moved()?.ready(interest.to_tokio()).await?,
+        };
+        guard.retain_ready();
+        Ok(())
+    }
+
+    /// As [`ready`](Self::ready), for one waiter in all: whoever else watches the
+    /// descriptor is not woken any more. It is not held while the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` where the reactor has ended: it is for those in wasock's own, and ends with it.
+    pub(crate) fn poll_ready(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<Result<(), Errno>> {
+        let io = self.io()?;
+        let ready = match interest {
+            Interest::Read => io.poll_read_ready(context),
+            Interest::Write => io.poll_write_ready(context),
+        };
+        ready.map(|ready| {
+            ready?.retain_ready();
+            Ok(())
+        })
+    }
+
+    /// Looks by `attempt`, once. Where that finds nothing, what the reactor had heard
+    /// before is forgotten, without a system call.
+    pub fn try_io<T>(&self, interest: Interest, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        // A reactor that does not know of it has heard nothing.
+        let Some(io) = self.registered_fd() else { return attempt() };
+        let mut found = None;
+        let _readiness: Result<(), Error> = io.try_io(interest.to_tokio(), |_| {
+            let answer = found.insert(attempt());
+            if answer.is_pending() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        // The reactor has heard nothing; the kernel may know better.
+        found.unwrap_or_else(attempt)
+    }
+
+    /// What the reactor has heard so far, for a look at many things: see
+    /// [`ReadyGuard::clear_ready`].
+    pub fn ready_guard(&self, interest: Interest) -> ReadyGuard<'_> {
+        let Some(io) = self.registered_fd() else { return ReadyGuard(None) };
+        let ready = pin!(io.ready(interest.to_tokio()));
+        match ready.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(guard)) => ReadyGuard(Some(guard)),
+            _ => ReadyGuard(None),
+        }
+    }
+
+    /// Forgets what the reactor has heard so far, without a system call.
+    pub fn clear_ready(&self, interest: Interest) {
+        let Some(io) = self.registered_fd() else { return };
+        let forgotten: Result<(), Error> =
+            io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
+        debug_assert!(forgotten.is_err());
+    }
+
+    fn watchers(&self, interest: Interest) -> &OnceLock<Arc<Watchers>> {
+        let [readers, writers] = &self.watchers;
+        if interest == Interest::Read { readers } else { writers }
+    }
+
+    /// Has those who watch it look again, as if there were news.
+    pub(crate) fn wake_all(&self, interest: Interest) {
+        if let Some(watchers) = self.watchers(interest).get() {
+            watchers.wake_all();
+        }
+    }
+
+    /// Has anybody watched it, who forgets before he looks? Whoever looks before he
+    /// sleeps then looks once more, after he can be woken.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched.load(SeqCst)
+    }
+
+    /// Is it likely that there is nothing to receive? A guess: who follows it and waits
+    /// before he looks saves the look that finds nothing, and misses nothing. For the
+    /// kernel is asked what is there already, by a [parker_poll] at each wait and by the reactor
+    /// when it is told. One that was told may have been made to forget what is still
+    /// there; so it is not guessed then.
+    pub fn is_slow(&self) -> bool {
+        self.is_slow.load(Relaxed) && self.registered_fd().is_none()
+    }
+
+    /// Notes that there was nothing to receive, or as much as was asked for.
+    pub fn note_slow(&self, is_slow: bool) {
+        if self.is_slow.load(Relaxed) != is_slow {
+            self.is_slow.store(is_slow, Relaxed);
+        }
+    }
+
+    /// Counts bytes that a call took.
+    pub(super) fn note_received(&self, bytes: usize) {
+        self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// How many bytes were received through this socket.
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+}
+
+/// What the reactor had heard at one moment.
+pub struct ReadyGuard<'a>(Option<AsyncFdReadyGuard<'a, Arc<OwnedFd>>>);
+
+impl ReadyGuard<'_> {
+    /// Forgets it: a look after that moment found nothing.
+    pub fn clear_ready(self) {
+        if let Self(Some(mut guard)) = self {
+            guard.clear_ready();
+        }
+    }
+}
+
+impl Watchable for Registration {
+    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
+        let watchers = self.watchers(interest).get_or_init(Arc::default);
+        self.is_watched.store(true, SeqCst);
+        watchers.add(context.waker());
+        self.clear_ready(interest);
+        // Without a place in the reactor there is no news of it.
+        let Ok(io) = self.io() else { return Poll::Ready(Change::Closed) };
+        let waker = Waker::from(Arc::clone(watchers));
+        if let Some(guard) = change_in(io, interest, &waker, context) {
+            return guard;
+        }
+        let Ok(io) = self.moved() else { return Poll::Ready(Change::Closed) };
+        change_in(io, interest, &waker, context).unwrap_or(Poll::Ready(Change::Closed))
+    }
+}
+
+/// What a reactor has heard, which wakes `waker` by what comes later; `None` where it has
+/// ended.
+fn change_in(
+    io: &ReactorFd,
+    interest: Interest,
+    waker: &Waker,
+    context: &mut Context<'_>,
+) -> Option<Poll<Change>> {
+    // Over a task's budget the reactor wakes without news, and an edge would be told
+    // twice.
+    let asked = pin!(unconstrained(poll_fn(|_| {
+        let mut context = Context::from_waker(waker);
+        Poll::Ready(match interest {
+            Interest::Read => io.poll_read_ready(&mut context),
+            Interest::Write => io.poll_write_ready(&mut context),
+        })
+    })));
+    let Poll::Ready(guard) = asked.poll(context) else { return None };
+    let Poll::Ready(guard) = guard else { return Some(Poll::Pending) };
+    let mut guard = guard.ok()?;
+    let ready = guard.ready();
+    guard.retain_ready();
+    let is_over = match interest {
+        Interest::Read => ready.is_read_closed(),
+        Interest::Write => ready.is_write_closed(),
+    };
+    Some(Poll::Ready(if is_over { Change::Closed } else { Change::More }))
+}
