@@ -3,6 +3,7 @@
 mod grants;
 mod sockets;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,11 @@ pub(crate) struct RunArgs {
     /// grow no further. Bytes, or with K, M, G or T
     #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = parse_memory, help_heading = LIMITS)]
     pub(crate) max_memory: u64,
+
+    /// How much stack each thread of the guest may use; one that needs more traps. Bytes, or with K
+    /// or M, from 64K to 1G
+    #[arg(long, value_name = "BYTES", default_value = "512K", value_parser = parse_stack, help_heading = LIMITS)]
+    pub(crate) max_stack: u32,
 
     /// How much memory the host may hold for the guest: descriptors, epoll entries, lists of
     /// polls, pipes, threads. Calls that need more fail
@@ -212,6 +218,15 @@ fn parse_memory(text: &str) -> Result<u64, String> {
     let (digits, shift) = units.into_iter().find_map(of_unit).unwrap_or((text, 0));
     let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(1 << shift));
     bytes.ok_or_else(|| "expected a number of bytes, as in 268435456, 256M or 4G".to_owned())
+}
+
+/// Less is not enough for a program's start; more than this is no stack but a mistake.
+const STACKS: RangeInclusive<u64> = 64 << 10..=1 << 30;
+
+fn parse_stack(text: &str) -> Result<u32, String> {
+    let bytes = parse_memory(text)?;
+    let fits = STACKS.contains(&bytes).then(|| u32::try_from(bytes).ok()).flatten();
+    fits.ok_or_else(|| "expected a number of bytes from 64K to 1G".to_owned())
 }
 
 /// The least that the kernel gives a socket is about this.

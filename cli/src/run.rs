@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
-use wasmtime::{Cache, CacheConfig, Engine, WasmBacktrace};
+use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
 use wasock::Access;
 use wasock::error::Terminated;
 use wasock::host::{
     self, Ended, Guest, WasockCtx, engine_config, engine_config_without_threads, new_engine,
-    restore_shared_sockets,
+    restore_shared_sockets, set_max_stack,
 };
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
@@ -34,7 +34,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
-    let guest = load(Path::new(module), args.no_cache, args.no_threads)?;
+    let guest = load(Path::new(module), &args)?;
     let running = signal::Running::default();
     let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
@@ -52,7 +52,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         match &ended {
             // Only a signal orders that: its number is on the way.
             Err(error) if error.downcast_ref() == Some(&Terminated::Order) => Ok(signals.await?),
-            _ => exit_code(ended),
+            _ => exit_code(ended, args.max_stack),
         }
     })?;
     std::io::stdout().flush().ok();
@@ -66,7 +66,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
 
 /// The guest's own code, or that of a trap, with the guest's backtrace on standard
 /// error.
-fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
+fn exit_code(ended: wasmtime::Result<Ended>, max_stack: u32) -> Result<u8> {
     match ended {
         // "Only the least significant 8 bits ... shall be available" - exit(3p)
         Ok(ended) => Ok(ended.code.to_le_bytes()[0]),
@@ -80,7 +80,11 @@ fn exit_code(ended: wasmtime::Result<Ended>) -> Result<u8> {
                 report::failure(error.root_cause(), format_args!("{error:#}{cure}"));
                 return Ok(FAILURE);
             }
-            let trap = host::describe_trap(&error);
+            let mut trap = host::describe_trap(&error);
+            if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
+                let end = trap.find('\n').unwrap_or(trap.len());
+                trap.insert_str(end, &format!(" (--max-stack {max_stack})"));
+            }
             Lines::default().block(format_args!("wasock: the guest trapped: {trap}")).say();
             Ok(TRAP)
         }
@@ -97,27 +101,28 @@ fn flag(why: Terminated) -> &'static str {
 }
 
 /// Loads a module, by several threads or, where the host has none to spare, by this one.
-fn load(module: &Path, no_cache: bool, no_threads: bool) -> Result<Guest> {
-    let parallel = engine_for(no_cache, no_threads, true)?;
+fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
+    let parallel = engine_for(args, true)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
     let guest = match start::unless_panics(|| Guest::load(&parallel, module)) {
         Some(guest) => guest?,
         None => {
             start::wait_for_threads(before);
-            let serial = engine_for(no_cache, no_threads, false)?;
+            let serial = engine_for(args, false)?;
             Guest::load(&serial, module)?
         }
     };
-    if no_threads {
+    if args.no_threads {
         guest.refuse_threads(module)?;
     }
     Ok(guest)
 }
 
-fn engine_for(no_cache: bool, no_threads: bool, is_parallel: bool) -> Result<Engine> {
-    let mut config = if no_threads { engine_config_without_threads() } else { engine_config() };
+fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {
+    let mut config = if args.no_threads { engine_config_without_threads() } else { engine_config() };
     config.parallel_compilation(is_parallel);
+    set_max_stack(&mut config, args.max_stack);
     // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
     // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
     // what a start reads from the cache.
@@ -125,7 +130,7 @@ fn engine_for(no_cache: bool, no_threads: bool, is_parallel: bool) -> Result<Eng
     // The place in the module of each instruction is a sixth of that; a backtrace names its
     // functions without it.
     config.generate_address_map(wants_places());
-    if !no_cache {
+    if !args.no_cache {
         // It has a thread of its own, and panics where that can't be started.
         match start::unless_panics(cache) {
             Some(Ok(cache)) => {
@@ -166,6 +171,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
         .max_memory(args.max_memory)
+        .max_stack(args.max_stack)
         .max_host_memory(args.max_host_memory)
         .on_trap(args.on_trap)
         .unix_unlink(args.unix_unlink)

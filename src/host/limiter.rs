@@ -24,9 +24,6 @@ use crate::observe::{TraceLine, TraceSink};
 /// space".
 const ELEMENT: u64 = 8;
 
-/// The stack of a thread: Wasmtime's `Config::max_wasm_stack`, where nobody chose.
-pub(super) const THREAD_STACK: u64 = 512 * 1024;
-
 /// A shared memory leaves this part of the limit to the tables, the other memories and the
 /// stacks of threads, unless the module needs it from the start.
 const LEFT_FREE: u64 = 8;
@@ -123,11 +120,11 @@ impl MemoryLimiter {
         self.used
     }
 
-    /// Takes over what was charged for a thread before it began: its stack, and what its
+    /// Takes over what was charged for a thread before it began: its `stack`, and what its
     /// instance needs at the start.
-    pub(super) fn begin_with(&mut self, prepaid: Charge) {
+    pub(super) fn begin_with(&mut self, prepaid: Charge, stack: u32) {
         self.held = prepaid;
-        self.used = THREAD_STACK;
+        self.used = stack.into();
     }
 
     /// The instance is about to be made. What nobody will be asked about is charged now.
@@ -326,14 +323,14 @@ fn at_start(module: &Module) -> u64 {
     ))
 }
 
-/// Charges what a new thread needs at its start: its stack, and `instance` bytes.
+/// Charges what a new thread needs at its start: its `stack`, and `instance` bytes.
 ///
 /// # Errors
 ///
 /// `EAGAIN`: "The system lacked the necessary resources to create another thread" -
 /// pthread_create(3p).
-pub(super) fn charge_thread(account: &Arc<Account>, instance: u64) -> Result<Charge, Errno> {
-    account.charge(THREAD_STACK.saturating_add(instance)).map_err(|_| Errno::EAGAIN)
+pub(super) fn charge_thread(account: &Arc<Account>, stack: u32, instance: u64) -> Result<Charge, Errno> {
+    account.charge(u64::from(stack).saturating_add(instance)).map_err(|_| Errno::EAGAIN)
 }
 
 #[cfg(test)]

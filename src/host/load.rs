@@ -106,6 +106,21 @@ pub fn engine_config_without_threads() -> Config {
     config
 }
 
+/// What is left of a thread's stack for the host's own functions, which run below the guest's:
+/// as much as Wasmtime leaves by itself.
+const STACK_OF_HOST: usize = 3 << 19;
+
+/// Gives the guest's code `bytes` of stack in each thread; 512 KiB unless this is called. A
+/// guest that needs more traps. Tell [`Builder::max_stack`](super::Builder::max_stack) too, so
+/// that it counts.
+///
+/// A compiled program would have 8 MiB on Linux: what recurses as deep as its input says, as
+/// interpreters do, may need as much here.
+pub fn set_max_stack(config: &mut Config, bytes: u32) {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    config.max_wasm_stack(bytes).async_stack_size(bytes.saturating_add(STACK_OF_HOST));
+}
+
 const MAGIC: &[u8] = b"\0asm";
 
 impl Guest {

@@ -42,7 +42,7 @@ pub use handle::Handle;
 pub use inspect::Inspection;
 pub use limiter::MemoryLimiter;
 pub use link::{add_to_linker, add_to_linker_blocking};
-pub use load::{Guest, LoadError, engine_config, engine_config_without_threads};
+pub use load::{Guest, LoadError, engine_config, engine_config_without_threads, set_max_stack};
 pub use on_trap::OnTrap;
 pub use outcome::{Ended, describe_trap};
 pub use shared::restore_shared_sockets;

@@ -206,7 +206,8 @@ impl Starter for ThreadGroup {
             return Err(Errno::ENOTCAPABLE);
         }
         // A thread whose memories do not fit would end the whole program as it begins.
-        let prepaid = charge_thread(self.process.memory(), self.instance_needs.load(Relaxed))?;
+        let stack = self.process.service().limits().max_stack;
+        let prepaid = charge_thread(self.process.memory(), stack, self.instance_needs.load(Relaxed))?;
         self.begin(thread, Some(prepaid), async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;
             entry.call_async(store, arguments).await?;
@@ -251,7 +252,7 @@ impl ThreadGroup {
         ctx.limiter.shared_growth = self.shared_growth;
         ctx.limiter.ask_too(self.make_limiter.clone());
         if let Some(prepaid) = prepaid {
-            ctx.limiter.begin_with(prepaid);
+            ctx.limiter.begin_with(prepaid, self.process.service().limits().max_stack);
         }
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);

@@ -55,6 +55,8 @@ pub struct Limits {
     pub max_threads: u32,
     /// How many bytes the guest's own memories and tables may have.
     pub max_memory: u64,
+    /// How many bytes of stack each thread has.
+    pub max_stack: u32,
     /// How many bytes the host may hold for the guest.
     pub max_host_memory: u64,
     /// How many calls may stop a thread of the host's at once.

@@ -11,6 +11,9 @@ use super::{Builder, MOST_FDS};
 /// time; a file system that does not answer stops no more of the host's threads than these.
 pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
 
+/// The stack of a thread: Wasmtime's `Config::max_wasm_stack`, where nobody chose.
+pub(super) const DEFAULT_MAX_STACK: u32 = 512 * 1024;
+
 impl Builder {
     /// How many descriptors may be open at once; one more is `EMFILE`. No more than 1048576, as
     /// on Linux: a larger number means that. The table grows as it is used, and what it takes
@@ -50,6 +53,14 @@ impl Builder {
     /// [`WasockCtx::limiter`](crate::WasockCtx::limiter) is the store's limiter.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = bytes;
+        self
+    }
+
+    /// How many bytes of stack a thread of the guest has in its engine, to count them as memory:
+    /// what [`set_max_stack`](crate::host::set_max_stack) was told, 512 KiB where that and this
+    /// are not called. It does not change the engine.
+    pub fn max_stack(mut self, bytes: u32) -> Self {
+        self.max_stack = bytes;
         self
     }
 

@@ -87,16 +87,18 @@ fn a_shared_memory_that_needs_more_is_refused_by_the_name_of_the_flag() -> wasmt
     Ok(())
 }
 
+const STACK: u32 = 512 * 1024;
+
 #[test]
 fn what_was_charged_before_a_thread_began_is_used_first_and_the_rest_given_back() -> wasmtime::Result<()> {
-    let account = Account::new(Limit::Memory, THREAD_STACK + 65536);
-    let prepaid = charge_thread(&account, 65536)?;
-    assert_eq!(charge_thread(&account, 0).err(), Some(Errno::EAGAIN));
+    let account = Account::new(Limit::Memory, u64::from(STACK) + 65536);
+    let prepaid = charge_thread(&account, STACK, 65536)?;
+    assert_eq!(charge_thread(&account, STACK, 0).err(), Some(Errno::EAGAIN));
     let mut limiter = MemoryLimiter::new(&account, None);
-    limiter.begin_with(prepaid);
+    limiter.begin_with(prepaid, STACK);
     limiter.begin_start()?;
     assert!(limiter.memory_growing(0, 4096, None)?);
     let ((), needs) = limiter.end_start(Ok(()))?;
-    assert_eq!((needs, account.used()), (4096, THREAD_STACK + 4096));
+    assert_eq!((needs, account.used()), (4096, u64::from(STACK) + 4096));
     Ok(())
 }

@@ -87,3 +87,29 @@ fn a_denial_is_in_the_trace() -> Result<()> {
     let traced = run().args(["--trace", "--max-memory", "128K", guest_tests::TABLE_GROW_LIMITED]).finish()?;
     traced.expect_stderr("table.grow(bytes=8, more=80000000) = -1 max-memory=131072").map(drop)
 }
+
+/// What a script of a client's may make an interpreter do ends no server that has the stack
+/// for it.
+#[test]
+pub(crate) fn stack_needs_deep() -> Result<()> {
+    let ended = run().args(["--max-stack", "16M", guest_tests::STACK_NEEDS_DEEP]).finish()?;
+    ended.expect_code(42)?;
+    let ended = run().arg(guest_tests::STACK_NEEDS_DEEP).finish()?.expect_code(134)?;
+    ended.expect_stderr("call stack exhausted (--max-stack 524288)").map(drop)
+}
+
+/// The memory of one page, and the stack of a thread, which is not there.
+#[test]
+fn the_stack_of_a_thread_counts_as_memory() -> Result<()> {
+    let host = run().args(["--max-stack", "16M", "--max-memory", "16M"]);
+    host.arg(guest_tests::STACK_NEEDS_DEEP).finish()?.expect_code(2).map(drop)
+}
+
+#[test]
+fn a_stack_of_less_than_a_page_or_more_than_a_gibibyte_is_refused() -> Result<()> {
+    for bytes in ["1K", "2G"] {
+        let ended = run().args(["--max-stack", bytes, guest_tests::STACK_NEEDS_DEEP]).finish()?;
+        ended.expect_code(2)?.expect_stderr("--max-stack")?;
+    }
+    Ok(())
+}
