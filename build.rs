@@ -48,15 +48,13 @@ const NOT_IN_UNSTABLE: Without =
 const ABI_MODULES: &[(&str, &[&str])] =
     &[("preview1", &["wasi_snapshot_preview1", "wasi_unstable"]), ("wasix", &["wasix_32v1"])];
 
-/// The calls that can wait: for the network, the clock, another thread, or the
-/// disk. They are async; every other call is sync, which is faster. `sock_listen` and
+/// The calls that are made as futures: they can wait for the network, the clock, another thread,
+/// or the disk, and are not tried before. `sock_listen` and
 /// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
 /// embedder's reactor is entered for async calls alone. Those that send a signal or name
 /// the callback for signals do not wait either, but a handler may run before they return.
-/// `random_get` may have gigabytes to fill, and gives way in between.
 const WAITS: &[&str] = &[
     "callback_signal",
-    "epoll_wait",
     "fd_allocate",
     "fd_datasync",
     "fd_filestat_get",
@@ -64,10 +62,8 @@ const WAITS: &[&str] = &[
     "fd_filestat_set_times",
     "fd_pread",
     "fd_pwrite",
-    "fd_read",
     "fd_readdir",
     "fd_sync",
-    "fd_write",
     "futex_wait",
     "path_create_directory",
     "path_filestat_get",
@@ -80,38 +76,58 @@ const WAITS: &[&str] = &[
     "path_rename",
     "path_symlink",
     "path_unlink_file",
-    "poll_oneoff",
     "port_addr_list",
     "proc_raise",
     "proc_signal",
-    "random_get",
     "resolve",
     "sched_yield",
-    "sock_accept",
-    "sock_accept_v2",
     "sock_bind",
     "sock_connect",
     "sock_listen",
     "sock_pair",
-    "sock_recv",
-    "sock_recv_from",
-    "sock_send",
     "sock_send_file",
-    "sock_send_to",
     "thread_join",
     "thread_signal",
     "thread_sleep",
 ];
 
-/// The calls that are tried before they become a future, in the `fast_path.rs` of their
-/// room, by their witx file: the busy ones.
-const FAST_PATH: &[(&str, &[&str])] = &[
-    (
-        "wasi_snapshot_preview1",
-        &["fd_read", "fd_write", "poll_oneoff", "random_get", "sock_recv", "sock_send"],
-    ),
-    ("wasix_32v1", &["epoll_wait"]),
+/// The calls that have two phases: they try, and only where that is not enough there is a
+/// future, for the rest of the call. Their out-pointers are parameters, since the rest of a call
+/// writes its results itself.
+const TWO_PHASES: &[&str] = &[
+    "epoll_wait",
+    "fd_read",
+    "fd_write",
+    "poll_oneoff",
+    "random_get",
+    "sock_accept",
+    "sock_accept_v2",
+    "sock_recv",
+    "sock_recv_from",
+    "sock_send",
+    "sock_send_to",
 ];
+
+/// How a call is linked.
+#[derive(Clone, Copy, PartialEq)]
+enum Phases {
+    /// It never waits.
+    Now,
+    /// It tries, and may have a waiting half.
+    Two,
+    /// It is a future.
+    Waits,
+}
+
+impl Phases {
+    fn of(name: &str) -> Self {
+        match name {
+            _ if WAITS.contains(&name) => Self::Waits,
+            _ if TWO_PHASES.contains(&name) => Self::Two,
+            _ => Self::Now,
+        }
+    }
+}
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=witx");
@@ -143,7 +159,7 @@ fn bindings(files: &[&str]) -> Result<String> {
     for file in files {
         _ = write!(paths, "\"witx/{file}.witx\", ");
         for module in load(file)?.modules() {
-            for function in module.funcs().filter(|f| waits_for(f)) {
+            for function in module.funcs().filter(|f| Phases::of(f.name.as_str()) == Phases::Waits) {
                 _ = write!(waits, "{}::{}, ", module.name.as_str(), function.name.as_str());
             }
         }
@@ -152,10 +168,6 @@ fn bindings(files: &[&str]) -> Result<String> {
         "wiggle::from_witx!({{\n    witx: [{paths}],\n    errors: {{ errno => Error }},\n    \
          async: {{ {waits} }},\n    wasmtime: false,\n    tracing: false,\n    mutable: true,\n}});\n"
     ))
-}
-
-fn waits_for(function: &InterfaceFunc) -> bool {
-    WAITS.contains(&function.name.as_str())
 }
 
 /// The one function of `wasi`, the module of wasi-threads. It answers a number or a
@@ -168,8 +180,7 @@ fn thread_spawn() -> Entry {
         refused: None,
         noun: "wasi".to_owned(),
         name: "thread-spawn".to_owned(),
-        waits: false,
-        fast_path: false,
+        phases: Phases::Now,
         params: vec![WasmType::I32],
         result: Some(WasmType::I32),
         arguments: vec![("start_arg".to_owned(), "Pointer")],
@@ -184,8 +195,7 @@ struct Entry {
     refused: Option<String>,
     noun: String,
     name: String,
-    waits: bool,
-    fast_path: bool,
+    phases: Phases,
     params: Vec<WasmType>,
     result: Option<WasmType>,
     arguments: Vec<(String, &'static str)>,
@@ -209,10 +219,7 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                     refused: if dialect.abi_module.is_none() { reason.clone() } else { None },
                     noun: module.name.as_str().to_owned(),
                     name: name.to_owned(),
-                    waits: waits_for(&function),
-                    fast_path: FAST_PATH
-                        .iter()
-                        .any(|(file, names)| *file == dialect.file && names.contains(&name)),
+                    phases: Phases::of(name),
                     params,
                     result: results.first().copied(),
                     arguments: arguments(&function).with_context(|| format!("{import}.{name}"))?,
@@ -302,7 +309,7 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 /// means.
 fn link(table: &[Entry]) -> Result<String> {
     let mut out = String::from(
-        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $tries:ident, $waits:ident, $refused:ident) => {\n",
+        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $two_phases:ident, $waits:ident, $refused:ident) => {\n",
     );
     for (index, entry) in table.iter().enumerate() {
         let mut params = String::new();
@@ -317,10 +324,10 @@ fn link(table: &[Entry]) -> Result<String> {
         };
         let (noun, name) = (&entry.noun, entry.name.replace('-', "_"));
         let call = format!("{abi_module}::bindings::{noun}::{name}");
-        let (kind, call) = match (entry.waits, entry.fast_path) {
-            (false, _) => ("now", call),
-            (true, false) => ("waits", call),
-            (true, true) => ("tries", format!("{abi_module}::fast_path::{name}, {call}")),
+        let kind = match entry.phases {
+            Phases::Now => "now",
+            Phases::Two => "two_phases",
+            Phases::Waits => "waits",
         };
         writeln!(out, "        if $wants({index}) {{ ${kind}!({index}, {call}, [{params}] -> {result}); }}")?;
     }
@@ -344,7 +351,7 @@ fn functions(table: &[Entry]) -> Result<String> {
             Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
             None => out.push_str("None"),
         }
-        write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.waits, entry.refused)?;
+        write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.phases != Phases::Now, entry.refused)?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
             write!(out, "Argument {{ name: {name:?}, kind: ArgumentKind::{kind} }}, ")?;

@@ -279,6 +279,8 @@ pub enum Error {
     Errno(Errno),
     /// Ends the guest.
     Trap(Trap),
+    /// Neither: the call waits. What is left to do was given to the layer that called it.
+    Wait,
 }
 
 impl From<Errno> for Error {

@@ -139,6 +139,16 @@ impl Buffers {
         if count > MAX_BUFFERS {
             return Err(Errno::EINVAL.into());
         }
+        if count == 1 {
+            // The usual case, in which there is nothing to add up.
+            let (ptr, len) = read_buffer(memory, start)?;
+            check_out(memory, ptr, len)?;
+            if len > MAX_TOTAL {
+                return Err(Errno::EINVAL.into());
+            }
+            let first = if len == 0 { (0, 0) } else { (ptr, len) };
+            return Ok(Self { first, rest: Vec::new(), total: len });
+        }
         let mut all = Self::default();
         let mut total = 0_u64;
         for index in 0..count {
@@ -163,6 +173,19 @@ impl Buffers {
         } else {
             self.rest.push(region);
         }
+    }
+
+    /// What is left of the buffers after so many bytes.
+    pub(crate) fn after(&self, bytes: u32) -> Self {
+        let mut rest = Self { total: self.total.saturating_sub(bytes), ..Self::default() };
+        let mut left = bytes;
+        for (start, length) in self.regions() {
+            let taken = length.min(left);
+            left -= taken;
+            // The end of the last one may be the end of all memory.
+            rest.push((start.wrapping_add(taken), length - taken));
+        }
+        rest
     }
 
     /// How many bytes the buffers hold.
@@ -210,6 +233,25 @@ impl Buffers {
             return Ok(None);
         }
         Ok(memory.as_slice_mut(GuestPtr::new(self.first))?)
+    }
+
+    /// The bytes of the buffers where these are few, read one by one: no memory is taken for
+    /// them. `None` for more than `N`.
+    pub(crate) fn few<const N: usize>(
+        &self,
+        memory: &GuestMemory<'_>,
+    ) -> Result<Option<([u8; N], usize)>, Error> {
+        let mut bytes = [0; N];
+        if usize::try_from(self.total).map_or(true, |total| total > N) {
+            return Ok(None);
+        }
+        let places = self.regions().flat_map(|(start, length)| (0..length).map(move |at| start + at));
+        let mut count = 0;
+        for (byte, place) in bytes.iter_mut().zip(places) {
+            *byte = memory.read(GuestPtr::<u8>::new(place))?;
+            count += 1;
+        }
+        Ok(Some((bytes, count)))
     }
 
     /// The buffers in place, in order. `None` in a memory that other threads may

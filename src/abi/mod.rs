@@ -4,7 +4,9 @@
 //! memory, arguments, state, policy, operating system. A number that a type of
 //! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
 
+pub(crate) mod call;
 mod detect;
+pub(crate) mod errno;
 pub(crate) mod flags;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -14,6 +16,7 @@ mod interface;
 mod layout;
 pub(crate) mod memory;
 pub(crate) mod path;
+mod phases;
 pub(crate) mod preview1;
 mod table;
 mod toolchain;

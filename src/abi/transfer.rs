@@ -7,16 +7,18 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::task::Poll;
 
 use wiggle::GuestMemory;
 
+use super::call::Tried;
 use super::memory::Buffers;
 use crate::account::Charge;
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::file::File;
 use crate::process::{OpenFile, Thread};
-use crate::ready::TimeSlice;
+use crate::ready::{self, TimeSlice};
 use crate::socket::{Family, Received, RecvFlags, SizeOption, Socket};
 
 /// The most bytes of a stream or a file that are copied at a time.
@@ -26,6 +28,9 @@ pub(crate) const MAX_COPY: u32 = 64 * 1024;
 /// the sender's buffer, by default at most 416 KiB: "the `wmem_max` limit" - socket(7),
 /// `SO_SNDBUF`.
 const MAX_MESSAGE: u32 = 4 * 1024 * 1024;
+
+/// As many bytes of a shared memory are copied one by one: what is written to an event descriptor.
+const WORD: usize = 8;
 
 /// The flag of a receive that a message was longer than the buffers.
 const DATA_TRUNCATED: u16 = 1;
@@ -40,7 +45,182 @@ pub(crate) struct Answer {
     pub(crate) from: Option<Address>,
 }
 
-/// Reads from `open` into the guest's buffers.
+/// Makes one of the tries of `attempt` with the guest's buffers: in place, or by a copy that is
+/// not large, of which `moved` bytes are new. `None` where neither is possible, or nothing was
+/// tried.
+#[inline]
+fn try_into<T>(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    attempt: impl FnOnce(&Thread, &mut [u8]) -> Option<Poll<Result<T, Errno>>>,
+    moved: impl FnOnce(&T) -> usize,
+) -> Result<Option<Poll<Result<T, Errno>>>, Error> {
+    if let Some(buffer) = buffers.single_mut(memory)? {
+        return Ok(attempt(thread, buffer));
+    }
+    if buffers.total() > MAX_COPY {
+        return Ok(None);
+    }
+    let mut copy = SharedCopy::take(thread, buffers.total())?;
+    let tried = attempt(thread, copy.domain());
+    let written = match &tried {
+        Some(Poll::Ready(Ok(done))) => copy.scatter(memory, buffers, moved(done)),
+        _ => Ok(0),
+    };
+    copy.give_back(thread);
+    written?;
+    Ok(tried)
+}
+
+/// What a try means for a call that `waits`, or does not.
+///
+/// # Errors
+///
+/// `EAGAIN` where it would wait and may not.
+#[inline]
+fn tried<T>(polled: Option<Poll<Result<T, Errno>>>, waits: bool) -> Result<Tried<T>, Error> {
+    match polled {
+        Some(Poll::Ready(Ok(done))) => Ok(Tried::Done(done)),
+        Some(Poll::Ready(Err(errno))) => Err(errno.into()),
+        Some(Poll::Pending) if waits => Ok(Tried::Waits { has_polled: true }),
+        Some(Poll::Pending) => Err(Errno::EAGAIN.into()),
+        None => Ok(Tried::UNTRIED),
+    }
+}
+
+/// Reads from `open` into the guest's buffers what is there.
+///
+/// # Errors
+///
+/// As for [`read`]; `EAGAIN` where it would wait and the descriptor does not block.
+pub(crate) fn try_read(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    open: &OpenFile,
+) -> Result<Tried<u32>, Error> {
+    let waits = !open.is_nonblocking();
+    let attempt = |thread: &Thread, buffer: &mut [u8]| thread.try_read(open, waits, buffer);
+    let read = try_into(thread, memory, buffers, attempt, |read| *read)?;
+    Ok(match tried(read, waits)? {
+        Tried::Done(read) => Tried::Done(count(read)?),
+        Tried::Waits { has_polled } => Tried::Waits { has_polled },
+    })
+}
+
+/// Receives from the socket `open` into the guest's buffers what is there.
+///
+/// # Errors
+///
+/// As for [`receive`]; `EAGAIN` where it would wait and may not.
+pub(crate) fn try_receive(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    open: &OpenFile,
+    flags: RecvFlags,
+) -> Result<Tried<Answer>, Error> {
+    let waits = !open.is_nonblocking() && !flags.dont_wait;
+    let socket = open.open.socket()?;
+    if flags.wait_all && waits {
+        return Ok(Tried::UNTRIED);
+    }
+    if let Socket::Datagram(datagram) = socket.as_ref() {
+        let attempt = |_: &Thread, buffer: &mut [u8]| ready::try_recv_message(datagram, buffer, flags.peek);
+        let received = try_into(thread, memory, buffers, attempt, |received| received.count)?;
+        return Ok(match tried(received, waits)? {
+            Tried::Done(received) => Tried::Done(Answer::of(received, flags)?),
+            Tried::Waits { has_polled } => Tried::Waits { has_polled },
+        });
+    }
+    let attempt = |_: &Thread, buffer: &mut [u8]| ready::try_recv(socket, waits, buffer, flags.peek);
+    let received = try_into(thread, memory, buffers, attempt, |(count, _)| *count)?;
+    Ok(match tried(received, waits)? {
+        Tried::Done((count, length)) => {
+            Tried::Done(Answer::of(Received { count, length, from: None }, flags)?)
+        }
+        Tried::Waits { has_polled } => Tried::Waits { has_polled },
+    })
+}
+
+/// How far a try to write came.
+pub(crate) enum Written {
+    /// All that the call is to write.
+    All(u32),
+    /// So many bytes; the rest waits.
+    Some(u32),
+}
+
+/// Writes the guest's buffers to `open` as far as there is room: to `to`, where a socket has no
+/// connection.
+///
+/// # Errors
+///
+/// As for [`write`]; `EAGAIN` where it would wait and may not.
+pub(crate) fn try_write(
+    thread: &Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    open: &OpenFile,
+    dont_wait: bool,
+    to: Option<&Address>,
+) -> Result<Written, Error> {
+    let attempt = |data: &[IoSlice<'_>]| match to {
+        None => thread.try_write(open, data),
+        Some(to) => thread.try_send_to(open, data, to),
+    };
+    let written = if let Some(buffer) = buffers.single_mut(memory)? {
+        attempt(&[IoSlice::new(buffer)])
+    } else if !memory.is_shared_memory() {
+        attempt(&buffers.slices(memory)?.unwrap_or_default())
+    } else if let Some((bytes, length)) = buffers.few::<WORD>(memory)? {
+        attempt(&[IoSlice::new(bytes.get(..length).unwrap_or_default())])
+    } else if buffers.total() <= MAX_COPY {
+        attempt(&[IoSlice::new(&buffers.gather(memory, MAX_COPY)?)])
+    } else {
+        None
+    };
+    let waits = !open.is_nonblocking() && !dont_wait;
+    Ok(match tried(written, waits)? {
+        Tried::Waits { .. } => Written::Some(0),
+        Tried::Done(written) => {
+            let written = count(written)?;
+            let is_all = !waits || written >= buffers.total();
+            if is_all { Written::All(written) } else { Written::Some(written) }
+        }
+    })
+}
+
+/// Writes what is left of the guest's buffers after `done` bytes, and tells how much is written
+/// in all.
+///
+/// # Errors
+///
+/// Those of [`write`], where nothing was written before.
+pub(crate) async fn write_rest(
+    thread: &Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    done: u32,
+    open: &OpenFile,
+    dont_wait: bool,
+    to: Option<&Address>,
+) -> Result<u32, Error> {
+    if done == 0 {
+        return write(thread, memory, buffers, open, dont_wait, to).await;
+    }
+    match write(thread, memory, &buffers.after(done), open, dont_wait, to).await {
+        Ok(more) => Ok(done.saturating_add(more)),
+        // "If write() is interrupted by a signal after it successfully writes some data, it
+        // shall return the number of bytes written." - write(3p), and so for any error.
+        Err(Error::Errno(_)) => Ok(done),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads from `open` into the guest's buffers. `has_polled` says that [`try_read`] has just
+/// found nothing.
 ///
 /// # Errors
 ///
@@ -50,9 +230,10 @@ pub(crate) async fn read(
     memory: &mut GuestMemory<'_>,
     buffers: &Buffers,
     open: &OpenFile,
+    has_polled: bool,
 ) -> Result<u32, Error> {
     if let Some(buffer) = buffers.single_mut(memory)? {
-        return count(thread.read(open, buffer, false).await?);
+        return count(thread.read(open, buffer, false, has_polled).await?);
     }
     let (mut done, mut slice) = (0, TimeSlice::new());
     for piece in buffers.pieces(most_at_once(open, MAX_MESSAGE)) {
@@ -62,7 +243,7 @@ pub(crate) async fn read(
         let mut copy = SharedCopy::take(thread, piece.total())?;
         // What comes after the first piece is taken only if it is there: "the number of bytes
         // may be fewer if ... fewer bytes are immediately available" - read(3p)
-        let received = thread.read(open, copy.domain(), done > 0).await;
+        let received = thread.read(open, copy.domain(), done > 0, has_polled && done == 0).await;
         let moved = received.and_then(|received| copy.scatter(memory, &piece, received));
         copy.give_back(thread);
         if is_last(&mut done, moved, piece.total())? {
@@ -106,7 +287,8 @@ pub(crate) async fn read_at(
     Ok(done)
 }
 
-/// Receives from the socket `open` into the guest's buffers.
+/// Receives from the socket `open` into the guest's buffers. `has_polled` says that
+/// [`try_receive`] has just found nothing.
 ///
 /// # Errors
 ///
@@ -117,17 +299,24 @@ pub(crate) async fn receive(
     buffers: &Buffers,
     open: &OpenFile,
     flags: RecvFlags,
+    has_polled: bool,
 ) -> Result<Answer, Error> {
     let received = match buffers.single_mut(memory)? {
-        Some(buffer) => thread.receive(open, buffer, flags).await?,
-        None => receive_by_copy(thread, memory, buffers, open, flags).await?,
+        Some(buffer) => thread.receive(open, buffer, flags, has_polled).await?,
+        None => receive_by_copy(thread, memory, buffers, open, flags, has_polled).await?,
     };
-    let is_cut = received.is_cut();
-    let Received { count: bytes, length, from } = received;
-    // "MSG_TRUNC: return the real length of the packet or datagram, even when it was
-    // longer than the passed buffer" - recv(2)
-    let length = count(if flags.whole_length { length } else { bytes })?;
-    Ok(Answer { length, flags: if is_cut { DATA_TRUNCATED } else { 0 }, from })
+    Answer::of(received, flags)
+}
+
+impl Answer {
+    fn of(received: Received, flags: RecvFlags) -> Result<Self, Error> {
+        let is_cut = received.is_cut();
+        let Received { count: bytes, length, from } = received;
+        // "MSG_TRUNC: return the real length of the packet or datagram, even when it was
+        // longer than the passed buffer" - recv(2)
+        let length = count(if flags.whole_length { length } else { bytes })?;
+        Ok(Self { length, flags: if is_cut { DATA_TRUNCATED } else { 0 }, from })
+    }
 }
 
 async fn receive_by_copy(
@@ -136,6 +325,7 @@ async fn receive_by_copy(
     buffers: &Buffers,
     open: &OpenFile,
     mut flags: RecvFlags,
+    has_polled: bool,
 ) -> Result<Received, Error> {
     // What is only looked at is there the next time again.
     let most = if flags.peek { MAX_MESSAGE } else { most_at_once(open, MAX_MESSAGE) };
@@ -145,7 +335,7 @@ async fn receive_by_copy(
             break;
         }
         let mut copy = SharedCopy::take(thread, piece.total())?;
-        let received = thread.receive(open, copy.domain(), flags).await;
+        let received = thread.receive(open, copy.domain(), flags, has_polled && done == 0).await;
         let moved = match &received {
             Ok(received) => copy.scatter(memory, &piece, received.count),
             Err(_) => Ok(0),

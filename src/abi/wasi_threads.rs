@@ -6,9 +6,10 @@ pub(crate) mod bindings {
     pub(crate) mod wasi {
         use wiggle::GuestMemory;
 
-        use crate::abi::preview1::number;
+        use crate::abi::call::Call;
+        use crate::abi::errno::number;
         use crate::error::Errno;
-        use crate::process::{EntryPoint, Thread};
+        use crate::process::EntryPoint;
 
         /// Starts a thread, which begins in `wasi_thread_start` with its number and
         /// `start_arg`.
@@ -17,11 +18,11 @@ pub(crate) mod bindings {
         /// - wasi-threads
         #[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
         pub(crate) fn thread_spawn(
-            thread: &mut Thread,
+            call: &mut Call<'_>,
             _: &mut GuestMemory<'_>,
             start_arg: i32,
         ) -> wasmtime::Result<i32> {
-            let started = thread.spawn(EntryPoint::Wasi(start_arg.cast_unsigned()), |_| Ok::<_, Errno>(()));
+            let started = call.spawn(EntryPoint::Wasi(start_arg.cast_unsigned()), |_| Ok::<_, Errno>(()));
             Ok(match started {
                 Ok(tid) => tid.cast_signed(),
                 Err(errno) => -number(errno),

@@ -13,7 +13,7 @@ use super::call_mode::CallMode;
 use super::handlers::Handlers;
 use super::outcome::{Ended, ended, is_mistake};
 use super::signal::handle_between;
-use crate::abi::preview1::number;
+use crate::abi::errno::number;
 use crate::error::Errno;
 use crate::fd::Rights;
 use crate::observe::Closed;
@@ -292,7 +292,7 @@ impl EventLoop {
         // A guest that gave the right away gets no connections.
         let Ok(found) = self.thread.socket(listener, Rights::SOCK_ACCEPT) else { return Ok(()) };
         let found = SocketRef { waits: false, ..found };
-        let accepted = self.thread.accept(&found, false).await;
+        let accepted = self.thread.accept(&found, false, false).await.map_err(|refusal| refusal.errno());
         drop(found);
         match accepted {
             Ok((fd, _)) => {

@@ -13,17 +13,12 @@
 mod edge;
 mod memory;
 
-use std::pin::pin;
-
-use wasmtime::{Caller, Linker, Module};
+use wasmtime::{Linker, Module};
 
 use super::WasockCtx;
 use super::call_mode::CallMode;
-use super::signal::{handle, see_through};
 use super::stub::is_defined;
 use crate::abi::{FUNCTIONS, Function, preview1, same_as, wasi_threads, wasix};
-
-use memory::CallContext;
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
@@ -100,21 +95,23 @@ fn link<T: Send + 'static>(
     macro_rules! now {
         ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> =
-                |thread, memory, ($($arg,)*)| $call(thread, memory, $($arg),*);
+                |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
             edge::link_now(linker, get, &FUNCTIONS[$index], CALL)?;
         }};
     }
     macro_rules! waits {
         ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Waits<($($ty,)*), $result> =
-                |thread, memory, ($($arg,)*)| Box::pin($call(thread, memory, $($arg),*));
+                |call, memory, ($($arg,)*)| Box::pin($call(call, memory, $($arg),*));
             edge::link_waits(linker, get, &FUNCTIONS[$index], calls, CALL)?;
         }};
     }
-    macro_rules! tries {
-        ($index:literal, $try:path, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {
-            edge::link_tries!(linker, get, &FUNCTIONS[$index], calls, $try, $call, [$($arg: $ty),*])
-        };
+    macro_rules! two_phases {
+        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+            const CALL: edge::Now<($($ty,)*), $result> =
+                |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
+            edge::link_two_phases(linker, get, &FUNCTIONS[$index], calls, CALL)?;
+        }};
     }
     macro_rules! refused {
         ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
@@ -122,6 +119,6 @@ fn link<T: Send + 'static>(
             edge::link_now(linker, get, &FUNCTIONS[$index], CALL)?;
         }};
     }
-    every_function!(wants, now, tries, waits, refused);
+    every_function!(wants, now, two_phases, waits, refused);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, imported_memory, preview1, same_as, support};
+use crate::abi::{Function, Import, Support, errno, imported_memory, same_as, support};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -107,7 +107,7 @@ fn define_stub<T: 'static>(
     ty: FuncType,
 ) -> wasmtime::Result<()> {
     let name = format!("{}.{}", import.module(), import.name());
-    let nosys = preview1::number(Errno::ENOSYS);
+    let nosys = errno::number(Errno::ENOSYS);
     let answer = match import.name() {
         // Its result is a thread's number, or a negative errno.
         "thread-spawn" => -nosys,

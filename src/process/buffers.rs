@@ -22,21 +22,26 @@ impl Thread {
 
     /// Sets a number of a socket. Of a buffer that is too large for the operator it gets
     /// what it may have, and hears nothing of it: as the kernel does with its own
-    /// limit.
+    /// limit. The trace does.
     ///
     /// # Errors
     ///
     /// Those of [`Socket::set_size`].
-    pub(crate) fn set_size(&mut self, at: &SocketRef, option: SizeOption, size: u64) -> Result<(), Errno> {
+    pub(crate) fn set_size(
+        &self,
+        at: &SocketRef,
+        option: SizeOption,
+        size: u64,
+    ) -> Result<Option<TraceAnnotation>, Errno> {
         let Some(most) = self.process().service().max_socket_buffer() else {
-            return at.socket.set_size(option, size);
+            return at.socket.set_size(option, size).map(|()| None);
         };
         if at.socket.set_size_within(most, option, size)? {
-            self.annotation = Some(TraceAnnotation { name: Limit::SocketBuffer.name(), value: most.into() });
             let local = at.socket.local_address();
             let local = local.unwrap_or_else(|_| Address::Unix(UnixName::unnamed()));
             self.process().report().tell_buffer(at.fd, local, most);
+            return Ok(Some(TraceAnnotation { name: Limit::SocketBuffer.name(), value: most.into() }));
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -50,7 +50,7 @@ pub(crate) use cpu_time::{CpuTime, thread_time};
 pub use futex::Woken;
 pub use inherited::InheritedSockets;
 pub use open::{Directory, Open, OpenFile};
-pub(crate) use poll_scratch::PollScratch;
+pub(crate) use poll_scratch::{PollScratch, Subscription};
 pub use settings::Settings;
 pub(crate) use signal::{Ending, SignalDelivery, SignalSender, Signals};
 pub use signal::{Numbering, PendingSignals, Signal};

@@ -415,7 +415,7 @@ mod tests {
                 let open = OpenFile::shared(Open::Socket(Arc::clone(&socket)));
                 let local = socket.local_address()?.inet().ok_or(Errno::EAFNOSUPPORT)?;
                 let twin = Arc::clone(&open);
-                let mut accept = std::pin::pin!(ready::accept(&socket, true));
+                let mut accept = std::pin::pin!(ready::accept(&socket, true, false));
                 let early = timeout(MOMENT, accept.as_mut()).await;
                 assert!(early.is_err(), "{profile}: nobody has come");
                 // A duplicate is still open.

@@ -12,13 +12,30 @@ const FREE: u32 = 256;
 /// For more than this many the room is not kept.
 const KEPT: u32 = 4096;
 
-/// What a subscription takes here: a word for the kernel, one for what stands behind it, an
-/// event, and in a memory that is shared a copy of the guest's own 48 bytes.
-const BYTES: u64 = 8 + 8 + 32 + 48;
+/// What a subscription takes here: its numbers, a word for the kernel, one for what stands behind
+/// it, an event, and in a memory that is shared a copy of the guest's own 56 bytes.
+const BYTES: u64 = 32 + 8 + 8 + 32 + 56;
+
+/// A subscription as the guest has written it: its numbers, and nothing of what they mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    /// The guest's own word.
+    pub(crate) userdata: u64,
+    /// Until when, for a clock.
+    pub(crate) timeout: u64,
+    /// A descriptor, or a clock.
+    pub(crate) id: u32,
+    /// Of a clock.
+    pub(crate) flags: u16,
+    /// What it asks for.
+    pub(crate) kind: u8,
+}
 
 /// Room for one poll. A thread keeps it between its calls, so that they allocate nothing.
 #[derive(Default)]
 pub(crate) struct PollScratch {
+    /// What is asked for.
+    pub(crate) subscriptions: Vec<Subscription>,
     /// What the kernel is asked.
     pub(crate) poll_set: PollSetBuffer,
     /// What stands behind the descriptors, where others may close them meanwhile.

@@ -172,7 +172,7 @@ impl Thread {
         while taken < step.sent {
             // It is there: nobody waits.
             let sent = chunk.get_mut(taken..step.sent).unwrap_or_default();
-            match self.read(from, sent, false).await? {
+            match self.read(from, sent, false, false).await? {
                 // Another thread took it.
                 0 => break,
                 count => taken += count,
@@ -204,7 +204,7 @@ impl Thread {
                 Open::Input(input) => Ok(input.peek(waits, buffer).await?),
                 _ => {
                     let flags = RecvFlags { peek: true, ..RecvFlags::default() };
-                    Ok(self.receive(open, buffer, flags).await?.count)
+                    Ok(self.receive(open, buffer, flags, false).await?.count)
                 }
             }
         };

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
@@ -14,7 +15,7 @@ use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::observe::Event;
 use crate::ready::{self, Happened, Readiness, Sharing, Timer, Watched};
-use crate::socket::listen::{Capacity, LimitExceeded, ListenConfig};
+use crate::socket::listen::{Capacity, ListenConfig};
 use crate::socket::{Accepted, AtPanic, Domain, Refusal, Socket, TimeOption};
 
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
@@ -60,10 +61,6 @@ pub struct Thread {
     /// What an epoll found, on its way to the guest. Kept between calls.
     pub(crate) happened: Vec<Happened>,
     pub(crate) poll_scratch: PollScratch,
-    /// A poll was tried, found nothing ready, and is to wait now.
-    pub(crate) has_polled: bool,
-    /// What the trace says of the call besides its results.
-    pub(crate) annotation: Option<TraceAnnotation>,
     /// What the host holds for it; nothing for the first thread.
     _held: Option<Charge>,
 }
@@ -137,8 +134,6 @@ impl Thread {
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: PollScratch::default(),
-            has_polled: false,
-            annotation: None,
             _held: None,
         }
     }
@@ -156,8 +151,6 @@ impl Thread {
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: PollScratch::default(),
-            has_polled: false,
-            annotation: None,
             _held: Some(held),
             ..*self
         }
@@ -288,18 +281,16 @@ impl Thread {
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
     }
 
-    /// Has the trace say how many messages were kept from the guest before the one that
-    /// it received from `open`.
-    pub(crate) fn annotate_dropped(&mut self, open: &OpenFile) {
-        if let Ok(socket) = open.open.socket()
-            && let Socket::Datagram(datagram) = socket.as_ref()
-        {
-            let count = datagram.take_dropped();
-            self.annotation = (count > 0).then_some(TraceAnnotation { name: "dropped", value: count });
-        }
+    /// How many messages were kept from the guest before the one that it received from `open`:
+    /// for the trace.
+    pub(crate) fn dropped(&self, open: &OpenFile) -> Option<TraceAnnotation> {
+        let Ok(Socket::Datagram(datagram)) = open.open.socket().map(Arc::as_ref) else { return None };
+        let count = datagram.take_dropped();
+        (count > 0).then_some(TraceAnnotation { name: "dropped", value: count })
     }
 
-    /// Accepts the next connection of `listener` as a new descriptor.
+    /// Accepts the next connection of `listener` as a new descriptor. `has_polled` says that
+    /// [`try_accept`](Self::try_accept) has just found none.
     ///
     /// # Cancel safety
     ///
@@ -311,38 +302,71 @@ impl Thread {
     /// full, or has as many connections as it may (docs/listen.md, rule 12), and those of
     /// [`ready::accept`].
     pub(crate) async fn accept(
-        &mut self,
-        listener: &SocketRef,
-        nonblocking: bool,
-    ) -> Result<(u32, Address), Errno> {
-        let accepted = self.take_connection(listener, nonblocking).await;
-        accepted.map_err(|refusal| {
-            if let Refusal::Limited(LimitExceeded { limit, most }) = refusal {
-                self.annotation = Some(TraceAnnotation { name: limit.name(), value: most.into() });
-            }
-            refusal.errno()
-        })
-    }
-
-    async fn take_connection(
         &self,
         listener: &SocketRef,
         nonblocking: bool,
+        has_polled: bool,
     ) -> Result<(u32, Address), Refusal> {
+        let reservation = self.promise_accept(listener)?;
+        let waits = listener.waits && !nonblocking;
+        let accept = ready::accept(&listener.socket, waits, has_polled);
+        let accepted = match &listener.inherited {
+            // Nothing that happens to the socket tells that another thread closes it.
+            Some(open) if self.threads.are_many() => open.unless_closed(accept).await?,
+            _ => accept.await?,
+        };
+        self.open_accepted(listener, accepted, nonblocking, reservation)
+    }
+
+    /// As [`accept`](Self::accept), once and without a future: `Pending` where it would wait and
+    /// may.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept).
+    pub(crate) fn try_accept(
+        &self,
+        listener: &SocketRef,
+        nonblocking: bool,
+    ) -> Poll<Result<(u32, Address), Refusal>> {
+        let reservation = match self.promise_accept(listener) {
+            Ok(reservation) => reservation,
+            Err(refusal) => return Poll::Ready(Err(refusal)),
+        };
+        match ready::try_accept(&listener.socket) {
+            Poll::Pending if listener.waits && !nonblocking => Poll::Pending,
+            Poll::Pending => Poll::Ready(Err(Errno::EAGAIN.into())),
+            Poll::Ready(Err(refusal)) => Poll::Ready(Err(refusal)),
+            Poll::Ready(Ok(accepted)) => {
+                Poll::Ready(self.open_accepted(listener, accepted, nonblocking, reservation))
+            }
+        }
+    }
+
+    /// A number for the next connection of `listener`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what does not listen, `EMFILE`.
+    fn promise_accept(&self, listener: &SocketRef) -> Result<FdReservation<'_>, Refusal> {
         // The kind and the state of the listener come first: docs/listen.md, rule 9.
         if !listener.socket.stream()?.is_listening() {
             return Err(Errno::EINVAL.into());
         }
         // Two threads that accept do not both count on the last number.
-        let reservation = FdReservation::of(&self.process)?;
-        let waits = listener.waits && !nonblocking;
+        Ok(FdReservation::of(&self.process)?)
+    }
+
+    /// Opens a connection of `listener` as the descriptor that was promised.
+    fn open_accepted(
+        &self,
+        listener: &SocketRef,
+        accepted: Accepted,
+        nonblocking: bool,
+        reservation: FdReservation<'_>,
+    ) -> Result<(u32, Address), Refusal> {
+        let Accepted { socket, peer } = accepted;
         let process = &self.process;
-        let accept = ready::accept(&listener.socket, waits);
-        let Accepted { socket, peer } = match &listener.inherited {
-            // Nothing that happens to the socket tells that another thread closes it.
-            Some(open) if self.threads.are_many() => open.unless_closed(accept).await?,
-            _ => accept.await?,
-        };
         // One that is gone already is the guest's all the same. Of a shared listener it has
         // no limit yet.
         let _gone = self.limit_buffers(&socket, listener.socket.is_shared());

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::{Open, OpenFile, Thread};
 use crate::address::Address;
@@ -47,7 +48,8 @@ impl Thread {
     }
 
     /// Reads what is there into `buffer`; 0 is the end. With `dont_wait` it waits for
-    /// nothing, whatever the descriptor says.
+    /// nothing, whatever the descriptor says. `has_polled` says that [`try_read`](Self::try_read)
+    /// has just found nothing.
     ///
     /// # Cancel safety
     ///
@@ -62,18 +64,59 @@ impl Thread {
         open: &OpenFile,
         buffer: &mut [u8],
         dont_wait: bool,
+        has_polled: bool,
     ) -> Result<usize, Error> {
         if self.threads.are_many() {
-            return open.unless_closed(self.read_alone(open, buffer, dont_wait)).await;
+            return open.unless_closed(self.read_alone(open, buffer, dont_wait, has_polled)).await;
         }
-        self.read_alone(open, buffer, dont_wait).await
+        self.read_alone(open, buffer, dont_wait, has_polled).await
+    }
+
+    /// As [`read`](Self::read), once and without a future: `Pending` where nothing is there,
+    /// `None` where that was not looked for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub(crate) fn try_read(
+        &self,
+        open: &OpenFile,
+        waits: bool,
+        buffer: &mut [u8],
+    ) -> Option<Poll<Result<usize, Errno>>> {
+        match &open.open {
+            Open::Socket(socket) => {
+                if let Socket::Datagram(datagram) = socket.as_ref() {
+                    let received = ready::try_recv_message(datagram, buffer, false)?;
+                    return Some(received.map(|received| received.map(|received| received.count)));
+                }
+                let received = ready::try_recv(socket, waits, buffer, false)?;
+                Some(received.map(|received| received.map(|(count, _)| count)))
+            }
+            Open::PipeReader(reader) => Some(unless_again(reader.try_read(buffer, false))),
+            Open::Event(event) => {
+                // A smaller buffer is an error, which `read` knows.
+                let word = buffer.first_chunk_mut()?;
+                let taken = event.try_take().map(|counted| *word = counted.to_le_bytes());
+                Some(unless_again(taken.map(|()| word.len())))
+            }
+            _ => None,
+        }
     }
 
     /// [`read`](Self::read), where no other thread can close `open`.
-    async fn read_alone(&self, open: &OpenFile, buffer: &mut [u8], dont_wait: bool) -> Result<usize, Error> {
+    async fn read_alone(
+        &self,
+        open: &OpenFile,
+        buffer: &mut [u8],
+        dont_wait: bool,
+        has_polled: bool,
+    ) -> Result<usize, Error> {
         let waits = !open.is_nonblocking() && !dont_wait;
         match &open.open {
-            Open::Socket(socket) => Ok(ready::recv(socket, waits, buffer, RecvFlags::default()).await?.count),
+            Open::Socket(socket) => {
+                Ok(ready::recv(socket, waits, buffer, RecvFlags::default(), has_polled).await?.count)
+            }
             Open::Input(input) => Ok(input.read(waits, buffer).await?),
             Open::PipeReader(reader) => Ok(reader.read(waits, buffer).await?),
             Open::Event(event) => read_event(event, waits, buffer).await,
@@ -88,7 +131,8 @@ impl Thread {
         }
     }
 
-    /// Receives from a socket into `buffer`.
+    /// Receives from a socket into `buffer`. `has_polled` says that [`ready::try_recv`] has just
+    /// found nothing.
     ///
     /// # Cancel safety
     ///
@@ -103,10 +147,11 @@ impl Thread {
         open: &OpenFile,
         buffer: &mut [u8],
         flags: RecvFlags,
+        has_polled: bool,
     ) -> Result<Received, Error> {
         let receive = async {
             let waits = !open.is_nonblocking();
-            Ok(ready::recv(open.open.socket()?, waits, buffer, flags).await?)
+            Ok(ready::recv(open.open.socket()?, waits, buffer, flags, has_polled).await?)
         };
         if self.threads.are_many() { open.unless_closed(receive).await } else { receive.await }
     }
@@ -143,6 +188,63 @@ impl Thread {
         let waits = !open.is_nonblocking() && !dont_wait;
         let send = async { Ok(ready::send_to(socket, datagram, waits, data, &to).await?) };
         if self.threads.are_many() { open.unless_closed(send).await } else { send.await }
+    }
+
+    /// As [`send_to`](Self::send_to), once and without a future: `Pending` where there is no
+    /// room, `None` where that was not tried.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send_to`](Self::send_to).
+    pub(crate) fn try_send_to(
+        &self,
+        open: &OpenFile,
+        data: &[IoSlice<'_>],
+        address: &Address,
+    ) -> Option<Poll<Result<usize, Errno>>> {
+        let Open::Socket(socket) = &open.open else { return None };
+        match (socket.as_ref(), address) {
+            // "If the socket is connection-mode, dest_addr shall be ignored." - sendto(3p)
+            (Socket::Stream(_), _) => self.try_write(open, data),
+            (Socket::Datagram(datagram), Address::Inet(_)) => {
+                let found = datagram.destination(address, self.process().policy());
+                match self.process().answer("sock_send_to", found) {
+                    Ok(to) => ready::try_send_to(datagram, data, &to),
+                    Err(Error::Errno(errno)) => Some(Poll::Ready(Err(errno))),
+                    Err(_) => None,
+                }
+            }
+            // A name is looked for where that may take its time.
+            (Socket::Datagram(_), Address::Unix(_)) => None,
+        }
+    }
+
+    /// As [`write`](Self::write), once and without a future: tells how much was taken, which may
+    /// be less than all, `Pending` where nothing was, and `None` where that was not tried.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write).
+    pub(crate) fn try_write(
+        &self,
+        open: &OpenFile,
+        data: &[IoSlice<'_>],
+    ) -> Option<Poll<Result<usize, Errno>>> {
+        let written = match &open.open {
+            Open::Socket(socket) => ready::try_send(socket, data)?,
+            Open::PipeWriter(writer) => unless_again(writer.try_write(data)),
+            Open::Event(event) => {
+                // More words than one are added one by one.
+                let [word] = data else { return None };
+                let word: &[u8; 8] = (**word).try_into().ok()?;
+                unless_again(event.try_add(u64::from_le_bytes(*word)).map(|()| word.len()))
+            }
+            _ => return None,
+        };
+        if written == Poll::Ready(Err(Errno::EPIPE)) {
+            self.tell_broken_pipe(open);
+        }
+        Some(written)
     }
 
     /// Writes `data`; tells how much was taken. With `dont_wait` a socket takes only
@@ -333,6 +435,11 @@ impl Thread {
         let file = Arc::clone(file);
         self.on_disk(move || write_at(&file, offset, &[IoSlice::new(&bytes)])).await
     }
+}
+
+/// `EAGAIN` as `Pending`.
+fn unless_again<T>(done: Result<T, Errno>) -> Poll<Result<T, Errno>> {
+    if matches!(done, Err(Errno::EAGAIN)) { Poll::Pending } else { Poll::Ready(done) }
 }
 
 /// A copy of the first bytes of `data`, `most` of them or less.

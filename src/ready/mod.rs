@@ -45,5 +45,7 @@ pub use poll::{PollSet, PollSetBuffer, PollSource, Readiness, Sharing, Watched, 
 pub use pollable::{Events, Pollable};
 pub use readiness::{retry_with_backoff, timeout, yield_now};
 pub use ready_list::ReadyList;
-pub use socket::{accept, connect, recv, send, send_to, try_recv, try_send};
+pub use socket::{
+    accept, connect, recv, send, send_to, try_accept, try_recv, try_recv_message, try_send, try_send_to,
+};
 pub use time_slice::TimeSlice;

@@ -112,7 +112,12 @@ impl PipeReader {
         attempts(waits, &self.pipe.readers, || self.try_read(buffer, true)).await
     }
 
-    fn try_read(&self, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
+    /// As [`read`](Self::read), or [`peek`](Self::peek), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` where it would wait.
+    pub fn try_read(&self, buffer: &mut [u8], peek: bool) -> Result<usize, Errno> {
         let mut state = self.pipe.lock();
         let count = buffer.len().min(state.bytes.len());
         if count == 0 {
@@ -175,7 +180,12 @@ impl PipeWriter {
         }
     }
 
-    fn try_write(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    /// As [`write`](Self::write), without waiting: tells how much found room.
+    ///
+    /// # Errors
+    ///
+    /// `EPIPE`, `EAGAIN`.
+    pub fn try_write(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
         let total: usize = data.iter().map(|slice| slice.len()).sum();
         let mut state = self.pipe.lock();
         // "EPIPE: An attempt is made to write to a pipe or FIFO that is not open for

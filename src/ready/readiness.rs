@@ -16,7 +16,8 @@ use crate::socket::{Interest, Registration};
 /// news.
 ///
 /// `limit` bounds the whole wait; `None` waits for ever, and a limit of zero tries
-/// once. `attempt` answers [`Poll::Pending`] where the host said `EAGAIN`.
+/// once. `attempt` answers [`Poll::Pending`] where the host said `EAGAIN`. `has_tried` says that
+/// it has just done so, by [`Registration::try_io`]: the wait begins with a sleep then.
 ///
 /// # Cancel safety
 ///
@@ -31,8 +32,9 @@ pub async fn blocking<T>(
     interest: Interest,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
+    has_tried: bool,
 ) -> Result<T, Errno> {
-    repeating(io, interest, limit, attempt, false).await
+    repeating(io, interest, limit, attempt, has_tried && limit != Some(Duration::ZERO)).await
 }
 
 /// As [`blocking`], for one who receives. Where it is [likely](Registration::is_slow) that
@@ -49,8 +51,9 @@ pub async fn receiving<T>(
     io: &Registration,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
+    has_tried: bool,
 ) -> Result<T, Errno> {
-    let sleeps_first = limit != Some(Duration::ZERO) && io.is_slow();
+    let sleeps_first = limit != Some(Duration::ZERO) && (has_tried || io.is_slow());
     repeating(io, Interest::Read, limit, attempt, sleeps_first).await
 }
 

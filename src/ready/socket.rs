@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::readiness::{blocking, receiving, retry_with_backoff, timeout};
@@ -42,7 +42,9 @@ fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
 /// `EAGAIN` where no connection waits or the time is over, `ENFILE` where the host
 /// has no descriptor left, `EBADF` where the last descriptor of the listener is closed
 /// meanwhile; a limit to the number of connections where that keeps one waiting.
-pub async fn accept(socket: &Socket, waits: bool) -> Result<Accepted, Refusal> {
+///
+/// `has_looked` says that [`try_accept`] has just found nothing.
+pub async fn accept(socket: &Socket, waits: bool, has_looked: bool) -> Result<Accepted, Refusal> {
     let stream = socket.stream()?;
     // "Timeouts only have effect for system calls that perform socket I/O (e.g.,
     // accept(2), ...)" - socket(7), SO_RCVTIMEO. A limit of its own goes first.
@@ -50,15 +52,35 @@ pub async fn accept(socket: &Socket, waits: bool) -> Result<Accepted, Refusal> {
     match stream.readiness_source() {
         ReadinessSource::None => stream.try_accept(),
         ReadinessSource::Reactor(io) => {
-            let attempt = || match stream.try_accept() {
-                Err(Refusal::Errno(Errno::EAGAIN)) => Poll::Pending,
-                answer => Poll::Ready(answer),
-            };
-            blocking(&io, Interest::Read, limit, attempt).await?
+            blocking(&io, Interest::Read, limit, || accept_once(stream), has_looked).await?
         }
         ReadinessSource::Queue(queue) => {
             timeout(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?
         }
+    }
+}
+
+fn accept_once(stream: &Stream) -> Poll<Result<Accepted, Refusal>> {
+    match stream.try_accept() {
+        Err(Refusal::Errno(Errno::EAGAIN)) => Poll::Pending,
+        answer => Poll::Ready(answer),
+    }
+}
+
+/// As [`accept`], once and without a future: `Pending` where no connection waits.
+///
+/// # Errors
+///
+/// Those of [`accept`].
+pub fn try_accept(socket: &Socket) -> Poll<Result<Accepted, Refusal>> {
+    let stream = match socket.stream() {
+        Ok(stream) => stream,
+        Err(errno) => return Poll::Ready(Err(errno.into())),
+    };
+    match stream.readiness_source() {
+        ReadinessSource::None => Poll::Ready(stream.try_accept()),
+        ReadinessSource::Reactor(io) => io.try_io(Interest::Read, || accept_once(stream)),
+        ReadinessSource::Queue(queue) => stream.poll_accept(&queue, &mut Context::from_waker(Waker::noop())),
     }
 }
 
@@ -87,9 +109,14 @@ pub async fn connect(
     let stream = socket.stream()?;
     let ReadinessSource::Reactor(io) = stream.readiness_source() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);
-    let ended =
-        blocking(&io, Interest::Write, limit, || pending_on(Errno::EINPROGRESS, stream.try_finish_connect()))
-            .await;
+    let ended = blocking(
+        &io,
+        Interest::Write,
+        limit,
+        || pending_on(Errno::EINPROGRESS, stream.try_finish_connect()),
+        false,
+    )
+    .await;
     let ended = match ended {
         Ok(ended) => ended,
         // "EINTR: The attempt to establish a connection was interrupted by delivery of a
@@ -111,7 +138,8 @@ async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connecte
         },
         found => return found,
     };
-    blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, stream.connected())).await?
+    blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, stream.connected()), false)
+        .await?
 }
 
 /// Receives into `buffer`: what is there of a stream, where 0 is its end, or one message.
@@ -125,17 +153,22 @@ async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connecte
 ///
 /// `ENOTCONN`, `EAGAIN` where nothing is there or the time is over, `ECONNRESET`
 /// once after a reset.
+///
+/// `has_looked` says that [`try_recv`] has just found nothing.
 pub async fn recv(
     socket: &Socket,
     waits: bool,
     buffer: &mut [u8],
     flags: RecvFlags,
+    has_looked: bool,
 ) -> Result<Received, Errno> {
     let waits = waits && !flags.dont_wait;
     let limit = limit(socket, waits, TimeOption::Receive);
     let stream = match socket {
         Socket::Stream(stream) => stream,
-        Socket::Datagram(datagram) => return recv_message(datagram, limit, buffer, flags.peek).await,
+        Socket::Datagram(datagram) => {
+            return recv_message(datagram, limit, buffer, flags.peek, has_looked).await;
+        }
     };
     let connected = connection(stream, limit).await?;
     // Nothing was asked for, so there is nothing to wait for: what `read` says of a
@@ -153,15 +186,17 @@ pub async fn recv(
     let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
     let mut slice = TimeSlice::new();
+    let mut has_looked = has_looked;
     loop {
+        let has_looked = std::mem::take(&mut has_looked);
         let rest = buffer.get_mut(filled..).unwrap_or_default();
         let attempt = || match is_low() {
             true => Poll::Pending,
             false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek)),
         };
         let received = match whole || low_water > 1 {
-            true => blocking(&io, Interest::Read, limit, attempt).await,
-            false => receiving(&io, limit, attempt).await,
+            true => blocking(&io, Interest::Read, limit, attempt, false).await,
+            false => receiving(&io, limit, attempt, has_looked).await,
         };
         match received.flatten() {
             Ok(received) if !whole => {
@@ -189,17 +224,16 @@ async fn recv_message(
     limit: Option<Duration>,
     buffer: &mut [u8],
     peek: bool,
+    mut has_looked: bool,
 ) -> Result<Received, Errno> {
     let io = datagram.registration()?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
     let mut slice = TimeSlice::new();
     loop {
-        let attempt = || match datagram.try_recv(&mut *buffer, peek) {
-            Err(Errno::EAGAIN) if datagram.is_deaf() => Poll::Ready(Ok(Some(Received::bytes(0)))),
-            received => pending_on(Errno::EAGAIN, received),
-        };
-        if let Some(received) = blocking(&io, Interest::Read, left, attempt).await?? {
+        let attempt = || message_once(datagram, &mut *buffer, peek);
+        let has_looked = std::mem::take(&mut has_looked);
+        if let Some(received) = blocking(&io, Interest::Read, left, attempt, has_looked).await?? {
             return Ok(received);
         }
         left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -209,6 +243,65 @@ async fn recv_message(
             return Err(Errno::EAGAIN);
         }
         slice.yield_now().await?;
+    }
+}
+
+fn message_once(datagram: &Datagram, buffer: &mut [u8], peek: bool) -> Poll<Result<Option<Received>, Errno>> {
+    match datagram.try_recv(buffer, peek) {
+        Err(Errno::EAGAIN) if datagram.is_deaf() => Poll::Ready(Ok(Some(Received::bytes(0)))),
+        received => pending_on(Errno::EAGAIN, received),
+    }
+}
+
+/// As [`recv`] of a stream, once and without a future, and without `wait_all`: tells how many
+/// bytes there are, and how long a message was. `Pending` where nothing is
+/// there, `None` where that was not looked for. A descriptor that `waits` does not look where it is
+/// likely to have to wait.
+///
+/// # Errors
+///
+/// Those of [`recv`].
+#[inline]
+pub fn try_recv(
+    socket: &Socket,
+    waits: bool,
+    buffer: &mut [u8],
+    peek: bool,
+) -> Option<Poll<Result<(usize, usize), Errno>>> {
+    let Socket::Stream(stream) = socket else { return None };
+    // One that is on its way to be connected is the waiting half's.
+    let connected = stream.known_connection()?;
+    let is_stream = !connected.keeps_boundaries();
+    if is_stream && buffer.is_empty() {
+        return Some(Poll::Ready(Ok((0, 0))));
+    }
+    if waits && (connected.is_slow() || is_stream && socket.receive_low_water() > 1) {
+        return None;
+    }
+    let received = connected
+        .try_io(Interest::Read, || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek)));
+    if received.is_pending() && waits {
+        connected.note_slow(true);
+    }
+    Some(received.map(|received| received.map(|received| (received.count, received.length))))
+}
+
+/// As [`recv`] of a message, once and without a future: `Pending` where none is there, `None` where
+/// so many came that may not come in that others have their turn first.
+///
+/// # Errors
+///
+/// Those of [`recv`].
+pub fn try_recv_message(
+    datagram: &Datagram,
+    buffer: &mut [u8],
+    peek: bool,
+) -> Option<Poll<Result<Received, Errno>>> {
+    let io = datagram.registration().ok()?;
+    match io.try_io(Interest::Read, || message_once(datagram, &mut *buffer, peek)) {
+        Poll::Pending => Some(Poll::Pending),
+        Poll::Ready(Ok(received)) => received.map(|received| Poll::Ready(Ok(received))),
+        Poll::Ready(Err(errno)) => Some(Poll::Ready(Err(errno))),
     }
 }
 
@@ -231,7 +324,7 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
         Socket::Datagram(datagram) => {
             let io = datagram.registration()?;
             let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, None));
-            return blocking(&io, Interest::Write, limit, attempt).await?;
+            return blocking(&io, Interest::Write, limit, attempt, false).await?;
         }
     };
     let connected = connection(stream, limit).await?;
@@ -254,40 +347,39 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     }
 }
 
-/// Receives into `buffer` what is there of a stream that is known to be connected: as
-/// [`recv`] does, without a future. `None` for everything else, and where a descriptor that
-/// `waits` has to, or is likely to.
-pub fn try_recv(socket: &Socket, waits: bool, buffer: &mut [u8], peek: bool) -> Option<Result<usize, Errno>> {
-    let connected = connected_stream(socket)?;
-    if waits && (connected.is_slow() || socket.receive_low_water() > 1) {
-        return None;
-    }
-    let attempt = || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek));
-    match connected.try_io(Interest::Read, attempt) {
-        Poll::Ready(received) => Some(received.map(|received| received.count)),
-        Poll::Pending if waits => {
-            connected.note_slow(true);
-            None
+/// As [`send`], once and without a future: tells how much found room, `Pending` where nothing
+/// did, and `None` where that was not tried.
+///
+/// # Errors
+///
+/// Those of [`send`].
+pub fn try_send(socket: &Socket, data: &[IoSlice<'_>]) -> Option<Poll<Result<usize, Errno>>> {
+    match socket {
+        Socket::Stream(stream) => {
+            let connected = stream.known_connection()?;
+            let attempt = || pending_on(Errno::EAGAIN, connected.try_send(data));
+            Some(connected.try_io(Interest::Write, attempt))
         }
-        Poll::Pending => Some(Err(Errno::EAGAIN)),
+        Socket::Datagram(datagram) => {
+            let io = datagram.registration().ok()?;
+            Some(io.try_io(Interest::Write, || pending_on(Errno::EAGAIN, datagram.try_send(data, None))))
+        }
     }
 }
 
-/// Sends what of `data` finds room, on a stream that is known to be connected, for a
-/// descriptor that does not block: as [`send`] does, without a future. `None` for
-/// everything else.
-pub fn try_send(socket: &Socket, data: &[u8]) -> Option<Result<usize, Errno>> {
-    let connected = connected_stream(socket)?;
-    let attempt = || pending_on(Errno::EAGAIN, connected.try_send(&[IoSlice::new(data)]));
-    Some(match connected.try_io(Interest::Write, attempt) {
-        Poll::Ready(sent) => sent,
-        Poll::Pending => Err(Errno::EAGAIN),
-    })
-}
-
-fn connected_stream(socket: &Socket) -> Option<&Connected> {
-    let Socket::Stream(stream) = socket else { return None };
-    stream.known_connection().filter(|connected| !connected.keeps_boundaries())
+/// As [`send_to`], once and without a future: `None` for a name, and where nothing was tried.
+///
+/// # Errors
+///
+/// Those of [`send_to`].
+pub fn try_send_to(
+    datagram: &Datagram,
+    data: &[IoSlice<'_>],
+    to: &Destination,
+) -> Option<Poll<Result<usize, Errno>>> {
+    let Destination::Inet(_) = to else { return None };
+    let io = datagram.registration().ok()?;
+    Some(io.try_io(Interest::Write, || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)))))
 }
 
 /// Sends `data` as one message to `to`.
@@ -310,7 +402,7 @@ pub async fn send_to(
     if let Destination::Inet(_) = to {
         let io = datagram.registration()?;
         let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)));
-        return blocking(&io, Interest::Write, limit, attempt).await?;
+        return blocking(&io, Interest::Write, limit, attempt, false).await?;
     }
     let is_again = |errno: &Errno| *errno == Errno::EAGAIN;
     retry_with_backoff(limit, is_again, || std::future::ready(datagram.try_send(data, Some(to)))).await
@@ -322,5 +414,6 @@ async fn send_some(
     limit: Option<Duration>,
     data: &[IoSlice<'_>],
 ) -> Result<usize, Errno> {
-    blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data))).await?
+    blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data)), false)
+        .await?
 }

@@ -6,6 +6,7 @@ use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 use wiggle::GuestMemory;
 
 use super::bindings::preview1_clock::Preview1Clock;
+use crate::abi::call::Call;
 use crate::error::{Errno, Error};
 use crate::process::Thread;
 
@@ -62,7 +63,7 @@ fn host_nanoseconds(time: Timespec) -> Result<u64, Errno> {
     nanoseconds(Duration::try_from(time).map_err(|_| Errno::EOVERFLOW)?)
 }
 
-impl Preview1Clock for Thread {
+impl Preview1Clock for Call<'_> {
     fn clock_res_get(&mut self, _: &mut GuestMemory<'_>, id: u32) -> Result<u64, Error> {
         Ok(GuestClock::of(id)?.resolution(self)?)
     }

@@ -3,12 +3,12 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::preview1_environment::Preview1Environment;
+use crate::abi::call::Call;
 use crate::abi::memory::write_bytes;
 use crate::abi::transfer::count;
 use crate::error::Error;
-use crate::process::Thread;
 
-impl Preview1Environment for Thread {
+impl Preview1Environment for Call<'_> {
     fn args_get(
         &mut self,
         memory: &mut GuestMemory<'_>,

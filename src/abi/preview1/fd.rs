@@ -7,8 +7,9 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::preview1_fd::Preview1Fd;
 use super::bindings::types;
 use super::stat;
+use crate::abi::call::{Call, Tried};
 use crate::abi::flags;
-use crate::abi::memory::{Buffers, check_out, write_bytes};
+use crate::abi::memory::{Buffers, check_out, check_out_value, write_bytes};
 use crate::abi::transfer::{self, count};
 use crate::account::Charge;
 use crate::error::{Errno, Error};
@@ -27,7 +28,7 @@ const DIRENT_SIZE: usize = 24;
 /// How many entries of a directory are read at a time.
 const ENTRIES: usize = 128;
 
-impl Preview1Fd for Thread {
+impl Preview1Fd for Call<'_> {
     fn fd_advise(
         &mut self,
         _: &mut GuestMemory<'_>,
@@ -196,7 +197,7 @@ impl Preview1Fd for Thread {
         let rights = Rights::FD_READ | Rights::FD_SEEK;
         if let Some(device) = self.device(fd, rights)? {
             let buffers = Buffers::read(memory, iovs)?;
-            return transfer::read(self, memory, &buffers, &device).await;
+            return transfer::read(self, memory, &buffers, &device, false).await;
         }
         let file = self.file(fd, rights)?;
         let buffers = Buffers::read(memory, iovs)?;
@@ -220,26 +221,38 @@ impl Preview1Fd for Thread {
         transfer::write_at(self, memory, &buffers, &file, offset).await
     }
 
-    async fn fd_read(
+    fn fd_read(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::IovecArray,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let open = self.descriptor(fd, Rights::FD_READ)?.open;
+        check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::read(self, memory, &buffers, &open).await
+        match transfer::try_read(self, memory, &buffers, &open)? {
+            Tried::Done(count) => Ok(memory.write(ret_n, count)?),
+            Tried::Waits { has_polled } => Err(self.wait(move |call, memory| {
+                Box::pin(async move {
+                    let count = transfer::read(call, memory, &buffers, &open, has_polled).await?;
+                    Ok(memory.write(ret_n, count)?)
+                })
+            })),
+        }
     }
 
-    async fn fd_write(
+    fn fd_write(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::CiovecArray,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let open = self.descriptor(fd, Rights::FD_WRITE)?.open;
+        check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::write(self, memory, &buffers, &open, false, None).await
+        self.write_as(memory, open, buffers, false, None, ret_n)
     }
 
     fn fd_prestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Prestat, Error> {

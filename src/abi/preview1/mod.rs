@@ -6,8 +6,6 @@
 pub(crate) mod bindings;
 mod clock;
 mod environment;
-mod errno;
-pub(crate) mod fast_path;
 mod fd;
 mod path;
 mod poll;
@@ -17,4 +15,8 @@ mod socket;
 mod stat;
 mod unstable;
 
-pub(crate) use errno::number;
+use bindings::types;
+/// The numbers of errors.
+pub(crate) use bindings::types::Errno as Number;
+
+crate::abi::errno::error_numbers!(types);

@@ -7,16 +7,17 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::preview1_path::Preview1Path;
 use super::bindings::types;
 use super::stat;
+use crate::abi::call::Call;
 use crate::abi::memory::{check_out, write_bytes};
 use crate::abi::path::{self, OpenRequest, follows};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::{Thread, device};
+use crate::process::device;
 
 type Path = GuestPtr<[u8]>;
 
-impl Preview1Path for Thread {
+impl Preview1Path for Call<'_> {
     async fn path_create_directory(
         &mut self,
         memory: &mut GuestMemory<'_>,

@@ -1,9 +1,10 @@
 //! `poll_oneoff`: descriptors and clocks, any mix.
+//!
+//! The subscriptions are read once, into a list that the thread keeps. One look at the sockets
+//! among them is tried; where that is not enough, the waiting half takes what the list stands for.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,196 +12,152 @@ use wiggle::{GuestMemory, GuestPtr, GuestType};
 
 use super::bindings::preview1_poll::Preview1Poll;
 use super::bindings::types;
-use super::clock::GuestClock;
-use crate::abi::flags;
-use crate::abi::memory::check_out;
-use crate::account::{Account, Charge};
+use crate::abi::call::Call;
+use crate::abi::errno::number;
+use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error};
-use crate::fd::Rights;
 use crate::file::File;
-use crate::process::{Open, OpenFile, Thread};
+use crate::process::{Open, PollScratch, Thread};
 use crate::ready::{PollSource, Readiness, TimeSlice, Watched};
 use crate::socket::Interest;
 
+mod asked;
+mod poll_set;
+mod subscription;
+
+use asked::{Ask, Asked, What};
+pub(super) use subscription::Layout;
+use subscription::{EVENT, clock_event, failed_event, ready_event};
+
 /// How many subscriptions one call takes: a read and a write for more descriptors
 /// than most hosts allow. It bounds what the host allocates on a guest's word.
-pub(super) const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
-
-const EVENT_SIZE: u32 = 32;
+const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 
 /// How many subscriptions are gone through between two looks at the clock.
 const STEP: usize = 64;
 
-pub(super) const CLOCK: u8 = 0;
-pub(super) const FD_READ: u8 = 1;
-pub(super) const FD_WRITE: u8 = 2;
-
-pub(super) const HANGUP: u16 = 1;
-
-/// What a poll asks for. Whatever is asked for it costs 48 bytes a subscription at most, as many
-/// as the guest has for it, and [`WATCH`] for each thing that is waited for.
-struct Asked {
-    subscriptions: Vec<Subscription>,
-    clocks: Vec<(GuestClock, u64)>,
-    watches: Vec<(Arc<OpenFile>, Interest)>,
-    /// The places among the watches, where there are too many to look through.
-    places: HashMap<(u32, Interest), u32>,
-    held: Charge,
-}
-
-struct Subscription {
-    userdata: u64,
-    what: What,
-}
-
-/// What a subscription asks for.
-#[derive(Clone, Copy)]
-enum What {
-    /// Until the time of the clock at this place.
-    Clock(u32),
-    /// Something of the descriptor at this place.
-    Open(u32, Interest),
-    /// Nothing that could be: answered with this error at once.
-    Wrong(Errno, Interest),
-}
-
-/// What one thing that a poll waits for takes: its places in this list, in those of `ready` and
-/// in the kernel's, and the waits for its news and its end.
-const WATCH: u64 = 512;
-
-/// How many subscriptions, of as many things, are part of what every thread is charged for.
-const FREE: u32 = 64;
-
-impl Asked {
-    /// # Errors
-    ///
-    /// `ENOMEM`: "Unable to allocate memory for kernel data structures." - poll(2)
-    fn new(count: u32, account: &Arc<Account>) -> Result<Self, Errno> {
-        let mut held = Charge::none(account);
-        if count > FREE {
-            held.resize(u64::from(count) * 48)?;
-        }
-        let subscriptions = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
-        let (clocks, watches, places) = (Vec::new(), Vec::new(), HashMap::new());
-        Ok(Self { subscriptions, clocks, watches, places, held })
-    }
-
-    fn clock(&mut self, clock: GuestClock, until: u64) -> What {
-        self.clocks.push((clock, until));
-        What::Clock(last(&self.clocks))
-    }
-
-    /// Each thing is waited for once, however many subscriptions ask for it.
-    ///
-    /// # Errors
-    ///
-    /// As for [`new`](Self::new).
-    fn watch(&mut self, fd: u32, open: &Arc<OpenFile>, interest: Interest) -> Result<What, Errno> {
-        let is_charged = self.held.bytes() > 0;
-        if is_charged && let Some(place) = self.places.get(&(fd, interest)) {
-            return Ok(What::Open(*place, interest));
-        }
-        if is_charged {
-            self.held.add(WATCH)?;
-        }
-        self.watches.push((Arc::clone(open), interest));
-        let place = last(&self.watches);
-        if is_charged {
-            self.places.insert((fd, interest), place);
-        }
-        Ok(What::Open(place, interest))
-    }
-}
-
-/// The place of the last of a list, which no poll makes longer than a `u32` tells.
-fn last<T>(list: &[T]) -> u32 {
-    u32::try_from(list.len().saturating_sub(1)).unwrap_or(u32::MAX)
-}
-
-impl Preview1Poll for Thread {
-    async fn poll_oneoff(
+impl Preview1Poll for Call<'_> {
+    fn poll_oneoff(
         &mut self,
         memory: &mut GuestMemory<'_>,
         subscriptions: GuestPtr<types::Subscription>,
         events: GuestPtr<types::Event>,
         nsubscriptions: u32,
-    ) -> Result<u32, Error> {
-        self.poll_each(memory, subscriptions, events, nsubscriptions).await
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        self.poll_each(memory, Layout::Preview1, subscriptions, events, nsubscriptions, ret_n)
     }
 }
 
-impl Thread {
+impl Call<'_> {
     /// `poll_oneoff`, for subscriptions in the layout of any snapshot.
     ///
     /// # Errors
     ///
     /// `EINVAL` without subscriptions, for too many, and for what is none; `ENOMEM` where the
     /// host would hold too much for the guest.
-    pub(super) async fn poll_each<S: GuestType + Into<types::Subscription>>(
+    pub(super) fn poll_each<S: GuestType>(
         &mut self,
         memory: &mut GuestMemory<'_>,
+        layout: Layout,
         subscriptions: GuestPtr<S>,
         events: GuestPtr<types::Event>,
-        nsubscriptions: u32,
-    ) -> Result<u32, Error> {
-        // That of this very call, which was tried at once.
-        let mut has_polled = std::mem::take(&mut self.has_polled);
+        count: u32,
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         // "EINVAL: nsubscriptions is 0" - poll_oneoff
-        if nsubscriptions == 0 || nsubscriptions > MAX_SUBSCRIPTIONS {
+        if count == 0 || count > MAX_SUBSCRIPTIONS {
             return Err(Errno::EINVAL.into());
         }
-        check_out(memory, subscriptions.offset(), nsubscriptions.saturating_mul(S::guest_size()))?;
-        check_out(memory, events.offset(), nsubscriptions * EVENT_SIZE)?;
-        let mut asked = Asked::new(nsubscriptions, self.process().host_memory())?;
-        for subscription in subscriptions.as_array(nsubscriptions).iter() {
-            self.read_subscription(memory.read(subscription?)?.into(), &mut asked)?;
+        check_out_value(memory, subscriptions)?;
+        check_out(memory, subscriptions.offset(), count * layout.size())?;
+        check_out_value(memory, events)?;
+        check_out(memory, events.offset(), count * EVENT)?;
+        check_out_value(memory, ret_n)?;
+        let subscriptions = GuestPtr::<[u8]>::new((subscriptions.offset(), count * layout.size()));
+        let mut scratch = std::mem::take(&mut self.poll_scratch);
+        let asked = if scratch.has_room(count, self.process().host_memory()) {
+            self.try_poll(memory, layout, subscriptions, events, ret_n, &mut scratch)
+        } else {
+            self.read_all(memory, layout, subscriptions, count).map(|asked| Some((asked, false)))
+        };
+        scratch.trim();
+        self.poll_scratch = scratch;
+        let Some((asked, has_polled)) = asked? else { return Ok(()) };
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let written = call.wait_for(memory, &asked, events, has_polled).await?;
+                Ok(memory.write(ret_n, written)?)
+            })
+        }))
+    }
+
+    /// Tries, and writes what was found; else tells what there is to wait for, and whether it was
+    /// looked at.
+    fn try_poll(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        layout: Layout,
+        subscriptions: GuestPtr<[u8]>,
+        events: GuestPtr<types::Event>,
+        ret_n: GuestPtr<u32>,
+        scratch: &mut PollScratch,
+    ) -> Result<Option<(Asked, bool)>, Error> {
+        scratch.subscriptions.clear();
+        // Where others may change them meanwhile: as they are now, in one piece.
+        layout.read(&memory.as_cow(subscriptions)?, |subscription| {
+            scratch.subscriptions.push(subscription);
+            Ok::<_, Error>(())
+        })?;
+        let found = poll_set::poll_sockets(self, scratch);
+        if let Some(found @ 1..) = found {
+            write_bytes(memory, events.cast(), scratch.events.as_flattened())?;
+            memory.write(ret_n, found)?;
+            return Ok(None);
         }
+        let count = u32::try_from(scratch.subscriptions.len()).unwrap_or(u32::MAX);
+        let mut asked = Asked::new(count, self.process().host_memory())?;
+        for subscription in &scratch.subscriptions {
+            asked.add(self, subscription)?;
+        }
+        // Whoever shares the sockets looks again, after he can be woken.
+        Ok(Some((asked, found.is_some() && !self.threads.are_many())))
+    }
+
+    /// Reads the subscriptions where there is no room for a list of them besides.
+    fn read_all(
+        &self,
+        memory: &GuestMemory<'_>,
+        layout: Layout,
+        subscriptions: GuestPtr<[u8]>,
+        count: u32,
+    ) -> Result<Asked, Error> {
+        let mut asked = Asked::new(count, self.process().host_memory())?;
+        layout.read(&memory.as_cow(subscriptions)?, |subscription| asked.add(self, &subscription))?;
+        Ok(asked)
+    }
+}
+
+impl Thread {
+    /// Waits until there is an event, and writes the events; tells how many there are.
+    async fn wait_for(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        asked: &Asked,
+        events: GuestPtr<types::Event>,
+        mut has_polled: bool,
+    ) -> Result<u32, Error> {
         loop {
             let has_polled = std::mem::take(&mut has_polled);
             let found = match self.threads.are_many() {
-                true => {
-                    unless(any_closed(&asked), self.wait(&asked, false)).await.unwrap_or(Ok(Vec::new()))?
-                }
-                false => self.wait(&asked, has_polled).await?,
+                true => unless(any_closed(asked), self.wait(asked, false)).await.unwrap_or(Ok(Vec::new()))?,
+                false => self.wait(asked, has_polled).await?,
             };
-            let written = self.write_happened(&asked, &found, memory, events)?;
+            let written = self.write_happened(asked, &found, memory, events)?;
             // A clock that was set back meanwhile has not come round yet.
             if written > 0 {
                 return Ok(written);
             }
-        }
-    }
-
-    /// # Errors
-    ///
-    /// `EINVAL` for an unknown kind or clock, `ENOMEM` where the host holds too much for the
-    /// guest; what is wrong with a descriptor is an event of its own.
-    fn read_subscription(&self, raw: types::Subscription, asked: &mut Asked) -> Result<(), Error> {
-        let what = match raw.tag {
-            CLOCK => {
-                let clock = GuestClock::of(raw.id)?;
-                // "ENOTSUP: The clock_id argument specifies a clock for which
-                // clock_nanosleep() is not supported, such as a CPU-time clock."
-                // - clock_nanosleep(3p)
-                if !matches!(clock, GuestClock::Realtime | GuestClock::Monotonic) {
-                    return Err(Errno::ENOTSUP.into());
-                }
-                let is_absolute = flags::known(raw.flags.into(), 1)? != 0;
-                let start = if is_absolute { 0 } else { clock.now(self)? };
-                asked.clock(clock, start.saturating_add(raw.timeout))
-            }
-            FD_READ => self.watch(raw.id, Interest::Read, asked)?,
-            FD_WRITE => self.watch(raw.id, Interest::Write, asked)?,
-            _ => return Err(Errno::EINVAL.into()),
-        };
-        asked.subscriptions.push(Subscription { userdata: raw.userdata, what });
-        Ok(())
-    }
-
-    fn watch(&self, fd: u32, interest: Interest, asked: &mut Asked) -> Result<What, Errno> {
-        match self.descriptor(fd, Rights::POLL_FD_READWRITE) {
-            Ok(descriptor) => asked.watch(fd, &descriptor.open, interest),
-            Err(errno) => Ok(What::Wrong(errno, interest)),
         }
     }
 
@@ -212,7 +169,7 @@ impl Thread {
             let wait = Duration::from_nanos(until.saturating_sub(clock.now(self)?));
             limit = Some(limit.map_or(wait, |limit| limit.min(wait)));
         }
-        if asked.subscriptions.iter().any(|subscription| matches!(subscription.what, What::Wrong(..))) {
+        if asked.asks.iter().any(|ask| matches!(ask.what, What::Wrong(..))) {
             limit = Some(Duration::ZERO);
         }
         let mut watched = Vec::with_capacity(asked.watches.len());
@@ -236,23 +193,23 @@ impl Thread {
         events: GuestPtr<types::Event>,
     ) -> Result<u32, Error> {
         let mut written = 0;
-        for Subscription { userdata, what } in &asked.subscriptions {
+        for Ask { userdata, what } in &asked.asks {
             let event = match *what {
                 What::Clock(place) => match at(&asked.clocks, place) {
-                    Some((clock, until)) if clock.now(self)? >= *until => event(*userdata, CLOCK, None),
+                    Some((clock, until)) if clock.now(self)? >= *until => clock_event(*userdata),
                     _ => continue,
                 },
-                What::Wrong(errno, interest) => failed(errno, *userdata, interest),
+                What::Wrong(errno, interest) => failed(*userdata, interest, errno),
                 What::Open(place, interest) => match at(&asked.watches, place) {
                     // Another thread closed it meanwhile.
-                    Some((open, _)) if open.is_closed() => failed(Errno::EBADF, *userdata, interest),
+                    Some((open, _)) if open.is_closed() => failed(*userdata, interest, Errno::EBADF),
                     _ => match at(found, place).copied().flatten() {
-                        Some(ready) => event(*userdata, kind_of(interest), Some(ready)),
+                        Some(ready) => ready_event(*userdata, interest, ready),
                         None => continue,
                     },
                 },
             };
-            memory.write(events.add(written)?, event)?;
+            write_bytes(memory, events.add(written)?.cast(), &event)?;
             written += 1;
         }
         Ok(written)
@@ -288,25 +245,8 @@ async fn unless<T>(end: impl Future<Output = ()>, call: impl Future<Output = T>)
     .await
 }
 
-fn kind_of(interest: Interest) -> u8 {
-    match interest {
-        Interest::Read => FD_READ,
-        Interest::Write => FD_WRITE,
-    }
-}
-
-fn event(userdata: u64, kind: u8, ready: Option<Readiness>) -> types::Event {
-    types::Event {
-        userdata,
-        error: 0,
-        type_: kind,
-        nbytes: ready.map_or(0, |ready| ready.bytes),
-        flags: if ready.is_some_and(|ready| ready.hangup) { HANGUP } else { 0 },
-    }
-}
-
-fn failed(errno: Errno, userdata: u64, interest: Interest) -> types::Event {
-    types::Event { error: types::Errno::from(errno).into(), ..event(userdata, kind_of(interest), None) }
+fn failed(userdata: u64, interest: Interest, errno: Errno) -> [u8; 32] {
+    failed_event(userdata, interest, u16::try_from(number(errno)).unwrap_or(u16::MAX))
 }
 
 fn source(open: &Open, interest: Interest) -> PollSource<'_> {
@@ -325,39 +265,4 @@ fn source(open: &Open, interest: Interest) -> PollSource<'_> {
 fn bytes_left(file: &File) -> u64 {
     let size = file.stat().map_or(0, |stat| stat.size);
     size.saturating_sub(file.tell().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::observe::Limit;
-    use crate::ready::EventFd;
-
-    #[test]
-    fn a_subscription_takes_no_more_than_the_guests_own() {
-        assert!(size_of::<Subscription>() + size_of::<(GuestClock, u64)>() <= 48);
-    }
-
-    #[test]
-    fn things_are_charged_once_and_given_back() -> Result<(), Errno> {
-        let account = Account::new(Limit::HostMemory, 100_000);
-        let open = OpenFile::shared(Open::Event(EventFd::new(0, false)?));
-        let mut few = Asked::new(FREE, &account)?;
-        few.watch(3, &open, Interest::Read)?;
-        assert_eq!(account.used(), 0);
-        let mut asked = Asked::new(1000, &account)?;
-        for _ in 0..1000 {
-            asked.watch(3, &open, Interest::Read)?;
-        }
-        assert_eq!((account.used(), asked.watches.len()), (48_000 + WATCH, 1));
-        for fd in 4..100 {
-            asked.watch(fd, &open, Interest::Read)?;
-        }
-        assert_eq!(Asked::new(1000, &account).err(), Some(Errno::ENOMEM));
-        let denied = (100..300).find_map(|fd| asked.watch(fd, &open, Interest::Write).err());
-        assert_eq!(denied, Some(Errno::ENOMEM));
-        drop((few, asked));
-        assert_eq!(account.used(), 0);
-        Ok(())
-    }
 }

@@ -3,6 +3,7 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::preview1_random::Preview1Random;
+use crate::abi::call::Call;
 use crate::abi::memory::{check_out, write_bytes};
 use crate::error::Error;
 use crate::process::Thread;
@@ -13,18 +14,37 @@ use crate::ready::TimeSlice;
 const CHUNK: u32 = 256;
 
 /// How many bytes are made between two looks at the clock: some ten microseconds.
-pub(super) const STEP: u32 = 16 * 1024;
+const STEP: u32 = 16 * 1024;
 
-impl Preview1Random for Thread {
-    async fn random_get(
+impl Preview1Random for Call<'_> {
+    fn random_get(
         &mut self,
         memory: &mut GuestMemory<'_>,
         buf: GuestPtr<u8>,
         buf_len: u32,
     ) -> Result<(), Error> {
         check_out(memory, buf.offset(), buf_len)?;
+        // A key or a seed takes no time.
+        if buf_len <= STEP {
+            return self.fill(memory, buf, buf_len);
+        }
+        Err(self.wait(move |call, memory| Box::pin(call.fill_in_steps(memory, buf, buf_len))))
+    }
+}
+
+impl Thread {
+    /// Fills `left` bytes at `at`, and gives way in between.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fill`](Self::fill); the reason where it is interrupted.
+    async fn fill_in_steps(
+        &self,
+        memory: &mut GuestMemory<'_>,
+        mut at: GuestPtr<u8>,
+        mut left: u32,
+    ) -> Result<(), Error> {
         let mut slice = TimeSlice::new();
-        let (mut at, mut left) = (buf, buf_len);
         loop {
             let length = left.min(STEP);
             self.fill(memory, at, length)?;
@@ -38,20 +58,13 @@ impl Preview1Random for Thread {
             slice.step().await?;
         }
     }
-}
 
-impl Thread {
     /// Fills `length` bytes at `at`, without giving way.
     ///
     /// # Errors
     ///
     /// A trap where they are not all in the memory.
-    pub(super) fn fill(
-        &self,
-        memory: &mut GuestMemory<'_>,
-        at: GuestPtr<u8>,
-        length: u32,
-    ) -> Result<(), Error> {
+    fn fill(&self, memory: &mut GuestMemory<'_>, at: GuestPtr<u8>, length: u32) -> Result<(), Error> {
         if let Some(bytes) = memory.as_slice_mut(at.as_array(length))? {
             self.process().fill_random(bytes);
             return Ok(());

@@ -4,15 +4,14 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::preview1_socket::Preview1Socket;
 use super::bindings::types;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out_value};
-use crate::abi::transfer;
 use crate::error::Error;
 use crate::fd::Rights;
-use crate::process::Thread;
 
-impl Preview1Socket for Thread {
-    async fn sock_accept(
+impl Preview1Socket for Call<'_> {
+    fn sock_accept(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -22,36 +21,44 @@ impl Preview1Socket for Thread {
         let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
         check_out_value(memory, ret_fd)?;
         let nonblocking = flags::accept(flags)?;
-        let (accepted, _) = self.accept(&listener, nonblocking).await?;
-        Ok(memory.write(ret_fd, accepted)?)
+        self.accept_as(memory, listener, nonblocking, move |memory, accepted, _| {
+            Ok(memory.write(ret_fd, accepted)?)
+        })
     }
 
-    async fn sock_recv(
+    fn sock_recv(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::IovecArray,
         flags: u32,
-    ) -> Result<(u32, u16), Error> {
+        ret_n: GuestPtr<u32>,
+        ret_roflags: GuestPtr<u16>,
+    ) -> Result<(), Error> {
         let open = self.open_socket(fd, Rights::SOCK_RECV)?;
+        check_out_value(memory, ret_n)?;
+        check_out_value(memory, ret_roflags)?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
-        let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
-        self.annotate_dropped(&open);
-        Ok((received.length, received.flags))
+        self.receive_as(memory, open, buffers, flags, move |memory, _, received| {
+            memory.write(ret_n, received.length)?;
+            Ok(memory.write(ret_roflags, received.flags)?)
+        })
     }
 
-    async fn sock_send(
+    fn sock_send(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::CiovecArray,
         flags: u32,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let open = self.open_socket(fd, Rights::SOCK_SEND)?;
+        check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
         let dont_wait = flags::send(flags)?;
-        transfer::write(self, memory, &buffers, &open, dont_wait, None).await
+        self.write_as(memory, open, buffers, dont_wait, None, ret_n)
     }
 
     fn sock_shutdown(&mut self, _: &mut GuestMemory<'_>, fd: u32, how: u32) -> Result<(), Error> {

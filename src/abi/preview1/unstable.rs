@@ -6,11 +6,11 @@ use super::bindings::preview1_fd::Preview1Fd;
 use super::bindings::preview1_path::Preview1Path;
 use super::bindings::types;
 use super::bindings::unstable::Unstable;
-use super::poll::CLOCK;
+use super::poll::Layout;
+use crate::abi::call::Call;
 use crate::error::Error;
-use crate::process::Thread;
 
-impl Unstable for Thread {
+impl Unstable for Call<'_> {
     async fn fd_filestat_get(
         &mut self,
         memory: &mut GuestMemory<'_>,
@@ -46,14 +46,15 @@ impl Unstable for Thread {
         Ok(Preview1Path::path_filestat_get(self, memory, fd, flags, path).await?.into())
     }
 
-    async fn poll_oneoff(
+    fn poll_oneoff(
         &mut self,
         memory: &mut GuestMemory<'_>,
         subscriptions: GuestPtr<types::UnstableSubscription>,
         events: GuestPtr<types::Event>,
         nsubscriptions: u32,
-    ) -> Result<u32, Error> {
-        self.poll_each(memory, subscriptions, events, nsubscriptions).await
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        self.poll_each(memory, Layout::Unstable, subscriptions, events, nsubscriptions, ret_n)
     }
 }
 
@@ -63,21 +64,5 @@ impl From<types::Filestat> for types::UnstableFilestat {
         // More links than it can count: as many as it can.
         let nlink = u32::try_from(nlink).unwrap_or(u32::MAX);
         Self { dev, ino, filetype, nlink, size, atim, mtim, ctim }
-    }
-}
-
-impl From<types::UnstableSubscription> for types::Subscription {
-    fn from(old: types::UnstableSubscription) -> Self {
-        // A descriptor lies where a clock has its identifier.
-        let descriptor = u32::try_from(old.identifier & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        Self {
-            userdata: old.userdata,
-            tag: old.tag,
-            reserved: 0,
-            id: if old.tag == CLOCK { old.id } else { descriptor },
-            timeout: old.timeout,
-            precision: old.precision,
-            flags: old.flags,
-        }
     }
 }

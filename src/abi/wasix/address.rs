@@ -295,7 +295,7 @@ mod tests {
         read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16), AddressWidth::Narrow).map_err(|error| {
             match error {
                 Error::Errno(errno) => Some(errno),
-                Error::Trap(_) => None,
+                Error::Trap(_) | Error::Wait => None,
             }
         })
     }

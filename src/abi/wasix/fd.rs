@@ -3,6 +3,7 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::wasix_fd::WasixFd;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error};
@@ -12,7 +13,7 @@ use crate::process::Thread;
 
 const CLOSE_ON_EXEC: u16 = 1;
 
-impl WasixFd for Thread {
+impl WasixFd for Call<'_> {
     fn fd_dup(&mut self, memory: &mut GuestMemory<'_>, fd: u32, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
         self.descriptor(fd, Rights::NONE)?;
         check_out_value(memory, ret_fd)?;

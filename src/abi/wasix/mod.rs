@@ -5,8 +5,6 @@
 pub(crate) mod address;
 pub(crate) mod bindings;
 mod clock;
-mod errno;
-pub(crate) mod fast_path;
 mod fd;
 mod multicast;
 mod option;
@@ -19,3 +17,7 @@ mod socket;
 mod thread;
 mod tty;
 mod wait;
+
+use bindings::types;
+
+crate::abi::errno::error_numbers!(types);

@@ -7,12 +7,12 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::address;
 use super::bindings::types;
 use super::bindings::wasix_multicast::WasixMulticast;
+use crate::abi::call::Call;
 use crate::error::Error;
 use crate::fd::Rights;
-use crate::process::Thread;
 use crate::socket::Membership;
 
-impl WasixMulticast for Thread {
+impl WasixMulticast for Call<'_> {
     fn sock_join_multicast_v4(
         &mut self,
         memory: &mut GuestMemory<'_>,

@@ -7,11 +7,11 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::types;
 use super::bindings::wasix_option::WasixOption;
 use super::socket::kind_number;
+use crate::abi::call::Call;
 use crate::abi::flags::boolean;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::Thread;
 use crate::socket::{FlagOption, SizeOption, TimeOption};
 
 const NONE: u8 = 0;
@@ -19,7 +19,7 @@ const SOME: u8 = 1;
 
 // A setter asks a right, as every call does that changes something. WASI has none for
 // options: it is that of what decides what a socket is.
-impl WasixOption for Thread {
+impl WasixOption for Call<'_> {
     fn sock_set_opt_flag(
         &mut self,
         _: &mut GuestMemory<'_>,
@@ -73,7 +73,8 @@ impl WasixOption for Thread {
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let option = size_option(opt)?;
-        Ok(self.set_size(&socket, option, size)?)
+        self.annotation = self.set_size(&socket, option, size)?;
+        Ok(())
     }
 
     fn sock_get_opt_size(&mut self, _: &mut GuestMemory<'_>, fd: u32, opt: u32) -> Result<u64, Error> {

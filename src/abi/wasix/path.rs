@@ -3,14 +3,14 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::wasix_path::WasixPath;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{check_out, write_bytes};
 use crate::abi::path::{self, OpenRequest};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
-use crate::process::Thread;
 
-impl WasixPath for Thread {
+impl WasixPath for Call<'_> {
     async fn path_open2(
         &mut self,
         memory: &mut GuestMemory<'_>,

@@ -4,6 +4,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::address::AddressWidth;
 use super::bindings::wasix_port::WasixPort;
+use crate::abi::call::Call;
 use crate::abi::memory::{check_out_value, write_bytes};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
@@ -26,7 +27,7 @@ struct Layout {
 const FIRST: Layout = Layout { width: AddressWidth::Narrow, cidr: 20, route: 72 };
 const LATER: Layout = Layout { width: AddressWidth::Wide, cidr: 28, route: 176 };
 
-impl WasixPort for Thread {
+impl WasixPort for Call<'_> {
     async fn port_addr_list(
         &mut self,
         memory: &mut GuestMemory<'_>,

@@ -4,15 +4,16 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_process::WasixProcess;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{check_out, check_out_value};
 use crate::error::{Errno, Error, Exit, Trap};
-use crate::process::{MAIN, Thread};
+use crate::process::MAIN;
 
 /// The size of a `join_status`.
 const JOIN_STATUS_SIZE: u32 = 6;
 
-impl WasixProcess for Thread {
+impl WasixProcess for Call<'_> {
     fn proc_exit2(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {
         Exit(code).into()
     }

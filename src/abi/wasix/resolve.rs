@@ -4,17 +4,17 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::address::{IP_SIZE, encode_ip};
 use super::bindings::wasix_resolve::WasixResolve;
+use crate::abi::call::Call;
 use crate::abi::memory::{check_out, read_bytes, write_bytes};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::policy::Use;
-use crate::process::Thread;
 use crate::ready::interruptible;
 
 /// The longest name that the resolver takes, in bytes.
 const MAX_NAME: u32 = 255;
 
-impl WasixResolve for Thread {
+impl WasixResolve for Call<'_> {
     async fn resolve(
         &mut self,
         memory: &mut GuestMemory<'_>,

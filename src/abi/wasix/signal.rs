@@ -5,6 +5,7 @@ use std::time::Duration;
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::wasix_signal::WasixSignal;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{check_out, read_bytes, write_bytes};
 use crate::abi::transfer::count;
@@ -21,7 +22,7 @@ const UNKNOWN_TID: u32 = 0x3FFF_FFFF;
 /// The disposition of an ignored signal; 0 is the default action.
 const IGNORE: u8 = 1;
 
-impl WasixSignal for Thread {
+impl WasixSignal for Call<'_> {
     fn proc_signals_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
         count(self.ignored_signals().len())
     }
@@ -39,7 +40,7 @@ impl WasixSignal for Thread {
         self.named_callback =
             Some(match read_bytes(memory, name.as_bytes(), MAX_NAME, Errno::ENAMETOOLONG) {
                 Ok(bytes) => Ok(String::from_utf8(bytes).unwrap_or_default()),
-                Err(Error::Errno(_)) => Ok(String::new()),
+                Err(Error::Errno(_) | Error::Wait) => Ok(String::new()),
                 Err(Error::Trap(trap)) => Err(trap),
             });
         self.pending_signals.ask();

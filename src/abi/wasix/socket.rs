@@ -5,16 +5,16 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::address;
 use super::bindings::types;
 use super::bindings::wasix_socket::WasixSocket;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out_value};
-use crate::abi::transfer;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::process::{Thread, TraceAnnotation};
 use crate::socket::listen::Capacity;
 use crate::socket::{Domain, Family, Kind, Socket, Status};
 
-impl WasixSocket for Thread {
+impl WasixSocket for Call<'_> {
     fn sock_open(
         &mut self,
         memory: &mut GuestMemory<'_>,
@@ -59,12 +59,12 @@ impl WasixSocket for Thread {
         match &outcome {
             Ok(()) => self.process().note_listen(fd, None),
             Err(Error::Errno(errno)) => self.process().note_listen(fd, Some(*errno)),
-            Err(Error::Trap(_)) => {}
+            Err(Error::Trap(_) | Error::Wait) => {}
         }
         outcome
     }
 
-    async fn sock_accept(
+    fn sock_accept(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -72,10 +72,10 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        self.accept_with_peer(memory, fd, flags, ret_fd, addr).await
+        self.sock_accept_v2(memory, fd, flags, ret_fd, addr)
     }
 
-    async fn sock_accept_v2(
+    fn sock_accept_v2(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -83,7 +83,15 @@ impl WasixSocket for Thread {
         ret_fd: GuestPtr<u32>,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        self.accept_with_peer(memory, fd, flags, ret_fd, addr).await
+        let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
+        check_out_value(memory, ret_fd)?;
+        let room = self.address_width();
+        address::check(memory, addr, listener.socket.family(), room)?;
+        let nonblocking = flags::accept(flags)?;
+        self.accept_as(memory, listener, nonblocking, move |memory, accepted, peer| {
+            memory.write(ret_fd, accepted)?;
+            address::write(memory, addr, peer, room)
+        })
     }
 
     async fn sock_connect(
@@ -99,7 +107,7 @@ impl WasixSocket for Thread {
         }
     }
 
-    async fn sock_recv_from(
+    fn sock_recv_from(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -112,35 +120,38 @@ impl WasixSocket for Thread {
         let open = self.open_socket(fd, Rights::SOCK_RECV_FROM)?;
         check_out_value(memory, ret_n)?;
         check_out_value(memory, ret_roflags)?;
-        address::check(memory, addr, open.open.socket()?.family(), self.address_width())?;
+        let room = self.address_width();
+        address::check(memory, addr, open.open.socket()?.family(), room)?;
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
-        let received = transfer::receive(self, memory, &buffers, &open, flags).await?;
-        self.annotate_dropped(&open);
-        let from = match received.from {
-            Some(from) => from,
-            // The C library's `recvfrom` comes here for streams too: their data is from
-            // the peer.
-            None => open.open.socket()?.peer_address()?,
-        };
-        memory.write(ret_n, received.length)?;
-        memory.write(ret_roflags, received.flags)?;
-        address::write(memory, addr, &from, self.address_width())
+        self.receive_as(memory, open, buffers, flags, move |memory, open, received| {
+            let from = match received.from {
+                Some(from) => from,
+                // The C library's `recvfrom` comes here for streams too: their data is from
+                // the peer.
+                None => open.open.socket()?.peer_address()?,
+            };
+            memory.write(ret_n, received.length)?;
+            memory.write(ret_roflags, received.flags)?;
+            address::write(memory, addr, &from, room)
+        })
     }
 
-    async fn sock_send_to(
+    fn sock_send_to(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::CiovecArray,
         flags: u32,
         addr: GuestPtr<u8>,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let open = self.open_socket(fd, Rights::SOCK_SEND_TO)?;
+        check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
         let to = address::read(memory, addr, self.address_width())?;
         let dont_wait = flags::send(flags)?;
-        transfer::write(self, memory, &buffers, &open, dont_wait, Some(&to)).await
+        self.write_as(memory, open, buffers, dont_wait, Some(to), ret_n)
     }
 
     async fn sock_send_file(
@@ -189,23 +200,6 @@ impl WasixSocket for Thread {
 }
 
 impl Thread {
-    async fn accept_with_peer(
-        &mut self,
-        memory: &mut GuestMemory<'_>,
-        fd: u32,
-        flags: u32,
-        ret_fd: GuestPtr<u32>,
-        addr: GuestPtr<u8>,
-    ) -> Result<(), Error> {
-        let listener = self.socket(fd, Rights::SOCK_ACCEPT)?;
-        check_out_value(memory, ret_fd)?;
-        address::check(memory, addr, listener.socket.family(), self.address_width())?;
-        let nonblocking = flags::accept(flags)?;
-        let (accepted, peer) = self.accept(&listener, nonblocking).await?;
-        memory.write(ret_fd, accepted)?;
-        address::write(memory, addr, &peer, self.address_width())
-    }
-
     /// How much room the program's addresses have.
     pub(super) fn address_width(&self) -> address::AddressWidth {
         if self.wide_addresses { address::AddressWidth::Wide } else { address::AddressWidth::Narrow }

@@ -7,13 +7,14 @@ use wiggle::{GuestError, GuestMemory, GuestPtr};
 use super::bindings::types;
 use super::bindings::wasix_thread::WasixThread;
 use super::option::time;
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error, ThreadExit};
-use crate::process::{EntryPoint, Thread, Woken};
+use crate::process::{EntryPoint, Woken};
 use crate::ready::{interruptible, sleep};
 
-impl WasixThread for Thread {
+impl WasixThread for Call<'_> {
     fn thread_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
         Ok(self.tid)
     }

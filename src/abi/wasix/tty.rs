@@ -4,6 +4,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_tty::WasixTty;
+use crate::abi::call::Call;
 use crate::error::{Errno, Error};
 use crate::process::{Open, Thread};
 
@@ -11,7 +12,7 @@ use crate::process::{Open, Thread};
 const COLUMNS: u32 = 80;
 const ROWS: u32 = 25;
 
-impl WasixTty for Thread {
+impl WasixTty for Call<'_> {
     fn tty_get(&mut self, memory: &mut GuestMemory<'_>, state: GuestPtr<types::Tty>) -> Result<(), Error> {
         let terminal = |fd| u8::from(self.is_terminal(fd));
         let tty = types::Tty {

@@ -8,6 +8,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::bindings::types;
 use super::bindings::wasix_wait::WasixWait;
 use super::socket::{family, kind};
+use crate::abi::call::Call;
 use crate::abi::flags::{FDFLAG_NONBLOCK, known};
 use crate::abi::memory::{check_out, check_out_value};
 use crate::error::{Errno, Error};
@@ -16,23 +17,23 @@ use crate::process::{Open, OpenFile, Thread};
 use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pipe};
 use crate::socket::{Family, Kind, Socket, check_protocol};
 
-pub(super) const EVENT_SIZE: u32 = 32;
+const EVENT_SIZE: u32 = 32;
 
 /// "EINVAL: ... maxevents is less than or equal to zero" - epoll_wait(2), which also
 /// takes no more than an array of this many bytes can have.
-pub(super) const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
+const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
 
 /// As many are told of by one call at most: the others by the next, in turn.
 ///
 /// "up to maxevents are returned" - epoll_wait(2). The host keeps its list of them.
-pub(super) const MOST_AT_ONCE: usize = 1024;
+const MOST_AT_ONCE: usize = 1024;
 
 const EDGE: u32 = 64;
 const ONE_SHOT: u32 = 128;
 
 const SEMAPHORE: u16 = 1;
 
-impl WasixWait for Thread {
+impl WasixWait for Call<'_> {
     fn epoll_create(&mut self, memory: &mut GuestMemory<'_>, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
         check_out_value(memory, ret_fd)?;
         self.process().fds().check_room()?;
@@ -75,31 +76,40 @@ impl WasixWait for Thread {
         Ok(())
     }
 
-    async fn epoll_wait(
+    fn epoll_wait(
         &mut self,
         memory: &mut GuestMemory<'_>,
         epfd: u32,
         events: GuestPtr<types::EpollEvent>,
         maxevents: u32,
         timeout: u64,
-    ) -> Result<u32, Error> {
-        // That of this very call, which was tried at once.
-        let has_polled = std::mem::take(&mut self.has_polled);
+        ret_nevents: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let epoll = self.epoll(epfd)?;
         if maxevents == 0 || maxevents > MAX_EVENTS {
             return Err(Errno::EINVAL.into());
         }
         check_out_value(memory, events)?;
         check_out(memory, events.offset(), maxevents * EVENT_SIZE)?;
+        check_out_value(memory, ret_nevents)?;
         let most = usize::try_from(maxevents).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
         let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
-        let found = epoll.wait(most, limit, has_polled).await?;
-        let mut written = 0;
-        for happened in found {
-            memory.write(events.add(written)?, event_of(happened))?;
-            written += 1;
+        let mut found = std::mem::take(&mut self.happened);
+        let has_polled = epoll.take(most, &mut found);
+        let written = write_events(memory, events, found.drain(..));
+        self.happened = found;
+        let written = written?;
+        // Only what the kernel keeps needs no turn of the reactor.
+        if written > 0 || limit == Some(Duration::ZERO) && epoll.is_kernels_alone() {
+            return Ok(memory.write(ret_nevents, written)?);
         }
-        Ok(written)
+        Err(self.wait(move |_, memory| {
+            Box::pin(async move {
+                let found = epoll.wait(most, limit, has_polled).await?;
+                let written = write_events(memory, events, found)?;
+                Ok(memory.write(ret_nevents, written)?)
+            })
+        }))
     }
 
     fn fd_event(
@@ -203,7 +213,21 @@ fn read_request(memory: &GuestMemory<'_>, event: GuestPtr<types::EpollEvent>) ->
     })
 }
 
-pub(super) fn event_of(happened: Happened) -> types::EpollEvent {
+/// Writes the events; tells how many there are.
+fn write_events(
+    memory: &mut GuestMemory<'_>,
+    events: GuestPtr<types::EpollEvent>,
+    found: impl IntoIterator<Item = Happened>,
+) -> Result<u32, Error> {
+    let mut written = 0;
+    for happened in found {
+        memory.write(events.add(written)?, event_of(happened))?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+fn event_of(happened: Happened) -> types::EpollEvent {
     let Data { ptr, data1, data2 } = happened.data;
     let data = types::EpollData { ptr, fd: happened.fd, data1, data2 };
     types::EpollEvent { events: happened.events.bits(), data }

@@ -8,23 +8,23 @@ use tokio::task::coop::poll_proceed;
 use wasmtime::{Caller, Linker, WasmRet, WasmTy, WasmTyList};
 
 use super::memory::CallContext;
+use crate::abi::call::{Call, Wait};
 use crate::abi::memory::GuestMemory;
-use crate::abi::{Function, preview1};
+use crate::abi::trace::Line;
+use crate::abi::{Function, errno};
 use crate::error::Errno;
 use crate::host::WasockCtx;
 use crate::host::call_mode::CallMode;
 use crate::host::signal::{handle, see_through};
-use crate::process::Thread;
+use crate::ready::yield_now;
+use crate::socket::own_reactor;
 
-/// A call that never waits.
-pub(super) type Now<P, R> = fn(&mut Thread, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
-
-/// Tries a call on the spot.
-pub(super) type Try<P> = fn(&mut Thread, &mut GuestMemory<'_>, P) -> Option<i32>;
+/// What wiggle made of a call that never waits, or of one that has two phases.
+pub(super) type Now<P, R> = fn(&mut Call<'_>, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
 
 /// A call that may wait.
 pub(super) type Waits<P, R> =
-    for<'a> fn(&'a mut Thread, &'a mut GuestMemory<'_>, P) -> BoxFuture<'a, wasmtime::Result<R>>;
+    for<'a> fn(&'a mut Call<'_>, &'a mut GuestMemory<'_>, P) -> BoxFuture<'a, wasmtime::Result<R>>;
 
 type BoxFuture<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
 
@@ -47,43 +47,14 @@ pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
         let mut guest = CallContext::of(&mut caller, get)?;
         let line = guest.begin(function, params);
-        let result = call(guest.thread, &mut guest.memory, params);
+        let result = call(&mut guest.call, &mut guest.memory, params);
         guest.end(line, &result);
         result
     })
 }
 
-/// A call that may wait, made as a future: `call` is applied to the thread, its memory and
-/// the parameters. What there is to look at afterwards, signals above all, comes before
-/// its return.
-macro_rules! waiting {
-    ($caller:ident, $get:ident, $function:ident, $params:ident, $calls:expr, $call:expr) => {
-        async move {
-            let result = {
-                let mut guest = CallContext::of(&mut $caller, $get)?;
-                let line = guest.begin($function, $params);
-                let result = {
-                    let (thread, memory) = (&mut *guest.thread, &mut guest.memory);
-                    // Pinned where it is made: it is too large to be moved at every call.
-                    let call = pin!($call(thread, memory, $params));
-                    see_through(guest.pending_signals, guest.runs_on, call).await
-                };
-                guest.end(line, &result);
-                result?
-            };
-            if $get($caller.data_mut()).pending_signals.is_due() {
-                // Apart, so that the future of every call is not as large as this one.
-                Box::pin(handle(&mut $caller, $get, $calls)).await?;
-            }
-            Ok(result)
-        }
-    };
-}
-pub(super) use waiting;
-
-/// Links a call that may wait. Its future is allocated apart from Wasmtime's own, which is
-/// what keeps it out of the code for each `T`; the calls that are hot are linked by
-/// [`link_tries`] instead.
+/// Links a call that is a future. It is allocated apart from Wasmtime's own, which is
+/// what keeps it out of the code for each `T`; the calls that are hot have two phases instead.
 ///
 /// # Errors
 ///
@@ -100,71 +71,153 @@ pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
             linker.func_wrap_async(
                 function.module,
                 function.name,
-                move |mut caller: Caller<'_, T>, params: P| {
-                    Box::new(waiting!(caller, get, function, params, calls, call))
+                move |caller: Caller<'_, T>, params: P| {
+                    Box::new(whole(caller, get, calls, function, params, call))
+                },
+            )?;
+            Ok(())
+        }
+        CallMode::Blocking => P::wrap(linker, function, move |caller: Caller<'_, T>, params| {
+            drive(whole(caller, get, calls, function, params, call))
+        }),
+    }
+}
+
+/// A call that is a future, from its first line to its last.
+async fn whole<T: Send + 'static, P: Params, R: CallResult>(
+    mut caller: Caller<'_, T>,
+    get: impl Get<T>,
+    calls: CallMode,
+    function: &'static Function,
+    params: P,
+    call: Waits<P, R>,
+) -> wasmtime::Result<R> {
+    let result = {
+        let mut guest = CallContext::of(&mut caller, get)?;
+        let line = guest.begin(function, params);
+        let made = call(&mut guest.call, &mut guest.memory, params);
+        let result = see_through(guest.pending_signals, guest.runs_on, pin!(made)).await;
+        guest.end(line, &result);
+        result?
+    };
+    handle_due(&mut caller, get, calls).await?;
+    Ok(result)
+}
+
+/// Links a call of two phases: it is tried on the spot, and only the half that waits is a
+/// future. A traced call takes the same way.
+///
+/// # Errors
+///
+/// When `linker` has the function already.
+pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
+    linker: &mut Linker<T>,
+    get: impl Get<T>,
+    function: &'static Function,
+    calls: CallMode,
+    call: Now<P, i32>,
+) -> wasmtime::Result<()> {
+    match calls {
+        CallMode::Async => {
+            linker.func_wrap_async(
+                function.module,
+                function.name,
+                move |mut caller: Caller<'_, T>, params: P| match first(
+                    &mut caller,
+                    get,
+                    function,
+                    params,
+                    call,
+                ) {
+                    Ok(First::Done(answer)) if has_budget() => known(answer),
+                    Ok(first) => Box::new(rest(caller, get, calls, first)),
+                    Err(error) => Box::new(std::future::ready(Err(error))),
                 },
             )?;
             Ok(())
         }
         CallMode::Blocking => P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
-            drive(waiting!(caller, get, function, params, calls, call))
+            // What the caller's own runtime is may be one that this thread stops.
+            let reactor = own_reactor()?;
+            let _inside = reactor.enter();
+            match first(&mut caller, get, function, params, call)? {
+                First::Done(answer) => Ok(answer),
+                first => drive(rest(caller, get, calls, first)),
+            }
         }),
     }
 }
 
-/// Links a call that is tried on the spot before it is made as a future. `try` answers
-/// `None` where it would wait, and nothing has happened yet. A call that is traced, and one
-/// before which a signal is to be handled, goes the long way.
-macro_rules! link_tries {
-    ($linker:ident, $get:ident, $function:expr, $calls:expr, $try:path, $call:path, [$($arg:ident: $ty:ty),*]) => {{
-        let function = $function;
-const TRY: edge::Try<($($ty,)*)> = |thread, memory, ($($arg,)*)| $try(thread, memory, $($arg),*);
-        match $calls {
-            CallMode::Async => {
-                $linker.func_wrap_async(
-                    function.module,
-                    function.name,
-                    move |mut caller: Caller<'_, T>, params: ($($ty,)*)| {
-                        if let Some(result) = edge::tried(&mut caller, $get, params, TRY) {
-                            return edge::known(result);
-                        }
-                        Box::new(async move {
-                            let ($($arg,)*) = params;
-                            edge::waiting!(caller, $get, function, params, CallMode::Async,
-                                |thread, memory, _| $call(thread, memory, $($arg),*)).await
-                        })
-                    },
-                )?;
-            }
-            CallMode::Blocking => {
-                edge::Params::wrap($linker, function, move |mut caller: Caller<'_, T>, params: ($($ty,)*)| {
-                    if let Some(result) = edge::tried(&mut caller, $get, params, TRY) {
-                        return Ok(result);
-                    }
-                    let ($($arg,)*) = params;
-                    edge::drive(edge::waiting!(caller, $get, function, params, CallMode::Blocking,
-                        |thread, memory, _| $call(thread, memory, $($arg),*)))
-                })?;
-            }
-        }
-    }};
+/// How the first phase of a call ended.
+enum First {
+    Done(i32),
+    /// It is done, and there is a signal to be handled before it returns.
+    Due(i32),
+    Waits(Wait, Option<Box<Line>>),
 }
-pub(super) use link_tries;
 
-/// Tries a call on the spot; `None` where it is to be made as a future.
+/// The first phase of a call.
 #[inline]
-pub(super) fn tried<T: 'static, P: Params>(
+fn first<T: 'static, P: Params>(
     caller: &mut Caller<'_, T>,
     get: impl Get<T>,
+    function: &'static Function,
     params: P,
-    try_call: Try<P>,
-) -> Option<i32> {
-    match CallContext::of(caller, get) {
-        Ok(mut guest) if guest.trace.is_none() && !guest.pending_signals.is_due() && has_budget() => {
-            try_call(guest.thread, &mut guest.memory, params)
-        }
-        _ => None,
+    call: Now<P, i32>,
+) -> wasmtime::Result<First> {
+    let mut guest = CallContext::of(caller, get)?;
+    let line = guest.begin(function, params);
+    let result = call(&mut guest.call, &mut guest.memory, params);
+    if let Some(wait) = guest.call.take_wait() {
+        return Ok(First::Waits(wait, line));
     }
+    guest.end(line, &result);
+    let answer = result?;
+    Ok(if guest.pending_signals.is_due() { First::Due(answer) } else { First::Done(answer) })
+}
+
+/// What comes after the first phase of a call.
+async fn rest<T: Send + 'static>(
+    mut caller: Caller<'_, T>,
+    get: impl Get<T>,
+    calls: CallMode,
+    first: First,
+) -> wasmtime::Result<i32> {
+    let answer = match first {
+        First::Done(answer) => {
+            // Its turn is over.
+            yield_now().await;
+            return Ok(answer);
+        }
+        First::Due(answer) => answer,
+        First::Waits(wait, line) => {
+            let mut guest = CallContext::of(&mut caller, get)?;
+            let half = wait.resume(&mut guest.call, &mut guest.memory);
+            let half = async { errno::answer(half.await) };
+            let result = see_through(guest.pending_signals, guest.runs_on, pin!(half)).await;
+            guest.end(line, &result);
+            result?
+        }
+    };
+    handle_due(&mut caller, get, calls).await?;
+    Ok(answer)
+}
+
+/// Handles what signals there are before a call returns.
+///
+/// # Errors
+///
+/// Those of the handlers.
+async fn handle_due<T: Send + 'static>(
+    caller: &mut Caller<'_, T>,
+    get: impl Get<T>,
+    calls: CallMode,
+) -> wasmtime::Result<()> {
+    if get(caller.data_mut()).pending_signals.is_due() {
+        // Apart, so that the future of every call is not as large as this one.
+        Box::pin(handle(caller, get, calls)).await?;
+    }
+    Ok(())
 }
 
 /// Takes a little of the task's budget, so that a guest that never has to wait still
@@ -211,7 +264,7 @@ pub(super) fn drive<R>(call: impl Future<Output = wasmtime::Result<R>>) -> wasmt
 /// The answer of every function that is refused.
 #[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
 pub(super) fn refuse() -> wasmtime::Result<i32> {
-    Ok(preview1::number(Errno::ENOTSUP))
+    Ok(errno::number(Errno::ENOTSUP))
 }
 
 /// The core values of a call's parameters.

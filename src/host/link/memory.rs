@@ -6,6 +6,7 @@ use wasmtime::{Caller, Extern, Memory};
 
 use super::edge::{CallResult, Params};
 use crate::abi::Function;
+use crate::abi::call::Call;
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::account::forget_denials;
@@ -13,11 +14,11 @@ use crate::host::WasockCtx;
 use crate::host::guest_memory::{GuestMemoryHandle, MEMORY};
 use crate::host::interrupt::RunsOn;
 use crate::observe::TraceSink;
-use crate::process::{PendingSignals, Thread, TraceAnnotation};
+use crate::process::{PendingSignals, TraceAnnotation};
 
 /// What one call works on, borrowed from the store.
 pub(super) struct CallContext<'a> {
-    pub(super) thread: &'a mut Thread,
+    pub(super) call: Call<'a>,
     pub(super) pending_signals: &'a PendingSignals,
     pub(super) runs_on: Option<&'a RunsOn>,
     pub(super) memory: GuestMemory<'a>,
@@ -46,7 +47,7 @@ impl<'a> CallContext<'a> {
         let (bytes, data) = memory.data_and_store_mut(caller);
         let ctx = get(data);
         Ok(Self {
-            thread: &mut ctx.thread,
+            call: Call::new(&mut ctx.thread),
             pending_signals: &ctx.pending_signals,
             runs_on: ctx.runs_on.as_ref(),
             memory: GuestMemory::Unshared(bytes),
@@ -58,7 +59,7 @@ impl<'a> CallContext<'a> {
     fn of_shared(ctx: &'a mut WasockCtx) -> wasmtime::Result<Self> {
         match &ctx.memory.memory {
             Some(GuestMemoryHandle::Shared(memory)) => Ok(Self {
-                thread: &mut ctx.thread,
+                call: Call::new(&mut ctx.thread),
                 pending_signals: &ctx.pending_signals,
                 runs_on: ctx.runs_on.as_ref(),
                 memory: GuestMemory::Shared(memory.data()),
@@ -88,8 +89,8 @@ impl<'a> CallContext<'a> {
     /// What the guest is not told of the call that ends.
     #[cold]
     fn annotation(&mut self) -> Option<TraceAnnotation> {
-        self.thread.annotation.take().or_else(|| {
-            let process = self.thread.process();
+        self.call.annotation.take().or_else(|| {
+            let process = self.call.process();
             let denied = process.host_memory().take_denial().or_else(|| process.memory().take_denial());
             let (limit, most) = denied?;
             Some(TraceAnnotation { name: limit.name(), value: most })

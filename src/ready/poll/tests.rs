@@ -19,7 +19,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Receives one byte, without waiting.
 fn take(socket: &Socket, left: &AtomicUsize) {
     let flags = RecvFlags::default();
-    if let Ok(Ok(Received { count: 1, .. })) = block_on(recv(socket, false, &mut [0; 1], flags)) {
+    if let Ok(Ok(Received { count: 1, .. })) = block_on(recv(socket, false, &mut [0; 1], flags, false)) {
         left.fetch_sub(1, SeqCst);
     }
 }
@@ -46,7 +46,9 @@ fn epoll_for(socket: &Arc<Socket>, left: &AtomicUsize) {
 
 fn recv_for(socket: &Socket, left: &AtomicUsize) {
     while left.load(SeqCst) > 0 {
-        if block_on(recv(socket, true, &mut [0; 1], RecvFlags::default())) == Ok(Ok(Received::bytes(1))) {
+        if block_on(recv(socket, true, &mut [0; 1], RecvFlags::default(), false))
+            == Ok(Ok(Received::bytes(1)))
+        {
             left.fetch_sub(1, SeqCst);
         }
     }

@@ -24,7 +24,7 @@ fn write(socket: &Socket) {
 }
 
 fn read(socket: &Socket) -> bool {
-    let received = block_on(recv(socket, false, &mut [0; 1], RecvFlags::default())).unwrap();
+    let received = block_on(recv(socket, false, &mut [0; 1], RecvFlags::default(), false)).unwrap();
     received.is_ok_and(|received| received.count > 0)
 }
 

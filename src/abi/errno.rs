@@ -1,0 +1,138 @@
+//! From the host's [`Errno`] to the number that a guest reads.
+//!
+//! Every dialect so far has the numbers of preview 1, which ends at 76 (`notcapable`). The higher
+//! ones are WASIX's alone, and the host has no error for them.
+
+use super::preview1;
+use crate::error::{Errno, Error};
+
+/// The number as a core function returns it.
+pub(crate) fn number(errno: Errno) -> i32 {
+    u16::from(preview1::Number::from(errno)).into()
+}
+
+/// What a call returns that has ended so.
+///
+/// # Errors
+///
+/// The trap of the call, which ends the guest.
+pub(crate) fn answer(ended: Result<(), Error>) -> wasmtime::Result<i32> {
+    match ended {
+        Ok(()) => Ok(0),
+        Err(Error::Errno(errno)) => Ok(number(errno)),
+        Err(Error::Trap(trap)) => Err(trap.into()),
+        // A waiting half waits by itself.
+        Err(Error::Wait) => Ok(number(Errno::EIO)),
+    }
+}
+
+/// Gives the error numbers that wiggle made of a dialect's witx their meaning.
+macro_rules! error_numbers {
+    ($types:ident) => {
+        impl $types::UserErrorConversion for crate::abi::call::Call<'_> {
+            /// A [`Trap`](crate::error::Trap) becomes an error of the engine, which ends the guest.
+            fn errno_from_error(
+                &mut self,
+                error: crate::error::Error,
+            ) -> wiggle::error::Result<$types::Errno> {
+                match error {
+                    crate::error::Error::Errno(errno) => Ok(errno.into()),
+                    crate::error::Error::Trap(trap) => Err(trap.into()),
+                    // Nobody reads it: see `abi/call.rs`.
+                    crate::error::Error::Wait => Ok($types::Errno::Success),
+                }
+            }
+        }
+
+        impl From<crate::error::Errno> for $types::Errno {
+            fn from(errno: crate::error::Errno) -> Self {
+                use crate::error::Errno as E;
+                match errno {
+                    E::E2BIG => Self::TooBig,
+                    E::EACCES => Self::Acces,
+                    E::EADDRINUSE => Self::Addrinuse,
+                    E::EADDRNOTAVAIL => Self::Addrnotavail,
+                    E::EAFNOSUPPORT => Self::Afnosupport,
+                    E::EAGAIN => Self::Again,
+                    E::EALREADY => Self::Already,
+                    E::EBADF => Self::Badf,
+                    E::EBADMSG => Self::Badmsg,
+                    E::EBUSY => Self::Busy,
+                    E::ECANCELED => Self::Canceled,
+                    E::ECHILD => Self::Child,
+                    E::ECONNABORTED => Self::Connaborted,
+                    E::ECONNREFUSED => Self::Connrefused,
+                    E::ECONNRESET => Self::Connreset,
+                    E::EDEADLK => Self::Deadlk,
+                    E::EDESTADDRREQ => Self::Destaddrreq,
+                    E::EDOM => Self::Dom,
+                    E::EDQUOT => Self::Dquot,
+                    E::EEXIST => Self::Exist,
+                    E::EFAULT => Self::Fault,
+                    E::EFBIG => Self::Fbig,
+                    E::EHOSTUNREACH => Self::Hostunreach,
+                    E::EIDRM => Self::Idrm,
+                    E::EILSEQ => Self::Ilseq,
+                    E::EINPROGRESS => Self::Inprogress,
+                    E::EINTR => Self::Intr,
+                    E::EINVAL => Self::Inval,
+                    E::EIO => Self::Io,
+                    E::EISCONN => Self::Isconn,
+                    E::EISDIR => Self::Isdir,
+                    E::ELOOP => Self::Loop,
+                    E::EMFILE => Self::Mfile,
+                    E::EMLINK => Self::Mlink,
+                    E::EMSGSIZE => Self::Msgsize,
+                    E::EMULTIHOP => Self::Multihop,
+                    E::ENAMETOOLONG => Self::Nametoolong,
+                    E::ENETDOWN => Self::Netdown,
+                    E::ENETRESET => Self::Netreset,
+                    E::ENETUNREACH => Self::Netunreach,
+                    E::ENFILE => Self::Nfile,
+                    E::ENOBUFS => Self::Nobufs,
+                    E::ENODEV => Self::Nodev,
+                    E::ENOENT => Self::Noent,
+                    E::ENOEXEC => Self::Noexec,
+                    E::ENOLCK => Self::Nolck,
+                    E::ENOLINK => Self::Nolink,
+                    E::ENOMEM => Self::Nomem,
+                    E::ENOMSG => Self::Nomsg,
+                    E::ENOPROTOOPT => Self::Noprotoopt,
+                    E::ENOSPC => Self::Nospc,
+                    E::ENOSYS => Self::Nosys,
+                    E::ENOTCONN => Self::Notconn,
+                    E::ENOTDIR => Self::Notdir,
+                    E::ENOTEMPTY => Self::Notempty,
+                    E::ENOTRECOVERABLE => Self::Notrecoverable,
+                    E::ENOTSOCK => Self::Notsock,
+                    E::ENOTSUP => Self::Notsup,
+                    E::ENOTTY => Self::Notty,
+                    E::ENXIO => Self::Nxio,
+                    E::EOVERFLOW => Self::Overflow,
+                    E::EOWNERDEAD => Self::Ownerdead,
+                    E::EPERM => Self::Perm,
+                    E::EPIPE => Self::Pipe,
+                    E::EPROTO => Self::Proto,
+                    E::EPROTONOSUPPORT => Self::Protonosupport,
+                    E::EPROTOTYPE => Self::Prototype,
+                    E::ERANGE => Self::Range,
+                    E::EROFS => Self::Rofs,
+                    E::ESPIPE => Self::Spipe,
+                    E::ESRCH => Self::Srch,
+                    E::ESTALE => Self::Stale,
+                    E::ETIMEDOUT => Self::Timedout,
+                    E::ETXTBSY => Self::Txtbsy,
+                    E::EXDEV => Self::Xdev,
+                    E::ENOTCAPABLE => Self::Notcapable,
+                }
+            }
+        }
+
+        impl wiggle::GuestErrorType for $types::Errno {
+            fn success() -> Self {
+                Self::Success
+            }
+        }
+    };
+}
+pub(crate) use error_numbers;

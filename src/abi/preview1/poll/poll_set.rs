@@ -1,0 +1,122 @@
+//! The try of a poll: the kernel is asked once about the sockets in it.
+
+use std::sync::Arc;
+
+use super::subscription::{WantedEvent, ready_event, wanted};
+use crate::fd::{Descriptor, FdTable, Rights};
+use crate::process::{OpenFile, PollScratch, Subscription, Thread};
+use crate::ready::{PollSet, PollSetBuffer};
+use crate::socket::Socket;
+
+type Events = Vec<[u8; 32]>;
+
+/// Leaves the events in `scratch`, in the order of the subscriptions, and tells how many
+/// there are. `None` where the kernel alone can't tell, or it is over already by a clock.
+pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option<u32> {
+    let PollScratch { subscriptions, poll_set, held, events, .. } = scratch;
+    events.clear();
+    if !thread.threads.are_many() {
+        // No other thread misses the table meanwhile: there is none.
+        let fds = thread.process().fds();
+        return poll_descriptors(
+            subscriptions,
+            poll_set,
+            events,
+            |fd, _| pollable(&fds, fd).map(Arc::as_ref),
+            true,
+        );
+    }
+    held.clear();
+    hold(thread, subscriptions, held)?;
+    let found =
+        poll_descriptors(subscriptions, poll_set, events, |_, place| held.get(place).map(Arc::as_ref), false);
+    held.clear();
+    found
+}
+
+/// Keeps what stands behind the descriptors open, and the table free.
+fn hold(thread: &Thread, all: &[Subscription], held: &mut Vec<Arc<OpenFile>>) -> Option<()> {
+    let fds = thread.process().fds();
+    for subscription in all {
+        if let WantedEvent::Fd(fd, ..) = wanted(subscription).ok()? {
+            held.push(Arc::clone(pollable(&fds, fd)?));
+        }
+    }
+    Some(())
+}
+
+/// `None` for a descriptor about which there is something else to tell.
+#[inline]
+fn pollable(fds: &FdTable<OpenFile>, fd: u32) -> Option<&Arc<OpenFile>> {
+    let Descriptor { open, rights, .. } = fds.get(fd).ok()?;
+    rights.require(Rights::POLL_FD_READWRITE).ok()?;
+    Some(open)
+}
+
+/// Asks about what `open` knows: by the number of a descriptor, and its place among them.
+/// `is_alone` says that no other thread waits for any of it.
+fn poll_descriptors<'a>(
+    all: &[Subscription],
+    buffer: &mut PollSetBuffer,
+    events: &mut Events,
+    open: impl Fn(u32, usize) -> Option<&'a OpenFile>,
+    is_alone: bool,
+) -> Option<u32> {
+    let socket = |fd, place| -> Option<&'a Socket> { open(fd, place)?.open.socket().ok().map(Arc::as_ref) };
+    let mut poll_set = PollSet::new(buffer, all.len());
+    let asked = ask(all, &mut poll_set, socket);
+    let found = asked.and_then(|left| take(all, left, &poll_set, events, socket, is_alone));
+    poll_set.end(buffer);
+    found?;
+    u32::try_from(events.len()).ok()
+}
+
+/// Asks about all; tells how many have an answer.
+fn ask<'a>(
+    all: &[Subscription],
+    poll_set: &mut PollSet<'a>,
+    socket: impl Fn(u32, usize) -> Option<&'a Socket>,
+) -> Option<usize> {
+    let mut place = 0;
+    for subscription in all {
+        match wanted(subscription).ok()? {
+            WantedEvent::Fd(fd, interest) => {
+                poll_set.add(socket(fd, place)?, interest)?;
+                place += 1;
+            }
+            // Not over yet, in any case.
+            WantedEvent::Clock { time: 1.., is_absolute: false, .. } => {}
+            WantedEvent::Clock { .. } => return None,
+        }
+    }
+    poll_set.poll()
+}
+
+/// Makes events of the answers, of which `left` say something.
+fn take<'a>(
+    all: &[Subscription],
+    mut left: usize,
+    poll_set: &PollSet<'_>,
+    events: &mut Events,
+    socket: impl Fn(u32, usize) -> Option<&'a Socket>,
+    is_alone: bool,
+) -> Option<()> {
+    let of_descriptors = all.iter().filter(|subscription| subscription.kind != super::subscription::CLOCK);
+    for (place, (subscription, answer)) in of_descriptors.zip(poll_set.answers()).enumerate() {
+        if left == 0 {
+            break;
+        }
+        if answer.revents().is_empty() {
+            continue;
+        }
+        left -= 1;
+        let WantedEvent::Fd(fd, interest) = wanted(subscription).ok()? else { return None };
+        if let Some(ready) = PollSet::readiness(answer, interest) {
+            if is_alone {
+                PollSet::clear_ready(socket(fd, place)?, interest);
+            }
+            events.push(ready_event(subscription.userdata, interest, ready));
+        }
+    }
+    Some(())
+}
