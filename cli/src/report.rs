@@ -104,6 +104,9 @@ fn event(event: &Event) {
             say!("wasock: {}", limited(*fd, local, peer, *limit, *most))
         }
         Event::MemoryDenied { limit, most } => say!("wasock: {}", denied_memory(*limit, *most)),
+        Event::TableFull { most } => {
+            say!("wasock: the guest was denied a descriptor: it has as many as --max-fds {most} allows");
+        }
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }

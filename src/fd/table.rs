@@ -64,6 +64,8 @@ pub struct FdTable<T> {
     /// How many are promised to calls that are on their way.
     reserved: u32,
     limit: u32,
+    /// Notes that a call found it full.
+    full: Option<Arc<Account>>,
     /// What the table takes itself.
     held: Charge,
     /// Where the search for a number begins, when they are given in turn.
@@ -80,9 +82,29 @@ impl<T: Counted> FdTable<T> {
             count: 0,
             reserved: 0,
             limit,
+            full: None,
             held: Charge::none(account),
             turn: None,
         }
+    }
+
+    /// Has `limit` denied whenever a call finds the table full: the operator learns that it was
+    /// this limit.
+    #[must_use]
+    pub fn limited_by(mut self, limit: &Arc<Account>) -> Self {
+        self.full = Some(Arc::clone(limit));
+        self
+    }
+
+    /// The error of a call that finds the table full.
+    #[cold]
+    fn full(&self) -> Errno {
+        if let Some(limit) = &self.full {
+            limit.deny();
+        }
+        // "EMFILE: All file descriptors available to the process are currently open."
+        // - open(3p)
+        Errno::EMFILE
     }
 
     /// From now on a number that was closed comes back only after all the others have
@@ -123,10 +145,8 @@ impl<T: Counted> FdTable<T> {
     ///
     /// `EMFILE` where the table is full.
     pub fn check_room(&self) -> Result<(), Errno> {
-        // "EMFILE: All file descriptors available to the process are currently open."
-        // - open(3p)
         if self.count.saturating_add(self.reserved) >= self.limit {
-            return Err(Errno::EMFILE);
+            return Err(self.full());
         }
         let account = self.held.account();
         if account.left() < T::USUAL_BYTES {
@@ -250,7 +270,7 @@ impl<T: Counted> FdTable<T> {
             return Ok(None);
         }
         if self.get(to).is_err() && self.count.saturating_add(self.reserved) >= self.limit {
-            return Err(Errno::EMFILE);
+            return Err(self.full());
         }
         self.place(to, Descriptor { close_on_exec: false, ..source })
     }
@@ -278,7 +298,7 @@ impl<T: Counted> FdTable<T> {
             }
         }
         let fd = u32::try_from(number.max(minimum)).map_err(|_| Errno::EMFILE)?;
-        if fd < self.limit { Ok(fd) } else { Err(Errno::EMFILE) }
+        if fd < self.limit { Ok(fd) } else { Err(self.full()) }
     }
 
     /// Puts a new `descriptor` at `fd`, which is below the limit.
@@ -476,6 +496,29 @@ mod tests {
         assert_eq!(*table.get(0)?.open, 10);
         assert_eq!(table.duplicate_onto(0, 8).err(), Some(Errno::EBADF));
         assert_eq!(table.insert(descriptor(0)), Ok(1));
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_finds_it_full_is_told_why() -> Result<(), Errno> {
+        let limit = Account::new(Limit::Descriptors, 2);
+        let mut table = table(2).limited_by(&limit);
+        table.insert(descriptor(0))?;
+        assert_eq!(table.insert_from(2, descriptor(1)), Err(Errno::EINVAL));
+        table.insert(descriptor(1))?;
+        let full = Some((Limit::Descriptors, 2));
+        assert_eq!((limit.take_denial(), table.check_room()), (None, Err(Errno::EMFILE)));
+        assert_eq!(limit.take_denial(), full);
+        assert_eq!((table.reserve().err(), limit.take_denial()), (Some(Errno::EMFILE), full));
+        assert_eq!((table.insert(descriptor(2)), limit.take_denial()), (Err(Errno::EMFILE), full));
+        assert_eq!((table.insert_from(1, descriptor(2)), limit.take_denial()), (Err(Errno::EMFILE), full));
+        table.remove(0)?;
+        table.reserve()?;
+        assert_eq!((table.duplicate_onto(1, 0).err(), limit.take_denial()), (Some(Errno::EMFILE), full));
+        // What the account lacks memory for is another limit's.
+        let poor = Account::new(Limit::HostMemory, 1);
+        let mut table = FdTable::new(2, &poor).limited_by(&limit);
+        assert_eq!((table.insert(descriptor(0)), limit.take_denial()), (Err(Errno::EMFILE), None));
         Ok(())
     }
 

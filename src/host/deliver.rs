@@ -267,7 +267,7 @@ impl EventLoop {
                 let socket = self.socket(fd);
                 self.interests.learn(fd, socket);
             }
-            if self.process.fds().check_room().is_ok() {
+            if !self.full.is_empty() && self.process.fds().check_room().is_ok() {
                 for id in self.full.drain(..) {
                     self.interests.requeue(id);
                 }

@@ -97,6 +97,13 @@ pub enum Event {
         /// How many bytes it allows.
         most: u64,
     },
+    /// The descriptor table of the guest was full, and a call failed with `EMFILE`. Told at once,
+    /// and then once a minute at most. A limit to the number of connections, for which accept
+    /// fails in the same way, is [`Limited`](Self::Limited) instead.
+    TableFull {
+        /// How many descriptors it has room for: [`Limit::Descriptors`].
+        most: u64,
+    },
     /// A listener or a connection has no descriptor any more. That of a connection is
     /// one of [the many](Observer::wants_connections).
     Closed {
@@ -225,6 +232,8 @@ pub enum Limit {
     /// Bytes that the host holds for the guest. A call that needs more fails: with `ENOMEM`,
     /// `EMFILE` for a descriptor, `ENOSPC` for an entry of an epoll, `EAGAIN` for a thread.
     HostMemory,
+    /// Descriptors that are open at once. A call that needs one more is `EMFILE`.
+    Descriptors,
 }
 
 impl Limit {
@@ -237,6 +246,7 @@ impl Limit {
             Self::SocketBuffer => "max-socket-buffer",
             Self::Memory => "max-memory",
             Self::HostMemory => "max-host-memory",
+            Self::Descriptors => "max-fds",
         }
     }
 }

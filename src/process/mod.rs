@@ -76,6 +76,8 @@ pub struct Process {
     memory: Arc<Account>,
     /// What the host holds for the guest.
     host_memory: Arc<Account>,
+    /// Notes that the descriptor table was full.
+    descriptors: Arc<Account>,
     /// Where it is limited.
     cpu_time: Option<CpuTime>,
     /// Sets of threads of which some were left behind when their instance ended.
@@ -102,6 +104,9 @@ impl Process {
         };
         let memory = account(Limit::Memory, limits.max_memory);
         let host_memory = account(Limit::HostMemory, limits.max_host_memory);
+        let descriptors = Account::new(Limit::Descriptors, limits.max_fds.into());
+        let report = Arc::clone(service.report());
+        descriptors.when_denied(move |_, most| report.tell_table_full(most));
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
             working_directory: Mutex::new(ROOT.to_owned()),
@@ -112,6 +117,7 @@ impl Process {
             signals: Signals::new(&settings.ignored_signals),
             memory,
             host_memory,
+            descriptors,
             cpu_time: limits.max_cpu_time.map(CpuTime::new),
             left_behind: Mutex::default(),
             has_ended: AtomicBool::new(false),
@@ -145,7 +151,8 @@ impl Process {
     /// The table of a guest that has not run yet.
     fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
         let settings = &self.settings;
-        let mut fds = FdTable::new(self.service.limits().max_fds, &self.host_memory);
+        let fds = FdTable::new(self.service.limits().max_fds, &self.host_memory);
+        let mut fds = fds.limited_by(&self.descriptors);
         for stream in settings.stdio() {
             fds.insert(Descriptor {
                 open: OpenFile::shared(stream),
@@ -236,6 +243,13 @@ impl Process {
     /// What the guest's own memories and tables are charged on.
     pub(crate) fn memory(&self) -> &Arc<Account> {
         &self.memory
+    }
+
+    /// What a call was denied since it began, as the trace tells it: memory, or a descriptor.
+    pub(crate) fn take_denial(&self) -> Option<TraceAnnotation> {
+        let limits = [&self.host_memory, &self.memory, &self.descriptors];
+        let (limit, most) = limits.into_iter().find_map(|limit| limit.take_denial())?;
+        Some(TraceAnnotation { name: limit.name(), value: most })
     }
 
     /// What the host holds for the guest is charged on this.

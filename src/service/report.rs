@@ -80,6 +80,13 @@ impl Report {
         }
     }
 
+    /// Tells that the descriptor table of the guest was full.
+    pub(crate) fn tell_table_full(&self, most: u64) {
+        if self.told_limits.is_due(Limit::Descriptors) {
+            self.tell(Event::TableFull { most });
+        }
+    }
+
     /// Waits until all that was told has arrived.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         self.delivery.as_ref().is_none_or(|delivery| delivery.flush(limit))

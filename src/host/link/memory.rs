@@ -89,12 +89,8 @@ impl<'a> CallContext<'a> {
     /// What the guest is not told of the call that ends.
     #[cold]
     fn annotation(&mut self) -> Option<TraceAnnotation> {
-        self.call.annotation.take().or_else(|| {
-            let process = self.call.process();
-            let denied = process.host_memory().take_denial().or_else(|| process.memory().take_denial());
-            let (limit, most) = denied?;
-            Some(TraceAnnotation { name: limit.name(), value: most })
-        })
+        let denied = self.call.process().take_denial();
+        self.call.annotation.take().or(denied)
     }
 }
 
