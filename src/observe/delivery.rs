@@ -1,6 +1,6 @@
-//! Hands events to an observer, on a thread that the guest never waits for.
+//! Delivers events to an observer, on a thread that the guest never waits for.
 //!
-//! The thread exists while there is something to tell, and a moment longer.
+//! The thread exists while events are pending, and a moment longer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -37,7 +37,7 @@ struct Pending {
     events: VecDeque<Event>,
     missed: u64,
     has_thread: bool,
-    /// Is an event with the observer right now?
+    /// Is the observer being called right now?
     is_observing: bool,
 }
 
@@ -48,13 +48,13 @@ impl Delivery {
         Self { observer, wants_connections, inline, shared: Arc::default() }
     }
 
-    /// Does the observer want to hear of each connection?
+    /// Does the observer want an event for each connection?
     pub fn wants_connections(&self) -> bool {
         self.wants_connections
     }
 
-    /// Puts `event` behind those that wait; an observer that is quick hears of it here.
-    /// Never waits itself.
+    /// Queues `event`; an [inline](Observer::inline) observer is called here instead.
+    /// Never blocks.
     pub fn send(&self, event: Event) {
         let mut pending = self.shared.lock();
         if self.inline {
@@ -80,7 +80,7 @@ impl Delivery {
         }
     }
 
-    /// Tells the observer; a panic of it ends here.
+    /// Calls the observer; its panic is caught here.
     fn observe(&self, event: &Event) {
         contained("observer", || self.observer.observe(event));
     }

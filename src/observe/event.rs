@@ -8,13 +8,13 @@ use crate::error::Errno;
 
 /// Something the operator may want to know.
 ///
-/// Names and addresses of guests and peers are told as they are: print them
+/// Names and addresses of guests and peers are passed on unchanged: print them
 /// [escaped](super::Escaped).
 ///
 /// Those of one listener and its connections come in the order in which they
 /// happened: `Listening` before its `Accepted` and `Refused`, those in the order in
 /// which the connections were taken, a `BacklogChanged` before what it refuses, each
-/// connection's `Closed` after its `Accepted`, and nobody new after the listener's
+/// connection's `Closed` after its `Accepted`, and no new connection after the listener's
 /// `Closed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -74,8 +74,8 @@ pub enum Event {
         /// Why.
         why: Refused,
     },
-    /// A limit of the operator's was reached. Told at once, and then once a minute at
-    /// most: of each listener and limit, and of the buffers of all sockets together.
+    /// A limit of the operator's was reached. Reported at once, and then at most once a
+    /// minute: of each listener and limit, and of the buffers of all sockets together.
     Limited {
         /// The descriptor with which the listener began to listen, or that of the socket.
         fd: u32,
@@ -89,8 +89,8 @@ pub enum Event {
         most: u32,
     },
     /// The guest was denied memory: a memory or a table of its own did not grow, or a call
-    /// failed because of what the host would have held for it. Told at once, and then once a
-    /// minute at most, of each of the two limits.
+    /// failed because of what the host would have held for it. Reported at once, and then at most
+    /// once a minute, of each of the two limits.
     MemoryDenied {
         /// Which limit: [`Limit::Memory`] or [`Limit::HostMemory`].
         limit: Limit,
@@ -116,8 +116,8 @@ pub enum Event {
         /// Why.
         why: Closed,
     },
-    /// Datagrams were kept from the guest, because the policy takes none from their
-    /// senders. Told when their socket is closed.
+    /// Datagrams were discarded, because the policy accepts none from their senders.
+    ///  Reported when their socket is closed.
     Dropped {
         /// The descriptor that was the last one.
         fd: u32,
@@ -131,7 +131,7 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// The policy refused a call. Each different one is told once.
+    /// The policy refused a call. Each distinct refusal is reported once.
     Denied {
         /// The call: `sock_bind`.
         call: &'static str,
@@ -152,7 +152,7 @@ pub enum Event {
         /// Why.
         errno: Errno,
     },
-    /// The guest imports a function that the host lacks; it answers `ENOSYS`.
+    /// The guest imports a function that the host lacks; it fails with `ENOSYS`.
     Stubbed {
         /// The import's module.
         module: String,
@@ -160,7 +160,7 @@ pub enum Event {
         name: String,
     },
     /// The guest named an export as its handler for signals that the host can't call. Its
-    /// signals are blocked instead. Told once.
+    /// signals are blocked instead. Reported once.
     NotAHandler {
         /// The export.
         name: String,
@@ -206,7 +206,7 @@ pub enum Event {
 pub enum Refused {
     /// As many waited as may, and the profile refuses at once.
     QueueFull,
-    /// It waited, and a smaller backlog had no room for it any more.
+    /// It waited, and a smaller backlog no longer had space for it.
     Shrunk,
     /// The policy takes no connections from it.
     Policy,
@@ -269,24 +269,24 @@ pub enum Closed {
 ///
 /// # Blocking
 ///
-/// Events wait in a queue and are handed over by a thread of its own, one at a time:
-/// an observer may take its time, and the guest never waits for it. One that falls
-/// thousands of events behind misses some, and is told [how many](Event::Missed). One
-/// that [is quick](Self::inline) hears of an event where and when it happens.
+/// Events are queued and delivered by a thread of their own, one at a time: an observer may be
+/// slow, and the guest never waits for it. An observer that falls thousands of events behind misses
+/// some, and is called with [how many](Event::Missed). An [inline](Self::inline) observer is called
+/// where and when an event happens.
 pub trait Observer: Send + Sync {
-    /// Takes note of `event`.
+    /// Is called with each event.
     fn observe(&self, event: &Event);
 
-    /// Does it want to hear of each connection too? Whoever does not spares the host
+    /// Does the observer want an event for each connection too? If not, the host saves
     /// the work: [`Event::Accepted`], [`Event::Refused`] and a connection's
     /// [`Event::Closed`] are not made then.
     fn wants_connections(&self) -> bool {
         true
     }
 
-    /// Shall it be called at once, one event at a time still, on the thread where the
-    /// event happens? It must not wait then, nor call the guest's host: others may be
-    /// waiting for that thread.
+    /// Is the observer called at once, still one event at a time, on the thread where the event
+    /// happens? Then it must neither block nor call into the guest's host: other tasks may need
+    /// that thread.
     fn inline(&self) -> bool {
         false
     }

@@ -1,8 +1,8 @@
-//! What the host tells its operator: events, the call trace, metrics.
+//! What the host reports to its operator: events, the call trace, metrics.
 //!
 //! Text from guests and peers is data: [`Escaped`] is how it is printed.
 //!
-//! Every room may call this one; it calls none. Events go to an [`Observer`] on a
+//! Every module may call this one; it calls none. Events go to an [`Observer`] on a
 //! thread of their own; a [`TraceSink`] is called on the thread that runs the guest.
 
 mod delivery;
@@ -17,10 +17,10 @@ pub use trace::{TraceLine, TraceSink};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls what the embedder gave, and keeps a panic of it from the guest's call in whose
-/// midst this may be. The panic hook has printed it by then.
+/// Calls an embedder's function and catches its panic, which would otherwise unwind through a call of the
+/// guest. The panic hook has printed it by then.
 pub(crate) fn contained(what: &str, call: impl FnOnce()) {
-    // What the embedder's own panic leaves half done is the embedder's.
+    // State that the embedder's panic leaves inconsistent is the embedder's.
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
         tracing::error!("the {what} panicked; the guest goes on");
     }

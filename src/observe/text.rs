@@ -82,7 +82,7 @@ impl<W: Write> Write for Quoting<'_, W> {
     }
 }
 
-/// Does `c` do something else on a terminal than show itself?
+/// Does `c` have an effect on a terminal other than being displayed?
 ///
 /// These are the general categories Cc, Zl and Zp of Unicode, its property
 /// Default_Ignorable_Code_Point (which holds the controls of writing direction and what
