@@ -1,9 +1,9 @@
 //! What this guest may do.
 //!
-//! The policy answers a named question, a [`Use`], with yes or with a
-//! [`Denial`] that tells the operator which flag would change the answer. It is
+//! The policy decides a named question, a [`Use`]: it allows it, or returns
+//! a [`Denial`] that names the flag which would allow it. It is
 //! pure: it opens nothing, looks nothing up and remembers nothing of the guest.
-//! Everything is refused until it was granted; only who may connect to a granted
+//! Everything is refused until it is granted; only who may connect to a granted
 //! listener, or send to a granted address, is open until it was narrowed. What was denied
 //! is refused whatever was granted, and so is what an embedder's check refuses.
 //!
@@ -56,8 +56,8 @@ pub enum Use<'a> {
     TcpConnect(SocketAddr),
     /// Have a UDP socket at this address.
     UdpBind(SocketAddr),
-    /// Send a datagram to this address, or make it the peer. (Whoever has sent to a socket may be
-    /// answered, where [`lets_answer`](Policy::lets_answer) says so.)
+    /// Send a datagram to this address, or make it the peer. (Replies to earlier senders may need no grant:
+    /// see [`lets_answer`](Policy::lets_answer).)
     UdpSend(SocketAddr),
     /// Take a datagram from this sender.
     UdpReceive(SocketAddr),
@@ -118,7 +118,7 @@ pub struct Policy {
     published: Vec<Publish>,
     /// Refused whatever was granted.
     denied: Denied,
-    /// Asked after the grants.
+    /// Called after the grants.
     checks: Vec<Check>,
 }
 
@@ -187,7 +187,7 @@ impl Policy {
         pool.insert_ip_net_port_any(network, ambient_authority());
     }
 
-    /// Is there anybody whose datagrams may not reach the guest?
+    /// Are datagrams of some senders kept from the guest?
     pub fn narrows_senders(&self) -> bool {
         self.accept_from.is_some() || self.denied.has_peers() || !self.checks.is_empty()
     }
@@ -222,8 +222,8 @@ impl Policy {
         self.denied.add_names(pattern);
     }
 
-    /// Has `check` asked for all that the grants allow: where it answers `false`, or panics,
-    /// that is refused. Of several, each is asked.
+    /// Calls `check` for every use that the grants allow: if it returns `false`, or panics,
+    /// the use is refused. With several checks, all are called.
     pub fn add_check(&mut self, check: impl Fn(Use<'_>) -> bool + Send + Sync + 'static) {
         self.checks.push(Arc::new(check));
     }
@@ -254,7 +254,7 @@ impl Policy {
 
     /// Puts those of `addresses` first to which the guest may connect or send: at `port`, or at
     /// some port where that is `None`. The order stays otherwise: it is the resolver's
-    /// judgement of what is near. No [check](Self::add_check) is asked.
+    /// judgement of what is near. No [check](Self::add_check) is called.
     pub(crate) fn put_reachable_first(&self, addresses: &mut [IpAddr], port: Option<u16>) {
         addresses.sort_by_key(|address| !self.reaches(*address, port));
     }
@@ -308,7 +308,7 @@ impl Policy {
     }
 
     /// May a datagram go to this address, to which the socket `may_answer` if it has sent there?
-    /// Answers need no grant; what is denied, and what a check refuses, is not answered either.
+    /// Replies need no grant; an address that is denied, or that a check refuses, gets no reply either.
     ///
     /// # Errors
     ///
@@ -328,7 +328,7 @@ impl Policy {
         self.is_udp_strict = is_strict;
     }
 
-    /// May a UDP socket that was bound under a grant answer addresses to which none lets it send?
+    /// May a UDP socket that was bound under a grant reply to addresses without a grant to send?
     pub fn lets_answer(&self) -> bool {
         !self.is_udp_strict
     }

@@ -1,4 +1,4 @@
-//! What grants on paths are for, and where they lead: for whoever moves names.
+//! What grants on paths are for, and where they lead: for the calls that rename.
 
 use super::denial::for_a_shell;
 use super::path::PathPattern;

@@ -39,7 +39,7 @@ impl Publish {
         self.at
     }
 
-    /// Where the host has what the guest has at `asked`; nothing where this is another port,
+    /// The host's address for the guest's address `asked`; `None` where this is another port,
     /// or an address of another family. A group of multicast is not published: joining one
     /// needs a grant.
     pub(super) fn place(&self, protocol: Protocol, asked: SocketAddr) -> Option<SocketAddr> {
@@ -52,7 +52,7 @@ impl Publish {
             // A socket of IPv6 has the addresses of IPv4 in their mapped form.
             (Some(IpAddr::V4(four)), SocketAddr::V6(_)) => Some((four.to_ipv6_mapped(), self.host).into()),
             (Some(IpAddr::V6(six)), SocketAddr::V6(asked)) => {
-                // The guest knows the interface of a link-local address; nobody else needs it.
+                // The guest knows the interface of a link-local address; no other address needs it.
                 Some(SocketAddrV6::new(six, self.host, 0, asked.scope_id()).into())
             }
             (Some(IpAddr::V6(_)), SocketAddr::V4(_)) => None,

@@ -1,4 +1,4 @@
-//! What the policy answers.
+//! What the policy decides.
 
 use super::*;
 
