@@ -126,7 +126,7 @@ impl Rights {
 
     /// What a listener may do that the guest did not open: accept, wait, and be looked
     /// at, its address included; whether it waits is each program's own affair. It may listen
-    /// again, for so programs do that are told to listen and handed the listener.
+    /// again: programs do that when they are configured to listen and inherit the listener.
     pub const INHERITED_LISTENER: Self = Self(
         Self::SOCK_ACCEPT.0
             | Self::SOCK_LISTEN.0
@@ -208,10 +208,10 @@ impl Rights {
             | Self::PATH_UNLINK_FILE.0,
     );
 
-    /// What may be handed on below a preopened directory.
+    /// The rights that descriptors below a preopened directory may inherit.
     pub const DIRECTORY_INHERITING: Self = Self(Self::DIRECTORY.0 | Self::FILE.0);
 
-    /// The rights that these bits name; bits without a meaning stay, so that a
+    /// The rights that these bits name; unknown bits are kept, so that a
     /// program reads back what it set.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

@@ -5,7 +5,7 @@
 //! never holds more than its limit, and grows only as far as it was used.
 //!
 //! What it takes itself, and what the host holds for each open thing, is charged on an
-//! [`Account`]. Where that has no room the table is full: `EMFILE`.
+//! [`Account`]. If that is exhausted the table is full: `EMFILE`.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub trait Counted {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` where the account has no room.
+    /// `ENOMEM` if the account is exhausted.
     fn charge(&self, account: &Arc<Account>, reserved: Option<Charge>) -> Result<(), Errno>;
 }
 
@@ -61,14 +61,14 @@ pub struct FdTable<T> {
     first_free_word: usize,
     /// How many are open.
     count: u32,
-    /// How many are promised to calls that are on their way.
+    /// How many numbers are reserved for calls in progress.
     reserved: u32,
     limit: u32,
     /// Notes that a call found it full.
     full: Option<Arc<Account>>,
     /// What the table takes itself.
     held: Charge,
-    /// Where the search for a number begins, when they are given in turn.
+    /// Where the search for a number begins, if numbers are assigned in rotation.
     turn: Option<u32>,
 }
 
@@ -136,9 +136,9 @@ impl<T: Counted> FdTable<T> {
         self.slots.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)
     }
 
-    /// Is there room for one more?
+    /// Is there space for one more descriptor?
     ///
-    /// Asked before an effect that could not be undone, such as taking a
+    /// Called before an effect that cannot be undone, such as taking a
     /// connection from a queue.
     ///
     /// # Errors
@@ -156,9 +156,9 @@ impl<T: Counted> FdTable<T> {
         Ok(())
     }
 
-    /// Promises one number to a call that may take its time: no other call gets the
-    /// last one meanwhile, nor the memory for what it opens, which the charge is for. Ends with [`install`](Self::install) or
-    /// [`release`](Self::release).
+    /// Reserves one number for a call that may block: no other call gets the last one meanwhile,
+    /// nor the memory for what it opens, which the charge is for. Ends with
+    /// [`install`](Self::install) or [`release`](Self::release).
     ///
     /// # Errors
     ///
@@ -173,19 +173,19 @@ impl<T: Counted> FdTable<T> {
         Ok(reserved)
     }
 
-    /// Gives `descriptor` the lowest free number, which was promised, and hands it what was
+    /// Installs `descriptor` at the lowest free number, which was reserved, and gives it what was
     /// `reserved` for it.
     ///
     /// # Errors
     ///
-    /// `EMFILE` where nothing was promised and the table is full.
+    /// `EMFILE` if nothing was reserved and the table is full.
     pub fn install(&mut self, descriptor: Descriptor<T>, reserved: Charge) -> Result<u32, Errno> {
         self.release();
         descriptor.open.charge(self.held.account(), Some(reserved)).map_err(|_| Errno::EMFILE)?;
         self.insert(descriptor)
     }
 
-    /// Takes a promise back: the call found nothing to need a number for.
+    /// Releases a reservation: the call needs no number after all.
     pub fn release(&mut self) {
         self.reserved = self.reserved.saturating_sub(1);
     }
@@ -238,7 +238,7 @@ impl<T: Counted> FdTable<T> {
         Ok(descriptor)
     }
 
-    /// Moves `from` to the number `to`; what `to` was is handed out.
+    /// Moves `from` to the number `to`; what `to` was is returned.
     ///
     /// # Errors
     ///
@@ -254,12 +254,12 @@ impl<T: Counted> FdTable<T> {
         Ok(self.put(to, moved))
     }
 
-    /// Makes `to` a duplicate of `from`, as dup2 does; what `to` was is handed out.
+    /// Makes `to` a duplicate of `from`, as dup2 does; what `to` was is returned.
     ///
     /// # Errors
     ///
     /// `EBADF` where `from` is not open or `to` is not below the limit; `EMFILE` where
-    /// `to` is free, and promised to another call, or the table may not become so long.
+    /// `to` is free but reserved for another call, or the table may not grow that far.
     pub fn duplicate_onto(&mut self, from: u32, to: u32) -> Result<Option<Descriptor<T>>, Errno> {
         let source = self.get(from)?.clone();
         // "EBADF: ... fildes2 is negative or greater than or equal to {OPEN_MAX}" - dup2(3p)
@@ -305,7 +305,7 @@ impl<T: Counted> FdTable<T> {
     ///
     /// # Errors
     ///
-    /// `EMFILE` where the account has no room for it.
+    /// `EMFILE` if the account is exhausted.
     fn place(&mut self, fd: u32, descriptor: Descriptor<T>) -> Result<Option<Descriptor<T>>, Errno> {
         self.make_slots(fd)?;
         descriptor.open.charge(self.held.account(), None).map_err(|_| Errno::EMFILE)?;
@@ -317,7 +317,7 @@ impl<T: Counted> FdTable<T> {
     ///
     /// # Errors
     ///
-    /// `EMFILE` where the account has no room for it, or the host.
+    /// `EMFILE` if the account is exhausted, or the host.
     fn make_slots(&mut self, fd: u32) -> Result<(), Errno> {
         let index = usize::try_from(fd).map_err(|_| Errno::EMFILE)?;
         let length = index.checked_add(1).ok_or(Errno::EMFILE)?;
@@ -325,7 +325,7 @@ impl<T: Counted> FdTable<T> {
             return Ok(());
         }
         if length > self.slots.capacity() {
-            // Twice as long each time, so that it is moved seldom; where there is no room for
+            // Doubled each time, so that it is rarely moved; if the account is too small for
             // that, no longer than it must be.
             let bytes = |slots: usize| {
                 let slots = u64::try_from(slots).unwrap_or(u64::MAX);

@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = TableStep> {
     ]
 }
 
-/// What the table is to be, in the form in which nobody can get it wrong.
+/// A model of the table, simple enough to be obviously right.
 struct Model {
     open: BTreeMap<u32, u32>,
     reserved: usize,
