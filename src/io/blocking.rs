@@ -1,4 +1,4 @@
-//! Calls that block, off the thread that must not.
+//! Runs blocking calls away from the threads that must not block.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ const NAME: &str = "wasock-blocking";
 
 /// Threads for the calls of one guest that block.
 ///
-/// They are bounded in number, and begin when they are needed. A call beyond them waits
-/// for its turn; the order is that of the calls.
+/// They are bounded in number, and begin when they are needed. Further calls wait in the
+/// order in which they were made.
 #[derive(Debug)]
 pub struct BlockingPool {
     turns: Arc<Semaphore>,
@@ -30,9 +30,9 @@ impl BlockingPool {
     ///
     /// # Cancel safety
     ///
-    /// A call that waits for its turn is not made when the future is dropped. One that has
-    /// begun goes on, and nobody waits for it: its thread keeps its place in the pool until
-    /// the operating system lets it return. Its result is dropped.
+    /// A queued call is not made if the future is dropped. A call that has begun continues in the
+    /// background: its thread stays in the pool until the operating system returns from the call.
+    /// Its result is dropped.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl BlockingPool {
         let (sender, receiver) = oneshot::channel();
         start_thread(NAME.to_owned(), move || {
             let done = call();
-            // Whoever hears of the result finds the turn free again.
+            // The place is free before the result is seen.
             drop(turn);
             let _abandoned = sender.send(done);
         })?;
@@ -94,7 +94,7 @@ mod tests {
         let pool = BlockingPool::new(1);
         let (release, first) = held();
         assert!(timeout(MOMENT, pool.run(first)).await.is_err());
-        // Given up before its turn: never made.
+        // Dropped while queued: never made.
         let (sender, made) = mpsc::channel();
         let second = pool.run(move || sender.send(()).map_err(|_| Errno::EPIPE));
         assert!(timeout(MOMENT, second).await.is_err());

@@ -2,8 +2,8 @@
 //!
 //! A host without descriptors is just where a guest waits with a limit, for one to become free,
 //! and a timer of the kernel takes a descriptor. The runtime of the caller may have no clock. So
-//! one thread of the host's sleeps until the first of all such deadlines, and goes when there
-//! are none.
+//! one host thread sleeps until the earliest of all such deadlines, and exits when there are none.
+//!
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::start_thread;
 use crate::error::Errno;
 
-/// How long the thread stays when nobody waits.
+/// How long the thread remains without a deadline.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A deadline, and a number of its own.
@@ -28,7 +28,7 @@ struct Clock {
 
 static CLOCK: Mutex<Clock> = Mutex::new(Clock { waiting: BTreeMap::new(), next: 0, is_running: false });
 
-/// Tells the thread that there is an earlier deadline.
+/// Wakes the thread because there is an earlier deadline.
 static EARLIER: Condvar = Condvar::new();
 
 /// Waits until `deadline`; never less.
@@ -47,7 +47,7 @@ pub(crate) fn until(deadline: Instant) -> Until {
 /// A wait for a deadline.
 pub(crate) struct Until {
     deadline: Instant,
-    /// Its place among those that wait.
+    /// Its key among the pending deadlines.
     key: Option<Key>,
 }
 
@@ -127,7 +127,7 @@ fn run() {
 }
 
 fn clock() -> MutexGuard<'static, Clock> {
-    // Whole whenever it is free.
+    // Consistent whenever it is unlocked.
     CLOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

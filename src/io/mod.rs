@@ -1,7 +1,7 @@
 //! Threads of the host's, and calls that block.
 //!
 //! A thread starts by [`start_thread`], which fails softly where the host is at its limit,
-//! and is used again for a while. Calls of the operating system that may block run in a
+//! and is kept for reuse for a short time. Calls of the operating system that may block run in a
 //! [`BlockingPool`], of which each guest has its own: however many of its calls block, and
 //! for however long, another guest's find a thread.
 //!

@@ -1,10 +1,10 @@
-//! Threads of the host's, each of which does one piece of work after another: it runs a
-//! thread of a guest, or a call that blocks.
+//! A pool of host threads. Each runs one work item after another: a guest thread, or a
+//! blocking call.
 //!
 //! A guest that starts a thread for each connection starts thousands in a second, and most of
 //! what a new thread of the host costs is for what the last one had already: its stack, its
-//! stack for signals, its place in the C library. So one that has nothing to do stays for a
-//! moment. Work never waits for one of these: where none is idle, a new one is made.
+//! stack for signals, its place in the C library. So an idle thread is kept for a moment. Work
+//! never waits for one: if none is idle, a new thread is started.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
@@ -12,22 +12,22 @@ use std::time::Duration;
 
 use crate::error::Errno;
 
-/// The stack of a thread of the host's; the guest's own is apart from it.
+/// The stack of a host thread; the guest's own stack is separate.
 const STACK: usize = 512 * 1024;
 
-/// How many stay at most, in the process.
+/// The maximum number of idle threads in the process.
 const MOST: usize = 32;
 
-/// How long each stays.
+/// How long an idle thread is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What an idle thread is called; whoever looks for threads of guests does not count it.
+/// The name of an idle thread; the search for guest threads ignores it.
 const NAME: &str = "wasock-idle";
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// Those that have nothing to do; the last one to come is the first one to go, and the
-/// others' time passes.
+/// The idle workers, last in, first out, so that the others' timeouts run.
+///
 ///
 /// The lock is taken before that of a [`Worker`].
 static IDLE: Mutex<Vec<Arc<Worker>>> = Mutex::new(Vec::new());
@@ -39,7 +39,7 @@ struct Worker {
     has_come: Condvar,
 }
 
-/// Does `work` on a thread of the host's that is called `name` meanwhile.
+/// Runs `work` on a host thread that is named `name` meanwhile.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Resul
     started.map(drop).map_err(|_| Errno::EAGAIN)
 }
 
-/// The life of one thread of the host's. A panic ends it.
+/// The loop of one worker thread. A panic ends it.
 fn live(mut work: Work) {
     let worker = Arc::new(Worker::default());
     loop {
@@ -75,8 +75,8 @@ fn live(mut work: Work) {
 }
 
 impl Worker {
-    /// Stays idle until there is work; `None` where there was none for too long, or others
-    /// stay already.
+    /// Waits for work; `None` after the timeout, or if enough workers are idle already.
+    ///
     fn next(self: &Arc<Self>) -> Option<Work> {
         {
             let mut idle = locked(&IDLE);
@@ -99,18 +99,18 @@ impl Worker {
             return None;
         }
         drop(idle);
-        // Somebody has taken the seat, and brings work.
+        // `start` has taken this worker and is about to hand it work.
         let brought = self.has_come.wait_while(locked(&self.work), |work| work.is_none());
         brought.unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// What is behind these locks is whole whenever they are free.
+/// What is behind these locks is consistent whenever they are unlocked.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the thread that calls it a name, for who looks at the process.
+/// Names the calling thread, for tools that inspect the process.
 #[cfg(target_os = "linux")]
 fn call_this_thread(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name) {
@@ -134,12 +134,12 @@ mod tests {
         move || _ = to.send(current().id())
     }
 
-    /// One test, for all have the same idle threads.
+    /// One test, because the idle threads are shared by the process.
     #[test]
     fn a_thread_that_is_idle_works_again() {
         let (sender, receiver) = channel();
         let (release, held) = channel::<()>();
-        // Two at once are two threads, whoever is idle.
+        // Two at once need two threads.
         let first = tell(&sender);
         let holds = move || {
             first();
@@ -159,7 +159,7 @@ mod tests {
                 && receiver.recv_timeout(WAIT_TIMEOUT).is_ok_and(|found| is_known(&found))
         });
         assert!(again, "no thread is used again");
-        // A panic takes its own thread along, and nobody else.
+        // A panic ends its own thread only.
         let panics = || std::panic::resume_unwind(Box::new(()));
         assert_eq!(start("guest-d".to_owned(), panics), Ok(()));
         assert_eq!(start("guest-e".to_owned(), tell(&sender)), Ok(()));
