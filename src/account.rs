@@ -2,12 +2,12 @@
 //!
 //! A guest has two: its own memories and tables are charged on one, what the host holds
 //! for it on the other. All threads of the guest share both, so that a guest can't take
-//! by a thousand threads what one may not take.
+//! by a thousand threads what one thread may not take.
 //!
-//! Whoever keeps something for a guest keeps its [`Charge`] beside it. The bytes are given
-//! back when the charge is dropped, so that what is freed is never forgotten, on no way out.
-//! A charge that the account has no room for is denied: the caller answers the error number
-//! that POSIX has for its call, and the operator hears of it
+//! Host state that is kept for a guest is stored beside its [`Charge`]. Dropping the
+//! charge releases the bytes, so no exit path forgets them.
+//! A charge of more bytes than are left is denied: the caller fails with the error
+//! number that POSIX has for its call, and the operator is notified
 //! ([`Event::MemoryDenied`](crate::Event::MemoryDenied)).
 //!
 //! The counter is one atomic number, and relaxed: it orders nothing but itself.
@@ -22,7 +22,7 @@ use crate::error::Errno;
 use crate::observe::Limit;
 
 thread_local! {
-    /// The last denial on this thread that no line of the trace has told of: the address of
+    /// The last denial on this thread that no trace line has reported: the address of
     /// the account, and its limit.
     static DENIED: Cell<Option<(usize, u64)>> = const { Cell::new(None) };
 }
@@ -51,7 +51,7 @@ impl Account {
         Self::new(Limit::HostMemory, u64::MAX)
     }
 
-    /// Has `tell` called whenever a charge is denied. Only the first call of this counts.
+    /// Sets `tell` to be called whenever a charge is denied. Only the first call takes effect.
     pub(crate) fn when_denied(&self, tell: impl Fn(Limit, u64) + Send + Sync + 'static) {
         _ = self.tell.set(Box::new(tell));
     }
@@ -82,7 +82,7 @@ impl Account {
         Ok(charge)
     }
 
-    /// Takes note of a denial, and tells of it.
+    /// Records a denial and reports it.
     #[cold]
     pub(crate) fn deny(&self) {
         DENIED.set(Some((std::ptr::from_ref(self).addr(), self.most)));
@@ -91,7 +91,7 @@ impl Account {
         }
     }
 
-    /// Was a charge denied on this thread since [`forget_denials`]? Tells the limit and how
+    /// Was a charge denied on this thread since [`forget_denials`]? Returns the limit and how
     /// many bytes it allows, once.
     pub(crate) fn take_denial(&self) -> Option<(Limit, u64)> {
         let (account, most) = DENIED.get()?;
@@ -102,7 +102,7 @@ impl Account {
         Some((self.limit, most))
     }
 
-    /// Takes `bytes` more where they are left; tells whether they were.
+    /// Takes `bytes` more where they are left; returns whether they were.
     fn take(&self, bytes: u64) -> bool {
         let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.most);
         self.used.fetch_update(Relaxed, Relaxed, more).is_ok()
@@ -154,7 +154,7 @@ impl Charge {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` where the account has no room for them; nothing has changed then.
+    /// `ENOMEM` if fewer are left; nothing has changed then.
     #[inline]
     pub fn resize(&mut self, bytes: u64) -> Result<(), Errno> {
         if self.resize_quietly(bytes) {
@@ -183,7 +183,7 @@ impl Charge {
         self.bytes -= bytes;
     }
 
-    /// As [`resize`](Self::resize), and tells nobody of a denial: false.
+    /// As [`resize`](Self::resize), without reporting a denial: returns `false` instead.
     #[inline]
     pub(crate) fn resize_quietly(&mut self, bytes: u64) -> bool {
         match bytes.checked_sub(self.bytes) {
