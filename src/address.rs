@@ -1,8 +1,8 @@
 //! The address of a socket: of a network, or a name in the file system.
 //!
-//! Rooms hand addresses to each other in this form, and so do [events](crate::Event).
-//! A name is the guest's. Only a socket that the guest was handed has the host's, where
-//! none of the guest's directories has it; the guest itself sees none then.
+//! Modules exchange addresses in this form, and [events](crate::Event) carry it.
+//! A name is a path as the guest sees it. Only an inherited socket has a path
+//! of the host, if no directory of the guest contains it; the guest itself sees no name then.
 //!
 //! Key types: [`Address`], [`UnixName`].
 
@@ -81,8 +81,8 @@ impl UnixName {
     }
 
     /// The whole path, from the guest's root on; `None` where it has no name. The host's
-    /// own path for a socket that was handed to the guest under a name that the guest does
-    /// not have ([`given`](Self::given) is `None` then).
+    /// own path for an inherited socket whose name the guest cannot see
+    ///  ([`given`](Self::given) is `None` then).
     pub fn path(&self) -> Option<&str> {
         self.whole.as_deref()
     }
