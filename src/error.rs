@@ -1,6 +1,6 @@
-//! What a call can answer: an [`Errno`] for the guest, or a [`Trap`] that ends it.
+//! What a call can fail with: an [`Errno`] for the guest, or a [`Trap`] that ends it.
 //!
-//! Every room speaks these types; only `abi/<dialect>/errno.rs` turns an
+//! Every module uses these types; only `abi/<dialect>/errno.rs` turns an
 //! [`Errno`] into the number that a guest reads. [`Exit`] is how a guest's own
 //! wish to end travels through the engine.
 
@@ -11,7 +11,7 @@ macro_rules! errnos {
     ($($name:ident: $message:literal,)*) => {
         /// Why a call failed, in the names of POSIX.
         ///
-        /// `ENOTCAPABLE` is the one name that POSIX lacks: WASI's answer to a
+        /// `ENOTCAPABLE` is the one name that POSIX lacks: WASI's error for a
         /// descriptor without the right that a call needs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -250,7 +250,7 @@ impl From<std::io::Error> for Errno {
     }
 }
 
-/// A guest's fault that no error number can answer: it ends the guest.
+/// A guest's fault that no error number expresses: it ends the guest.
 ///
 /// For pointers outside the guest's memory and broken invariants, never for a
 /// bad argument.
@@ -275,7 +275,7 @@ impl std::error::Error for Trap {}
 /// How a call fails: the one error type of every dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Answered to the guest.
+    /// Returned to the guest.
     Errno(Errno),
     /// Ends the guest.
     Trap(Trap),
@@ -312,8 +312,8 @@ impl std::error::Error for Exit {}
 
 /// The host ended the guest, for a reason that is not the guest's own.
 ///
-/// What [`Guest::run`](crate::Guest::run) answers then is an error that downcasts to
-/// this; it is told in one sentence.
+/// [`Guest::run`](crate::Guest::run) then fails with an error that downcasts to this;
+/// its `Display` is one sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Terminated {
@@ -324,12 +324,12 @@ pub enum Terminated {
     /// It had run for this long, which was as long as it might.
     Timeout(Duration),
     /// A thread or a task of the host that did this for the guest has panicked. Without
-    /// it the guest would wait for ever for something that nobody does.
+    /// it the guest would wait forever for work that is never done.
     HostPanic(&'static str),
 }
 
 impl Terminated {
-    /// The exit code that tells of it: 137 as after SIGKILL, 152 as after SIGXCPU, 124 as
+    /// The exit code that reports it: 137 as after SIGKILL, 152 as after SIGXCPU, 124 as
     /// timeout(1) has it, and 70 where the fault is the host's: `EX_SOFTWARE` of
     /// sysexits(3).
     pub const fn exit_code(self) -> u8 {
