@@ -67,7 +67,7 @@ pub struct Limits {
     pub timeout: Option<Duration>,
 }
 
-/// What the instances of a guest share, and what stays when one of them ends.
+/// What the instances of a guest share, and what outlives each of them.
 pub struct Service {
     config: ServiceConfig,
     /// Changes while guests run.
@@ -92,7 +92,7 @@ impl Service {
         &self.config.limits
     }
 
-    /// Tells the operator.
+    /// Reports to the operator.
     pub(crate) fn report(&self) -> &Arc<Report> {
         &self.report
     }
@@ -112,7 +112,7 @@ impl Service {
         self.max_backlog.store(maximum, Relaxed);
     }
 
-    /// Has the policy asked whose datagrams come in to `socket`, where it narrows that.
+    /// Installs the policy's receive filter on `socket`, if the policy restricts senders.
     pub(crate) fn guard(&self, socket: &Socket) {
         PolicyReceiveFilter::install_on(socket, &self.report, &self.config.policy);
     }

@@ -1,6 +1,6 @@
-//! What a guest's operator is told.
+//! Reports events and limits to a guest's operator.
 //!
-//! Apart from the service, because the queue of a listener tells too, and must not
+//! Separate from the service, because the queue of a listener reports too, and must not
 //! keep the service alive.
 
 use std::collections::{HashMap, HashSet};
@@ -14,15 +14,15 @@ use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
 use crate::socket::{ReceiveFilter, Socket};
 
-/// How many different refusals are remembered, so that each is told once. A guest
-/// that asks for more different things than this is told of without end no more.
+/// How many distinct refusals are remembered, so that each is reported once. Beyond that,
+/// further refusals of a guest are not reported.
 const MAX_TOLD_DENIALS: usize = 1024;
 
-/// How long a limit that was told of is not told of again: a busy server reaches it all
+/// How long a reported limit is not reported again: a busy server reaches it all
 /// the time.
 const LIMIT_REST: Duration = Duration::from_secs(60);
 
-/// Tells the operator of events, if somebody listens.
+/// Passes events to the observer, if there is one.
 #[derive(Debug)]
 pub(crate) struct Report {
     delivery: Option<Delivery>,
@@ -42,19 +42,19 @@ impl Report {
         }
     }
 
-    /// Tells of an event.
+    /// Reports an event.
     pub(crate) fn tell(&self, event: Event) {
         if let Some(delivery) = &self.delivery {
             delivery.send(event);
         }
     }
 
-    /// Does somebody want to hear of each connection?
+    /// Does the observer want an event for each connection?
     pub(crate) fn wants_connections(&self) -> bool {
         self.delivery.as_ref().is_some_and(Delivery::wants_connections)
     }
 
-    /// Tells of a refusal of `call`, each different one once.
+    /// Reports a refusal of `call`, each distinct one once.
     pub(crate) fn tell_denial(&self, call: &'static str, denial: Denial) {
         let is_new = {
             let mut told = unpoisoned(&self.told);
@@ -65,7 +65,7 @@ impl Report {
         }
     }
 
-    /// Tells that `fd`, with this address, wanted a larger buffer than it may have.
+    /// Reports that `fd`, with this address, asked for a larger buffer than allowed.
     pub(crate) fn tell_buffer(&self, fd: u32, local: Address, most: u32) {
         let limit = Limit::SocketBuffer;
         if self.told_limits.is_due(limit) {
@@ -73,7 +73,7 @@ impl Report {
         }
     }
 
-    /// Tells that the guest was denied memory.
+    /// Reports that the guest was denied memory.
     pub(crate) fn tell_memory(&self, limit: Limit, most: u64) {
         if self.told_limits.is_due(limit) {
             self.tell(Event::MemoryDenied { limit, most });
@@ -93,8 +93,8 @@ impl Report {
     }
 }
 
-/// How many senders of one socket are told of as refused: anybody may send from any
-/// address, and what the guest is refused should be told too.
+/// How many refused senders of one socket are reported: datagrams may come from any number of
+/// addresses, and the guest's own refusals should be reported too.
 const MAX_TOLD_SENDERS: usize = 16;
 
 /// Stands before one datagram socket.
@@ -105,7 +105,7 @@ pub(crate) struct PolicyReceiveFilter {
 }
 
 impl PolicyReceiveFilter {
-    /// Has one stand before `socket`, where the policy says who may send.
+    /// Installs the filter on `socket`, if the policy restricts senders.
     pub(crate) fn install_on(socket: &Socket, report: &Arc<Report>, policy: &Arc<Policy>) {
         if policy.narrows_senders() {
             let (report, policy) = (Arc::clone(report), Arc::clone(policy));
@@ -138,7 +138,7 @@ pub(crate) struct PolicyAcceptFilter {
     pub(crate) local: Address,
     /// Where its connections are counted, if they are.
     pub(crate) quota: Option<ListenerQuota>,
-    /// When it was told that a limit was reached.
+    /// When each limit was last reported.
     pub(crate) told: ToldLimits,
     /// Ends the instance that listens where the host fails.
     pub(crate) failed: HostFailed,
@@ -155,7 +155,7 @@ impl AcceptFilter for PolicyAcceptFilter {
     }
 
     fn admit(&self, peer: &Address) -> Result<(), Denial> {
-        // Who may reach a name is for the file's mode to say.
+        // Access to a name is decided by the mode of its file.
         let Some(inet) = peer.inet() else { return Ok(()) };
         self.policy.check(Use::TcpAccept(inet))
     }
@@ -202,12 +202,12 @@ impl PolicyAcceptFilter {
     }
 }
 
-/// When it was last told of each limit that it was reached.
+/// When each limit was last reported as reached.
 #[derive(Debug, Default)]
 pub(crate) struct ToldLimits(Mutex<HashMap<Limit, Instant>>);
 
 impl ToldLimits {
-    /// Is it time to tell of `limit`? It is told then.
+    /// Is it time to report `limit`? If so, it counts as reported now.
     pub(super) fn is_due(&self, limit: Limit) -> bool {
         let now = Instant::now();
         let mut told = unpoisoned(&self.0);
