@@ -20,8 +20,8 @@ const BUFFERS: [SizeOption; 2] = [SizeOption::ReceiveBuffer, SizeOption::SendBuf
 impl Socket {
     /// Gives no buffer more than `most` bytes, now and later.
     ///
-    /// The kernel makes the buffers of TCP larger as they are used, until somebody says how
-    /// large they are. So a fresh one that could outgrow `most` gets just that. What
+    /// The kernel grows the buffers of TCP as they are used, until a size is set.
+    ///  So a fresh one that could outgrow `most` gets just that. What
     /// was accepted has it from its listener, and `is_fresh` is false.
     ///
     /// # Errors
@@ -38,8 +38,8 @@ impl Socket {
         Ok(())
     }
 
-    /// As [`set_size`](Self::set_size), where a buffer may have `most` bytes. Tells whether
-    /// it gets less than was asked for.
+    /// As [`set_size`](Self::set_size), where a buffer may have `most` bytes. Returns whether
+    /// it gets less than requested.
     ///
     /// # Errors
     ///

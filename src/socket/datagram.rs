@@ -1,7 +1,7 @@
-//! Sockets that carry messages one by one, each from anybody to anybody.
+//! Sockets that carry individual messages, from and to any address.
 //!
-//! There is little state: an address of its own or none, and a peer or none. Both are
-//! the kernel's business too; here is what it would tell in the host's words.
+//! There is little state: an address of its own or none, and a peer or none. The kernel
+//! keeps both too; this is the guest's view of them.
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -36,19 +36,19 @@ pub struct Datagram {
     limits: SocketLimits,
     /// Is no more received, by [`shutdown`](Self::shutdown)?
     is_deaf: AtomicBool,
-    /// Keeps messages of wrong senders out, where there are such. Its lock is above the
-    /// socket's.
+    /// Discards messages of refused senders, if senders are filtered. Its lock comes before the socket's.
+    ///
     filter: OnceLock<DatagramFilter>,
-    /// Who may be answered, besides those who may be sent to. Boxed: a client has none.
+    /// Recent senders, which may be sent to without a grant. Boxed: a client has none.
     answers: OnceLock<Box<RecentSenders>>,
-    /// After the endpoint: tells that its descriptor is free.
+    /// After the endpoint: signals that its descriptor is free.
     _descriptor_freed: DescriptorFreed,
 }
 
 /// Guarded by the socket's one lock, which is never held across a wait.
 #[derive(Debug, Default)]
 struct DatagramInner {
-    /// Its place in the reactor, once somebody waits for it.
+    /// Its registration with the reactor, made at the first wait.
     registration: Option<Arc<Registration>>,
     peer: Option<Address>,
     /// The address that the guest gave it, with the port that it has since.
@@ -100,7 +100,7 @@ impl Datagram {
     }
 
     fn lock(&self) -> MutexGuard<'_, DatagramInner> {
-        // Whole whenever it is free: nothing in here can panic halfway.
+        // Consistent whenever it is unlocked: nothing in here can panic halfway.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +159,7 @@ impl Datagram {
         rustix::net::connect_unspec(&self.endpoint.fd)?;
         inner.peer = None;
         // Linux takes back a port that it chose itself, although the guest asked for one:
-        // nobody else has had time to get it.
+        // no other socket has had time to take it.
         match &inner.bound {
             Some(bound) if !self.is_bound() => Ok(rustix::net::bind(&self.endpoint.fd, bound)?),
             _ => Ok(()),
@@ -186,13 +186,14 @@ impl Datagram {
         self.lock().groups.leave(self.host_fd(), membership)
     }
 
-    /// Where a message to `address` goes. Whoever has sent to this socket lately may be
+    /// Where a message to `address` goes. A recent sender may be
     /// [answered](super::Socket::let_answer), granted or not.
+    ///
     ///
     /// # Errors
     ///
     /// `EAFNOSUPPORT` for an address of another family; a denial of the policy; `ENOENT`
-    /// and what else the way there answers.
+    /// and what else resolving the path reports.
     pub fn destination(&self, address: &Address, policy: &Policy) -> Result<Destination, Refusal> {
         let has_sent = |there| self.answers.get().is_some_and(|recent| recent.has(there));
         self.find(address, policy, has_sent).map(|(_, destination)| destination)
@@ -258,7 +259,7 @@ impl Datagram {
         filter.dropped() != before
     }
 
-    /// Takes the error that a look came upon, where the kernel has it no more.
+    /// Takes the error that an earlier poll consumed from the kernel.
     pub(super) fn take_error(&self) -> Option<Errno> {
         self.filter.get().and_then(|filter| filter.lock().take())
     }
@@ -267,8 +268,8 @@ impl Datagram {
         self.lock().peer.as_ref().and_then(Address::inet)
     }
 
-    /// Receives one message, with its sender. `None` where so many were there that may not
-    /// come in that others should have their turn first.
+    /// Receives one message, with its sender. `None` after so many refused messages that the caller
+    /// should yield first.
     ///
     /// # Errors
     ///
@@ -314,7 +315,7 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// `EDESTADDRREQ` without either; `EAGAIN` where there is no room, here or there;
+    /// `EDESTADDRREQ` without either; `EAGAIN` if the buffer here or there is full;
     /// `EMSGSIZE`, `ECONNREFUSED` and what else the host reports.
     pub fn try_send(&self, data: &[IoSlice<'_>], to: Option<&Destination>) -> Result<usize, Errno> {
         let fd = self.endpoint.host_fd();
@@ -325,8 +326,8 @@ impl Datagram {
             // - send(3p)
             None if self.lock().peer.is_none() => Err(Errno::EDESTADDRREQ),
             None => transfer::send(fd, data).map_err(|errno| match errno {
-                // Linux forgets the peer of a name with the first refusal; here it stays, as
-                // `peer_address` says.
+                // Linux drops the peer of a named socket at the first refusal; here it is
+                // kept, as `peer_address` reports.
                 Errno::ENOTCONN => Errno::ECONNREFUSED,
                 errno => errno,
             }),
@@ -348,8 +349,8 @@ impl Datagram {
         Ok(())
     }
 
-    /// Has the guest ended receiving? Then there is an end, where else nothing is there:
-    /// the kernel tells it only to those who wait in it.
+    /// Has the guest shut down receiving? Then an empty queue is the end of data:
+    /// the kernel reports that only to a blocking receive.
     pub fn is_deaf(&self) -> bool {
         self.is_deaf.load(Relaxed)
     }
@@ -397,13 +398,13 @@ impl Datagram {
         }
     }
 
-    /// What `sock_status` tells: it is open once it has an address or a peer.
+    /// What `sock_status` reports: it is open once it has an address or a peer.
     pub fn status(&self) -> Status {
         let is_open = self.lock().peer.is_some() || self.is_bound();
         if is_open { Status::Opened } else { Status::Opening }
     }
 
-    /// Its place in the reactor.
+    /// Its registration with the reactor.
     ///
     /// # Errors
     ///
@@ -425,7 +426,7 @@ impl Datagram {
     pub(super) fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
         match self.registration() {
             Ok(registration) => registration.poll_change(interest, context),
-            // Whoever waits for it learns from a look.
+            // A waiter learns the result by trying again.
             Err(_) => Poll::Ready(Change::Closed),
         }
     }

@@ -123,8 +123,8 @@ impl Endpoint {
         }
     }
 
-    /// Asks the policy for `address`, then the host, which has it elsewhere where the port is
-    /// published. Tells the guest's address with all that is known of it then.
+    /// Asks the policy for `address`, then binds on the host, at another address if the port
+    /// is published. Returns the guest's address with everything that is known of it then.
     ///
     /// # Errors
     ///
@@ -155,14 +155,14 @@ impl Endpoint {
         }
     }
 
-    /// Binds; where nothing but the rest of old connections is in the way, that does not
-    /// count (docs/listen.md, rule 20: restarting at once on the same address works).
+    /// Binds; remains of old connections do not prevent it
+    ///  (docs/listen.md, rule 20: restarting at once on the same address works).
     ///
-    /// The option for it is on for that attempt only. Two sockets that have it can be bound
-    /// to one port until one of them listens: "a socket may bind, except when there is an
-    /// active listening socket bound to the address" (socket(7), SO_REUSEADDR). One that was
-    /// bound without it keeps all others out; one that comes without it is let in beside such
-    /// as have it, where Linux would refuse.
+    /// The option for it is on for that attempt only. Two sockets that have it can be bound to one
+    /// port until one of them listens: "a socket may bind, except when there is an active listening
+    /// socket bound to the address" (socket(7), SO_REUSEADDR). A socket bound without it excludes
+    /// all others; a socket without it may be bound beside sockets that have it, which Linux would
+    /// refuse.
     fn bind_inet(&self, address: &SocketAddr) -> Result<(), Errno> {
         let bound = rustix::net::bind(&self.fd, address);
         if bound != Err(Os::ADDRINUSE) || self.kind == Kind::Datagram || self.is_reusing()? {
@@ -178,9 +178,9 @@ impl Endpoint {
         Ok(sockopt::socket_reuseaddr(&self.fd)?)
     }
 
-    /// Sees that the connections of a listener, which inherit the option, will not be in the
-    /// way of the next listener at its address. Nothing is set on a socket that other
-    /// processes may share. Tells whether anything was set.
+    /// Ensures that the connections of a listener, which inherit the option, do not prevent the next
+    /// listener at its address. Nothing is set on a socket that other
+    /// processes may share. Returns whether anything was set.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub struct HostAddress {
 }
 
 impl HostAddress {
-    /// All of them, as they are now. Asks the kernel, and waits for its answer.
+    /// All of them, as they are now. Asks the kernel, and blocks until it has replied.
     ///
     /// # Errors
     ///

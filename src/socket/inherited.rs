@@ -21,14 +21,14 @@ pub struct Inherited {
     pub local: Address,
     /// Its peer, where it is connected.
     pub peer: Option<Address>,
-    /// Do connections come in?
+    /// Is it listening?
     pub is_listening: bool,
     /// May others have it too: another process, or the embedder?
     pub is_shared: bool,
 }
 
 impl Inherited {
-    /// Looks at `fd`.
+    /// Inspects `fd`.
     ///
     /// # Errors
     ///
@@ -61,14 +61,14 @@ impl Inherited {
 }
 
 impl Socket {
-    /// Takes over a socket from outside that was `inherited` over: it is bound, and `listen`
+    /// Wraps an inherited socket, described by `inherited`: it is bound, and `listen`
     /// makes it the guest's listener, or it is connected, or it carries datagrams. `names`
     /// is what its addresses mean where they are names; `held` is the file of its own name,
     /// where that goes with the socket.
     ///
     /// # Errors
     ///
-    /// What the reactor of the caller answers.
+    /// Those of registering with the caller's reactor.
     pub fn from_inherited(
         fd: OwnedFd,
         inherited: Inherited,

@@ -10,12 +10,12 @@
 //!
 //! What else there is was of no use: a socket cannot be opened anew through `/proc`
 //! ("ENXIO", open(2)), a time limit (`SO_RCVTIMEO`) is an option that others would feel, a
-//! thread that blocks in accept cannot be called off and takes a connection that nobody
-//! wants any more, and `io_uring` is not to be had everywhere.
+//! thread that blocks in accept cannot be called off and takes a connection that no
+//! caller waits for any more, and `io_uring` is not to be had everywhere.
 //!
 //! Two hosts may have one listener, and the first that ends clears the flag. So each looks
 //! at the flag before it accepts, and accepts only where a connection waits. A host that was
-//! killed leaves the flag set, and nobody believes it.
+//! killed leaves the flag set; the flag is therefore never taken as the guest's mode.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -117,8 +117,8 @@ impl Drop for Lease {
     }
 }
 
-/// Puts all flags back, and lets nobody set one again: for a process that ends where its
-/// listeners are open still.
+/// Restores all flags, and prevents setting one again: for a process that exits while its listeners are
+/// still open.
 pub(crate) fn put_back_all() {
     let mut leases = leases();
     leases.are_over = true;
@@ -132,7 +132,7 @@ pub(crate) fn put_back_all() {
 }
 
 fn leases() -> MutexGuard<'static, Leases> {
-    // Whole whenever it is free.
+    // Consistent whenever it is unlocked.
     LEASES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +140,7 @@ fn is_nonblocking(fd: &OwnedFd) -> Result<bool, Errno> {
     Ok(rustix::fs::fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
 }
 
-/// Sets or clears the flag; the others stay.
+/// Sets or clears the flag; other flags are unchanged.
 pub(super) fn set_nonblocking(fd: &OwnedFd, is_on: bool) -> Result<(), Errno> {
     let mut flags = rustix::fs::fcntl_getfl(fd)?;
     flags.set(OFlags::NONBLOCK, is_on);

@@ -2,8 +2,8 @@
 //!
 //! A guest's socket is one host socket, on which no call waits, and a state that says
 //! which calls are legal. What the host opens is nonblocking; what came from outside stays as
-//! others have it: see [`lease`]. Operations named `try_` never wait: they answer
-//! `EAGAIN` or `EINPROGRESS`, and the room `ready` turns that into waiting where
+//! others have it: see [`lease`]. Operations named `try_` never wait: they fail
+//! with `EAGAIN` or `EINPROGRESS`, and the module `ready` turns that into waiting if
 //! the guest's descriptor blocks. What the kernel knows better (addresses,
 //! options, pending errors) is asked of the kernel each time.
 //!
@@ -26,7 +26,7 @@
 //! mean is the business of [`unix`].
 //!
 //! A [datagram socket](Datagram) has less state: an address or none, a peer or none, the
-//! [groups](Membership) that it joined. A [guard](ReceiveFilter) may say whose messages it takes.
+//! [groups](Membership) that it joined. A [filter](ReceiveFilter) may decide whose messages it accepts.
 //!
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].
@@ -148,7 +148,7 @@ impl From<Denial> for Refusal {
     }
 }
 
-/// What tells that a socket has news.
+/// Where readiness changes of a socket come from.
 #[derive(Clone, Debug)]
 pub enum ReadinessSource {
     /// Nothing: it never changes by itself.
@@ -244,7 +244,7 @@ impl Socket {
         }
     }
 
-    /// The host's socket, for a look at its readiness.
+    /// The host's socket, for polling its readiness.
     pub fn host_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stream(stream) => stream.host_fd(),
@@ -276,7 +276,7 @@ impl Socket {
         }
     }
 
-    /// Dissolves the peer: messages go nowhere and come from anybody again.
+    /// Dissolves the peer: there is no default destination, and messages from any sender are received again.
     ///
     /// # Errors
     ///
@@ -349,7 +349,7 @@ impl Socket {
         }
     }
 
-    /// What `sock_status` tells.
+    /// What `sock_status` reports.
     ///
     /// # Errors
     ///
@@ -361,8 +361,8 @@ impl Socket {
         }
     }
 
-    /// Has `receive_filter` asked whose messages come in, where the socket takes them from
-    /// whoever a network brings. For a socket that nobody can have sent to yet.
+    /// Installs `receive_filter`, which decides whose messages are received, if the socket receives from
+    /// a network. For a socket that cannot have received anything yet.
     pub fn set_receive_filter(&self, receive_filter: Arc<dyn ReceiveFilter>) {
         if let Self::Datagram(datagram) = self
             && self.family() != Family::Unix
@@ -371,8 +371,8 @@ impl Socket {
         }
     }
 
-    /// Lets the socket answer whoever has sent to it lately, where it carries datagrams over
-    /// a network: what was not granted, too.
+    /// Lets the socket reply to recent senders, if it carries datagrams over a network: also
+    /// to addresses that were not granted.
     pub fn let_answer(&self) {
         if let Self::Datagram(datagram) = self
             && self.family() != Family::Unix
@@ -381,13 +381,13 @@ impl Socket {
         }
     }
 
-    /// Takes away the messages of wrong senders that are first, for a look at what is
-    /// there. Tells whether anything was taken.
+    /// Discards refused messages at the head of the queue, before readiness is reported.
+    ///  Returns whether anything was discarded.
     pub(crate) fn discard_filtered(&self) -> bool {
         matches!(self, Self::Datagram(datagram) if datagram.discard_filtered())
     }
 
-    /// Is somebody asked whose messages come in?
+    /// Are received messages filtered by sender?
     pub(crate) fn is_filtered(&self) -> bool {
         matches!(self, Self::Datagram(datagram) if datagram.is_filtered())
     }
@@ -408,8 +408,8 @@ impl Socket {
         }
     }
 
-    /// Will the kernel tell all that happens to the socket for as long as it is open, and to
-    /// this process alone?
+    /// Does the kernel report everything that happens to the socket for as long as it is open, and to
+    /// this process only?
     pub fn is_stable(&self) -> bool {
         match self {
             Self::Stream(stream) => stream.is_stable(),
@@ -417,7 +417,7 @@ impl Socket {
         }
     }
 
-    /// What tells that the socket has news.
+    /// Where readiness changes of the socket come from.
     pub fn readiness_source(&self) -> ReadinessSource {
         match self {
             Self::Stream(stream) => stream.readiness_source(),
@@ -425,8 +425,8 @@ impl Socket {
         }
     }
 
-    /// Has `context` woken by the next news of the socket, whatever its state: a call
-    /// that makes it listen or connect is news too.
+    /// Wakes `context` at the next change of the socket, whatever its state: a call that
+    /// makes it listen or connect is a change too.
     pub fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
         match self {
             Self::Stream(stream) => stream.poll_change(interest, context),
@@ -435,7 +435,7 @@ impl Socket {
     }
 
     /// Ends the socket: its last descriptor is closed. A call of another thread that
-    /// waits in it is woken, and answers `EBADF`.
+    /// waits in it is woken, and fails with `EBADF`.
     pub fn close(&self) {
         match self {
             Self::Stream(stream) => stream.close(),
@@ -450,7 +450,7 @@ impl Socket {
         }
     }
 
-    /// How long a blocking call of this kind may wait; `None` is for ever.
+    /// How long a blocking call of this kind may wait; `None` is forever.
     pub fn timeout(&self, option: TimeOption) -> Option<Duration> {
         self.limits().time(option)
     }

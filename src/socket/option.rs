@@ -44,7 +44,7 @@ pub enum FlagOption {
     Listening,
     /// Idle connections are probed.
     KeepAlive,
-    /// Urgent data stays in the stream.
+    /// Urgent data is kept in the stream.
     OutOfBandInline,
 }
 
@@ -59,7 +59,7 @@ pub enum SizeOption {
     SendBuffer,
     /// Bytes that a blocking receive waits for, and that make a stream readable.
     ReceiveLowWater,
-    /// Bytes of room that make a stream writable. Linux has 1 for good.
+    /// Bytes of free space that make a stream writable. Linux has 1 for good.
     SendLowWater,
     /// Hops that a packet may make, to 255; 0 over IPv6 alone.
     TimeToLive,
@@ -106,7 +106,7 @@ impl Socket {
             FlagOption::MulticastLoopV6 => sockopt::set_ipv6_multicast_loop(self.udp6_fd()?, on)?,
             FlagOption::KeepAlive => sockopt::set_socket_keepalive(fd, on)?,
             FlagOption::OutOfBandInline => sockopt::set_socket_oobinline(fd, on)?,
-            // To hear what others are sent takes a raw socket of the host and its rights.
+            // Receiving what is sent to others takes a raw socket of the host and its rights.
             FlagOption::Promiscuous | FlagOption::Listening => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
@@ -181,7 +181,7 @@ impl Socket {
     }
 
     /// A number, as the kernel has it. [`SizeOption::LastError`] and
-    /// [`SizeOption::Type`] are the front desk's: it alone knows the guest's numbers.
+    /// [`SizeOption::Type`] belong to the ABI layer: it alone knows the guest's numbers.
     ///
     /// # Errors
     ///
@@ -263,8 +263,8 @@ impl Socket {
         Ok(self.limits().time(option))
     }
 
-    /// Has this kind of socket the call that `option` is a limit of? One of datagrams
-    /// accepts nobody, and never waits in connect.
+    /// Has this kind of socket the call that `option` is a limit of? A datagram socket
+    /// does not accept, and never waits in connect.
     fn check_waits(&self, option: TimeOption) -> Result<(), Errno> {
         match (self, option) {
             (Self::Datagram(_), TimeOption::Connect | TimeOption::Accept) => Err(Errno::ENOPROTOOPT),

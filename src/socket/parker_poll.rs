@@ -6,14 +6,14 @@
 //!
 //! # Correctness
 //!
-//! The thread polls its future in *turns*. A [wait](poll_wait) for a descriptor notes it
-//! for that turn. When the future has nothing to do, the thread sleeps until the kernel
-//! says that one of those noted is ready, or until it is woken by another thread. Then
-//! it throws the notes away and begins the next turn, in which every such wait is over,
-//! maybe without need: whoever waited looks again.
+//! The thread polls its future in *rounds*. A [wait](poll_wait) for a descriptor adds an interest
+//! to that round. When the future is pending, the thread parks until the kernel reports that one of
+//! the interests is ready, or until another thread wakes it. Then it discards the interests and
+//! begins the next round, in which every such wait returns, maybe spuriously: the waiter tries
+//! again.
 //!
-//! The kernel is asked what is ready, not what became so. So nothing is missed between a
-//! look and the sleep, and nobody has to forget anything.
+//! The kernel reports what is ready, not what became ready. So nothing is missed between a try
+//! and the park, and there is no readiness to clear.
 //!
 //! A wait is noted only where it would have this very thread woken. One in a part of the
 //! future which is polled only when that part was woken goes to the reactor.
@@ -32,7 +32,7 @@ const MOST: usize = 512;
 
 thread_local! {
     static HERE: RefCell<Option<PollRound>> = const { RefCell::new(None) };
-    /// The last turn of this thread, of whichever parker_poll.
+    /// The last round of this thread, of any [`ParkerPoll`].
     static LAST: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -44,13 +44,13 @@ struct PollRound {
     is_off: bool,
 }
 
-/// The turn in which a wait was noted. No other one is the same: a future may go to
+/// The round in which an interest was added. It is unique across threads, since a future may move to
 /// another thread.
 pub(super) type RoundId = Option<(ThreadId, u64)>;
 
 /// Held by a thread that drives a future and watches what this waits for.
 pub(crate) struct ParkerPoll {
-    /// That of whoever drives this one.
+    /// The round of an outer `ParkerPoll` on this thread.
     outer: Option<PollRound>,
 }
 
@@ -68,7 +68,7 @@ impl ParkerPoll {
         Self { outer }
     }
 
-    /// Begins a turn. `is_off` sends all waits of this turn to the reactor.
+    /// Begins a round. `is_off` sends all waits of this round to the reactor.
     pub(crate) fn next_round(&self, is_off: bool) {
         HERE.with_borrow_mut(|round| {
             if let Some(round) = round {
@@ -80,7 +80,7 @@ impl ParkerPoll {
         });
     }
 
-    /// What was noted in this turn and is still open.
+    /// The interests of this round whose descriptors are still open.
     pub(crate) fn interests(&self) -> Vec<(Arc<OwnedFd>, Interest)> {
         HERE.with_borrow(|round| {
             let interests = round.iter().flat_map(|round| &round.interests);
@@ -95,8 +95,8 @@ impl Drop for ParkerPoll {
     }
 }
 
-/// Waits for `fd` by a parker_poll: true when that is over, false where this thread keeps none
-/// for this future. `interests` belongs to the wait.
+/// Waits for `fd` in the parker's poll: true when the wait is over, false if this thread
+/// has no `ParkerPoll` for this future. `interests` belongs to the wait.
 pub(super) fn poll_wait(
     interests: &mut RoundId,
     context: &Context<'_>,

@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 
 use crate::error::Errno;
 
-/// How many runtimes are remembered as those that can drive sockets. An older one that is
-/// forgotten costs its sockets a thread's change for each wait, and nothing else.
+/// How many runtimes are remembered as able to drive sockets. Forgetting an older one costs its
+/// sockets a thread switch for each wait, and nothing else.
 const MOST: usize = 64;
 
 /// The runtimes that their owners have [named](can_drive).
@@ -105,8 +105,8 @@ fn start() -> Result<Handle, Errno> {
     Ok(receiver.recv().map_err(|_| Errno::ENFILE)??)
 }
 
-/// Runs `task` on `reactor`. Where it panics, `failed` is called: whoever relies on the task
-/// would wait for ever.
+/// Runs `task` on `reactor`. If it panics, `failed` is called: waiters for the task would
+/// wait forever.
 pub(crate) fn spawn_guarded(
     reactor: &Handle,
     task: impl Future<Output = ()> + Send + 'static,

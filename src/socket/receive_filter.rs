@@ -1,9 +1,8 @@
-//! What keeps messages of the wrong senders from the guest.
+//! Keeps messages of refused senders from the guest.
 //!
-//! A datagram socket has no accept at which a sender could be turned away, so each
-//! message is looked at first, without its bytes, and taken away unread where its sender
-//! is not let in. A guest can't hear of it: neither a receive nor a look at what is
-//! ready finds such a message.
+//! A datagram socket has no accept at which a sender could be rejected, so each message is peeked
+//! at first, without its bytes, and discarded unread if its sender is refused. The guest cannot
+//! observe it: neither a receive nor a poll finds such a message.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,35 +14,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Kind, sockaddr, transfer};
 use crate::error::Errno;
 
-/// How many messages are taken away before others get their turn. Whoever sends faster
-/// than that keeps no thread.
+/// How many messages are discarded before the call yields, so that a fast sender
+/// cannot occupy a thread.
 const MOST_AT_ONCE: u32 = 64;
 
-/// Says whose messages come in.
+/// Decides whose messages are received.
 pub trait ReceiveFilter: Send + Sync {
     /// May a message from there reach the guest?
     fn admits(&self, from: SocketAddr) -> bool;
 }
 
-/// Stands before one socket.
+/// The filter of one socket.
 pub(super) struct DatagramFilter {
     receive_filter: Arc<dyn ReceiveFilter>,
-    /// How many messages were taken away.
+    /// How many messages were discarded.
     dropped: AtomicU64,
-    /// How many of them were told of.
+    /// How many of them were reported.
     told: AtomicU64,
-    /// Held from a look at the first message until it is taken, so that no other thread
-    /// takes it in between: the one after it may be a right one. Holds an error that a
-    /// look came upon, for the next receive.
+    /// Held from peeking at the first message until it is taken, so that no other thread takes it
+    /// in between: the message after it may be admitted. Holds an error that a peek consumed, for
+    /// the next receive.
     first: Mutex<Option<Errno>>,
 }
 
 /// What is first in the queue of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum First {
-    /// A message that may come in.
+    /// An admitted message.
     Admitted,
-    /// Perhaps one of a wrong sender still: there were many.
+    /// Perhaps still a refused one: there were many.
     Unknown,
 }
 
@@ -57,8 +56,8 @@ impl DatagramFilter {
         self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes away what may not come in, up to the first message that may. The guest chose
-    /// `peer` itself, where it has one. For whoever holds the [lock](Self::lock).
+    /// Discards refused messages, up to the first admitted one. `peer` was chosen by the guest itself, if
+    /// it is set. The caller holds the [lock](Self::lock).
     ///
     /// # Errors
     ///
@@ -82,12 +81,12 @@ impl DatagramFilter {
         Ok(First::Unknown)
     }
 
-    /// How many messages were taken away so far.
+    /// How many messages were discarded so far.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 
-    /// How many of them nobody was told of yet.
+    /// How many of them have not been reported yet.
     pub(super) fn take_dropped(&self) -> u64 {
         let dropped = self.dropped();
         dropped.saturating_sub(self.told.swap(dropped, Relaxed))

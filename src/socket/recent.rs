@@ -1,11 +1,11 @@
-//! Who has sent to a datagram socket lately.
+//! The recent senders of a datagram socket.
 //!
-//! A server over UDP answers where its requests come from, which nobody can grant in advance.
-//! So an address that has sent to a socket may be sent to, by that socket, for a while.
+//! A UDP server replies to the addresses that its requests come from, which cannot be granted
+//! in advance. So an address that has sent to a socket may be sent to, by that socket, for a while.
 //!
 //! What is remembered is bounded, in number and in time, by two generations: a new sender is
-//! noted in the younger one, and when that is full or old it becomes the elder, and the elder
-//! is forgotten.
+//! recorded in the younger one; when that is full or old it becomes the elder, and the previous
+//! elder is dropped.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +32,7 @@ struct Generations {
     old: HashSet<SenderAddress>,
     /// When the younger one began.
     since: Instant,
-    /// Who sent last, and is noted.
+    /// The last sender, which is recorded.
     last: Option<SocketAddr>,
 }
 
@@ -43,7 +43,7 @@ impl RecentSenders {
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
-        // Whole whenever it is free: nothing in here can panic halfway.
+        // Consistent whenever it is unlocked: nothing in here can panic halfway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,7 +79,7 @@ impl Generations {
         self.young.contains(&sender) || self.old.contains(&sender)
     }
 
-    /// Forgets who has not sent for too long.
+    /// Drops senders that have been silent for too long.
     fn grow_old(&mut self, now: Instant) {
         let age = now.saturating_duration_since(self.since);
         if age >= AGE {
@@ -128,7 +128,7 @@ mod tests {
         assert!(all.has(address(1), at(1)) && !all.has(address(2), at(1)));
         assert!(all.has(address(1), at(61)), "in the elder one");
         assert!(!all.has(address(1), at(122)));
-        // Whoever goes on sending stays.
+        // A sender that goes on sending is kept.
         for second in 122..400 {
             all.note(address(2), at(second));
             assert!(all.has(address(2), at(second)));

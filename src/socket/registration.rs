@@ -24,7 +24,7 @@ use crate::error::Errno;
 pub enum Interest {
     /// Data, a connection, or the end of the stream.
     Read,
-    /// Room to send, or the end of a connection attempt.
+    /// Space to send, or the end of a connection attempt.
     Write,
 }
 
@@ -48,49 +48,49 @@ impl Interest {
     }
 }
 
-/// A host socket, or a timer, with its place in the reactor.
+/// A host socket, or a timer, with its registration with the reactor.
 ///
-/// A socket gets its place once it has something to wait for (it listens, connects, or
-/// was accepted), because a fresh TCP socket reports a hang-up that the reactor never
-/// forgets. The reactor is told of it when somebody first waits by the reactor, and tells
-/// then what is ready already: a connection that is answered at once, and one whose
-/// thread [watches it by itself](parker_poll), cost it nothing.
+/// A socket gets a `Registration` once it has something to wait for (it listens, connects, or was
+/// accepted), because a fresh TCP socket reports a hang-up that the reactor never clears. The
+/// descriptor is registered at the first wait through the reactor, which then reports what is ready
+/// already: a connection that completes at once, and one whose thread [polls it
+/// itself](parker_poll), cost the reactor nothing.
 ///
-/// The reactor may be an embedder's runtime, and end before the socket does. Whoever waits
-/// is woken then, and the socket gets a place in wasock's own reactor, which never ends.
+/// The reactor may be an embedder's runtime, and end before the socket does. Then waiters
+/// are woken, and the socket is registered with wasock's own reactor, which never ends.
 ///
-/// The reactor remembers that it heard of the socket; it does not know what was
-/// done since. Whoever [looks](Self::try_io) and finds nothing makes it forget what it
-/// had heard before that look, and nothing else: what comes later is kept, so no
-/// wake-up is lost, not even where threads share the socket and one of them looks
-/// while another one is about to sleep. [`clear_ready`](Self::clear_ready) is for those who have
-/// it alone, and for those who watch many things: see [`is_watched`](Self::is_watched).
+/// The reactor remembers that the socket was ready; it does not know what was done since. A
+/// [try](Self::try_io) that would block clears the readiness that was reported before it, and
+/// nothing else: later reports are kept, so no wake-up is lost, not even if threads share the
+/// socket and one of them tries while another one is about to sleep.
+/// [`clear_ready`](Self::clear_ready) is for exclusive users, and for those that watch many
+/// sources: see [`is_watched`](Self::is_watched).
 #[derive(Debug)]
 pub struct Registration {
     fd: Arc<OwnedFd>,
     reactor: Handle,
-    /// What the reactor has of it.
+    /// The descriptor as the reactor has it.
     io: OnceLock<ReactorFd>,
-    /// What wasock's own reactor has of it, once the other one has ended.
+    /// The same for wasock's own reactor, once the other one has ended.
     moved: OnceLock<Box<ReactorFd>>,
-    /// Held while a reactor is told, once.
+    /// Held during registration with a reactor.
     registering: Mutex<()>,
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
     received: AtomicU64,
-    /// The reactor knows one waker a direction, which wakes all of these.
-    /// Each is made when somebody watches.
+    /// The reactor has one waker a direction, which wakes all of these.
+    /// Each is made at the first watch.
     watchers: [OnceLock<Arc<Watchers>>; 2],
-    /// Has anybody ever watched it, and so forgotten without a look?
+    /// Has it ever been watched, and so cleared without a try?
     is_watched: AtomicBool,
-    /// Did whoever last received and could wait have to?
+    /// Did the last receive that could wait have to wait?
     is_slow: AtomicBool,
 }
 
 type ReactorFd = AsyncFd<Arc<OwnedFd>>;
 
 impl Registration {
-    /// A place for `fd` in the caller's reactor.
+    /// A registration of `fd` with the caller's reactor.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Registration {
         Ok(Self::with(&reactor()?, fd))
     }
 
-    /// A place for `fd` in this reactor.
+    /// A registration of `fd` with this reactor.
     pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Arc<Self> {
         Arc::new(Self {
             fd,
@@ -114,11 +114,11 @@ impl Registration {
         })
     }
 
-    /// What the reactor has of it; tells the reactor first where it does not know yet.
+    /// The descriptor as the reactor has it; registers it first if necessary.
     ///
     /// # Errors
     ///
-    /// What the operating system's event queue answers: `ENOSPC`, `ENOMEM`.
+    /// Those of the operating system's event queue: `ENOSPC`, `ENOMEM`.
     fn io(&self) -> Result<&ReactorFd, Errno> {
         if let Some(io) = self.registered_fd() {
             return Ok(io);
@@ -138,7 +138,7 @@ impl Registration {
         self.moved()
     }
 
-    /// What wasock's own reactor has of it, for a reactor that has ended.
+    /// The descriptor as wasock's own reactor has it, for a reactor that has ended.
     ///
     /// # Errors
     ///
@@ -167,12 +167,12 @@ impl Registration {
         AsyncFd::new(Arc::clone(&self.fd))
     }
 
-    /// What a reactor has of it, where one was told.
+    /// The descriptor as a reactor has it, if it is registered.
     fn registered_fd(&self) -> Option<&ReactorFd> {
         self.moved.get().map(Box::as_ref).or_else(|| self.io.get())
     }
 
-    /// Does the reactor know of it?
+    /// Is it registered with the reactor?
     #[cfg(test)]
     pub(crate) fn is_registered(&self) -> bool {
         self.registered_fd().is_some()
@@ -183,9 +183,9 @@ impl Registration {
         self.fd.as_fd()
     }
 
-    /// Waits until the kernel says that the descriptor is ready, where this thread watches
-    /// it [by itself](parker_poll); else until the reactor has heard of it since it was last
-    /// [forgotten](Self::clear_ready). May end without need.
+    /// Waits until the kernel reports that the descriptor is ready, if this thread polls it
+    /// [itself](parker_poll); else until the reactor has reported it since it was last
+    /// [cleared](Self::clear_ready). May return spuriously.
     ///
     /// # Cancel safety
     ///
@@ -208,8 +208,8 @@ impl Registration {
         Ok(())
     }
 
-    /// As [`ready`](Self::ready), for one waiter in all: whoever else watches the
-    /// descriptor is not woken any more. It is not held while the caller waits.
+    /// As [`ready`](Self::ready), for a single waiter: other watchers of the descriptor
+    /// are no longer woken. `self` is not borrowed while the caller waits.
     ///
     /// # Errors
     ///
@@ -230,22 +230,22 @@ impl Registration {
         })
     }
 
-    /// Looks by `attempt`, once. Where that finds nothing, what the reactor had heard
-    /// before is forgotten, without a system call.
+    /// Calls `attempt` once. If it is pending, the readiness that was reported before
+    /// is cleared, without a system call.
     pub fn try_io<T>(&self, interest: Interest, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
-        // A reactor that does not know of it has heard nothing.
+        // Without a registration no readiness is recorded.
         let Some(io) = self.registered_fd() else { return attempt() };
         let mut found = None;
         let _readiness: Result<(), Error> = io.try_io(interest.to_tokio(), |_| {
             let answer = found.insert(attempt());
             if answer.is_pending() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
-        // The reactor has heard nothing; the kernel may know better.
+        // No readiness is recorded; the kernel may know better.
         found.unwrap_or_else(attempt)
     }
 
-    /// What the reactor has heard so far, for a look at many things: see
-    /// [`ReadyGuard::clear_ready`].
+    /// The readiness reported so far, for a poll of many sources: see [`ReadyGuard::clear_ready`].
+    ///
     pub fn ready_guard(&self, interest: Interest) -> ReadyGuard<'_> {
         let Some(io) = self.registered_fd() else { return ReadyGuard(None) };
         let ready = pin!(io.ready(interest.to_tokio()));
@@ -255,7 +255,7 @@ impl Registration {
         }
     }
 
-    /// Forgets what the reactor has heard so far, without a system call.
+    /// Clears the readiness reported so far, without a system call.
     pub fn clear_ready(&self, interest: Interest) {
         let Some(io) = self.registered_fd() else { return };
         let forgotten: Result<(), Error> =
@@ -268,24 +268,23 @@ impl Registration {
         if interest == Interest::Read { readers } else { writers }
     }
 
-    /// Has those who watch it look again, as if there were news.
+    /// Wakes the watchers to try again, as after a change.
     pub(crate) fn wake_all(&self, interest: Interest) {
         if let Some(watchers) = self.watchers(interest).get() {
             watchers.wake_all();
         }
     }
 
-    /// Has anybody watched it, who forgets before he looks? Whoever looks before he
-    /// sleeps then looks once more, after he can be woken.
+    /// Has it been watched, by a watcher that clears before it tries? Then
+    /// a waiter that tries before it sleeps tries once more after its waker is registered.
     pub fn is_watched(&self) -> bool {
         self.is_watched.load(SeqCst)
     }
 
-    /// Is it likely that there is nothing to receive? A guess: who follows it and waits
-    /// before he looks saves the look that finds nothing, and misses nothing. For the
-    /// kernel is asked what is there already, by a [parker_poll] at each wait and by the reactor
-    /// when it is told. One that was told may have been made to forget what is still
-    /// there; so it is not guessed then.
+    /// Is it likely that there is nothing to receive? A guess: waiting before the first try saves a
+    /// try that would block, and misses nothing, since the kernel reports what is there already, to
+    /// a [parker_poll] at each wait and to the reactor at registration. A registered one may have
+    /// had its readiness cleared while data was left; so there is no guess then.
     pub fn is_slow(&self) -> bool {
         self.is_slow.load(Relaxed) && self.registered_fd().is_none()
     }
@@ -308,11 +307,11 @@ impl Registration {
     }
 }
 
-/// What the reactor had heard at one moment.
+/// The readiness that was reported up to one moment.
 pub struct ReadyGuard<'a>(Option<AsyncFdReadyGuard<'a, Arc<OwnedFd>>>);
 
 impl ReadyGuard<'_> {
-    /// Forgets it: a look after that moment found nothing.
+    /// Clears it: a try after that moment would have blocked.
     pub fn clear_ready(self) {
         if let Self(Some(mut guard)) = self {
             guard.clear_ready();
@@ -326,7 +325,7 @@ impl Watchable for Registration {
         self.is_watched.store(true, SeqCst);
         watchers.add(context.waker());
         self.clear_ready(interest);
-        // Without a place in the reactor there is no news of it.
+        // Without a registration there are no changes.
         let Ok(io) = self.io() else { return Poll::Ready(Change::Closed) };
         let waker = Waker::from(Arc::clone(watchers));
         if let Some(guard) = change_in(io, interest, &waker, context) {
@@ -337,7 +336,7 @@ impl Watchable for Registration {
     }
 }
 
-/// What a reactor has heard, which wakes `waker` by what comes later; `None` where it has
+/// The readiness at a reactor, which wakes `waker` at later changes; `None` if the reactor has
 /// ended.
 fn change_in(
     io: &ReactorFd,
@@ -345,8 +344,8 @@ fn change_in(
     waker: &Waker,
     context: &mut Context<'_>,
 ) -> Option<Poll<Change>> {
-    // Over a task's budget the reactor wakes without news, and an edge would be told
-    // twice.
+    // Beyond a task's budget the reactor wakes spuriously, and an edge would be reported twice.
+    //
     let asked = pin!(unconstrained(poll_fn(|_| {
         let mut context = Context::from_waker(waker);
         Poll::Ready(match interest {

@@ -10,10 +10,9 @@ use crate::account::Charge;
 use crate::error::Errno;
 use crate::io::BlockingPool;
 
-/// How many names one guest may look up at once; another one waits for its turn. Each
-/// takes a thread for as long as the system's resolver likes, given up or not. They are
-/// apart from the threads for the guest's files, which names that nobody answers to would
-/// stop otherwise.
+/// How many names one guest may look up at once; further look-ups are queued. Each takes a thread
+/// for as long as the system's resolver needs, abandoned or not. They are separate from the threads
+/// for the guest's files, which unanswered look-ups would block otherwise.
 const MOST: u32 = 8;
 
 /// Looks names up for one guest.
@@ -38,8 +37,8 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// `ENOENT` where the name does not exist or has no address; `EAGAIN` where that
-    /// can't be told now, or the host can't start a thread; `EIO` where the resolver
+    /// `ENOENT` where the name does not exist or has no address; `EAGAIN` if that
+    /// cannot be determined now, or the host can't start a thread; `EIO` where the resolver
     /// fails for good; `ENFILE` and what else the host reports.
     ///
     /// `held` is what is charged for the look-up, until its thread is done with it.
@@ -63,7 +62,7 @@ impl Resolver {
 }
 
 fn look_up(name: &str) -> Result<Vec<IpAddr>, Errno> {
-    // Each address is told once for each kind of socket unless one is named.
+    // Each address is returned once for each kind of socket unless one is named.
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
     let mut addresses: Vec<IpAddr> = Vec::new();
     let found = getaddrinfo(Some(name), None, Some(hints));

@@ -4,7 +4,7 @@
 //! conversions would: that of a Unix name of 108 bytes, whose NUL "takes the length of the
 //! pathname beyond sizeof(sun_path)" (unix(7), BUGS), and that of an address shorter than
 //! its family's. So no other file converts a [`SocketAddrAny`]; a test in `tests/layering.rs`
-//! sees to it.
+//! checks that.
 
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -93,7 +93,7 @@ fn bytes(address: &SocketAddrAny) -> Vec<u8> {
     if is_whole { copy.0 } else { Vec::new() }
 }
 
-/// Keeps the bytes that it is given, and none of the lengths.
+/// Stores the bytes that it is given, and none of the lengths.
 struct Copied(Vec<u8>);
 
 impl Hasher for Copied {
@@ -141,7 +141,7 @@ mod tests {
         Ok(())
     }
 
-    /// By every system call that tells an address: of an accepted peer, of the peer, of a
+    /// By every system call that returns an address: of an accepted peer, of the peer, of a
     /// sender.
     #[test]
     fn the_longest_name_of_a_peer_is_read_wherever_it_is_told() -> TestResult {

@@ -18,7 +18,7 @@ pub struct RecvFlags {
     pub peek: bool,
     /// Wait until the buffer is full or the stream ends.
     pub wait_all: bool,
-    /// Tell how long a message was, rather than how much of it found room.
+    /// Return the length of a message, rather than how much of it fitted.
     pub whole_length: bool,
     /// Do not wait, whatever the descriptor says.
     pub dont_wait: bool,
@@ -31,7 +31,7 @@ pub struct Received {
     pub count: usize,
     /// How long the message was. The rest of it is gone.
     pub length: usize,
-    /// Who sent it, where each message says so.
+    /// The sender, if each message carries one.
     pub from: Option<Address>,
 }
 
@@ -82,8 +82,8 @@ pub(super) fn receive_from(
     Ok((Received { count, length, from: None }, from))
 }
 
-/// In a stream, `TRUNC` would throw away what it does not tell of. A socket that others have
-/// too may be in blocking mode: that is theirs to choose.
+/// In a stream, `TRUNC` would discard what it does not return. A shared socket may be in blocking
+/// mode, which its other owners choose.
 fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
     let mut flags = host::RecvFlags::DONTWAIT;
     flags.set(host::RecvFlags::PEEK, peek);
@@ -91,10 +91,10 @@ fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
     flags
 }
 
-/// How to send: no signal is raised, and whatever mode the socket is in, nobody waits.
+/// How to send: no signal is raised, and the call never blocks, whatever mode the socket is in.
 const SEND: host::SendFlags = host::SendFlags::NOSIGNAL.union(host::SendFlags::DONTWAIT);
 
-/// Sends what finds room, and tells how much that was.
+/// Sends as much as fits, and returns how much that was.
 pub(super) fn send(fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
     let sent = match data {
         [one] => rustix::io::retry_on_intr(|| host::send(fd, one, SEND)),

@@ -1,4 +1,4 @@
-//! Things that have news now and then.
+//! Sources of readiness changes.
 
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -6,27 +6,27 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::Interest;
 use super::listen::Queue;
 
-/// How many may watch one thing before they all are woken, which empties the list:
-/// those that went away without a word are in it too.
+/// How many may watch one source before all of them are woken, which empties the
+/// list: watchers that were dropped without notice are in it too.
 const MOST: usize = 1024;
 
-/// What was heard of a thing.
+/// A change of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Something: look what it is. There may be more later.
+    /// It changed: poll it. There may be more changes later.
     More,
-    /// The last there will ever be: the peer has ended, or the thing is gone.
+    /// It changed for the last time: the peer has closed, or the source is gone.
     Closed,
 }
 
-/// Something that can be watched by whoever watches many things: a socket, a queue of
-/// the host's own, or what has no descriptor of the host's at all.
+/// A source that can be watched together with many others: a socket, a listen queue
+/// of the host, or one without a host descriptor.
 pub trait Watchable: Send + Sync {
-    /// Forgets what was heard so far, and has `context` woken once by what comes
-    /// after. Ready where that is there already, and then `context` is not woken.
+    /// Clears the changes so far, and wakes `context` once at the next one. Ready
+    /// if there is one already; then `context` is not woken.
     ///
-    /// Any number may watch. A waker that is not needed any more is dropped with the
-    /// next news.
+    /// Any number may watch. A waker that is no longer needed is dropped at the next
+    /// change.
     fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
 }
 
@@ -36,17 +36,17 @@ impl Watchable for Queue {
     }
 }
 
-/// Those who want to be woken by the next news of a thing. Woken once: who wants more
-/// asks again.
+/// The wakers for the next change of a source. Each is woken once, and is added again for
+/// more.
 ///
-/// To be woken without need is allowed, and happens; to be forgotten is not.
+/// Spurious wake-ups are allowed, and happen; lost ones are not.
 #[derive(Debug, Default)]
 pub struct Watchers {
     list: Mutex<Vec<Waker>>,
 }
 
 impl Watchers {
-    /// Has `waker` woken by the next news.
+    /// Wakes `waker` at the next change.
     pub fn add(&self, waker: &Waker) {
         let full_list = {
             let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl Watchers {
         full_list.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes them all, without a lock: a waker may take some of its own.
+    /// Wakes all of them, without holding the lock: a waker may take locks of its own.
     pub fn wake_all(&self) {
         let woken = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
         woken.into_iter().for_each(Waker::wake);

@@ -1,12 +1,12 @@
 //! How many connections may be open at once: in all, at one listener, from one peer.
 //!
-//! A connection has its [`ConnectionPermit`] for as long as anything is left of its socket: the last
-//! duplicate, and the last call that is on its way in it.
+//! A connection holds its [`ConnectionPermit`] until the last duplicate of its socket is closed and the last
+//! call on it has returned.
 //!
-//! Whoever takes a connection looks and counts under the one lock of the [`ConnectionLimiter`],
-//! which is held for that only. So threads that accept at the same time never have more
-//! than allowed in sum, and none is told of a limit because of a place that another one
-//! gives back at once. Where the operator set no limit there is no census, and no lock.
+//! An accept checks and counts under the single lock of the [`ConnectionLimiter`], which is held
+//! for that only. So threads that accept at the same time never exceed a limit in sum, and none
+//! fails because of a permit that another one releases at once. Without a limit there is no
+//! limiter, and no lock.
 //!
 //! Key types: [`ConnectionLimiter`], [`ListenerQuota`] of a listener, [`ConnectionPermit`].
 
@@ -29,7 +29,7 @@ pub struct ConnectionLimits {
     pub per_peer: Option<u32>,
 }
 
-/// A limit that leaves no room for a connection.
+/// A limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitExceeded {
     /// Which one.
@@ -56,17 +56,17 @@ struct Counts {
     last_listener: u64,
 }
 
-/// Who is counted as one: see [`peer_of`].
+/// What counts as one peer: see [`peer_of`].
 type Peer = (IpAddr, u32);
 
 impl ConnectionLimiter {
-    /// Nobody is there yet; nothing to count where there is no limit.
+    /// A limiter without connections; `None` if there is no limit.
     pub fn new(limits: ConnectionLimits) -> Option<Arc<Self>> {
         let is_needed = limits != ConnectionLimits::default();
         is_needed.then(|| Arc::new(Self { limits, counts: Mutex::default() }))
     }
 
-    /// The gate of one more listener.
+    /// The quota of one more listener.
     pub fn quota(self: &Arc<Self>) -> ListenerQuota {
         let mut counts = self.lock();
         counts.last_listener += 1;
@@ -74,7 +74,7 @@ impl ConnectionLimiter {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        // Whole whenever it is free: a panic can't leave it torn.
+        // Consistent whenever it is unlocked: a panic can't leave it torn.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,14 +87,14 @@ pub struct ListenerQuota {
 }
 
 impl ListenerQuota {
-    /// Keeps all counts as they are while the caller takes a connection from the kernel. It
-    /// must not wait.
+    /// Locks all counts while the caller takes a connection from the kernel. The caller must not
+    /// block.
     pub(crate) fn lock_counts(&self) -> LockedCounts<'_> {
         LockedCounts { quota: self, counts: self.connection_limiter.lock() }
     }
 
-    /// The place of a connection that waits in a queue of the host's: it counts among those
-    /// of its peer only.
+    /// A permit for a connection that waits in a queue of the host: it counts towards the
+    /// limit of its peer only.
     ///
     /// # Errors
     ///
@@ -106,14 +106,14 @@ impl ListenerQuota {
     }
 }
 
-/// The counts, as they are and stay until this goes.
+/// The counts, locked until this is dropped.
 pub(crate) struct LockedCounts<'a> {
     quota: &'a ListenerQuota,
     counts: MutexGuard<'a, Counts>,
 }
 
 impl LockedCounts<'_> {
-    /// Is there room for one more, whoever it is?
+    /// May there be one more connection, from any peer?
     ///
     /// # Errors
     ///
@@ -125,8 +125,8 @@ impl LockedCounts<'_> {
         check_limit(limits.per_listener, here, Limit::ConnectionsPerListener)
     }
 
-    /// Gives a place to a connection that comes from the kernel, after a
-    /// [check](Self::check).
+    /// Issues a permit for a connection from the kernel, after a [check](Self::check).
+    ///
     ///
     /// # Errors
     ///
@@ -152,11 +152,11 @@ impl LockedCounts<'_> {
     }
 }
 
-/// The place of one connection among those that are counted; free once this goes.
+/// Counts one connection until it is dropped.
 pub struct ConnectionPermit {
     quota: ListenerQuota,
     peer: Option<Peer>,
-    /// Has the guest the connection? Otherwise it waits in a queue of the host's.
+    /// Does the guest have the connection? Otherwise it waits in a queue of the host.
     is_inside: bool,
 }
 
@@ -198,7 +198,7 @@ impl fmt::Debug for ConnectionPermit {
     }
 }
 
-/// One less of `key`, which is forgotten with its last one.
+/// Decrements the count of `key`, and removes it at zero.
 fn leave<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, key: K) {
     if let Some(count) = counts.get_mut(&key) {
         *count = count.saturating_sub(1);
@@ -215,10 +215,9 @@ fn check_limit(most: Option<u32>, count: u32, limit: Limit) -> Result<(), LimitE
     }
 }
 
-/// Who is counted as one peer: an IPv4 address, also where it comes mapped; of IPv6 a
-/// network of 64 bits, for whoever has one address there has all of them. The network of
-/// link-local addresses is everybody's, so of these each is one. Unix sockets
-/// have no address to tell them apart by.
+/// What counts as one peer: an IPv4 address, also if it is mapped; for IPv6 a network of 64 bits,
+/// since the owner of one address there has all of them. The link-local network is shared, so each
+/// of its addresses counts as one. Unix sockets have no address to tell them apart by.
 fn peer_of(address: &Address) -> Option<Peer> {
     const NETWORK: u128 = !0 << 64;
     let scope = match address.inet()? {

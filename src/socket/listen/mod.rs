@@ -28,7 +28,7 @@ pub use profile::{
 pub use queue::Queue;
 pub(crate) use queue::{DescriptorFreed, reset};
 
-/// On what terms a socket listens: what is the operator's and the kernel's to say.
+/// How a socket listens: the settings of the operator and of the kernel.
 #[derive(Clone)]
 pub struct ListenConfig {
     /// What the profile decides.
@@ -39,7 +39,7 @@ pub struct ListenConfig {
     pub kernel_maximum: u32,
     /// What the connections in a queue of the host's are charged on.
     pub account: Arc<Account>,
-    /// Who hears of it, and admits connections to a queue that the host owns.
+    /// Is notified, and admits connections to a queue that the host owns.
     pub accept_filter: Arc<dyn AcceptFilter>,
 }
 
@@ -50,7 +50,7 @@ impl ListenConfig {
         if self.rules.needs_queue() {
             return capacity;
         }
-        // The kernel holds one more than it is told, and no more than that.
+        // The kernel holds one more than it is passed, and no more than that.
         capacity.min(self.kernel_maximum.saturating_add(1))
     }
 }
@@ -61,14 +61,14 @@ impl fmt::Debug for ListenConfig {
     }
 }
 
-/// Stands at a listener. Called with the lock of the socket or of its queue held, on
-/// whichever thread serves it: it must not wait.
+/// Decides about the connections of a listener. Called with the lock of the socket or of its
+/// queue held, on whichever thread serves it: it must not block.
 pub trait AcceptFilter: Send + Sync {
-    /// Hears that the socket listens, or that another number may wait: before anybody
-    /// comes in, or is reset because of it.
+    /// Is called when the socket listens, or its capacity has changed: before a
+    /// connection is accepted, or reset because of it.
     fn listens(&self, local: &Address, capacity: Capacity);
 
-    /// May this peer come in?
+    /// Is a connection from this peer admitted?
     ///
     /// # Errors
     ///
@@ -78,20 +78,20 @@ pub trait AcceptFilter: Send + Sync {
     /// Where connections are counted, if there is a limit to their number.
     fn quota(&self) -> Option<&ListenerQuota>;
 
-    /// Hears that a peer was reset.
+    /// Is called when a peer was reset.
     fn rejected(&self, peer: Address, why: RejectReason);
 
-    /// Hears that somebody waits whom this limit keeps out.
+    /// Is called when this limit keeps a connection waiting.
     fn is_full(&self, reached: LimitExceeded);
 
-    /// Hears that the task that takes connections in has panicked: nobody comes in any more.
+    /// Is called when the task that takes connections has panicked: no more connections are accepted.
     fn host_failed(&self) {}
 }
 
-/// A connection that came in, and its peer.
+/// A connection taken from the kernel, and its peer.
 #[derive(Debug)]
 pub(crate) struct PendingConnection {
-    // Before its place: this is free once the socket is closed.
+    // Before its permit, which is released once the socket is closed.
     pub(crate) socket: OwnedFd,
     pub(crate) peer: Address,
     /// Where connections are counted.
@@ -124,7 +124,7 @@ pub(super) fn concerns_one_connection(error: Os) -> bool {
     )
 }
 
-/// Does nobody wait in the kernel's queue of `listener`?
+/// Is the kernel's queue of `listener` empty?
 pub(super) fn is_idle(listener: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&listener, PollFlags::IN)];
     matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(0))
@@ -135,10 +135,10 @@ pub(super) fn is_idle(listener: impl AsFd) -> bool {
 pub enum RejectReason {
     /// As many waited as may.
     QueueFull,
-    /// It waited already, and a new backlog has no room for it.
+    /// It waited already, and exceeds a new backlog.
     Shrunk,
-    /// The policy takes nobody from there.
+    /// The policy refuses its address.
     Denied(Denial),
-    /// Its peer has as many as one may.
+    /// Its peer has reached its limit.
     PeerLimit(LimitExceeded),
 }

@@ -1,7 +1,7 @@
 //! The descriptions of `listen`, and where they differ.
 //!
 //! [`ListenProfile::rules`] is the one table: every difference is a cell of it, and
-//! nobody else asks which profile it is.
+//! no other code asks which profile it is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,9 +20,9 @@ use crate::error::Errno;
 /// # What holds in every profile
 ///
 /// A backlog of 0 lets one connection wait. (Whether one of 2^31 and more is negative, as a C
-/// `int` is, or a large number, the profile says.) More than the operator's maximum means the maximum, and
-/// the guest does not learn of it. Listening again changes the backlog. What waits is
-/// handed out first come first served. Without descriptors nobody is lost: `accept`
+/// `int` is, or a large number, the profile says.) More than the operator's maximum means the maximum, without
+/// notice to the guest. Listening again changes the backlog. Pending connections are
+/// accepted in order of arrival. Without descriptors none is lost: `accept`
 /// is `EMFILE` or `ENFILE`, and works again as soon as one is free.
 ///
 /// The kernel's own limit (`net.core.somaxconn`) holds too: beyond it no number
@@ -34,8 +34,8 @@ pub enum ListenProfile {
     ///
     /// A server can rely on: `listen(fd, n)` lets exactly n connections wait, one
     /// where n is 0. The backlog has no sign: what a program meant as -1 is a large number, and
-    /// so the maximum. The next client is not answered: its kernel tries
-    /// again by itself, and gets in when there is room. `listen` on a socket without
+    /// so the maximum. The next client gets no reply: its kernel tries
+    /// again by itself, and connects once there is space. `listen` on a socket without
     /// an address is `EINVAL`, on a connected or connecting one `EISCONN`.
     #[default]
     Wasix,
@@ -56,7 +56,7 @@ pub enum ListenProfile {
     /// The host takes connections from the kernel by itself here, on one thread for
     /// all listeners, so each that waits has a descriptor of the host. While the host
     /// has none left, those that do not fit wait in the kernel, and clients beyond
-    /// the backlog are not answered; this goes on as soon as a descriptor is free.
+    /// the backlog get no reply; accepting continues as soon as a descriptor is free.
     Winsock,
     /// BSD `listen`: Symbian Open C, 4.2BSD to FreeBSD.
     ///
@@ -89,7 +89,7 @@ pub struct ListenRules {
     pub beyond: OverflowPolicy,
     /// `listen` on a socket without an address.
     pub unbound: UnboundListen,
-    /// The answer to `listen` on a connected or connecting socket.
+    /// The error of `listen` on a connected or connecting socket.
     pub connected: Errno,
 }
 
@@ -118,10 +118,10 @@ pub enum QueueCapacity {
 /// What becomes of a connection that finds the queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverflowPolicy {
-    /// The kernel does not answer, and the client's kernel tries again.
+    /// The kernel sends no reply, and the client's kernel tries again.
     Unanswered,
-    /// It is accepted and reset. So are those, newest first, that a smaller backlog
-    /// has no room for.
+    /// It is accepted and reset. So are those, newest first, that exceed a smaller
+    /// backlog.
     Reset,
 }
 
@@ -258,7 +258,7 @@ impl ListenRules {
         held.max(1)
     }
 
-    /// Must the host keep those that wait itself? The kernel neither refuses nor resets.
+    /// Must the host own the queue of pending connections? The kernel neither refuses nor resets.
     pub(crate) fn needs_queue(&self) -> bool {
         self.beyond == OverflowPolicy::Reset
     }
@@ -294,8 +294,8 @@ impl FromStr for ListenProfile {
 
 /// The number to give to the kernel so that exactly `capacity` connections wait.
 ///
-/// Linux holds one more than it is told, because it compares with "greater than"
-/// when it asks whether the queue is full.
+/// Linux holds one more than it is passed, because it checks with "greater than"
+/// whether the queue is full.
 pub(crate) fn kernel_backlog(capacity: u32) -> i32 {
     i32::try_from(capacity.saturating_sub(1)).unwrap_or(i32::MAX)
 }

@@ -1,17 +1,16 @@
 //! The queue of connections that the host owns, for a profile that refuses what the
 //! kernel would only ignore.
 //!
-//! The kernel's queue becomes a passage: whatever arrives there is taken at once, and
-//! either waits here or is reset. Three may do the taking, under the one lock: the
-//! server task of this listener, which the reactor wakes, so that a client is refused
-//! also while the guest computes; a guest that accepts or polls, so that it never
-//! misses what the kernel has already; and a guest that listens again. The server
-//! tasks of all listeners share the one thread of [`own_reactor`], and each gives way
-//! after a batch.
+//! The kernel's queue only passes connections on: each is taken at once, and either waits here or
+//! is reset. Three callers may take them, under the one lock: the server task of this listener,
+//! which the reactor wakes, so that a client is refused even while the guest computes; a guest that
+//! accepts or polls, so that it never misses what the kernel has already; and a guest that listens
+//! again. The server tasks of all listeners share the one thread of [`own_reactor`], and each
+//! yields after a batch.
 //!
-//! A host without descriptors can take nothing. The kernel's queue is then cut down to
-//! what is left of the backlog, so that the promise "so many wait" still holds, and the
-//! task rests until a socket closes or a moment has passed.
+//! A host without descriptors can take nothing. The kernel's queue is then cut down to what is left
+//! of the backlog, so that the capacity still holds, and the task waits until a socket closes or a
+//! moment has passed.
 //!
 //! Nothing keeps the listening socket open but its owner: [`Queue::close`] ends it
 //! before it returns.
@@ -41,11 +40,11 @@ use crate::error::Errno;
 use crate::socket::lease::Lease;
 use crate::socket::{Domain, Interest, Refusal, Registration, own_reactor, spawn_guarded};
 
-/// How many connections a server task takes before it gives way to others.
+/// How many connections a server task takes before it yields to others.
 const BATCH: usize = 64;
 
-/// How long a task without descriptors rests at most: something else than a socket
-/// may have given one back.
+/// How long a task without descriptors waits at most: something other than a socket
+/// may have released one.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the host and its kernel hold for a connection that waits.
@@ -58,7 +57,7 @@ pub struct Queue {
     account: Arc<Account>,
     /// What the addresses of peers mean.
     domain: Domain,
-    /// What the kernel's own queue is told while it is but a passage.
+    /// The kernel's backlog while its queue only passes connections on.
     max_kernel_backlog: i32,
     state: Mutex<QueueState>,
 }
@@ -73,13 +72,13 @@ struct QueueState {
     /// Oldest first.
     waiting: VecDeque<PendingConnection>,
     capacity: usize,
-    /// Somebody waits in the kernel, and there is no descriptor to take them with.
+    /// A connection waits in the kernel, and there is no descriptor to take it with.
     is_out_of_descriptors: bool,
     /// The kernel's queue is cut down to what is left of the backlog.
     is_narrow: bool,
-    /// The guest was told that there is no descriptor for its next connection.
+    /// An accept of the guest failed because there is no descriptor for its next connection.
     demand: Option<DescriptorDemand>,
-    /// Those who wait for a connection, or for a look at one.
+    /// The wakers of calls that wait for a connection.
     wakers: Vec<Waker>,
     server: Option<AbortHandle>,
 }
@@ -143,7 +142,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // Whole whenever it is free: a panic can't leave it torn.
+        // Consistent whenever it is unlocked: a panic can't leave it torn.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -167,7 +166,7 @@ impl Queue {
     fn poll_serve(&self, context: &mut Context<'_>) -> Poll<Stopped> {
         let mut state = self.lock();
         let Some(listener) = state.listener.clone() else { return Poll::Ready(Stopped::Closed) };
-        // Forget, look, sleep: what arrives after the look ends the sleep.
+        // Clear, try, sleep: what arrives after the try ends the sleep.
         listener.clear_ready(Interest::Read);
         match self.take_from_kernel(&mut state, BATCH) {
             Stopped::Empty => listener.poll_ready(context, Interest::Read).map(|ready| match ready {
@@ -206,14 +205,14 @@ impl Queue {
                 Err(error) if concerns_one_connection(error) => {}
                 Err(_) => {
                     self.narrow(state);
-                    // Linux looks for a descriptor before it looks for a connection.
+                    // Linux allocates a descriptor before it looks for a connection.
                     if is_idle(listener.host_fd()) {
                         state.is_out_of_descriptors = false;
                         state.demand = None;
                         return Stopped::Empty;
                     }
-                    // Told once: those who are woken look here again, and would wake
-                    // themselves by it.
+                    // Woken once: the woken waiters come here again, and would wake themselves.
+                    //
                     if !std::mem::replace(&mut state.is_out_of_descriptors, true) {
                         state.wake_waiters();
                     }
@@ -265,15 +264,15 @@ impl Queue {
         Ok((permit, held))
     }
 
-    /// Leaves what does not fit a descriptor to the kernel, and no more than the
-    /// backlog has room for.
+    /// Leaves connections without a descriptor to the kernel, up to what is left of the
+    /// backlog.
     fn narrow(&self, state: &mut QueueState) {
         let room = state.capacity.saturating_sub(state.waiting.len());
         state.tell_kernel(kernel_backlog(u32::try_from(room).unwrap_or(u32::MAX)));
         state.is_narrow = true;
     }
 
-    /// The kernel's queue is a passage again.
+    /// The kernel's queue only passes connections on again.
     fn widen(&self, state: &mut QueueState) {
         state.is_out_of_descriptors = false;
         state.demand = None;
@@ -286,8 +285,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where none waits, `ENFILE` where those that wait need a descriptor
-    /// that the host does not have, `EBADF` once the queue is closed; a limit to the
+    /// `EAGAIN` if none is pending, `ENFILE` if pending connections need a
+    /// descriptor that the host does not have, `EBADF` once the queue is closed; a limit to the
     /// number of connections that keeps them waiting.
     pub(crate) fn try_accept(&self) -> Result<PendingConnection, Refusal> {
         match self.accept_or(|_| ()) {
@@ -328,7 +327,7 @@ impl Queue {
         }
     }
 
-    /// Does a connection wait, or will an accept answer at once?
+    /// Is a connection pending, or will an accept return at once?
     pub(crate) fn has_waiting(&self) -> bool {
         self.poll_waiting(&mut Context::from_waker(Waker::noop())).is_ready()
     }
@@ -360,8 +359,8 @@ impl Queue {
     /// first.
     pub(crate) fn set_capacity(&self, capacity: u32) {
         let mut state = self.lock();
-        // Whoever came in before now counts among those that waited: as many as the
-        // kernel can have held.
+        // Connections that arrived before now count as pending: as many as the kernel can
+        // have held.
         let most = usize::try_from(self.max_kernel_backlog).unwrap_or(usize::MAX);
         self.take_from_kernel(&mut state, most.max(BATCH));
         state.capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
@@ -377,7 +376,7 @@ impl Queue {
         }
     }
 
-    /// Ends the queue: whoever waits in it is reset, and whoever waits for it is woken.
+    /// Closes the queue: pending connections are reset, and waiting calls are woken.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.lease = None;
@@ -404,7 +403,7 @@ impl QueueState {
         self.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// Tells the kernel how long its own queue may be.
+    /// Sets the length of the kernel's own queue.
     fn tell_kernel(&self, backlog: i32) {
         if let Some(listener) = self.listener.as_ref().filter(|_| !self.is_shared) {
             // It listens already: there is nothing that could fail.
@@ -412,7 +411,7 @@ impl QueueState {
         }
     }
 
-    /// Gives the places of connections that were reset meanwhile to others.
+    /// Removes connections that were reset meanwhile, which frees their space.
     fn forget_the_dead(&mut self) {
         let mut fds: Vec<_> =
             self.waiting.iter().map(|waiting| PollFd::new(&waiting.socket, PollFlags::empty())).collect();
@@ -442,14 +441,14 @@ pub(crate) fn reset(socket: impl AsFd) {
     let _gone = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
-/// Server tasks that rest for want of a descriptor, and what wakes them.
+/// Server tasks that wait for a descriptor, and what wakes them.
 static WAITING_TASKS: AtomicUsize = AtomicUsize::new(0);
 static DESCRIPTOR_FREED: Notify = Notify::const_new();
 
 async fn wait_for_descriptor() {
     WAITING_TASKS.fetch_add(1, SeqCst);
     let _until_done = DescriptorWait;
-    // Ended by either; a descriptor that came free just before costs one rest.
+    // Ended by either; a descriptor that was freed just before costs one timeout.
     let _either = tokio::time::timeout(RETRY_INTERVAL, DESCRIPTOR_FREED.notified()).await;
 }
 
@@ -461,10 +460,10 @@ impl Drop for DescriptorWait {
     }
 }
 
-/// How many queues owe their guest a connection.
+/// How many queues have a connection that their guest could not accept.
 static DEMANDS: AtomicUsize = AtomicUsize::new(0);
 
-/// One queue that owes its guest a connection: the others leave it the next descriptor.
+/// One queue with a connection that its guest could not accept: the others leave it the next descriptor.
 struct DescriptorDemand(());
 
 impl DescriptorDemand {
@@ -484,7 +483,7 @@ impl Drop for DescriptorDemand {
     }
 }
 
-/// Tells the resting tasks when it is dropped that a descriptor is free. The last
+/// Wakes the waiting tasks when it is dropped, because a descriptor is free. The last
 /// field of what closes one.
 #[derive(Debug)]
 pub(crate) struct DescriptorFreed;

@@ -20,7 +20,7 @@ sockopt_impl!(
 );
 
 sockopt_impl!(
-    /// How much room makes a stream writable.
+    /// How much free space makes a stream writable.
     SendLowWater,
     Both,
     libc::SOL_SOCKET,
@@ -53,14 +53,14 @@ sockopt_impl!(
 /// "IP_MULTICAST_ALL: ... If set to 1, the socket will receive messages from all the groups
 /// that have been joined globally on the whole system. Otherwise, it will deliver only
 /// messages from the groups that have been explicitly joined ... on this particular
-/// socket." - ip(7). A kernel before 4.20 lacks it for IPv6, and keeps its way.
+/// socket." - ip(7). A kernel before 4.20 lacks it for IPv6, and is left as it is.
 pub(in crate::socket) fn take_own_groups_only(fd: BorrowedFd<'_>, family: Family) {
     #[cfg(target_os = "linux")]
     {
         if family == Family::Inet6 {
             _ = set(fd, AllGroupsV6, &false);
         }
-        // One of IPv6 takes IPv4 too, where it is not told otherwise.
+        // An IPv6 socket receives IPv4 too, unless set otherwise.
         if family != Family::Unix {
             _ = set(fd, AllGroupsV4, &false);
         }

@@ -8,7 +8,7 @@ use super::TimeOption;
 
 type Timeouts = [Option<Duration>; 4];
 
-/// Limits of the blocking calls; `None` is for ever.
+/// Limits of the blocking calls; `None` is forever.
 #[derive(Debug)]
 pub(in crate::socket) struct SocketLimits {
     /// Once one of them is set: for receive, send, connect, accept.
@@ -71,6 +71,6 @@ fn slot(times: &mut Timeouts, option: TimeOption) -> Option<&mut Option<Duration
 }
 
 fn lock(times: &Mutex<Timeouts>) -> MutexGuard<'_, Timeouts> {
-    // Whole whenever it is free.
+    // Consistent whenever it is unlocked.
     times.lock().unwrap_or_else(PoisonError::into_inner)
 }

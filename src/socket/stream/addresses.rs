@@ -26,7 +26,7 @@ impl Stream {
 
     fn address(&self, of: fn(&Endpoint) -> Result<Address, Errno>) -> Result<Address, Errno> {
         let known = self.inspect(|state| match state {
-            // The kernel goes on telling the port of an attempt that failed.
+            // The kernel still reports the port of an attempt that failed.
             StreamState::Unbound(_) => Some(self.endpoint.domain.wildcard()),
             StreamState::Bound(bound) => bound.deferred_address(),
             _ => None,

@@ -10,8 +10,8 @@ use crate::socket::listen::ListenConfig;
 /// A socket with an address.
 #[derive(Debug)]
 pub(super) struct Bound {
-    /// What the guest asked for: a granted port 0 stays granted when the host has
-    /// chosen a port.
+    /// What the guest requested: a granted port 0 remains granted after the host has chosen
+    /// a port.
     asked: Address,
     /// The host was not asked yet. So it is for the port probe alone, which must
     /// neither need a grant nor touch a real port; any use of the socket that

@@ -31,7 +31,7 @@ impl Connected {
         Arc::clone(&self.registration)
     }
 
-    /// Looks by `attempt`, as [`Registration::try_io`] does.
+    /// Calls `attempt`, as [`Registration::try_io`] does.
     pub fn try_io<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
         self.registration.try_io(interest, attempt)
     }
@@ -46,7 +46,7 @@ impl Connected {
         self.registration.note_slow(is_slow);
     }
 
-    /// Forgets what the reactor heard, as [`Registration::clear_ready`] does.
+    /// Clears the readiness, as [`Registration::clear_ready`] does.
     pub(crate) fn clear_ready(&self, interest: Interest) {
         self.registration.clear_ready(interest);
     }
@@ -65,7 +65,7 @@ impl Connected {
     }
 
     /// Receives what is there, up to the length of `buffer`; 0 is the end of the
-    /// stream. Of messages one, or what of it finds room.
+    /// stream. One message, or as much of it as fits.
     ///
     /// # Errors
     ///
@@ -87,13 +87,13 @@ impl Connected {
             || matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..))
     }
 
-    /// Sends what finds room, and tells how much that was; a message whole or not.
+    /// Sends as much as fits, and returns how much that was; a message whole or not.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where there is no room, `EPIPE` where this side has ended or the
+    /// `EAGAIN` if the buffer is full, `EPIPE` where this side has ended or the
     /// peer is gone, `ECONNRESET` once after a reset, `EMSGSIZE` for a message that never
-    /// finds room. No signal is raised.
+    /// fits. No signal is raised.
     pub fn try_send(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
         transfer::send(self.fd(), data)
     }
@@ -107,7 +107,7 @@ impl Connected {
         }
         match host::getpeername(self.fd()) {
             Ok(Some(_)) => Status::Opened,
-            // The kernel forgets the peer when the connection is over.
+            // The kernel drops the peer's address when the connection is over.
             _ => Status::Closed,
         }
     }

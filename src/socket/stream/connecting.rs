@@ -1,4 +1,4 @@
-//! Connecting: the host is at work; how it ended is found out when somebody looks.
+//! Connecting: the host is at work; the outcome is taken at the next call.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::policy::{Policy, Use};
 use crate::socket::endpoint::Endpoint;
 use crate::socket::{Domain, Refusal, Registration, address, sockaddr, unix};
 
-/// A socket whose attempt to connect is on its way.
+/// A socket whose attempt to connect is in progress.
 #[derive(Debug)]
 pub(super) struct Connecting {
     registration: Arc<Registration>,
@@ -29,7 +29,7 @@ pub(super) enum Settled {
     Failed(Errno, StreamState),
 }
 
-/// Begins to connect; on failure the socket stays in `before`.
+/// Begins to connect; on failure the socket remains in `before`.
 pub(super) fn start(
     endpoint: &Endpoint,
     before: StreamState,
@@ -75,7 +75,7 @@ fn to_network(
     }
 }
 
-/// A name answers at once: connected, or why not; `EAGAIN` where the queue there is full.
+/// A Unix name connects or fails at once; `EAGAIN` where the queue there is full.
 fn to_name(endpoint: &Endpoint, before: StreamState, name: &UnixName, policy: &Policy) -> Transition<()> {
     let connect = || {
         let Domain::Unix(paths) = &endpoint.domain else { return Err(Errno::EAFNOSUPPORT.into()) };
@@ -98,7 +98,7 @@ impl Connecting {
         Arc::clone(&self.registration)
     }
 
-    /// Looks whether the attempt has ended.
+    /// Checks whether the attempt has ended.
     pub(super) fn settle(self, endpoint: &Endpoint) -> Settled {
         let mut fds = [PollFd::new(&endpoint.fd, PollFlags::OUT)];
         let ended = rustix::event::poll(&mut fds, Some(&Timespec::default()));
@@ -117,8 +117,8 @@ impl Connecting {
 
 /// Makes the host's socket what it was before the attempt.
 ///
-/// The kernel goes on calling it connecting until somebody asks once more how it
-/// went, and would answer that question to the next connect or listen. A port that
+/// The kernel reports it as connecting until it is asked once more for the
+/// outcome, which it would otherwise return to the next connect or listen. A port that
 /// the kernel had chosen is given up with the attempt; it is taken again.
 fn forget_attempt(endpoint: &Endpoint, before: &StreamState) {
     let local = rustix::net::getsockname(&endpoint.fd);

@@ -12,13 +12,13 @@ use super::{Stream, StreamState};
 /// How often is looked whether calls of other threads have left a socket that lingers.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// How many of these looks there are.
+/// How many of these checks there are.
 const LOOKS: u32 = 1000;
 
 impl Stream {
-    /// Ends the socket where a call still has hold of it: that call is woken, and
-    /// answers `EBADF`. One from outside goes on for others, who would feel a shutdown: the
-    /// calls in it are woken by their descriptor's end.
+    /// Ends the socket while a call still holds it: that call is woken, and fails with `EBADF`. An
+    /// inherited socket stays open for other processes, which would see a shutdown: calls on it are
+    /// woken by the end of their descriptor.
     pub(in crate::socket) fn close(&self) {
         let ended = {
             let mut inner = self.lock();
@@ -26,8 +26,8 @@ impl Stream {
         };
         let is_waiting = matches!(ended, Some(StreamState::Listening(_) | StreamState::Connecting(_)));
         if is_waiting && !self.endpoint.is_inherited {
-            // The descriptor itself goes with the call. Until then nobody may come in,
-            // and the reactor must hear of it.
+            // The descriptor itself is closed with the call. Until then no connection may
+            // be accepted, and the reactor must be woken.
             let _gone = rustix::net::shutdown(&self.endpoint.fd, Shutdown::Both);
         }
         self.endpoint.remove_name();
@@ -52,8 +52,8 @@ impl Stream {
 impl Drop for Stream {
     /// A lingering close would stop this thread, nonblocking or not, for as long as
     /// the guest chose. Without lingering the kernel delivers what is left just the
-    /// same, and nobody waits for it. (A linger time of zero asks for a reset, which
-    /// waits for nothing: that one stays.)
+    /// same, without blocking. (A linger time of zero requests a reset, which does not block: that
+    /// one is kept.)
     ///
     /// The option of a shared socket is for others to change: its close goes to a thread that
     /// may wait.

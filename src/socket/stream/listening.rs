@@ -27,7 +27,7 @@ pub(super) struct Listening {
     pending: PendingQueue,
 }
 
-/// Where connections wait.
+/// Where pending connections wait.
 #[derive(Debug)]
 enum PendingQueue {
     /// A lease where others have the listener too.
@@ -49,7 +49,7 @@ impl PendingQueue {
 
 /// Where connections come from.
 pub(super) enum AcceptSource {
-    /// The kernel, past this door, with the lease where others have the listener too; so many
+    /// The kernel, through this filter, with a lease if the listener is shared, and how many
     /// connections can wait there.
     Kernel(Arc<dyn AcceptFilter>, Option<Arc<Lease>>, u32),
     Queue(Arc<Queue>),
@@ -95,7 +95,7 @@ impl Listening {
         config: &ListenConfig,
         chosen: Option<&Policy>,
     ) -> Result<(PendingQueue, Address), Refusal> {
-        // A place in the reactor comes after the kernel listens: see `Registration`.
+        // Registered with the reactor only after the kernel listens: see `Registration`.
         tell_kernel(endpoint, capacity)?;
         let local = endpoint.local_address()?;
         let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
@@ -111,7 +111,7 @@ impl Listening {
         Ok((pending, local))
     }
 
-    /// Listens again. The profile stays.
+    /// Listens again. The profile is unchanged.
     pub(super) fn again(
         &mut self,
         endpoint: &Endpoint,
@@ -175,8 +175,8 @@ impl Drop for Listening {
     }
 }
 
-/// Has the kernel let `capacity` connections wait. One queue is all users' of a listener that
-/// others have too, and stays as they made it: "The backlog argument provides a hint to the
+/// Sets the kernel's queue to `capacity` connections. A shared listener has one queue for all its
+/// users, which is left as it is: "The backlog argument provides a hint to the
 /// implementation which the implementation shall use to limit the number of outstanding
 /// connections in the socket's listen queue." - listen(3p)
 fn tell_kernel(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
@@ -186,14 +186,14 @@ fn tell_kernel(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
     Ok(rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?)
 }
 
-/// How many connections an accept looks at, at least: some may be broken.
+/// How many connections an accept checks, at least: some may be broken.
 const LEAST: u32 = 64;
 
-/// Takes the first connection that is still good out of the kernel's queue, where `capacity` can
-/// wait. Peers that may not come in see a reset.
+/// Takes the first connection that is still good from the kernel's queue, where `capacity` can wait.
+/// Refused peers see a reset.
 ///
-/// Looks at no more than can have waited when it began: those who may not come in, and come
-/// faster than they are turned away, do not keep the thread. What came later is news.
+/// Checks no more than can have been pending when it began, so that refused peers that arrive faster than
+/// they are rejected do not occupy the thread. Later arrivals are a new change.
 pub(super) fn try_accept(
     listener: &Endpoint,
     accept_filter: &dyn AcceptFilter,
@@ -206,11 +206,11 @@ pub(super) fn try_accept(
         {
             return Err(Errno::EAGAIN.into());
         }
-        // Held until the connection is counted: nobody else takes the last place.
+        // Held until the connection is counted, so that no other call takes the last permit.
         let held = accept_filter.quota().map(ListenerQuota::lock_counts);
         if let Some(Err(reached)) = held.as_ref().map(LockedCounts::check) {
             drop(held);
-            // A limit that keeps nobody out is not worth an error.
+            // A limit that keeps no connection waiting is not an error.
             if is_idle(&listener.fd) {
                 return Err(Errno::EAGAIN.into());
             }

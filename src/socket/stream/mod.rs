@@ -1,4 +1,4 @@
-//! Sockets that connect, over TCP and `AF_UNIX`: the state, and who may change it.
+//! Sockets that connect, over TCP and `AF_UNIX`: the state, and its transitions.
 //!
 //! One file a state. A transition consumes the state and hands it back when it
 //! fails, so that a refused call leaves the socket as it was. [`Stream::change`] is
@@ -46,7 +46,7 @@ enum StreamState {
     Closed,
 }
 
-/// What `sock_status` tells.
+/// What `sock_status` reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Not usable for data yet: fresh, or connecting.
@@ -69,14 +69,14 @@ pub struct Stream {
     connection: OnceLock<Connected>,
     endpoint: Endpoint,
     limits: SocketLimits,
-    /// Those who watch a socket that has nothing to tell yet.
+    /// Watchers of a socket that has no readiness source yet.
     changes: Watchers,
     /// Would closing the host's socket wait for what is left to be delivered?
     lingers: AtomicBool,
-    /// Where it counts, if it was accepted and somebody counts. After the endpoint: whoever gets
-    /// the place next finds the descriptor free.
+    /// Its permit, if it was accepted under a limit. After the endpoint: the next holder
+    /// of the permit finds the descriptor free.
     permit: Option<Box<ConnectionPermit>>,
-    /// After the endpoint: tells that its descriptor is free.
+    /// After the endpoint: signals that its descriptor is free.
     _descriptor_freed: DescriptorFreed,
 }
 
@@ -85,11 +85,11 @@ pub struct Stream {
 struct Inner {
     /// `None` only inside [`Stream::change`].
     state: Option<StreamState>,
-    /// Why the last connect failed, until somebody asks.
+    /// Why the last connect failed, until that is read.
     connect_error: Option<Errno>,
 }
 
-/// The outcome of a transition: the next state, and what to answer.
+/// The outcome of a transition: the next state, and the result of the call.
 type Transition<T> = (StreamState, Result<T, Refusal>);
 
 impl Stream {
@@ -109,7 +109,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// What the reactor of the caller answers.
+    /// Those of registering with the caller's reactor.
     pub(super) fn from_inherited(
         endpoint: Endpoint,
         local: Address,
@@ -161,7 +161,7 @@ impl Stream {
         answer
     }
 
-    /// Looks at the state, after a finished attempt to connect was taken note of.
+    /// Reads the state, after the outcome of a finished attempt to connect was recorded.
     fn inspect<T>(&self, look: impl FnOnce(&StreamState) -> T) -> Result<T, Errno> {
         let mut inner = self.lock();
         inner.settle(&self.endpoint);
@@ -195,13 +195,13 @@ impl Stream {
     /// Listens, or changes how many connections may wait.
     ///
     /// `backlog` is the guest's number. A socket that listens already keeps its
-    /// profile; of `config` only the maximum counts then.
+    /// profile; then only the maximum of `config` is used.
     ///
     /// # Errors
     ///
     /// As the profile says, where the socket has no address, is connected or
     /// connecting; a denial of the policy; `EADDRINUSE` where another socket listens
-    /// there by now. The socket stays as it was.
+    /// there by now. The socket is unchanged.
     pub fn listen(&self, backlog: u32, config: ListenConfig, policy: &Policy) -> Result<Capacity, Refusal> {
         let connected = config.rules.connected;
         self.change(|state| match state {
@@ -298,7 +298,7 @@ impl Stream {
     pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         self.endpoint.domain.check(address)?;
         // A program without another way to learn how its attempt went calls again, and
-        // would go on for ever if each call began anew.
+        // would go on forever if each call began anew.
         if let Some(errno) = self.take_connect_error() {
             return Err(errno.into());
         }
@@ -369,7 +369,7 @@ impl Stream {
         self.connection.get()
     }
 
-    /// What `sock_status` tells.
+    /// What `sock_status` reports.
     ///
     /// # Errors
     ///
@@ -422,7 +422,7 @@ impl Stream {
         &self.limits
     }
 
-    /// What tells that the socket has news.
+    /// Where readiness changes of the socket come from.
     pub fn readiness_source(&self) -> ReadinessSource {
         match &self.lock().state {
             Some(StreamState::Connecting(connecting)) => ReadinessSource::Reactor(connecting.registration()),
@@ -434,7 +434,7 @@ impl Stream {
 }
 
 impl Inner {
-    /// Takes note of an attempt to connect that has ended meanwhile.
+    /// Records the outcome of an attempt to connect that has ended meanwhile.
     fn settle(&mut self, endpoint: &Endpoint) {
         let Some(StreamState::Connecting(connecting)) =
             self.state.take_if(|state| matches!(state, StreamState::Connecting(_)))

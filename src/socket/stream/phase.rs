@@ -1,4 +1,4 @@
-//! A socket as those see it who wait for what happens to it by itself.
+//! What can happen to a socket without a call, for its watchers.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ pub enum Phase {
     Idle,
     /// An attempt to connect ends.
     Connecting(Arc<dyn Watchable>),
-    /// An attempt to connect has failed, and nobody knows yet.
+    /// An attempt to connect has failed, and the error has not been read yet.
     Failed,
     /// Connections come.
     Listening(Arc<dyn Watchable>),
@@ -21,7 +21,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// What has news of it.
+    /// The source of its changes.
     pub fn source(&self) -> Option<Arc<dyn Watchable>> {
         match self {
             Self::Idle => None,
@@ -32,7 +32,7 @@ impl Phase {
     }
 }
 
-/// Has had its last news.
+/// A source without further changes.
 struct Over;
 
 impl Watchable for Over {
@@ -84,7 +84,7 @@ impl Stream {
         !self.endpoint.is_inherited && self.inspect(is_kernels).unwrap_or(false)
     }
 
-    /// Did the last attempt to connect fail, and does nobody know yet?
+    /// Did the last attempt to connect fail, and is the error still unread?
     pub fn has_failed(&self) -> bool {
         matches!(self.phase(), Phase::Failed)
     }

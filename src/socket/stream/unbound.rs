@@ -14,7 +14,7 @@ use crate::socket::listen::{ListenConfig, UnboundListen as Rule};
 /// The address of the C library's port probe.
 ///
 /// The WASIX C library binds it once, asks for the local address and closes, to
-/// learn in which byte order the host tells ports. No program means this address:
+/// learn in which byte order the host reports ports. No program means this address:
 /// it is 9000 written without a byte swap.
 const PORT_PROBE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 10275);
 

@@ -14,10 +14,10 @@ use crate::error::Errno;
 /// its NUL; but many a peer reads that past its end, or dies of it.
 const LONGEST: usize = 107;
 
-/// A name in a directory, which stays there when the socket closes, or goes with it.
+/// A name in a directory, which is kept or removed when the socket closes.
 #[derive(Debug)]
 pub struct Held {
-    /// Open as long as the socket: others answer to a name that begins with it.
+    /// Open as long as the socket, since peers reply to a name that begins with it.
     directory: OwnedFd,
     name: String,
     /// The file itself, where it is to be removed. While it is open, no other file can
@@ -29,7 +29,7 @@ impl Held {
     /// Binds `fd` at `place`. The mode of the file is what the host's umask leaves.
     pub(super) fn bind(fd: BorrowedFd<'_>, place: FreeName, is_removed: bool) -> Result<Self, Errno> {
         let FreeName { directory, name, .. } = place;
-        // A peer of another process sees the name, and may answer to it.
+        // A peer of another process sees the name, and may reply to it.
         let path = |name: &str| format!("/proc/{}/fd/{}/{name}", std::process::id(), directory.as_raw_fd());
         let whole = path(&name);
         if whole.len() <= LONGEST {
@@ -90,8 +90,8 @@ fn is_socket(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Socket
 }
 
-/// Binds under a name that fits, and gives the file its own name then. The kernel goes
-/// on telling peers the short one.
+/// Binds under a name that fits, and gives the file its own name then. The kernel still
+/// reports the short name to peers.
 fn bind_long(
     fd: BorrowedFd<'_>,
     directory: BorrowedFd<'_>,
@@ -99,7 +99,7 @@ fn bind_long(
     path: impl Fn(&str) -> String,
 ) -> Result<(), Errno> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    // Looked at first: a socket that is bound stays so, also where the second step fails.
+    // Checked first: a socket that is bound remains bound, even if the second step fails.
     if rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
         return Err(Errno::EADDRINUSE);
     }

@@ -1,14 +1,13 @@
 //! Sockets with a name in the file system: `AF_UNIX`.
 //!
 //! What carries the data is a [stream](super::Stream) or a
-//! [datagram socket](super::Datagram), as over a network. This room knows about names:
+//! [datagram socket](super::Datagram), as over a network. This module handles names:
 //! how a guest's path becomes one that the kernel takes, and back.
 //!
-//! The kernel's calls take a path and follow it wherever it leads. A guest's path is
-//! walked first, inside the directories that it was given, by whoever implements
-//! [`Paths`]; the kernel is then handed the open directory, or the open file, by its
-//! path in `/proc`. So no link that changes meanwhile leads out, and the length of the
-//! host's own paths does not count.
+//! The kernel's calls take a path and follow it wherever it leads. A guest's path is resolved
+//! first, inside the directories that it was given, by the implementation of [`Paths`]; the kernel
+//! is then given the open directory, or the open file, by its path in `/proc`. So no link that
+//! changes meanwhile leads out, and the length of the host's own paths does not count.
 //!
 //! Key types: [`Paths`], [`FreeName`], [`NamedSocketFile`], [`Held`].
 
@@ -43,7 +42,7 @@ pub trait Paths: Send + Sync {
     ///
     /// `ENOENT` outside of the guest's directories; `ENOTCAPABLE` where the guest may not
     /// create anything there; `EACCES` where a link leads out of one; `EROFS`, `ENOTDIR`,
-    /// `EADDRINUSE` and what else the file system answers.
+    /// `EADDRINUSE` and what else the file system reports.
     fn place(&self, path: &str) -> Result<FreeName, Errno>;
 
     /// What the whole path `path` names.
@@ -93,7 +92,7 @@ impl NamedSocketFile {
 /// # Errors
 ///
 /// A denial; `ENOENT` for no name; `EADDRINUSE` for one that is taken, whatever has it;
-/// those of [`Paths::place`]; `EACCES` and what else the host answers.
+/// those of [`Paths::place`]; `EACCES` and what else the host reports.
 pub(super) fn bind(
     fd: BorrowedFd<'_>,
     name: &UnixName,
@@ -137,13 +136,13 @@ pub(super) fn target(
 /// The path as the guest wrote it, and whole.
 fn written<'a>(name: &'a UnixName, paths: &dyn Paths) -> Result<(&'a str, String), Errno> {
     // "ENOENT: ... or the pathname is an empty string." - bind(3p), connect(3p). There are
-    // no names outside of the file system: nobody could grant them.
+    // no names outside of the file system: they could not be granted.
     let given = name.given().filter(|given| !given.is_empty()).ok_or(Errno::ENOENT)?;
     Ok((given, paths.whole(given)?))
 }
 
-/// Asks the policy for the path that was found; for the one that was asked, where
-/// nothing was: what is not granted looks the same, there or not.
+/// Asks the policy for the path that was found; for the one that was asked, if
+/// nothing was found, so that the guest cannot tell whether a path that is not granted exists.
 fn granted<T>(
     found: Result<T, Errno>,
     asked: &str,

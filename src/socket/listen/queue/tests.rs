@@ -10,7 +10,7 @@ use crate::socket::{Kind, Socket};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Panics when somebody comes in.
+/// Panics when a connection is admitted.
 struct Broken(Mutex<Sender<()>>);
 
 impl AcceptFilter for Broken {
@@ -34,7 +34,7 @@ impl AcceptFilter for Broken {
     }
 }
 
-/// Otherwise the listener would be deaf for ever, and nobody would know.
+/// Otherwise the listener would accept nothing forever, without notice.
 #[test]
 fn a_panic_of_the_server_task_is_told() -> Result<(), Refusal> {
     let (sender, told) = channel();
