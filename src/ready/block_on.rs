@@ -1,4 +1,4 @@
-//! Driving a future on a thread that may stop.
+//! Drives a future on a thread that may block.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,7 +9,7 @@ use super::parker::Parker;
 use crate::error::Errno;
 use crate::socket::{ParkerPoll, own_reactor};
 
-/// Runs `future` to its end on this thread, which stops while nothing is ready.
+/// Runs `future` to its end on this thread, which parks while nothing is ready.
 ///
 /// For embedders without an executor. It works inside a tokio runtime too, where
 /// tokio's own blocking calls panic: the sockets then live on a reactor thread of
@@ -35,7 +35,7 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
     HERE.with(|(parker, waker)| {
         let parker_poll = ParkerPoll::begin(waker);
         let mut context = Context::from_waker(waker);
-        // Without a bell, the reactor watches.
+        // Without a wake descriptor, waits go to the reactor.
         let mut has_failed = false;
         loop {
             parker_poll.next_round(has_failed);

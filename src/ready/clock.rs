@@ -20,7 +20,7 @@ pub async fn sleep(duration: Duration) {
     }
     match Timer::new() {
         Ok(timer) if timer.arm(duration).is_ok() => timer.expired().await,
-        // Without a descriptor for a timer the other one still keeps the promise.
+        // Without a descriptor for a timer, the clock thread still waits long enough.
         _ => match Instant::now().checked_add(duration) {
             Some(deadline) => until(deadline).await,
             None => std::future::pending().await,
@@ -87,7 +87,7 @@ mod kernel {
         pub fn arm(&self, after: Duration) -> Result<(), Errno> {
             // All zero would disarm the timer.
             let after = after.max(Duration::from_nanos(1));
-            // A time beyond the kernel's range is as good as for ever.
+            // A time beyond the kernel's range is as good as forever.
             let farthest = Duration::from_secs(i64::MAX.unsigned_abs() / 4);
             let value = Timespec::try_from(after.min(farthest)).map_err(|_| Errno::EINVAL)?;
             let spec = Itimerspec { it_interval: Timespec::default(), it_value: value };

@@ -1,49 +1,48 @@
 //! epoll: one descriptor that watches many others.
 //!
-//! Most sockets are the [kernel]'s to watch: it has an epoll of its own for them. What
-//! follows is about everything else, and about who waits.
+//! Most sockets are watched by the [kernel], in an epoll of its own. What follows is about
+//! everything else, and about the waiters.
 //!
 //! # Correctness
 //!
-//! An epoll has *entries*, one for each watched pair of a number and an open thing, and
-//! a *list* of those entries that may be ready. An entry has two *bells*, for reading
-//! and for writing. Whatever happens to the thing rings a bell; a bell that rings notes
-//! the direction in its entry, puts the entry at the end of the list unless it is there,
-//! and wakes one of those who wait. So:
+//! An epoll has *entries*, one for each watched pair of a number and an open thing, and a *list* of
+//! those entries that may be ready. An entry has two *wakers*, for reading and for writing. Every
+//! change of the thing wakes one of them, which records the direction in its entry, puts the entry
+//! at the end of the list unless it is there, and wakes one of the waiters. So:
 //!
 //! 1. *What is not listed is armed.* An entry leaves the list in [`Epoll::take`], which
-//!    arms both bells first and looks at the thing then. What happened before the
-//!    look is found by it; what happens later rings, and lists the entry again. Every
-//!    new or modified entry is listed, since nobody knows what happened before.
-//!    And it leaves the list where a mere look, of a poll or of another epoll, finds nothing:
-//!    that arms the bells too while it is still listed, and takes it out only if neither has
-//!    rung since. So nobody sees the list without one that is ready.
-//! 2. *Who sleeps has seen an empty list.* A waiter takes his place first, takes from the
-//!    list then, and sleeps only if he got nothing. What is listed after that wakes the
-//!    one who came last, whose thread is warmest, and takes him out of his place. Whoever
-//!    was taken out and leaves, with something or because his time is over or his call
+//!    arms both wakers first and polls the thing then. What happened before the
+//!    poll is found by it; what happens later wakes, and lists the entry again. Every
+//!    new or modified entry is listed, since earlier changes are unknown.
+//!    And it leaves the list if a poll without a take, of `poll` or of another epoll, finds nothing:
+//!    that arms the wakers too while it is still listed, and takes it out only if neither was
+//!    woken since. So no waiter sees the list without an entry that is ready.
+//! 2. *A sleeping waiter has seen an empty list.* A waiter adds its slot first, takes from the
+//!    list then, and sleeps only if it got nothing. What is listed after that wakes the
+//!    latest waiter, whose thread is warmest, and removes its slot. A waiter
+//!    whose slot was removed and that returns, with something or because its time is over or its call
 //!    was dropped, wakes the next one if the list is not empty. So as long as something
-//!    is listed, nobody sleeps, or one who was woken is on his way. Epolls and polls that
+//!    is listed, no waiter sleeps, or a woken one is about to run. Epolls and polls that
 //!    watch this epoll are no waiters: all of them are woken.
-//! 3. *Level*: an entry that was told of goes to the end of the list again, and so is
-//!    looked at by the next wait, in turn with the others. It leaves the list when a look
+//! 3. *Level*: a reported entry is put at the end of the list again, and so is
+//!    polled by the next wait, after the others. It leaves the list when a poll
 //!    finds nothing.
-//! 4. *Edge*: an entry is told of only where a bell has rung since the last time, for a
-//!    direction that is ready now. To ring without need is allowed: an edge may be told
+//! 4. *Edge*: an entry is reported only if one of its wakers was woken since the last time, for a
+//!    direction that is ready now. Spurious wakes are allowed: an edge may be reported
 //!    twice, and is never missed.
-//! 5. *One-shot*: whether an entry is on, and with which mask, is asked and answered in
-//!    one step under the entry's lock. Two waiters never both tell of it.
+//! 5. *One-shot*: whether an entry is on, and with which mask, is checked and changed in
+//!    one step under the entry's lock. Two waiters never both report it.
 //! 6. A modified entry counts from the next take on; one that was removed, or whose
-//!    thing is closed, is told of no more. An epoll keeps nothing open.
-//! 7. *The kernel's part*: of those who wait, one is the *lookout*, who is woken by it too.
-//!    A waiter takes his place before he asks who is, and whoever was and leaves wakes
-//!    another one, who becomes it and looks. So as long as somebody waits, there is a
-//!    lookout, or one who was woken is on his way. The kernel's part is made under the eyes
-//!    of one who sleeps by waking him.
+//!    thing is closed, is no longer reported. An epoll keeps nothing open.
+//! 7. *The kernel's part*: one of the waiters is the *leader*, which is woken by it too.
+//!    A waiter adds its slot before it checks for a leader, and a leader that returns wakes
+//!    another waiter, which becomes the leader and polls. So as long as there is a waiter, there is a
+//!    leader, or a woken waiter is about to run. When the kernel's part is created,
+//!    a sleeping waiter is woken.
 //!
 //! Locks: the map of entries, the kernel's records below it, an entry's own, the list's.
-//! But for these two none is held while another is taken, while somebody is woken, or while
-//! a thing is looked at: a look into a watched epoll takes that one's locks. [`NESTING`]
+//! Except for these two, none is held while another is taken, while a waker is called, or
+//! while a thing is polled: polling a watched epoll takes that one's locks. [`NESTING`]
 //! alone comes before all of them.
 
 mod entry;
@@ -70,7 +69,7 @@ use entry::{ENTRY_BYTES, EntryState, EpollEntry, READ, WRITE};
 use kernel::Kernel;
 use ready_list::EpollReadyList;
 
-/// How many entries are gone through between two looks at the clock: some ten microseconds.
+/// How many entries are processed between two readings of the clock: some ten microseconds.
 const STEP: usize = 32;
 
 /// How many entries there are before those of closed things are looked for.
@@ -81,16 +80,16 @@ const FIRST_SWEEP: usize = 64;
 /// which is bounded, and not by that of entries.
 static NESTING: Mutex<()> = Mutex::new(());
 
-/// What to wait for at an entry, and what to hand back.
+/// What to wait for at an entry, and what to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// These, and those that are always told.
+    /// These, and those that are always reported.
     pub events: Events,
-    /// Tell of changes, not of states.
+    /// Report changes, not states.
     pub edge: bool,
-    /// Tell once, then wait to be modified.
+    /// Report once, then wait to be modified.
     pub one_shot: bool,
-    /// The guest's own words.
+    /// The guest's own data.
     pub data: Data,
 }
 
@@ -101,11 +100,11 @@ pub struct Happened {
     pub fd: u32,
     /// What it is ready for.
     pub events: Events,
-    /// The guest's own words.
+    /// The guest's own data.
     pub data: Data,
 }
 
-/// The words that a guest attaches to an entry, as WASIX has them.
+/// The data that a guest attaches to an entry, as WASIX defines it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Data {
     /// A pointer.
@@ -121,7 +120,7 @@ pub struct Epoll {
     entries: Mutex<Entries>,
     kernel: Kernel,
     list: Arc<EpollReadyList>,
-    /// Which of the two has its turn first, so that neither waits for ever for the other.
+    /// Which of the two is taken first, alternating, so that neither starves.
     is_kernel_first: AtomicBool,
     /// Epolls that watch this one, each once.
     parents: Mutex<Vec<Weak<Epoll>>>,
@@ -131,8 +130,8 @@ pub struct Epoll {
     timer: Mutex<Option<Timer>>,
 }
 
-/// What is left of an entry that was removed, until the epoll ends: its places in the map, the
-/// records and the list, which do not become smaller. Twice, for they double as they grow.
+/// What is left of an entry that was removed, until the epoll ends: its slots in the map, the
+/// records and the list, which do not shrink. Twice, since they double as they grow.
 const LEFT_BYTES: u64 = sized::<(EntryKey, Watch)>(2) + sized::<EpollEntry>(1) + 4 * sized::<usize>(2);
 
 struct Entries {
@@ -151,7 +150,7 @@ struct Entries {
 /// other one gets it as long as the entry lives.
 type EntryKey = (u32, usize);
 
-/// Who watches a thing.
+/// What watches a thing.
 enum Watch {
     Entry(Arc<EpollEntry>),
     /// The kernel, by the record of this number.
@@ -228,7 +227,7 @@ impl Epoll {
         Ok(())
     }
 
-    /// Charges one entry more. Where there is no room those of closed things are forgotten first.
+    /// Charges one entry more. If the account is exhausted, entries of closed things are removed first.
     ///
     /// # Errors
     ///
@@ -248,7 +247,7 @@ impl Epoll {
         Err(Errno::ENOSPC)
     }
 
-    /// Forgets closed things. Done once there are twice as many as the last time.
+    /// Removes entries of closed things, once there are twice as many entries as the last time.
     fn sweep(&self, entries: &mut Entries) {
         entries.by_key.retain(|_, watch| match watch {
             Watch::Entry(entry) => entry.target.strong_count() > 0,
@@ -292,7 +291,7 @@ impl Epoll {
         Ok(())
     }
 
-    /// Tells of an entry no more.
+    /// Stops reporting an entry.
     fn retire(&self, retired: &Arc<EpollEntry>) {
         unpoisoned(&retired.state).is_on = false;
         if retired.is_listed.load(SeqCst) {
@@ -333,7 +332,7 @@ impl Epoll {
         Ok(())
     }
 
-    /// Ends it: its last descriptor is closed. Who waits in it is woken.
+    /// Closes it: its last descriptor is closed. Its waiters are woken.
     pub fn close(&self) {
         self.list.close();
     }
@@ -353,8 +352,8 @@ impl Epoll {
         all.collect()
     }
 
-    /// Is there anything that [`Epoll::take`] would tell of? What is not ready leaves the
-    /// list, as on Linux: the next look need not go through it again.
+    /// Is there anything that [`Epoll::take`] would return? What is not ready leaves the list,
+    /// as on Linux: the next poll need not go through it again.
     fn has_ready(&self) -> bool {
         if self.kernel.has_ready() {
             return true;
@@ -370,8 +369,8 @@ impl Epoll {
         false
     }
 
-    /// Looks at so many of the list, or up to one that has something to tell; tells whether
-    /// there is one. The others leave the list, with their bells armed.
+    /// Polls so many entries of the list, or up to one that is ready; returns whether there is
+    /// one. The others leave the list, with their wakers armed.
     fn poll_first(&self, count: usize) -> bool {
         let mut first = self.list.first(count);
         let ready = first.iter().position(|(entry, _)| self.is_ready(entry));
@@ -380,7 +379,7 @@ impl Epoll {
         ready.is_some()
     }
 
-    /// Arms the bells of a listed entry, and looks at it: is there something to tell?
+    /// Arms the wakers of a listed entry, and polls it: is it ready?
     fn is_ready(&self, entry: &Arc<EpollEntry>) -> bool {
         let Some(target) = entry.target.upgrade() else {
             self.remove_entry(entry);
@@ -392,8 +391,8 @@ impl Epoll {
         state.is_on && !ready.and(state.request.events.or(Events::ALWAYS)).is_empty()
     }
 
-    /// Takes what is not ready from the list, and gives way in between: a look that comes
-    /// after that has little to go through.
+    /// Removes what is not ready from the list, and yields in between: a poll after that
+    /// has little to go through.
     ///
     /// # Cancel safety
     ///
@@ -428,8 +427,8 @@ impl Epoll {
 }
 
 impl Entries {
-    /// Charges for as many entries as there are and `more`, and for what is left of those that
-    /// there have been; tells whether there is room for that.
+    /// Charges for the present entries and `more`, and for what is left of removed ones; returns whether that
+    /// many bytes were left.
     fn charge(&mut self, more: usize) -> bool {
         let count = self.by_key.len().saturating_add(more);
         let gone = self.peak.saturating_sub(count);
@@ -452,7 +451,7 @@ impl std::fmt::Debug for Epoll {
 
 impl Drop for Epoll {
     fn drop(&mut self) {
-        // The list's entries would keep their bells, and these are rung in vain.
+        // The list's entries would keep their wakers, which would be woken in vain.
         self.list.clear();
     }
 }
@@ -475,7 +474,7 @@ fn key(fd: u32, target: &Arc<dyn Pollable>) -> EntryKey {
 }
 
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What each of them guards is whole whenever it is free.
+    // What each of them guards is consistent whenever it is unlocked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

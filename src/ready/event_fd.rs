@@ -73,7 +73,7 @@ impl EventFd {
         Ok(taken)
     }
 
-    /// Adds `count`. Waits while there is no room for it, unless `waits` is false.
+    /// Adds `count`. Waits while the counter is too large for it, unless `waits` is false.
     ///
     /// # Cancel safety
     ///
@@ -91,7 +91,7 @@ impl EventFd {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where there is no room, `EINVAL` for a number that is never added.
+    /// `EAGAIN` if the counter is too large, `EINVAL` for a number that is never added.
     pub fn try_add(&self, count: u64) -> Result<(), Errno> {
         // "A write(2) fails with the error EINVAL if ... an attempt is made to write the
         // value 0xffffffffffffffff." - eventfd(2)
@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Two threads that ring each other would wake each other twice a turn.
+    /// Two threads that write to each other would wake each other twice a round.
     #[test]
     fn whoever_did_not_wait_is_not_woken_later() -> Result<(), Errno> {
         let event = EventFd::new(0, false)?;

@@ -1,11 +1,11 @@
 //! Ending a wait before what it waits for has happened.
 //!
-//! A call is a future, and one that is dropped can't tell how far it got: how many
-//! bytes a send has sent. So a wait is not dropped, it is *asked to end*: whoever polls
-//! the call polls it once more inside of [`interrupting`], and every wait below it that
-//! is [`interruptible`] and would go on ends with the error number given there. The
-//! call answers as it does to any error in the midst of it: with what it has done, or
-//! else with that number. What is no wait, a file operation on its way, goes on.
+//! A call is a future, and a dropped one cannot return how far it got: how many bytes a send has
+//! sent. So a wait is not dropped, it is *asked to end*: its caller polls it once more inside of
+//! [`interrupting`], and every wait below it that is [`interruptible`] and would go on ends with
+//! the error number given there. The call returns as it does after any error in the midst of it:
+//! what it has done, or else that number. What is not a wait, such as a file operation in progress,
+//! goes on.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -39,7 +39,7 @@ pub(super) fn is_interrupted() -> Result<(), Errno> {
     REASON.get().map_or(Ok(()), Err)
 }
 
-/// Waits for `event`, unless somebody [interrupts](interrupting) it.
+/// Waits for `event`, unless it is [interrupted](interrupting).
 ///
 /// # Cancel safety
 ///

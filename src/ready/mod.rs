@@ -1,19 +1,19 @@
-//! Who waits for what.
+//! Readiness and blocking: makes nonblocking socket operations wait.
 //!
-//! Every operation of the rooms below is a try that never waits. This room makes
-//! it wait: [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`]
-//! for many things at once, [`ReadyList`] and [`Epoll`] for thousands. All follow one rule, which is what loses no wake-up:
-//! *look, forget, sleep*. What the reactor heard before a look is forgotten, since the look
-//! finds it; what it hears after that ends the sleep, begun or not. A socket that it does
-//! not know of is registered before the sleep, and it tells then what is ready already. A
-//! thread of [`block_on`] needs no reactor for that: it sleeps in the kernel's own poll,
-//! which tells what *is* ready, so there is nothing to forget. Nor do the sockets of an
-//! [`Epoll`]: the kernel's own epoll watches them, and only that one is registered.
+//! Every operation of the modules below is a try that never blocks. This module makes it wait:
+//! [`accept`], [`connect`], [`recv`] and [`send`] for one socket, [`poll`] for many things at once,
+//! [`ReadyList`] and [`Epoll`] for thousands. All follow one rule, which is why no wake-up is lost:
+//! *try, clear, sleep*. The readiness that the reactor reported before a try is cleared, since the
+//! try finds it; what it reports after that ends the sleep, begun or not. A socket is registered
+//! before the first sleep, and the reactor reports then what is ready already. A thread of
+//! [`block_on`] needs no reactor for that: it parks in the kernel's own poll, which reports what
+//! *is* ready, so there is nothing to clear. Nor do the sockets of an [`Epoll`]: the kernel's own
+//! epoll watches them, and only that one is registered.
 //!
-//! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are kept to the nanosecond
-//! that the guest asked for, by a timer of the kernel's, never by spinning.
+//! Waiting ends by readiness, by a limit, or because it is [interrupted](interrupting). Limits are
+//! kept to the nanosecond that the guest asked for, by a timer of the kernel's, never by spinning.
 //!
-//! What works for long without waiting gives way by a [`TimeSlice`].
+//! What works for long without waiting yields by a [`TimeSlice`].
 //!
 //! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
 //! descriptors](EventFd). They are [`Pollable`], as sockets are, and so is an [`Epoll`].

@@ -1,11 +1,11 @@
-//! A thread that sleeps until there is something to look at.
+//! A thread that parks until it is woken or a descriptor is ready.
 //!
 //! # Correctness
 //!
 //! A waker stores `is_due` and then loads `is_polling`; the thread stores
 //! `is_polling` and then loads `is_due`. All of it is sequentially consistent, so
-//! either the thread sees that it is due and does not sleep, or the waker sees where it
-//! sleeps.
+//! either the thread sees that it is due and does not park, or the waker sees where it
+//! parks.
 
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;
@@ -16,13 +16,13 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::thread::{self, Thread};
 
-/// A thread that waits below, and what wakes it.
+/// A thread that parks, and what wakes it.
 pub struct Parker {
     thread: Thread,
-    /// It has something to look at. The thread's own memory of that is not enough: a
+    /// It was woken. The thread's own park token is not enough: a
     /// guest that waits in `memory.atomic.wait` in between parks too, and uses it up.
     is_due: AtomicBool,
-    /// It sleeps at descriptors, or is about to: then a descriptor wakes it.
+    /// It is in the kernel's poll, or about to be: then the wake descriptor wakes it.
     is_polling: AtomicBool,
     /// Made when it is first needed.
     wake_fd: OnceLock<WakeFd>,
@@ -33,8 +33,8 @@ impl Wake for Parker {
         self.wake_by_ref();
     }
 
-    /// Either the thread sees that it is due after it said where it is, or this sees
-    /// where it is.
+    /// Either the thread sees that it is due after it set `is_polling`, or this sees `is_polling`.
+    ///
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_due.store(true, SeqCst);
         if self.is_polling.load(SeqCst)
@@ -58,7 +58,7 @@ impl Parker {
         })
     }
 
-    /// Sleeps until somebody wakes it.
+    /// Parks until it is woken.
     pub fn park(&self) {
         // A wake-up between the poll and here makes this return at once.
         while !self.is_due.swap(false, SeqCst) {
@@ -66,11 +66,11 @@ impl Parker {
         }
     }
 
-    /// Sleeps until one of `watched` is ready, or somebody wakes it.
+    /// Parks until one of `watched` is ready, or it is woken.
     ///
     /// # Errors
     ///
-    /// `ENFILE`, `ENOMEM`: then it did not sleep.
+    /// `ENFILE`, `ENOMEM`: then it did not park.
     pub fn park_in_poll(&self, watched: &[PollInterest]) -> Result<(), Errno> {
         let wake_fd = match self.wake_fd.get() {
             Some(wake_fd) => wake_fd,

@@ -1,7 +1,7 @@
 //! Pipes, in memory: bytes one way between two ends.
 //!
-//! Each end is its own thing to wait for. What one end does wakes those who wait at
-//! the other: bytes, room, and its going. The lock is held for a copy only.
+//! Each end can be waited for by itself. What one end does wakes the waiters at
+//! the other: bytes, free space, and closing. The lock is held for a copy only.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ const CAPACITY: usize = 64 * 1024;
 pub const PIPE_CAPACITY: u64 = CAPACITY as u64;
 
 /// "POSIX.1 says that writes of less than PIPE_BUF bytes must be atomic" - pipe(7),
-/// where it is 4096. A writer is told of room from there on.
+/// where it is 4096. A writer is writable from there on.
 const ATOMIC: usize = 4096;
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ struct PipeState {
 }
 
 impl PipeState {
-    /// Makes room for `more` bytes, and never for more than a pipe holds: by itself a queue
+    /// Reserves memory for `more` bytes, and never for more than a pipe holds: by itself a queue
     /// takes twice as much as before.
     fn make_room(&mut self, more: usize) {
         let needed = self.bytes.len().saturating_add(more);
@@ -66,7 +66,7 @@ pub fn pipe() -> (PipeReader, PipeWriter) {
 
 impl Pipe {
     fn lock(&self) -> MutexGuard<'_, PipeState> {
-        // Whole whenever it is free: nothing in here can panic halfway.
+        // Consistent whenever it is unlocked: nothing in here can panic halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,7 +139,7 @@ impl PipeReader {
         Ok(count)
     }
 
-    /// Ends this end: who writes from now on learns it.
+    /// Closes this end: later writes fail.
     fn end(&self) {
         let mut state = self.pipe.lock();
         state.has_reader = false;
@@ -150,7 +150,7 @@ impl PipeReader {
 }
 
 impl PipeWriter {
-    /// Writes `data`: all of it, or without waiting what finds room.
+    /// Writes `data`: all of it, or without waiting as much as fits.
     ///
     /// # Cancel safety
     ///
@@ -158,8 +158,8 @@ impl PipeWriter {
     ///
     /// # Errors
     ///
-    /// `EPIPE` where nobody reads any more, `EAGAIN` where there is no room and it may
-    /// not wait. Neither where something was written before.
+    /// `EPIPE` if there is no reader any more, `EAGAIN` if the pipe is full and
+    /// it may not wait. Neither where something was written before.
     pub async fn write(&self, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
         let mut written = 0;
         let mut slice = TimeSlice::new();
@@ -213,15 +213,15 @@ impl PipeWriter {
         Ok(room.min(total))
     }
 
-    /// Ends this end: who reads learns it after the last byte.
+    /// Closes this end: a reader sees the end after the last byte.
     fn end(&self) {
         self.pipe.lock().has_writer = false;
         self.pipe.readers.wake_all();
     }
 }
 
-/// Repeats `attempt` until it does not answer `EAGAIN`, sleeping in between until
-/// somebody wakes `watchers`; without `waits` once.
+/// Repeats `attempt` until it does not fail with `EAGAIN`, sleeping in between until
+/// `watchers` are woken; without `waits` once.
 pub(super) async fn attempts<T>(
     waits: bool,
     watchers: &Watchers,
@@ -232,7 +232,7 @@ pub(super) async fn attempts<T>(
         Err(Errno::EAGAIN) if waits => {}
         done => return done,
     }
-    // Only now: whoever did not have to wait is not woken by what comes later.
+    // Only now: a call that did not have to wait is not woken by later changes.
     let done = poll_fn(|context| {
         watchers.add(context.waker());
         match attempt() {
@@ -276,7 +276,7 @@ impl Pollable for PipeReader {
 
 impl Pollable for PipeWriter {
     fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        // A writer hears of its reader's going, whatever it waits for.
+        // A writer is woken when its reader closes, whatever it waits for.
         self.pipe.writers.add(context.waker());
         Poll::Pending
     }

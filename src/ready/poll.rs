@@ -3,7 +3,7 @@
 //! The kernel's own `poll` decides what is ready: it is exact, it consumes
 //! nothing, and it knows of events that the reactor has not fetched yet, so that a
 //! guest which is always busy still sees its new connections. The reactor only
-//! says when to look again.
+//! reports when to poll again.
 
 use std::future::Future;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -24,7 +24,7 @@ use crate::error::Errno;
 use crate::socket::listen::Queue;
 use crate::socket::{Interest, ReadinessSource, Registration, Socket, Stream};
 
-/// What stands behind a subscription.
+/// The source of a subscription.
 #[derive(Clone)]
 pub enum PollSource<'a> {
     /// A socket of the host. One that the reactor does not watch never changes by
@@ -34,7 +34,7 @@ pub enum PollSource<'a> {
     Queue(Arc<Queue>),
     /// A thing without a host descriptor.
     Own(&'a dyn Pollable),
-    /// Never makes anybody wait: a file. Readable for this many bytes.
+    /// Always ready: a file. Readable for this many bytes.
     Always(u64),
 }
 
@@ -63,8 +63,8 @@ pub struct Watched<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// Bytes to read, or 1 where they are not [counted](poll); at least 1 where a
-    /// connection waits; 0 at the end of a stream. For writing, 1: there is room, and nobody
-    /// knows how much.
+    /// connection waits; 0 at the end of a stream. For writing, 1: there is space, of unknown
+    /// size.
     pub bytes: u64,
     /// The peer has closed, or is gone.
     pub hangup: bool,
@@ -72,24 +72,24 @@ pub struct Readiness {
 
 type PollResults = Vec<Option<Readiness>>;
 
-/// Who else looks at the things that a poll waits for, and whether it has looked itself.
+/// Whether other threads poll the same sources, and whether this call has polled them already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Nobody does.
+    /// No other thread does.
     Alone,
-    /// Nobody does, and a [`PollSet`] has just found nothing.
+    /// No other thread does, and a [`PollSet`] has just found nothing.
     AgainAlone,
     /// Other threads may.
     Shared,
 }
 
-/// Waits until one of `watched` is ready, or `limit` has passed, and tells of each
-/// whether it is.
+/// Waits until one of `watched` is ready, or `limit` has passed, and returns the readiness
+/// of each.
 ///
-/// `limit` of `None` waits for ever; of zero only looks.
+/// `limit` of `None` waits forever; of zero only polls.
 ///
-/// How many bytes there are is counted where it only looks: programs that want to know ask
-/// so (`FIONREAD` of the C libraries), and others do not pay for it.
+/// Readable bytes are counted only if it does not wait: programs that want the number poll so
+/// (`FIONREAD` of the C libraries), and others do not pay for it.
 ///
 /// # Cancel safety
 ///
@@ -108,7 +108,7 @@ pub async fn poll(
     consume_budget().await;
     let are_shared = sharing == Sharing::Shared;
     let counts = limit == Some(Duration::ZERO);
-    // A first look at many things takes its time, which is the guest's.
+    // A first poll of many sources takes time, which counts towards the guest's limit.
     let begun = (watched.len() > STEP).then(Instant::now);
     if sharing != Sharing::AgainAlone || counts {
         let found = poll_and_clear(watched, are_shared, counts).await?;
@@ -120,14 +120,14 @@ pub async fn poll(
     let deadline = Deadline::set(timer, limit);
     let mut elapsed = std::pin::pin!(deadline.elapsed());
     loop {
-        // What arrived after the look ends the sleep.
+        // What arrived after the poll ends the sleep.
         let mut sockets = ready_futures(watched);
         if are_shared {
-            // Also where an epoll of another thread has forgotten it: having oneself woken
-            // comes first, then one more look.
+            // Also if an epoll of another thread has cleared it: the wakers are
+            // registered first, then the sources are polled once more.
             let changed = std::future::poll_fn(|context| Poll::Ready(poll_all(&mut sockets, context)));
             let has_change = changed.await;
-            // What was heard is forgotten if the look finds nothing.
+            // What was reported is cleared if the poll finds nothing.
             let found = poll_and_clear(watched, true, false).await?;
             if found.iter().any(Option::is_some) {
                 return Ok(found);
@@ -144,8 +144,8 @@ pub async fn poll(
     }
 }
 
-/// Looks, and forgets what was heard before the look: where others wait for the same
-/// things, only of what the look found not to be ready.
+/// Polls, and clears the readiness reported before the poll: if other threads wait for the
+/// same sources, only of those that the poll found not to be ready.
 async fn poll_and_clear(
     watched: &[Watched<'_>],
     are_shared: bool,
@@ -226,8 +226,8 @@ fn poll_all(sockets: &mut [ReadyFuture<'_>], context: &mut Context<'_>) -> bool 
     sockets.iter_mut().filter_map(|socket| socket.as_mut().poll(context).is_ready().then_some(())).count() > 0
 }
 
-/// Sleeps until there is news of one of `watched`, or the alarm rings; tells whether it
-/// has.
+/// Sleeps until one of `watched` changes, or the deadline has passed; returns whether it has.
+///
 async fn wait_for_change(
     watched: &[Watched<'_>],
     sockets: &mut [ReadyFuture<'_>],
@@ -255,10 +255,10 @@ fn own_readiness(watched: &Watched<'_>, context: &mut Context<'_>) -> Option<Rea
     }
 }
 
-/// How many things are looked at between two looks at the clock.
+/// How many sources are polled between two readings of the clock.
 const STEP: usize = 64;
 
-/// Looks once, without waiting; where there are many things, it gives way in between.
+/// Polls once, without waiting; with many sources, it yields in between.
 async fn poll_once(watched: &[Watched<'_>], counts: bool) -> Result<PollResults, Errno> {
     let mut found: PollResults = Vec::with_capacity(watched.len());
     let mut slice = TimeSlice::new();
@@ -310,9 +310,9 @@ fn poll_sockets(watched: &[Watched<'_>], found: &mut PollResults, counts: bool) 
     Ok(())
 }
 
-/// How many sockets the kernel takes in one look: "EINVAL: The nfds value exceeds
-/// the RLIMIT_NOFILE value." - poll(2). Asked once; a limit that was raised since is
-/// no reason to look at more at once.
+/// How many sockets the kernel takes in one poll: "EINVAL: The nfds value exceeds
+/// the RLIMIT_NOFILE value." - poll(2). Read once; a limit that was raised since is
+/// not worth following.
 fn most_at_once() -> usize {
     static MOST: OnceLock<usize> = OnceLock::new();
     *MOST.get_or_init(|| {
@@ -321,12 +321,12 @@ fn most_at_once() -> usize {
     })
 }
 
-/// Asks the kernel once.
+/// Polls the kernel once.
 pub(super) fn ask(sockets: &mut [PollFd<'_>]) -> Result<(), Errno> {
     ask_how_many(sockets).map(|_| ())
 }
 
-/// Asks the kernel once; tells about how many it has something to say.
+/// Polls the kernel once; returns for how many it reports events.
 fn ask_how_many(sockets: &mut [PollFd<'_>]) -> Result<usize, Errno> {
     let mut count = 0;
     for chunk in sockets.chunks_mut(most_at_once()) {
@@ -357,34 +357,34 @@ fn socket_readiness(
     })
 }
 
-/// Room for a [`PollSet`], kept between looks.
+/// Memory for a [`PollSet`], kept between polls.
 pub type PollSetBuffer = Vec<PollFd<'static>>;
 
-/// One look at many sockets.
+/// One poll of many sockets.
 ///
-/// Nothing is forgotten before it, which would cost more than the look does: whoever goes to
-/// sleep by what the reactor has heard before wakes at once, and looks and forgets then.
-/// What was found is [forgotten](Self::clear_ready) by those who have it alone.
+/// No readiness is cleared before it, which would cost more than the poll does: a sleep with
+/// readiness that was reported before ends at once, and then the caller polls and clears. Exclusive
+/// users [clear](Self::clear_ready) the readiness of what was found.
 pub struct PollSet<'a> {
     asked: Vec<PollFd<'a>>,
 }
 
 impl<'a> PollSet<'a> {
-    /// A look at nothing yet, in `buffer`, which gets it back at the [`end`](Self::end).
+    /// A set of nothing yet, in `buffer`, which is returned at the [`end`](Self::end).
     pub fn new(buffer: &mut PollSetBuffer, count: usize) -> Self {
         let mut asked: Vec<PollFd<'a>> = std::mem::take(buffer);
         asked.reserve(count);
         Self { asked }
     }
 
-    /// Gives the room back.
+    /// Returns the buffer.
     pub fn end(self, buffer: &mut PollSetBuffer) {
-        // Nothing is left that lives as long as the sockets do, only the room for it.
+        // No borrowed element is left, only the memory.
         *buffer = self.asked.into_iter().map_while(|_| None).collect();
     }
 
-    /// Looks at `socket` too. `None` where the kernel can't tell about it: it has a queue
-    /// of the host's, or a guard.
+    /// Adds `socket`. `None` if the kernel cannot report its readiness: it has a queue of the
+    /// host, or a filter.
     #[inline]
     pub fn add(&mut self, socket: &'a Socket, interest: Interest) -> Option<()> {
         let is_connected = socket.stream().is_ok_and(|stream| stream.known_connection().is_some());
@@ -397,8 +397,8 @@ impl<'a> PollSet<'a> {
         Some(())
     }
 
-    /// Asks the kernel; tells how many have an answer. `None` where nothing was asked, or
-    /// the host can't look.
+    /// Polls the kernel; returns how many have events. `None` if the set is empty, or
+    /// the host cannot poll.
     pub fn poll(&mut self) -> Option<usize> {
         if self.asked.is_empty() {
             return None;
@@ -406,18 +406,18 @@ impl<'a> PollSet<'a> {
         ask_how_many(&mut self.asked).ok()
     }
 
-    /// What the kernel said, in the order in which it was asked.
+    /// What the kernel reported, in the order of the set.
     pub fn answers(&self) -> impl Iterator<Item = &PollFd<'a>> {
         self.asked.iter()
     }
 
-    /// What an answer means.
+    /// What the kernel's events mean.
     pub fn readiness(answer: &PollFd<'_>, interest: Interest) -> Option<Readiness> {
         socket_readiness(answer.as_fd(), interest, answer.revents(), false)
     }
 
-    /// Forgets what the reactor heard of a socket that was found ready: before its owner
-    /// sleeps, he looks again.
+    /// Clears the readiness of a socket that was found ready: before its owner
+    /// sleeps, it polls again.
     pub fn clear_ready(socket: &Socket, interest: Interest) {
         if let Some(connected) = socket.stream().ok().and_then(Stream::known_connection) {
             connected.clear_ready(interest);

@@ -17,24 +17,24 @@ pub struct Events(u32);
 impl Events {
     /// Something to read, or the end of it.
     pub const IN: Self = Self(1);
-    /// Room to write.
+    /// Space to write.
     pub const OUT: Self = Self(2);
     /// The peer sends no more.
     pub const RDHUP: Self = Self(4);
     /// Something urgent to read.
     pub const PRI: Self = Self(8);
-    /// It broke, or nobody reads what is written.
+    /// It broke, or there is no reader.
     pub const ERR: Self = Self(16);
-    /// Both directions are over, or nobody writes any more.
+    /// Both directions are over, or there is no writer any more.
     pub const HUP: Self = Self(32);
     /// Every one of them.
     pub const ALL: Self = Self(63);
     /// "epoll_wait(2) will always wait for this event; it is not necessary to set it"
     /// - epoll_ctl(2), EPOLLERR and EPOLLHUP
     pub const ALWAYS: Self = Self(16 | 32);
-    /// What a reader wants to hear of.
+    /// The events for a reader.
     pub(super) const OF_READERS: Self = Self(1 | 4 | 8 | 16 | 32);
-    /// What a writer wants to hear of.
+    /// The events for a writer.
     pub(super) const OF_WRITERS: Self = Self(2 | 16 | 32);
 
     /// The events that these bits name; other bits are left out.
@@ -73,8 +73,8 @@ impl Events {
 
 /// Something that can be waited for.
 ///
-/// Whoever waits asks for news first and looks then: what happens after the look wakes
-/// him, and what happened before it is found.
+/// A waiter registers its waker first and polls then: what happens after the poll wakes
+/// it, and what happened before is found.
 pub trait Pollable: Send + Sync {
     /// As [`Watchable::poll_change`](crate::socket::Watchable::poll_change).
     fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
@@ -82,8 +82,8 @@ pub trait Pollable: Send + Sync {
     /// What it is ready for now.
     fn events(&self) -> Events;
 
-    /// The descriptor of the host's where the kernel tells all that [`events`](Self::events)
-    /// does. Many of them are looked at by one system call.
+    /// The host descriptor, if the kernel reports the same as [`events`](Self::events). Many
+    /// of them are polled by one system call.
     fn host_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -99,7 +99,7 @@ pub trait Pollable: Send + Sync {
         1
     }
 
-    /// It itself, where it is an epoll: a look at one has much to go through.
+    /// This, if it is an epoll: polling one has much to go through.
     fn as_epoll(&self) -> Option<&Epoll> {
         None
     }
@@ -135,7 +135,7 @@ pub(super) fn poll_readiness(
     let found = pollable.events().and(wanted);
     if found.is_empty() {
         if change == Poll::Ready(Change::More) {
-            // It came between the two, and somebody took it: nobody is woken by it.
+            // The change came between the two, and another call took it: no waker is called for it.
             context.waker().wake_by_ref();
         }
         return None;
@@ -157,13 +157,13 @@ impl Pollable for Socket {
         if let ReadinessSource::Queue(queue) = self.readiness_source() {
             return Events::IN.when(queue.has_waiting());
         }
-        // "a connect that failed": the kernel's answer is taken already, and kept for
+        // "a connect that failed": the kernel's error is taken already, and kept for
         // the guest.
         if self.stream().is_ok_and(crate::socket::Stream::has_failed) {
             return Events::ALL.and(Events::from_bits(!Events::PRI.bits()));
         }
         let events = kernel_events(self);
-        // An error stays for whoever receives.
+        // An error is kept for the next receive.
         let has_data = events.and(Events::IN.or(Events::ERR)) == Events::IN;
         if has_data && self.is_filtered() && self.discard_filtered() { kernel_events(self) } else { events }
     }
@@ -184,7 +184,7 @@ impl Pollable for Socket {
     }
 }
 
-/// What the kernel says of it, the guest's messages or not.
+/// What the kernel reports of it, whether or not the messages are admitted.
 fn kernel_events(socket: &Socket) -> Events {
     let mut fds = [PollFd::from_borrowed_fd(socket.host_fd(), asked())];
     match ask(&mut fds) {

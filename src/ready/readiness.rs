@@ -1,4 +1,4 @@
-//! The one loop that makes a try wait.
+//! The loop that makes a try wait.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,8 +12,7 @@ use super::interrupt::interruptible;
 use crate::error::Errno;
 use crate::socket::{Interest, Registration};
 
-/// Repeats `attempt` until it is ready, sleeping in between until the socket has
-/// news.
+/// Repeats `attempt` until it is ready, sleeping in between until the socket changes.
 ///
 /// `limit` bounds the whole wait; `None` waits for ever, and a limit of zero tries
 /// once. `attempt` answers [`Poll::Pending`] where the host said `EAGAIN`. `has_tried` says that
@@ -37,8 +36,8 @@ pub async fn blocking<T>(
     repeating(io, interest, limit, attempt, has_tried && limit != Some(Duration::ZERO)).await
 }
 
-/// As [`blocking`], for one who receives. Where it is [likely](Registration::is_slow) that
-/// there is nothing, sleeps before the first attempt.
+/// As [`blocking`], for a receive. If it is [likely](Registration::is_slow) that there
+/// is nothing, sleeps before the first attempt.
 ///
 /// # Cancel safety
 ///
@@ -64,13 +63,13 @@ async fn repeating<T>(
     mut attempt: impl FnMut() -> Poll<T>,
     sleeps_first: bool,
 ) -> Result<T, Errno> {
-    // A guest that never has to wait still leaves others their turn.
+    // A guest that never has to wait still yields to other tasks.
     consume_budget().await;
     // A limit too far away to be written down is none; one of zero needs no clock.
     let deadline = limit.filter(|limit| !limit.is_zero()).and_then(|limit| Instant::now().checked_add(limit));
     let mut tries_now = !sleeps_first;
     loop {
-        // Look, forget, sleep: what arrives after the look ends the sleep.
+        // Try, clear, sleep: what arrives after the try ends the sleep.
         if tries_now && let Poll::Ready(done) = io.try_io(interest, &mut attempt) {
             return Ok(done);
         }
@@ -80,8 +79,8 @@ async fn repeating<T>(
         let has_tried = std::mem::replace(&mut tries_now, true);
         let mut ready = pin!(io.ready(interest));
         let polled = poll_fn(|context| Poll::Ready(ready.as_mut().poll(context))).await;
-        // Whoever watches it too may have forgotten what came before this one could be
-        // woken: so it looks once more.
+        // Another watcher may have cleared what arrived before this waker was registered: so it
+        // tries once more.
         if io.is_watched()
             && let Poll::Ready(done) = attempt()
         {
@@ -111,8 +110,8 @@ async fn before(deadline: Instant, ready: impl Future<Output = Result<(), Errno>
     }
 }
 
-/// Waits for `event`, for as long as `limit` allows; `None` is for ever, and a limit
-/// of zero looks once.
+/// Waits for `event`, for as long as `limit` allows; `None` is forever, and a limit
+/// of zero polls once.
 ///
 /// # Cancel safety
 ///
@@ -147,9 +146,9 @@ pub async fn timeout<T>(limit: Option<Duration>, event: impl Future<Output = T>)
     }
 }
 
-/// Repeats `attempt` while it answers `EAGAIN`, where nobody tells when that ends: room
-/// in the queue of a name, as long as one is not connected to it. Rests longer and longer
-/// in between, up to a twentieth of a second.
+/// Repeats `attempt` while it fails with `EAGAIN`, where nothing signals when that ends: space in
+/// the queue of a Unix name to which the socket is not connected. The backoff grows, up to a
+/// twentieth of a second.
 ///
 /// # Cancel safety
 ///
@@ -183,7 +182,7 @@ pub async fn retry_with_backoff<T, E: From<Errno>, F: Future<Output = Result<T, 
 const FIRST_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Lets others run: the reactor, and whatever shares the thread.
+/// Lets other tasks run: the reactor, and whatever shares the thread.
 ///
 /// # Cancel safety
 ///

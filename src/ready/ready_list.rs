@@ -1,25 +1,24 @@
-//! A crowd: thousands of things that are watched at once.
+//! A ready list: watches thousands of sources at once.
 //!
-//! Each member has a bell of its own. What happens to the member rings the bell,
-//! which puts the member at the end of one list and wakes whoever awaits
-//! [`ReadyList::next`]. So an event costs the same however many members there are.
+//! Each member has a node of its own. A change of the member puts the node at the end of one queue
+//! and wakes the caller of [`ReadyList::next`]. So an event costs the same however many members
+//! there are.
 //!
 //! # Correctness
 //!
 //! A member is in one of three states:
 //!
-//! * *listed*: it is in the list, once. So is every new member, since nobody knows
+//! * *listed*: it is in the queue, once. So is every new member, since it is unknown
 //!   what happened before it was watched.
-//! * *armed*: its source holds its bell. Whatever happens now lists it.
-//! * *over*: its source said that there will be no more news.
+//! * *armed*: its source holds its wake token. The next change lists it.
+//! * *closed*: its source has reported its last change.
 //!
-//! [`ReadyList::next`] takes the first listed member and arms it *before* it tells of it.
-//! Whoever looks at the member after that sees all that happened before, and what
-//! happens while he looks or later lists the member again: no wake-up is lost. At
-//! most, a member is told of and nothing is found.
+//! [`ReadyList::next`] takes the first listed member and arms it *before* it returns it. A poll of
+//! the member after that sees everything that happened before, and what happens during it or later
+//! lists the member again: no wake-up is lost. At most, a member is returned and nothing is found.
 //!
-//! A crowd keeps nobody alive: a source that goes drops its bell, and a bell that is
-//! dropped rings.
+//! A ready list keeps no source alive: a source that is dropped drops its wake token, which
+//! lists the member.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -36,8 +35,8 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// Many things watched at once, each by a key of the caller's.
 ///
-/// A source has room for one watcher per interest: it is a member of one crowd
-/// at a time.
+/// A source has one watcher per interest: it is a member of one ready list at
+/// a time.
 pub struct ReadyList<K> {
     members: HashMap<K, Member<K>>,
     list: Arc<NodeQueue<K>>,
@@ -49,12 +48,12 @@ struct Member<K> {
     node: Arc<ReadyNode<K>>,
 }
 
-/// Lists one member.
+/// Lists one member when it is woken.
 struct ReadyNode<K> {
     key: K,
-    /// Is it in the list already?
+    /// Is it in the queue already?
     is_listed: AtomicBool,
-    /// The number of the clapper that may ring it; none has an odd number.
+    /// The number of the token that may enqueue it; no token has an odd number.
     token: AtomicU64,
     list: Arc<NodeQueue<K>>,
 }
@@ -69,14 +68,14 @@ struct NodeQueueState<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> ReadyList<K> {
-    /// A crowd of nobody.
+    /// An empty ready list.
     pub fn new() -> Self {
         let state = NodeQueueState { nodes: VecDeque::new(), waiting: None };
         Self { members: HashMap::new(), list: Arc::new(NodeQueue { state: Mutex::new(state) }) }
     }
 
-    /// Watches `source` under `key`, in place of what had that key before. Tells of
-    /// it soon, whatever happens.
+    /// Watches `source` under `key`, in place of what had that key before. Returns it
+    /// soon, whatever happens.
     pub fn insert(&mut self, key: K, source: &Arc<dyn Watchable>, interest: Interest) {
         let node = Arc::new(ReadyNode {
             key: key.clone(),
@@ -88,31 +87,31 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> ReadyList<K> {
         self.members.insert(key, Member { source: Arc::downgrade(source), interest, node });
     }
 
-    /// Watches `key` no more.
+    /// Stops watching `key`.
     pub fn remove(&mut self, key: &K) {
         self.members.remove(key);
     }
 
-    /// Tells of `key` once more, after those who wait for it already.
+    /// Returns `key` once more, after the members that are listed already.
     pub fn requeue(&self, key: &K) {
         if let Some(member) = self.members.get(key) {
             member.node.enqueue();
         }
     }
 
-    /// Is there nobody?
+    /// Is there no member?
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The next member with news, in the order in which they had them. Look at it
-    /// then: what happens from now on is told anew.
+    /// The next member that changed, in the order of the changes. Poll it then: later changes
+    /// are returned anew.
     ///
     /// # Cancel safety
     ///
-    /// No news is lost when the future is dropped.
+    /// No change is lost when the future is dropped.
     pub async fn next(&mut self) -> (K, Change) {
-        // A crowd that is always busy still leaves others their turn: the reactor too.
+        // A list that is always busy still yields to other tasks, the reactor included.
         consume_budget().await;
         poll_fn(|context| {
             loop {
@@ -128,10 +127,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> ReadyList<K> {
     /// Arms the member of `node`; nothing for one that was removed.
     fn arm(&self, node: &Arc<ReadyNode<K>>) -> Option<Change> {
         node.is_listed.store(false, Release);
-        // The key may belong to another one by now.
+        // The key may belong to another member by now.
         let member = self.members.get(&node.key).filter(|member| Arc::ptr_eq(&member.node, node))?;
         let Some(source) = member.source.upgrade() else { return Some(Change::Closed) };
-        // The one before it, should the source still have it, is mute from here on.
+        // The previous token, should the source still have it, is disarmed from here on.
         let number = (node.token.load(Acquire) | 1).wrapping_add(1);
         node.token.store(number, Release);
         let token = Arc::new(WakeToken { node: Arc::clone(node), number });
@@ -142,7 +141,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> ReadyList<K> {
         };
         token.disarm();
         if change == Change::More {
-            // It came after what the caller is told of now.
+            // It came after the change that is returned now.
             node.enqueue();
         }
         Some(change)
@@ -167,11 +166,11 @@ impl<K> ReadyNode<K> {
 
 impl<K> NodeQueue<K> {
     fn lock(&self) -> MutexGuard<'_, NodeQueueState<K>> {
-        // The list is whole whenever its lock is free.
+        // The list is consistent whenever its lock is free.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first bell that rang, or else a wake-up once one rings.
+    /// The first listed node, or else a wake-up once there is one.
     fn poll_first(&self, context: &Context<'_>) -> Option<Arc<ReadyNode<K>>> {
         let mut list = self.lock();
         let first = list.nodes.pop_front();
@@ -182,15 +181,15 @@ impl<K> NodeQueue<K> {
     }
 }
 
-/// What a source holds: it rings when the source wakes it, and also when the source
-/// goes without a word. Once, unless another one has taken its place.
+/// What a source holds: it lists the member when the source wakes it, and also when
+/// the source drops it. Once, unless another token has replaced it.
 struct WakeToken<K> {
     node: Arc<ReadyNode<K>>,
     number: u64,
 }
 
 impl<K> WakeToken<K> {
-    /// Rings no more; tells whether it could until now.
+    /// Disarms the token; returns whether it was armed.
     fn disarm(&self) -> bool {
         let (mine, none) = (self.number, self.number.wrapping_add(1));
         self.node.token.compare_exchange(mine, none, AcqRel, Relaxed).is_ok()

@@ -217,8 +217,8 @@ pub async fn recv(
     }
 }
 
-/// Receives one message from a sender that may send. Whoever else sends, and however
-/// fast, neither keeps the thread nor makes the limit longer.
+/// Receives one message from an admitted sender. Other senders, however fast, neither occupy the
+/// thread nor extend the limit.
 async fn recv_message(
     datagram: &Datagram,
     limit: Option<Duration>,
@@ -238,7 +238,7 @@ async fn recv_message(
         }
         left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
-            // A right message may be there, behind the wrong ones: who waits for it looks again.
+            // An admitted message may be queued behind refused ones: the call tries again.
             io.wake_all(Interest::Read);
             return Err(Errno::EAGAIN);
         }
@@ -314,8 +314,8 @@ pub fn try_recv_message(
 ///
 /// # Errors
 ///
-/// `ENOTCONN`, `EAGAIN` where there is no room or the time is over, `EPIPE`,
-/// `ECONNRESET`; `EMSGSIZE` for a message that never finds room; `EDESTADDRREQ` for a
+/// `ENOTCONN`, `EAGAIN` if the buffer is full or the time is over, `EPIPE`,
+/// `ECONNRESET`; `EMSGSIZE` for a message that never fits; `EDESTADDRREQ` for a
 /// datagram socket without a peer.
 pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);

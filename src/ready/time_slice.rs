@@ -1,7 +1,7 @@
-//! Calls that take long give way in the midst.
+//! Calls that take long yield in the midst.
 //!
-//! A guest says how much a call has to do. One that does it all at once can't be ended
-//! meanwhile: its future is not polled, so nobody drops it and nothing interrupts it; and
+//! A guest decides how much a call has to do. A call that does it all at once cannot be
+//! ended meanwhile: its future is not polled, so it is neither dropped nor interrupted; and
 //! whatever shares its thread does not run.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::interrupt::is_interrupted;
 use super::readiness::yield_now;
 use crate::error::Errno;
 
-/// How long a call works before it gives way.
+/// How long a call works before it yields.
 const SLICE: Duration = Duration::from_millis(5);
 
 /// The time that a call works without giving way.
@@ -51,7 +51,7 @@ impl TimeSlice {
         }
     }
 
-    /// Is it time to give way? For work that is not done in a future.
+    /// Is it time to yield? For work that is not done in a future.
     pub fn is_over(&mut self) -> bool {
         let now = Instant::now();
         now.duration_since(*self.begun.get_or_insert(now)) >= SLICE

@@ -11,11 +11,11 @@ use crate::socket::Interest;
 /// A descriptor that a thread watches by itself, and what for.
 pub(super) type PollInterest = (Arc<OwnedFd>, Interest);
 
-/// One thread polls it, any may ring it.
+/// One thread polls it, any thread may wake it.
 pub(super) struct WakeFd(OwnedFd);
 
 impl WakeFd {
-    /// One that nobody has rung yet.
+    /// One that has not been woken yet.
     ///
     /// # Errors
     ///
@@ -26,11 +26,11 @@ impl WakeFd {
 
     /// Ends the poll, the next one if there is none now.
     pub(super) fn wake(&self) {
-        // A counter that is full has rung.
+        // A full counter is a wake-up already.
         let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Stops the thread until one of `watched` is ready, or it rings. Tells whether it rang.
+    /// Blocks the thread until one of `watched` is ready, or it is woken. Returns whether it was woken.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl WakeFd {
         Ok(asked.first().is_some_and(|own| !own.revents().is_empty()))
     }
 
-    /// Forgets that it rang.
+    /// Resets the wake-up.
     pub(super) fn reset(&self) {
         let _rung = rustix::io::read(&self.0, &mut [0; 8]);
     }

@@ -82,7 +82,7 @@ fn another_thread_wakes_it_at_a_descriptor() -> std::io::Result<()> {
     Ok(())
 }
 
-/// What was noted for one wait does not keep the descriptor open, nor the thread awake.
+/// The interest of a wait does not keep the descriptor open, nor the thread awake.
 #[test]
 fn a_wait_that_was_dropped_is_not_watched() -> std::io::Result<()> {
     let (near, mut far) = watched()?;
@@ -109,7 +109,7 @@ fn a_wait_that_was_dropped_is_not_watched() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A part of the future with a waker of its own is not polled in each turn.
+/// A part of the future with a waker of its own is not polled in each round.
 #[test]
 fn a_part_that_is_polled_when_it_is_woken_goes_to_the_reactor() -> std::io::Result<()> {
     struct Flag(AtomicBool, Waker);
@@ -136,7 +136,7 @@ fn a_part_that_is_polled_when_it_is_woken_goes_to_the_reactor() -> std::io::Resu
     Ok(())
 }
 
-/// One that drives a future inside of another one's keeps the other one's notes.
+/// A nested `block_on` restores the interests of the outer one.
 #[test]
 fn one_inside_of_another_leaves_it_alone() -> std::io::Result<()> {
     let (outer, mut far) = watched()?;

@@ -1,4 +1,4 @@
-//! What is watched by the epoll itself, and its bells.
+//! An entry that the epoll watches itself, and its wakers.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32};
 use std::sync::{Arc, Mutex, Weak};
@@ -12,8 +12,8 @@ use crate::ready::pollable::{Events, Pollable, events_of};
 pub(super) const READ: u8 = 1;
 pub(super) const WRITE: u8 = 2;
 
-/// What the host holds for an entry: itself and its two bells; its places in the map, the records
-/// and the list, which double as they grow; the bells' places in the lists of the thing; and,
+/// What the host holds for an entry: itself and its two wakers; its slots in the map, the records
+/// and the list, which double as they grow; the wakers' slots in the lists of the thing; and,
 /// as long as the entry is there, the memory of a thing that is closed. The kernel takes less
 /// for what it watches: "roughly ... 160 bytes on a 64-bit kernel" - epoll(7).
 pub(super) const ENTRY_BYTES: u64 = allocated::<EpollEntry>()
@@ -27,12 +27,12 @@ pub(super) struct EpollEntry {
     pub(super) fd: u32,
     pub(super) target: Weak<dyn Pollable>,
     pub(super) wakers: [Waker; 2],
-    /// The directions whose bell has rung since the last take.
+    /// The directions that were woken since the last take.
     pub(super) changed: AtomicU8,
-    /// The directions that have had their last news.
+    /// The directions that have had their last change.
     pub(super) closed: AtomicU8,
     pub(super) is_listed: AtomicBool,
-    /// How often its bells have rung. Changes under the lock of the list.
+    /// How often it was woken. Changes under the lock of the list.
     pub(super) wakes: AtomicU32,
     pub(super) state: Mutex<EntryState>,
 }
@@ -43,16 +43,16 @@ pub(super) struct EntryState {
     pub(super) is_on: bool,
 }
 
-/// An entry that is not listed, and whose bells are armed.
+/// An entry that is not listed, and whose wakers are armed.
 pub(super) struct Armed {
     pub(super) entry: Arc<EpollEntry>,
-    /// The directions with news.
+    /// The directions that have changed.
     pub(super) changed: u8,
 }
 
 impl Armed {
-    /// What there is to tell of an entry that is `ready`, and whether it is to be listed
-    /// again.
+    /// What to report of an entry that is `ready`, and whether it is to be listed again.
+    ///
     pub(super) fn judge(&self, ready: Events) -> Option<(Happened, bool)> {
         let mut state = unpoisoned(&self.entry.state);
         let Request { events, edge, one_shot, data } = state.request;
@@ -67,7 +67,7 @@ impl Armed {
     }
 }
 
-/// Looks at all of them. The last reference to a thing may end here, and closing takes
+/// Polls all of them. The last reference to a thing may be dropped here, and closing takes
 /// locks.
 pub(super) fn poll_entries(armed: Vec<(Armed, Arc<dyn Pollable>)>) -> Vec<(Armed, Events)> {
     let targets: Vec<&dyn Pollable> = armed.iter().map(|(_, target)| target.as_ref()).collect();

@@ -1,18 +1,18 @@
-//! The part of an epoll that the kernel keeps: sockets of which it knows all.
+//! The part of an epoll that the kernel keeps: sockets whose readiness it knows completely.
 //!
-//! The kernel's own epoll has levels, edges and single shots, tells of any number of
-//! things by one system call, and an idle socket in it costs the host a few words. So what
-//! is [settled](Pollable::stable_fd) goes there. Everything else is an entry of the list: what has no
-//! descriptor of the host's, what the kernel would tell too much or too little of, and
-//! the second number of a socket that is watched under another one already.
+//! The kernel's own epoll has levels, edges and single shots, reports any number of things by one
+//! system call, and an idle socket in it costs the host a few machine words. So what has a [stable
+//! descriptor](Pollable::stable_fd) goes there. Everything else is an entry of the list: what has
+//! no host descriptor, what the kernel would report too much or too little of, and the second
+//! number of a socket that is watched under another one already.
 //!
 //! # Correctness
 //!
-//! A record says what the kernel's word stands for. It is made before the kernel knows of
-//! the socket, and its number is given again with another *turn*, so that a word which is
-//! late stands for nothing. The kernel forgets a socket when the host closes it, which is
-//! when the guest does: no other process has it, else it is not settled. A record without
-//! its thing is swept out with the entries of the epoll.
+//! A record maps the kernel's event data to an entry. It is made before the socket is added to the
+//! kernel's epoll, and its number is reused with another *generation*, so that late event data maps
+//! to nothing. The kernel removes a socket when the host closes it, which is when the guest does:
+//! no other process has it, else it is not stable. A record whose thing is gone is removed with the
+//! entries of the epoll.
 //!
 //! Lock: that of the records, below the map of entries. No other one is taken under it.
 
@@ -32,11 +32,11 @@ use crate::ready::sleep;
 use crate::ready::{Events, Pollable};
 use crate::socket::{Change, Interest, Registration, Watchable as _};
 
-/// How many things one question to the kernel tells of: more are told by the next one, in
-/// turn. They lie on the stack.
+/// How many events one system call returns: further ones are returned by the next call. They are on
+/// the stack.
 const MOST_AT_ONCE: usize = 256;
 
-/// How long to rest between two looks, where the host has no room to tell of news.
+/// How long to wait between two polls, if the host cannot register the descriptor.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the kernel watches for an epoll.
@@ -44,7 +44,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) struct Kernel {
     /// The host's epoll, made when it is first needed.
     fd: OnceLock<Arc<OwnedFd>>,
-    /// Its place in the reactor, made when somebody first waits.
+    /// Its registration with the reactor, made at the first wait.
     registration: OnceLock<Arc<Registration>>,
     records: Mutex<Records>,
 }
@@ -68,8 +68,8 @@ struct KernelWatch {
 }
 
 impl Kernel {
-    /// Watches `target`; tells the number of its record. `None` where that is not the
-    /// kernel's business.
+    /// Watches `target`; returns the number of its record. `None` if the kernel cannot watch
+    /// it.
     pub(super) fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Option<u32> {
         let socket = target.stable_fd()?;
         let host = self.host()?;
@@ -78,7 +78,7 @@ impl Kernel {
         if epoll::add(host, socket, EventData::new_u64(word), asked(request)).is_ok() {
             return Some(number);
         }
-        // It is there under another number, or the host has no room.
+        // It is there under another number, or the host is out of memory.
         unpoisoned(&self.records).remove(number);
         None
     }
@@ -121,8 +121,8 @@ impl Kernel {
         self.fd.get().is_some()
     }
 
-    /// Adds what is ready to `found`, until that has `most`. One system call. Where nothing
-    /// is, forgets what the reactor had heard before.
+    /// Adds what is ready to `found`, until that has `most`. One system call. If nothing
+    /// is, clears the readiness that the reactor reported before.
     pub(super) fn take(&self, most: usize, found: &mut Vec<Happened>) {
         let room = most.saturating_sub(found.len()).min(MOST_AT_ONCE);
         let Some(host) = self.fd.get().filter(|_| room > 0) else { return };
@@ -136,7 +136,7 @@ impl Kernel {
     fn ask(&self, host: &OwnedFd, room: usize, found: &mut Vec<Happened>) -> Poll<()> {
         let mut events = [const { MaybeUninit::<Event>::uninit() }; MOST_AT_ONCE];
         let events = events.get_mut(..room).unwrap_or_default();
-        // An error is no word of the kernel's that nothing is ready.
+        // An error does not mean that nothing is ready.
         let Ok((events, _)) = epoll::wait(host, events, Some(&Timespec::default())) else {
             return Poll::Ready(());
         };
@@ -144,7 +144,7 @@ impl Kernel {
         let records = unpoisoned(&self.records);
         for event in events.iter() {
             let Event { flags, data, .. } = *event;
-            // One that was removed, or is closed, since the kernel said so.
+            // One that was removed, or closed, since the kernel reported it.
             let Some(watched) = records.of_word(data.u64()) else { continue };
             found.push(Happened { fd: watched.fd, events: told(flags), data: watched.data });
         }
@@ -162,12 +162,12 @@ impl Kernel {
             None => Err(Errno::ENOMEM),
         };
         if heard.is_err() {
-            // Nobody tells without a place in the reactor.
+            // There are no wake-ups without a registration.
             sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// As [`Pollable::poll_change`], for who watches the epoll.
+    /// As [`Pollable::poll_change`], for watchers of the epoll.
     pub(super) fn poll_change(&self, context: &mut Context<'_>) -> Poll<Change> {
         match self.registration() {
             Some(registration) => registration.poll_change(Interest::Read, context),
@@ -208,7 +208,7 @@ impl Kernel {
 }
 
 impl Records {
-    /// The number of the new record, and the kernel's word for it.
+    /// The number of the new record, and its event data.
     fn insert(&mut self, watched: KernelWatch) -> Option<(u32, u64)> {
         let number = match self.free.pop() {
             Some(number) => number,
@@ -228,14 +228,14 @@ impl Records {
         self.all.get(usize::try_from(number).ok()?)?.watched.as_ref()
     }
 
-    /// Gives a record other words of the guest's; tells the kernel's word for it.
+    /// Sets the guest's data of a record; returns its event data.
     fn change(&mut self, number: u32, data: Data) -> Option<u64> {
         let record = self.all.get_mut(usize::try_from(number).ok()?)?;
         record.watched.as_mut()?.data = data;
         Some(word(record.generation, number))
     }
 
-    /// What a word of the kernel's stands for now.
+    /// The entry that event data maps to now.
     fn of_word(&self, said: u64) -> Option<&KernelWatch> {
         let number = said & u64::from(u32::MAX);
         let record = self.all.get(usize::try_from(number).ok()?)?;
@@ -255,7 +255,7 @@ fn word(generation: u32, number: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(number)
 }
 
-/// The events, in our words and in the kernel's.
+/// The events, as bits of ours and of the kernel's.
 const EVENTS: [(Events, EventFlags); 6] = [
     (Events::IN, EventFlags::IN),
     (Events::OUT, EventFlags::OUT),

@@ -40,7 +40,7 @@ impl Epoll {
         if is_loop || above.longest + below.longest > MOST_NESTED {
             return Err(Errno::ELOOP);
         }
-        // A look goes down every one of them.
+        // A poll descends into each of them.
         if above.count.saturating_mul(below.count) > MOST_CHAINS {
             return Err(Errno::ELOOP);
         }
@@ -83,11 +83,11 @@ impl Pollable for Epoll {
         if interest != Interest::Read {
             return Poll::Pending;
         }
-        // First it is watched, then the kernel's part is asked for: no change lies between.
-        // The look that follows arms the bells of what is listed.
+        // First it is watched, then the kernel's part is polled, so that no change is missed in between.
+        // The poll that follows arms the wakers of what is listed.
         self.list.watchers.add(context.waker());
         match self.kernel.poll_change(context) {
-            // The list may have news later.
+            // The list may change later.
             Poll::Ready(_) => Poll::Ready(Change::More),
             Poll::Pending => Poll::Pending,
         }

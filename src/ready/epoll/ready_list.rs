@@ -1,5 +1,5 @@
-//! The list of an epoll: the entries that may be ready, and who waits for them and for the
-//! kernel's part.
+//! The ready list of an epoll: the entries that may be ready, and the waiters for them and for
+//! the kernel's part.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicBool;
@@ -15,12 +15,12 @@ use crate::socket::Watchers;
 #[derive(Default)]
 pub(super) struct EpollReadyList {
     entries: Mutex<VecDeque<Arc<EpollEntry>>>,
-    /// Those who wait.
+    /// The waiters.
     pub(super) waiters: Mutex<Waiters>,
     /// Epolls and polls that watch this one.
     pub(super) watchers: Watchers,
     is_closed: AtomicBool,
-    /// Is there anything that a lookout would look out for?
+    /// Is there anything that needs a leader?
     has_kernel: AtomicBool,
     has_leader: AtomicBool,
 }
@@ -32,16 +32,16 @@ pub(super) struct Waiters {
     next: u64,
 }
 
-/// The place of one who waits, until he leaves.
+/// The slot of a waiter, until it is dropped.
 pub(super) struct WaiterSlot<'a> {
     list: &'a EpollReadyList,
     number: Option<u64>,
-    /// Somebody has taken him out to wake him.
+    /// It was removed to wake the waiter.
     was_woken: bool,
 }
 
 impl WaiterSlot<'_> {
-    /// Takes a place, unless he has it still.
+    /// Adds the slot, unless it is still there.
     pub(super) fn take(&mut self, waker: &Waker) {
         let mut waiters = unpoisoned(&self.list.waiters);
         if let Some(number) = self.number {
@@ -70,14 +70,14 @@ impl Drop for WaiterSlot<'_> {
     }
 }
 
-/// One who waits and may be the lookout, until he leaves.
+/// A waiter that may be the leader, until it is dropped.
 pub(super) struct LeaderGuard<'a> {
     list: &'a EpollReadyList,
     is_leader: bool,
 }
 
 impl LeaderGuard<'_> {
-    /// Becomes the lookout, where one is needed and nobody else is; tells whether that was
+    /// Becomes the leader, if one is needed and there is none; returns whether that was
     /// just now.
     pub(super) fn take(&mut self) -> bool {
         if self.is_leader || !self.list.lacks_leader() {
@@ -102,7 +102,7 @@ impl Drop for LeaderGuard<'_> {
 }
 
 impl EpollReadyList {
-    /// Notes the news, lists the entry, wakes one of those who wait.
+    /// Records the change, lists the entry, wakes one of the waiters.
     pub(super) fn mark_ready(&self, entry: &Arc<EpollEntry>, direction: u8) {
         entry.changed.fetch_or(direction, SeqCst);
         let is_new = {
@@ -117,16 +117,16 @@ impl EpollReadyList {
         if is_new {
             self.wake_one();
         }
-        // Also where it was listed: who watches this epoll may have found it not ready.
+        // Also if it was listed: a watcher of this epoll may have found it not ready.
         self.watchers.wake_all();
     }
 
-    /// A place for one who is about to wait.
+    /// A slot for a caller that is about to wait.
     pub(super) fn place(&self) -> WaiterSlot<'_> {
         WaiterSlot { list: self, number: None, was_woken: false }
     }
 
-    /// One who is about to wait, and not the lookout yet.
+    /// A caller that is about to wait, and not the leader yet.
     pub(super) fn leader(&self) -> LeaderGuard<'_> {
         LeaderGuard { list: self, is_leader: false }
     }
@@ -135,7 +135,7 @@ impl EpollReadyList {
         self.has_kernel.load(SeqCst) && !self.has_leader.load(SeqCst)
     }
 
-    /// Takes note that the kernel watches something.
+    /// Records that the kernel watches something.
     pub(super) fn has_kernel(&self) {
         self.has_kernel.store(true, SeqCst);
         self.wake_one();
@@ -154,18 +154,18 @@ impl EpollReadyList {
         self.is_closed.load(SeqCst)
     }
 
-    /// The first that are listed, and how often the bells of each have rung.
+    /// The first that are listed, and how often each was woken.
     pub(super) fn first(&self, most: usize) -> Vec<(Arc<EpollEntry>, u32)> {
         let entries = unpoisoned(&self.entries);
         entries.iter().take(most).map(|entry| (Arc::clone(entry), entry.wakes.load(Relaxed))).collect()
     }
 
-    /// Takes those that were the [first](Self::first), and had nothing to tell after their
-    /// bells were armed, from the list. One whose bells have rung since stays.
+    /// Removes those that were the [first](Self::first), and were not ready after their wakers
+    /// were armed, from the list. One that was woken since remains.
     pub(super) fn unlist(&self, idle: &[(Arc<EpollEntry>, u32)]) {
         let mut entries = unpoisoned(&self.entries);
         for (entry, wakes) in idle {
-            // Somebody else has taken it, where it is not the first any more.
+            // Another waiter has taken it, if it is not the first any more.
             if !entries.front().is_some_and(|first| Arc::ptr_eq(first, entry)) {
                 continue;
             }
@@ -182,7 +182,7 @@ impl EpollReadyList {
         unpoisoned(&self.entries).clear();
     }
 
-    /// Wakes one of those who wait.
+    /// Wakes one of the waiters.
     fn wake_one(&self) {
         let last = unpoisoned(&self.waiters).by_number.pop_last();
         if let Some((_, waiter)) = last {

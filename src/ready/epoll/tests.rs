@@ -47,12 +47,12 @@ fn taken(epoll: &Epoll, most: usize) -> Vec<Happened> {
     found
 }
 
-/// What is watched, and what ought to be told of it.
+/// What is watched, and what ought to be reported of it.
 struct Thing {
     world: Weak<World>,
     watchers: Watchers,
     is_ready: AtomicBool,
-    /// How often it became ready, and how often a look saw that it had.
+    /// How often it became ready, and how often a poll saw that it had.
     edges: AtomicU32,
     seen: AtomicU32,
 }
@@ -65,9 +65,9 @@ struct World {
     asked: Mutex<Vec<Option<ExpectedInterest>>>,
     /// How deep in calls into calls it is.
     depth: AtomicU32,
-    /// Is the look of somebody who takes nothing, a poll or another epoll?
+    /// Is this poll one that takes nothing, of `poll` or of another epoll?
     is_mere_look: AtomicBool,
-    /// What happened, for whoever has to find out why.
+    /// What happened, to find the cause of a failure.
     log: Mutex<Vec<String>>,
 }
 
@@ -75,7 +75,7 @@ struct World {
 struct ExpectedInterest {
     mode: Mode,
     is_on: bool,
-    /// Edges up to this one were told.
+    /// Edges up to this one were reported.
     told: u32,
     /// Added or modified and not looked at since: counts as an edge.
     is_new: bool,
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Is there something that a wait has to tell?
+    /// Is there something that a wait has to return?
     fn ought_to_tell(&self) -> bool {
         let asked = unpoisoned(&self.asked).clone();
         asked.iter().enumerate().any(|(at, asked)| {
@@ -256,7 +256,7 @@ impl Wake for WakeFlag {
     }
 }
 
-/// No wake-up is lost: whenever there is something to tell, whoever waits was woken,
+/// No wake-up is lost: whenever there is something to return, a waiter was woken,
 /// and finds it.
 #[test]
 fn a_seeded_scheduler_finds_no_lost_wake_up() {
@@ -275,7 +275,7 @@ fn a_seeded_scheduler_finds_no_lost_wake_up() {
                 assert!(!is_lost, "seed {seed}, step {step}: {:#?}", last(&world));
             }
         }
-        // Now nothing happens any more, and all there is is told, edges once.
+        // Now nothing happens any more, and everything is reported, edges once.
         world.depth.store(9, SeqCst);
         for _ in 0..10 * THINGS {
             world.take(1);
@@ -288,7 +288,7 @@ fn a_seeded_scheduler_finds_no_lost_wake_up() {
     }
 }
 
-/// The same for a poll of the epoll, whose looks take out of the list what is not ready.
+/// The same for a poll of the epoll, which removes from the list what is not ready.
 #[test]
 fn a_seeded_scheduler_finds_no_lost_wake_up_of_a_poll() {
     for seed in 0..SEEDS {
@@ -463,7 +463,7 @@ fn every_byte_arrives_by_single_shots() {
     bounded(|| every_byte_arrives(Mode::EdgeOneShot));
 }
 
-/// A shot is told to one of those who wait.
+/// A one-shot is reported to one of the waiters.
 #[test]
 fn a_shot_is_told_once() {
     bounded(|| {

@@ -19,12 +19,12 @@ use crate::ready::readiness::yield_now;
 use crate::ready::time_slice::TimeSlice;
 use crate::socket::{Change, Interest};
 
-/// How many entries one turn goes through: some hundred microseconds.
+/// How many entries one round goes through: some hundred microseconds.
 const MAX_PER_ROUND: usize = 1024;
 
 impl Epoll {
-    /// Waits until something is ready, or `limit` has passed; `None` is for ever, zero
-    /// only looks. Tells of `most` things at most. `has_polled` says that
+    /// Waits until something is ready, or `limit` has passed; `None` is forever, zero
+    /// only polls. Returns `most` events at most. `has_polled` says that
     /// [`take`](Self::take) has just found nothing.
     ///
     /// # Cancel safety
@@ -41,7 +41,7 @@ impl Epoll {
         limit: Option<Duration>,
         has_polled: bool,
     ) -> Result<Vec<Happened>, Errno> {
-        // A guest that never has to wait still leaves others their turn: the reactor too.
+        // A guest that never has to wait still yields to other tasks, the reactor included.
         consume_budget().await;
         let mut found = Vec::new();
         let mut slice = TimeSlice::new();
@@ -65,7 +65,7 @@ impl Epoll {
         outcome.map(|()| found)
     }
 
-    /// Sleeps until something is found, or the alarm rings.
+    /// Sleeps until something is found, or the deadline has passed.
     async fn sleep(
         &self,
         most: usize,
@@ -74,23 +74,23 @@ impl Epoll {
     ) -> Result<(), Errno> {
         let mut elapsed = pin!(deadline.elapsed());
         let mut changed = pin!(self.kernel.changed());
-        // It leaves last: whoever is woken then finds nobody there.
+        // It is dropped last: the waiter that it wakes finds no leader.
         let mut leader = self.list.leader();
         let mut place = self.list.place();
         let mut was_polled = false;
         let listed = poll_fn(|context| {
-            // Its place first, so that what is listed after the take wakes it.
+            // Its slot first, so that what is listed after the take wakes it.
             place.take(context.waker());
             if self.list.is_closed() {
                 return Poll::Ready(Err(Errno::EBADF));
             }
             let is_over = elapsed.as_mut().poll(context).is_ready();
             if !self.take_listed(most, found) && found.is_empty() {
-                // There are more, after whoever else waits for this thread.
+                // There are more, after other tasks of this thread have run.
                 context.waker().wake_by_ref();
             }
             if leader.take() {
-                // The one before it may have left something.
+                // The previous leader may have left something.
                 if std::mem::replace(&mut was_polled, true) {
                     self.kernel.take(most, found);
                 }
@@ -106,9 +106,8 @@ impl Epoll {
         interruptible(listed).await.flatten()
     }
 
-    /// Adds what is ready now to `found`, until that has `most`, without waiting. Tells whether
-    /// it has gone through everything: where there is too much, the rest belongs to the next
-    /// turn.
+    /// Adds what is ready now to `found`, until that has `most`, without waiting. Returns whether
+    /// it has gone through everything: if there is too much, the rest belongs to the next round.
     pub fn take(&self, most: usize, found: &mut Vec<Happened>) -> bool {
         if self.is_kernel_first.fetch_xor(true, Relaxed) {
             self.kernel.take(most, found);
@@ -120,7 +119,7 @@ impl Epoll {
         }
     }
 
-    /// As [`take`](Self::take), in several turns where nothing is found in the first ones.
+    /// As [`take`](Self::take), in several rounds if nothing is found in the first ones.
     ///
     /// # Errors
     ///
@@ -138,7 +137,7 @@ impl Epoll {
     }
 
     fn take_listed(&self, most: usize, found: &mut Vec<Happened>) -> bool {
-        // Every entry once: those that are listed again belong to the next turn.
+        // Every entry once: those that are listed again belong to the next round.
         let listed = self.list.len();
         let mut left = listed.min(MAX_PER_ROUND);
         let is_all = left == listed;
@@ -160,8 +159,8 @@ impl Epoll {
         is_all
     }
 
-    /// An entry that was just taken from the list, ready to be looked at; `None` where
-    /// there is nothing to look at.
+    /// An entry that was just taken from the list, ready to be polled; `None` if there
+    /// is nothing to poll.
     fn armed(&self, entry: Arc<EpollEntry>) -> Option<(Armed, Arc<dyn Pollable>)> {
         let changed = entry.changed.swap(0, SeqCst);
         let Some(target) = entry.target.upgrade() else {
@@ -175,14 +174,14 @@ impl Epoll {
         Some((Armed { entry, changed }, target))
     }
 
-    /// Arms both bells; tells the directions that have news already.
+    /// Arms both wakers; returns the directions that have changed already.
     pub(super) fn arm(&self, entry: &Arc<EpollEntry>, target: &dyn Pollable) -> u8 {
         let mut changed = 0;
         for (waker, direction) in entry.wakers.iter().zip([READ, WRITE]) {
             let interest = if direction == READ { Interest::Read } else { Interest::Write };
             match target.poll_change(interest, &mut Context::from_waker(waker)) {
                 Poll::Pending => _ = entry.closed.fetch_and(!direction, SeqCst),
-                // It came just now, and the bell may be unarmed: look again later.
+                // It changed just now, and the waker may be unarmed: poll again later.
                 Poll::Ready(Change::More) => self.list.mark_ready(entry, direction),
                 Poll::Ready(Change::Closed) => {
                     if entry.closed.fetch_or(direction, SeqCst) & direction == 0 {
@@ -194,8 +193,8 @@ impl Epoll {
         changed
     }
 
-    /// Lists what is ready though no bell has rung yet: the reactor may not have had its
-    /// turn. Not for edges, which would be told twice.
+    /// Lists what is ready though no waker was called yet: the reactor may not have run. Not
+    /// for edges, which would be reported twice.
     ///
     /// # Errors
     ///

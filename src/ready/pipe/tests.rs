@@ -109,7 +109,7 @@ fn small_writes_of_many_threads_are_whole() {
     });
 }
 
-/// Every count is taken once, by one of those who wait.
+/// Every count is taken once, by one of the waiters.
 #[test]
 fn a_semaphore_is_taken_as_often_as_it_was_given() {
     const COUNT: usize = 4000;

@@ -54,7 +54,7 @@ fn recv_for(socket: &Socket, left: &AtomicUsize) {
     }
 }
 
-/// Byte by byte: were one wake-up lost, nobody would read the next byte. The last one is
+/// Byte by byte: were one wake-up lost, the next byte would not be read. The last one is
 /// followed by the end of the stream, which wakes all.
 #[test]
 fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
@@ -89,8 +89,8 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
     runner.join().unwrap();
 }
 
-/// A look finds what is ready, also where the reactor has forgotten it, and its room comes
-/// back as large as it was.
+/// A poll finds what is ready, also if its readiness was cleared, and the buffer keeps its
+/// capacity.
 #[test]
 fn a_look_tells_what_is_ready_and_keeps_its_room() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

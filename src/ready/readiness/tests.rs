@@ -56,7 +56,7 @@ fn its_time_ends() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A poll forgets before it looks, and leaves what it found.
+/// A poll clears before it polls, and leaves what it found.
 #[tokio::test]
 async fn what_the_reactor_was_made_to_forget_is_found() -> std::io::Result<()> {
     let (io, near, mut far) = pair()?;

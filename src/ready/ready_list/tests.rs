@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// A source that does as it is told.
+/// A source that the test controls.
 #[derive(Default)]
 struct ReportedChange {
     state: Mutex<ReportedState>,
@@ -52,7 +52,7 @@ impl Watchable for ReportedChange {
     }
 }
 
-/// A crowd with members 0, 1 and so on, each told of once.
+/// A ready list with members 0, 1 and so on, each returned once.
 async fn ready_list(count: u32) -> (ReadyList<u32>, Vec<Arc<ReportedChange>>) {
     let mut ready_list = ReadyList::new();
     let mut members = Vec::new();
@@ -72,7 +72,7 @@ fn insert(ready_list: &mut ReadyList<u32>, key: u32, told: &Arc<ReportedChange>)
     ready_list.insert(key, &source, Interest::Read);
 }
 
-/// What the crowd tells of now; nothing where it waits.
+/// What the ready list returns now; nothing if it waits.
 fn now(ready_list: &mut ReadyList<u32>) -> Option<(u32, Change)> {
     let mut next = std::pin::pin!(ready_list.next());
     match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -125,7 +125,7 @@ async fn a_member_that_is_recalled_waits_for_its_turn() {
     ready_list.requeue(&0);
     assert_eq!(now(&mut ready_list), Some((2, Change::More)));
     assert_eq!(now(&mut ready_list), Some((0, Change::More)));
-    // Being armed anew is no news.
+    // Being armed anew is no change.
     assert_eq!(now(&mut ready_list), None);
 }
 
@@ -166,7 +166,7 @@ async fn a_key_that_is_used_again_is_another_member() {
     let other = Arc::new(ReportedChange::default());
     insert(&mut ready_list, 0, &other);
     assert_eq!(now(&mut ready_list), Some((0, Change::More)));
-    // The earlier one still has a bell.
+    // The earlier one still has a token.
     members.iter().for_each(|member| member.happen());
     assert_eq!(now(&mut ready_list), None);
     other.happen();
@@ -193,14 +193,14 @@ async fn a_socket_tells_of_data_and_of_its_end() -> Result<(), Box<dyn std::erro
     assert_eq!(reader.read(&mut buffer)?, 6);
     for _ in 0..3 {
         near.write_all(b"more")?;
-        // The reactor may still have to tell of what was read already.
+        // The reactor may still report what was read already.
         while reader.read(&mut buffer).is_err() {
             assert_eq!(ready_list.next().await, (7, Change::More));
         }
     }
     drop(near);
     while ready_list.next().await != (7, Change::Closed) {}
-    // Nobody else keeps it open.
+    // Nothing else keeps it open.
     drop(source);
     assert_eq!(Arc::strong_count(&registration), 1);
     Ok(())

@@ -1,5 +1,5 @@
-//! The kernel's part: what goes there, that it is told as everything else is, and that
-//! somebody looks out for it.
+//! The kernel's part: what goes there, that it is reported as everything else is, and that
+//! there is a leader for it.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -54,7 +54,7 @@ fn the_kernel_watches_what_is_settled() {
     assert_eq!(parts(&epoll), (1, 1));
     let fresh = Arc::new(Socket::open(Domain::Inet4, Kind::Stream, 0).unwrap());
     epoll.add(6, &target(&fresh), request(Mode::Level)).unwrap();
-    // Others have it too: it would stay in the kernel's epoll when it is closed here.
+    // It is shared: it would remain in the kernel's epoll when it is closed here.
     let outside: OwnedFd = UnixStream::pair().unwrap().0.into();
     let looked = Inherited::inspect(std::os::fd::AsFd::as_fd(&outside)).unwrap();
     let inherited =
@@ -181,7 +181,7 @@ fn a_lookout_that_leaves_is_followed_by_another() {
     drop(waiters.remove(0));
     let woken: Vec<_> = waiters.iter().map(waiters::TestWaiter::is_woken).collect();
     assert_eq!(woken, [false, true]);
-    // It goes before it could look.
+    // It is dropped before it could poll.
     waiters.pop();
     assert!(waiters[0].is_woken());
     assert!(waiters[0].poll().is_pending());
@@ -190,7 +190,7 @@ fn a_lookout_that_leaves_is_followed_by_another() {
     assert!(epoll.list.lacks_leader());
 }
 
-/// The first socket comes while somebody sleeps, who knew of no kernel's part.
+/// The first socket is added while a waiter sleeps that saw no kernel's part.
 #[test]
 fn a_sleeper_hears_of_the_first_socket() {
     bounded(|| {

@@ -1,4 +1,4 @@
-//! Who is woken, of those who wait on one epoll: one, and the next where that one goes or
+//! Who is woken, of the waiters on one epoll: one, and the next where that one goes or
 //! leaves something.
 
 use super::*;
@@ -12,7 +12,7 @@ impl Wake for WakeCount {
     }
 }
 
-/// One who waits: polled when it pleases the test.
+/// A waiter, polled when the test chooses.
 pub(super) struct TestWaiter<'a> {
     wait: std::pin::Pin<Box<dyn Future<Output = Result<Vec<Happened>, Errno>> + 'a>>,
     woken: Arc<WakeCount>,
