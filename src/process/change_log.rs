@@ -1,10 +1,9 @@
-//! What changed in the descriptor table, for those who follow it.
+//! The change log of the descriptor table, for event delivery.
 //!
-//! Whoever delivers events to a guest must know its sockets. Looking through the
-//! whole table at each event would cost the more the more connections there are, so
-//! each change leaves a note: a number, not a thing, because a number may stand for
-//! another thing again when the note is read. Notes are kept only once somebody asked
-//! for them, and each number is noted once, so a guest can't fill the host's memory.
+//! The event loop of a guest must know its sockets. Searching the whole table at each event would
+//! cost more with each connection, so each change is logged: a number, not a thing, because a
+//! number may stand for another thing again when the log is read. The log is kept only once it was
+//! requested, and each number is in it once, so a guest cannot fill the host's memory.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -13,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use super::unpoisoned;
 use crate::error::Errno;
 
-/// How many outcomes of `sock_listen` are kept until they are told: a guest that
-/// listens in a loop is not told of all.
+/// How many outcomes of `sock_listen` are kept until they are delivered: a guest that
+/// listens in a loop does not get all of them.
 const MAX_LISTENS: usize = 4096;
 
 /// The notes of a process.
@@ -48,7 +47,7 @@ impl Batch {
 }
 
 impl ChangeLog {
-    /// From now on, keeps notes. Tells whether it did so before.
+    /// Starts logging. Returns whether it did so before.
     pub(super) fn keep(&self) -> bool {
         self.is_kept.swap(true, Relaxed)
     }
@@ -72,14 +71,14 @@ impl ChangeLog {
         }
     }
 
-    /// Hands the notes out.
+    /// Returns the log and empties it.
     pub(super) fn take(&self) -> Batch {
         let mut notes = unpoisoned(&self.notes);
         notes.noted.clear();
         std::mem::take(&mut notes.batch)
     }
 
-    /// Throws the notes away.
+    /// Empties the log.
     pub(super) fn forget(&self) {
         self.take();
     }

@@ -1,8 +1,8 @@
 //! The few devices below `/dev` that programs take for granted.
 //!
-//! Daemons open `/dev/null` and `/dev/urandom` without a thought. A WASIX program, whose C
+//! Daemons open `/dev/null` and `/dev/urandom` as a matter of course. A WASIX program, whose C
 //! library has a root directory, finds these here where no granted directory is its `/dev`.
-//! They are the host's own and reach nothing of it: bytes that go nowhere, zeros, the
+//! They are implemented by the host and give no access to it: bytes that are discarded, zeros, the
 //! guest's randomness, and the streams that the guest has anyway.
 
 use std::io::IoSlice;

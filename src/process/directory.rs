@@ -1,4 +1,4 @@
-//! The working directory: a name that the guest keeps with the host.
+//! The working directory: a name that the host keeps for the guest.
 
 use std::sync::Arc;
 

@@ -1,16 +1,15 @@
-//! Words that threads wait at.
+//! Futexes: words that threads wait for.
 //!
 //! # Correctness
 //!
-//! A waiter looks at its word and takes its place under the lock that a waker needs to
-//! take waiters out. A guest changes the word first and wakes then. So either the
-//! waiter has its place before the waker comes, and is taken; or it comes after the
-//! waker, sees the change, and does not wait. No wake-up is lost, and none is made up:
-//! a waiter is woken because a waker took it, or for a signal's handler, and by no one else.
+//! A waiter reads its word and is queued under the lock that a waker needs to dequeue waiters. A
+//! guest changes the word first and wakes then. So either the waiter is queued before the waker
+//! runs, and is dequeued; or it comes after the waker, sees the change, and does not wait. No
+//! wake-up is lost, and none is spurious: a waiter is woken because a waker dequeued it, or for a
+//! signal's handler, and by nothing else.
 //!
-//! A waiter that was taken and gives up in the same moment, because its time is over,
-//! was woken; one that is dropped hands its wake-up on to the next. First come, first
-//! woken.
+//! A waiter that was dequeued and times out at the same moment was woken; one that is
+//! dropped passes its wake-up on to the next. Waiters are woken in order of arrival.
 //!
 //! Waiters are kept by address, for a memory is shared whole. The instructions
 //! `memory.atomic.wait` and `memory.atomic.notify` have waiters of their own: the ABI
@@ -33,7 +32,7 @@ const BUCKETS: usize = 64;
 /// Was the waiter woken, or was its time over?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// A waker came, or the word had changed already.
+    /// It was woken, or the word had changed already.
     Yes,
     /// The time is over.
     No,
@@ -95,7 +94,7 @@ impl Futexes {
     ) -> Result<Woken, Error> {
         let place = {
             let mut bucket = self.bucket(address);
-            // The reference host answers a changed word as woken, and the C library takes
+            // The reference host reports a changed word as woken, and the C library takes
             // any error number for fatal.
             if look()? != expected {
                 return Ok(Woken::Yes);
@@ -106,8 +105,8 @@ impl Futexes {
         Ok(place.wait(limit).await)
     }
 
-    /// Wakes up to `most` waiters at `address`, those first that came first; tells how
-    /// many.
+    /// Wakes up to `most` waiters at `address`, in order of arrival; returns how many.
+    ///
     pub fn wake(&self, address: u32, most: usize) -> usize {
         let mut woken = Vec::new();
         {
@@ -137,7 +136,7 @@ impl Bucket {
         (number, waiter)
     }
 
-    /// Gives a place back; tells whether it was still there.
+    /// Dequeues a waiter; returns whether it was still queued.
     fn leave(&mut self, address: u32, number: u64) -> bool {
         let Some(queue) = self.queues.get_mut(&address) else { return false };
         let was_there = queue.remove(&number).is_some();
@@ -173,7 +172,7 @@ impl Waiter {
     }
 }
 
-/// A waiter's place in its queue, until it is left.
+/// A queued waiter, until it is dropped.
 struct QueuedWaiter<'a> {
     futexes: &'a Futexes,
     address: u32,
@@ -188,13 +187,13 @@ impl QueuedWaiter<'_> {
         let ended = timeout(limit, self.waiter.woken()).await;
         self.has_heard = true;
         // A signal's handler is to run. The C library takes any error number for fatal, and
-        // looks at the word again when it is woken.
+        // reads the word again when it is woken.
         if ended.is_err() && (limit.is_none() || ended == Err(Errno::EINTR)) {
             self.futexes.bucket(self.address).leave(self.address, self.number);
             return Woken::Yes;
         }
         let in_time = ended.is_ok();
-        // Whoever is no longer in the queue was taken out by a waker.
+        // A waiter that is no longer in the queue was dequeued by a waker.
         let was_waiting = !in_time && self.futexes.bucket(self.address).leave(self.address, self.number);
         if was_waiting { Woken::No } else { Woken::Yes }
     }

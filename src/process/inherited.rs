@@ -2,7 +2,7 @@
 //!
 //! They are its first descriptors after the standard streams: 3 and on. A program
 //! that looks for preopened directories begins at 3, too, and stops at the first
-//! number that answers `EBADF`; so these answer that they are something else.
+//! number that fails with `EBADF`; so these report that they are something else.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -26,24 +26,24 @@ use crate::socket::{Family, Inherited, Socket, own_reactor};
 /// The number of the first one.
 const FIRST: u32 = 3;
 
-/// The sockets that the operator hands to the guest.
+/// The sockets that the operator passes to the guest.
 #[derive(Debug, Default)]
 pub struct InheritedSockets {
     sockets: Vec<InheritedSocket>,
-    /// What drives them; a thread of ours where nobody chose.
+    /// The reactor that drives them; a thread of ours unless set.
     pub(crate) reactor: Option<Handle>,
     /// Does a guest that starts anew find them again?
     pub(crate) are_kept: bool,
-    /// Do the guest's calls on them begin without waiting? Chosen by what the program is where
-    /// nobody did.
+    /// Are they nonblocking at first? Unless set, the kind of program decides.
+    ///
     pub(crate) are_nonblocking: Option<bool>,
 }
 
-/// A socket that the operator hands to the guest.
+/// A socket that the operator passes to the guest.
 #[derive(Debug)]
 struct InheritedSocket {
     name: String,
-    /// As it was when it was handed over.
+    /// Its state when it was inherited.
     inherited: Inherited,
     /// The path of its name, where this process made that for the guest.
     own_name: Option<PathBuf>,
@@ -70,12 +70,12 @@ impl InheritedSockets {
         Ok(())
     }
 
-    /// Takes note that nobody else has the socket that came last: what a Unix listener is
-    /// called was made for the guest too.
+    /// Records that the last socket is not shared: the name of a Unix listener was created
+    /// for the guest too.
     ///
     /// # Errors
     ///
-    /// Where the host has no descriptor to look at that name.
+    /// If the host has no descriptor to inspect that name.
     pub(crate) fn own_last(&mut self) -> io::Result<()> {
         if let Some(last) = self.sockets.last_mut() {
             last.own_name = last.path()?;
@@ -142,7 +142,7 @@ impl InheritedSockets {
 
 impl InheritedSocket {
     /// The socket itself, or a duplicate where it is kept. The guest ends the first by
-    /// closing it: nobody gets in any more.
+    /// closing it: no connection is accepted any more.
     fn take(&self, is_kept: bool) -> Result<Option<OwnedFd>, Errno> {
         let mut fd = unpoisoned(&self.fd);
         match &*fd {
@@ -152,7 +152,7 @@ impl InheritedSocket {
     }
 
     /// Where the name of a Unix listener lies. Other bytes than UTF-8 may be in it, which the
-    /// address that a guest sees has no place for.
+    /// address that a guest sees cannot hold.
     fn path(&self) -> io::Result<Option<PathBuf>> {
         match &*unpoisoned(&self.fd) {
             Some(fd) if self.inherited.is_listening && self.inherited.family == Family::Unix => {
@@ -168,7 +168,7 @@ impl InheritedSocket {
         let Some(path) = &self.own_name else { return };
         let mut held = unpoisoned(&self.held);
         if held.is_none() {
-            // Somebody may have removed it already.
+            // It may have been removed already.
             *held = Held::adopt(path).ok();
         }
     }
@@ -211,7 +211,7 @@ fn open(
         }
         return Ok((socket, Rights::INHERITED_DATA));
     }
-    // Who hands it over has decided; the policy still says who may come in.
+    // The operator has decided by passing it; the policy still decides which peers are accepted.
     let mut policy = Policy::default();
     policy.allow_listen(&Grant::from(&local));
     let config = process.config(number, local);

@@ -2,8 +2,8 @@
 //!
 //! A [`Process`] is what all threads of a guest share: the descriptor table, the
 //! policy, arguments and environment, clocks. A [`Thread`] is what one of them has
-//! for itself; the calls of every dialect act on a thread. Waiting is `ready`'s;
-//! this room says on what.
+//! for itself; the calls of every dialect act on a thread. Waiting is done
+//! by `ready`; this module decides on what.
 //!
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
@@ -130,9 +130,9 @@ impl Process {
         Ok(process)
     }
 
-    /// Makes it as it was at its start: closes all that the guest opened, and gives it
-    /// the standard streams, the sockets and the preopened directories again. What the operator
-    /// was told of once stays told.
+    /// Resets it to its start: closes everything that the guest opened, and gives it
+    /// the standard streams, the sockets and the preopened directories again. What is reported
+    /// once is not reported again.
     ///
     /// # Errors
     ///
@@ -180,8 +180,8 @@ impl Process {
         Domain::Unix(Arc::new(Arc::downgrade(self)))
     }
 
-    /// From now on, keeps note of what changes in the descriptor table. Tells whether
-    /// it did so before.
+    /// Starts logging changes of the descriptor table. Returns whether it did so before.
+    ///
     pub(crate) fn keep_changes(&self) -> bool {
         let did_before = self.change_log.keep();
         if !did_before {
@@ -203,7 +203,7 @@ impl Process {
         }
     }
 
-    /// Takes note of the sockets that the guest has from its start on.
+    /// Logs the sockets that the guest has from its start on.
     fn note_inherited(&self) {
         for fd in self.settings.inherited_sockets.numbers() {
             let socket = self.fds().get(fd).and_then(|inherited| inherited.open.open.socket().cloned());
@@ -214,13 +214,13 @@ impl Process {
         }
     }
 
-    /// Takes note that `fd` stands for something else now, or that its socket begins
-    /// to listen or to connect.
+    /// Logs that `fd` stands for something else now, or that its socket begins to
+    /// listen or to connect.
     pub(crate) fn note_change(&self, fd: u32) {
         self.change_log.note(fd);
     }
 
-    /// Takes note of a `sock_listen`, and of why it failed if it did.
+    /// Logs a `sock_listen`, and why it failed if it did.
     pub(crate) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
         self.change_log.note_listen(fd, failed);
     }
@@ -326,7 +326,7 @@ impl Process {
         polled
     }
 
-    /// Takes note that `threads` have not all ended with their instance.
+    /// Records that `threads` have not all ended with their instance.
     pub(crate) fn leave_behind(&self, threads: Arc<Threads>) {
         let mut left = unpoisoned(&self.left_behind);
         left.retain(|threads| threads.count() > 0);
@@ -338,11 +338,11 @@ impl Process {
         unpoisoned(&self.left_behind).iter().map(|threads| threads.count()).sum()
     }
 
-    /// Takes note that the guest has ended and closed what it had, even if a thread of it
-    /// is left behind.
+    /// Records that the guest has ended and closed what it had, even if a thread of it is
+    /// left behind.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, SeqCst);
-        // Whoever has hold of the process still, such as a signal's thread, keeps no name.
+        // A remaining reference to the process, such as a signal's thread, keeps no name.
         self.settings.inherited_sockets.let_go();
     }
 
@@ -351,12 +351,12 @@ impl Process {
         self.has_ended.load(SeqCst)
     }
 
-    /// Tells the operator.
+    /// Reports to the operator.
     pub(crate) fn report(&self) -> &Arc<Report> {
         self.service.report()
     }
 
-    /// What stays when this instance ends.
+    /// What outlives this instance.
     pub(crate) fn service(&self) -> &Arc<Service> {
         &self.service
     }
@@ -396,7 +396,7 @@ impl Process {
     /// Closes what a descriptor was, after it left the table, whose lock is free again.
     pub(crate) fn close(&self, fd: u32, closed: Descriptor<OpenFile>, why: Closed) {
         let open = closed.open;
-        // Only the last descriptor ends what is open, whoever else has hold of it.
+        // Only the last descriptor closes what is open, whatever other references there are.
         if !open.lose_descriptor() {
             return;
         }
@@ -406,14 +406,14 @@ impl Process {
         if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
             open.close();
         }
-        // First it ends, then that is told: nothing more comes from a listener's queue.
+        // First it is closed, then that is reported: nothing more is accepted from a listener's queue.
         drop(open);
         if let Some(event) = event {
             self.report().tell(event);
         }
     }
 
-    /// What is told of the end of a socket.
+    /// What is reported at the end of a socket.
     fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
         let stream = match open.open.socket().ok()?.as_ref() {
             Socket::Stream(stream) => stream,
@@ -454,8 +454,8 @@ impl Process {
         }
     }
 
-    /// Tells the operator that the host's system refused a granted address, where the
-    /// operator can do something about it.
+    /// Reports that the host's system refused a granted address, if the operator can
+    /// do something about it.
     pub(crate) fn tell_unavailable<T>(
         &self,
         call: &'static str,
@@ -469,7 +469,7 @@ impl Process {
         }
     }
 
-    /// The guest's answer to what a socket said to `call`.
+    /// The guest's error for what a socket returned to `call`.
     pub(crate) fn answer<T>(&self, call: &'static str, outcome: Result<T, Refusal>) -> Result<T, Error> {
         outcome.map_err(|refusal| match refusal {
             Refusal::Errno(_) | Refusal::Limited(_) => refusal.errno().into(),

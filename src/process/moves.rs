@@ -1,7 +1,7 @@
-//! Names of sockets stay where the grants are.
+//! Keeps the names of sockets where the grants are.
 //!
 //! A grant on a path, `--connect unix:/run/app.sock`, is for the socket that has this name
-//! for everybody. A guest may move names in its own directories, and so could give the
+//! on the host. A guest may move names in its own directories, and so could give the
 //! name to another socket. Two rules keep that from widening a grant:
 //!
 //! * A *socket* is linked or renamed only where both names are granted for the same uses.
@@ -76,7 +76,7 @@ impl RulePlace<'_> {
     }
 }
 
-/// The same name, on a file system that does not tell upper and lower case apart.
+/// The same name, on a file system that ignores case.
 fn is_same(one: &str, other: &str) -> bool {
     one == other || one.to_lowercase() == other.to_lowercase()
 }
@@ -105,7 +105,7 @@ impl Process {
         old.0.rename_if(&may, old.1, new.0, new.1)
     }
 
-    /// Held while a name changes hands.
+    /// Held while a name is moved.
     pub(super) fn moves(&self) -> MutexGuard<'_, ()> {
         unpoisoned(&self.moving)
     }

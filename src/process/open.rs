@@ -35,7 +35,7 @@ pub struct OpenFile {
     held: OnceLock<Charge>,
 }
 
-/// What the kernel keeps for a file that is open: the file itself, and its place in the cache
+/// What the kernel keeps for a file that is open: the file itself, and its entry in the cache
 /// of names.
 const KERNEL_FILE: u64 = 1024;
 
@@ -43,8 +43,8 @@ const KERNEL_FILE: u64 = 1024;
 /// TCP are the largest, with some 2.5 KiB, and each is a file as well.
 const KERNEL_SOCKET: u64 = 3 * 1024 + KERNEL_FILE;
 
-/// What the parts of a socket take that are apart from it: its state, its names, its place in a
-/// reactor and in the delivery of events.
+/// What the parts of a socket take that are apart from it: its state, its names, its registration with a
+/// reactor and with the delivery of events.
 const SOCKET_PARTS: u64 = 2 * 1024;
 
 /// All of that for one socket.
@@ -111,13 +111,13 @@ impl OpenFile {
         })
     }
 
-    /// Takes note that one descriptor less stands for it; tells whether that was the
-    /// last.
+    /// Records that one descriptor less stands for it; returns whether that was the last.
+    ///
     pub(super) fn lose_descriptor(&self) -> bool {
         self.descriptors.fetch_sub(1, SeqCst) == 1
     }
 
-    /// Ends it for the calls that have hold of it: those that wait answer `EBADF`.
+    /// Ends it for the calls that hold it: those that wait fail with `EBADF`.
     pub(super) fn close(&self) {
         self.is_closed.store(true, SeqCst);
         match &self.open {
@@ -139,7 +139,7 @@ impl OpenFile {
     ///
     /// Nothing is lost when the future is dropped.
     pub(crate) async fn closed(&self) {
-        // What is notified from here on is heard.
+        // Notifications from here on are received.
         let closing = self.closing.notified();
         if !self.is_closed() {
             closing.await;
@@ -167,7 +167,7 @@ impl OpenFile {
         }
     }
 
-    /// Do calls on it answer `EAGAIN` instead of waiting?
+    /// Do calls on it fail with `EAGAIN` instead of waiting?
     pub fn is_nonblocking(&self) -> bool {
         self.nonblocking.load(Relaxed)
     }
@@ -425,7 +425,7 @@ mod tests {
                 drop(twin);
                 let ended = timeout(WAIT_TIMEOUT, accept).await;
                 assert_eq!(ended.map(Result::err), Ok(Some(Errno::EBADF.into())), "{profile}");
-                // Whoever has hold of the socket holds nobody up.
+                // A remaining reference to the socket delays no one.
                 let late = std::net::TcpStream::connect(local).map_err(|error| error.kind());
                 assert_eq!(late.err(), Some(std::io::ErrorKind::ConnectionRefused), "{profile}");
                 Ok::<(), Refusal>(())

@@ -55,9 +55,8 @@ fn preopened(process: &Weak<Process>, path: &str) -> Result<Preopened, Errno> {
     with_process(process, |process| process.preopened(path)).ok_or(Errno::EBADF)?.ok_or(Errno::ENOENT)
 }
 
-/// Looks at the process, and does not end it: whoever asks has the lock of one of its
-/// sockets, and the end of a process, which closes them all, needs it too. The guest may go
-/// while one of its threads of the host's is here.
+/// Uses the process without ending it: the caller holds the lock of one of its sockets, which the
+/// end of a process, closing all of them, needs too. The guest may end while one of its host threads is here.
 fn with_process<T>(process: &Weak<Process>, with_process: impl FnOnce(&Process) -> T) -> Option<T> {
     let process = process.upgrade()?;
     let found = with_process(&process);
@@ -78,7 +77,7 @@ fn end_elsewhere(process: Process) {
     }
     match own_reactor() {
         Ok(reactor) => drop(reactor.spawn(async move { end(&cell) })),
-        // To leave its sockets open is better than to wait for ever.
+        // To leave its sockets open is better than to wait forever.
         Err(_) => std::mem::forget(cell),
     }
 }

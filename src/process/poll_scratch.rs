@@ -1,4 +1,4 @@
-//! What a poll works with.
+//! The buffers that a poll works with.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::ready::PollSetBuffer;
 /// How many subscriptions are part of what every thread is charged for.
 const FREE: u32 = 256;
 
-/// For more than this many the room is not kept.
+/// For more than this many the buffers are not kept.
 const KEPT: u32 = 4096;
 
 /// What a subscription takes here: its numbers, a word for the kernel, one for what stands behind
@@ -31,7 +31,7 @@ pub(crate) struct Subscription {
     pub(crate) kind: u8,
 }
 
-/// Room for one poll. A thread keeps it between its calls, so that they allocate nothing.
+/// The buffers of one poll. A thread keeps them between its calls, so that they allocate nothing.
 #[derive(Default)]
 pub(crate) struct PollScratch {
     /// What is asked for.
@@ -43,13 +43,13 @@ pub(crate) struct PollScratch {
     /// The events, as the guest gets them.
     pub(crate) events: Vec<[u8; 32]>,
     charge: Option<Charge>,
-    /// For how many subscriptions there is room.
+    /// For how many subscriptions the buffers are charged.
     count: u32,
 }
 
 impl PollScratch {
-    /// Makes room for `count` subscriptions; tells whether the host may hold so much for the
-    /// guest. Who is refused is not denied yet: there is another way, which takes less.
+    /// Charges buffers for `count` subscriptions; returns whether the account had that much left. A refusal
+    /// is not a denial yet: there is another way, which takes less.
     #[inline]
     pub(crate) fn has_room(&mut self, count: u32, account: &Arc<Account>) -> bool {
         if count <= self.count.max(FREE) {

@@ -1,8 +1,8 @@
 //! From a file, a pipe or a connection into a socket, a file or a pipe, past the guest's
 //! memory.
 //!
-//! What flows (all but a file) is looked at first and taken only as far as it was sent:
-//! a socket without room costs no byte.
+//! A flowing source (all but a file) is peeked at first and taken only as far as it was
+//! sent: a full socket costs no byte.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// Where the bytes come from.
 enum FileSource {
-    /// A file, from an offset on: its own position does not matter, and stays.
+    /// A file, from an offset on: its own position is ignored, and unchanged.
     File(Arc<File>, u64),
     /// What comes by itself.
     Flowing(Arc<OpenFile>),
@@ -33,7 +33,7 @@ struct CopyStep {
 
 impl Thread {
     /// Sends `count` bytes of `source` to `out`, or as many as there are up to the end of
-    /// `source`; tells how many. A socket that carries messages gets one.
+    /// `source`; returns how many. A socket that carries messages gets one.
     ///
     /// # Cancel safety
     ///
@@ -75,7 +75,7 @@ impl Thread {
             match step {
                 Ok(CopyStep { found, sent: now }) => {
                     sent += u64::try_from(now).map_err(|_| Errno::EOVERFLOW)?;
-                    // The end, or no room.
+                    // The end, or a full buffer.
                     if found == 0 || now < found || is_message {
                         break;
                     }
@@ -170,7 +170,7 @@ impl Thread {
         let step = self.send_found(out, chunk, found).await?;
         let mut taken = 0;
         while taken < step.sent {
-            // It is there: nobody waits.
+            // It is there: the call does not wait.
             let sent = chunk.get_mut(taken..step.sent).unwrap_or_default();
             match self.read(from, sent, false, false).await? {
                 // Another thread took it.

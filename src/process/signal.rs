@@ -1,4 +1,4 @@
-//! Signals: who may handle them, where each one goes, and how a wait hears of it.
+//! Signals: which thread handles each of them, and how a wait is interrupted.
 //!
 //! # The model
 //!
@@ -9,52 +9,51 @@
 //! its handler runs in a thread, that thread takes the same signal no second time; it
 //! may take another one.
 //!
-//! What is sent to the process goes to one thread: "delivered to exactly one thread
-//! that does not block it" - 2.4.1 of POSIX's general information. The first choice is a
-//! thread that waits in the host, for it can be woken and is sure to take it; the main
-//! thread before others. Where none waits it lies with the process, every thread that
-//! may take it is told, and the first that comes to look has it. What a thread took on
-//! and did not handle, because it ended or blocked signals, lies with the process again.
+//! What is sent to the process goes to one thread: "delivered to exactly one thread that does not
+//! block it" - 2.4.1 of POSIX's general information. The first choice is a thread that waits in the
+//! host, since it can be woken and is sure to take it; the main thread before others. If none waits
+//! it is pending for the process, every thread that may take it is notified, and the first that
+//! checks takes it. A signal that a thread took and did not handle, because it ended or blocked
+//! signals, is pending for the process again.
 //!
 //! Where there is no callback a signal has its default action, which ends the guest or
-//! is nothing. The end is told to every thread: whichever looks first ends all.
+//! is nothing. The end is signalled to every thread: the first that checks ends all.
 //!
 //! # Delivery
 //!
-//! A thread looks at the end of every call that may wait, when such a call is about to
-//! wait, and, in a store whose epoch is this host's, at the next loop or call of running
-//! code. A thread in `memory.atomic.wait` looks when that is over.
+//! A thread checks at the end of every call that may wait, when such a call is about to wait, and,
+//! in a store whose epoch is this host's, at the next loop or call of running code. A thread in
+//! `memory.atomic.wait` checks when that returns.
 //!
 //! # Correctness
 //!
-//! The classical mistake is to look for signals, find none, and sleep, while one is
-//! sent between the two. Here, as in the loop that waits for sockets, a thread says that
-//! it sleeps *before* it looks:
+//! The classical mistake is to check for signals, find none, and sleep, while one is sent between
+//! the two. Here, as in the loop that waits for sockets, a thread sets that it waits *before* it
+//! checks:
 //!
 //! * it stores its waker, then `is_waiting`, then loads `due`;
 //! * a sender stores `due`, then loads `is_waiting`.
 //!
-//! All four are sequentially consistent. So either the sender sees that the thread
-//! waits, and wakes it; or the thread sees what is due, and does not sleep. A sender
-//! that sees a thread which does not wait makes running code look (the epoch), which a
-//! wait that begins meanwhile does not need.
+//! All four are sequentially consistent. So either the sender sees that the thread waits, and wakes
+//! it; or the thread sees what is due, and does not sleep. A sender that sees a thread which does
+//! not wait interrupts running code (the epoch), which a wait that begins meanwhile does not need.
 //!
-//! A thread that leaves a wait clears `is_waiting` and looks after that, by the same
+//! A thread that leaves a wait clears `is_waiting` and checks after that, by the same
 //! argument: a signal sent to a thread that waited is handled before the call returns to
 //! the guest.
 //!
-//! `due` is what a thread may handle as of the last change under the lock. It may be out
-//! of date in one direction: what lies with the process may have been taken by another
-//! thread. So a thread that is about to give up a wait *claims* a signal first, under
-//! the lock; no call answers `EINTR` without one. A wait is asked to end, not dropped
-//! ([`interrupting`](crate::ready::interrupting)): no connection and no byte is lost, and
-//! a send that has sent something answers how much. A signal that arrives before the
-//! call began to wait ends the wait all the same: it can't hang.
+//! `due` is what a thread may handle as of the last change under the lock. It may be out of date in
+//! one direction: a signal pending for the process may have been taken by another thread. So a
+//! thread that is about to give up a wait *claims* a signal first, under the lock; no call fails
+//! with `EINTR` without one. A wait is asked to end, not dropped
+//! ([`interrupting`](crate::ready::interrupting)): no connection and no byte is lost, and a send
+//! that has sent something returns how much. A signal that arrives before the call began to wait
+//! ends the wait all the same: it can't hang.
 //!
 //! Locks: the one of [`Signals`] before that of a waker. Wakers and the epoch are called
 //! when it is free.
 
-// Their places, for those who compile this file elsewhere too.
+// Their paths, since this file is compiled elsewhere too.
 #[path = "signal/alarm.rs"]
 mod alarm;
 #[path = "signal/number.rs"]
@@ -83,7 +82,7 @@ pub use number::{Numbering, Signal};
 pub use pending_signals::PendingSignals;
 use pending_signals::ThreadWaker;
 
-/// In `due`: there is something to look at besides signals.
+/// In `due`: there is something to check besides signals.
 const LOOK: u32 = 1;
 
 /// What a thread is to do.
@@ -95,14 +94,14 @@ pub(crate) enum SignalDelivery {
     Handle { signal: Signal, callback: Arc<str>, sender: SignalSender },
 }
 
-/// Who sent a signal. It decides what becomes of a handler that fails.
+/// The sender of a signal. It decides the effect of a handler that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalSender {
     /// The guest itself: its handler's failure is the guest's.
     Guest,
-    /// The operator, whose order is done all the same.
+    /// The operator, whose order is carried out all the same.
     Operator,
-    /// The host, which told of a [broken pipe](Signals::broken_pipe): the call has an errno.
+    /// The host, for a [broken pipe](Signals::broken_pipe): the call has an errno.
     Host,
 }
 
@@ -115,7 +114,7 @@ pub(crate) enum Ending {
     Terminated(Terminated),
 }
 
-/// Makes running code look for signals.
+/// Makes running code check for signals.
 type EpochInterrupt = Arc<dyn Fn() + Send + Sync>;
 
 /// The signals of one guest.
@@ -137,13 +136,13 @@ pub struct Signals {
 struct SignalState {
     threads: BTreeMap<u32, ThreadSignals>,
     callback: Option<Arc<str>>,
-    /// What lies with the process.
+    /// What is pending for the process.
     pending: u32,
     /// What the operator has sent, of all that is pending.
     ordered: u32,
     ended_by: Option<Ending>,
     epoch_interrupt: Option<EpochInterrupt>,
-    /// Those who wait for the end of the guest, whatever its threads do.
+    /// The waiters for the end of the guest, whatever its threads do.
     end_watchers: Arc<Watchers>,
 }
 
@@ -164,7 +163,7 @@ struct ThreadSignals {
     has_aborted: bool,
 }
 
-/// Who is to be told when the lock is free again.
+/// What to wake once the lock is released.
 #[derive(Default)]
 struct Wakeups {
     thread_wakers: Vec<Arc<ThreadWaker>>,
@@ -221,7 +220,7 @@ impl Signals {
         state.publish(MAIN);
     }
 
-    /// The mailbox of the thread `tid`, a new one where there is none.
+    /// The pending signals of the thread `tid`, new ones if there are none.
     pub(crate) fn pending_signals(self: &Arc<Self>, tid: u32) -> PendingSignals {
         let mut state = self.lock();
         let new = || ThreadSignals::new(if tid == MAIN { Arc::clone(&self.main) } else { Arc::default() });
@@ -231,7 +230,7 @@ impl Signals {
         PendingSignals { tid, thread_waker, signals: Arc::clone(self) }
     }
 
-    /// What makes running code look for signals.
+    /// What makes running code check for signals.
     pub(crate) fn set_epoch_interrupt(&self, epoch_interrupt: EpochInterrupt) {
         self.lock().epoch_interrupt = Some(epoch_interrupt);
     }
@@ -245,7 +244,7 @@ impl Signals {
         self.has_old_numbers.store(numbering == Numbering::Preview1, Relaxed);
     }
 
-    /// Has nobody been told yet that a callback is none?
+    /// Has it not been reported yet that the callback does not fit?
     pub(crate) fn is_first_misfit(&self) -> bool {
         !self.has_told_misfit.swap(true, Relaxed)
     }
@@ -268,7 +267,7 @@ impl Signals {
         self.to_process(signal);
     }
 
-    /// Sends `SIGPIPE` to the thread of `pending_signals`, which is in a call and looks at its end: "EPIPE:
+    /// Sends `SIGPIPE` to the thread of `pending_signals`, which is in a call and checks at its end: "EPIPE:
     /// ... A SIGPIPE signal shall also be sent to the thread" - write(3p). Nothing happens where
     /// the guest has no callback, for that default action is none here: a client that hangs up
     /// ends no server.
@@ -280,7 +279,7 @@ impl Signals {
         if let Some(thread) = state.thread_of(pending_signals) {
             thread.pending |= Signal::Pipe.bit();
             thread.is_pipe_broken = true;
-            // It is its own thread that is told: there is nobody to wake.
+            // It is its own thread that is notified: there is none to wake.
             state.publish(pending_signals.tid);
         }
     }
@@ -364,7 +363,7 @@ impl Signals {
         calls.make();
     }
 
-    /// Is there something that the thread will handle? It will, then: nobody else takes it.
+    /// Is there something that the thread will handle? It will, then: no other thread takes it.
     fn claim(&self, pending_signals: &PendingSignals) -> bool {
         let mut state = self.lock();
         let has_one = state.adopt(pending_signals);
@@ -448,7 +447,7 @@ impl ThreadSignals {
 }
 
 impl SignalState {
-    /// The thread of a mailbox; none where another one has its number by now.
+    /// The thread of these pending signals; none if another one has its number by now.
     fn thread_of(&mut self, pending_signals: &PendingSignals) -> Option<&mut ThreadSignals> {
         self.threads
             .get_mut(&pending_signals.tid)
@@ -495,7 +494,7 @@ impl SignalState {
         }
         self.pending |= bit;
         self.publish_all();
-        // Who has begun to wait since may have looked before that.
+        // A thread that has begun to wait since may have checked before that.
         let waiting = self.threads.values().filter(|thread| may(thread) && thread.thread_waker.is_waiting());
         calls.thread_wakers = waiting.map(|thread| Arc::clone(&thread.thread_waker)).collect();
         calls.epoch_interrupt = self.epoch_interrupt.clone();
@@ -533,7 +532,7 @@ impl SignalState {
         calls.end_watchers = Some(Arc::clone(&self.end_watchers));
     }
 
-    /// Tells whether the thread has something to handle, and takes it on if it lies with
+    /// Returns whether the thread has something to handle, and takes it if it is pending for
     /// the process.
     fn adopt(&mut self, pending_signals: &PendingSignals) -> bool {
         if self.ended_by.is_some() {

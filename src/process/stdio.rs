@@ -24,15 +24,15 @@ type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 /// Standard input.
 pub struct Input {
     source: Mutex<InputSource>,
-    /// Those who wait for it.
+    /// The waiters for it.
     watchers: Arc<Watchers>,
     terminal: bool,
 }
 
 struct InputSource {
     reader: Reader,
-    /// What a look has found instead of data. It stays for the call that reads: a stream
-    /// tells each end and each error once, and reads anew then.
+    /// What a poll has found instead of data. It is kept for the call that reads: a
+    /// stream reports each end and each error once, and reads anew then.
     seen: Option<Result<(), Errno>>,
 }
 
@@ -143,7 +143,7 @@ fn take(data: &[u8], buffer: &mut [u8]) -> (usize, usize) {
 impl Pollable for Input {
     fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
         self.watchers.add(context.waker());
-        // The stream knows one waker, which wakes all who wait.
+        // The stream has one waker, which wakes all waiters.
         _ = self.events();
         Poll::Pending
     }
@@ -182,7 +182,7 @@ impl fmt::Debug for Output {
 }
 
 impl Output {
-    /// An output that takes everything and keeps nothing.
+    /// An output that takes everything and discards it.
     pub fn discarding() -> Self {
         Self::new(&tokio::io::empty())
     }
@@ -206,7 +206,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// What the stream reports: `EPIPE` where nobody reads any more.
+    /// What the stream reports: `EPIPE` if there is no reader any more.
     pub async fn write(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
         let mut writer = self.writer.lock().await;
         let mut total = 0;
@@ -231,7 +231,7 @@ impl Output {
                 }
                 total += count;
                 rest = rest.get(count..).unwrap_or_default();
-                // A stream that takes everything at once makes nobody wait.
+                // A stream that takes everything at once never blocks.
                 if !rest.is_empty() && time.step().await.is_err() {
                     return Ok(total);
                 }
@@ -269,7 +269,7 @@ mod tests {
     use tokio::io::ReadBuf;
     use wasmtime_wasi::cli::IsTerminal;
 
-    /// Tells each of these once, and has nothing in between.
+    /// Reports each of these once, and has nothing in between.
     #[derive(Clone)]
     struct Script(VecDeque<Option<io::ErrorKind>>);
 

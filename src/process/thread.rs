@@ -22,8 +22,8 @@ use crate::socket::{Accepted, AtPanic, Domain, Refusal, Socket, TimeOption};
 /// each server, mostly.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a look-up takes: the stack of a thread as far as it is used, an answer of 64 KiB as it
-/// came, and the addresses in it.
+/// What a look-up takes: the stack of a thread as far as it is used, a reply of 64 KiB as received,
+/// and the addresses in it.
 const LOOK_UP: u64 = 192 * 1024;
 
 /// What the host holds for a thread of a guest: its own stack as far as it is used and the
@@ -54,7 +54,7 @@ pub struct Thread {
     /// Is it a program of the first generation, with its own numbers for the kinds of
     /// sockets?
     pub(crate) is_first_generation: bool,
-    /// Has the program room for an IPv6 address with its flow and scope?
+    /// Has the program space for an IPv6 address with its flow and scope?
     pub(crate) wide_addresses: bool,
     /// A buffer for what can't be moved in place, kept between calls.
     pub(crate) scratch: Vec<u8>,
@@ -65,7 +65,7 @@ pub struct Thread {
     _held: Option<Charge>,
 }
 
-/// A number that the operator reads in the trace, and the guest does not learn.
+/// A number that the trace shows to the operator, and the guest does not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceAnnotation {
     /// What it is.
@@ -87,7 +87,7 @@ pub struct SocketRef {
     pub inherited: Option<Arc<OpenFile>>,
 }
 
-/// A number of the descriptor table that nobody else gets meanwhile.
+/// A reserved number of the descriptor table, which no other call gets meanwhile.
 struct FdReservation<'a> {
     process: Option<&'a Process>,
     /// The memory for what the number will stand for.
@@ -372,7 +372,7 @@ impl Thread {
         let _gone = self.limit_buffers(&socket, listener.socket.is_shared());
         let local = || socket.local_address().ok();
         let told = process.report().wants_connections().then(local).flatten();
-        // The flag of the call alone counts; the listener's is not handed on.
+        // Only the flag of the call counts; the listener's is not inherited.
         // "O_NONBLOCK ... are not inherited" - accept(2)
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         let fd = reservation.install(Descriptor {
@@ -388,7 +388,7 @@ impl Thread {
         Ok((fd, peer))
     }
 
-    /// Listens, and tells the operator where.
+    /// Listens, and reports the address to the operator.
     ///
     /// # Errors
     ///
@@ -416,7 +416,7 @@ impl Thread {
         self.process.names()
     }
 
-    /// Gives a socket an address. Where that makes messages come in, the operator is told.
+    /// Gives a socket an address. If that makes it receive messages, it is reported to the operator.
     ///
     /// # Errors
     ///
@@ -457,8 +457,8 @@ impl Thread {
         self.process.answer("sock_connect", outcome)
     }
 
-    /// Tries until there is room: "If there is no room in the queue, a blocking connect
-    /// waits" is all that Linux promises, and it tells nobody of room.
+    /// Tries until there is space: "If there is no room in the queue, a blocking connect
+    /// waits" is all that Linux guarantees, and it signals free space to no one.
     async fn connect_to_name(
         &self,
         socket: &SocketRef,
@@ -481,8 +481,8 @@ impl Thread {
         })
     }
 
-    /// Does something that looks for a name in the file system, where `address` is one,
-    /// and so may stop its thread.
+    /// Runs something that looks up a name in the file system, if `address` is one,
+    /// and so may block its thread.
     ///
     /// # Errors
     ///
@@ -526,8 +526,8 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` where
-    /// there is no answer after 30 seconds; `ENOMEM` where the host holds too much for the guest.
+    /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` if
+    /// there is no reply after 30 seconds; `ENOMEM` where the host holds too much for the guest.
     pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
         let held = self.process.host_memory().charge(LOOK_UP)?;
         let signals = Arc::clone(self.process.signals());

@@ -1,8 +1,8 @@
 //! Thread-local values that the host keeps: programs of 2023 hold them here.
 //!
 //! A key is the guest's, a value the thread's. Each thread has its values for itself,
-//! so that a look at one takes no lock. A key that is destroyed is never given out
-//! again: its old values can't be taken for another's.
+//! so that reading one takes no lock. A destroyed key is never reused:
+//!  its old values can't be taken for another's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -140,7 +140,7 @@ impl ThreadLocals {
     }
 }
 
-/// Charges one place more than `count`.
+/// Charges one slot more than `count`.
 fn charge(held: &mut Option<Charge>, account: &Arc<Account>, count: usize) -> Result<(), Errno> {
     let held = held.get_or_insert_with(|| Charge::none(account));
     let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_add(1).saturating_mul(PLACE);

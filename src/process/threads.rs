@@ -1,5 +1,5 @@
-//! What the threads of one guest share besides its descriptors: their numbers, the
-//! words they wait at, the keys of their thread-locals, and their common end.
+//! What the threads of one guest share besides its descriptors: their numbers, their
+//! futexes, the keys of their thread-locals, and their common end.
 //!
 //! A set of threads lives as long as one instance of a program. A guest that starts
 //! anew gets a new set, so that a thread of the old one which is late to end ends
@@ -40,8 +40,8 @@ pub trait Starter: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `ENOTCAPABLE` where the module lacks the entry; `EAGAIN` where the host has no
-    /// room for another thread.
+    /// `ENOTCAPABLE` where the module lacks the entry; `EAGAIN` if the host cannot start
+    /// another thread.
     fn start(self: Arc<Self>, thread: Thread, entry: EntryPoint) -> Result<(), Errno>;
 }
 
@@ -52,7 +52,7 @@ pub struct Threads {
     /// One has left.
     left: Condvar,
     has_ended: AtomicBool,
-    /// How many there are, for whoever would rather not wait for the lock.
+    /// How many there are, readable without the lock.
     count: AtomicU32,
     pub(super) futexes: Futexes,
     pub(super) keys: Keys,
@@ -70,7 +70,7 @@ struct ThreadsState {
 struct Alive {
     /// Wakes the thread itself, for the common end.
     own: Option<Waker>,
-    /// Those that wait for its end.
+    /// The waiters for its end.
     joining: Vec<Waker>,
 }
 
@@ -137,7 +137,7 @@ impl Threads {
         Ok((tid, starter))
     }
 
-    /// Takes note that `tid` has ended; tells how many are left.
+    /// Records that `tid` has ended; returns how many are left.
     pub(crate) fn leave(&self, tid: u32) -> usize {
         let (left, gone) = {
             let mut state = self.lock();
@@ -165,13 +165,13 @@ impl Threads {
         self.has_ended.load(SeqCst)
     }
 
-    /// Ends all: wakes those that wait in the host. Tells whether they had not ended
+    /// Ends all: wakes the waiters in the host. Returns whether they had not ended
     /// before.
     pub(crate) fn end(&self) -> bool {
         let is_first = !self.has_ended.swap(true, SeqCst);
         let wakers: Vec<Waker> = {
             let mut state = self.lock();
-            // It knows this set, and would keep it for ever.
+            // It refers to this set, and would keep it forever.
             state.starter = None;
             state.alive.values_mut().filter_map(|alive| alive.own.take()).collect()
         };
@@ -187,7 +187,7 @@ impl Threads {
                 alive.own = Some(waker.clone());
             }
         }
-        // It may have ended between the caller's look and the lock.
+        // It may have ended between the caller's check and the lock.
         if self.has_ended() {
             waker.wake_by_ref();
         }
@@ -217,9 +217,9 @@ impl Threads {
 }
 
 impl Thread {
-    /// Starts another thread of the guest; tells its number.
+    /// Starts another thread of the guest; returns its number.
     ///
-    /// `tell` hears of the number before the thread begins, and may refuse it.
+    /// `tell` is called with the number before the thread begins, and may refuse it.
     ///
     /// # Errors
     ///
@@ -282,7 +282,7 @@ impl Thread {
         self.threads.futexes.wait(address, expected, limit, look).await
     }
 
-    /// Wakes up to `most` that wait at the word of `address`; tells how many.
+    /// Wakes up to `most` waiters of the word at `address`; returns how many.
     pub(crate) fn wake_word(&self, address: u32, most: usize) -> usize {
         self.threads.futexes.wake(address, most)
     }

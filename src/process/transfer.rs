@@ -24,7 +24,7 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// `EMFILE` where the guest's table has no room for both.
+    /// `EMFILE` if the guest's table has no two free numbers.
     pub(crate) fn insert_two(&self, opens: [Arc<OpenFile>; 2], rights: Rights) -> Result<(u32, u32), Errno> {
         let [first, second] =
             opens.map(|open| Descriptor { open, rights, inheriting: rights, close_on_exec: false });
@@ -306,8 +306,8 @@ impl Thread {
         }
     }
 
-    /// Reads from a file, at its position or at `offset`: all that `buffer` has room for, up
-    /// to the end. Waits at a named pipe or a device without anything to read, unless the guest
+    /// Reads from a file, at its position or at `offset`: as much as `buffer` holds, up to
+    /// the end. Waits at a named pipe or a device without anything to read, unless the guest
     /// or the call asked not to wait.
     ///
     /// # Cancel safety
@@ -376,9 +376,9 @@ impl Thread {
         Ok(Some(bytes.len()))
     }
 
-    /// Writes all of `data` to a file, at its position or at `offset`; tells how much of it
-    /// was written, where that is not all. Waits at a named pipe or a device without room, unless
-    /// the guest asked not to wait.
+    /// Writes all of `data` to a file, at its position or at `offset`; returns how much of it was
+    /// written, if that is not all. Waits for a full named pipe or device, unless the guest asked
+    /// not to wait.
     ///
     /// # Cancel safety
     ///
@@ -421,7 +421,7 @@ impl Thread {
         }
     }
 
-    /// `None` where there is no room yet.
+    /// `None` if it is full.
     async fn try_write_file(
         &self,
         file: &Arc<File>,
@@ -464,7 +464,7 @@ async fn read_event(event: &EventFd, waits: bool, buffer: &mut [u8]) -> Result<u
     Ok(word.len())
 }
 
-/// How many bytes of them are added between two looks at the clock.
+/// How many bytes of them are added between two readings of the clock.
 const EVENT_STEP: usize = 1024;
 
 /// Adds each whole word of 8 bytes to the counter.
@@ -500,7 +500,7 @@ async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Resu
     }
 }
 
-/// Reads on the spot, and gives way between large pieces; `None` where there is nothing to
+/// Reads on the spot, and yields between large pieces; `None` where there is nothing to
 /// read yet.
 async fn read_in_pieces(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
     if buffer.len() <= PIECE {
@@ -528,7 +528,7 @@ async fn read_in_pieces(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> 
     Ok(Some(done))
 }
 
-/// Writes on the spot, and gives way between large pieces; `None` where there is no room yet.
+/// Writes on the spot, and yields between large pieces; `None` if it is full.
 async fn write_in_pieces(
     file: &File,
     offset: Option<u64>,
@@ -572,7 +572,7 @@ fn read_at(file: &File, offset: Option<u64>, buffer: &mut [u8]) -> Result<Option
     })
 }
 
-/// `None` where there is no room yet.
+/// `None` if it is full.
 fn write_at(file: &File, offset: Option<u64>, data: &[IoSlice<'_>]) -> Result<Option<usize>, Errno> {
     unless_empty(match offset {
         Some(offset) => file.pwrite(data, offset),
@@ -580,8 +580,8 @@ fn write_at(file: &File, offset: Option<u64>, data: &[IoSlice<'_>]) -> Result<Op
     })
 }
 
-/// The host opens named pipes and devices nonblocking always; `EAGAIN` of theirs is told
-/// from that of a host which has no thread to ask them.
+/// The host opens named pipes and devices nonblocking always; their `EAGAIN` is distinguished from
+/// that of a host which has no thread to run the call.
 fn unless_empty(done: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
     match done {
         Ok(count) => Ok(Some(count)),

@@ -62,7 +62,7 @@ fn those_who_came_first_are_woken_first_and_no_more_than_asked_for() {
             });
             wait_until_waiting(futexes, AT, number + 1);
         }
-        // On the same shelf, and another word.
+        // In the same bucket, and another word.
         assert_eq!(futexes.wake(AT + 64 * 4, usize::MAX), 0);
         for number in 0..4 {
             assert_eq!(futexes.wake(AT, 1), 1);
@@ -94,7 +94,7 @@ fn thousands_wait_at_once() {
     assert_eq!(woken.into_inner(), 2000);
 }
 
-/// A waiter that was woken and dropped before it heard of it passes that on.
+/// A waiter that was woken and dropped before it was polled passes the wake-up on.
 #[test]
 fn a_wake_up_that_nobody_heard_is_the_next_ones() {
     let (futexes, word) = (Futexes::default(), AtomicU32::new(0));
@@ -136,7 +136,7 @@ impl Lock<'_> {
 }
 
 /// Many threads on one lock, some of whose waits end by their limit in the moment that
-/// they are woken. A wake-up that was lost would stop this test for ever.
+/// they are woken. A wake-up that was lost would stop this test forever.
 #[test]
 fn a_lock_holds_under_contention() {
     const THREADS: u64 = 16;
@@ -152,7 +152,7 @@ fn a_lock_holds_under_contention() {
                         let hurries = seed % 2 == 1 && random.random_range(0..4) == 0;
                         let limit = Duration::from_nanos(random.random_range(1..20_000));
                         lock.lock(hurries.then_some(limit));
-                        // Not one step: whoever else came in would be lost.
+                        // Not one step: another waiter that was queued in between would be lost.
                         let seen = guarded.load(SeqCst);
                         if random.random_range(0..8) == 0 {
                             thread::yield_now();

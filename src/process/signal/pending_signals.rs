@@ -12,11 +12,11 @@ use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicU32};
 
-/// What those who send see of a thread.
+/// The part of a thread that senders see.
 #[derive(Debug, Default)]
 pub(super) struct ThreadWaker {
-    /// The signals that it may handle, and bit 0 where there is something else to look
-    /// at. A hint: what holds is decided under the lock.
+    /// The signals that it may handle, and bit 0 if there is something else to check.
+    /// A hint: the truth is decided under the lock.
     pub(super) due: AtomicU32,
     /// Does it wait in the host?
     is_waiting: AtomicBool,
@@ -62,7 +62,7 @@ impl PendingSignals {
         self.thread_waker.due.load(Relaxed) != 0
     }
 
-    /// Sees `call` to its end; its waits end with `EINTR` when a signal is to be handled.
+    /// Runs `call` to its end; its waits end with `EINTR` when a signal is to be handled.
     /// `None` where the guest ends and the call goes on nevertheless, as a file operation
     /// does that another thread is at: the call is dropped then.
     ///
@@ -108,7 +108,7 @@ impl PendingSignals {
         self.signals.finished(self, signal);
     }
 
-    /// A write of this thread found nobody to read: see [`Signals::broken_pipe`].
+    /// A write of this thread found no reader: see [`Signals::broken_pipe`].
     pub(crate) fn broken_pipe(&self) {
         self.signals.broken_pipe(self);
     }

@@ -45,7 +45,7 @@ fn a_signal_is_pending_once_and_not_during_its_handler() {
     assert_eq!(main.next(), None);
     signals.to_process(Signal::Usr1);
     assert!(!main.is_due());
-    // Another one may come in between.
+    // Another one may arrive in between.
     signals.to_thread(MAIN, Signal::Usr2);
     assert_eq!(main.next(), handling(Signal::Usr2));
     main.finished(Signal::Usr2);
@@ -75,7 +75,7 @@ fn one_thread_takes_what_is_sent_to_the_process() {
     let signals = Signals::new(&[]);
     let [main, other] = [MAIN, 2].map(|tid| signals.pending_signals(tid));
     main.name_callback(Some(CALLBACK));
-    // Nobody waits: it is whose who looks first.
+    // No thread waits: the first that checks takes it.
     signals.to_process(Signal::Usr1);
     assert!(main.is_due() && other.is_due());
     assert_eq!(other.next(), handling(Signal::Usr1));
@@ -125,7 +125,7 @@ fn a_wait_without_a_signal_of_its_own_goes_on() {
     let [main, other] = [MAIN, 2].map(|tid| signals.pending_signals(tid));
     main.name_callback(Some(CALLBACK));
     signals.to_process(Signal::Usr1);
-    // It is told of the signal, and another one has it by the time that it looks.
+    // It is notified of the signal, and another thread has taken it by the time that it checks.
     assert!(main.is_due());
     assert_eq!(other.next(), handling(Signal::Usr1));
     let mut call = pin!(main.waiting(interruptible(pending::<()>())));

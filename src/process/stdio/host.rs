@@ -1,6 +1,6 @@
 //! This process's own standard streams, for guests.
 //!
-//! The operating system may make a read or a write of them wait for ever. So a thread of
+//! The operating system may make a read or a write of them wait forever. So a thread of
 //! [`start_thread`] does it, one for each stream at most, however many guests have the
 //! stream; the process ends without it. Where the host can't start that thread, the call
 //! fails with `EAGAIN`.
@@ -30,7 +30,7 @@ const READ: usize = 16 * 1024;
 /// How much of a write goes to the thread at once.
 const WRITE: usize = 64 * 1024;
 
-/// How much a pipe takes without waiting once it says that it has room: "a process can ...
+/// How much a pipe takes without waiting once it is writable: "a process can ...
 /// write n bytes, n <= PIPE_BUF" - pipe(7), where a page of 4096 is free.
 const PIPE_ROOM: usize = 4096;
 
@@ -183,8 +183,8 @@ impl HostOutput {
         output
     }
 
-    /// May a write stop the thread that polls it? Then what finds room goes without a
-    /// change of threads, and a host without a thread to spare does the rest there too.
+    /// May a write block the thread that polls it? Then what fits is written without a
+    /// thread switch, and a host without a spare thread writes the rest there too.
     #[must_use]
     pub fn stops(self, stops: bool) -> Self {
         Self { stops, ..self }
@@ -198,7 +198,7 @@ impl HostOutput {
         if self.is_error { &STDERR } else { &STDOUT }
     }
 
-    /// How much of a write finds room now.
+    /// How much of a write fits now.
     fn room(self) -> usize {
         if self.is_file {
             return WRITE;
@@ -291,7 +291,7 @@ fn write_all(fd: BorrowedFd<'_>, mut data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// For a stream that somebody else made nonblocking.
+/// For a stream that another process made nonblocking.
 fn wait_for(fd: BorrowedFd<'_>, events: PollFlags) -> Result<(), Os> {
     retry_on_intr(|| poll(&mut [PollFd::from_borrowed_fd(fd, events)], None)).map(drop)
 }
@@ -306,7 +306,7 @@ fn note(wakers: &mut Vec<Waker>, waker: &Waker) {
     }
 }
 
-/// What is behind these locks is whole whenever they are free.
+/// What is behind these locks is consistent whenever they are unlocked.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
