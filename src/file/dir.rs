@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 
 /// An open directory. Paths are relative to it and never leave it.
 ///
-/// Every call that takes a path answers, beside its own errors, `ENOENT`,
-/// `EINVAL`, `ENAMETOOLONG` or `EPERM` for the path's form (`EPERM`: absolute),
-/// `EPERM` for a path or symbolic link that leads out of the directory, and what
-/// the host's file system answers. Every call that changes something answers
-/// `EROFS` where [`Access`] is read-only.
+/// Every call that takes a path fails, beside its own errors, with `ENOENT`, `EINVAL`,
+/// `ENAMETOOLONG` or `EPERM` for the path's form (`EPERM`: absolute), `EPERM` for a path or
+/// symbolic link that leads out of the directory, and what the host's file system reports. Every
+/// call that changes something fails with `EROFS` if [`Access`] is read-only.
 #[derive(Debug)]
 pub struct Dir {
     pub(super) dir: cap_std::fs::Dir,
@@ -49,7 +48,7 @@ impl Dir {
     ///
     /// # Errors
     ///
-    /// What the host answers, e.g. that the path is not a directory.
+    /// What the host reports, e.g. that the path is not a directory.
     pub fn open_ambient(host: &Path, access: Access) -> io::Result<Self> {
         let dir = cap_std::fs::Dir::open_ambient_dir(host, cap_std::ambient_authority())?;
         Ok(Self::from_cap(dir, access))
@@ -70,12 +69,12 @@ impl Dir {
     /// `EINVAL` for `create` with `directory`; `EISDIR` for a directory with
     /// `write` or `create`; `ENOTDIR` for a file with `directory` or a trailing
     /// slash; `ELOOP` for a symbolic link that is not to be followed; `EEXIST`
-    /// with `exclusive`; `ENXIO` for a socket, or for writing to a FIFO that
-    /// nobody reads.
+    /// with `exclusive`; `ENXIO` for a socket, or for writing to a FIFO without
+    /// a reader.
     pub fn open(&self, path: &str, options: &OpenOptions) -> Result<Opened, Errno> {
         let host_path = check(path)?;
         // POSIX leaves this open. Linux once made a regular file and now
-        // answers EINVAL (open(2), BUGS).
+        // fails with EINVAL (open(2), BUGS).
         if options.create && options.directory {
             return Err(Errno::EINVAL);
         }
@@ -197,7 +196,7 @@ impl Dir {
     ///
     /// # Errors
     ///
-    /// What the file system answers.
+    /// What the file system reports.
     pub fn stat_self(&self) -> Result<Stat, Errno> {
         Ok(Stat::from_cap(&self.dir.dir_metadata()?))
     }

@@ -31,12 +31,12 @@ pub struct FileFlags {
     pub append: bool,
     /// Each write waits until its data is on the disk.
     pub dsync: bool,
-    /// Reads keep to what `dsync` and `sync` promise for writes.
+    /// Reads follow what `dsync` and `sync` guarantee for writes.
     pub rsync: bool,
     /// Each write waits until its data and attributes are on the disk.
     pub sync: bool,
-    /// The guest asked not to wait. Reads and writes of this room never wait for
-    /// another party; where the flag is off, the caller waits and tries again.
+    /// The guest asked not to wait. Reads and writes of this module never wait for
+    /// another party; if the flag is off, the caller waits and tries again.
     pub nonblock: bool,
 }
 
@@ -99,7 +99,7 @@ impl File {
         Ok(retry_on_intr(|| rustix::io::read(&self.file, &mut *buf))?)
     }
 
-    /// Reads at `offset`; the position stays.
+    /// Reads at `offset`; the position is unchanged.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl File {
         Ok(written)
     }
 
-    /// Writes at `offset`; the position stays.
+    /// Writes at `offset`; the position is unchanged.
     ///
     /// On an append file the data goes to its end, whatever `offset` says: POSIX
     /// wants it at `offset`, and Linux does not (pwrite(2), BUGS). The guest sees
@@ -168,7 +168,7 @@ impl File {
     ///
     /// # Errors
     ///
-    /// What the file system answers.
+    /// What the file system reports.
     pub fn stat(&self) -> Result<Stat, Errno> {
         Ok(Stat::from_cap(&self.file.metadata()?))
     }
@@ -200,7 +200,7 @@ impl File {
         Ok(rustix::fs::futimens(&self.file, &times.to_host())?)
     }
 
-    /// Makes sure that the file system has room for a range, and the file
+    /// Makes sure that the file system has space for a range, and the file
     /// reaches to its end.
     ///
     /// # Errors
@@ -280,9 +280,9 @@ impl File {
     /// `EPERM` for taking `append` off a file that the host marked append-only.
     pub fn set_flags(&self, flags: FileFlags) -> Result<(), Errno> {
         let mut held = self.lock_flags();
-        // Only `append` is the host's to keep, since only it can find the end
+        // Only `append` is kept by the host, since only the host can find the end
         // and write there in one step. Linux does not let the sync flags change
-        // (fcntl(2), F_SETFL), so `finish_write` keeps their promise.
+        // (fcntl(2), F_SETFL), so `finish_write` implements them.
         let mut host = rustix::fs::fcntl_getfl(&self.file)?;
         if host.contains(OFlags::APPEND) != flags.append {
             host.set(OFlags::APPEND, flags.append);
@@ -302,7 +302,7 @@ impl File {
         self.can_write.then_some(()).ok_or(Errno::EBADF)
     }
 
-    /// Keeps the promise of the sync flags for the write that was just made.
+    /// Implements the sync flags for the write that was just made.
     fn finish_write(&self) -> Result<(), Errno> {
         let flags = self.flags();
         // Linux gives O_RSYNC the meaning of O_SYNC (open(2)).

@@ -2,16 +2,16 @@
 //!
 //! A guest reaches only what lies below a [`Dir`] that the operator granted.
 //! cap-std resolves every path inside that directory, symbolic links included;
-//! this room adds the rules of POSIX that cap-std leaves open, and [`Access`],
-//! the operator's word on whether the guest may change anything there.
+//! this module adds the rules of POSIX that cap-std leaves open, and [`Access`],
+//! the operator's decision whether the guest may change anything there.
 //!
-//! What every call keeps to:
+//! Rules for every call:
 //! - Errors are [`Errno`](crate::error::Errno). The order of checks: the path's
 //!   form, the arguments, [`Access`], the operating system.
 //! - All methods take `&self`, so that one open file serves many descriptors
 //!   and threads behind an `Arc`. The operating system keeps the position.
 //! - A call may wait for the disk, never for another party: FIFOs and devices
-//!   are open without waiting, and answer `EAGAIN`. Call from where waiting for
+//!   are open without waiting, and fail with `EAGAIN`. Call from where waiting for
 //!   the disk does no harm.
 //! - An interrupted call is repeated; a guest never sees `EINTR` from here.
 //!

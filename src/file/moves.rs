@@ -1,10 +1,10 @@
 //! New names for what has one: `link` and `rename`.
 //!
-//! A name can mean more than the file behind it: a grant on the path of a Unix socket is
-//! for the socket that has this name now. So whoever calls is asked before a name changes
-//! hands, and is told what moves and between which places, as the file system knows them.
-//! Both parents are open by then, and the call acts in them: no directory on the way can
-//! be exchanged between the question and the act.
+//! A name can mean more than the file behind it: a grant on the path of a Unix socket is for the
+//! socket that has this name now. So the caller's function is called before a name is moved, with
+//! what moves and between which places, as the file system knows them. Both parents are open by
+//! then, and the call acts in them: no directory on the way can be exchanged between the check and
+//! the move.
 //!
 //! Key types: [`Move`], [`Entry`], [`FileId`], [`Way`].
 
@@ -48,11 +48,11 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// What the directory is called on the host now. For telling.
+    /// What the directory is called on the host now. For messages.
     ///
     /// # Errors
     ///
-    /// Where the host does not tell.
+    /// If the host does not report it.
     pub fn host_directory(&self) -> Result<HostPath, Errno> {
         HostPath::of(self.directory)
     }
@@ -94,7 +94,7 @@ impl Dir {
     /// # Errors
     ///
     /// `EROFS` if either directory is read-only, or the file could be changed by
-    /// its new name; what `may` answers; `EEXIST` if `new` names anything; `EPERM` for a
+    /// its new name; what `may` returns; `EEXIST` if `new` names anything; `EPERM` for a
     /// directory; `EXDEV` between file systems.
     pub fn link_if(
         &self,
@@ -115,11 +115,11 @@ impl Dir {
         Ok(from.dir.hard_link(from.last, &to.dir, to.last)?)
     }
 
-    /// Moves `old` to `new` in `new_dir`, in place of what is there.
+    /// Moves `old` to `new` in `new_dir`, replacing what is there.
     ///
     /// # Errors
     ///
-    /// `EROFS` if either directory is read-only; what `may` answers; `EISDIR`, `ENOTDIR`
+    /// `EROFS` if either directory is read-only; what `may` returns; `EISDIR`, `ENOTDIR`
     /// where one is a directory and the other is not; `ENOTEMPTY`; `EXDEV` between file
     /// systems; `EINVAL` for a directory into itself; `EBUSY` for `.`.
     pub fn rename_if(&self, may: MayMove<'_>, old: &str, new_dir: &Self, new: &str) -> Result<(), Errno> {

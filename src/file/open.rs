@@ -28,7 +28,7 @@ pub struct OpenOptions {
     pub append: bool,
     /// Each write waits until its data is on the disk.
     pub dsync: bool,
-    /// Reads keep to what `dsync` and `sync` promise for writes.
+    /// Reads follow what `dsync` and `sync` guarantee for writes.
     pub rsync: bool,
     /// Each write waits until its data and attributes are on the disk.
     pub sync: bool,
@@ -39,7 +39,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// Tells whether the file system, or a file in it, may change by this.
+    /// Returns whether the file system, or a file in it, may change by this.
     pub(super) fn modifies(&self) -> bool {
         self.write || self.create || self.truncate || self.append
     }
@@ -73,7 +73,7 @@ impl OpenOptions {
 
         let mut options = cap_std::fs::OpenOptions::new();
         options
-            // POSIX knows no file without any access. `File` keeps the promise.
+            // POSIX knows no file without any access. `File` enforces this.
             .read(self.read || !self.write)
             .write(self.write)
             .custom_flags(flags)

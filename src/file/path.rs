@@ -1,11 +1,10 @@
 //! The form that a guest's path must have, before the file system sees it.
 //!
-//! Which paths leave the granted directory is not decided here: `..` and
-//! symbolic links mean something only while they are resolved, and cap-std does
-//! that. Its refusal of an escape carries no error number of the operating
-//! system and becomes `EPERM`. An absolute path leaves the directory by its form
-//! and has the same answer. The WASI test suite asks for `EPERM` in both cases,
-//! and Wasmtime gives it; `ENOTCAPABLE` stays the answer to a missing right.
+//! Which paths leave the granted directory is not decided here: `..` and symbolic links mean
+//! something only while they are resolved, and cap-std does that. Its refusal of an escape carries
+//! no error number of the operating system and becomes `EPERM`. An absolute path leaves the
+//! directory by its form and has the same error. The WASI test suite expects `EPERM` in both cases,
+//! and Wasmtime returns it; `ENOTCAPABLE` remains the error for a missing right.
 
 use crate::error::Errno;
 use std::path::Path;
@@ -36,7 +35,7 @@ pub(super) fn check(path: &str) -> Result<&Path, Errno> {
     Ok(Path::new(path))
 }
 
-/// Tells whether a path ends in a slash, and so asks for a directory.
+/// Returns whether a path ends in a slash, and so asks for a directory.
 ///
 /// "A pathname that contains at least one non-<slash> character and that ends
 /// with one or more trailing <slash> characters shall not be resolved

@@ -1,8 +1,8 @@
 //! Where sockets have their names.
 //!
 //! `bind` and `connect` of the operating system take a path, and follow it wherever it
-//! leads. So the way there is walked here first, inside the directory, and what is
-//! handed out is open: no link that changes later leads anywhere else.
+//! leads. So the path is resolved here first, inside the directory, and what is returned
+//! is open: no link that changes later leads anywhere else.
 
 use super::Dir;
 use super::path::check;
@@ -74,13 +74,13 @@ impl Dir {
     ///
     /// # Errors
     ///
-    /// Where the host does not tell.
+    /// If the host does not report it.
     pub fn host_path(&self) -> Result<HostPath, Errno> {
         HostPath::of(&self.dir)
     }
 }
 
-/// What an open thing is called on the host. For telling names, not for opening.
+/// The host path of an open thing. For messages, not for opening.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPath(PathBuf);
 
@@ -93,13 +93,13 @@ impl HostPath {
     ///
     /// # Errors
     ///
-    /// Where the host does not tell.
+    /// If the host does not report it.
     pub fn of_link(link: &str) -> Result<Self, Errno> {
         let bytes = rustix::fs::readlink(link, Vec::new())?.into_bytes();
         Ok(Self(std::ffi::OsString::from_vec(bytes).into()))
     }
 
-    /// A path that somebody else told.
+    /// A path from another source.
     pub fn told(path: PathBuf) -> Self {
         Self(path)
     }
@@ -126,7 +126,7 @@ impl HostPath {
     }
 }
 
-/// The answer to a path that leads out of the directory.
+/// The error for a path that leads out of the directory.
 ///
 /// "EACCES: A component of the path prefix denies search permission" - bind(3p). Files
 /// have `EPERM` there, which neither bind(3p) nor connect(3p) knows.

@@ -23,7 +23,7 @@ impl Times {
 /// What becomes of one time stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetTime {
-    /// It stays as it is.
+    /// It is left unchanged.
     Keep,
     /// It becomes the time of the host's clock.
     Now,

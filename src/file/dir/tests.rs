@@ -5,7 +5,7 @@ use crate::file::scratch::{NOTHING, READ, READ_WRITE, Scratch, TestResult, WRITE
 use crate::file::{FileType, SetTime};
 use std::os::unix::fs::symlink;
 
-/// Names that may be moved by anybody.
+/// Names that any caller may move.
 trait Moves {
     fn link(&self, old_follow: bool, old: &str, new_dir: &Dir, new: &str) -> Result<(), Errno>;
     fn rename(&self, old: &str, new_dir: &Dir, new: &str) -> Result<(), Errno>;
