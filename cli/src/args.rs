@@ -71,7 +71,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
     pub(crate) dir_ro: Vec<DirectoryArg>,
 
-    /// Remove the names of the guest's Unix sockets when they close [default: they stay]
+    /// Remove the names of the guest's Unix sockets when they close [default: they are kept]
     #[arg(long, help_heading = FILES)]
     pub(crate) unix_unlink: bool,
 

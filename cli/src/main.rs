@@ -1,7 +1,7 @@
 //! The command `wasock`: arguments to grants, events to lines, endings to exit codes.
 //!
-//! What goes to standard error begins with `wasock: `, so that it is told from
-//! what the guest writes there.
+//! What goes to standard error begins with `wasock: `, to distinguish it from what the
+//! guest writes there.
 
 mod args;
 mod duration;

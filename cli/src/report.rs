@@ -1,6 +1,6 @@
 //! Events and calls as lines on standard error.
 //!
-//! Nobody may be reading it any more: that is no reason for a server to stop, so
+//! Standard error may have no reader any more: that is no reason for a server to stop, so
 //! [`say!`] does not fail, where `eprintln!` would panic.
 //!
 //! Much of what is printed are names that a guest or a peer chose. All that the command
@@ -19,7 +19,7 @@ use wasock::error::Errno;
 use wasock::host::MissingImports;
 use wasock::observe::{Escaped, Event, Limit, Observer, Refused, TraceLine};
 
-/// Prints a line on standard error, if anybody reads it. A line feed in it is escaped.
+/// Prints a line on standard error, if it has a reader. A line feed in it is escaped.
 macro_rules! say {
     ($($line:tt)*) => {
         $crate::report::Lines::default().line(format_args!($($line)*)).say()
@@ -65,7 +65,7 @@ fn event(event: &Event) {
     match event {
         Event::Listening { fd, local, result: Ok(_), .. } => say!("wasock: listening on {local} (fd {fd})"),
         Event::Bound { fd, local } => say!("wasock: bound on {local} (fd {fd})"),
-        // Told as denied or unavailable, where the operator can do something about it.
+        // Reported as denied or unavailable, if the operator can do something about it.
         Event::Listening { .. } => {}
         Event::BacklogChanged { fd, local, backlog, capacity } => {
             tracing::info!("{local} (fd {fd}): backlog {backlog}, {capacity} may wait");

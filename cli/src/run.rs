@@ -30,7 +30,7 @@ const QUICK: i32 = 1;
 /// How long the last events may take to be printed.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Runs a guest, and answers its exit code.
+/// Runs a guest, and returns its exit code.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     })?;
     std::io::stdout().flush().ok();
     if let Some(handle) = running.get() {
-        // Nobody reads them any more where this takes long.
+        // They have no reader any more if this takes long.
         handle.flush_events(WAIT_TIMEOUT);
     }
     restore_shared_sockets();

@@ -22,7 +22,7 @@ use crate::report::say;
 use crate::start;
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
-/// call of the system's, such as a write to a pipe that nobody reads.
+/// call of the system's, such as a write to a pipe without a reader.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A second Ctrl-C within this time is an order, whatever the guest made of the first.
@@ -36,7 +36,7 @@ const ENDING: [Signal; 3] = [Signal::Int, Signal::Quit, Signal::Term];
 ///
 /// Not those that a fault of the host itself would send, and `SIGABRT`: they are the engine's.
 /// Not `SIGPIPE`, which each write of the host's to a closed connection would send: the
-/// guest's own writes tell of theirs. Not `SIGTSTP`, `SIGTTIN` and `SIGTTOU`: the kernel stops
+/// guest's own writes report theirs. Not `SIGTSTP`, `SIGTTIN` and `SIGTTOU`: the kernel stops
 /// the process as by default, and the shell's job control works.
 const PASSED_ON: &[(Signal, Host)] = &[
     (Signal::Hup, Host::HUP),
@@ -108,8 +108,8 @@ impl HostSignals {
     }
 }
 
-/// Watches for signals on a thread of its own, because the guest may never give
-/// way. Answers the exit code, once, when one is to end the guest: and by then the
+/// Watches for signals on a thread of its own, because the guest may never yield.
+/// Returns the exit code, once, when one is to end the guest: and by then the
 /// guest's code has been stopped too.
 ///
 /// # Errors
@@ -131,7 +131,7 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
                 }
                 u8::try_from(signal.exit_code()).unwrap_or(u8::MAX)
             }
-            // Otherwise the process would hear no signal any more.
+            // Otherwise the process would receive no signal any more.
             Err(_) => {
                 let failed = Terminated::HostPanic("watched for signals");
                 say!("wasock: {failed}");
@@ -149,7 +149,7 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
     Ok(receiver)
 }
 
-/// Hands signals to the guest, up to the first that is to end it.
+/// Passes signals to the guest, up to the first that is to end it.
 async fn next_order(signals: &mut HostSignals, running: &Running) -> Signal {
     let mut last = HashMap::new();
     loop {

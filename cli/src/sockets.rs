@@ -1,4 +1,4 @@
-//! Sockets that the operator hands to the guest.
+//! Sockets that the operator passes to the guest.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -14,10 +14,10 @@ use wasock::host::Builder;
 
 use crate::args::{NamedSocket, SocketArgs, SocketSource};
 
-/// Where a service manager tells the names of the sockets that it passes.
+/// Where a service manager puts the names of the sockets that it passes.
 const NAMES: &str = "LISTEN_FDNAMES";
 
-/// The sockets that a guest can be handed.
+/// The sockets that a guest can be given.
 const KINDS: [(AddressFamily, SocketType); 5] = [
     // Of IPv6 too, for the crate.
     (AddressFamily::INET, SocketType::STREAM),

@@ -26,7 +26,7 @@ pub(crate) struct GrantArgs {
     pub(crate) connect: Vec<Grant>,
 
     /// Let the guest have a UDP socket here, and join the group of multicast that is here. The
-    /// socket may answer whoever has sent to it lately
+    /// socket may reply to recent senders
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_bind)]
     pub(crate) udp_bind: Vec<Grant>,
 
@@ -34,7 +34,7 @@ pub(crate) struct GrantArgs {
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_send)]
     pub(crate) udp_send: Vec<Grant>,
 
-    /// Let UDP sockets send where --udp-send says, and nowhere else: no answers
+    /// Let UDP sockets send to the addresses of --udp-send only: no replies
     #[arg(long)]
     pub(crate) udp_strict: bool,
 

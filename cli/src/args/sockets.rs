@@ -8,28 +8,28 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct SocketArgs {
-    /// Listen here and hand the guest the listener as a descriptor, from 3 on; for programs
+    /// Listen here and pass the guest the listener as a descriptor, from 3 on; for programs
     /// that can't listen themselves. It needs no --listen. A unix:PATH is the host's here
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_listener)]
     pub(crate) preopen_listen: Vec<NamedSocket>,
 
-    /// Connect there and hand the guest the connection, as a descriptor after those of
+    /// Connect there and pass the guest the connection, as a descriptor after those of
     /// --preopen-listen. It needs no --connect. A unix:PATH is the host's here
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_peer)]
     pub(crate) preopen_connect: Vec<NamedSocket>,
 
-    /// Hand the guest a UDP socket that is bound here, as a descriptor after those of
+    /// Pass the guest a UDP socket that is bound here, as a descriptor after those of
     /// --preopen-connect. It needs no --udp-bind
     #[arg(long, value_name = "[NAME=]ADDR", value_parser = parse_datagrams)]
     pub(crate) preopen_udp: Vec<NamedSocket>,
 
-    /// Hand the guest these sockets and those of --listen-fds in nonblocking mode, or not: its
-    /// calls on them answer EAGAIN instead of waiting [default: nonblocking for a program that
+    /// Pass the guest these sockets and those of --listen-fds in nonblocking mode, or not: its
+    /// calls on them fail with EAGAIN instead of waiting [default: nonblocking for a program that
     /// Go made, whose net.FileListener needs it, and else blocking]
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(crate) preopen_nonblocking: Option<bool>,
 
-    /// Hand the guest the sockets that the service manager passed to this process
+    /// Pass the guest the sockets that the service manager passed to this process
     /// (LISTEN_FDS), as descriptors after those of --preopen-udp: listeners, connections and
     /// datagram sockets over TCP, UDP and Unix
     #[arg(long)]
@@ -43,7 +43,7 @@ pub(crate) struct NamedSocket {
     pub(crate) place: SocketSource,
 }
 
-/// Where a socket is that the guest is handed.
+/// The address of a preopened socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SocketSource {
     Inet(SocketAddr),
