@@ -85,8 +85,8 @@ fn calls() -> String {
     text
 }
 
-/// What is said of each kind of socket: a column for those over a network, where one
-/// answer is for both families unless they differ.
+/// The results for each kind of socket: a column for those over a network, with one result
+/// for both families unless they differ.
 const KINDS: &str = "TCP | UDP | Unix stream | Unix datagram | Unix seqpacket";
 
 fn by_kind([tcp, tcp6, udp, udp6, stream, datagram, seqpacket]: [String; 7]) -> String {

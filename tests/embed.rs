@@ -63,7 +63,7 @@ use wasock::{Event, Observer, WasockCtx};
 /// How long anything may take.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Hands every event to the test.
+/// Passes every event to the test.
 fn events() -> (impl Observer + 'static, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel();
     let observer = move |event: &Event| {

@@ -375,7 +375,7 @@ fn no_dialect_names_another() -> Result<()> {
 }
 
 /// Text of guests and peers is escaped because the library prints nothing, and all that the
-/// command prints goes through one place.
+/// command prints goes through one function.
 #[test]
 fn only_the_report_prints() -> Result<()> {
     let command = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/src");

@@ -13,7 +13,7 @@ struct State {
     wasock: WasockCtx,
 }
 
-/// Tells how many arguments there are, and 100 more if a socket can be opened.
+/// Returns how many arguments there are, and 100 more if a socket can be opened.
 const COUNTS: &str = r#"(module
   (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
   (import "wasix_32v1" "sock_open" (func $open (param i32 i32 i32 i32) (result i32)))
@@ -23,7 +23,7 @@ const COUNTS: &str = r#"(module
     (i32.add (i32.load (i32.const 0))
       (i32.mul (i32.const 100) (i32.eqz (call $open (i32.const 1) (i32.const 1) (i32.const 6) (i32.const 8)))))))"#;
 
-/// What the guest tells where `link` made the linker.
+/// What the guest returns if `link` made the linker.
 async fn told(link: impl FnOnce(&mut Linker<State>) -> wasmtime::Result<()>) -> Result<i32> {
     let engine = Engine::default();
     let module = Module::new(&engine, COUNTS).map_err(plain)?;

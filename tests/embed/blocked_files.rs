@@ -29,7 +29,7 @@ fn load(engine: &Engine, module: &str) -> Result<Guest> {
 }
 
 /// Guests that read a pipe in which nothing ever is, then one that opens files, in one
-/// runtime; then that is dropped. Answers how the latter ended.
+/// runtime; then that is dropped. Returns how the latter ended.
 fn beside_readers(folder: &Path) -> Result<u32> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
     let reader = load(&engine, guest_tests::FIFO_READ)?;

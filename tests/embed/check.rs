@@ -38,7 +38,7 @@ async fn a_check_is_asked_for_each_use() -> Result<()> {
             seen.fetch_max(address.port().into(), Relaxed);
             true
         }
-        // The first peer panics, the second is refused, and the third comes in.
+        // The first peer panics, the second is refused, and the third is accepted.
         Use::TcpAccept(_) => {
             let before = count.fetch_add(1, Relaxed);
             assert!(before != 0, "as the test wants it");

@@ -14,7 +14,7 @@ async fn two_guests_answer_at_once() -> Result<()> {
     let clients = async {
         let (first, second) =
             tokio::try_join!(listening_async(first_events), listening_async(second_events))?;
-        // Both connections are open at once, and each server answers on its own.
+        // Both connections are open at once, and each server replies on its own.
         let first = tokio::task::spawn_blocking(move || is_served(first));
         let second = tokio::task::spawn_blocking(move || is_served(second));
         let (first, second) = tokio::try_join!(first, second)?;

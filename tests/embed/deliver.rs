@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-/// Runs `client` beside the guest, and answers what came first.
+/// Runs `client` beside the guest, and returns what came first.
 async fn beside<T: Send + 'static>(
     guest: impl Future<Output = Result<Ended>>,
     client: impl FnOnce() -> Result<T> + Send + 'static,

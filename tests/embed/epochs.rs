@@ -1,5 +1,5 @@
-//! Whose epoch it is: what one guest does reaches no other store of an embedder's engine,
-//! and an embedder's order is one.
+//! Ownership of the epoch: what one guest does reaches no other store of an embedder's engine,
+//! and an embedder's increment takes effect.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ fn is_terminated(ended: &wasmtime::Result<Ended>, why: Terminated) -> bool {
     ended.as_ref().is_err_and(|error| error.downcast_ref() == Some(&why))
 }
 
-/// Does it ever see an epoch that nobody of the embedder's made?
+/// Does it ever see an increment that the embedder did not make?
 #[test]
 fn a_guest_that_signals_itself_takes_no_epoch_of_a_tenants() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;

@@ -69,7 +69,7 @@ async fn a_call_sees_the_memory_of_its_own_instance() -> Result<()> {
     Ok(())
 }
 
-/// An embedder's own store has one thread: a program that wants another one is told so.
+/// An embedder's own store has one thread: a program that starts another one gets an error.
 #[tokio::test]
 async fn threads_in_a_store_of_the_embedder_are_not_supported() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
@@ -94,7 +94,7 @@ async fn threads_in_a_store_of_the_embedder_are_not_supported() -> Result<()> {
     Ok(())
 }
 
-/// Panics at everything that it hears.
+/// Panics at every event.
 struct Panics {
     inline: bool,
     heard: Arc<AtomicU32>,
@@ -171,7 +171,7 @@ async fn a_guest_runs_with_functions_of_the_embedder() -> Result<()> {
 #[tokio::test]
 async fn threads_of_a_guest_have_the_functions_of_the_embedder() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
-    // The thread counts by the embedder's function, and tells by its own memory.
+    // The thread counts by the embedder's function, and reports in its own memory.
     let text = r#"(module
         (import "env" "memory" (memory 1 1 shared))
         (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))

@@ -61,7 +61,7 @@ impl Listener {
         Ok(Self { local, events, handle, wire, guest })
     }
 
-    /// Tells the guest what to do; an event says when it is done.
+    /// Sends the guest a command; an event shows when it is done.
     fn tell(&mut self, line: &str) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(runtime.block_on(self.wire.write_all(format!("{line}\n").as_bytes()))?)

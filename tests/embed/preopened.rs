@@ -1,4 +1,4 @@
-//! Sockets of the embedder's, handed to a guest.
+//! Sockets of the embedder, passed to a guest.
 
 use super::{WAIT_TIMEOUT, events, plain, run_async};
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use wasmtime::{Engine, Linker, Module, Store};
 use wasock::{Address, Event, WasockCtx};
 
-/// A listener, and a client who expects an echo.
+/// A listener, and a client that expects an echo.
 fn listener_and_client() -> Result<(TcpListener, JoinHandle<Result<()>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;

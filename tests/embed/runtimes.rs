@@ -16,7 +16,7 @@ use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasock::{Event, WasockCtx};
 
-/// A guest whose parts an embedder calls one by one: it listens, and answers one connection.
+/// A guest whose parts an embedder calls one by one: it listens, and serves one connection.
 const PARTS: &str = r#"(module
   (import "wasix_32v1" "sock_open" (func $open (param i32 i32 i32 i32) (result i32)))
   (import "wasix_32v1" "sock_bind" (func $bind (param i32 i32) (result i32)))
@@ -59,7 +59,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// `on` is the runtime that the guest is told to use.
+    /// `on` is the runtime that the guest is to use.
     async fn new(on: Option<&Handle>) -> Result<Self> {
         let engine = Engine::default();
         let module = Module::new(&engine, PARTS).map_err(plain)?;
@@ -125,7 +125,7 @@ fn runtimes() -> std::io::Result<Vec<(&'static str, Runtime)>> {
     ])
 }
 
-/// The guest opens, waits and serves in one runtime; tells where.
+/// The guest opens, waits and serves in one runtime; returns the address.
 async fn whole() -> Result<()> {
     let mut parts = Parts::new(None).await?;
     let addr = parts.listen().await?;
@@ -211,7 +211,7 @@ fn a_call_goes_on_waiting_when_its_sockets_runtime_is_shut_down() -> Result<()> 
     let guest = thread::spawn(move || {
         without_a_runtime(async {
             let mut serve = pin!(parts.call("serve"));
-            // The first look finds nobody, and registers.
+            // The first try finds no connection, and registers.
             let first = std::future::poll_fn(|context| Poll::Ready(serve.as_mut().poll(context))).await;
             sender.send(first.is_pending())?;
             match first {

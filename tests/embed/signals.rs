@@ -101,7 +101,7 @@ async fn what_the_operator_ignores_is_ignored() -> Result<()> {
     Ok(())
 }
 
-/// Signals for one guest make the code of others on the engine look up, and no more.
+/// Signals for one guest interrupt the code of others on the engine, and no more.
 #[test]
 fn a_guest_that_computes_is_ended_by_its_own_signals_alone() -> Result<()> {
     let engine = new_engine(&engine_config()).map_err(plain)?;
@@ -120,7 +120,7 @@ fn a_guest_that_computes_is_ended_by_its_own_signals_alone() -> Result<()> {
     Ok(())
 }
 
-/// A handler in the midst of running code that never ends hears the embedder's order.
+/// A handler in the midst of running code that never ends is ended by the embedder.
 #[test]
 fn an_order_ends_a_handler_that_computes() -> Result<()> {
     let engine = new_engine(&engine_config()).map_err(plain)?;

@@ -109,8 +109,8 @@ const COMPUTING: &str = r#"(module
             (drop (call $sleep (i64.const 1000000)))
             (br_if $again (i32.eqz (i32.atomic.load (i32.const 0)))))))"#;
 
-/// Where the epoch is the embedder's, nothing of wasock's stops code that computes: the guest
-/// ends without it, and his next increment ends it.
+/// Where the epoch is the embedder's, nothing of wasock stops code that computes: the guest
+/// ends without it, and the embedder's next increment ends it.
 #[tokio::test]
 async fn threads_that_compute_end_at_the_next_epoch_of_the_embedders() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;

@@ -34,7 +34,7 @@ const COUNTER: &str = r#"(module
         (drop (call $write (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 32)))
         (call $exit (i32.const 9))))"#;
 
-/// A thread waits near the end of a memory of 2 GiB, for ever, and the first thread with it.
+/// A thread waits near the end of a memory of 2 GiB, forever, and the first thread with it.
 const LARGE_WAIT: &str = r#"(module
     (import "env" "memory" (memory 32768 32768 shared))
     (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
@@ -112,7 +112,7 @@ fn processor_time() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Runs a test of this file in a process of its own, where nobody else uses the processor.
+/// Runs a test of this file in a process of its own, where no other process uses the processor.
 fn run_alone(test: &str) -> Result<()> {
     let tests = std::env::current_exe()?;
     let run = Command::new(tests).args([test, "--exact", "--ignored", "--nocapture"]).output()?;
@@ -135,7 +135,7 @@ fn drop_large_wait(runtime: &Runtime) -> Result<(Handle, std::sync::mpsc::Receiv
             let early = tokio::time::timeout(Duration::from_millis(2), run.as_mut()).await;
             ensure!(early.is_err(), "it waits for ever: {early:?}");
         }
-        // They begin to wait in the memory, which nobody sees from outside.
+        // They begin to wait in the memory, which is not visible from outside.
         let early = tokio::time::timeout(Duration::from_millis(300), run.as_mut()).await;
         ensure!(early.is_err(), "it waits for ever: {early:?}");
         anyhow::Ok(())
@@ -143,7 +143,7 @@ fn drop_large_wait(runtime: &Runtime) -> Result<(Handle, std::sync::mpsc::Receiv
     Ok((handle, events))
 }
 
-/// The threads of this process whose names begin so; Linux tells.
+/// The threads of this process whose names begin so, from Linux.
 fn threads_called(start: &str) -> Vec<String> {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
     let names = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("comm")));
@@ -169,7 +169,7 @@ fn alone_the_end_of_a_guest_with_a_large_memory() -> Result<()> {
     };
     ensure!(left == 2 && handle.threads_left_behind() == 2, "{left} threads were left behind");
     ensure!(handle.is_ended(), "it has not ended");
-    // Whoever looks for them still would be at it now.
+    // A search for them would still be running now.
     std::thread::sleep(Duration::from_secs(1));
     let used = processor_time() - before;
     ensure!(used < Duration::from_millis(700), "the end took {used:?} of processor time");
@@ -196,7 +196,7 @@ fn alone_the_drop_of_a_runtime() -> Result<()> {
     Ok(())
 }
 
-/// Both threads wait where nothing reaches them, and `run` answers all the same.
+/// Both threads wait where nothing reaches them, and `run` returns all the same.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_guest_whose_threads_all_wait_in_the_memory_is_ended() -> Result<()> {

@@ -1,5 +1,5 @@
-//! Every function that the host has, with wild arguments: the table of the host
-//! says which there are, so none is forgotten.
+//! Every function that the host has, with arbitrary arguments: the host's table lists them,
+//! so none is missed.
 //!
 //! The calls are made in this process, where a panic is a failed test and the
 //! memory that the host takes is this process's.
@@ -264,7 +264,7 @@ async fn survives(function: &Function, engine: &Engine, program: &InstancePre<Wa
     for case in cases(function, &guest.fds) {
         let answer = guest.call(function, &case).await?;
         if let Answer::Errno(errno) = answer {
-            // The one that answers a thread's number has negative ones.
+            // The one that returns a thread's number has negative ones.
             let errno = if function.module == "wasi" { -errno } else { errno };
             let is_known = (0..=76).contains(&errno);
             ensure!(is_known, "{}{case:x?} answered {errno}", function.name);

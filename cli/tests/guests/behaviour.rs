@@ -111,7 +111,7 @@ fn descriptor_table_of_1024_by_default() -> Result<()> {
     run_on_loopback().arg(guest_tests::DESCRIPTOR_TABLE).succeed()?.expect_stdout("highest 1023\n").map(drop)
 }
 
-/// What the guest is told of the host's network, with these grants.
+/// What the guest sees of the host's network, with these grants.
 fn told_of_network(grants: &[&str]) -> Result<Vec<String>> {
     let finished = run().args(grants).arg(guest_tests::PORT_CALLS).succeed()?;
     ensure!(finished.stderr.is_empty(), "nobody was denied anything\n{finished}");
@@ -136,7 +136,7 @@ pub(crate) fn port_calls() -> Result<()> {
     Ok(())
 }
 
-/// Who may listen everywhere sees all that the host has.
+/// A guest that may listen everywhere sees all that the host has.
 #[test]
 fn port_calls_with_every_address() -> Result<()> {
     let mut all: Vec<_> = if_addrs::get_if_addrs()?
@@ -159,8 +159,8 @@ fn port_calls_with_every_address() -> Result<()> {
     Ok(())
 }
 
-/// The operator's limit holds for every buffer, however a socket came to be; the operator is
-/// told once, and reads in the trace which call it was.
+/// The operator's limit holds for every buffer, however a socket came to be; it is reported
+/// once, and the trace shows which call it was.
 #[test]
 pub(crate) fn socket_buffers() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -200,7 +200,7 @@ pub(crate) fn listener() -> Result<()> {
         .map(drop)
 }
 
-/// It ends when it is told to, whatever the host has left: see `listen::descriptors`, which
+/// It ends on request, whatever the host has left: see `listen::descriptors`, which
 /// looks at what it does meanwhile.
 #[test]
 pub(crate) fn epoll_without_descriptors() -> Result<()> {

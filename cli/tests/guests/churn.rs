@@ -1,5 +1,5 @@
 //! Clients that come and go in ten ways, one way after the other: after each the server still
-//! answers, and the host holds as many descriptors as before; after all of them as much memory.
+//! replies, and the host holds as many descriptors as before; after all of them as much memory.
 
 use super::run_on_loopback;
 use anyhow::{Context, Result, ensure};
@@ -224,7 +224,7 @@ fn survives(options: &[&str], arguments: &[&str], may_refuse: bool) -> Result<()
     let mut server = wasock.args(arguments).start()?;
     let addr = server.listening()?;
     serves(addr)?;
-    // What the first connection had the host make stays.
+    // What the host made for the first connection is kept.
     lets_go(&server, descriptors(&server)?)?;
     let before = descriptors(&server)?;
     let mut resident = 0;

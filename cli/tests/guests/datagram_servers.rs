@@ -61,7 +61,7 @@ fn query(id: u16, name: &str, kind: u16) -> Vec<u8> {
     bytes
 }
 
-/// The code of an answer, and the addresses in it.
+/// The code of a reply, and the addresses in it.
 fn answer(query: &[u8], bytes: &[u8]) -> Result<(u8, Vec<IpAddr>)> {
     ensure!(bytes.get(..2) == query.get(..2) && bytes.len() >= 12, "{bytes:?}");
     ensure!(bytes[2] & 0x80 != 0, "no answer: {bytes:?}");
@@ -108,7 +108,7 @@ pub(crate) fn dns_server() -> Result<()> {
             let found = ask(&query(kind, name, kind))?;
             ensure!(found == expected, "{name} {kind}: {found:?}");
         }
-        // What is wrong is told so, and what is no query is not answered.
+        // A malformed query gets an error, and what is no query gets no reply.
         let good = query(7, "four.test", A);
         client.send(&[1, 2, 3])?;
         client.send(&[&good[..2], &[0x80], &good[3..]].concat())?;
@@ -142,7 +142,7 @@ pub(crate) fn udp_chat() -> Result<()> {
         ensure!(heard == expected, "{heard:?}, not {expected:?}");
         Ok(())
     };
-    // One after another comes in, of each family, and is heard by those before.
+    // Clients of each family join, and earlier ones receive their messages.
     let mut room: Vec<(UdpSocket, String)> = Vec::new();
     for server in servers.iter().cycle().take(4) {
         let one = client(*server)?;
@@ -160,7 +160,7 @@ pub(crate) fn udp_chat() -> Result<()> {
     }
     first.send(b"/who")?;
     hears(first, "4 here")?;
-    // Who has left hears nothing: what he hears next is the answer to himself.
+    // A client that left receives nothing: the next it receives is the reply to itself.
     first.send(b"/leave")?;
     first.send(b"/who")?;
     hears(first, "3 here")?;
@@ -202,7 +202,7 @@ fn fetch(server: SocketAddr, request: &[u8]) -> Result<Result<Vec<u8>, u8>> {
         ensure!(packet.starts_with(&[0, 3, n0, n1]), "{packet:?}");
         bytes.extend(packet.get(4..).unwrap_or_default());
         if number == 2 {
-            // Nobody else gets in between.
+            // No other client gets in between.
             stranger.send_to(&[0, 4, n0, n1], from)?;
             let told = stranger.recv(&mut buf)?;
             ensure!(buf.get(..told).is_some_and(|told| told.starts_with(&[0, 5, 0, 5])), "{buf:?}");

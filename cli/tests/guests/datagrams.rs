@@ -1,4 +1,4 @@
-//! Messages each on its own: their sizes, their peers, and who may send them.
+//! Messages each on its own: their sizes, their peers, and their senders.
 
 use super::{has_ipv6, run};
 use anyhow::{Result, ensure};
@@ -67,7 +67,7 @@ fn narrowed(how: &str, addr: &str, flags: &[&str]) -> Result<(Running, SocketAdd
     Ok((guest, SocketAddr::from(([127, 0, 0, 1], bound.port()))))
 }
 
-/// Neither a receive nor a wait hears of what may not come in.
+/// Neither a receive nor a wait sees a refused message.
 #[test]
 pub(crate) fn datagram_receiver() -> Result<()> {
     for how in ["recv", "poll", "epoll"] {
@@ -94,8 +94,8 @@ pub(crate) fn datagram_receiver() -> Result<()> {
     Ok(())
 }
 
-/// One among many that may not come in is found, also by a guest that is told of edges
-/// only.
+/// An admitted message among many refused ones is found, also by a guest that waits for edges only.
+///
 #[test]
 fn many_wrong_senders_hide_no_message() -> Result<()> {
     for how in ["edge", "late"] {
@@ -114,7 +114,7 @@ fn many_wrong_senders_hide_no_message() -> Result<()> {
     Ok(())
 }
 
-/// A call ends in its time while somebody sends without a pause.
+/// A call ends in its time while a peer sends without a pause.
 #[test]
 fn a_flood_of_a_wrong_sender_holds_nobody_up() -> Result<()> {
     let (mut guest, to) = narrowed("limit", "127.0.0.1:0", &[])?;
@@ -164,7 +164,7 @@ fn a_peer_is_let_in() -> Result<()> {
     let peer = native.local_addr()?.to_string();
     let guest = granted().args(["--accept-from", "192.0.2.0/24"]).with_stdin();
     let mut guest = guest.args([guest_tests::DATAGRAM_RECEIVER, "peer", "127.0.0.1:0", &peer]).start()?;
-    // Who sent before there was a peer is none.
+    // An earlier sender is not the peer.
     let early = UdpSocket::bind("127.0.0.2:0")?;
     early.send_to(b"end", guest.bound()?)?;
     guest.write_stdin(b"\n")?;

@@ -1,4 +1,4 @@
-//! Programs of every generation: what each imports, what it is told, and how
+//! Programs of every generation: what each imports, what it gets, and how
 //! `wasock inspect` names it.
 
 use super::{run, run_on_loopback, wasock};

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Directories of the host, with listeners that count who comes.
+/// Directories of the host, with listeners that count their clients.
 struct Host {
     folder: TempDir,
     secrets: Vec<UnixListener>,
@@ -163,7 +163,7 @@ fn sockets_move_between_names_with_the_same_grants() -> Result<()> {
     host.check(false)
 }
 
-/// What is denied stays so under every name.
+/// What is denied is denied under every name.
 #[test]
 fn a_denied_socket_is_not_moved_out_of_its_denial() -> Result<()> {
     let host = Host::new("app.sock", &["a/secret.sock"])?;

@@ -1,4 +1,4 @@
-//! Guests that mean harm: an answer or a trap, never a broken host.
+//! Hostile guests: an error or a trap, never a broken host.
 
 use super::run_on_loopback;
 use anyhow::{Context, Result, ensure};
@@ -68,7 +68,7 @@ pub(crate) fn iovecs_million() -> Result<()> {
     running.finish()?.expect_code(0).map(drop)
 }
 
-/// The most memory that a process had in use; Linux tells.
+/// The peak memory of a process, from Linux.
 pub(crate) fn peak_memory_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

@@ -86,7 +86,7 @@ fn the_longest_name_of_a_sender_is_read() -> Result<()> {
         .args([guest_tests::UNIX_LISTENER, "datagram", "/run/s", "0"])
         .start()?;
     guest.wait_for_stdout("ready")?;
-    // What of a name has room in the addresses of this program.
+    // As much of a name as fits into the addresses of this program.
     let names = [(longest(folder.path())?, "\"/run/aaaaaaaaaaaa"), (longest(outside.path())?, "\"\"")];
     for (number, (from, told)) in names.iter().enumerate() {
         let sender = UnixDatagram::from(bound(SocketType::DGRAM, from)?);

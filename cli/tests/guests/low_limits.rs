@@ -1,6 +1,6 @@
 //! A host at its limits: descriptors and threads.
 //!
-//! Whatever is lacking, and whenever, there are these ends and no others: the right answer;
+//! Whatever is lacking, and whenever, there are these ends and no others: the right result;
 //! an error number for the guest, `EAGAIN` or `ENFILE`; one line and code 1.
 
 use std::fs;
@@ -59,7 +59,7 @@ impl Place {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let wasock = folder.path().join("wasock");
         // Copied by a process of its own: one that another test starts meanwhile would have
-        // a copy open that is still written, and "text file busy" is what the next one hears.
+        // a copy open that is still written, and the next one fails with "text file busy".
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_wasock")).arg(&wasock).status()?;
         ensure!(copied.success(), "cannot copy the command");
         fs::set_permissions(&wasock, fs::Permissions::from_mode(0o755))?;
@@ -82,7 +82,7 @@ impl Place {
     }
 }
 
-/// A user of whom nobody has a process, most likely: another one each time, and one that
+/// A user without a process, most likely: another one each time, and one that
 /// containers of users have too.
 fn nobody() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -261,7 +261,7 @@ fn closed_standard_streams_hurt_nobody() -> Result<()> {
     Ok(())
 }
 
-/// Serves, or says why not, and ends when it is told to.
+/// Serves, or reports why not, and ends on request.
 fn serves_or_ends_well(server: Wasock) -> Result<()> {
     let mut server = server.start()?;
     if let Ok(address) = server.listening()

@@ -71,7 +71,7 @@ fn a_sender_hears_itself_if_it_likes() -> Result<()> {
     Ok(())
 }
 
-/// To join is to have an address where messages come in, whatever the port.
+/// Joining gives an address that receives messages, whatever the port.
 #[test]
 fn a_group_that_is_not_granted_is_denied() -> Result<()> {
     let host = run().args(["--udp-bind", "127.0.0.1:*", "--udp-bind", "239.255.18.8:0"]);

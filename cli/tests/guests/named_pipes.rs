@@ -21,7 +21,7 @@ fn pipe() -> Result<(TempDir, String, File)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("f");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-    // Opened to read too, so that it waits for nobody.
+    // Opened to read too, so that it does not block.
     let writer = OpenOptions::new().read(true).write(true).open(path)?;
     let granted = format!("{}::/pipe", folder.path().display());
     Ok((folder, granted, writer))

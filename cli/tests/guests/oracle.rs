@@ -8,7 +8,7 @@ use guest_tests::Wasock;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// A call that answers otherwise than Linux, in every profile.
+/// A call whose result differs from Linux, in every profile.
 struct Deviation {
     states: &'static str,
     calls: &'static str,
@@ -131,7 +131,7 @@ fn names(list: &str, name: &str) -> bool {
     list.split(' ').any(|it| it == name)
 }
 
-/// Compares, but for the deviations; tells which of them were needed.
+/// Compares, but for the deviations; returns which of them were needed.
 fn compare(here: &[Cell], linux: &[Cell]) -> Result<BTreeSet<String>> {
     let mut needed = BTreeSet::new();
     let mut wrong = String::new();

@@ -23,7 +23,7 @@ const PLACES: [&str; 4] = ["127.0.0.1:0", "[::1]:0", "unix:/run/s", "seqpacket:/
 /// Those where bytes flow.
 const STREAMS: [&str; 3] = ["127.0.0.1:0", "[::1]:0", "unix:/run/s"];
 
-/// A server, and where it is for the rest of the machine.
+/// A server, and its address for the rest of the machine.
 struct Server {
     folder: TempDir,
     running: Running,
@@ -136,7 +136,7 @@ fn echo_of_datagrams() -> Result<()> {
         let count = client.recv(&mut heard)?;
         ensure!(heard.get(..count) == Some(text), "{name} heard {count} bytes");
     }
-    // One without a name is told to nobody; the server goes on.
+    // A message without a name is passed to no client; the server goes on.
     UnixDatagram::unbound()?.send_to(b"lost", folder.path().join("s"))?;
     server.wait_for_stderr("to \"\"")?;
     ensure!(server.is_running()?, "it ended");
@@ -161,7 +161,7 @@ pub(crate) fn chat_server() -> Result<()> {
                 }
             }
         }
-        // Who goes is missed by nobody.
+        // A client that leaves is not missed.
         drop(clients.pop());
         let mut left = 0;
         while server.running.stdout().matches("4 in the room").count() < 2 {
@@ -208,8 +208,8 @@ pub(crate) fn transfer_server() -> Result<()> {
     Ok(())
 }
 
-/// A guest without an accept loop hears of each connection, of what comes and of the end;
-/// the operator hears of the same.
+/// A guest without an accept loop gets events for each connection, its data and its end; the
+/// operator gets the same.
 #[test]
 fn events_anywhere() -> Result<()> {
     for place in ["unix:/run/s", "seqpacket:/run/s"] {

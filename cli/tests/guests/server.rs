@@ -21,7 +21,7 @@ fn is_page(response: &Response) -> Result<()> {
     Ok(())
 }
 
-/// The server still answers, and ends as it is told to.
+/// The server still replies, and ends on request.
 fn lives_on(mut server: Running, addr: SocketAddr) -> Result<()> {
     ensure!(server.is_running()?, "the server has ended:\n{}", server.stderr());
     is_page(&HttpClient::connect(addr)?.get("/")?)?;
@@ -40,7 +40,7 @@ pub(crate) fn http_server() -> Result<()> {
     client.send(b"HEAD / HTTP/1.1\r\n\r\n")?;
     let head = client.head()?;
     ensure!(head.header("content-length") == Some("24"), "answered {head:?}");
-    // Nothing of a body lies between that and the next answer.
+    // Nothing of a body lies between that and the next reply.
     is_page(&client.get("/")?)?;
     client.send(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")?;
     is_page(&client.response()?)?;
@@ -77,7 +77,7 @@ fn start_streams(service: &str) -> Result<(Running, TcpStream)> {
 #[test]
 pub(crate) fn stream_server() -> Result<()> {
     let (server, mut stream) = start_streams("echo")?;
-    // More than the buffers of both sides hold: it goes on when there is room again.
+    // More than the buffers of both sides hold: it goes on when there is space again.
     let sent: Vec<u8> = (0..8u32 << 20).map(|at| at.to_le_bytes()[1] ^ at.to_le_bytes()[0]).collect();
     let (mut sender, bytes) = (stream.try_clone()?, sent.clone());
     let sending = std::thread::spawn(move || sender.write_all(&bytes));
@@ -130,7 +130,7 @@ fn http_server_waits_for_a_slow_reader() -> Result<()> {
     let mut client = HttpClient::connect(addr)?;
     let mut sender = TcpStream::connect(addr)?;
     let receiver = sender.try_clone()?;
-    // Far more answers than the buffers of both sides hold, and nobody reads yet.
+    // Far more replies than the buffers of both sides hold, and none is read yet.
     let sending = std::thread::spawn(move || sender.write_all(&REQUEST.repeat(COUNT)));
     for _ in 0..20 {
         is_page(&client.get("/")?)?;
@@ -252,7 +252,7 @@ fn http_server_goes_on_when_descriptors_are_free_again() -> Result<()> {
         client.send(REQUEST)?;
         clients.push(client);
     }
-    // Everybody is served in turn, as those before him leave.
+    // Each client is served in turn, as earlier ones leave.
     for mut client in clients {
         is_page(&client.response()?)?;
     }

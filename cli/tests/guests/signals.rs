@@ -340,7 +340,7 @@ pub(crate) fn signal_server() -> Result<()> {
     busy.say("sec")?;
     host.signal(Signal::TERM)?;
     host.wait_for_stdout("draining 1")?;
-    // Nobody new comes in.
+    // No new client is accepted.
     let refused = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT).err().map(|error| error.kind());
     ensure!(refused == Some(std::io::ErrorKind::ConnectionRefused), "{refused:?}");
     ensure!(host.is_running()?, "it has not waited for the client");
@@ -401,7 +401,7 @@ fn storm(host: &Running) -> Result<()> {
     Ok(())
 }
 
-/// A guest that the host calls is told between two events.
+/// A guest that the host calls handles it between two events.
 #[test]
 pub(crate) fn signal_events() -> Result<()> {
     let mut host = run_on_loopback().arg(guest_tests::SIGNAL_EVENTS).start()?;

@@ -24,7 +24,7 @@ fn is_answer(response: &Response) -> Result<()> {
     Ok(())
 }
 
-/// Does `client` on as many threads, and hears of the first that failed.
+/// Runs `client` on as many threads, and returns the first failure.
 fn many_clients(count: usize, client: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     std::thread::scope(|scope| {
         let client = &client;
@@ -107,7 +107,7 @@ fn threads_share_the_queue_of_winsock() -> Result<()> {
     Ok(())
 }
 
-/// Without descriptors clients wait for their turn; nobody is lost, and no thread hangs.
+/// Without descriptors clients wait for their turn; none is lost, and no thread hangs.
 #[test]
 fn threads_take_turns_when_descriptors_are_few() -> Result<()> {
     for (way, fds) in [("each", "9"), ("pool", "9"), ("shared", "9"), ("own", "12")] {
@@ -136,13 +136,13 @@ fn threads_take_turns_when_connections_are_few() -> Result<()> {
 const SPEAKERS: usize = 12;
 const LINES: usize = 60;
 
-/// What one says, all others hear, in its order.
+/// What one client sends, all others receive, in order.
 fn speak_and_listen(addr: SocketAddr, number: usize, all_there: &Barrier) -> Result<()> {
     let stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let (mut speaker, mut lines) = (stream.try_clone()?, BufReader::new(stream).lines());
     let welcome = lines.next().context("an end")?;
-    // Everybody comes to it, whatever happens.
+    // Every thread reaches it, whatever happens.
     all_there.wait();
     ensure!(welcome? == "welcome", "no welcome");
     for line in 0..LINES {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many threads of the guest the host runs; Linux tells.
+/// How many threads of the guest the host runs, from Linux.
 fn guest_threads(host: &Running) -> Result<usize> {
     let mut found = 0;
     for task in fs::read_dir(format!("/proc/{}/task", host.id()))? {
@@ -207,14 +207,14 @@ fn every_descriptor_is_closed_in_a_loop_from_two_threads() -> Result<()> {
 }
 
 /// Connections come in bursts, one event of the host's for several of them: each is
-/// taken, whichever threads look and sleep meanwhile.
+/// taken, whichever threads poll and sleep meanwhile.
 #[test]
 pub(crate) fn threads_accept() -> Result<()> {
     bursts(&[])
 }
 
 /// Each of the four threads has one connection at most, so none of them ever finds the limit
-/// reached: a thread that only looks takes no place.
+/// reached: a thread that only polls takes no permit.
 #[test]
 fn threads_that_wait_have_no_place_among_the_connections() -> Result<()> {
     bursts(&["--max-connections", "4", "--max-connections-per-listener", "4"])

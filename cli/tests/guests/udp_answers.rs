@@ -1,4 +1,4 @@
-//! A UDP server answers whoever has sent to it, and nobody else.
+//! A UDP server replies to its senders, and to no other address.
 
 use super::{has_ipv6, run};
 use anyhow::{Result, ensure};
@@ -35,7 +35,7 @@ fn hears(client: &UdpSocket, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// No grant to send is needed for an answer; one is for anything else: another address, another
+/// No grant to send is needed for a reply; one is for anything else: another address, another
 /// socket, a peer for good.
 #[test]
 pub(crate) fn udp_answers() -> Result<()> {
@@ -61,7 +61,7 @@ pub(crate) fn udp_answers() -> Result<()> {
     Ok(())
 }
 
-/// Whoever may not send is not answered either: the guest never hears of him.
+/// A refused sender gets no reply either: the guest never sees its messages.
 #[test]
 fn strangers_are_not_answered() -> Result<()> {
     let (mut guest, addr) = start(run().args(["--accept-from", "127.0.0.2"]), "127.0.0.1:0")?;
@@ -75,7 +75,7 @@ fn strangers_are_not_answered() -> Result<()> {
     guest.stop().map(drop)
 }
 
-/// A denial is one for answers, too.
+/// A denial holds for replies, too.
 #[test]
 fn what_is_denied_is_not_answered() -> Result<()> {
     let (mut guest, addr) = start(run().args(["--deny-udp-send", "127.0.0.1:*"]), "127.0.0.1:0")?;
@@ -83,7 +83,7 @@ fn what_is_denied_is_not_answered() -> Result<()> {
     guest.stop().map(drop)
 }
 
-/// As it is with `--udp-strict`: an answer needs a grant like any other message.
+/// With `--udp-strict` a reply needs a grant like any other message.
 #[test]
 fn a_strict_socket_answers_nobody_without_a_grant() -> Result<()> {
     let (mut guest, addr) = start(run().arg("--udp-strict"), "127.0.0.1:0")?;

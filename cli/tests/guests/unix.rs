@@ -1,4 +1,4 @@
-//! Sockets with a name in the file system, and whoever is on the other side of them.
+//! Sockets with a name in the file system, and their peers.
 
 use super::run;
 use anyhow::{Context as _, Result, ensure};
@@ -26,7 +26,7 @@ fn granted(folder: &Path) -> Wasock {
     ])
 }
 
-/// A guest that listens in its `/run` and does what it is told.
+/// A guest that listens in its `/run` and follows commands.
 struct Listener {
     folder: TempDir,
     running: Running,
@@ -101,7 +101,7 @@ pub(crate) fn unix_datagram() -> Result<()> {
     Ok(())
 }
 
-/// Another process answers to the name by which it knows the guest, and the guest knows
+/// Another process replies to the name by which it knows the guest, and the guest knows
 /// the other by the name in its own directory.
 #[test]
 fn datagrams_to_another_process_and_back() -> Result<()> {
@@ -120,7 +120,7 @@ fn datagrams_to_another_process_and_back() -> Result<()> {
     Ok(())
 }
 
-/// Its clients have no address to tell them apart by: the limit of a peer is none of theirs.
+/// Its clients have no address to distinguish them by: the limit of a peer does not apply.
 #[test]
 fn limits_of_connections_hold_at_a_name() -> Result<()> {
     let limits = ["--max-connections-per-listener", "2", "--max-connections-per-peer", "1"];
@@ -267,7 +267,7 @@ pub(crate) fn unix_client() -> Result<()> {
     Ok(())
 }
 
-/// How many connect while nobody accepts, for each profile; one more is left waiting, or
+/// How many connect without an accept, for each profile; one more is left waiting, or
 /// its connection ends at once.
 #[test]
 fn the_capacity_of_a_name_is_the_profiles() -> Result<()> {
@@ -312,7 +312,7 @@ fn counts(profile: &str, kind: &str, backlog: u32, capacity: usize) -> Result<()
         ensure!(refused == Err(rustix::io::Errno::AGAIN), "{refused:?}");
     }
     listener.expect("accept_all", &capacity.to_string())?;
-    // Another backlog counts for those who come now.
+    // Another backlog counts for those that connect now.
     listener.expect("listen 0", "done")?;
     let client = host_socket(host_kind)?;
     rustix::net::connect(&client, &address)?;
@@ -374,7 +374,7 @@ fn a_link_is_no_way_round_a_grant() -> Result<()> {
     Ok(())
 }
 
-/// The name stays, unless the operator wants it removed; and then only the socket's own.
+/// The name is kept, unless the operator wants it removed; and then only the socket's own.
 #[test]
 fn names_are_removed_as_the_operator_chose() -> Result<()> {
     let left = |flags: &[&str], lines: &[&str]| -> Result<bool> {
@@ -405,7 +405,7 @@ fn names_are_removed_as_the_operator_chose() -> Result<()> {
     listener.running.finish()?.expect_code(143)?;
     ensure!(!path.exists(), "it is there after SIGTERM");
 
-    // What others put in its place stays: a file, or another socket.
+    // What others put in its place is kept: a file, or another socket.
     for is_socket in [false, true] {
         let mut listener = Listener::start("stream", 1, &["--unix-unlink"])?;
         fs::remove_file(listener.path())?;
@@ -432,8 +432,8 @@ fn the_mode_is_the_umasks() -> Result<()> {
     Ok(())
 }
 
-/// What the host's file system refuses to the user who runs the host is refused to the
-/// guest, whatever was granted.
+/// What the host's file system refuses to the user of the host is refused to the guest,
+///  whatever was granted.
 #[test]
 fn what_the_host_may_not_is_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -447,7 +447,7 @@ fn what_the_host_may_not_is_refused() -> Result<()> {
     for (name, mode) in [("", 0o755), ("read_only", 0o555), ("served", 0), ("shut", 0)] {
         set_mode(name, mode)?;
     }
-    // Root may everything: let it be somebody else then.
+    // Root may do everything: use another user then.
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_wasock"), "run"];
     let host = || match rustix::process::getuid().is_root() {
         true => Wasock::new("setpriv").args(nobody),
@@ -477,7 +477,7 @@ fn what_the_host_may_not_is_refused() -> Result<()> {
     Ok(set_mode("shut", 0o755)?)
 }
 
-/// The operator reads names as he writes them, in events and in the trace.
+/// The operator reads names as they are written on the command line, in events and in the trace.
 #[test]
 fn names_are_told() -> Result<()> {
     let mut listener = Listener::start("stream", 3, &["-v", "--trace"])?;
@@ -500,7 +500,7 @@ fn names_are_told() -> Result<()> {
     Ok(())
 }
 
-/// A name that is taken is told with what to do.
+/// A name that is taken is reported with its cure.
 #[test]
 fn a_taken_name_is_told() -> Result<()> {
     let first = Listener::start("stream", 1, &[])?;

@@ -135,7 +135,7 @@ fn epoll_server_takes_turns_when_descriptors_are_few() -> Result<()> {
     server.stop().map(drop)
 }
 
-/// Far more answers than the buffers of both sides hold, and nobody reads yet.
+/// Far more replies than the buffers of both sides hold, and none is read yet.
 #[test]
 fn epoll_server_waits_for_a_slow_reader() -> Result<()> {
     const COUNT: usize = 50_000;

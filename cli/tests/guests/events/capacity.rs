@@ -1,4 +1,4 @@
-//! Many connections, and more than there is room for.
+//! Many connections, and more than fit.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn thousands_of_connections_in_sequence() -> Result<()> {
     lives_on(server, addr).map(drop)
 }
 
-/// Thirty clients of a server that has room for ten: each is served once others leave.
+/// Thirty clients of a server for ten: each is served once others leave.
 fn served_in_turn(server: Running, addr: SocketAddr, capacity: usize) -> Result<()> {
     let mut clients = Vec::new();
     for number in 0..30 {
@@ -149,7 +149,7 @@ fn a_host_without_descriptors_makes_connections_wait() -> Result<()> {
     served_in_turn(server, addr, 10)
 }
 
-/// A descriptor that nobody told of is found as well.
+/// A descriptor that is freed without notice is found as well.
 #[test]
 fn a_host_without_descriptors_tries_again() -> Result<()> {
     let (server, addr) = start_with_spare_descriptors(4)?;

@@ -1,4 +1,4 @@
-//! What is told of data, and of the end of a connection.
+//! Events for data, and for the end of a connection.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn data_that_is_left_is_told_of_again_when_more_comes() -> Result<()> {
     for calls in 2..5 {
         other.send(b"more,")?;
         client.until(&format!("client {fd}"), &format!("{calls} 0"))?;
-        // Others have their turns meanwhile, and it is not told again.
+        // Others are served meanwhile, and it is not reported again.
         for _ in 0..20 {
             client.expect("echo hello", "hello")?;
         }
@@ -22,7 +22,7 @@ fn data_that_is_left_is_told_of_again_when_more_comes() -> Result<()> {
     client.expect(&format!("client {fd}"), "4 0")?;
     other.send(b"x")?;
     client.until(&format!("client {fd}"), "5 0")?;
-    // The end is told although that was never read, once, and the descriptor stays.
+    // The end is reported although that was never read, once, and the descriptor stays open.
     drop(other);
     client.until(&format!("client {fd}"), "5 1")?;
     for _ in 0..20 {
@@ -42,7 +42,7 @@ fn a_handler_that_reads_a_part_is_called_for_the_rest() -> Result<()> {
     client.expect(&format!("appetite {fd} 3"), "done")?;
     other.send(b"0123456789")?;
     client.until(&format!("client {fd}"), "5 0")?;
-    // All of it is read before the end is told.
+    // All of it is read before the end is reported.
     other.send(b"abcdefgh")?;
     drop(other);
     client.until("counts", "2 1 1")?;
@@ -113,7 +113,7 @@ fn without_a_handler_for_it_the_end_is_readable() -> Result<()> {
     )?;
     let mut server = run_on_loopback().arg(path).start()?;
     let mut client = TcpStream::connect(server.listening()?)?;
-    // One and a half buffers: told twice, and the end is the third.
+    // One and a half buffers: reported twice, and the end is the third.
     client.write_all(&[1; 96])?;
     client.shutdown(Shutdown::Write)?;
     server.finish()?.expect_code(3).map(drop)

@@ -28,7 +28,7 @@ fn a_module_with_handlers_and_nothing_open_ends() -> Result<()> {
         let (_folder, path) = module(&format!("(module {start} {handlers})"))?;
         run().arg(path).succeed()?;
     }
-    // A listener that no handler would hear of is nothing to wait for.
+    // A listener without a handler is nothing to wait for.
     let (_folder, path) = listening_module(r#"(func (export "wasock_on_readable") (param i32))"#)?;
     run_on_loopback().arg(path).succeed()?;
     let (_folder, path) = listening_module("")?;
@@ -78,7 +78,7 @@ fn a_signal_ends_a_handler() -> Result<()> {
     for line in ["spin", "slow 60000"] {
         let (server, addr) = start(run_on_loopback().args(["--on-trap", "restart"]))?;
         let mut client = Client::connect(addr)?;
-        // Once it is told of, the handler runs.
+        // Once it is reported, the handler runs.
         client.send(b"echo hello\n")?;
         client.answer()?;
         client.send(format!("{line}\n").as_bytes())?;
@@ -97,7 +97,7 @@ fn a_guest_without_events_uses_no_processor() -> Result<()> {
     for number in 0..100 {
         let mut other = Client::connect(addr)?;
         let fd = other.fd()?;
-        // Some have sent what nobody reads, some have ended what nobody closes.
+        // Some have sent what is never read, some have ended what is never closed.
         if number % 2 == 0 {
             client.expect(&format!("appetite {fd} 0"), "done")?;
             other.send(b"unread")?;

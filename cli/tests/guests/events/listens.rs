@@ -1,4 +1,4 @@
-//! Listeners of a guest with handlers, and who comes in.
+//! Listeners of a guest with handlers, and their connections.
 
 use super::*;
 

@@ -9,7 +9,7 @@ fn a_handler_closes_another_connection() -> Result<()> {
     let fd = other.fd()?;
     client.expect(&format!("close {fd}"), "done")?;
     other.expect_end()?;
-    // The next one has that number; nothing of the old one is told of it.
+    // The next one has that number; nothing of the old one is reported for it.
     let mut next = Client::connect(addr)?;
     ensure!(next.fd()? == fd, "another number");
     next.expect(&format!("client {fd}"), "2 0")?;
@@ -55,7 +55,7 @@ fn a_duplicate_is_told_of_once() -> Result<()> {
     other.send(b"echo ")?;
     client.until(&format!("client {fd}"), "2 0")?;
     let copy = client.ask(&format!("dup {fd}"))?;
-    // What was told of is not told of again for it.
+    // What was reported is not reported again for it.
     for _ in 0..20 {
         client.expect("echo hello", "hello")?;
     }

@@ -76,7 +76,7 @@ fn a_trap_in_the_start_stops_the_guest() -> Result<()> {
     let restart = || run_on_loopback().args(["--on-trap", "restart"]);
     let finished = restart().args([guest_tests::EVENT_SERVER, "trap"]).finish()?.expect_code(134)?;
     finished.expect_no_stderr("starts anew")?;
-    // What the start did is told without a client: it would trap again and again.
+    // What the start did is reported without a client: it would trap again and again.
     let (_folder, path) = listening_module(
         r#"(func (export "wasock_on_accept") (param i32 i32))
            (func (export "wasock_on_listen") (param i32 i32) unreachable)"#,
@@ -102,7 +102,7 @@ fn a_trap_closes_no_other_thing_at_that_number() -> Result<()> {
 }
 
 /// A client that makes the guest trap as soon as it is there keeps no processor busy, and in
-/// the end has nobody to trap. Others wait in the queue meanwhile.
+/// the end has no instance to trap. Others wait in the queue meanwhile.
 #[test]
 fn a_server_that_goes_on_trapping_starts_after_longer_and_longer() -> Result<()> {
     let mut server = run()
@@ -112,7 +112,7 @@ fn a_server_that_goes_on_trapping_starts_after_longer_and_longer() -> Result<()>
     for anew in ["anew: ", "anew in 100ms: ", "anew in 200ms: ", "anew in 400ms: "] {
         Client::connect(addr)?.send(b"\0")?;
         server.wait_for_stderr(&format!("wasock: the guest trapped and starts {anew}"))?;
-        // It came while nobody was there, and is served in its turn.
+        // It connected while no instance was there, and is served in its turn.
         let mut client = Client::connect(addr)?;
         client.send(b"hello")?;
         let mut answer = [0; 5];

@@ -1,4 +1,4 @@
-//! What the calls that take a socket answer, kind by kind. docs/calls.md shows it.
+//! What the calls that take a socket return, kind by kind. docs/calls.md shows it.
 
 /// A call.
 pub(crate) struct Row {

@@ -1,7 +1,7 @@
 //! Every call and every option of sockets, on every kind of socket.
 //!
-//! Two tables say what is answered, and docs/calls.md shows them. Guests do what the tables
-//! say, and each row is a test.
+//! Two tables list the results, and docs/calls.md shows them. Guests make the calls of the
+//! tables, and each row is a test.
 
 mod call_table;
 pub(crate) mod calls;

@@ -1,4 +1,4 @@
-//! A socket of the test's own, whose options say what the kernel does.
+//! A socket of the test's own, whose options show what the kernel does.
 
 use anyhow::{Context as _, Result, bail};
 use nix::libc;
@@ -101,7 +101,7 @@ impl Native {
         })
     }
 
-    /// Sets the option, and tells what the guest is to be told.
+    /// Sets the option, and returns what the guest is to get.
     pub(super) fn set(&self, option: &str, value: &str) -> Result<String> {
         let fd = &self.fd;
         let number: Option<u64> = (value != "none").then(|| value.parse()).transpose()?;

@@ -46,7 +46,7 @@ static ANSWERS: LazyLock<Result<BTreeMap<String, Vec<String>>>> = LazyLock::new(
     host.succeed()?.stdout.lines().map(answer).collect()
 });
 
-/// What the guest is to be told: the value, and for each that is set the outcome and the
+/// What the guest is to get: the value, and for each that is set the outcome and the
 /// value then.
 fn expected(row: &Row, kind: &str, state: &str, (call, values): (&str, &[&str])) -> Result<Vec<String>> {
     const UNKNOWN: &str = "ENOPROTOOPT";

@@ -55,7 +55,7 @@ pub(super) fn above_the_maximum(profile: Profile) -> Result<()> {
     for backlog in MORE_THAN_FEW {
         holds_exactly(&mut listener, backlog, profile.waiting_at_most)?;
     }
-    // Silent to the guest, and not to who reads the trace.
+    // Silent to the guest, but visible in the trace.
     let maximum = FEW.to_string();
     let traced = host(profile).args(["--trace", "--max-backlog", &maximum]);
     let mut listener = Listener::start_on(profile, traced, "127.0.0.1:0", 7)?;
@@ -97,7 +97,7 @@ pub(super) fn one_more(profile: Profile) -> Result<()> {
             for _ in 0..20 {
                 is_refused(listener.addr)?;
             }
-            // Those that wait did not suffer, and their places are free again.
+            // Pending connections are not affected, and their space is free again.
             listener.accepts_all(&waiting)?;
             let waiting = listener.fill(profile.waiting_for(2))?;
             listener.accepts_all(&waiting)
@@ -164,7 +164,8 @@ pub(super) fn connected_or_connecting(profile: Profile) -> Result<()> {
     holds(profile, "connected_or_connecting").map(drop)
 }
 
-/// Limit: nothing lets the kernel hold more than one above its `net.core.somaxconn`; a queue of the host's own goes beyond.
+/// Limit: nothing lets the kernel hold more than one above its `net.core.somaxconn`; a queue of the
+/// host's own goes beyond.
 pub(super) fn beyond_the_kernels_limit(profile: Profile) -> Result<()> {
     let limit: u32 = std::fs::read_to_string("/proc/sys/net/core/somaxconn")?.trim().parse()?;
     if limit >= 50_000 {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Close: whoever waits learns of it, the port is free at once, and nothing is left.
+/// Close: waiting clients see it, the port is free at once, and nothing is left.
 pub(super) fn close_with_clients_waiting(profile: Profile) -> Result<()> {
     holds(profile, "closing_while_another_waits")?;
     let mut listener = Listener::start(profile, 4)?;
@@ -15,7 +15,7 @@ pub(super) fn close_with_clients_waiting(profile: Profile) -> Result<()> {
         for client in &mut waiting {
             client.is_gone()?;
         }
-        // Somebody else may have it.
+        // Another process may have it.
         std::net::TcpListener::bind(listener.addr).context("the port is not free")?;
     }
     listener.returns_to(before)?;

@@ -33,17 +33,17 @@ fn exhausted_host(profile: Profile) -> Result<Listener> {
     Ok(listener)
 }
 
-/// Rule 12: with a full table of the guest accept is EMFILE, loses nobody, and works again later.
+/// Rule 12: with a full table of the guest accept is EMFILE, loses no connection, and works again later.
 pub(super) fn row_12_accept_with_a_full_table(profile: Profile) -> Result<()> {
     accepts_again_later(full_table(profile)?, "EMFILE")
 }
 
-/// Rule 12: on a host without descriptors accept is ENFILE, loses nobody, and works again later.
+/// Rule 12: on a host without descriptors accept is ENFILE, loses no connection, and works again later.
 pub(super) fn row_12_accept_without_host_descriptors(profile: Profile) -> Result<()> {
     accepts_again_later(exhausted_host(profile)?, "ENFILE")
 }
 
-/// Out of descriptors: nobody is lost, and all is well when one is free again.
+/// Out of descriptors: no connection is lost, and accept works when one is free again.
 fn accepts_again_later(mut listener: Listener, errno: &str) -> Result<()> {
     let mut first = listener.connect()?;
     for _ in 0..10 {
@@ -71,11 +71,11 @@ fn accepts_again_later(mut listener: Listener, errno: &str) -> Result<()> {
         ensure!(answer.starts_with("1 ready"), "{answer}");
         listener.expect("accept_waiting", &client.name()?)?;
     }
-    // Nobody waits any more: to say so would make a guest spin.
+    // None is pending any more: reporting one would make a guest spin.
     let answer = listener.tell("poll 20")?;
     ensure!(answer.starts_with("0 ready"), "{answer}");
     listener.expect("close", "done")?;
-    // As it was before: a client that comes into an empty queue is told of.
+    // As before: a client that arrives at an empty queue is reported.
     listener.begin("poll 15000")?;
     let client = listener.connect()?;
     let answer = listener.answer()?;
@@ -93,7 +93,7 @@ pub(super) fn row_12_poll_without_host_descriptors(profile: Profile) -> Result<(
     Ok(())
 }
 
-/// Rule 12: a guest that waits at an epoll rests, also while a client waits for a descriptor.
+/// Rule 12: a guest that waits at an epoll sleeps, also while a client waits for a descriptor.
 pub(super) fn row_12_epoll_without_host_descriptors(profile: Profile) -> Result<()> {
     let mut guest = host(profile)
         .args(["--no-cache", guest_tests::EPOLL_WITHOUT_DESCRIPTORS])
@@ -113,7 +113,7 @@ pub(super) fn row_12_epoll_without_host_descriptors(profile: Profile) -> Result<
     guest.stop().map(drop)
 }
 
-/// Rule 12: a server out of descriptors serves the clients that it has, and rests.
+/// Rule 12: a server out of descriptors serves the clients that it has, and sleeps.
 pub(super) fn row_12_server_without_host_descriptors(profile: Profile) -> Result<()> {
     // What cleans the cache up now and then takes descriptors, and gives them back.
     let mut server = host(profile)
@@ -132,7 +132,7 @@ pub(super) fn row_12_server_without_host_descriptors(profile: Profile) -> Result
     std::thread::sleep(Duration::from_secs(1));
     let used = server.processor_time()? - before;
     ensure!(used < Duration::from_millis(300), "{used:?} of processor time");
-    // Everybody is served in turn, as those before him leave.
+    // Each client is served in turn, as earlier ones leave.
     for mut client in others {
         ensure!(client.get("/")?.status == 200, "one that waited");
     }

@@ -3,7 +3,8 @@
 use super::*;
 use guest_tests::HttpClient;
 
-/// Limit: with as many connections as `--max-connections` allows accept is EMFILE, loses nobody, and works again once one is closed.
+/// Limit: with as many connections as `--max-connections` allows accept is EMFILE, loses no
+/// connection, and works again once one is closed.
 pub(super) fn as_many_connections_as_may_be(profile: Profile) -> Result<()> {
     let mut listener = start(profile, &["--max-connections", "3"])?;
     let _first = listener.accepted()?;
@@ -36,16 +37,16 @@ fn start(profile: Profile, limits: &[&str]) -> Result<Listener> {
     Listener::start_on(profile, host(profile).arg("--trace").args(limits), "127.0.0.1:0", 4)
 }
 
-/// A limit is reached: whoever comes waits until a connection is closed, and the operator
-/// learns of it.
+/// A limit is reached: further clients wait until a connection is closed, and the operator
+/// is notified.
 fn waits_for_a_place(listener: &mut Listener, flag: &str) -> Result<()> {
-    // Where nobody waits it keeps nobody out.
+    // If none is pending it keeps no client out.
     listener.expect("accept", "EAGAIN")?;
     listener.expect("accept_within 1", "EAGAIN")?;
     let answer = listener.tell("poll 20")?;
     ensure!(answer.starts_with("0 ready"), "{answer}");
     ensure!(!listener.running.stderr().contains(flag), "told of {flag} too early");
-    // Whoever waits learns of it when somebody comes.
+    // A waiting call is woken when a client connects.
     listener.begin("accept_waiting")?;
     let waiting = [listener.connect()?, listener.connect()?];
     let answer = listener.answer()?;
@@ -72,7 +73,8 @@ fn waits_for_a_place(listener: &mut Listener, flag: &str) -> Result<()> {
     Ok(())
 }
 
-/// Limit: a peer with as many connections as `--max-connections-per-peer` allows is reset; others come in, and so does it once one is closed.
+/// Limit: a peer with as many connections as `--max-connections-per-peer` allows is reset; others
+/// are accepted, and so is it once one is closed.
 pub(super) fn as_many_as_a_peer_may_have(profile: Profile) -> Result<()> {
     let mut listener = start(profile, &["--max-connections-per-peer", "2", "-v"])?;
     let _first = listener.accepted()?;
@@ -116,7 +118,7 @@ pub(super) fn a_duplicate_keeps_the_place_of_its_connection(profile: Profile) ->
     Ok(())
 }
 
-/// Limit: a server with as many connections as may be serves them, rests, and serves 200 clients in turn.
+/// Limit: a server with as many connections as allowed serves them, sleeps, and serves 200 clients in turn.
 pub(super) fn a_server_with_as_many_connections_as_may_be(profile: Profile) -> Result<()> {
     let mut server =
         host(profile).args(["--max-connections", "8", guest_tests::HTTP_SERVER, "127.0.0.1:0"]).start()?;
@@ -136,7 +138,7 @@ pub(super) fn a_server_with_as_many_connections_as_may_be(profile: Profile) -> R
     server.stop().map(drop)
 }
 
-/// Limit: those that wait in the queue of the host's own count among the connections of their peer.
+/// Limit: the waiters in the queue of the host's own count among the connections of their peer.
 #[test]
 fn who_waits_counts_for_its_peer() -> Result<()> {
     let mut listener = start(Profile::WINSOCK, &["--max-connections-per-peer", "2"])?;
@@ -147,7 +149,7 @@ fn who_waits_counts_for_its_peer() -> Result<()> {
     let other = Client::connect_from("127.0.0.2:0".parse()?, listener.addr)?;
     listener.accepts_all(&[first, second, other])?;
     is_refused(listener.addr)?;
-    // Who is dead is not counted among those that wait.
+    // A reset connection is not counted among the pending ones.
     listener.expect("close_all", "done")?;
     for _ in 0..10 {
         listener.connect()?.reset()?;

@@ -1,11 +1,11 @@
 //! Listening, to the letter: every rule in every profile, a test each.
 //!
-//! [`rows`] and [`descriptors`] hold what is the same everywhere, [`cells`] what a
-//! profile decides, and what each is to answer there lies in [`profile`] alone.
-//! [`limits`] holds to the operator's limits, [`queue`] is the queue that the host owns for
-//! `winsock`, [`close`] the end of a listener, [`stress`] its bad days. The first line above a test's function is a row
-//! of the tables of docs/listen.md; [`every_profile!`] makes five tests of it, so that one is
-//! called `listen::winsock::row_18_already_waiting`.
+//! [`rows`] and [`descriptors`] hold what is the same everywhere, [`cells`] what a profile decides,
+//! and the expected results are in [`profile`] alone. [`limits`] holds to the operator's limits,
+//! [`queue`] is the queue that the host owns for `winsock`, [`close`] the end of a listener,
+//! [`stress`] its bad days. The first line above a test's function is a row of the tables of
+//! docs/listen.md; [`every_profile!`] makes five tests of it, so that one is called
+//! `listen::winsock::row_18_already_waiting`.
 
 mod cells;
 mod close;
@@ -139,11 +139,11 @@ fn holds(profile: Profile, rule: &str) -> Result<Finished> {
         .expect_stdout("holds\n")
 }
 
-/// A guest that listens and does what it is told.
+/// A guest that listens and follows commands.
 struct Listener {
     profile: Profile,
     running: Running,
-    /// Where the listener listens that is told.
+    /// The address of the listener that gets the commands.
     addr: SocketAddr,
     told: usize,
 }
@@ -182,7 +182,7 @@ impl Listener {
         self.answer()
     }
 
-    /// Tells without waiting for the answer.
+    /// Sends a command without waiting for the reply.
     fn begin(&mut self, line: &str) -> Result<()> {
         self.running.write_stdin(format!("{line}\n").as_bytes())
     }
@@ -246,12 +246,12 @@ impl Listener {
         Ok(waiting)
     }
 
-    /// There is no room for another connection.
+    /// The queue is full.
     fn is_full(&self) -> Result<()> {
         match self.profile.one_more {
             OneMore::Reset => is_refused(self.addr),
             OneMore::Unanswered => {
-                // The last of those that wait is in the queue, on both sides.
+                // The last of the waiters is in the queue, on both sides.
                 let_packets_pass()?;
                 ensure!(Attempt::start(self.addr)?.is_unanswered()?, "one more got in");
                 Ok(())
@@ -259,7 +259,7 @@ impl Listener {
         }
     }
 
-    /// Those and nobody else wait, in this order; the guest has them now.
+    /// These and no others are pending, in this order; the guest has them now.
     fn accepts_all(&mut self, waiting: &[Client]) -> Result<()> {
         let mut expected = String::new();
         for client in waiting {
@@ -288,7 +288,7 @@ impl Listener {
         anyhow::bail!("{name} is not served");
     }
 
-    /// The next client that comes in is served, and at once.
+    /// The next client that connects is served, and at once.
     fn still_serves(&mut self) -> Result<()> {
         let mut client = self.connect()?;
         self.expect("accept_waiting", &client.name()?)?;

@@ -36,13 +36,13 @@ pub(super) struct Profile {
     /// How many wait for 100,000, where the operator allows it and the kernel's limit
     /// is this.
     pub(super) waiting_for_everything: fn(u32) -> u32,
-    /// What becomes of a connection for which there is no room.
+    /// What becomes of a connection that finds the queue full.
     pub(super) one_more: OneMore,
-    /// Are those reset, newest first, for whom a smaller backlog has no room?
+    /// Are those reset, newest first, that exceed a smaller backlog?
     pub(super) resets_excess: bool,
-    /// What listening answers on a socket without an address.
+    /// The result of listening on a socket without an address.
     pub(super) unbound: Unbound,
-    /// What listening answers on a connected or connecting socket.
+    /// The result of listening on a connected or connecting socket.
     pub(super) connected: &'static str,
 }
 
@@ -68,7 +68,7 @@ impl Profile {
         waiting_for_somaxconn: 130,
         waiting_at_most: 8,
         waiting_for_negative: 8,
-        // The kernel holds one more than its limit, whatever it is told.
+        // The kernel holds one more than its limit, whatever it is passed.
         waiting_for_everything: |limit| limit + 1,
         one_more: OneMore::Unanswered,
         resets_excess: false,
@@ -126,7 +126,7 @@ impl Profile {
         all.find_map(|(it, waiting)| (it == backlog).then_some(waiting)).unwrap_or(0)
     }
 
-    /// What listening answers on a socket without an address, where nothing is
+    /// The result of listening on a socket without an address, where nothing is
     /// granted but 127.0.0.1.
     pub(super) fn unbound_without_grant(&self) -> &'static str {
         match self.unbound {

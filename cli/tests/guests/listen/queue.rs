@@ -5,7 +5,7 @@ use std::time::Instant;
 
 const WINSOCK: Profile = Profile::WINSOCK;
 
-/// A refusal that takes so long was not made at once. It is generous: it is to tell
+/// A refusal that takes so long was not made at once. It is generous: it is to distinguish
 /// a second or so from never, on a machine that does other things.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
@@ -22,7 +22,7 @@ fn first_come_first_served() -> Result<()> {
         listener.expect("accept_waiting", &client.name()?)?;
         listener.expect("read", &client.port()?.to_string())?;
     }
-    // Places that come free are given in the order of arrival too.
+    // Freed space is given in the order of arrival too.
     let mut all = listener.fill(16)?;
     for _ in 0..40 {
         let first = all.remove(0);
@@ -62,7 +62,7 @@ fn refuses_while_the_guest_waits() -> Result<()> {
     listener.accepts_all(&waiting)
 }
 
-/// Queue: a flood on one listener keeps nobody waiting at another, and refuses nobody there.
+/// Queue: a flood on one listener neither delays nor refuses clients of another.
 #[test]
 fn is_fair_between_listeners() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 2)?;
@@ -78,7 +78,7 @@ fn is_fair_between_listeners() -> Result<()> {
     }
     let refused = flood.end()?;
     ensure!(refused > 10, "only {refused} were refused meanwhile");
-    // Those who came first to the other are waiting still.
+    // The first clients of the other one are waiting still.
     listener.expect("use 0", "done")?;
     let accepted = listener.tell("accept_all")?;
     ensure!(accepted.split(' ').count() == 3, "{accepted}");
@@ -101,7 +101,7 @@ impl Flood {
                 is_refused(addr)?;
                 refused += 1;
             }
-            // They wait to the end, and beyond: nobody is to make room.
+            // They wait to the end, and beyond: none is to be dropped.
             std::mem::forget(_waiting);
             Ok(refused)
         });
@@ -114,7 +114,8 @@ impl Flood {
     }
 }
 
-/// Queue: without descriptors it pauses, and goes on by itself when there are some; nobody within N is lost.
+/// Queue: without descriptors it pauses, and goes on by itself when there are some; no connection
+/// within N is lost.
 #[test]
 fn pauses_and_refills_without_descriptors() -> Result<()> {
     let mut listener = Listener::start_limited(WINSOCK, 40, 8)?;
@@ -124,8 +125,8 @@ fn pauses_and_refills_without_descriptors() -> Result<()> {
     listener.connect_until(&mut waiting, 8)?;
     listener.rests("no descriptor is free")?;
     waiting.iter().try_for_each(Client::hears_nothing)?;
-    // Descriptors come back while the guest never looks at the listener: those that
-    // wait keep their places, and one more is refused.
+    // Descriptors are freed while the guest never polls the listener: pending connections are
+    // kept, and one more is refused.
     for _ in 0..10 {
         listener.expect("give_back", "done")?;
     }
@@ -135,7 +136,7 @@ fn pauses_and_refills_without_descriptors() -> Result<()> {
     listener.fill(8).map(drop)
 }
 
-/// Queue: while it pauses, and one place after the other comes free, all are served in their order.
+/// Queue: while it pauses, and one descriptor after the other is freed, all are served in order.
 #[test]
 fn serves_in_order_without_descriptors() -> Result<()> {
     let mut listener = Listener::start_limited(WINSOCK, 40, 8)?;
@@ -203,7 +204,7 @@ fn the_free_descriptor_is_for_the_listener_that_was_asked() -> Result<()> {
     Ok(())
 }
 
-/// Queue: who is dead already makes room for a live client, instead of a refusal.
+/// Queue: a connection that was reset makes space for a live client, instead of a refusal.
 #[test]
 fn the_dead_make_room() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 4)?;
@@ -223,7 +224,7 @@ fn the_dead_make_room() -> Result<()> {
     Ok(())
 }
 
-/// Queue: who said all that he has to say is not dead, and keeps his place.
+/// Queue: a client that has finished sending is alive, and stays queued.
 #[test]
 fn the_finished_keep_their_place() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 2)?;
@@ -242,7 +243,7 @@ fn the_finished_keep_their_place() -> Result<()> {
     Ok(())
 }
 
-/// Queue: the host rests while clients wait that nobody accepts, whatever they say.
+/// Queue: the host uses no processor time while clients wait that are not accepted, whatever they send.
 #[test]
 fn rests_while_clients_wait() -> Result<()> {
     let listener = Listener::start(WINSOCK, 4)?;
@@ -279,7 +280,7 @@ fn shrinks_from_the_newest() -> Result<()> {
     listener.accepts_all(&waiting)
 }
 
-/// Queue: a listener that goes takes those with it who wait there, and nobody else.
+/// Queue: closing a listener resets its own pending connections, and no others.
 #[test]
 fn close_resets_its_own() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 4)?;
@@ -296,7 +297,7 @@ fn close_resets_its_own() -> Result<()> {
     listener.accepts_all(&others)
 }
 
-/// Queue: peers that the policy refuses take no place.
+/// Queue: refused peers take no space.
 #[test]
 fn refused_peers_take_no_place() -> Result<()> {
     let host = host(WINSOCK).args(["--accept-from", "127.0.0.2/32"]);

@@ -111,7 +111,7 @@ pub(super) fn row_13_accept_timeout(profile: Profile) -> Result<()> {
     Ok(())
 }
 
-/// Rule 13: a signal that the guest handles ends a blocking accept with EINTR, and takes nobody away.
+/// Rule 13: a signal that the guest handles ends a blocking accept with EINTR, and loses no connection.
 pub(super) fn row_13_accept_intr(profile: Profile) -> Result<()> {
     let mut listener = Listener::start(profile, 4)?;
     listener.expect("handle_signals", "done")?;
@@ -129,7 +129,7 @@ pub(super) fn row_13_accept_intr(profile: Profile) -> Result<()> {
         ensure!(answer == "EINTR", "{answer}");
         let handled: u32 = listener.tell("handled")?.parse()?;
         ensure!(handled > round, "no handler ran");
-        // Who comes then is there for the next one.
+        // A client that connects then is there for the next one.
         let client = listener.connect()?;
         listener.expect("accept_waiting", &client.name()?)?;
     }
@@ -190,7 +190,7 @@ pub(super) fn row_16_addresses_of_the_accepted(profile: Profile) -> Result<()> {
     listener.still_serves()
 }
 
-/// Rule 17: polling tells of a waiting connection as often as it is asked, and consumes nothing.
+/// Rule 17: every poll reports a pending connection, and consumes nothing.
 pub(super) fn row_17_polling_consumes_nothing(profile: Profile) -> Result<()> {
     holds(profile, "polling_consumes_nothing").map(drop)
 }
@@ -207,11 +207,11 @@ pub(super) fn row_17_poll_waits_for_a_connection(profile: Profile) -> Result<()>
     listener.expect("accept", &client.name()?)
 }
 
-/// Rule 18: a connection that waits already when the guest begins to poll is told at once.
+/// Rule 18: a connection that is pending when the guest begins to poll is reported at once.
 pub(super) fn row_18_already_waiting(profile: Profile) -> Result<()> {
     let mut listener = Listener::start(profile, 4)?;
     let client = listener.connect()?;
-    // Without a limit too: it is told in the first look.
+    // Without a limit too: it is reported by the first poll.
     let answer = listener.tell("poll 0")?;
     ensure!(answer.starts_with("1 ready"), "{answer}");
     std::thread::sleep(Duration::from_millis(50));
@@ -222,7 +222,7 @@ pub(super) fn row_18_already_waiting(profile: Profile) -> Result<()> {
     listener.expect("accept", &client.name()?)
 }
 
-/// Rule 19: a bind with port 0 tells guest and operator the same port, which is the real one.
+/// Rule 19: a bind with port 0 reports the same port to guest and operator, which is the real one.
 pub(super) fn row_19_chosen_port(profile: Profile) -> Result<()> {
     let mut listener = Listener::start(profile, 4)?;
     ensure!(listener.addr.port() != 0, "port 0");

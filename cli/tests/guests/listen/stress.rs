@@ -28,7 +28,7 @@ pub(super) fn ten_thousand_listens(profile: Profile) -> Result<()> {
         listener.still_serves()
     };
     leaks_nothing(&mut listener, stress)?;
-    // With somebody who waits, and whom no backlog is too small for.
+    // With a client that waits, and for which no backlog is too small.
     let first = listener.connect()?;
     listener.expect("listen_often 10000", "done")?;
     listener.serves(first)
@@ -47,7 +47,7 @@ pub(super) fn ten_thousand_connections(profile: Profile) -> Result<()> {
         }
         drop(on_their_way);
         let_packets_pass()?;
-        // In the kernel's queue the dead keep their places.
+        // In the kernel's queue reset connections keep their space.
         listener.tell("accept_all")?;
         listener.expect("close_all", "done")?;
         let client = listener.connect()?;
@@ -117,7 +117,7 @@ fn ten_seconds_of_resets() -> Result<()> {
 }
 
 /// Connects and resets at each host in turn, and serves a good client at each now
-/// and then; tells how many of those there were for each.
+/// and then; returns how many of those there were for each.
 fn resets_for(hosts: &[Listener], time: Duration) -> Result<usize> {
     let end = Instant::now() + time;
     let mut served = 0;
@@ -128,7 +128,7 @@ fn resets_for(hosts: &[Listener], time: Duration) -> Result<usize> {
                 // A full queue of the kernel's is no reason to wait for an answer.
                 (0..8).try_for_each(|_| Attempt::start(listener.addr).map(drop))?;
             }
-            // The hosts get a turn on a machine with few processors.
+            // The hosts get to run on a machine with few processors.
             std::thread::sleep(Duration::from_millis(1));
         }
         let good = hosts.iter().map(|listener| Attempt::start(listener.addr));

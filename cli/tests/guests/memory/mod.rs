@@ -64,7 +64,7 @@ fn a_start_that_needs_more_is_refused_with_one_line() -> Result<()> {
     Ok(())
 }
 
-/// Nobody is asked when one grows, so all of it counts; it may be unknown to all but the module.
+/// No limiter is called when one grows, so all of it counts; it may be unknown to all but the module.
 #[test]
 fn a_shared_memory_of_the_modules_own_counts_with_its_maximum() -> Result<()> {
     let folder = tempfile::tempdir()?;

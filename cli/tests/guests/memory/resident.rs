@@ -1,4 +1,4 @@
-//! The memory that the process of the host has at most, whatever its guest does: Linux tells.
+//! The memory that the process of the host has at most, whatever its guest does, from Linux.
 
 use crate::hostile::peak_memory_kib;
 use crate::run;

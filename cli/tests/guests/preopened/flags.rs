@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Says something to the guest on the connection that it was handed, and has it back.
+/// Sends something to the guest on its preopened connection, and receives it back.
 fn is_answered(mut stream: impl Read + Write, shutdown: impl FnOnce() -> io::Result<()>) -> Result<()> {
     stream.write_all(b"hello")?;
     shutdown()?;
@@ -75,7 +75,7 @@ fn a_connection_that_fails_is_told() -> Result<()> {
 
 #[test]
 fn a_udp_socket_is_bound_for_the_guest() -> Result<()> {
-    // What chose the port does not keep it; nobody else is quick enough to get it.
+    // What chose the port does not keep it; no other process is quick enough to get it.
     let addr = UdpSocket::bind(HERE)?.local_addr()?;
     let mut guest = run()
         .args(["--preopen-udp", &format!("dns={addr}"), "--udp-send", "127.0.0.1:*"])

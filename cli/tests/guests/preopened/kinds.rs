@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A guest that was handed `socket`, which goes by `local` in its own directories.
+/// A guest that inherited `socket`, which is `local` in its own directories.
 fn guest(host: Wasock, kind: &str, local: &str, socket: OwnedFd) -> Result<Running> {
     let program = ["--listen-fds", guest_tests::PREOPENED_KINDS, kind, local];
     let mut running = host.args(program).passing("it", socket).start()?;
@@ -116,7 +116,7 @@ fn one_of_a_pair() -> Result<()> {
     Ok(())
 }
 
-/// An answer to a name needs a grant, and the name a directory: a socket outside has none.
+/// A reply to a name needs a grant, and the name a directory: a socket outside has none.
 #[test]
 fn datagrams_with_a_name() -> Result<()> {
     let (folder, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
@@ -136,7 +136,7 @@ fn datagrams_with_a_name() -> Result<()> {
         running.finish()?.expect_code(0)?.expect_stdout(&format!("from {peer:?}\n"))?;
         std::fs::remove_file(&path)?;
     }
-    // Without the grant the answer is refused, whoever opened the socket.
+    // Without the grant the reply is refused, whichever process opened the socket.
     let running = guest(with(&folder), "datagrams", "/run/s", UnixDatagram::bind(&path)?.into())?;
     std::fs::remove_file(folder.path().join("peer"))?;
     UnixDatagram::bind(folder.path().join("peer"))?.send_to(b"hello", &path)?;
@@ -149,7 +149,7 @@ fn datagrams_over_a_network() -> Result<()> {
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let addr = client.local_addr()?.to_string();
-    // Whoever has sent is answered, granted or not, unless the operator is strict.
+    // A recent sender gets replies, granted or not, unless the operator is strict.
     for (flags, is_granted) in
         [(&["--udp-strict", "--udp-send", &addr][..], true), (&[], true), (&["--udp-strict"], false)]
     {
@@ -166,7 +166,7 @@ fn datagrams_over_a_network() -> Result<()> {
         ensure!(buf.get(..count) == Some(b"hello".as_slice()) && from == there, "{buf:?}");
         running.finish()?.expect_code(0)?;
     }
-    // Who may send is the policy's to say here, too.
+    // The policy decides here, too, to which addresses the guest may send.
     let inherited = UdpSocket::bind("127.0.0.1:0")?;
     let there = inherited.local_addr()?;
     let mut running = guest(run().args(["--accept-from", "192.0.2.0/24"]), "udp", "-", inherited.into())?;
@@ -175,7 +175,7 @@ fn datagrams_over_a_network() -> Result<()> {
     Ok(())
 }
 
-/// Whose datagrams come in is narrowed as for a socket that the guest opened itself.
+/// The senders of received datagrams are restricted as for a socket that the guest opened itself.
 #[test]
 fn datagrams_of_a_wrong_sender() -> Result<()> {
     let inherited = UdpSocket::bind("127.0.0.1:0")?;

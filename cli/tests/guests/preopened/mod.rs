@@ -1,4 +1,4 @@
-//! Sockets that the operator hands to a guest.
+//! Sockets that the operator passes to a guest.
 
 mod flags;
 mod kinds;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 const HERE: &str = "127.0.0.1:0";
 
-/// Sends a line, ends, and answers what came back.
+/// Sends a line, ends, and returns what came back.
 fn exchange(addr: SocketAddr, line: &str) -> Result<String> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -184,7 +184,7 @@ pub(crate) fn preopened_rights() -> Result<()> {
         server.wait_for_stdout("ready")?;
         ensure!(exchange(addr, "hi")? == "yes");
         server.wait_for_stdout("closed")?;
-        // Nobody else has hold of the listener.
+        // The listener is not shared.
         ensure!(TcpStream::connect(addr).is_err(), "it listens still");
         server.finish()?.expect_code(0)?;
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sends a line, ends, and answers what came back.
+/// Sends a line, ends, and returns what came back.
 fn exchange(path: &Path, line: &str) -> Result<String> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
@@ -33,7 +33,7 @@ fn server(path: &Path, flags: &[&str], count: &str) -> Result<Running> {
 }
 
 /// A program that knows nothing but `TcpListener::from_raw_fd(3)` serves a name; the file
-/// stays, and the next one is told so, unless names are to be removed.
+/// is kept, and the next one fails because of it, unless names are to be removed.
 #[test]
 fn a_listener_with_a_name() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -64,7 +64,7 @@ fn a_listener_with_a_name() -> Result<()> {
     Ok(())
 }
 
-/// Events of a handed listener, and one that starts anew: its name is there as long.
+/// Events of an inherited listener, and one that starts anew: its name is there as long.
 #[test]
 fn events_of_a_listener_with_a_name() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -1,4 +1,4 @@
-//! Sockets that others have too: nobody's flag is believed, and nobody feels a guest.
+//! Shared sockets: the flag of other owners is ignored, and they are not affected by a guest.
 
 use super::super::run;
 use super::{HERE, exchange, passed};
@@ -35,7 +35,7 @@ fn accepting(listener: &TcpListener, profile: &str) -> Result<Running> {
     Ok(guest)
 }
 
-/// The mode that a start leaves behind, or that somebody else chose, is not the guest's.
+/// The mode that a start leaves behind, or that another owner set, is not the guest's.
 #[test]
 pub(crate) fn preopened_accept() -> Result<()> {
     for profile in ["wasix", "winsock"] {
@@ -59,7 +59,7 @@ pub(crate) fn preopened_accept() -> Result<()> {
 fn two_hosts_at_once_have_one_listener() -> Result<()> {
     let listener = listener()?;
     let mut guests = vec![accepting(&listener, "wasix")?, accepting(&listener, "wasix")?];
-    // Whoever is there when the first connection comes, one of them ends.
+    // Whichever hosts are there when the first connection comes, one of them ends.
     let mut clients = Vec::new();
     while !guests.is_empty() {
         clients.push(TcpStream::connect(listener.local_addr()?)?);

@@ -6,7 +6,7 @@ use super::Cell;
 use anyhow::{Context as _, Result, ensure};
 use std::fmt::Write as _;
 
-/// Streams and messages in order, over names. A name answers a connect at once, so there
+/// Streams and messages in order, over names. A Unix name connects or fails at once, so there
 /// is neither a state on the way nor one that failed; where the queue is full the socket is as
 /// it was. `gone`: the peer closed; `reset`: and left something unread.
 const CONNECTIONS: &str = "
@@ -55,8 +55,8 @@ poll_read     waits       waits       waits     hangup     waits      hangup  ha
 poll_write    ready       ready       ready     ready      ready      hangup  hangup
 ";
 
-/// Datagrams over names. `refused` has a peer that is gone: each message is told so, and
-/// nothing is pending. `peer_full`: the sender's own buffer is full of what its peer has not
+/// Datagrams over names. `refused` has a peer that is gone: each message fails, and nothing is
+/// pending. `peer_full`: the sender's own buffer is full of what its peer has not
 /// read, so it has no room for others either.
 const DATAGRAMS: &str = "
               fresh        bound        connected no_reading no_writing neither refused      peer_full
@@ -80,11 +80,11 @@ poll_read     waits        waits        waits     hangup     waits      hangup  
 poll_write    ready        ready        ready     ready      ready      hangup  ready        waits
 ";
 
-/// What some answer otherwise: the call, the states (all where there is none), the outcome.
+/// Where some results differ: the call, the states (all where there is none), the outcome.
 type Differences = &'static [(&'static str, &'static str, &'static str)];
 
-/// "ECONNRESET: A connection was forcibly closed by a peer." - send(3p). Linux tells a stream of
-/// that at its next receive, after EPIPE, and messages at the next call of either kind.
+/// "ECONNRESET: A connection was forcibly closed by a peer." - send(3p). Linux reports that to a
+/// stream at its next receive, after EPIPE, and messages at the next call of either kind.
 const RESET: (&str, &str, &str) = ("send send_to", "reset", "ECONNRESET");
 
 /// One of a pair has no name, nor has its peer.

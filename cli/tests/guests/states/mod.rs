@@ -11,10 +11,10 @@ use guest_tests::{Finished, Wasock};
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
 
-/// What the default profile answers: a row for each call, a column for each state.
+/// What the default profile returns: a row for each call, a column for each state.
 ///
 /// A connection is like one that was made (`connected`) also where it was accepted, or
-/// where its attempt has arrived and nobody asked yet; every call on a closed descriptor
+/// where its attempt has arrived and was not read yet; every call on a closed descriptor
 /// is EBADF. All of that is checked, and has no column.
 const WASIX: &str = "
                 fresh       bound       connecting connected we_ended peer_ended both_ended reset      failed       listening
@@ -48,7 +48,7 @@ poll_read       hangup      hangup      waits      waits     waits    hangup    
 poll_write      hangup      hangup      waits      ready     ready    ready      hangup     hangup     hangup       waits
 ";
 
-/// Where a profile answers otherwise: the states, the call, the outcome.
+/// Where the result of a profile differs: the states, the call, the outcome.
 type Differences = &'static [(&'static str, &'static str, &'static str)];
 
 /// Connected once is connected: the kernel and the host agree in that.
@@ -64,7 +64,7 @@ const LINUX: Differences = &[("fresh failed", "listen", "ok"), (CONNECTED, "list
 pub(crate) struct Cell {
     pub(crate) state: String,
     pub(crate) call: String,
-    /// An errno, or what the call told.
+    /// An errno, or what the call returned.
     pub(crate) outcome: String,
     /// What became of the socket, where it was used afterwards.
     pub(crate) after: String,
@@ -100,7 +100,7 @@ impl Cell {
     }
 }
 
-/// A listener with a full queue: who connects to it waits outside.
+/// A listener with a full queue: further clients wait outside.
 struct FullListener {
     listener: TcpListener,
     _inside: TcpStream,
@@ -109,7 +109,7 @@ struct FullListener {
 impl FullListener {
     fn new() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        // Linux holds one more than it is told.
+        // Linux holds one more than it is passed.
         rustix::net::listen(&listener, 0)?;
         let inside = TcpStream::connect(listener.local_addr()?)?;
         Ok(Self { listener, _inside: inside })
@@ -205,7 +205,7 @@ pub(crate) fn socket_states() -> Result<()> {
     Ok(())
 }
 
-/// Which of several errors is told, where an unbound listen is `unbound`.
+/// Which of several errors is returned, where an unbound listen is `unbound`.
 fn order(profile: &str, grants: &[&str], unbound: &str) -> Result<Finished> {
     let folder = tempfile::tempdir()?;
     run_on_loopback()
