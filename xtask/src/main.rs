@@ -1,14 +1,11 @@
 //! The tasks of this repository. `cargo xtask --help` lists them.
 
-mod bench;
-mod setup;
-
-use anyhow::{Context, Result, bail};
-use guest_toolchain::Toolchain;
 use std::env;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+use xtask::setup;
+use xtask::workspace::{become_it, build_program, build_wasock, cargo, guests, target_dir, workspace_dir};
 
 const HELP: &str = "\
 cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
@@ -16,6 +13,7 @@ cargo xtask test     set everything up and run all tests
 cargo xtask guests   set everything up and compile the guests
 cargo xtask docs     write the tables of docs/ anew
 cargo xtask fuzz     run guests that call everything; `cargo xtask fuzz --help` has more
+cargo xtask bench    measure guests against native twins; `cargo xtask bench --help` has more
 ";
 
 /// Where the demonstration listens.
@@ -34,11 +32,9 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let task = env::args().nth(1).unwrap_or_else(|| "--help".to_owned());
     match task.as_str() {
-        "fuzz" => return fuzz(&env::args().skip(2).collect::<Vec<_>>()),
-        "bench" => return bench::run(&env::args().skip(2).collect::<Vec<_>>()),
-        // What a bench starts, itself.
-        "__child" => return bench::become_child(env::args_os().skip(2)).map(|()| ExitCode::FAILURE),
-        "__load" => return bench::load(env::args().skip(2)).map(|()| ExitCode::SUCCESS),
+        // Packages of their own: they need more than the other tasks.
+        "fuzz" => return become_program("guest-fuzz"),
+        "bench" => return become_program("bench-harness"),
         _ => {}
     }
     if let Some(extra) = env::args().nth(2) {
@@ -61,11 +57,11 @@ fn run() -> Result<ExitCode> {
             become_it(command)
         }
         "--help" | "-h" | "help" => {
-            print!("{HELP}{}", bench::HELP);
+            print!("{HELP}");
             Ok(ExitCode::SUCCESS)
         }
         _ => {
-            eprint!("no such task: {task}\n{HELP}{}", bench::HELP);
+            eprint!("no such task: {task}\n{HELP}");
             Ok(ExitCode::from(2))
         }
     }
@@ -87,73 +83,10 @@ fn demo() -> Result<ExitCode> {
     become_it(command)
 }
 
-/// Compiles the command.
-fn build_wasock() -> Result<()> {
-    build_program("wasock")
-}
-
-/// Compiles a program of the workspace, with the features that its dependencies have in the
-/// tests: with those of its own package alone, Wasmtime would be compiled once more.
-fn build_program(name: &str) -> Result<()> {
-    succeed(cargo(&["build", "--release", "--workspace", "--bin", name]))
-}
-
-/// Runs the fuzzer of guests, a package of its own: it needs the whole host, this one little.
-fn fuzz(args: &[String]) -> Result<ExitCode> {
-    build_program("guest-fuzz")?;
-    let mut command = Command::new(target_dir().join("release").join("guest-fuzz"));
-    command.args(args).current_dir(workspace_dir());
+/// Becomes another program of this workspace, with the arguments after the task.
+fn become_program(name: &str) -> Result<ExitCode> {
+    build_program(name)?;
+    let mut command = Command::new(target_dir().join("release").join(name));
+    command.args(env::args_os().skip(2)).current_dir(workspace_dir());
     become_it(command)
-}
-
-/// Compiles the guests where the tests find them, and says where that is.
-fn guests() -> Result<PathBuf> {
-    let toolchain = setup::ensure_toolchain()?;
-    eprintln!("compiling the guests with {}", described(&toolchain));
-    let programs = workspace_dir().join("guest-tests/programs");
-    let target_dir = target_dir().join("guests");
-    toolchain.build_threads(&programs, &target_dir)?;
-    toolchain.build(&programs, &target_dir)
-}
-
-fn described(toolchain: &Toolchain) -> &'static str {
-    match toolchain {
-        Toolchain::Rustup => "the target that rustup installed",
-        Toolchain::Debian { .. } => "the packages of Debian (the first time takes a minute)",
-    }
-}
-
-/// The cargo that runs this task.
-fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(workspace_dir());
-    command
-}
-
-fn succeed(mut command: Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?} ended with {status}");
-    }
-    Ok(())
-}
-
-/// Becomes that command: signals and the exit code are its own.
-///
-/// # Errors
-///
-/// When it does not start.
-fn become_it(mut command: Command) -> Result<ExitCode> {
-    let error = command.exec();
-    Err(error).with_context(|| format!("cannot start {command:?}"))
-}
-
-fn workspace_dir() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
-}
-
-fn target_dir() -> PathBuf {
-    let named = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    workspace_dir().join(named.unwrap_or_else(|| "target".into()))
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 /// # Errors
 ///
 /// When none can be installed: one line says what to do by hand.
-pub(crate) fn ensure_toolchain() -> Result<Toolchain> {
+pub fn ensure_toolchain() -> Result<Toolchain> {
     if let Some(found) = Toolchain::find() {
         return Ok(found);
     }
@@ -31,7 +31,7 @@ pub(crate) fn ensure_toolchain() -> Result<Toolchain> {
 
 /// Whether there is a program that measures; installs it where there is none, and says
 /// what to do by hand where it can't.
-pub(crate) fn ensure_tool(program: &str, package: &str) -> bool {
+pub fn ensure_tool(program: &str, package: &str) -> bool {
     if answers("sh", &["-c", &format!("command -v {program}")]) {
         return true;
     }

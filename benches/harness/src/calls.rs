@@ -4,11 +4,11 @@
 //! versions of this one, and into the same folder.
 
 use super::report::{figure, mark};
-use crate::{cargo, target_dir, workspace_dir};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Stdio;
+use xtask::workspace::{cargo, target_dir, workspace_dir};
 
 /// What a call that does not ask the kernel may cost, in nanoseconds.
 const SYNC: f64 = 15.0;

@@ -3,7 +3,6 @@
 use super::super::build::Built;
 use super::super::server::{Invocation, Service, Side};
 use super::super::workload::Module;
-use crate::{setup, succeed, target_dir, workspace_dir};
 use anyhow::Result;
 use guest_toolchain::Toolchain;
 use std::env;
@@ -11,6 +10,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use xtask::setup;
+use xtask::workspace::{succeed, target_dir, workspace_dir};
 
 /// A host of somebody else, which may be installed.
 pub(super) struct Peer {

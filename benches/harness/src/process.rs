@@ -1,6 +1,6 @@
 //! Processes that are measured: started, watched, ended.
 //!
-//! Each is started by this program itself (`xtask __child`), which asks the kernel to end
+//! Each is started by this program itself (`bench-harness __child`), which asks the kernel to end
 //! it when its parent ends, in whatever way that happens, and then becomes it.
 
 use anyhow::{Context, Result, bail};

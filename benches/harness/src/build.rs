@@ -2,11 +2,11 @@
 
 use super::big_module;
 use super::workload::Module;
-use crate::{build_wasock, guests, target_dir, workspace_dir};
 use anyhow::{Context, Result};
 use guest_toolchain::{THREADS_TARGET, Toolchain};
 use std::fs;
 use std::path::PathBuf;
+use xtask::workspace::{build_wasock, guests, target_dir, workspace_dir};
 
 /// The programs that have a native twin here.
 const TWINS: [&str; 3] = ["http_server", "stream_server", "threaded_http"];

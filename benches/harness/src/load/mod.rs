@@ -2,7 +2,7 @@
 //! can be told from what the server uses.
 //!
 //! One thread and one epoll, and as few calls as the work allows: it must not be what is
-//! measured. `xtask __load KIND ADDR NAME=VALUE…` writes one line of `name=value` pairs.
+//! measured. `bench-harness __load KIND ADDR NAME=VALUE…` writes one line of `name=value` pairs.
 //! The names are those of [`Options`].
 
 mod bulk;
@@ -12,7 +12,7 @@ mod exchange;
 mod paced;
 mod turns;
 
-use crate::bench::stats::percentile;
+use crate::stats::percentile;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -25,10 +25,6 @@ mod stats;
 mod syscalls;
 mod workload;
 
-pub(crate) use load::main as load;
-pub(crate) use process::become_child;
-
-use crate::{setup, workspace_dir};
 use anyhow::{Context, Result, bail};
 use build::Built;
 use client::Clients;
@@ -37,11 +33,13 @@ use measure::measure;
 use process::raise_descriptors;
 use report::Report;
 use run::Runner;
-use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
+use std::{env, fs};
+use xtask::setup;
+use xtask::workspace::workspace_dir;
 
-pub(crate) const HELP: &str = "\
+const HELP: &str = "\
 cargo xtask bench    measure guests against their native twins
     --quick          fewer workloads and shorter runs: under three minutes
     --only TEXT      those whose name has TEXT in it
@@ -57,6 +55,30 @@ cargo xtask bench    measure guests against their native twins
                      to docs/performance/peers.md
 The full run writes docs/performance/results.md; any other writes it below the target folder.
 ";
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<ExitCode> {
+    let arguments = || env::args().skip(1);
+    match arguments().next().as_deref() {
+        // What the harness starts, itself.
+        Some("__child") => process::become_child(env::args_os().skip(2)).map(|()| ExitCode::FAILURE),
+        Some("__load") => load::main(env::args().skip(2)).map(|()| ExitCode::SUCCESS),
+        Some("--help" | "-h") => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => run(&arguments().collect::<Vec<_>>()),
+    }
+}
 
 /// What the arguments ask for.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,7 +149,7 @@ impl Options {
 /// # Errors
 ///
 /// When something cannot be built. A workload that fails is told of, and the others go on.
-pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+fn run(arguments: &[String]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     if options.part == Some(Part::Instructions) {
         return instructions::run(options.is_accepted);

@@ -11,12 +11,12 @@ use super::machine;
 use super::process::{free_address, shown};
 use super::run::{Run, Runner};
 use super::workload::Drive;
-use crate::workspace_dir;
 use anyhow::{Context, Result, bail};
 use host::{Host, PEERS, Peer};
 use std::fs;
 use std::process::ExitCode;
 use table::{Page, Row};
+use xtask::workspace::workspace_dir;
 
 /// What all of them do.
 struct Contest {

@@ -10,7 +10,6 @@
 
 use super::build::Folder;
 use super::process::{Process, child};
-use crate::{cargo, setup, target_dir, workspace_dir};
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt::Write as _;
 use std::fs;
@@ -18,6 +17,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
+use xtask::setup;
+use xtask::workspace::{cargo, target_dir, workspace_dir};
 
 /// What a call may take more than was accepted, in hundredths.
 const TOLERANCE: f64 = 25.0;

@@ -1,0 +1,5 @@
+//! What the tasks of this repository share: its folders, the programs that it compiles, and the
+//! tools that they need.
+
+pub mod setup;
+pub mod workspace;
