@@ -29,6 +29,22 @@
 //! a tokio runtime too. [`Guest`] does all of the above in one call, and gives a guest
 //! with threads the memory that it imports.
 //!
+//! # Features
+//!
+//! Each is on unless you turn it off, and saves something when it is off:
+//!
+//! | feature | what a program has by it | what you save without |
+//! |---|---|---|
+//! | `dns` | names, looked up by the system's resolver; without, a look-up is `ENOTSUP` | `getaddrinfo`, which loads modules into your process and asks servers that you may not know |
+//! | `threads` | guests with threads; without, a module with a shared memory or atomic instructions does not load | what Wasmtime supports in its second tier, without security fixes in older releases |
+//! | `wat` | modules in text form; without, only binary ones load | the crates `wat` and `wast` |
+//!
+//! Wasmtime's own features are yours to choose, in a dependency of your own: `cache` keeps what
+//! was compiled, `parallel-compilation` compiles on every processor, `addr2line` and `demangle`
+//! make backtraces readable. The command `wasock` has all of them.
+//!
+//! # The inside
+//!
 //! ARCHITECTURE.md has the map of the modules, the path of one call, and the rules that all
 //! of them keep; a test holds the code to that map.
 //!

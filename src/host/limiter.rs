@@ -305,7 +305,18 @@ pub(super) fn shared_memory(
         .shared(true)
         .page_size_log2(ty.page_size_log2())
         .build()?;
-    Ok((SharedMemory::new(engine, ty)?, charge))
+    Ok((new_shared_memory(engine, ty)?, charge))
+}
+
+#[cfg(feature = "threads")]
+fn new_shared_memory(engine: &Engine, ty: MemoryType) -> wasmtime::Result<SharedMemory> {
+    SharedMemory::new(engine, ty)
+}
+
+/// Without the feature `threads` Wasmtime may make none.
+#[cfg(not(feature = "threads"))]
+fn new_shared_memory(_engine: &Engine, _ty: MemoryType) -> wasmtime::Result<SharedMemory> {
+    Err(wasmtime::Error::msg("the module needs threads, and this host was built without them"))
 }
 
 /// What an instance of `module` needs at its start at most: each of its memories and tables is

@@ -86,10 +86,13 @@ impl std::error::Error for LoadError {}
 /// The settings that an engine needs for every guest: shared memories, exceptions, and a
 /// way to end code that runs without ever calling the host.
 /// [`new_engine`](super::new_engine) makes one whose epoch wasock increments where a guest
-/// has something to hear; the epoch of any other engine is the embedder's alone.
+/// has something to hear; the epoch of any other engine is the embedder's alone. Without the
+/// feature `threads` it is [`engine_config_without_threads`].
 pub fn engine_config() -> Config {
     let mut config = Config::new();
-    config.wasm_threads(true).shared_memory(true).epoch_interruption(true);
+    config.epoch_interruption(true);
+    #[cfg(feature = "threads")]
+    config.wasm_threads(true).shared_memory(true);
     // Today's toolchain of WASIX makes them of `setjmp`, of C++ and of panics in Rust.
     config.wasm_exceptions(true);
     config
@@ -102,7 +105,9 @@ pub fn engine_config() -> Config {
 /// releases. Whoever runs no guests with threads is better off without it.
 pub fn engine_config_without_threads() -> Config {
     let mut config = engine_config();
-    config.wasm_threads(false).shared_memory(false);
+    config.shared_memory(false);
+    #[cfg(feature = "threads")]
+    config.wasm_threads(false);
     config
 }
 
@@ -147,6 +152,9 @@ impl Guest {
             LoadError::Invalid(name.to_owned(), error)
         })?;
         let guest = Self::from_module(module);
+        if !cfg!(feature = "threads") {
+            guest.refuse_threads(name)?;
+        }
         let shared_growth = growth_in_binary(bytes).unwrap_or(guest.shared_growth);
         Ok(Self { is_go: is_go(bytes), shared_growth, ..guest })
     }
@@ -190,7 +198,7 @@ impl Guest {
     /// [`Module`] has none.
     ///
     /// Such a program wants the sockets that it has from its start on in
-    /// [nonblocking mode](super::Builder::preopened_nonblocking), and [`run`](Self::run) gives
+    /// [nonblocking mode](super::WasockCtxBuilder::preopened_nonblocking), and [`run`](Self::run) gives
     /// it that.
     pub fn is_go(&self) -> bool {
         self.is_go
@@ -223,10 +231,64 @@ pub(super) fn binary<'a>(name: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, 
     if !matches!(first, Some(b'(' | b';')) {
         return Err(LoadError::NotWasm(name.to_owned()));
     }
-    wat::parse_bytes(bytes).map_err(|error| LoadError::Invalid(name.to_owned(), wasmtime::Error::new(error)))
+    translated(name, bytes)
+}
+
+#[cfg(feature = "wat")]
+fn translated<'a>(name: &Path, text: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
+    wat::parse_bytes(text).map_err(|error| LoadError::Invalid(name.to_owned(), wasmtime::Error::new(error)))
+}
+
+/// Without the feature `wat` a text is no module.
+#[cfg(not(feature = "wat"))]
+fn translated<'a>(name: &Path, _text: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
+    Err(LoadError::NotWasm(name.to_owned()))
 }
 
 /// Would an engine of this configuration take the module?
 fn is_valid(bytes: &[u8], config: &Config) -> bool {
     Engine::new(config).is_ok_and(|engine| Module::validate(&engine, bytes).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(bytes: &[u8]) -> Result<Guest, LoadError> {
+        let engine = Engine::new(&engine_config()).map_err(|error| LoadError::Invalid("".into(), error))?;
+        Guest::from_bytes(&engine, "a".as_ref(), bytes)
+    }
+
+    const THREADED: &str = r#"(module (import "env" "memory" (memory 1 2 shared)))"#;
+
+    #[test]
+    fn what_no_feature_is_needed_for_loads() {
+        assert!(loaded(b"\0asm\x01\0\0\0").is_ok());
+        assert!(matches!(loaded(b"\0asm\x0d\0\x01\0"), Err(LoadError::Component(_))));
+        assert!(matches!(loaded(b"ELF"), Err(LoadError::NotWasm(_))));
+    }
+
+    #[test]
+    fn a_text_needs_a_feature() {
+        let found = loaded(b"(module)");
+        if cfg!(feature = "wat") {
+            assert!(found.is_ok());
+        } else {
+            assert!(matches!(found, Err(LoadError::NotWasm(_))));
+        }
+    }
+
+    #[test]
+    fn threads_need_a_feature() -> Result<(), wat::Error> {
+        let found = loaded(&wat::parse_str(THREADED)?);
+        match found {
+            Ok(_) => assert!(cfg!(feature = "threads")),
+            // A Wasmtime that lacks the feature, too, finds the module invalid.
+            Err(error) => {
+                assert!(!cfg!(feature = "threads"));
+                assert!(matches!(error, LoadError::NeedsThreads(_) | LoadError::Invalid(..)), "{error}");
+            }
+        }
+        Ok(())
+    }
 }
