@@ -33,15 +33,14 @@ pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> w
     let mut linker = Linker::new(&engine);
     wasock::add_to_linker(&mut linker, |state: &mut State| &mut state.wasock)?;
 
-    let mut wasock = WasockCtx::builder()
+    let wasock = WasockCtx::builder()
         .listen(&"127.0.0.1:0".parse()?)
         .arg("server")
         .arg("127.0.0.1:0")
         .observer(observer)
         // Its sockets need no thread of wasock's: `#[tokio::main]` drives sockets.
         .sockets_on(&Handle::current())
-        .build()?;
-    wasock.adapt_to(&module);
+        .build_for(&module)?;
 
     let mut store = Store::new(&engine, State { wasock });
     store.limiter(|state| state.wasock.limiter());

@@ -15,8 +15,7 @@
 //! let mut linker: Linker<WasockCtx> = Linker::new(&engine);
 //! wasock::add_to_linker(&mut linker, |ctx| ctx)?;
 //!
-//! let mut ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build()?;
-//! ctx.adapt_to(&module);
+//! let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
 //! let mut store = Store::new(&engine, ctx);
 //! store.limiter(|ctx| ctx.limiter());
 //! let instance = linker.instantiate_async(&mut store, &module).await?;
@@ -57,20 +56,25 @@
 
 #![allow(rustdoc::private_intra_doc_links, reason = "documentation for contributors names private items")]
 
-pub mod abi;
+mod abi;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod account;
-pub mod address;
-pub mod error;
+mod address;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod error;
 #[expect(unreachable_pub, reason = "`pub` in a private room is what it offers to the other rooms")]
 mod fd;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod file;
 pub mod host;
+#[doc(hidden)]
+pub mod internals;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod io;
-pub mod observe;
-pub mod policy;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod observe;
+#[expect(unreachable_pub, reason = "as in `fd`")]
+mod policy;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod process;
 #[expect(unreachable_pub, reason = "as in `fd`")]
@@ -81,17 +85,15 @@ mod service;
 mod socket;
 mod sync;
 
+pub use abi::{Detected, Dialect, Generation, Import, MemoryKind};
 pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
-    Guest, Handle, Inspection, OnTrap, WasockCtx, add_to_linker, add_to_linker_blocking, deliver_events,
-    deliver_events_blocking,
+    Guest, Handle, Inspection, OnTrap, WasockCtx, WasockCtxBuilder, add_to_linker, add_to_linker_blocking,
+    deliver_events, deliver_events_blocking,
 };
-pub use observe::{Event, Observer, TraceLine, TraceSink};
-pub use policy::{Grant, NamePattern, Protocol, Publish};
+pub use observe::{Closed, Escaped, Event, Limit, Observer, Refused, TraceLine, TraceSink};
+pub use policy::{Grant, IpNet, NamePattern, ParseGrantError, ParsePublishError, Protocol, Publish, Use};
 pub use process::Signal;
-pub use socket::listen::{
-    ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, ParseProfileError, QueueCapacity,
-    UnboundListen,
-};
+pub use socket::listen::{ListenProfile, ParseProfileError};

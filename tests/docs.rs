@@ -10,8 +10,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use wasock::abi::{FUNCTIONS, Function, LACKING};
-use wasock::{ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};
+use wasock::ListenProfile;
+use wasock::internals::{FUNCTIONS, Function, LACKING};
+use wasock::internals::{ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};
 
 /// The import modules, in the order of their columns.
 const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32v1"];

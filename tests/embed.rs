@@ -57,7 +57,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use guest_tests::HttpClient;
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::host::Builder;
+use wasock::WasockCtxBuilder;
 use wasock::{Event, Observer, WasockCtx};
 
 /// How long anything may take.
@@ -87,7 +87,7 @@ async fn listening_async(events: mpsc::Receiver<Event>) -> Result<SocketAddr> {
 }
 
 /// A grant for any port of 127.0.0.1.
-fn granted() -> Result<Builder> {
+fn granted() -> Result<WasockCtxBuilder> {
     Ok(WasockCtx::builder().listen(&"127.0.0.1:*".parse()?))
 }
 

@@ -4,7 +4,7 @@ mod json;
 
 use anyhow::Result;
 use wasock::Inspection;
-use wasock::abi::{Detected, Dialect, Generation, Import, MemoryKind, added_in};
+use wasock::{Detected, Dialect, Generation, Import, MemoryKind};
 
 use crate::args::{InspectArgs, InspectFormat};
 use crate::report::Lines;
@@ -53,7 +53,7 @@ fn dialect(detected: &Detected) -> String {
         return detected.dialect.to_string();
     }
     let mut generation = detected.generation.to_string();
-    if let Some(month) = since(detected) {
+    if let Some(month) = detected.since() {
         generation += &format!(" (since {month})");
     }
     let why = match &detected.told_by {
@@ -63,11 +63,6 @@ fn dialect(detected: &Detected) -> String {
     format!("{}, generation {generation}: {why}", detected.dialect)
 }
 
-/// The month of the latest function that was added to the second generation.
-fn since(detected: &Detected) -> Option<&'static str> {
-    detected.told_by.as_ref().and_then(|import| added_in(&import.name))
-}
-
 fn list(text: &mut Lines, title: &str, imports: &[Import]) {
     text.line(format_args!("{title}: {}", imports.len()));
     for import in imports {
@@ -75,7 +70,7 @@ fn list(text: &mut Lines, title: &str, imports: &[Import]) {
     }
 }
 
-/// The schema is described in `docs/command.md`.
+/// The schema is described in `docs/cli.md`.
 fn as_json(found: &Inspection) -> Json {
     let detected = found.detected();
     let is_wasix = detected.dialect == Dialect::Wasix;
@@ -103,7 +98,7 @@ fn as_json(found: &Inspection) -> Json {
         ("schema", Json::Number(SCHEMA)),
         ("dialect", dialect.into()),
         ("generation", is_wasix.then_some(generation).into()),
-        ("since", since(detected).filter(|_| is_wasix).into()),
+        ("since", detected.since().filter(|_| is_wasix).into()),
         ("told_by", detected.told_by.as_ref().filter(|_| is_wasix).into()),
         ("memory", memory.into()),
         ("memory_import", detected.memory_import.as_ref().into()),

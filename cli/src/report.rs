@@ -14,10 +14,10 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
-use wasock::address::Address;
-use wasock::error::Errno;
+use wasock::Address;
+use wasock::Errno;
 use wasock::host::MissingImports;
-use wasock::observe::{Escaped, Event, Limit, Observer, Refused, TraceLine};
+use wasock::{Escaped, Event, Limit, Observer, Refused, TraceLine};
 
 /// Prints a line on standard error, if it has a reader. A line feed in it is escaped.
 macro_rules! say {

@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
 use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
 use wasock::Access;
-use wasock::error::Terminated;
+use wasock::Terminated;
 use wasock::host::{
-    self, Ended, Guest, WasockCtx, engine_config, engine_config_without_threads, new_engine,
-    restore_shared_sockets, set_max_stack,
+    self, Ended, Guest, WasockCtx, WasockCtxBuilder, engine_config, engine_config_without_threads,
+    new_engine, restore_shared_sockets, set_max_stack,
 };
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
@@ -40,7 +40,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     // One thread for the guest and its reactor: no wake-up ever crosses threads.
     let runtime = start::runtime()?;
     let code = runtime.block_on(async {
-        let ctx = context(&args)?;
+        let ctx = context(&args, &guest)?;
         _ = running.set(ctx.handle());
         if let Some(timeout) = args.timeout {
             signal::end_after(timeout).context("cannot watch the time")?;
@@ -162,7 +162,7 @@ fn cache() -> wasmtime::Result<Cache> {
     Cache::new(config)
 }
 
-fn context(args: &RunArgs) -> Result<WasockCtx> {
+fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
     let mut builder = WasockCtx::builder()
         .inherit_stdio()
         // The runtime of this command has every driver.
@@ -177,7 +177,7 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
         .unix_unlink(args.unix_unlink)
         .listen_profile(args.listen_profile)
         .observer(report::Terminal::new(args.verbose));
-    builder = signal::ignored_from_the_start().into_iter().fold(builder, host::Builder::ignore_signal);
+    builder = signal::ignored_from_the_start().into_iter().fold(builder, WasockCtxBuilder::ignore_signal);
     builder = limits(builder, args);
     builder = grants(builder, &args.grants);
     builder = args.command.iter().fold(builder, |builder, argument| builder.arg(argument));
@@ -196,30 +196,30 @@ fn context(args: &RunArgs) -> Result<WasockCtx> {
                 .with_context(|| format!("cannot open the directory {}", host.display()))?;
         }
     }
-    Ok(builder.build()?)
+    Ok(builder.build_for(guest.module())?)
 }
 
 /// What the guest may do, and what it may not.
-fn grants(mut builder: host::Builder, args: &GrantArgs) -> host::Builder {
-    builder = args.listen.iter().fold(builder, host::Builder::listen);
+fn grants(mut builder: WasockCtxBuilder, args: &GrantArgs) -> WasockCtxBuilder {
+    builder = args.listen.iter().fold(builder, WasockCtxBuilder::listen);
     builder = args.publish.iter().fold(builder, |builder, publish| builder.publish(*publish));
     builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));
-    builder = args.connect.iter().fold(builder, host::Builder::connect);
-    builder = args.udp_bind.iter().fold(builder, host::Builder::udp_bind);
-    builder = args.udp_send.iter().fold(builder, host::Builder::udp_send);
+    builder = args.connect.iter().fold(builder, WasockCtxBuilder::connect);
+    builder = args.udp_bind.iter().fold(builder, WasockCtxBuilder::udp_bind);
+    builder = args.udp_send.iter().fold(builder, WasockCtxBuilder::udp_send);
     builder = builder.udp_strict(args.udp_strict);
-    builder = args.resolve.iter().cloned().fold(builder, host::Builder::resolve);
-    builder = args.deny.iter().fold(builder, host::Builder::deny);
-    builder = args.deny_listen.iter().fold(builder, host::Builder::deny_listen);
-    builder = args.deny_connect.iter().fold(builder, host::Builder::deny_connect);
-    builder = args.deny_udp_bind.iter().fold(builder, host::Builder::deny_udp_bind);
-    builder = args.deny_udp_send.iter().fold(builder, host::Builder::deny_udp_send);
+    builder = args.resolve.iter().cloned().fold(builder, WasockCtxBuilder::resolve);
+    builder = args.deny.iter().fold(builder, WasockCtxBuilder::deny);
+    builder = args.deny_listen.iter().fold(builder, WasockCtxBuilder::deny_listen);
+    builder = args.deny_connect.iter().fold(builder, WasockCtxBuilder::deny_connect);
+    builder = args.deny_udp_bind.iter().fold(builder, WasockCtxBuilder::deny_udp_bind);
+    builder = args.deny_udp_send.iter().fold(builder, WasockCtxBuilder::deny_udp_send);
     builder = args.deny_from.iter().fold(builder, |builder, network| builder.deny_from(*network));
-    args.deny_resolve.iter().cloned().fold(builder, host::Builder::deny_resolve)
+    args.deny_resolve.iter().cloned().fold(builder, WasockCtxBuilder::deny_resolve)
 }
 
 /// The limits that have no default of the command's.
-fn limits(mut builder: host::Builder, args: &RunArgs) -> host::Builder {
+fn limits(mut builder: WasockCtxBuilder, args: &RunArgs) -> WasockCtxBuilder {
     if let Some(connections) = args.max_backlog {
         builder = builder.max_backlog(connections);
     }

@@ -15,7 +15,7 @@ use rustix::process::Signal as Host;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
 use wasock::Signal;
-use wasock::error::Terminated;
+use wasock::Terminated;
 use wasock::host::{Handle, restore_shared_sockets};
 
 use crate::report::say;

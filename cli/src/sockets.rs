@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use listenfd::ListenFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use wasock::host::Builder;
+use wasock::WasockCtxBuilder;
 
 use crate::args::{NamedSocket, SocketArgs, SocketSource};
 
@@ -43,7 +43,7 @@ const PORT_ATTEMPTS: u32 = 8;
 ///
 /// Where an address can't be listened on, or connected to, or a socket that was passed is of
 /// no use.
-pub(crate) fn hand_over(mut builder: Builder, args: &SocketArgs) -> Result<Builder> {
+pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Result<WasockCtxBuilder> {
     if let Some(nonblocking) = args.preopen_nonblocking {
         builder = builder.preopened_nonblocking(nonblocking);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::io::Errno as Os;
 use tokio::runtime::{Builder, Runtime};
-use wasock::error::Errno;
+use wasock::Errno;
 
 /// A runtime of one thread, the caller's.
 ///

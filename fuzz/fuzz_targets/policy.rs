@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| wasock::abi::fuzzing::policy(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wasock::internals::fuzzing::policy(data));

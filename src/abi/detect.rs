@@ -49,7 +49,7 @@ pub enum Generation {
     V1Late,
     /// May 2023 on.
     V2,
-    /// The second with functions that came later; [`added_in`] says when.
+    /// The second with functions that came later; [`Detected::since`] says when.
     V2Later,
 }
 
@@ -183,6 +183,12 @@ pub fn added_in(name: &str) -> Option<&'static str> {
 }
 
 impl Detected {
+    /// The month in which WASIX got the latest function that the program imports, where that was
+    /// after its second generation began.
+    pub fn since(&self) -> Option<&'static str> {
+        self.told_by.as_ref().and_then(|import| added_in(&import.name))
+    }
+
     /// Does the program look for preopened directories, and open files below them?
     pub(crate) fn opens_paths(&self) -> bool {
         let has = |names: &[&str]| self.supported.iter().any(|import| names.contains(&import.name.as_str()));

@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
+use wasmtime::Module;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
@@ -23,7 +23,7 @@ use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
 use crate::observe::{Observer, TraceSink};
-use crate::policy::{Grant, Policy};
+use crate::policy::Grant;
 use crate::process::{
     Directory, HostOutput, HostStdin, InheritedSockets, Input, MAIN, Output, Process, Settings, Signal,
     Thread,
@@ -76,39 +76,17 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * no limit to the time that the guest takes
 /// * no signal is ignored
 /// * no trace, and nobody who hears of events
-pub struct Builder {
-    policy: Policy,
-    arguments: Vec<String>,
-    environment: Vec<String>,
-    max_fds: u32,
-    max_threads: u32,
-    max_memory: u64,
-    max_stack: u32,
-    max_host_memory: u64,
-    max_backlog: Option<u32>,
-    connection_limits: ConnectionLimits,
-    max_socket_buffer: Option<u32>,
-    listen_profile: ListenProfile,
-    listen_profiles_at: Vec<(Grant, ListenProfile)>,
-    removes_unix_names: bool,
-    blocks_on_files: bool,
-    max_blocking_calls: u32,
-    max_cpu_time: Option<Duration>,
-    timeout: Option<Duration>,
+#[must_use = "a builder is of use once it is built"]
+pub struct WasockCtxBuilder {
+    pub(super) service: ServiceConfig,
+    pub(super) connection_limits: ConnectionLimits,
+    settings: Settings,
+    /// Is standard output this process's own, and standard error?
+    inherits_stdout: bool,
+    inherits_stderr: bool,
     on_trap: OnTrap,
     make_limiter: Option<MakeLimiter>,
-    ignored_signals: Vec<Signal>,
-    observer: Option<Arc<dyn Observer>>,
     trace: Option<Arc<dyn TraceSink>>,
-    stdin: Input,
-    /// None for this process's own.
-    stdout: Option<Output>,
-    stderr: Option<Output>,
-    inherited_sockets: InheritedSockets,
-    directories: Vec<Directory>,
-    wall_clock: Box<dyn HostWallClock>,
-    monotonic_clock: Box<dyn HostMonotonicClock>,
-    random: Box<dyn Rng + Send>,
 }
 
 /// Why no context could be built.
@@ -141,51 +119,62 @@ impl std::error::Error for BuildError {}
 
 impl WasockCtx {
     /// A context that grants nothing, to begin with.
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> WasockCtxBuilder {
+        WasockCtxBuilder::new()
     }
 }
 
-impl Builder {
+impl WasockCtxBuilder {
     fn new() -> Self {
+        let kernel_max_backlog = kernel_max_backlog();
         Self {
-            policy: Policy::default(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            max_fds: DEFAULT_MAX_FDS,
-            max_threads: DEFAULT_MAX_THREADS,
-            max_memory: DEFAULT_MAX_MEMORY,
-            max_stack: limits::DEFAULT_MAX_STACK,
-            max_host_memory: DEFAULT_MAX_HOST_MEMORY,
-            max_backlog: None,
+            service: ServiceConfig {
+                policy: Arc::default(),
+                limits: Limits {
+                    max_fds: DEFAULT_MAX_FDS,
+                    max_threads: DEFAULT_MAX_THREADS,
+                    max_memory: DEFAULT_MAX_MEMORY,
+                    max_stack: limits::DEFAULT_MAX_STACK,
+                    max_host_memory: DEFAULT_MAX_HOST_MEMORY,
+                    max_blocking_calls: limits::DEFAULT_MAX_BLOCKING_CALLS,
+                    max_cpu_time: None,
+                    timeout: None,
+                },
+                max_backlog: kernel_max_backlog,
+                kernel_max_backlog,
+                listen_profile: ListenProfile::default(),
+                listen_profiles_at: Vec::new(),
+                connection_limiter: None,
+                max_socket_buffer: None,
+                removes_unix_names: false,
+                observer: None,
+            },
             connection_limits: ConnectionLimits::default(),
-            max_socket_buffer: None,
-            listen_profile: ListenProfile::default(),
-            listen_profiles_at: Vec::new(),
-            removes_unix_names: false,
-            blocks_on_files: false,
-            max_blocking_calls: limits::DEFAULT_MAX_BLOCKING_CALLS,
-            max_cpu_time: None,
-            timeout: None,
+            settings: Settings {
+                arguments: Vec::new(),
+                environment: Vec::new(),
+                blocks_on_files: false,
+                ignored_signals: Vec::new(),
+                stdin: Arc::new(Input::closed()),
+                stdout: Arc::new(Output::discarding()),
+                stderr: Arc::new(Output::discarding()),
+                inherited_sockets: InheritedSockets::default(),
+                directories: Vec::new(),
+                wall_clock: Mutex::new(Box::new(SystemClock)),
+                monotonic_clock: Mutex::new(Box::new(Uptime::new())),
+                random: Mutex::new(wasmtime_wasi::thread_rng()),
+            },
+            inherits_stdout: false,
+            inherits_stderr: false,
             on_trap: OnTrap::default(),
             make_limiter: None,
-            ignored_signals: Vec::new(),
-            observer: None,
             trace: None,
-            stdin: Input::closed(),
-            stdout: Some(Output::discarding()),
-            stderr: Some(Output::discarding()),
-            inherited_sockets: InheritedSockets::default(),
-            directories: Vec::new(),
-            wall_clock: Box::new(SystemClock),
-            monotonic_clock: Box::new(Uptime::new()),
-            random: wasmtime_wasi::thread_rng(),
         }
     }
 
     /// Adds an argument; the first one is the program's name.
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.arguments.push(argument.into());
+        self.settings.arguments.push(argument.into());
         self
     }
 
@@ -196,7 +185,7 @@ impl Builder {
 
     /// Adds a variable to the environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push(format!("{name}={value}"));
+        self.settings.environment.push(format!("{name}={value}"));
         self
     }
 
@@ -258,7 +247,7 @@ impl Builder {
     ///
     /// Where it is none of those.
     pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        self.inherited_sockets.push(name, socket.into()).map_err(|errno| {
+        self.settings.inherited_sockets.push(name, socket.into()).map_err(|errno| {
             let wanted = "expected a listener, a connection or a datagram socket, over TCP, UDP or AF_UNIX";
             io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
         })?;
@@ -276,7 +265,7 @@ impl Builder {
     /// As for `preopened_socket`.
     pub fn preopened_exclusive_socket(self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let mut with_socket = self.preopened_socket(name, socket)?;
-        with_socket.inherited_sockets.own_last()?;
+        with_socket.settings.inherited_sockets.own_last()?;
         Ok(with_socket)
     }
 
@@ -289,7 +278,7 @@ impl Builder {
     /// [Go made](super::Guest::is_go), and blocking for every other. A module that you
     /// instantiate yourself has no sections that could tell.
     pub fn preopened_nonblocking(mut self, nonblocking: bool) -> Self {
-        self.inherited_sockets.are_nonblocking = Some(nonblocking);
+        self.settings.inherited_sockets.are_nonblocking = Some(nonblocking);
         self
     }
 
@@ -321,7 +310,7 @@ impl Builder {
     /// wait.
     pub fn sockets_on(mut self, runtime: &Handle) -> Self {
         can_drive(runtime);
-        self.inherited_sockets.reactor = Some(runtime.clone());
+        self.settings.inherited_sockets.reactor = Some(runtime.clone());
         self
     }
 
@@ -332,25 +321,27 @@ impl Builder {
     /// Where `host` can't be opened as a directory.
     pub fn preopened_dir(mut self, host: &Path, guest: &str, access: Access) -> io::Result<Self> {
         let dir = Arc::new(Dir::open_ambient(host, access)?);
-        self.directories.push(Directory { dir, preopened_as: Some(guest.to_owned()) });
+        self.settings.directories.push(Directory { dir, preopened_as: Some(guest.to_owned()) });
         Ok(self)
     }
 
     /// Where the guest's standard input comes from.
     pub fn stdin(mut self, stream: &dyn StdinStream) -> Self {
-        self.stdin = Input::new(stream);
+        self.settings.stdin = Arc::new(Input::new(stream));
         self
     }
 
     /// Where the guest's standard output goes.
     pub fn stdout(mut self, stream: &dyn StdoutStream) -> Self {
-        self.stdout = Some(Output::new(stream));
+        self.settings.stdout = Arc::new(Output::new(stream));
+        self.inherits_stdout = false;
         self
     }
 
     /// Where the guest's standard error goes.
     pub fn stderr(mut self, stream: &dyn StdoutStream) -> Self {
-        self.stderr = Some(Output::new(stream));
+        self.settings.stderr = Arc::new(Output::new(stream));
+        self.inherits_stderr = false;
         self
     }
 
@@ -359,14 +350,14 @@ impl Builder {
     /// a runtime or the process from its end. Where the host can't start one, a call is
     /// `EAGAIN`.
     pub fn inherit_stdio(mut self) -> Self {
-        self.stdin = Input::new(&HostStdin);
-        (self.stdout, self.stderr) = (None, None);
+        self.settings.stdin = Arc::new(Input::new(&HostStdin));
+        (self.inherits_stdout, self.inherits_stderr) = (true, true);
         self
     }
 
     /// What `listen` means to the guest.
     pub fn listen_profile(mut self, profile: ListenProfile) -> Self {
-        self.listen_profile = profile;
+        self.service.listen_profile = profile;
         self
     }
 
@@ -374,7 +365,7 @@ impl Builder {
     /// was given and fits counts, before [`listen_profile`](Self::listen_profile). A
     /// listener keeps the profile with which it began.
     pub fn listen_profile_at(mut self, addresses: &Grant, profile: ListenProfile) -> Self {
-        self.listen_profiles_at.push((addresses.clone(), profile));
+        self.service.listen_profiles_at.push((addresses.clone(), profile));
         self
     }
 
@@ -382,14 +373,14 @@ impl Builder {
     /// still that socket's. Otherwise it stays, as POSIX has it, and the guest removes it;
     /// a later `bind` there is `EADDRINUSE` until then.
     pub fn unix_unlink(mut self, removes: bool) -> Self {
-        self.removes_unix_names = removes;
+        self.service.removes_unix_names = removes;
         self
     }
 
     /// Lets file operations stop the thread that runs the guest, which is faster.
     /// For embedders that give a guest a thread of its own.
     pub fn blocks_on_files(mut self, blocks: bool) -> Self {
-        self.blocks_on_files = blocks;
+        self.settings.blocks_on_files = blocks;
         self
     }
 
@@ -404,15 +395,15 @@ impl Builder {
     /// does. WASIX's C library asks for it at the start, and keeps it ignored until the
     /// program says otherwise.
     pub fn ignore_signal(mut self, signal: Signal) -> Self {
-        if !self.ignored_signals.contains(&signal) {
-            self.ignored_signals.push(signal);
+        if !self.settings.ignored_signals.contains(&signal) {
+            self.settings.ignored_signals.push(signal);
         }
         self
     }
 
     /// Hears of events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
+        self.service.observer = Some(Arc::new(observer));
         self
     }
 
@@ -424,99 +415,100 @@ impl Builder {
 
     /// The guest's idea of the time of day.
     pub fn wall_clock(mut self, clock: impl HostWallClock + 'static) -> Self {
-        self.wall_clock = Box::new(clock);
+        self.settings.wall_clock = Mutex::new(Box::new(clock));
         self
     }
 
     /// The guest's idea of time passing. By default it is the host's uptime.
     pub fn monotonic_clock(mut self, clock: impl HostMonotonicClock + 'static) -> Self {
-        self.monotonic_clock = Box::new(clock);
+        self.settings.monotonic_clock = Mutex::new(Box::new(clock));
         self
     }
 
     /// Where the guest's randomness comes from.
     pub fn random(mut self, random: impl Rng + Send + 'static) -> Self {
-        self.random = Box::new(random);
+        self.settings.random = Mutex::new(Box::new(random));
         self
     }
 
-    /// The context.
+    /// The context of a program of this `module`, [adapted](WasockCtx::adapt_to) to what the module
+    /// was built for.
+    ///
+    /// ```
+    /// use wasmtime::{Engine, Module, Store};
+    /// use wasock::WasockCtx;
+    ///
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let engine = Engine::default();
+    /// let module = Module::new(&engine, "(module)")?;
+    /// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
+    /// let store = Store::new(&engine, ctx);
+    /// # Ok(())
+    /// # }
+    /// # example().unwrap();
+    /// ```
     ///
     /// # Errors
     ///
     /// See [`BuildError`].
-    pub fn build(mut self) -> Result<WasockCtx, BuildError> {
+    pub fn build_for(self, module: &Module) -> Result<WasockCtx, BuildError> {
+        let mut ctx = self.build_for_any_module()?;
+        ctx.adapt_to(module);
+        Ok(ctx)
+    }
+
+    /// The context of a program whose module is not known yet. [`Guest::run`](super::Guest::run)
+    /// adapts it to its own. In a store with instances of several modules it is for
+    /// [`WasockCtx::adapt_to`]; a program of WASIX is not served as it expects without.
+    ///
+    /// # Errors
+    ///
+    /// See [`BuildError`].
+    pub fn build_for_any_module(mut self) -> Result<WasockCtx, BuildError> {
         self.tell_sockets();
-        self.inherited_sockets.are_kept = self.on_trap == OnTrap::Restart;
-        for string in self.arguments.iter().chain(&self.environment) {
+        let Self { mut service, mut settings, on_trap, .. } = self;
+        settings.inherited_sockets.are_kept = on_trap == OnTrap::Restart;
+        for string in settings.arguments.iter().chain(&settings.environment) {
             if string.contains('\0') {
                 return Err(BuildError::NulInString(string.clone()));
             }
         }
-        let kernel_max_backlog = kernel_max_backlog();
-        let stops = self.blocks_on_files;
-        let own = |output: HostOutput| Output::new(&output.stops(stops));
-        let service = Service::new(ServiceConfig {
-            policy: Arc::new(self.policy),
-            limits: Limits {
-                max_fds: self.max_fds,
-                max_threads: self.max_threads,
-                max_memory: self.max_memory,
-                max_stack: self.max_stack,
-                max_host_memory: self.max_host_memory,
-                max_blocking_calls: self.max_blocking_calls,
-                max_cpu_time: self.max_cpu_time,
-                timeout: self.timeout,
-            },
-            max_backlog: self.max_backlog.unwrap_or(kernel_max_backlog),
-            kernel_max_backlog,
-            connection_limiter: ConnectionLimiter::new(self.connection_limits),
-            max_socket_buffer: self.max_socket_buffer,
-            listen_profile: self.listen_profile,
-            listen_profiles_at: self.listen_profiles_at,
-            removes_unix_names: self.removes_unix_names,
-            observer: self.observer,
-        });
-        let settings = Arc::new(Settings {
-            arguments: self.arguments,
-            environment: self.environment,
-            blocks_on_files: self.blocks_on_files,
-            ignored_signals: self.ignored_signals,
-            stdin: Arc::new(self.stdin),
-            stdout: Arc::new(self.stdout.unwrap_or_else(|| own(HostOutput::stdout()))),
-            stderr: Arc::new(self.stderr.unwrap_or_else(|| own(HostOutput::stderr()))),
-            inherited_sockets: self.inherited_sockets,
-            directories: self.directories,
-            wall_clock: Mutex::new(self.wall_clock),
-            monotonic_clock: Mutex::new(self.monotonic_clock),
-            random: Mutex::new(self.random),
-        });
-        let process = Process::new(service, settings).map_err(|errno| match errno {
-            Errno::EMFILE => BuildError::TooFewDescriptors,
-            other => BuildError::Socket(other),
-        })?;
+        service.connection_limiter = ConnectionLimiter::new(self.connection_limits);
+        let own = |output: HostOutput| Arc::new(Output::new(&output.stops(settings.blocks_on_files)));
+        if self.inherits_stdout {
+            settings.stdout = own(HostOutput::stdout());
+        }
+        if self.inherits_stderr {
+            settings.stderr = own(HostOutput::stderr());
+        }
+        let process =
+            Process::new(Service::new(service), Arc::new(settings)).map_err(|errno| match errno {
+                Errno::EMFILE => BuildError::TooFewDescriptors,
+                other => BuildError::Socket(other),
+            })?;
         let mut ctx =
-            WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, self.on_trap);
+            WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, on_trap);
         ctx.limiter.ask_too(self.make_limiter);
         Ok(ctx)
     }
 }
 
-impl Builder {
+impl WasockCtxBuilder {
     /// Tells the guest of its sockets in its environment.
     fn tell_sockets(&mut self) {
-        let names = self.inherited_sockets.names();
+        let names = self.settings.inherited_sockets.names();
         if names.is_empty() {
             return;
         }
         let values = [names.len().to_string(), names.join(":"), MAIN.to_string()];
         for (name, value) in SOCKET_VARIABLES.into_iter().zip(values) {
             let is_set = self
+                .settings
                 .environment
                 .iter()
                 .any(|set| set.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
             if !is_set {
-                self.environment.push(format!("{name}={value}"));
+                self.settings.environment.push(format!("{name}={value}"));
             }
         }
     }

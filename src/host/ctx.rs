@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Instance, Module, Trap};
+use wasmtime::{Instance, Module, ResourceLimiter, Trap};
 
 use super::guest_memory::MemorySource;
 use super::handlers::handler_names;
@@ -52,11 +52,18 @@ impl WasockCtx {
     }
 
     /// What limits the guest's memories and tables to
-    /// [`Builder::max_memory`](super::Builder::max_memory): for
+    /// [`WasockCtxBuilder::max_memory`](super::WasockCtxBuilder::max_memory): for
     /// [`Store::limiter`](wasmtime::Store::limiter) of a store of your own, before it has an
     /// instance.
-    pub fn limiter(&mut self) -> &mut MemoryLimiter {
+    pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.limiter
+    }
+
+    /// How many bytes the memories and tables of this context's store have, as
+    /// [`limiter`](Self::limiter) has counted them. A shared memory that the module imports is not
+    /// among them.
+    pub fn memory_used(&self) -> u64 {
+        self.limiter.used()
     }
 
     /// Gives the guest the shared memory that it imports, mostly as `env.memory`. What it takes is the

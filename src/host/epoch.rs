@@ -31,7 +31,7 @@ const REPEATS: u32 = 4;
 #[non_exhaustive]
 pub enum Epochs {
     /// The epoch is the embedder's, and each increment is an order: the guest ends with
-    /// [`Trap::Interrupt`]. What an engine of the embedder's has, unless he says otherwise.
+    /// [`wasmtime::Trap::Interrupt`]. What an engine of the embedder's has, unless he says otherwise.
     ///
     /// Signals, limits and [`Handle::terminate`](super::Handle::terminate) are heard at
     /// the guest's next call of the host.

@@ -9,7 +9,7 @@ pub(super) const MEMORY: &str = "memory";
 
 /// The memory of a guest, wherever it comes from.
 #[derive(Clone, Debug)]
-pub enum GuestMemoryHandle {
+pub(crate) enum GuestMemoryHandle {
     /// The guest exports it; no other thread can see it.
     Plain(Memory),
     /// Threads may share it.

@@ -55,7 +55,7 @@ impl Handle {
     ///
     /// Without a handler a signal does what POSIX says: most end the guest, with the exit
     /// code 128 + n, and the others do nothing; so does one that is
-    /// [ignored](super::Builder::ignore_signal). [`Signal::Kill`] ends it always.
+    /// [ignored](super::WasockCtxBuilder::ignore_signal). [`Signal::Kill`] ends it always.
     pub fn signal(&self, signal: Signal) {
         if let Some(process) = self.process.upgrade() {
             process.signals().order(signal);

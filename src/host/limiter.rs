@@ -29,7 +29,7 @@ const ELEMENT: u64 = 8;
 const LEFT_FREE: u64 = 8;
 
 /// Counts the memories and tables of one store on the account of its guest: what
-/// `--max-memory` and [`Builder::max_memory`](super::Builder::max_memory) limit.
+/// `--max-memory` and [`WasockCtxBuilder::max_memory`](super::WasockCtxBuilder::max_memory) limit.
 ///
 /// [`Guest::run`](super::Guest::run) has one in each of its stores. A store of your own needs
 /// it in its data, where [`WasockCtx::limiter`](super::WasockCtx::limiter) finds it:
@@ -48,7 +48,7 @@ const LEFT_FREE: u64 = 8;
 ///
 /// A memory or a table that would grow beyond the limit does not: `memory.grow` and
 /// `table.grow` answer -1. What counts is given back when the store is dropped.
-pub struct MemoryLimiter {
+pub(crate) struct MemoryLimiter {
     /// What is charged.
     held: Charge,
     /// How much of that is in use; the rest was charged before it is needed.
@@ -116,7 +116,7 @@ impl MemoryLimiter {
 
     /// How many bytes the memories and tables of this store have. A shared memory that the
     /// module imports is not among them.
-    pub fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         self.used
     }
 

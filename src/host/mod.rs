@@ -33,14 +33,12 @@ mod threads;
 mod uptime;
 mod wall_clock;
 
-pub use builder::{BuildError, Builder};
+pub use builder::{BuildError, WasockCtxBuilder};
 pub use ctx::WasockCtx;
 pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::{Epochs, new_engine};
-pub use guest_memory::GuestMemoryHandle;
 pub use handle::Handle;
 pub use inspect::Inspection;
-pub use limiter::MemoryLimiter;
 pub use link::{add_to_linker, add_to_linker_blocking};
 pub use load::{Guest, LoadError, engine_config, engine_config_without_threads, set_max_stack};
 pub use on_trap::OnTrap;

@@ -31,7 +31,7 @@ impl Guest {
     ///
     /// A module with handlers may have `_initialize` instead of `_start`, or neither. A
     /// module without handlers ends when `_start` returns. When a handler traps, the
-    /// guest stops or starts anew, as [`Builder::on_trap`](super::Builder::on_trap) says: at
+    /// guest stops or starts anew, as [`WasockCtxBuilder::on_trap`](super::WasockCtxBuilder::on_trap) says: at
     /// once the first time, then after 100 ms, doubling to 10 s, and at once again after an
     /// instance that lived for 10 s. After five instances in a row that lived less than a
     /// second each, this returns the trap of the last.
@@ -41,7 +41,7 @@ impl Guest {
     ///
     /// [`Handle::terminate`](super::Handle::terminate) ends the guest, and what an increment
     /// of the engine's epoch does is for [`Guest::epochs`] to say. The
-    /// [time](super::Builder::timeout) and the [processor time](super::Builder::max_cpu_time)
+    /// [time](super::WasockCtxBuilder::timeout) and the [processor time](super::WasockCtxBuilder::max_cpu_time)
     /// that the guest may take are counted from here on, restarts included.
     ///
     /// A module that imports a call to start threads, and the memory that they share, runs on
@@ -66,7 +66,7 @@ impl Guest {
     /// # Errors
     ///
     /// Where the module needs more memory at its start than
-    /// [`Builder::max_memory`](super::Builder::max_memory) allows, imports from a module that
+    /// [`WasockCtxBuilder::max_memory`](super::WasockCtxBuilder::max_memory) allows, imports from a module that
     /// nobody knows (the message lists all of them), has no `_start`, exports a handler that the host can't call, or
     /// traps (the error holds the backtrace); [`Terminated`](crate::Terminated) where the host
     /// has ended it.

@@ -8,7 +8,7 @@ use crate::socket::put_back_all;
 /// For an embedder that ends its process while contexts are there still, by
 /// [`std::process::exit`] for instance: a listener from which a guest has accepted is
 /// nonblocking for everybody who has it, until the guest closes it or its context is dropped.
-/// See [`Builder::preopened_socket`](super::Builder::preopened_socket).
+/// See [`WasockCtxBuilder::preopened_socket`](super::WasockCtxBuilder::preopened_socket).
 pub fn restore_shared_sockets() {
     put_back_all();
 }

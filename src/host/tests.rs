@@ -58,7 +58,7 @@ impl Traced {
                 to.push(call.to_owned());
             }
         };
-        let ctx = WasockCtx::builder().arg("guest").trace(sink).build().expect("a context");
+        let ctx = WasockCtx::builder().arg("guest").trace(sink).build_for_any_module().expect("a context");
         Self { store: Store::new(engine, ctx), lines }
     }
 
@@ -224,7 +224,7 @@ fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
             (func (export "run") (result i32) (call $clear)))"#,
     )?;
     assert_eq!(link_unknown_imports(&mut linker, &module)?, []);
-    let mut store = Store::new(&engine, WasockCtx::builder().build().expect("a context"));
+    let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module().expect("a context"));
     let instance = linker.instantiate(&mut store, &module)?;
     assert_eq!(instance.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 7);
     Ok(())
@@ -236,7 +236,7 @@ fn made_for(imports: &str) -> wasmtime::Result<usize> {
     let module = Module::new(&engine, format!("(module {imports})"))?;
     let mut linker = Linker::new(&engine);
     add_imported_to_linker(&mut linker, &module)?;
-    let ctx = WasockCtx::builder().build().expect("a context");
+    let ctx = WasockCtx::builder().build_for_any_module().expect("a context");
     let mut store = Store::new(&engine, ctx);
     let count = linker.iter(&mut store).count();
     assert_eq!(link_unknown_imports(&mut linker, &module)?, [], "{imports}");
@@ -249,7 +249,7 @@ fn a_guest_is_given_the_functions_that_it_imports_and_no_others() -> wasmtime::R
     let engine = engine()?;
     let mut linker = Linker::new(&engine);
     add_to_linker(&mut linker, |ctx: &mut WasockCtx| ctx)?;
-    let mut store = Store::new(&engine, WasockCtx::builder().build().expect("a context"));
+    let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module().expect("a context"));
     let every: Vec<_> = linker
         .iter(&mut store)
         .map(|(module, name, function)| (module.to_owned(), name.to_owned(), function))
@@ -311,7 +311,7 @@ fn renumber_duplicates_in_a_program_of_wasix() -> wasmtime::Result<()> {
 /// The call answers, and the guest ends with a sentence all the same.
 #[tokio::test]
 async fn a_panic_in_a_file_operation_ends_the_guest() -> Result<(), BuildError> {
-    let ctx = WasockCtx::builder().build()?;
+    let ctx = WasockCtx::builder().build_for_any_module()?;
     let done = ctx.thread.on_disk(|| -> Result<(), Errno> { std::panic::resume_unwind(Box::new(())) }).await;
     assert_eq!(done, Err(Errno::EIO.into()));
     let why = ctx.check_end().err().and_then(|error| error.downcast_ref::<Terminated>().copied());
@@ -332,7 +332,7 @@ fn a_guest_that_goes_while_a_name_is_bound_is_closed() -> Result<(), Box<dyn std
         let ctx = WasockCtx::builder()
             .listen(&"unix:*".parse()?)
             .preopened_dir(folder.path(), "/", Access::ReadWrite)?
-            .build()?;
+            .build_for_any_module()?;
         let fd = ctx.thread.insert_socket(Socket::open(ctx.thread.names(), Kind::Stream, 0)?, false)?;
         let socket = Arc::clone(&ctx.thread.socket(fd, Rights::SOCK_BIND)?.socket);
         let policy = Arc::clone(ctx.thread.process().policy());

@@ -8,6 +8,7 @@ use std::time::Duration;
 /// Written as `sock_bind(fd=3, addr=127.0.0.1:8080) = EACCES <12.3us>`, results
 /// after the outcome: `sock_accept_v2(fd=3, flags=0) = 0 fd=4 addr=127.0.0.1:50312 <88.1us>`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TraceLine<'a> {
     /// The function's name.
     pub name: &'a str,

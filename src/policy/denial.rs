@@ -9,6 +9,7 @@ use crate::observe::Escaped;
 
 /// A refusal, in the operator's words.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Denial {
     /// The address or name that was asked for. A name is the guest's to choose, and escaped.
     pub what: String,

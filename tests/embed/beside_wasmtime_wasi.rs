@@ -29,8 +29,7 @@ async fn told(link: impl FnOnce(&mut Linker<State>) -> wasmtime::Result<()>) -> 
     let module = Module::new(&engine, COUNTS).map_err(plain)?;
     let mut linker = Linker::new(&engine);
     link(&mut linker).map_err(plain)?;
-    let mut wasock = WasockCtx::builder().args(["a", "b"]).build()?;
-    wasock.adapt_to(&module);
+    let wasock = WasockCtx::builder().args(["a", "b"]).build_for(&module)?;
     let wasi = WasiCtxBuilder::new().args(&["a", "b", "c"]).build_p1();
     let mut store = Store::new(&engine, State { wasi, wasock });
     let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;

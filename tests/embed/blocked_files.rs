@@ -39,11 +39,11 @@ fn beside_readers(folder: &Path) -> Result<u32> {
         Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
     let ended = runtime.block_on(async {
         for _ in 0..2 * BLOCKING_THREADS {
-            let (reader, context) = (reader.clone(), context()?.build()?);
+            let (reader, context) = (reader.clone(), context()?.build_for_any_module()?);
             tokio::spawn(async move { reader.run(context).await.map(drop) });
         }
         tokio::time::sleep(MOMENT).await;
-        opener.run(context()?.max_fds(8).build()?).await.map_err(plain)
+        opener.run(context()?.max_fds(8).build_for_any_module()?).await.map_err(plain)
     })?;
     drop(runtime);
     Ok(ended.code)
@@ -74,7 +74,7 @@ fn drop_a_reader_of_stdin() -> Result<()> {
     let reader = load(&engine, guest_tests::ERRNO_OF_STDIN)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let context = WasockCtx::builder().inherit_stdio().build()?;
+        let context = WasockCtx::builder().inherit_stdio().build_for_any_module()?;
         let reading = tokio::time::timeout(MOMENT, reader.run(context)).await;
         ensure!(reading.is_err(), "the read has ended: {:?}", reading.map_err(|_| ()));
         Ok(())

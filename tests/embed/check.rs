@@ -6,13 +6,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasock::Event;
-use wasock::policy::Use;
+use wasock::Use;
 
 #[tokio::test]
 async fn a_check_refuses_what_is_granted() -> Result<()> {
     let (observer, events) = events();
     let builder = granted()?.observer(observer).check(|wish| !matches!(wish, Use::TcpListen(_)));
-    let ended = run_async(guest_tests::MEMORY_EXPORTED_PLAIN, builder.build()?).await;
+    let ended = run_async(guest_tests::MEMORY_EXPORTED_PLAIN, builder.build_for_any_module()?).await;
     // "EACCES"
     ensure!(format!("{ended:?}").contains("exit code 2"), "{ended:?}");
     match events.recv_timeout(WAIT_TIMEOUT)? {
@@ -46,7 +46,7 @@ async fn a_check_is_asked_for_each_use() -> Result<()> {
         }
         _ => false,
     });
-    let guest = run_async(guest_tests::MEMORY_EXPORTED_PLAIN, builder.build()?);
+    let guest = run_async(guest_tests::MEMORY_EXPORTED_PLAIN, builder.build_for_any_module()?);
     let client = async {
         let address = listening_async(events).await?;
         tokio::task::spawn_blocking(move || {

@@ -9,8 +9,10 @@ use std::time::Duration;
 async fn two_guests_answer_at_once() -> Result<()> {
     let (first_observer, first_events) = events();
     let (second_observer, second_events) = events();
-    let first = granted()?.arg("server").arg("127.0.0.1:0").observer(first_observer).build()?;
-    let second = granted()?.arg("server").arg("127.0.0.1:0").observer(second_observer).build()?;
+    let first =
+        granted()?.arg("server").arg("127.0.0.1:0").observer(first_observer).build_for_any_module()?;
+    let second =
+        granted()?.arg("server").arg("127.0.0.1:0").observer(second_observer).build_for_any_module()?;
     let clients = async {
         let (first, second) =
             tokio::try_join!(listening_async(first_events), listening_async(second_events))?;
@@ -30,7 +32,7 @@ async fn two_guests_answer_at_once() -> Result<()> {
 #[tokio::test]
 async fn a_guest_that_waits_stops_nobody() -> Result<()> {
     let (observer, events) = events();
-    let ctx = granted()?.observer(observer).build()?;
+    let ctx = granted()?.observer(observer).build_for_any_module()?;
     let ticks = Cell::new(0);
     let ticking = async {
         loop {

@@ -12,7 +12,7 @@ fn events_tell_where_messages_come_in_and_which_do_not() -> Result<()> {
     let builder = WasockCtx::builder().accept_from("127.0.0.1/32".parse()?).observer(observer);
     let builder =
         ["datagram_receiver", "epoll", "127.0.0.1:0"].iter().fold(builder, |all, arg| all.arg(*arg));
-    let ctx = builder.udp_bind(&"127.0.0.1:0".parse()?).build()?;
+    let ctx = builder.udp_bind(&"127.0.0.1:0".parse()?).build_for_any_module()?;
     let handle = ctx.handle();
     let guest = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use wasmtime::{Engine, Instance, Linker, Module, Store};
+use wasock::Closed;
 use wasock::host::Ended;
-use wasock::observe::Closed;
 use wasock::{Event, Observer, WasockCtx};
 
 /// What an embedder keeps in its store.
@@ -17,7 +17,7 @@ struct Data {
 }
 
 fn data(observer: impl Observer + 'static) -> Result<Data> {
-    Ok(Data { wasock: granted()?.arg("guest").observer(observer).build()?, name: "mine" })
+    Ok(Data { wasock: granted()?.arg("guest").observer(observer).build_for_any_module()?, name: "mine" })
 }
 
 fn linker(

@@ -49,7 +49,7 @@ fn run(
     guest: &Guest,
     meanwhile: impl FnOnce(&Handle) -> Result<()> + Send,
 ) -> Result<wasmtime::Result<Ended>> {
-    let ctx = WasockCtx::builder().arg("guest").build()?;
+    let ctx = WasockCtx::builder().arg("guest").build_for_any_module()?;
     let handle = ctx.handle();
     thread::scope(|scope| {
         let other = scope.spawn(move || {

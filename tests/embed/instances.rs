@@ -43,7 +43,7 @@ async fn a_call_sees_the_memory_of_its_own_instance() -> Result<()> {
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
         wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
         let (lines, sink) = traced();
-        let ctx = WasockCtx::builder().args(["program", "argument"]).trace(sink).build()?;
+        let ctx = WasockCtx::builder().args(["program", "argument"]).trace(sink).build_for_any_module()?;
         let mut store = Store::new(&engine, ctx);
         // Different modules, then one module twice.
         let texts = [names("AAA", ""), names("BBB", r#"(func (export "more"))"#), names("AAA", "")];
@@ -81,7 +81,7 @@ async fn threads_in_a_store_of_the_embedder_are_not_supported() -> Result<()> {
         (func (export "wasi_thread_start") (param i32 i32))
         (func (export "run") (result i32) (call $spawn (i32.const 7))))"#;
     let module = Module::new(&engine, text).map_err(plain)?;
-    let mut ctx = WasockCtx::builder().build()?;
+    let mut ctx = WasockCtx::builder().build_for_any_module()?;
     ctx.adapt_to(&module);
     let mut store = Store::new(&engine, ctx);
     store.set_epoch_deadline(1);
@@ -130,7 +130,7 @@ async fn a_panic_of_an_observer_stays_with_it() -> Result<()> {
         let heard = Arc::new(AtomicU32::new(0));
         let observer = Panics { inline, heard: Arc::clone(&heard) };
         let sink = |line: &TraceLine<'_>| assert_eq!(line.name, "", "as the test wants it");
-        let ctx = WasockCtx::builder().observer(observer).trace(sink).build()?;
+        let ctx = WasockCtx::builder().observer(observer).trace(sink).build_for_any_module()?;
         let handle = ctx.handle();
         let module = Module::new(&engine, text).map_err(plain)?;
         let ended = Guest::from_module(module).run(ctx).await.map_err(plain)?;
@@ -158,11 +158,11 @@ async fn a_guest_runs_with_functions_of_the_embedder() -> Result<()> {
     linker.func_wrap("embedder", "seven", || 7_i32).map_err(plain)?;
     linker.func_wrap("wasi_snapshot_preview1", "sched_yield", || 35_i32).map_err(plain)?;
     let (observer, _events) = events();
-    let ctx = granted()?.observer(observer).build()?;
+    let ctx = granted()?.observer(observer).build_for_any_module()?;
     let ended = guest.run_with(&linker, ctx).await.map_err(plain)?;
     ensure!(ended.code == 42, "it ended with {ended:?}");
     // Without them it can't run.
-    ensure!(guest.run(granted()?.build()?).await.is_err());
+    ensure!(guest.run(granted()?.build_for_any_module()?).await.is_err());
     Ok(())
 }
 
@@ -187,7 +187,7 @@ async fn threads_of_a_guest_have_the_functions_of_the_embedder() -> Result<()> {
     let guest = Guest::from_module(Module::new(&engine, text).map_err(plain)?);
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
     linker.func_wrap("embedder", "seven", || 7_i32).map_err(plain)?;
-    let ended = guest.run_with(&linker, granted()?.build()?).await.map_err(plain)?;
+    let ended = guest.run_with(&linker, granted()?.build_for_any_module()?).await.map_err(plain)?;
     ensure!(ended.code == 7, "it ended with {ended:?}");
     Ok(())
 }

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, DuplexStream};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
-use wasock::host::Builder;
-use wasock::observe::{Closed, Limit, Refused};
+use wasock::WasockCtxBuilder;
+use wasock::{Closed, Limit, Refused};
 use wasock::{Event, Handle, ListenProfile, WasockCtx};
 
 /// The guest's end of a wire that the test writes to.
@@ -42,7 +42,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn start(builder: Builder, backlog: u32) -> Result<Self> {
+    fn start(builder: WasockCtxBuilder, backlog: u32) -> Result<Self> {
         let (wire, end) = tokio::io::duplex(1024);
         let (observer, events) = events();
         let ctx = builder
@@ -51,7 +51,7 @@ impl Listener {
             .arg(backlog.to_string())
             .stdin(&Wire(Mutex::new(Some(end))))
             .observer(observer)
-            .build()?;
+            .build_for_any_module()?;
         let handle = ctx.handle();
         let guest = std::thread::spawn(move || run_to_its_end(ctx));
         let Event::Listening { local, .. } = events.recv_timeout(WAIT_TIMEOUT)? else {
@@ -104,7 +104,7 @@ fn a_profile_holds_at_its_addresses() -> Result<()> {
             .listen_profile_at(&addresses, ListenProfile::Bsd)
             .args(["listener", "127.0.0.1:0", "10"])
             .observer(observer)
-            .build()?;
+            .build_for_any_module()?;
         run_to_its_end(ctx)?;
         let Event::Listening { backlog, result, .. } = events.recv_timeout(WAIT_TIMEOUT)? else {
             return Err(anyhow!("another event came first"));
@@ -218,7 +218,7 @@ fn a_slow_observer_stops_nobody() -> Result<()> {
         // It does not come back before the test is over.
         let _released = held.lock().map(|held| held.recv_timeout(WAIT_TIMEOUT));
     };
-    let ctx = granted()?.args(["server", "127.0.0.1:0"]).observer(observer).build()?;
+    let ctx = granted()?.args(["server", "127.0.0.1:0"]).observer(observer).build_for_any_module()?;
     let handle = ctx.handle();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -7,8 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use wasmtime::{Engine, Instance, Module, ResourceLimiter, Store};
+use wasock::Limit;
 use wasock::host::{Guest, engine_config};
-use wasock::observe::Limit;
 use wasock::{Event, WasockCtx};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ fn a_store_of_ones_own_has_the_limit_of_its_guest() -> wasmtime::Result<()> {
     let (sender, receiver) = channel();
     let observer = move |event: &Event| _ = sender.send(event.clone());
     let builder = WasockCtx::builder().max_memory(3 * 65536).observer(observer);
-    let ctx = builder.build().map_err(wasmtime::Error::new)?;
+    let ctx = builder.build_for_any_module().map_err(wasmtime::Error::new)?;
     let mut store = Store::new(&engine, ctx);
     store.limiter(|ctx| ctx.limiter());
     let instance = Instance::new(&mut store, &module, &[])?;
@@ -32,7 +32,7 @@ fn a_store_of_ones_own_has_the_limit_of_its_guest() -> wasmtime::Result<()> {
     for expected in [1, 2, -1, -1] {
         assert_eq!(grow.call(&mut store, ())?, expected);
     }
-    assert_eq!(store.data_mut().limiter().used(), 3 * 65536);
+    assert_eq!(store.data_mut().memory_used(), 3 * 65536);
     let told = receiver.recv_timeout(WAIT_TIMEOUT);
     assert_eq!(told, Ok(Event::MemoryDenied { limit: Limit::Memory, most: 3 * 65536 }));
     Ok(())
@@ -42,7 +42,7 @@ fn a_store_of_ones_own_has_the_limit_of_its_guest() -> wasmtime::Result<()> {
 fn a_start_beyond_the_limit_fails() -> wasmtime::Result<()> {
     let engine = Engine::default();
     let module = Module::new(&engine, MODULE)?;
-    let ctx = WasockCtx::builder().max_memory(65535).build().map_err(wasmtime::Error::new)?;
+    let ctx = WasockCtx::builder().max_memory(65535).build_for_any_module().map_err(wasmtime::Error::new)?;
     let mut store = Store::new(&engine, ctx);
     store.limiter(|ctx| ctx.limiter());
     assert!(Instance::new(&mut store, &module, &[]).is_err());
@@ -54,7 +54,7 @@ fn a_start_beyond_the_limit_fails() -> wasmtime::Result<()> {
 fn without_the_limiter_nothing_is_limited() -> wasmtime::Result<()> {
     let engine = Engine::default();
     let module = Module::new(&engine, MODULE)?;
-    let ctx = WasockCtx::builder().max_memory(0).build().map_err(wasmtime::Error::new)?;
+    let ctx = WasockCtx::builder().max_memory(0).build_for_any_module().map_err(wasmtime::Error::new)?;
     let mut store = Store::new(&engine, ctx);
     assert!(Instance::new(&mut store, &module, &[]).is_ok());
     Ok(())
@@ -88,7 +88,7 @@ async fn a_limiter_of_the_embedder_is_asked_for_each_store() -> wasmtime::Result
     let asked = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&asked);
     let builder = WasockCtx::builder().resource_limiter(move || Own(Arc::clone(&counter)));
-    let ctx = builder.build().map_err(wasmtime::Error::new)?;
+    let ctx = builder.build_for_any_module().map_err(wasmtime::Error::new)?;
     let ended = Guest::from_module(Module::new(&engine, text)?).run(ctx).await?;
     // 1, then -10 and -100.
     assert_eq!(ended.code.cast_signed(), -109);

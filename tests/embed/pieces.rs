@@ -125,7 +125,7 @@ async fn the_embedders_own_pieces_are_used() -> Result<()> {
         .wall_clock(Stopped(1_000_000_007))
         .monotonic_clock(Stopped(42))
         .random(StdRng::seed_from_u64(7))
-        .build()?;
+        .build_for_any_module()?;
     run_text(PIECES, ctx).await?;
     let mut random = [0; 8];
     StdRng::seed_from_u64(7).fill_bytes(&mut random);
@@ -152,7 +152,8 @@ const BINDS: &str = r#"(module
 async fn a_denial_is_an_event() -> Result<()> {
     let (observer, events) = events();
     // A grant for another port is none for this one.
-    let ctx = WasockCtx::builder().listen(&"127.0.0.1:8081".parse()?).observer(observer).build()?;
+    let ctx =
+        WasockCtx::builder().listen(&"127.0.0.1:8081".parse()?).observer(observer).build_for_any_module()?;
     let handle = ctx.handle();
     run_text(BINDS, ctx).await?;
     let all_told = tokio::task::spawn_blocking(move || handle.flush_events(WAIT_TIMEOUT)).await?;
@@ -174,7 +175,7 @@ async fn the_trace_has_a_line_for_each_call() -> Result<()> {
             .unwrap_or_else(PoisonError::into_inner)
             .push((line.name.to_owned(), line.outcome.to_owned()));
     };
-    run_text(BINDS, WasockCtx::builder().trace(sink).build()?).await?;
+    run_text(BINDS, WasockCtx::builder().trace(sink).build_for_any_module()?).await?;
     let lines = lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let expected = [("sock_open", "0"), ("sock_bind", "EACCES")].map(|(name, is)| (name.into(), is.into()));
     ensure!(lines == expected, "{lines:?}");
@@ -183,8 +184,8 @@ async fn the_trace_has_a_line_for_each_call() -> Result<()> {
 
 #[tokio::test]
 async fn descriptors_are_limited() -> Result<()> {
-    ensure!(granted()?.max_fds(2).build().is_err(), "three streams in two descriptors");
-    let ctx = granted()?.max_fds(5).build()?;
+    ensure!(granted()?.max_fds(2).build_for_any_module().is_err(), "three streams in two descriptors");
+    let ctx = granted()?.max_fds(5).build_for_any_module()?;
     ensure!(ctx.open_descriptors() == 3, "{} are open", ctx.open_descriptors());
     Ok(())
 }

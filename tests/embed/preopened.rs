@@ -40,7 +40,7 @@ async fn on_the_embedders_runtime_and_on_another() -> Result<()> {
             Some(runtime) => builder.preopened_sockets_on(runtime),
             None => builder,
         };
-        run_async(guest_tests::PREOPENED_STD, builder.build()?).await?;
+        run_async(guest_tests::PREOPENED_STD, builder.build_for_any_module()?).await?;
         is_served(client)?;
     }
     Ok(())
@@ -55,7 +55,11 @@ fn where_the_guest_stops_the_embedders_runtime() -> Result<()> {
         let module = Module::from_file(&engine, guest_tests::PREOPENED_STD).map_err(plain)?;
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
         wasock::add_to_linker_blocking(&mut linker, |ctx| ctx).map_err(plain)?;
-        let ctx = WasockCtx::builder().arg("guest").arg("1").preopened_socket("web", listener)?.build()?;
+        let ctx = WasockCtx::builder()
+            .arg("guest")
+            .arg("1")
+            .preopened_socket("web", listener)?
+            .build_for_any_module()?;
         let mut store = Store::new(&engine, ctx);
         let instance = linker.instantiate(&mut store, &module).map_err(plain)?;
         let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;
@@ -92,7 +96,7 @@ async fn a_listener_with_a_name_is_events() -> Result<()> {
     let (observer, events) = events();
     let builder = WasockCtx::builder().args(["guest", "1"]).observer(observer);
     let builder = builder.unix_unlink(true).preopened_exclusive_socket("web", listener)?;
-    run_async(guest_tests::PREOPENED_STD, builder.build()?).await?;
+    run_async(guest_tests::PREOPENED_STD, builder.build_for_any_module()?).await?;
     is_served(client)?;
     let mut told = Vec::new();
     for event in events.iter() {

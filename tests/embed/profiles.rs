@@ -87,7 +87,7 @@ async fn the_maximum_changes_in_every_profile() -> Result<()> {
             .listen_profile(profile)
             .max_backlog(2)
             .observer(observer)
-            .build()?;
+            .build_for_any_module()?;
         let handle = ctx.handle();
         beside(ctx, move || changes(profile, few, many, &handle, &events))
             .await

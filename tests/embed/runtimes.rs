@@ -70,7 +70,7 @@ impl Parts {
         if let Some(on) = on {
             builder = builder.sockets_on(on);
         }
-        let mut store = Store::new(&engine, builder.build()?);
+        let mut store = Store::new(&engine, builder.build_for_any_module()?);
         let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;
         Ok(Self { store, instance, events })
     }
@@ -168,7 +168,7 @@ fn standard_streams_and_files_need_no_runtime() -> Result<()> {
             .stdout(&OfTokio)
             .preopened_listener("web", ([127, 0, 0, 1], 0).into())?
             .preopened_dir(folder.path(), "/site", wasock::Access::ReadOnly)?
-            .build()?;
+            .build_for_any_module()?;
         run_async(guest_tests::PREOPENED_STD, ctx).await
     };
     without_a_runtime(guest())?;

@@ -18,7 +18,8 @@ async fn contexts_on_clones_of_one_listener() -> Result<()> {
     wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
     let mut guests = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let ctx = WasockCtx::builder().preopened_socket("it", listener.try_clone()?)?.build()?;
+        let ctx =
+            WasockCtx::builder().preopened_socket("it", listener.try_clone()?)?.build_for_any_module()?;
         let (linker, module) = (linker.clone(), module.clone());
         let mut store = Store::new(&engine, ctx);
         guests.spawn(async move {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::runtime::Builder;
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::host::{Builder as CtxBuilder, Ended, Guest, engine_config, new_engine};
-use wasock::{Handle, Signal, Terminated, WasockCtx};
+use wasock::host::{Ended, Guest, engine_config, new_engine};
+use wasock::{Handle, Signal, Terminated, WasockCtx, WasockCtxBuilder};
 
 use super::{events, granted, listening, plain};
 
@@ -17,11 +17,11 @@ use super::{events, granted, listening, plain};
 fn run(
     engine: &Engine,
     guest: &str,
-    ctx: CtxBuilder,
+    ctx: WasockCtxBuilder,
     meanwhile: impl FnOnce(&Handle) -> Result<()> + Send,
 ) -> Result<wasmtime::Result<Ended>> {
     let guest = Guest::load(engine, Path::new(guest))?;
-    let ctx = ctx.build()?;
+    let ctx = ctx.build_for_any_module()?;
     let handle = ctx.handle();
     thread::scope(|scope| {
         let other = scope.spawn(move || meanwhile(&handle));
@@ -96,7 +96,7 @@ async fn what_the_operator_ignores_is_ignored() -> Result<()> {
     let guest = Guest::from_bytes(&engine, Path::new("dispositions"), DISPOSITIONS.as_bytes())?;
     let ctx = WasockCtx::builder();
     let ctx = ctx.ignore_signal(Signal::Hup).ignore_signal(Signal::Chld).ignore_signal(Signal::Hup);
-    let ended = guest.run(ctx.build()?).await.map_err(plain)?;
+    let ended = guest.run(ctx.build_for_any_module()?).await.map_err(plain)?;
     assert_eq!(ended, Ended { code: 130 });
     Ok(())
 }
@@ -163,7 +163,7 @@ fn a_blocking_store_delivers_at_calls_that_wait() -> Result<()> {
     let module = Module::new(&engine, SLEEPER).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
     wasock::add_to_linker_blocking(&mut linker, |ctx| ctx).map_err(plain)?;
-    let mut store = Store::new(&engine, WasockCtx::builder().build()?);
+    let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module()?);
     let instance = linker.instantiate(&mut store, &module).map_err(plain)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;
     start.call(&mut store, ()).map_err(plain)
@@ -175,7 +175,7 @@ async fn an_async_store_delivers_at_calls_that_wait() -> Result<()> {
     let module = Module::new(&engine, SLEEPER).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
     wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
-    let mut store = Store::new(&engine, WasockCtx::builder().build()?);
+    let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module()?);
     let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;
     start.call_async(&mut store, ()).await.map_err(plain)

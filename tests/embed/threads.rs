@@ -29,7 +29,8 @@ async fn none_is_left() -> wasmtime::Result<()> {
 
 fn life(engine: &Engine, case: &str) -> wasmtime::Result<(Guest, WasockCtx)> {
     let guest = Guest::load(engine, Path::new(guest_tests::THREADS_LIFE)).map_err(wasmtime::Error::new)?;
-    let ctx = WasockCtx::builder().args(["life", case]).build().map_err(wasmtime::Error::new)?;
+    let ctx =
+        WasockCtx::builder().args(["life", case]).build_for_any_module().map_err(wasmtime::Error::new)?;
     Ok((guest, ctx))
 }
 
@@ -117,7 +118,7 @@ async fn threads_that_compute_end_at_the_next_epoch_of_the_embedders() -> wasmti
     let engine = Engine::new(&engine_config())?;
     let guest = Guest::from_bytes(&engine, Path::new("computing.wat"), COMPUTING.as_bytes());
     let guest = guest.map_err(wasmtime::Error::new)?;
-    let ctx = WasockCtx::builder().build().map_err(wasmtime::Error::new)?;
+    let ctx = WasockCtx::builder().build_for_any_module().map_err(wasmtime::Error::new)?;
     let handle = ctx.handle();
     assert_eq!(guest.run(ctx).await?, Ended { code: 0 });
     assert!(handle.is_ended());

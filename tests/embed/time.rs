@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
-use wasock::host::{Builder as CtxBuilder, Ended, Guest, engine_config, new_engine};
-use wasock::{Event, Handle, Terminated, WasockCtx};
+use wasock::host::{Ended, Guest, engine_config, new_engine};
+use wasock::{Event, Handle, Terminated, WasockCtx, WasockCtxBuilder};
 
 use super::{WAIT_TIMEOUT, events, plain};
 
@@ -71,9 +71,9 @@ fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-fn run(text: &str, ctx: CtxBuilder) -> Result<wasmtime::Result<Ended>> {
+fn run(text: &str, ctx: WasockCtxBuilder) -> Result<wasmtime::Result<Ended>> {
     let guest = load(&new_engine(&engine_config()).map_err(plain)?, text)?;
-    Ok(runtime()?.block_on(guest.run(ctx.build()?)))
+    Ok(runtime()?.block_on(guest.run(ctx.build_for_any_module()?)))
 }
 
 fn is_terminated(ended: &wasmtime::Result<Ended>, why: Terminated) -> bool {
@@ -98,7 +98,7 @@ fn a_call_that_takes_long_is_given_up_at_the_end_of_the_time() -> Result<()> {
 fn a_call_that_takes_long_is_dropped_with_its_future() -> Result<()> {
     for call in [RANDOM, COUNTER] {
         let guest = load(&Engine::new(&engine_config()).map_err(plain)?, call)?;
-        let ctx = WasockCtx::builder().build()?;
+        let ctx = WasockCtx::builder().build_for_any_module()?;
         let limit = Duration::from_millis(50);
         let ended = runtime()?.block_on(async { tokio::time::timeout(limit, guest.run(ctx)).await });
         ensure!(ended.is_err(), "the call was not given up: {ended:?}\n{call}");
@@ -125,7 +125,7 @@ fn run_alone(test: &str) -> Result<()> {
 fn drop_large_wait(runtime: &Runtime) -> Result<(Handle, std::sync::mpsc::Receiver<Event>)> {
     let guest = load(&new_engine(&engine_config()).map_err(plain)?, LARGE_WAIT)?;
     let (observer, events) = events();
-    let ctx = WasockCtx::builder().observer(observer).build()?;
+    let ctx = WasockCtx::builder().observer(observer).build_for_any_module()?;
     let handle = ctx.handle();
     runtime.block_on(async {
         let mut run = Box::pin(guest.run(ctx));

@@ -4,7 +4,7 @@ use super::*;
 use std::path::Path;
 use wasock::{Access, Address};
 
-fn with_run(folder: &Path) -> Result<Builder> {
+fn with_run(folder: &Path) -> Result<WasockCtxBuilder> {
     let every = "unix:/run/*".parse()?;
     let builder = WasockCtx::builder().listen(&every).connect(&every);
     Ok(builder.preopened_dir(folder, "/run", Access::ReadWrite)?)
@@ -14,7 +14,7 @@ fn with_run(folder: &Path) -> Result<Builder> {
 async fn an_async_embedders_guest_has_names() -> Result<()> {
     for program in [guest_tests::UNIX_STREAM, guest_tests::UNIX_SEQPACKET, guest_tests::UNIX_DATAGRAM] {
         let folder = tempfile::tempdir()?;
-        run_async(program, with_run(folder.path())?.arg("guest").build()?).await?;
+        run_async(program, with_run(folder.path())?.arg("guest").build_for_any_module()?).await?;
     }
     Ok(())
 }
@@ -25,7 +25,7 @@ async fn names_are_events_and_are_removed() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (observer, events) = events();
     let builder = with_run(folder.path())?.unix_unlink(true).observer(observer);
-    run_async(guest_tests::UNIX_SEQPACKET, builder.arg("guest").build()?).await?;
+    run_async(guest_tests::UNIX_SEQPACKET, builder.arg("guest").build_for_any_module()?).await?;
     ensure!(std::fs::read_dir(folder.path())?.count() == 0, "names are left");
     let local = loop {
         if let Event::Listening { local, .. } = events.recv_timeout(WAIT_TIMEOUT)? {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use ipnet::IpNet;
-use wasock::policy::{Grant, NamePattern, ParseGrantError, Publish};
+use wasock::{Grant, NamePattern, ParseGrantError, Publish};
 
 #[derive(Debug, Args)]
 pub(crate) struct GrantArgs {

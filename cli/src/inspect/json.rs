@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use wasock::observe::Escaped;
+use wasock::Escaped;
 
 /// A value.
 pub(super) enum Json {

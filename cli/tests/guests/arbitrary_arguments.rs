@@ -11,9 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, Store, Val};
 use wasock::Access;
-use wasock::abi::{ArgumentKind, CoreType, FUNCTIONS, Function};
-use wasock::error::{Exit, ThreadExit, Trap};
 use wasock::host::{WasockCtx, add_to_linker, engine_config};
+use wasock::internals::Trap;
+use wasock::internals::{ArgumentKind, CoreType, FUNCTIONS, Function};
+use wasock::{Exit, ThreadExit};
 use wiggle::GuestError;
 
 const PAGES: u64 = 64;
@@ -77,7 +78,7 @@ impl Guest {
             .arg("guest")
             .blocks_on_files(true)
             .preopened_dir(folder, "/", Access::ReadWrite)?
-            .build()?;
+            .build_for_any_module()?;
         let mut store = Store::new(engine, ctx);
         store.set_epoch_deadline(1);
         let instance = program.instantiate_async(&mut store).await.map_err(|error| anyhow!("{error:?}"))?;

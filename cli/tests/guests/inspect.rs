@@ -1,4 +1,4 @@
-//! What `wasock inspect` says of a module, as JSON: the schema in `docs/command.md`.
+//! What `wasock inspect` says of a module, as JSON: the schema in `docs/cli.md`.
 
 use std::fs;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-use wasock::abi::{FUNCTIONS, Function};
+use wasock::internals::{FUNCTIONS, Function};
 use wasock::{TraceLine, TraceSink};
 
 use crate::layout::{ANSWERS, CALLED, OTHER};

@@ -1,7 +1,7 @@
 //! Which calls a guest makes: any function with arguments that are mostly sensible, and in
 //! between the sequences that real programs make, so that there is something to call on.
 
-use wasock::abi::{Argument, ArgumentKind, FUNCTIONS, Function};
+use wasock::internals::{Argument, ArgumentKind, FUNCTIONS, Function};
 
 use crate::arguments;
 use crate::layout::{

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use wasock::abi::{CoreType, FUNCTIONS, Function, added_in};
+use wasock::internals::{CoreType, FUNCTIONS, Function, added_in};
 
 use crate::layout::{
     ANSWERS, CALLED, COUNTS, HEADER, LISTS, MAX_PAGES, OP_SIZE, OTHER, PAGES, READING, REPORT_AT, REPORTED,
@@ -273,7 +273,7 @@ fn running(dialect: Dialect) -> String {
 mod tests {
     use super::*;
     use wasmtime::{Engine, Module};
-    use wasock::abi::detect;
+    use wasock::internals::detect;
 
     #[test]
     fn the_interpreters_are_what_they_are_called() -> wasmtime::Result<()> {
@@ -282,7 +282,7 @@ mod tests {
             let found = detect(&Module::new(&engine, interpreter(dialect))?);
             let is_wasix =
                 !matches!(dialect, Dialect::Preview1 | Dialect::Unstable | Dialect::Preview1Threads);
-            assert_eq!(found.dialect == wasock::abi::Dialect::Wasix, is_wasix, "{dialect:?}");
+            assert_eq!(found.dialect == wasock::Dialect::Wasix, is_wasix, "{dialect:?}");
             let is_first = matches!(dialect, Dialect::WasixFirst | Dialect::WasixFirstThreads);
             assert_eq!(is_wasix && found.generation.is_first(), is_first, "{dialect:?} {found:?}");
             assert_eq!(found.threads, dialect.has_threads(), "{dialect:?}");

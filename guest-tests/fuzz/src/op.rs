@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wasock::abi::{CoreType, FUNCTIONS, Function};
+use wasock::internals::{CoreType, FUNCTIONS, Function};
 
 use crate::layout::{FDS, FDS_A_KIND, OP_SIZE};
 

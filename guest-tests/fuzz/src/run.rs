@@ -20,7 +20,7 @@ use crate::case::{Case, Way};
 use crate::coverage::{Coverage, States};
 use crate::layout::{ANSWERS, COUNTS, LISTS, OP_SIZE, PeerPorts, REPORT, REPORTED, start};
 use crate::module::{Dialect, interpreter};
-use wasock::abi::FUNCTIONS;
+use wasock::internals::FUNCTIONS;
 
 /// How long a wait may take before a signal is sent, and before it is given up.
 const TICK: Duration = Duration::from_millis(1);
@@ -204,7 +204,7 @@ fn context(
             }
         });
     }
-    Ok(builder.build()?)
+    Ok(builder.build_for_any_module()?)
 }
 
 /// Runs it by `Guest::run`.
@@ -257,9 +257,9 @@ fn is_expected(error: &wasmtime::Error) -> bool {
     if let Some(why) = error.downcast_ref::<Terminated>() {
         return !matches!(why, Terminated::HostPanic(_));
     }
-    error.is::<wasock::error::Trap>()
-        || error.is::<wasock::error::Exit>()
-        || error.is::<wasock::error::ThreadExit>()
+    error.is::<wasock::internals::Trap>()
+        || error.is::<wasock::Exit>()
+        || error.is::<wasock::ThreadExit>()
         || error.is::<wiggle::GuestError>()
         || error.is::<wasmtime::Trap>()
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wasock::abi::FUNCTIONS;
+use wasock::internals::FUNCTIONS;
 
 use crate::case::Case;
 use crate::layout::{PeerPorts, start};

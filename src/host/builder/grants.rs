@@ -1,18 +1,25 @@
 //! What a guest may do, and what it may not.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
-use super::Builder;
-use crate::policy::{Grant, NamePattern, Publish, Use, Verb};
+use super::WasockCtxBuilder;
+use crate::policy::{Grant, NamePattern, Policy, Publish, Use, Verb};
 
-impl Builder {
+impl WasockCtxBuilder {
+    /// It is this builder's alone, so it is never copied.
+    fn policy(&mut self) -> &mut Policy {
+        Arc::make_mut(&mut self.service.policy)
+    }
+
     /// Grants listening on these addresses. Repeatable, as are all grants.
     ///
     /// A path (`unix:/run/app.sock`) is the guest's own, and must lie in a
     /// [directory](Self::preopened_dir) that the guest may change: a grant gives a name, a
     /// directory gives it a place.
     pub fn listen(mut self, grant: &Grant) -> Self {
-        self.policy.allow_listen(grant);
+        self.policy().allow_listen(grant);
         self
     }
 
@@ -20,14 +27,14 @@ impl Builder {
     /// `network`, and to what other calls name. A peer to which the guest has connected a
     /// datagram socket is heard in any case.
     pub fn accept_from(mut self, network: IpNet) -> Self {
-        self.policy.allow_accept_from(network);
+        self.policy().allow_accept_from(network);
         self
     }
 
     /// Grants connecting to these addresses; for datagram sockets with a name, sending
     /// there too. A path must lie in a [directory](Self::preopened_dir) of the guest's.
     pub fn connect(mut self, grant: &Grant) -> Self {
-        self.policy.allow_connect(grant);
+        self.policy().allow_connect(grant);
         self
     }
 
@@ -35,7 +42,7 @@ impl Builder {
     /// among them. Anybody may send there, until that [was narrowed](Self::accept_from), and
     /// is answered, unless the guest's sockets are [strict](Self::udp_strict).
     pub fn udp_bind(mut self, grant: &Grant) -> Self {
-        self.policy.allow_udp_bind(grant);
+        self.policy().allow_udp_bind(grant);
         self
     }
 
@@ -44,20 +51,20 @@ impl Builder {
     /// address that has sent to it within the last minute needs no grant, unless 512 others
     /// have sent since. After two minutes it does. Who sends may lie about its address.
     pub fn udp_strict(mut self, is_strict: bool) -> Self {
-        self.policy.set_udp_strict(is_strict);
+        self.policy().set_udp_strict(is_strict);
         self
     }
 
     /// Grants sending datagrams to these addresses, and with it a port of the host's
     /// choice, where answers come. It is asked for each datagram.
     pub fn udp_send(mut self, grant: &Grant) -> Self {
-        self.policy.allow_udp_send(grant);
+        self.policy().allow_udp_send(grant);
         self
     }
 
     /// Grants looking up these names.
     pub fn resolve(mut self, names: NamePattern) -> Self {
-        self.policy.allow_resolve(names);
+        self.policy().allow_resolve(names);
         self
     }
 
@@ -68,7 +75,7 @@ impl Builder {
     ///
     /// Of several for one port and family the first counts: a socket is at one place.
     pub fn publish(mut self, publish: Publish) -> Self {
-        self.policy.publish(publish);
+        self.policy().publish(publish);
         self
     }
 
@@ -79,44 +86,44 @@ impl Builder {
     /// Where a socket listens, a wildcard address is refused together with any address of
     /// its family. A port that the host chooses is asked for again once it is known.
     pub fn deny(mut self, addresses: &Grant) -> Self {
-        self.policy.deny(None, addresses.clone());
+        self.policy().deny(None, addresses.clone());
         self
     }
 
     /// As [`deny`](Self::deny), for listening alone.
     pub fn deny_listen(mut self, addresses: &Grant) -> Self {
-        self.policy.deny(Some(Verb::Listen), addresses.clone());
+        self.policy().deny(Some(Verb::Listen), addresses.clone());
         self
     }
 
     /// As [`deny`](Self::deny), for connecting alone.
     pub fn deny_connect(mut self, addresses: &Grant) -> Self {
-        self.policy.deny(Some(Verb::Connect), addresses.clone());
+        self.policy().deny(Some(Verb::Connect), addresses.clone());
         self
     }
 
     /// As [`deny`](Self::deny), for UDP sockets and groups of multicast alone.
     pub fn deny_udp_bind(mut self, addresses: &Grant) -> Self {
-        self.policy.deny(Some(Verb::UdpBind), addresses.clone());
+        self.policy().deny(Some(Verb::UdpBind), addresses.clone());
         self
     }
 
     /// As [`deny`](Self::deny), for sending datagrams alone.
     pub fn deny_udp_send(mut self, addresses: &Grant) -> Self {
-        self.policy.deny(Some(Verb::UdpSend), addresses.clone());
+        self.policy().deny(Some(Verb::UdpSend), addresses.clone());
         self
     }
 
     /// Refuses connections and datagrams from these peers, also from those that
     /// [`accept_from`](Self::accept_from) lets in.
     pub fn deny_from(mut self, network: IpNet) -> Self {
-        self.policy.deny_from(network);
+        self.policy().deny_from(network);
         self
     }
 
     /// Refuses looking up these names.
     pub fn deny_resolve(mut self, names: NamePattern) -> Self {
-        self.policy.deny_resolve(names);
+        self.policy().deny_resolve(names);
         self
     }
 
@@ -126,16 +133,16 @@ impl Builder {
     ///
     /// ```
     /// use wasock::WasockCtx;
-    /// use wasock::policy::Use;
+    /// use wasock::Use;
     ///
-    /// # fn build() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn build(module: wasmtime::Module) -> Result<(), Box<dyn std::error::Error>> {
     /// let ctx = WasockCtx::builder()
     ///     .connect(&"*:443".parse()?)
     ///     .check(|wish| match wish {
     ///         Use::TcpConnect(peer) => !peer.ip().is_loopback(),
     ///         _ => true,
     ///     })
-    ///     .build()?;
+    ///     .build_for(&module)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -147,7 +154,7 @@ impl Builder {
     /// each datagram to or from an address. It must not wait, nor call this guest's host. A
     /// panic in it counts as `false`.
     pub fn check(mut self, check: impl Fn(Use<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.policy.add_check(check);
+        self.policy().add_check(check);
         self
     }
 }

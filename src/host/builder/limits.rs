@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-use super::{Builder, MOST_FDS};
+use super::{MOST_FDS, WasockCtxBuilder};
 
 /// Calls of a guest that may block at once, where nobody chose. A disk serves fewer at a
 /// time; a file system that does not answer stops no more of the host's threads than these.
@@ -14,18 +14,18 @@ pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
 /// The stack of a thread: Wasmtime's `Config::max_wasm_stack`, where nobody chose.
 pub(super) const DEFAULT_MAX_STACK: u32 = 512 * 1024;
 
-impl Builder {
+impl WasockCtxBuilder {
     /// How many descriptors may be open at once; one more is `EMFILE`. No more than 1048576, as
     /// on Linux: a larger number means that. The table grows as it is used, and what it takes
     /// counts as [memory of the host](Self::max_host_memory).
     pub fn max_fds(mut self, descriptors: u32) -> Self {
-        self.max_fds = descriptors.min(MOST_FDS);
+        self.service.limits.max_fds = descriptors.min(MOST_FDS);
         self
     }
 
     /// How many threads may run at once, the first one included; one more is `EAGAIN`.
     pub fn max_threads(mut self, threads: u32) -> Self {
-        self.max_threads = threads;
+        self.service.limits.max_threads = threads;
         self
     }
 
@@ -36,7 +36,7 @@ impl Builder {
     ///
     /// Of no use with [`blocks_on_files`](Self::blocks_on_files).
     pub fn max_blocking_calls(mut self, calls: u32) -> Self {
-        self.max_blocking_calls = calls;
+        self.service.limits.max_blocking_calls = calls;
         self
     }
 
@@ -52,7 +52,7 @@ impl Builder {
     /// `Guest::run` does that by itself. In a store of your own it holds where
     /// [`WasockCtx::limiter`](crate::WasockCtx::limiter) is the store's limiter.
     pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.max_memory = bytes;
+        self.service.limits.max_memory = bytes;
         self
     }
 
@@ -60,7 +60,7 @@ impl Builder {
     /// what [`set_max_stack`](crate::host::set_max_stack) was told, 512 KiB where that and this
     /// are not called. It does not change the engine.
     pub fn max_stack(mut self, bytes: u32) -> Self {
-        self.max_stack = bytes;
+        self.service.limits.max_stack = bytes;
         self
     }
 
@@ -86,14 +86,14 @@ impl Builder {
     /// descriptor, with `ENOSPC` where it would add an entry to an epoll, with `EAGAIN` where it
     /// would start a thread. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
     pub fn max_host_memory(mut self, bytes: u64) -> Self {
-        self.max_host_memory = bytes;
+        self.service.limits.max_host_memory = bytes;
         self
     }
 
     /// The maximum for backlogs; a guest that passes more gets the maximum, silently.
     /// [`Handle::set_max_backlog`](crate::Handle::set_max_backlog) changes it later.
     pub fn max_backlog(mut self, connections: u32) -> Self {
-        self.max_backlog = Some(connections);
+        self.service.max_backlog = connections;
         self
     }
 
@@ -131,7 +131,7 @@ impl Builder {
     /// silently; a buffer that the kernel would let grow beyond it has this size
     /// from the start. The kernel's own limits hold besides.
     pub fn max_socket_buffer(mut self, bytes: u32) -> Self {
-        self.max_socket_buffer = Some(bytes);
+        self.service.max_socket_buffer = Some(bytes);
         self
     }
 
@@ -146,7 +146,7 @@ impl Builder {
     /// [ticks](crate::host::Epochs::Ticks); in another engine the guest ends at its next call
     /// that waits.
     pub fn max_cpu_time(mut self, time: Duration) -> Self {
-        self.max_cpu_time = Some(time);
+        self.service.limits.max_cpu_time = Some(time);
         self
     }
 
@@ -155,7 +155,7 @@ impl Builder {
     /// [`Handle::terminate`](crate::Handle::terminate) ends one. No limit, unless this is
     /// called.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = Some(time);
+        self.service.limits.timeout = Some(time);
         self
     }
 }

@@ -13,9 +13,9 @@ use crate::error::Errno;
 /// Programs that call `listen` were written against different texts. They agree on
 /// most of it; a profile decides the rest, and nothing but the rest: see
 /// [`ListenProfile::rules`]. The operator chooses it, for all listeners
-/// ([`Builder::listen_profile`](crate::host::Builder::listen_profile),
+/// ([`WasockCtxBuilder::listen_profile`](crate::host::WasockCtxBuilder::listen_profile),
 /// `--listen-profile`) or for some
-/// ([`Builder::listen_profile_at`](crate::host::Builder::listen_profile_at)).
+/// ([`WasockCtxBuilder::listen_profile_at`](crate::host::WasockCtxBuilder::listen_profile_at)).
 ///
 /// # What holds in every profile
 ///
@@ -154,6 +154,7 @@ impl ListenProfile {
     }
 
     /// The table of differences.
+    #[doc(hidden)]
     pub const fn rules(self) -> ListenRules {
         match self {
             // "Maximum size of the queue for pending connections" - wasix_32v1.witx,

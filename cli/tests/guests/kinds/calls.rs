@@ -78,7 +78,7 @@ pub(crate) fn kinds_calls() -> Result<()> {
     let unexplained: Vec<&str> = TABLE.iter().filter(unexplained).map(|row| row.call).collect();
     ensure!(unexplained.is_empty(), "no reasons: {unexplained:?}");
     // Every call of the ABI that names a socket is a row.
-    let missing: Vec<&str> = wasock::abi::FUNCTIONS
+    let missing: Vec<&str> = wasock::internals::FUNCTIONS
         .iter()
         .map(|function| function.name)
         .filter(|name| name.starts_with("sock_") && !named.contains(name))

@@ -1,0 +1,9 @@
+//! What the tests of this repository, its fuzzers and the tables of its manual look at.
+//!
+//! It is no part of the interface, and changes without notice.
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub use crate::abi::fuzzing;
+pub use crate::abi::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING, added_in, detect};
+pub use crate::error::Trap;
+pub use crate::socket::listen::{ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};
