@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::peers::Peers;
 use crate::run::{Interpreters, Surroundings, run as run_guest};
 use crate::shrink;
-use crate::watch::{Holds, Jobs, count_panics, last_panic, panics, stays_open};
+use crate::watch::{Holds, Jobs, LOOK, count_panics, last_panic, panics, stays_open};
 
 /// How long a round of guests takes.
 const ROUND: Duration = Duration::from_secs(10);
@@ -79,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                     eprintln!("fault: a guest does not come back: {command}");
                     std::process::exit(3);
                 }
-                std::thread::sleep(Duration::from_millis(200));
+                std::thread::sleep(LOOK);
             }
         });
         let outcome = shared.rounds(begun);

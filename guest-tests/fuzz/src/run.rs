@@ -20,6 +20,7 @@ use crate::case::{Case, Way};
 use crate::coverage::{Coverage, States};
 use crate::layout::{ANSWERS, COUNTS, LISTS, OP_SIZE, PeerPorts, REPORT, REPORTED, start};
 use crate::module::{Dialect, interpreter};
+use crate::watch::Patience;
 use wasock::internals::FUNCTIONS;
 
 /// How long a wait may take before a signal is sent, and before it is given up.
@@ -114,9 +115,9 @@ pub(crate) async fn run(
     };
     coverage.add(&states.take());
     // What the guest had is closed in other threads, where it had threads.
-    let begun = Instant::now();
+    let mut patience = Patience::new(END, TICK);
     while outcome.fault.is_none() && !handle.is_ended() {
-        if begun.elapsed() > Duration::from_secs(20) {
+        if patience.is_over() {
             outcome.fault = Some("the guest's descriptors are open 20 s after its end".into());
         }
         tokio::time::sleep(TICK).await;

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// a machine may be slow.
 const HANG: Duration = Duration::from_secs(60);
 
+/// How often it is asked whether one does.
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
+
 /// How long what a guest had may take to be gone.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -40,8 +43,33 @@ pub(crate) fn last_panic() -> String {
     lock(&LAST_PANIC).clone()
 }
 
+/// How long something may take, looked at now and then. A process that gets no processor looks
+/// rarely, and what it waits for gets none either: so the time is over only after as many looks
+/// as a quarter of it would have had.
+#[derive(Clone)]
+pub(crate) struct Patience {
+    begun: Instant,
+    limit: Duration,
+    looks: u32,
+    least_looks: u32,
+}
+
+impl Patience {
+    /// For `limit`, where one look follows another after `interval`.
+    pub(crate) fn new(limit: Duration, interval: Duration) -> Self {
+        let looks = limit.as_micros() / interval.as_micros().max(1) / 4;
+        Self { begun: Instant::now(), limit, looks: 0, least_looks: u32::try_from(looks).unwrap_or(u32::MAX) }
+    }
+
+    /// Counts a look; tells whether the time is over.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.looks = self.looks.saturating_add(1);
+        self.looks > self.least_looks && self.begun.elapsed() > self.limit
+    }
+}
+
 /// What each job is at.
-pub(crate) struct Jobs(Vec<Mutex<Option<(String, Instant)>>>);
+pub(crate) struct Jobs(Vec<Mutex<Option<(String, Patience)>>>);
 
 impl Jobs {
     pub(crate) fn new(count: usize) -> Self {
@@ -50,7 +78,7 @@ impl Jobs {
 
     pub(crate) fn begin(&self, job: usize, command: String) {
         if let Some(slot) = self.0.get(job) {
-            *lock(slot) = Some((command, Instant::now()));
+            *lock(slot) = Some((command, Patience::new(HANG, LOOK)));
         }
     }
 
@@ -60,13 +88,12 @@ impl Jobs {
         }
     }
 
-    /// The guest that hangs, if one does.
+    /// The guest that hangs, if one does. Asked each [`LOOK`].
     pub(crate) fn hanging(&self) -> Option<String> {
         let hangs = |slot: &Mutex<Option<(String, Instant)>>| {
-            lock(slot)
-                .as_ref()
-                .filter(|(_, since)| since.elapsed() > HANG)
-                .map(|(command, _)| command.clone())
+            let mut job = lock(slot);
+            let (command, patience) = job.as_mut()?;
+            patience.is_over().then(|| command.clone())
         };
         self.0.iter().find_map(hangs)
     }
@@ -96,14 +123,15 @@ impl Holds {
     /// What is held once no more than `allowed` is, or after a while.
     pub(crate) fn settled(allowed: Option<Self>) -> Self {
         let Some(allowed) = allowed else { return Self::now() };
-        let begun = Instant::now();
+        let interval = Duration::from_millis(20);
+        let mut patience = Patience::new(SETTLING, interval);
         loop {
             let now = Self::now();
             let is_settled = now.descriptors <= allowed.descriptors && now.threads <= allowed.threads;
-            if is_settled || begun.elapsed() > SETTLING {
+            if is_settled || patience.is_over() {
                 return now;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(interval);
         }
     }
 }
@@ -114,12 +142,29 @@ pub(crate) fn stays_open(folder: &Path) -> bool {
         let fds = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
         fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path.starts_with(folder))
     };
-    let begun = Instant::now();
+    let interval = Duration::from_millis(1);
+    let mut patience = Patience::new(SETTLING, interval);
     while is_open() {
-        if begun.elapsed() > SETTLING {
+        if patience.is_over() {
             return true;
         }
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(interval);
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_alone_does_not_end_patience() {
+        let mut patience = Patience::new(Duration::ZERO, Duration::from_millis(1));
+        assert!(patience.is_over());
+        let mut starved = Patience {
+            begun: Instant::now() - Duration::from_secs(60),
+            ..Patience::new(Duration::from_secs(4), Duration::from_secs(1))
+        };
+        assert!(!starved.is_over() && starved.is_over(), "one look is too few, and two are enough");
+    }
 }
