@@ -1,6 +1,7 @@
 //! Writes what follows from the witx files: the bindings, the linker's glue and
 //! the table of every function. One source, so that the three cannot differ.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
@@ -17,6 +18,9 @@ struct Dialect {
     /// The room below `src/abi` that implements it; without one its functions are
     /// refused.
     abi_module: Option<&'static str>,
+    /// Its value, below `src/abi`; nothing for more functions of another one. The first that
+    /// recognises a program has it.
+    definition: Option<&'static str>,
     /// More import modules that have the same functions, but for some.
     also: &'static [(&'static str, Without)],
 }
@@ -25,16 +29,30 @@ struct Dialect {
 /// has its own.
 type Without = &'static [&'static str];
 
+/// The registry: `abi/dialect.rs` has what of a dialect is not in its witx.
 const DIALECTS: &[Dialect] = &[
+    Dialect {
+        file: "wasix_32v1",
+        import: "wasix_32v1",
+        abi_module: Some("wasix"),
+        definition: Some("wasix::DIALECT"),
+        also: &[],
+    },
+    Dialect {
+        file: "wasi_unstable",
+        import: "wasi_unstable",
+        abi_module: Some("preview1"),
+        definition: Some("preview1::UNSTABLE"),
+        also: &[],
+    },
     Dialect {
         file: "wasi_snapshot_preview1",
         import: "wasi_snapshot_preview1",
         abi_module: Some("preview1"),
+        definition: Some("preview1::DIALECT"),
         also: &[("wasix_32v1", NOT_IN_WASIX), ("wasi_unstable", NOT_IN_UNSTABLE)],
     },
-    Dialect { file: "wasi_unstable", import: "wasi_unstable", abi_module: Some("preview1"), also: &[] },
-    Dialect { file: "wasix_32v1", import: "wasix_32v1", abi_module: Some("wasix"), also: &[] },
-    Dialect { file: "wasix_refused", import: "wasix_32v1", abi_module: None, also: &[] },
+    Dialect { file: "wasix_refused", import: "wasix_32v1", abi_module: None, definition: None, also: &[] },
 ];
 
 /// Another type (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
@@ -43,10 +61,6 @@ const NOT_IN_WASIX: Without = &["fd_renumber", "sock_accept"];
 /// Other layouts and numbers; and `sock_accept` is younger.
 const NOT_IN_UNSTABLE: Without =
     &["fd_filestat_get", "fd_seek", "path_filestat_get", "poll_oneoff", "sock_accept"];
-
-/// The rooms, each with its witx files: their bindings share their types.
-const ABI_MODULES: &[(&str, &[&str])] =
-    &[("preview1", &["wasi_snapshot_preview1", "wasi_unstable"]), ("wasix", &["wasix_32v1"])];
 
 /// The calls that are made as futures: they can wait for the network, the clock, another thread,
 /// or the disk, and are not tried before. `sock_listen` and
@@ -134,18 +148,52 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let out = env::var("OUT_DIR").context("OUT_DIR")?;
     let out = Path::new(&out);
-    for (abi_module, files) in ABI_MODULES {
-        fs::write(out.join(format!("bindings_{abi_module}.rs")), bindings(files)?)?;
+    for (abi_module, files) in abi_modules() {
+        fs::write(out.join(format!("bindings_{abi_module}.rs")), bindings(&files)?)?;
     }
+    fs::write(out.join("dialects.rs"), registry())?;
     let mut table = Vec::new();
     for dialect in DIALECTS {
         collect(dialect, &mut table)?;
     }
     table.push(thread_spawn());
-    fs::write(out.join("link.rs"), link(&table)?)?;
-    let functions = functions(&table)? + &errno_names(&witx::load(&["witx/typenames.witx"])?)?;
+    // Those whose names others have come last, and are no rows of the public table.
+    let is_other_type = |at: usize| other_type(&table, at);
+    let others: Vec<bool> = (0..table.len()).map(is_other_type).collect();
+    let mut is_other = others.iter();
+    let (others, table): (Vec<_>, Vec<_>) =
+        table.into_iter().partition(|_| is_other.next().copied().unwrap_or_default());
+    fs::write(out.join("link.rs"), link(&table, &others)?)?;
+    let functions = functions("pub", "FUNCTIONS", &table)?
+        + &functions("pub(crate)", "OTHER_TYPES", &others)?
+        + &errno_names(&witx::load(&["witx/typenames.witx"])?)?;
     fs::write(out.join("functions.rs"), functions)?;
     Ok(())
+}
+
+/// The folders of `src/abi`, each with its witx files: their bindings share their types.
+fn abi_modules() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut modules = BTreeMap::new();
+    for dialect in DIALECTS {
+        if let Some(module) = dialect.abi_module {
+            modules.entry(module).or_insert_with(Vec::new).push(dialect.file);
+        }
+    }
+    modules
+}
+
+/// The values of all dialects.
+fn registry() -> String {
+    let mut out = String::from(
+        "/// Every dialect, in the order in which they try to recognise a program.\n\
+         pub(crate) static DIALECTS: &[&Definition] = &[",
+    );
+    for definition in DIALECTS.iter().filter_map(|dialect| dialect.definition) {
+        _ = write!(out, "&{definition}, ");
+    }
+    // It has no witx: see `thread_spawn`.
+    out.push_str("&wasi_threads::DIALECT];\n");
+    out
 }
 
 fn load(file: &str) -> Result<Document> {
@@ -179,6 +227,7 @@ fn thread_spawn() -> Entry {
         abi_module: Some("wasi_threads"),
         refused: None,
         noun: "wasi".to_owned(),
+        binding: "thread_spawn".to_owned(),
         name: "thread-spawn".to_owned(),
         phases: Phases::Now,
         params: vec![WasmType::I32],
@@ -194,6 +243,9 @@ struct Entry {
     /// Why it is refused, if it is.
     refused: Option<String>,
     noun: String,
+    /// What wiggle calls it.
+    binding: String,
+    /// What programs call it.
     name: String,
     phases: Phases,
     params: Vec<WasmType>,
@@ -218,7 +270,8 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                     abi_module: dialect.abi_module,
                     refused: if dialect.abi_module.is_none() { reason.clone() } else { None },
                     noun: module.name.as_str().to_owned(),
-                    name: name.to_owned(),
+                    binding: name.to_owned(),
+                    name: imported_as(&function).unwrap_or(name).to_owned(),
                     phases: Phases::of(name),
                     params,
                     result: results.first().copied(),
@@ -228,6 +281,11 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The name of a function that has another one in the witx, since two types have that name.
+fn imported_as(function: &InterfaceFunc) -> Option<&str> {
+    function.docs.lines().find_map(|line| line.trim().strip_prefix("Imported as ")?.strip_suffix('.'))
 }
 
 /// Names and kinds of the arguments, for the call trace.
@@ -307,11 +365,13 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 
 /// One line a function, for those that are wanted; `src/host/link.rs` says what a line
 /// means.
-fn link(table: &[Entry]) -> Result<String> {
+fn link(table: &[Entry], others: &[Entry]) -> Result<String> {
     let mut out = String::from(
         "macro_rules! every_function {\n    ($wants:ident, $now:ident, $two_phases:ident, $waits:ident, $refused:ident) => {\n",
     );
-    for (index, entry) in table.iter().enumerate() {
+    let rows = table.iter().enumerate().map(|(at, entry)| (format!("FUNCTIONS[{at}]"), entry));
+    let others = others.iter().enumerate().map(|(at, entry)| (format!("OTHER_TYPES[{at}]"), entry));
+    for (index, (row, entry)) in rows.chain(others).enumerate() {
         let mut params = String::new();
         for (at, ty) in entry.params.iter().enumerate() {
             write!(params, "a{at}: {}, ", rust(*ty)?)?;
@@ -319,28 +379,29 @@ fn link(table: &[Entry]) -> Result<String> {
         let params = params.trim_end_matches([',', ' ']);
         let result = entry.result.map_or(Ok("()"), rust)?;
         let Some(abi_module) = entry.abi_module else {
-            writeln!(out, "        if $wants({index}) {{ $refused!({index}, [{params}] -> {result}); }}")?;
+            writeln!(out, "        if $wants({index}) {{ $refused!({row}, [{params}] -> {result}); }}")?;
             continue;
         };
-        let (noun, name) = (&entry.noun, entry.name.replace('-', "_"));
-        let call = format!("{abi_module}::bindings::{noun}::{name}");
+        let (noun, binding) = (&entry.noun, &entry.binding);
+        let call = format!("{abi_module}::bindings::{noun}::{binding}");
         let kind = match entry.phases {
             Phases::Now => "now",
             Phases::Two => "two_phases",
             Phases::Waits => "waits",
         };
-        writeln!(out, "        if $wants({index}) {{ ${kind}!({index}, {call}, [{params}] -> {result}); }}")?;
+        writeln!(out, "        if $wants({index}) {{ ${kind}!({row}, {call}, [{params}] -> {result}); }}")?;
     }
     out.push_str("    };\n}\n");
     Ok(out)
 }
 
-/// The table of every function, in the order of the glue.
-fn functions(table: &[Entry]) -> Result<String> {
-    let mut out = format!(
-        "/// Every function, grouped by import module.\npub static FUNCTIONS: [Function; {}] = [\n",
-        table.len()
-    );
+/// A table of functions, in the order of the glue.
+fn functions(visibility: &str, name: &str, table: &[Entry]) -> Result<String> {
+    let what = match name {
+        "FUNCTIONS" => "Every function, grouped by import module.",
+        _ => "Functions whose names another one of [`FUNCTIONS`] has, with another type.",
+    };
+    let mut out = format!("/// {what}\n{visibility} static {name}: [Function; {}] = [\n", table.len());
     for entry in table {
         write!(out, "    Function {{ module: {:?}, name: {:?}, params: &[", entry.import, entry.name)?;
         for ty in &entry.params {
@@ -351,7 +412,13 @@ fn functions(table: &[Entry]) -> Result<String> {
             Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
             None => out.push_str("None"),
         }
-        write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.phases != Phases::Now, entry.refused)?;
+        let is_other_type = name == "OTHER_TYPES";
+        write!(
+            out,
+            ", is_other_type: {is_other_type}, waits: {}, refused: {:?}, arguments: &[",
+            entry.phases != Phases::Now,
+            entry.refused
+        )?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
             write!(out, "Argument {{ name: {name:?}, kind: ArgumentKind::{kind} }}, ")?;
@@ -360,6 +427,12 @@ fn functions(table: &[Entry]) -> Result<String> {
     }
     out.push_str("];\n");
     Ok(out)
+}
+
+/// Has an entry before it the same names, and so another type?
+fn other_type(table: &[Entry], at: usize) -> bool {
+    let names = |entry: &Entry| (entry.import, entry.name.clone());
+    table.get(at).is_some_and(|entry| table.iter().take(at).any(|other| names(other) == names(entry)))
 }
 
 /// What the call trace calls each error number.

@@ -4,18 +4,12 @@ use std::fmt;
 
 use wasmtime::{ExternType, ImportType, MemoryType, Module};
 
+use super::dialect::{self, DIALECTS};
 use super::interface::{ImportItem, Interface, ItemType};
 use super::table::Function;
+use super::wasix::{self, Generation, added_in, generation};
 use crate::observe::Escaped;
-use crate::process::Numbering;
-
-const PREVIEW1: &str = "wasi_snapshot_preview1";
-const WASIX: &str = "wasix_32v1";
-const UNSTABLE: &str = "wasi_unstable";
-const THREADS: &str = "wasi";
-
-/// The import modules whose functions the host knows, if it does not have them all.
-pub(crate) const KNOWN_MODULES: &[&str] = &[PREVIEW1, WASIX, UNSTABLE, THREADS];
+use crate::process::Personality;
 
 /// The calls that a module was written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,38 +30,6 @@ impl fmt::Display for Dialect {
             Self::Preview1 => "WASI preview 1",
             Self::Wasix => "WASIX",
         })
-    }
-}
-
-/// The generation of WASIX. There is no version in a module; its imports tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Generation {
-    /// May 2022 to March 2023.
-    V1,
-    /// March to May 2023: `proc_join` has three parameters.
-    V1Late,
-    /// May 2023 on.
-    V2,
-    /// The second with functions that came later; [`Detected::since`] says when.
-    V2Later,
-}
-
-impl fmt::Display for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V1 => "1 (May 2022 to March 2023)",
-            Self::V1Late => "1, late (March to May 2023)",
-            Self::V2 => "2 (since May 2023)",
-            Self::V2Later => "2 with additions",
-        })
-    }
-}
-
-impl Generation {
-    /// Is it the first, late or not?
-    pub fn is_first(self) -> bool {
-        matches!(self, Self::V1 | Self::V1Late)
     }
 }
 
@@ -126,8 +88,7 @@ pub struct Detected {
     /// May the module start threads? It imports a call for it, and the memory that they
     /// share.
     pub threads: bool,
-    /// The numbers that its signals have.
-    pub(crate) numbering: Numbering,
+    personality: Personality,
     /// Imports that the host has, with the same type.
     pub supported: Vec<Import>,
     /// Functions that the host knows and refuses: they answer `ENOTSUP`.
@@ -148,40 +109,6 @@ pub(crate) enum Support {
     Missing,
 }
 
-/// What came to the second generation later, in this order.
-const ADDITIONS: &[(&str, &[&str])] = &[
-    ("June 2023", &["epoll_create", "epoll_ctl", "epoll_wait"]),
-    ("May 2024", &["proc_exec2"]),
-    (
-        "February 2025",
-        &[
-            "fd_dup2",
-            "fd_fdflags_get",
-            "fd_fdflags_set",
-            "path_open2",
-            "proc_exec3",
-            "proc_signals_get",
-            "proc_signals_sizes_get",
-            "proc_spawn2",
-            "sock_pair",
-        ],
-    ),
-    ("May 2025", &["dl_invalid_handle", "dlopen", "dlsym"]),
-    ("June 2025", &["call_dynamic", "closure_allocate", "closure_free", "closure_prepare"]),
-    ("July 2025", &["reflect_signature"]),
-];
-
-/// Which of the additions `name` is of.
-fn addition(name: &str) -> Option<usize> {
-    ADDITIONS.iter().position(|(_, names)| names.contains(&name))
-}
-
-/// The month in which WASIX got the function `name`, where that was after its second
-/// generation began.
-pub fn added_in(name: &str) -> Option<&'static str> {
-    addition(name).and_then(|index| ADDITIONS.get(index)).map(|(month, _)| *month)
-}
-
 impl Detected {
     /// The month in which WASIX got the latest function that the program imports, where that was
     /// after its second generation began.
@@ -189,19 +116,9 @@ impl Detected {
         self.told_by.as_ref().and_then(|import| added_in(&import.name))
     }
 
-    /// Does the program look for preopened directories, and open files below them?
-    pub(crate) fn opens_paths(&self) -> bool {
-        let has = |names: &[&str]| self.supported.iter().any(|import| names.contains(&import.name.as_str()));
-        has(&["fd_prestat_get"]) && has(&["path_open", "path_open2"])
-    }
-
-    /// Has the program room for an IPv6 address with its flow and scope?
-    ///
-    /// The second generation has, and its C library reads them from memory that it did not
-    /// fill. Its first hundred days, May to September 2023, had 20 bytes still; nothing in a
-    /// module tells these programs from later ones, and none was ever published.
-    pub(crate) fn has_wide_addresses(&self) -> bool {
-        self.dialect == Dialect::Wasix && !self.generation.is_first()
+    /// What calls with several meanings mean to the program.
+    pub(crate) fn personality(&self) -> Personality {
+        self.personality
     }
 }
 
@@ -226,14 +143,12 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
         list.push(item.import.clone());
     }
     let (generation, told_by) = generation(interface);
-    let dialect = dialect(interface);
-    // WASIX's own numbers came together with the new type of `proc_join`.
-    let has_old_numbers = dialect != Dialect::Wasix || generation == Generation::V1;
+    let definition = dialect::of(DIALECTS, interface);
     Detected {
-        dialect,
+        dialect: definition.dialect,
         generation,
         told_by,
-        numbering: if has_old_numbers { Numbering::Preview1 } else { Numbering::Linux },
+        personality: (definition.personality)(interface),
         memory: memory(interface),
         threads: memory_import.is_some() && starts_threads(interface),
         memory_import,
@@ -262,34 +177,19 @@ pub(crate) fn support(import: &ImportType<'_>, memory: Option<&Import>) -> Suppo
 fn support_of(item: &ImportItem, memory: Option<&Import>) -> Support {
     let import = &item.import;
     match &item.ty {
-        ItemType::Function(ty) if KNOWN_MODULES.contains(&import.module.as_str()) => {
-            let function = Function::find(&import.module, &import.name);
-            match function.filter(|function| function.has_type(ty)).or_else(|| same_as_item(item)) {
-                Some(function) if function.refused.is_some() => Support::Refused,
-                Some(_) => Support::Supported,
-                None => Support::Stubbed,
-            }
-        }
+        ItemType::Function(_) if dialect::knows(&import.module) => match dialect::resolve(DIALECTS, item) {
+            Some(function) if function.refused.is_some() => Support::Refused,
+            Some(_) => Support::Supported,
+            None => Support::Stubbed,
+        },
         ItemType::Memory { is_shared: true } if memory == Some(import) => Support::Supported,
         _ => Support::Missing,
     }
 }
 
-/// The function that `import` means, where the host has it by other names: two types
-/// have one name, and the reference host has some functions in more modules.
-pub(crate) fn same_as(import: &ImportType<'_>) -> Option<&'static Function> {
-    same_as_item(&ImportItem::of(import))
-}
-
-fn same_as_item(item: &ImportItem) -> Option<&'static Function> {
-    let ty = item.signature()?;
-    let (module, name) = match (item.import.module.as_str(), item.import.name.as_str()) {
-        (WASIX, "thread_spawn") => (WASIX, "thread_spawn_v2"),
-        (WASIX, "proc_join") => (WASIX, "proc_join_v1"),
-        (PREVIEW1 | UNSTABLE, "thread-spawn") => (THREADS, "thread-spawn"),
-        _ => return None,
-    };
-    Function::find(module, name).filter(|function| function.has_type(ty))
+/// The function that `import` means.
+pub(crate) fn resolve(import: &ImportType<'_>) -> Option<&'static Function> {
+    dialect::resolve(DIALECTS, &ImportItem::of(import))
 }
 
 /// Does `module` import a memory that threads share, or a call that starts threads, whether
@@ -298,7 +198,7 @@ pub(crate) fn wants_threads(module: &Module) -> bool {
     module.imports().any(|import| match import.ty() {
         ExternType::Memory(ty) => ty.is_shared(),
         ExternType::Func(_) => {
-            KNOWN_MODULES.contains(&import.module())
+            dialect::knows(import.module())
                 && matches!(import.name(), "thread-spawn" | "thread_spawn" | "thread_spawn_v2")
         }
         _ => false,
@@ -309,84 +209,10 @@ fn starts_threads(interface: &Interface) -> bool {
     let is_spawn = |item: &ImportItem| {
         matches!(
             (item.import.module.as_str(), item.import.name.as_str()),
-            (THREADS | PREVIEW1 | UNSTABLE, "thread-spawn") | (WASIX, "thread_spawn" | "thread_spawn_v2")
+            (_, "thread-spawn") | (wasix::MODULE, "thread_spawn" | "thread_spawn_v2")
         ) && support_of(item, None) == Support::Supported
     };
     interface.imports.iter().any(is_spawn)
-}
-
-fn dialect(interface: &Interface) -> Dialect {
-    let imports_from = |name| interface.imports.iter().any(|item| item.import.module == name);
-    if imports_from(WASIX) {
-        Dialect::Wasix
-    } else if imports_from(UNSTABLE) && !imports_from(PREVIEW1) {
-        Dialect::Unstable
-    } else {
-        Dialect::Preview1
-    }
-}
-
-/// The generation, and the import that told it: a function that only one of them has;
-/// without any, the module from which preview 1's names come.
-fn generation(interface: &Interface) -> (Generation, Option<Import>) {
-    let first = |is: fn(&str, &str, usize) -> bool| {
-        let is_it = |item: &&ImportItem| {
-            let params = item.signature().map(|ty| ty.params.len());
-            params.is_some_and(|params| is(&item.import.module, &item.import.name, params))
-        };
-        interface.imports.iter().find(is_it).map(|item| item.import.clone())
-    };
-    let of_wasix = interface.imports.iter().map(|item| &item.import).filter(|import| import.module == WASIX);
-    let latest = of_wasix.max_by_key(|import| addition(&import.name));
-    if let Some(latest) = latest.filter(|import| addition(&import.name).is_some()) {
-        return (Generation::V2Later, Some(latest.clone()));
-    }
-    if let Some(told_by) = first(is_only_v2) {
-        return (Generation::V2, Some(told_by));
-    }
-    let of_wasix = || match first(|module, _, _| module == PREVIEW1) {
-        None => first(is_preview1_of_wasix),
-        Some(_) => None,
-    };
-    let Some(told_by) = first(is_only_v1).or_else(of_wasix) else { return (Generation::V2, None) };
-    match first(is_proc_join_of_three) {
-        Some(join) => (Generation::V1Late, Some(join)),
-        None => (Generation::V1, Some(told_by)),
-    }
-}
-
-/// Without the [`ADDITIONS`].
-fn is_only_v2(module: &str, name: &str, params: usize) -> bool {
-    match (module, name) {
-        (THREADS | PREVIEW1 | UNSTABLE, "thread-spawn") => true,
-        // Today's reference host has the old name with the new type.
-        (WASIX, "thread_spawn") => params == 2,
-        (WASIX, "thread_spawn_v2" | "sock_accept_v2") => true,
-        (WASIX, "proc_exec4" | "proc_exit2" | "proc_fork_env" | "proc_spawn3") => true,
-        (WASIX, name) => name.starts_with("context_"),
-        _ => false,
-    }
-}
-
-fn is_only_v1(module: &str, name: &str, params: usize) -> bool {
-    match (module, name) {
-        (WASIX, "thread_spawn") => params == 5,
-        (WASIX, "proc_join") => params == 2,
-        (WASIX, "sock_accept") => params == 4,
-        (WASIX, "ws_connect" | "callback_reactor") => true,
-        (WASIX, name) => {
-            ["thread_local_", "bus_", "http_", "callback_thread"].iter().any(|start| name.starts_with(start))
-        }
-        _ => false,
-    }
-}
-
-fn is_proc_join_of_three(module: &str, name: &str, params: usize) -> bool {
-    (module, name, params) == (WASIX, "proc_join", 3)
-}
-
-fn is_preview1_of_wasix(module: &str, name: &str, _: usize) -> bool {
-    module == WASIX && Function::find(PREVIEW1, name).is_some()
 }
 
 fn memory(interface: &Interface) -> MemoryKind {
@@ -403,6 +229,10 @@ fn memory(interface: &Interface) -> MemoryKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::preview1::{MODULE as PREVIEW1, UNSTABLE_MODULE as UNSTABLE};
+    use crate::abi::wasi_threads::MODULE as THREADS;
+    use crate::abi::wasix::MODULE as WASIX;
+    use crate::process::Numbering;
 
     fn detected(wat: &str) -> wasmtime::Result<Detected> {
         Ok(detect(&Module::new(&wasmtime::Engine::default(), wat)?))
@@ -513,7 +343,7 @@ mod tests {
             (PREVIEW1, "fd_close", false),
         ] {
             let found = detected(&format!(r#"(module (import "{module}" "{name}" (func)))"#))?;
-            assert_eq!(found.has_wide_addresses(), is_wide, "{name}");
+            assert_eq!(found.personality().wide_addresses, is_wide, "{name}");
         }
         Ok(())
     }
@@ -526,7 +356,7 @@ mod tests {
                 let params = " i32".repeat(*params);
                 wat += &format!("(import {module:?} {name:?} (func (param{params}) (result i32)))");
             }
-            detected(&(wat + ")")).map(|found| found.numbering)
+            detected(&(wat + ")")).map(|found| found.personality().numbering)
         };
         assert_eq!(numbering(&[(PREVIEW1, "proc_raise", 1)])?, Numbering::Preview1);
         assert_eq!(numbering(&[(WASIX, "proc_raise", 1)])?, Numbering::Preview1);

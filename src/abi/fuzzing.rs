@@ -148,7 +148,7 @@ pub fn dialects(data: &[u8]) {
     let found = detect(&module);
     let lists = [&found.supported, &found.refused, &found.stubbed, &found.missing];
     assert_eq!(lists.iter().map(|list| list.len()).sum::<usize>(), module.imports().len(), "{found:?}");
-    let wide = found.has_wide_addresses();
+    let wide = found.personality().wide_addresses;
     assert!(!wide || found.dialect == super::Dialect::Wasix, "{found:?}");
     assert!(!found.threads || found.memory == MemoryKind::ImportedShared, "{found:?}");
     let told = found.told_by.as_ref();

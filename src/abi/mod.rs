@@ -6,6 +6,7 @@
 
 pub(crate) mod call;
 mod detect;
+pub(crate) mod dialect;
 pub(crate) mod errno;
 pub(crate) mod flags;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -25,8 +26,10 @@ pub(crate) mod transfer;
 pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
 
-pub use detect::{Detected, Dialect, Generation, Import, MemoryKind, added_in, detect};
-pub(crate) use detect::{Support, detect_in, imported_memory, same_as, support, wants_threads};
+pub use detect::{Detected, Dialect, Import, MemoryKind, detect};
+pub(crate) use detect::{Support, detect_in, imported_memory, resolve, support, wants_threads};
 pub(crate) use interface::Interface;
+pub(crate) use table::OTHER_TYPES;
 pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};
 pub(crate) use toolchain::is_go;
+pub use wasix::{Generation, added_in};

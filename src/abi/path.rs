@@ -40,7 +40,7 @@ pub(crate) fn below(
     path: GuestPtr<[u8]>,
 ) -> Result<String, Error> {
     let path = read(memory, path)?;
-    if !path.starts_with('/') || !thread.root_takes_absolute_paths || !thread.is_root(fd) {
+    if !path.starts_with('/') || !thread.personality.root_takes_absolute_paths || !thread.is_root(fd) {
         return Ok(path);
     }
     Ok(match path.trim_start_matches('/') {

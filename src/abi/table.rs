@@ -19,6 +19,8 @@ pub struct Function {
     pub waits: bool,
     /// Why it is refused, if it is: a call answers `ENOTSUP`, whatever it is given.
     pub refused: Option<&'static str>,
+    /// Another function has the same names, and another type.
+    pub(crate) is_other_type: bool,
     /// What the parameters mean, then where the results go.
     pub arguments: &'static [Argument],
 }
@@ -110,12 +112,25 @@ impl ArgumentKind {
 impl Function {
     /// The function `name` of `module`, if the host has it.
     pub fn find(module: &str, name: &str) -> Option<&'static Self> {
-        FUNCTIONS.get(Self::index_of(module, name)?)
+        FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
     }
 
-    /// Where it stands in [`FUNCTIONS`].
-    pub(crate) fn index_of(module: &str, name: &str) -> Option<usize> {
-        FUNCTIONS.iter().position(|function| function.module == module && function.name == name)
+    /// The function `name` of `module` that has this type: two have one name.
+    pub(super) fn of_type(module: &str, name: &str, ty: &Signature) -> Option<&'static Self> {
+        let is_it = |function: &&Self| function.module == module && function.name == name;
+        all().filter(is_it).find(|function| function.has_type(ty))
+    }
+
+    /// Where it stands in [`FUNCTIONS`], and the [`OTHER_TYPES`] behind them.
+    pub(crate) fn index(&self) -> Option<usize> {
+        all().position(|function| std::ptr::eq(function, self))
+    }
+
+    /// The import module under which a linker has it. A linker has one function of a name, so a
+    /// second one, of another type, waits in a module of ours for a program that means it.
+    pub(crate) fn linked_in(&self) -> &'static str {
+        const OTHER_TYPES: &str = "wasock: other types";
+        if self.is_other_type { OTHER_TYPES } else { self.module }
     }
 
     /// What a call does less than its description says, if there is such a thing.
@@ -134,6 +149,10 @@ impl Function {
 
 include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
+fn all() -> impl Iterator<Item = &'static Function> {
+    FUNCTIONS.iter().chain(&OTHER_TYPES)
+}
+
 /// Functions that do a part of what they are for.
 const NOTES: &[(&str, &str)] = &[
     ("clock_time_set", "always EPERM: the clock is the host's"),
@@ -142,7 +161,6 @@ const NOTES: &[(&str, &str)] = &[
     ("proc_exec", "ends the program with ENOTSUP"),
     ("proc_exec2", "ends the program with ENOTSUP"),
     ("proc_join", "ECHILD: there are no children"),
-    ("proc_join_v1", "`proc_join` with two parameters; ECHILD: there are no children"),
     ("proc_signal", "to the program itself; there is no other: ESRCH"),
     ("sock_open", "no raw sockets: ENOTSUP"),
     ("stack_checkpoint", "returns once"),
@@ -216,7 +234,7 @@ mod tests {
             proc_exit2 i:, proc_id i:i, proc_parent ii:i, proc_signals_sizes_get i:i, \
             proc_signals_get i:i, callback_signal ii:, thread_signal ii:i, proc_signal ii:i, \
             proc_raise_interval iIi:i, proc_exec iiii:, proc_exec2 iiiiii:, proc_join iii:i, \
-            proc_join_v1 ii:i, stack_checkpoint ii:i, stack_restore iI:, proc_fork ii:i, \
+            stack_checkpoint ii:i, stack_restore iI:, proc_fork ii:i, \
             proc_fork_env i:i, proc_exec3 iiiiiiiii:i, proc_exec4 iiiiiiiii:i, \
             proc_spawn iiiiiiiiiiiii:i, proc_spawn2 iiiiiiiiiiiiii:i, proc_spawn3 iiiiiiiiiiiiii:i, \
             proc_snapshot :i, dlopen iiiiiiii:i, dlsym iiiiii:i, dl_invalid_handle i:i, \
@@ -241,6 +259,10 @@ mod tests {
             assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");
         }
         assert_eq!(expected.len(), FUNCTIONS.len());
+        // The first generation's.
+        let others = OTHER_TYPES.iter().map(|function| (function.module, function.name, function.params));
+        let two: &[CoreType] = &[CoreType::I32, CoreType::I32];
+        assert!(others.eq([("wasix_32v1", "proc_join", two)]));
     }
 
     #[test]

@@ -30,3 +30,19 @@ pub(crate) mod bindings {
         }
     }
 }
+
+use super::detect::Dialect;
+use super::dialect::{Definition, by_name};
+use crate::process::Personality;
+
+/// The import module of wasi-threads.
+pub(crate) const MODULE: &str = "wasi";
+
+/// Beside others: no program speaks it alone.
+pub(crate) const DIALECT: Definition = Definition {
+    dialect: Dialect::Preview1,
+    modules: &[MODULE],
+    recognizes: |_| false,
+    function: by_name,
+    personality: |_| Personality::PREVIEW1,
+};

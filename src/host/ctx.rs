@@ -10,7 +10,7 @@ use super::interrupt::RunsOn;
 use super::limiter::MemoryLimiter;
 use super::on_trap::OnTrap;
 use super::outcome::error_of;
-use crate::abi::{Dialect, detect};
+use crate::abi::detect;
 use crate::observe::TraceSink;
 use crate::process::{PendingSignals, Thread};
 
@@ -94,18 +94,7 @@ impl WasockCtx {
     pub fn adapt_to(&mut self, module: &Module) {
         let detected = detect(module);
         self.memory.learn(module);
-        self.thread.renumber_duplicates = detected.dialect == Dialect::Wasix;
-        self.thread.root_takes_absolute_paths = detected.dialect == Dialect::Wasix;
-        self.thread.is_first_generation =
-            detected.dialect == Dialect::Wasix && detected.generation.is_first();
-        if self.thread.is_first_generation {
-            self.thread.process().fds().give_in_turn();
-        }
-        self.thread.process().signals().set_numbering(detected.numbering);
-        self.thread.wide_addresses = detected.has_wide_addresses();
-        if detected.dialect == Dialect::Wasix && detected.opens_paths() {
-            self.thread.process().give_devices();
-        }
+        self.thread.adopt(detected.personality());
         if !handler_names(module).is_empty() {
             self.thread.process().keep_changes();
         }

@@ -18,9 +18,12 @@ use wasmtime::{Linker, Module};
 use super::WasockCtx;
 use super::call_mode::CallMode;
 use super::stub::is_defined;
-use crate::abi::{FUNCTIONS, Function, preview1, same_as, wasi_threads, wasix};
+use crate::abi::{FUNCTIONS, Function, OTHER_TYPES, preview1, resolve, wasi_threads, wasix};
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
+
+/// How many functions there are.
+const COUNT: usize = FUNCTIONS.len() + OTHER_TYPES.len();
 
 /// Adds every function of every dialect to `linker`, for a store that runs async.
 ///
@@ -42,7 +45,7 @@ pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    link(linker, get, CallMode::Async, &[true; FUNCTIONS.len()])
+    link(linker, get, CallMode::Async, &[true; COUNT])
 }
 
 /// Adds every function of every dialect to `linker`, for a store that does not run
@@ -55,7 +58,7 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    link(linker, get, CallMode::Blocking, &[true; FUNCTIONS.len()])
+    link(linker, get, CallMode::Blocking, &[true; COUNT])
 }
 
 /// As [`add_to_linker`], but only the functions that `module` imports: one program in
@@ -65,18 +68,15 @@ pub(super) fn add_imported_to_linker(
     linker: &mut Linker<WasockCtx>,
     module: &Module,
 ) -> wasmtime::Result<()> {
-    let mut wanted = [false; FUNCTIONS.len()];
+    let mut wanted = [false; COUNT];
     let mut taken = linker.clone();
     for import in module.imports() {
         if is_defined(&mut taken, &import) {
             continue;
         }
-        let of_that_name = Function::index_of(import.module(), import.name());
-        let meant = same_as(&import).and_then(|ours| Function::index_of(ours.module, ours.name));
-        for index in of_that_name.into_iter().chain(meant) {
-            if let Some(wanted) = wanted.get_mut(index) {
-                *wanted = true;
-            }
+        let index = resolve(&import).and_then(Function::index);
+        if let Some(wanted) = index.and_then(|index| wanted.get_mut(index)) {
+            *wanted = true;
         }
     }
     link(linker, |ctx| ctx, CallMode::Async, &wanted)
@@ -87,36 +87,36 @@ fn link<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
     calls: CallMode,
-    wanted: &[bool; FUNCTIONS.len()],
+    wanted: &[bool; COUNT],
 ) -> wasmtime::Result<()> {
     let wants = |index: usize| wanted.get(index).copied().unwrap_or(false);
     // Each call is a constant: a closure in this function would be compiled once more for
     // every `T`, whether it uses it or not.
     macro_rules! now {
-        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+        ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
-            edge::link_now(linker, get, &FUNCTIONS[$index], CALL)?;
+            edge::link_now(linker, get, &$function, CALL)?;
         }};
     }
     macro_rules! waits {
-        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+        ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Waits<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| Box::pin($call(call, memory, $($arg),*));
-            edge::link_waits(linker, get, &FUNCTIONS[$index], calls, CALL)?;
+            edge::link_waits(linker, get, &$function, calls, CALL)?;
         }};
     }
     macro_rules! two_phases {
-        ($index:literal, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+        ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
-            edge::link_two_phases(linker, get, &FUNCTIONS[$index], calls, CALL)?;
+            edge::link_two_phases(linker, get, &$function, calls, CALL)?;
         }};
     }
     macro_rules! refused {
-        ($index:literal, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+        ($function:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> = |_, _, _| edge::refuse();
-            edge::link_now(linker, get, &FUNCTIONS[$index], CALL)?;
+            edge::link_now(linker, get, &$function, CALL)?;
         }};
     }
     every_function!(wants, now, two_phases, waits, refused);

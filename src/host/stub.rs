@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, errno, imported_memory, same_as, support};
+use crate::abi::{Function, Import, Support, errno, imported_memory, resolve, support};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -39,9 +39,10 @@ pub fn link_unknown_imports<T: Send + 'static>(
     for import in module.imports() {
         match support(&import, memory.as_ref()) {
             Support::Supported | Support::Refused => {
-                if let Some(ours) = same_as(&import) {
+                let names = (import.module(), import.name());
+                if let Some(ours) = resolve(&import).filter(|ours| (ours.linked_in(), ours.name) != names) {
                     linker.allow_shadowing(true);
-                    linker.alias(ours.module, ours.name, import.module(), import.name())?;
+                    linker.alias(ours.linked_in(), ours.name, import.module(), import.name())?;
                     linker.allow_shadowing(false);
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::{Open, OpenFile, PendingSignals, PollScratch, Process};
+use super::{Open, OpenFile, PendingSignals, Personality, PollScratch, Process};
 use crate::account::Charge;
 use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
@@ -45,17 +45,8 @@ pub struct Thread {
     pub(crate) pending_signals: PendingSignals,
     /// The callback for signals that it has just named, or why there is none.
     pub(crate) named_callback: Option<Result<String, Trap>>,
-    /// Does the preview 1 `fd_renumber` duplicate, as WASIX's C library needs, or
-    /// move, as preview 1 says?
-    pub(crate) renumber_duplicates: bool,
-    /// Does what is preopened as the root take absolute paths? The C library of WASIX
-    /// thinks so.
-    pub(crate) root_takes_absolute_paths: bool,
-    /// Is it a program of the first generation, with its own numbers for the kinds of
-    /// sockets?
-    pub(crate) is_first_generation: bool,
-    /// Has the program space for an IPv6 address with its flow and scope?
-    pub(crate) wide_addresses: bool,
+    /// What calls with several meanings mean to the program.
+    pub(crate) personality: Personality,
     /// A buffer for what can't be moved in place, kept between calls.
     pub(crate) scratch: Vec<u8>,
     /// What an epoll found, on its way to the guest. Kept between calls.
@@ -127,10 +118,7 @@ impl Thread {
             timer: None,
             locals: ThreadLocals::default(),
             named_callback: None,
-            renumber_duplicates: false,
-            root_takes_absolute_paths: false,
-            is_first_generation: false,
-            wide_addresses: false,
+            personality: Personality::PREVIEW1,
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: PollScratch::default(),
@@ -153,6 +141,18 @@ impl Thread {
             poll_scratch: PollScratch::default(),
             _held: Some(held),
             ..*self
+        }
+    }
+
+    /// Takes over the personality of the program.
+    pub(crate) fn adopt(&mut self, personality: Personality) {
+        self.personality = personality;
+        if personality.is_first_generation {
+            self.process.fds().give_in_turn();
+        }
+        self.process.signals().set_numbering(personality.numbering);
+        if personality.has_devices {
+            self.process.give_devices();
         }
     }
 
@@ -388,12 +388,26 @@ impl Thread {
         Ok((fd, peer))
     }
 
-    /// Listens, and reports the address to the operator.
+    /// Makes the socket `fd` listen, and reports it to the operator and to the handlers of
+    /// events. Returns the capacity of the queue, for the trace.
     ///
     /// # Errors
     ///
-    /// Those of [`Stream::listen`](crate::socket::Stream::listen).
-    pub(crate) fn listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
+    /// Those of [`socket`](Self::socket) and of [`Stream::listen`](crate::socket::Stream::listen).
+    pub(crate) fn listen(&self, fd: u32, backlog: u32) -> Result<TraceAnnotation, Error> {
+        let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
+            self.process.answer("sock_listen", self.try_listen(fd, &socket.socket, backlog))
+        });
+        match &outcome {
+            Ok(_) => self.process.note_listen(fd, None),
+            Err(Error::Errno(errno)) => self.process.note_listen(fd, Some(*errno)),
+            Err(Error::Trap(_) | Error::Wait) => {}
+        }
+        let Capacity { now, .. } = outcome?;
+        Ok(TraceAnnotation { name: "capacity", value: now.into() })
+    }
+
+    fn try_listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
         let stream = socket.stream()?;
         let local = stream.local_address().ok();
         let outcome = stream.listen(backlog, self.config(fd, local), self.process.policy());

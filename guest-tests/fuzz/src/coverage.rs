@@ -24,7 +24,6 @@ const NEVER: &[(&str, &str)] = &[
     ("clock_time_set", "EPERM always"),
     ("tty_set", "ENOTSUP always"),
     ("proc_join", "ECHILD: there are no children"),
-    ("proc_join_v1", "ECHILD: there are no children"),
     ("sock_join_multicast_v4", "a group on another network than loopback is not to be joined"),
     ("sock_join_multicast_v6", "as with IPv4"),
     ("sock_leave_multicast_v4", "nothing was joined"),

@@ -320,8 +320,11 @@ impl Preview1Fd for Call<'_> {
 
     fn fd_renumber(&mut self, _: &mut GuestMemory<'_>, fd: u32, to: u32) -> Result<(), Error> {
         let mut fds = self.process().fds();
-        let replaced =
-            if self.renumber_duplicates { fds.duplicate_onto(fd, to)? } else { fds.renumber(fd, to)? };
+        let replaced = if self.personality.renumber_duplicates {
+            fds.duplicate_onto(fd, to)?
+        } else {
+            fds.renumber(fd, to)?
+        };
         drop(fds);
         self.process().note_change(fd);
         self.process().note_change(to);

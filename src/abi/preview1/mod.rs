@@ -15,8 +15,44 @@ mod socket;
 mod stat;
 mod unstable;
 
+use super::detect::Dialect;
+use super::dialect::{Definition, by_name, by_other_name, imports_from};
+use super::interface::ImportItem;
+use super::table::Function;
+use crate::process::Personality;
 use bindings::types;
 /// The numbers of errors.
 pub(crate) use bindings::types::Errno as Number;
 
 crate::abi::errno::error_numbers!(types);
+
+/// The import module of preview 1.
+pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
+
+/// The import module of snapshot 0.
+pub(crate) const UNSTABLE_MODULE: &str = "wasi_unstable";
+
+/// Preview 1: what is nobody else's.
+pub(crate) const DIALECT: Definition = Definition {
+    dialect: Dialect::Preview1,
+    modules: &[MODULE],
+    recognizes: |_| true,
+    function: with_threads,
+    personality: |_| Personality::PREVIEW1,
+};
+
+/// Snapshot 0, by itself.
+pub(crate) const UNSTABLE: Definition = Definition {
+    dialect: Dialect::Unstable,
+    modules: &[UNSTABLE_MODULE],
+    recognizes: |interface| imports_from(interface, UNSTABLE_MODULE) && !imports_from(interface, MODULE),
+    ..DIALECT
+};
+
+/// The reference host has the call of wasi-threads in these modules too.
+fn with_threads(item: &ImportItem) -> Option<&'static Function> {
+    match item.import.name.as_str() {
+        "thread-spawn" => by_other_name(item, "wasi", "thread-spawn"),
+        _ => by_name(item),
+    }
+}

@@ -6,6 +6,7 @@ pub(crate) mod address;
 pub(crate) mod bindings;
 mod clock;
 mod fd;
+mod generation;
 mod multicast;
 mod option;
 mod path;
@@ -18,6 +19,60 @@ mod thread;
 mod tty;
 mod wait;
 
+pub(super) use generation::generation;
+pub use generation::{Generation, added_in};
+
+use super::detect::Dialect;
+use super::dialect::{Definition, by_name, by_other_name, imports_from};
+use super::interface::{ImportItem, Interface};
+use super::table::Function;
+use crate::process::{Numbering, Personality};
 use bindings::types;
 
 crate::abi::errno::error_numbers!(types);
+
+/// The import module of WASIX.
+pub(crate) const MODULE: &str = "wasix_32v1";
+
+/// WASIX, of both generations.
+pub(crate) const DIALECT: Definition = Definition {
+    dialect: Dialect::Wasix,
+    modules: &[MODULE],
+    recognizes: |interface| imports_from(interface, MODULE),
+    function: |item| by_name(item).or_else(|| by_new_name(item)),
+    personality,
+};
+
+/// Today's reference host has the old name with the new type.
+fn by_new_name(item: &ImportItem) -> Option<&'static Function> {
+    match item.import.name.as_str() {
+        "thread_spawn" => by_other_name(item, MODULE, "thread_spawn_v2"),
+        _ => None,
+    }
+}
+
+fn personality(interface: &Interface) -> Personality {
+    let (generation, _) = generation(interface);
+    let is_first_generation = generation.is_first();
+    Personality {
+        renumber_duplicates: true,
+        root_takes_absolute_paths: true,
+        is_first_generation,
+        // The second generation has room for them, and its C library reads them from memory that it
+        // did not fill. Its first hundred days, May to September 2023, had 20 bytes still; nothing in
+        // a module tells these programs from later ones, and none was ever published.
+        wide_addresses: !is_first_generation,
+        has_devices: opens_paths(interface),
+        // WASIX's own numbers came together with the new type of `proc_join`.
+        numbering: if generation == Generation::V1 { Numbering::Preview1 } else { Numbering::Linux },
+    }
+}
+
+/// Does the program look for preopened directories, and open files below them?
+fn opens_paths(interface: &Interface) -> bool {
+    let has = |names: &[&str]| {
+        let mut named = interface.imports.iter().filter(|item| names.contains(&item.import.name.as_str()));
+        named.any(|item| super::dialect::resolve(super::dialect::DIALECTS, item).is_some())
+    };
+    has(&["fd_prestat_get"]) && has(&["path_open", "path_open2"])
+}

@@ -85,7 +85,9 @@ impl WasixOption for Call<'_> {
                 let error = socket.socket.take_error()?;
                 Ok(error.map_or(0, |errno| u64::from(u16::from(types::Errno::from(errno)))))
             }
-            SizeOption::Type => Ok(kind_number(socket.socket.kind(), self.is_first_generation).into()),
+            SizeOption::Type => {
+                Ok(kind_number(socket.socket.kind(), self.personality.is_first_generation).into())
+            }
             option => Ok(socket.socket.size(option)?),
         }
     }

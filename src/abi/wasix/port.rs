@@ -64,7 +64,7 @@ impl WasixPort for Call<'_> {
 
 impl Thread {
     fn port_layout(&self) -> Layout {
-        if self.is_first_generation { FIRST } else { LATER }
+        if self.personality.is_first_generation { FIRST } else { LATER }
     }
 }
 

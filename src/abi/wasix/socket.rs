@@ -10,8 +10,7 @@ use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out_value};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::{Thread, TraceAnnotation};
-use crate::socket::listen::Capacity;
+use crate::process::Thread;
 use crate::socket::{Domain, Family, Kind, Socket, Status};
 
 impl WasixSocket for Call<'_> {
@@ -24,7 +23,7 @@ impl WasixSocket for Call<'_> {
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, ret_fd)?;
-        let (family, kind) = (family(af)?, kind(socktype, self.is_first_generation)?);
+        let (family, kind) = (family(af)?, kind(socktype, self.personality.is_first_generation)?);
         // "EPROTONOSUPPORT: The protocol is not supported" - socket(3p)
         let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
         self.process().fds().check_room()?;
@@ -49,19 +48,8 @@ impl WasixSocket for Call<'_> {
     }
 
     async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
-        let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
-            let outcome = self.listen(fd, &socket.socket, backlog);
-            if let Ok(Capacity { now, .. }) = outcome {
-                self.annotation = Some(TraceAnnotation { name: "capacity", value: now.into() });
-            }
-            self.process().answer("sock_listen", outcome.map(drop))
-        });
-        match &outcome {
-            Ok(()) => self.process().note_listen(fd, None),
-            Err(Error::Errno(errno)) => self.process().note_listen(fd, Some(*errno)),
-            Err(Error::Trap(_) | Error::Wait) => {}
-        }
-        outcome
+        self.annotation = Some(self.listen(fd, backlog)?);
+        Ok(())
     }
 
     fn sock_accept(
@@ -202,7 +190,11 @@ impl WasixSocket for Call<'_> {
 impl Thread {
     /// How much room the program's addresses have.
     pub(super) fn address_width(&self) -> address::AddressWidth {
-        if self.wide_addresses { address::AddressWidth::Wide } else { address::AddressWidth::Narrow }
+        if self.personality.wide_addresses {
+            address::AddressWidth::Wide
+        } else {
+            address::AddressWidth::Narrow
+        }
     }
 }
 

@@ -157,7 +157,7 @@ impl WasixWait for Call<'_> {
         // IPv4, IPv6 and Unix: the reference host takes any, and so do programs. What
         // they get is Unix always.
         let family = family(af)?;
-        let kind = kind(socktype, self.is_first_generation)?;
+        let kind = kind(socktype, self.personality.is_first_generation)?;
         // "EOPNOTSUPP: The specified protocol does not permit creation of socket pairs."
         // - socketpair(3p)
         if kind == Kind::SeqPacket && family != Family::Unix {

@@ -69,7 +69,7 @@ pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
     match calls {
         CallMode::Async => {
             linker.func_wrap_async(
-                function.module,
+                function.linked_in(),
                 function.name,
                 move |caller: Caller<'_, T>, params: P| {
                     Box::new(whole(caller, get, calls, function, params, call))
@@ -120,7 +120,7 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
     match calls {
         CallMode::Async => {
             linker.func_wrap_async(
-                function.module,
+                function.linked_in(),
                 function.name,
                 move |mut caller: Caller<'_, T>, params: P| match first(
                     &mut caller,
@@ -299,7 +299,7 @@ macro_rules! params {
                 call: impl Fn(Caller<'_, T>, Self) -> wasmtime::Result<R> + Send + Sync + 'static,
             ) -> wasmtime::Result<()> {
                 linker.func_wrap(
-                    function.module,
+                    function.linked_in(),
                     function.name,
                     move |caller: Caller<'_, T>, $($arg: $ty),*| call(caller, ($($arg,)*)),
                 )?;
