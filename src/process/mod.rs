@@ -153,8 +153,7 @@ impl Process {
     /// The table of a guest that has not run yet.
     fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
         let settings = &self.settings;
-        let fds = FdTable::new(self.service.limits().max_fds, &self.host_memory);
-        let mut fds = fds.limited_by(&self.descriptors);
+        let mut fds = FdTable::new(self.service.limits().max_fds, &self.host_memory);
         for stream in settings.stdio() {
             fds.insert(Descriptor {
                 open: OpenFile::shared(stream),
@@ -174,7 +173,8 @@ impl Process {
                 close_on_exec: false,
             })?;
         }
-        Ok(fds)
+        // Until here a full table is the error of the start, and no call's.
+        Ok(fds.limited_by(&self.descriptors))
     }
 
     /// What the addresses of a Unix socket mean to this guest.
