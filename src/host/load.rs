@@ -281,13 +281,10 @@ mod tests {
     #[test]
     fn threads_need_a_feature() -> Result<(), wat::Error> {
         let found = loaded(&wat::parse_str(THREADED)?);
-        match found {
-            Ok(_) => assert!(cfg!(feature = "threads")),
-            // A Wasmtime that lacks the feature, too, finds the module invalid.
-            Err(error) => {
-                assert!(!cfg!(feature = "threads"));
-                assert!(matches!(error, LoadError::NeedsThreads(_) | LoadError::Invalid(..)), "{error}");
-            }
+        assert_eq!(found.is_ok(), cfg!(feature = "threads"));
+        // A Wasmtime that lacks the feature, too, finds the module invalid.
+        if let Err(error) = found {
+            assert!(matches!(error, LoadError::NeedsThreads(_) | LoadError::Invalid(..)), "{error}");
         }
         Ok(())
     }
