@@ -90,7 +90,7 @@ impl Jobs {
 
     /// The guest that hangs, if one does. Asked each [`LOOK`].
     pub(crate) fn hanging(&self) -> Option<String> {
-        let hangs = |slot: &Mutex<Option<(String, Instant)>>| {
+        let hangs = |slot: &Mutex<Option<(String, Patience)>>| {
             let mut job = lock(slot);
             let (command, patience) = job.as_mut()?;
             patience.is_over().then(|| command.clone())
