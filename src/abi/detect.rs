@@ -79,7 +79,7 @@ pub struct Detected {
     pub dialect: Dialect,
     /// The generation, where the dialect has several.
     pub generation: Generation,
-    /// The import that told the generation; without one it is a guess.
+    /// The import that shows the generation; without one it is a guess.
     pub told_by: Option<Import>,
     /// The memory.
     pub memory: MemoryKind,
@@ -91,10 +91,10 @@ pub struct Detected {
     personality: Personality,
     /// Imports that the host has, with the same type.
     pub supported: Vec<Import>,
-    /// Functions that the host knows and refuses: they answer `ENOTSUP`.
+    /// Functions that the host knows and refuses: they fail with `ENOTSUP`.
     pub refused: Vec<Import>,
     /// Functions of a known module that the host lacks, or has with another type;
-    /// they are linked as functions that answer `ENOSYS`.
+    /// they are linked as functions that fail with `ENOSYS`.
     pub stubbed: Vec<Import>,
     /// Imports that the host knows nothing about; an embedder may.
     pub missing: Vec<Import>,

@@ -29,7 +29,7 @@ pub(crate) fn accept(flags: u32) -> Result<bool, Errno> {
     Ok(descriptor(flags)? & FDFLAG_NONBLOCK != 0)
 }
 
-/// How to receive: peek 1, wait for all 2, tell the whole length of a message 4 (`MSG_TRUNC`
+/// How to receive: peek 1, wait for all 2, return the whole length of a message 4 (`MSG_TRUNC`
 /// of the C library; a stream has none), do not wait 8.
 pub(crate) fn receive(flags: u32) -> Result<RecvFlags, Errno> {
     let flags = known(flags, 0b1111)?;

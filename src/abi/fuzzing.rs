@@ -1,5 +1,5 @@
-//! What a fuzzer gives bytes to: what the guest's, the module's or the operator's bytes reach
-//! first. Each function holds its decoder to what it promises, and panics where it breaks that.
+//! The entry points of the fuzzer: the decoders that bytes of the guest, the module or
+//! the operator reach first. Each function checks the guarantees of its decoder, and panics if one is broken.
 //!
 //! `fuzz/` runs them under libFuzzer, and a test here on its corpus and on random bytes.
 

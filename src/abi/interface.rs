@@ -1,4 +1,4 @@
-//! What a module imports and exports, as the engine that compiled it tells, or its own bytes.
+//! What a module imports and exports, from the engine that compiled it, or from its own bytes.
 
 use wasmparser::types::{CoreTypeId, EntityType, TypesRef};
 use wasmparser::{
@@ -23,7 +23,7 @@ pub(crate) struct ImportItem {
     pub(super) ty: ItemType,
 }
 
-/// The type of an import or export, as far as the host looks at it.
+/// The type of an import or export, as far as the host uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ItemType {
     Function(Signature),

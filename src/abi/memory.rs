@@ -1,8 +1,8 @@
 //! Bounded access to the guest's memory, for every dialect.
 //!
 //! The guest chooses every pointer and length here. A range outside its memory
-//! traps; a count beyond what the host takes answers an error number; and the
-//! host never allocates more than a constant on the guest's word alone.
+//! traps; a count beyond what the host takes fails with an error number; and
+//! the host never allocates more than a constant on the guest's request alone.
 
 use std::borrow::Cow;
 use std::io::IoSlice;

@@ -1,8 +1,8 @@
-//! The front desk: guest bytes to host values and back, one folder a dialect.
+//! The ABI layer: guest bytes to host values and back, one folder a dialect.
 //!
 //! It decides nothing. Every call checks in one order: descriptor, kind, rights,
 //! memory, arguments, state, policy, operating system. A number that a type of
-//! the ABI does not know answers `EINVAL`; a pointer outside the memory traps.
+//! the ABI does not know fails with `EINVAL`; a pointer outside the memory traps.
 
 pub(crate) mod call;
 mod detect;

@@ -26,9 +26,9 @@ pub(crate) fn read(memory: &GuestMemory<'_>, path: GuestPtr<[u8]>) -> Result<Str
 
 /// The path at a pointer, as seen from the directory `fd`.
 ///
-/// The C library of WASIX leaves the slash that an absolute path begins with when it
-/// hands the path to what is preopened as the root, so there it means nothing.
-/// Anywhere else such a path stays absolute, and leaves the directory.
+/// The C library of WASIX leaves the slash that an absolute path begins with when it passes the
+/// path to the directory that is preopened as the root, so there it is ignored. Anywhere else such
+/// a path is absolute, and leaves the directory.
 ///
 /// # Errors
 ///
@@ -72,9 +72,9 @@ const OFLAG_TRUNC: u16 = 8;
 /// Opens a file or a directory as a new descriptor.
 ///
 /// The rights that a program names decide whether a file is read and written, and nothing
-/// else: a new descriptor has all others that its directory hands on. So does Wasmtime, and
+/// else: a new descriptor inherits all others from its directory. So does Wasmtime, and
 /// programs rely on it: they name no rights at all, or `fd_read` and then seek. What
-/// `fd_fdstat_set_rights` took from the directory is not handed on.
+/// `fd_fdstat_set_rights` removed from the directory is not inherited.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ fn options(request: &OpenRequest, oflags: u16, passed_on: Rights) -> Result<Open
     let fdflags = flags::descriptor(request.fdflags)?;
     let asked = Rights::from_bits(request.rights);
     // The other rights to change a file come with masks that programs have for any file:
-    // Go asks for `fd_filestat_set_size` to read one. Wasmtime looks at these two as well. A
+    // Go asks for `fd_filestat_set_size` to read one. Wasmtime checks these two as well. A
     // program that creates a file or cuts it, and names neither, may do both there.
     let names_one = asked & (Rights::FD_READ | Rights::FD_WRITE) != Rights::NONE;
     let changes = oflags & (OFLAG_CREAT | OFLAG_TRUNC) != 0;

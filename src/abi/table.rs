@@ -17,7 +17,7 @@ pub struct Function {
     pub result: Option<CoreType>,
     /// Whether a call can wait.
     pub waits: bool,
-    /// Why it is refused, if it is: a call answers `ENOTSUP`, whatever it is given.
+    /// Why it is refused, if it is: a call fails with `ENOTSUP`, whatever it is given.
     pub refused: Option<&'static str>,
     /// Another function has the same names, and another type.
     pub(crate) is_other_type: bool,
@@ -170,7 +170,7 @@ const NOTES: &[(&str, &str)] = &[
 ];
 
 /// Functions of WASIX that the host lacks: importing one is no error, calling it
-/// answers `ENOSYS` where it answers at all.
+/// fails with `ENOSYS` if it returns at all.
 pub const LACKING: &[&str] = &[
     "bus_call",
     "bus_close",

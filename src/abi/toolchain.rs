@@ -1,4 +1,4 @@
-//! Which toolchain made a module, as its custom sections tell.
+//! Which toolchain made a module, according to its custom sections.
 
 /// The magic number of a module and its version.
 const HEADER: usize = 8;
@@ -10,7 +10,7 @@ const CUSTOM: u8 = 0;
 ///
 /// Its linker writes the build's number into a section `go:buildid`, before all others, and
 /// the language into `producers` ("language", "The source-level language(s)": `Go` -
-/// WebAssembly tool conventions). Either tells; what is malformed tells nothing. A module
+/// WebAssembly tool conventions). Either is enough; malformed sections are ignored. A module
 /// that a strip tool took both from is not known.
 pub(crate) fn is_go(module: &[u8]) -> bool {
     let Some(mut rest) = module.get(HEADER..).map(SectionReader) else { return false };

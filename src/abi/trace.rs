@@ -1,4 +1,4 @@
-//! The call trace: what a call got and gave, in words.
+//! The call trace: the arguments and results of a call, as text.
 //!
 //! Nothing here may disturb the call it describes: a pointer that cannot be read
 //! is printed as a number, and what is read is bounded.
@@ -69,9 +69,8 @@ impl Line {
         })
     }
 
-    /// Notes that the call returned `errno`, or nothing at all, and where it succeeded
-    /// its results; with a remark of what the guest is not told. The line is printed
-    /// when this is dropped.
+    /// Records that the call returned `errno`, or nothing at all, and its results if
+    /// it succeeded; with an annotation that the guest does not see. The line is printed when this is dropped.
     #[cold]
     #[inline(never)]
     pub(crate) fn end(

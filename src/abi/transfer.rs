@@ -35,13 +35,13 @@ const WORD: usize = 8;
 /// The flag of a receive that a message was longer than the buffers.
 const DATA_TRUNCATED: u16 = 1;
 
-/// What a receive answers.
+/// What a receive returns.
 pub(crate) struct Answer {
     /// How many bytes.
     pub(crate) length: u32,
     /// The flags.
     pub(crate) flags: u16,
-    /// Who sent it, where each message says so.
+    /// The sender, if each message carries one.
     pub(crate) from: Option<Address>,
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn try_write(
     })
 }
 
-/// Writes what is left of the guest's buffers after `done` bytes, and tells how much is written
+/// Writes what is left of the guest's buffers after `done` bytes, and returns how much is written
 /// in all.
 ///
 /// # Errors
@@ -436,7 +436,7 @@ pub(crate) async fn write_at(
     Ok(done)
 }
 
-/// Adds what one piece of `length` bytes has moved to `done`. Tells whether it was the last:
+/// Adds what one piece of `length` bytes has moved to `done`. Returns whether it was the last:
 /// it moved less than there was, or it failed after others had moved something.
 ///
 /// # Errors
@@ -492,7 +492,7 @@ async fn write_slices(
 ///
 /// # Errors
 ///
-/// `ENOMEM` where there is no room: "ENOMEM: No memory available." - send(2)
+/// `ENOMEM` if the account is exhausted: "ENOMEM: No memory available." - send(2)
 fn charge_message(thread: &Thread, length: u32) -> Result<Option<Charge>, Error> {
     if length <= MAX_COPY {
         return Ok(None);
@@ -512,7 +512,7 @@ impl SharedCopy {
     ///
     /// # Errors
     ///
-    /// `ENOMEM` where the guest's account has no room for a larger one.
+    /// `ENOMEM` if the guest's account is exhausted.
     fn take(thread: &mut Thread, length: u32) -> Result<Self, Error> {
         let charge = charge_message(thread, length)?;
         let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;

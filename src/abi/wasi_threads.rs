@@ -1,6 +1,6 @@
 //! `wasi`: the one function of wasi-threads.
 
-/// Written by hand: the generator can't say "a number, or a negative errno".
+/// Written by hand: the generator cannot express "a number, or a negative errno".
 pub(crate) mod bindings {
     /// Threads.
     pub(crate) mod wasi {

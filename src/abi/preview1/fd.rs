@@ -312,7 +312,7 @@ impl Preview1Fd for Call<'_> {
             }
             charge_listing(&mut held, listing.len())?;
         }
-        // A cut last entry tells the guest that there is more.
+        // A truncated last entry shows the guest that there is more.
         listing.truncate(room);
         write_bytes(memory, buf, &listing)?;
         count(listing.len())
@@ -346,7 +346,7 @@ impl Preview1Fd for Call<'_> {
             2 => Whence::End,
             _ => return Err(Errno::EINVAL.into()),
         };
-        // Linux answers 0 for the devices, wherever to.
+        // Linux returns 0 for the devices, whatever the target.
         Ok(file.map_or(Ok(0), |file| file.seek(offset, whence))?)
     }
 
@@ -438,7 +438,7 @@ const LISTING_PIECE: u64 = 64 * 1024;
 ///
 /// `ENOMEM`.
 fn charge_listing(held: &mut Charge, length: usize) -> Result<(), Errno> {
-    // A vector has room for twice as much as it holds.
+    // A vector may have twice the capacity that it uses.
     let bytes = u64::try_from(length).unwrap_or(u64::MAX).saturating_mul(2);
     if bytes <= held.bytes().max(LISTING_PIECE) {
         return Ok(());

@@ -30,10 +30,10 @@ pub(super) use subscription::Layout;
 use subscription::{EVENT, clock_event, failed_event, ready_event};
 
 /// How many subscriptions one call takes: a read and a write for more descriptors
-/// than most hosts allow. It bounds what the host allocates on a guest's word.
+/// than most hosts allow. It bounds what the host allocates at a guest's request.
 const MAX_SUBSCRIPTIONS: u32 = 1 << 16;
 
-/// How many subscriptions are gone through between two looks at the clock.
+/// How many subscriptions are processed between two readings of the clock.
 const STEP: usize = 64;
 
 impl Preview1Poll for Call<'_> {
@@ -139,7 +139,7 @@ impl Call<'_> {
 }
 
 impl Thread {
-    /// Waits until there is an event, and writes the events; tells how many there are.
+    /// Waits until there is an event, and writes the events; returns how many there are.
     async fn wait_for(
         &mut self,
         memory: &mut GuestMemory<'_>,
@@ -161,7 +161,7 @@ impl Thread {
         }
     }
 
-    /// Waits until one of the subscriptions has something to tell. `has_polled` says that
+    /// Waits until one of the subscriptions is ready. `has_polled` says that
     /// none of them had just now.
     async fn wait(&mut self, asked: &Asked, has_polled: bool) -> Result<Vec<Option<Readiness>>, Error> {
         let mut limit: Option<Duration> = None;
@@ -184,7 +184,7 @@ impl Thread {
         Ok(self.poll(&watched, limit, has_polled).await?)
     }
 
-    /// Writes the events, in the order of the subscriptions; tells how many there are.
+    /// Writes the events, in the order of the subscriptions; returns how many there are.
     fn write_happened(
         &self,
         asked: &Asked,
@@ -227,7 +227,7 @@ async fn any_closed(asked: &Asked) {
         closed.push(Box::pin(open.closed()));
     }
     poll_fn(|context| {
-        // Each is polled, so that each is heard of.
+        // Each is polled, so that each can wake.
         let are_closed =
             closed.iter_mut().filter_map(|one| one.as_mut().poll(context).is_ready().then_some(()));
         if are_closed.count() > 0 { Poll::Ready(()) } else { Poll::Pending }

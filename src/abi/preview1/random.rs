@@ -13,7 +13,7 @@ use crate::ready::TimeSlice;
 /// length a guest asks for. Programs ask for a key, mostly.
 const CHUNK: u32 = 256;
 
-/// How many bytes are made between two looks at the clock: some ten microseconds.
+/// How many bytes are generated between two readings of the clock: some ten microseconds.
 const STEP: u32 = 16 * 1024;
 
 impl Preview1Random for Call<'_> {
@@ -33,7 +33,7 @@ impl Preview1Random for Call<'_> {
 }
 
 impl Thread {
-    /// Fills `left` bytes at `at`, and gives way in between.
+    /// Fills `left` bytes at `at`, and yields in between.
     ///
     /// # Errors
     ///

@@ -55,7 +55,7 @@ impl AddressWidth {
 /// # Errors
 ///
 /// `EAFNOSUPPORT` for an unknown family; for a path, `ENAMETOOLONG` without a NUL in its
-/// room and `EILSEQ` for what is not UTF-8; a trap outside of the memory.
+/// space and `EILSEQ` for what is not UTF-8; a trap outside of the memory.
 pub(crate) fn read(
     memory: &GuestMemory<'_>,
     at: GuestPtr<u8>,
@@ -131,7 +131,7 @@ fn swap(octets: [u8; 16]) -> [u8; 16] {
     ((bits & EVERY_OTHER) << 8 | (bits >> 8) & EVERY_OTHER).to_be_bytes()
 }
 
-/// Reads a path up to its NUL, and nothing behind that: old programs have less room.
+/// Reads a path up to its NUL, and nothing behind that: old programs have less space.
 pub(crate) fn read_name(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<UnixName, Error> {
     let start = at.add(BEFORE_PATH)?;
     let mut path = Vec::new();
@@ -170,9 +170,9 @@ pub(crate) fn check(
 }
 
 /// Writes an address: 8 bytes for IPv4, and 20 for IPv6, which is what every
-/// generation has room for. A program that has more gets the flow and the scope of an IPv6
+/// generation has space for. A program that has more gets the flow and the scope of an IPv6
 /// address too, also where they are 0, for its C library reads them, and all of a path;
-/// another one gets as much of a path as finds room: "the stored address shall be truncated"
+/// another one gets as much of a path as fits: "the stored address shall be truncated"
 /// - accept(3p).
 ///
 /// # Errors
@@ -219,7 +219,7 @@ fn push_halves(bytes: &mut Vec<u8>, value: u32) {
 }
 
 /// The start of an `addr_cidr`: the family at 0, the address at 2, and of an IPv6 address
-/// its flow and its scope, where there is room.
+/// its flow and its scope, if there is space.
 pub(crate) fn encode_bare(address: IpAddr, scope: u32, width: AddressWidth) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(28);
     match address {
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// Writes `address` where room is, and tells what is there then.
+    /// Writes `address` where there is space, and returns what is there then.
     fn written(address: &Address, width: AddressWidth) -> Vec<u8> {
         let mut page = vec![0xaa; 256];
         let mut memory = GuestMemory::Unshared(&mut page);
@@ -324,7 +324,7 @@ mod tests {
         ];
         for (family, address) in addresses {
             for width in [AddressWidth::Narrow, AddressWidth::Wide] {
-                // The last place where the memory has room for it.
+                // The last position at which it fits in the memory.
                 let mut page = vec![0; 256];
                 let fits = (0..256).rfind(|at| {
                     check(&GuestMemory::Unshared(&mut page), GuestPtr::new(*at), family, width).is_ok()

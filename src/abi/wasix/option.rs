@@ -93,8 +93,8 @@ impl WasixOption for Call<'_> {
     }
 }
 
-/// Limits of the guest's own calls are its descriptor's affair, as whether they wait is.
-/// Lingering is the socket's, whoever else has it.
+/// Limits of the guest's own calls belong to its descriptor, as blocking mode does.
+/// Lingering belongs to the socket, which may be shared.
 fn right_to_set_time(number: u32) -> Rights {
     match time_option(number) {
         Ok(TimeOption::Receive | TimeOption::Send | TimeOption::Connect | TimeOption::Accept) => {

@@ -40,8 +40,8 @@ impl WasixPath for Call<'_> {
         let mut directory = self.process().working_directory().clone().into_bytes();
         directory.push(0);
         let needed = count(directory.len())?;
-        // The C library passes on a null pointer, with or without a size, and makes
-        // room for as much as it is told then.
+        // The C library passes on a null pointer, with or without a size, and allocates
+        // as much as is returned then.
         let is_question = path.offset() == 0;
         // "EINVAL: The size argument is 0." - getcwd(3p)
         if room == 0 && !is_question {

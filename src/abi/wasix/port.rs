@@ -11,7 +11,7 @@ use crate::error::{Errno, Error};
 use crate::process::Thread;
 use crate::socket::HostAddress;
 
-/// What programs make room for: those of 2023, and today's.
+/// What programs allocate: those of 2023, and today's.
 ///
 /// | | first generation | later |
 /// |---|---|---|
@@ -37,7 +37,7 @@ impl WasixPort for Call<'_> {
         check_out_value(memory, naddrs)?;
         let Layout { width, cidr, .. } = self.port_layout();
         let policy = self.process().policy();
-        // Nobody looks where nothing could be shown.
+        // Nothing is looked up if it could not be returned.
         let mut found =
             if policy.shows_addresses() { self.on_disk(HostAddress::all).await? } else { Vec::new() };
         found.retain(|address| policy.shows(address.network.addr()));
@@ -78,8 +78,8 @@ fn encode(address: &HostAddress, width: AddressWidth, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// Writes a list as the calls of this family do: the guest says at `n` how many it has room
-/// for, and learns there how many there are.
+/// Writes a list as the calls of this family do: the guest stores at `n` how many fit, and the
+/// host writes how many there are.
 ///
 /// # Errors
 ///

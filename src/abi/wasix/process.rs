@@ -98,7 +98,7 @@ impl WasixProcess for Call<'_> {
     }
 }
 
-/// The answer to a call that does not return: "failure ends the process with the errno"
+/// The result of a call that does not return: "failure ends the process with the errno"
 /// is what the reference host does.
 fn not_replaced() -> wiggle::error::Error {
     Exit(u16::from(types::Errno::from(Errno::ENOTSUP)).into()).into()

@@ -66,7 +66,7 @@ impl WasixSignal for Call<'_> {
         // processes" - kill(3p): in both cases to this one.
         if !matches!(pid, MAIN | 0 | u32::MAX) {
             // "ESRCH: No process or process group can be found corresponding to that specified
-            // by pid." The reference host answers success.
+            // by pid." The reference host returns success.
             return Err(Errno::ESRCH.into());
         }
         if let Some(signal) = signal {
@@ -94,8 +94,8 @@ impl WasixSignal for Call<'_> {
 
 impl Thread {
     /// The numbers of the signals that are ignored from the start on: those that the
-    /// operator chose, and `SIGPIPE`. A C library that asks does not take the default action
-    /// then, which would end a server whose client hangs up.
+    /// operator chose, and `SIGPIPE`. A C library that reads them does not take the default
+    /// action then, which would end a server whose client hangs up.
     fn ignored_signals(&self) -> Vec<u8> {
         let numbering = self.process().signals().numbering();
         let number = |signal: Signal| u8::try_from(numbering.number(signal)?).ok();

@@ -188,7 +188,7 @@ impl WasixSocket for Call<'_> {
 }
 
 impl Thread {
-    /// How much room the program's addresses have.
+    /// The size of the program's addresses.
     pub(super) fn address_width(&self) -> address::AddressWidth {
         if self.personality.wide_addresses {
             address::AddressWidth::Wide

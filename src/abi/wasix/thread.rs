@@ -1,4 +1,4 @@
-//! Threads, their own values, and the words that they wait at.
+//! Threads, thread-local values, and futexes.
 
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ impl WasixThread for Call<'_> {
 /// # Errors
 ///
 /// `EINVAL` where it is not aligned, `EFAULT` where it is outside of the memory. Other
-/// pointers trap: this one is a place to wait at, and may be anybody's.
+/// pointers trap: this one is a futex, which may be any address.
 fn word(memory: &GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u32, Error> {
     memory.read(futex).map_err(|error| match error {
         // "EINVAL: ... the address is not four-byte-aligned" - futex(2)

@@ -8,7 +8,7 @@ use crate::abi::call::Call;
 use crate::error::{Errno, Error};
 use crate::process::{Open, Thread};
 
-/// The size that programs assume where nobody knows better.
+/// The size that programs assume if it is unknown.
 const COLUMNS: u32 = 80;
 const ROWS: u32 = 25;
 

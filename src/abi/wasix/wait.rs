@@ -23,7 +23,7 @@ const EVENT_SIZE: u32 = 32;
 /// takes no more than an array of this many bytes can have.
 const MAX_EVENTS: u32 = i32::MAX.cast_unsigned() / EVENT_SIZE;
 
-/// As many are told of by one call at most: the others by the next, in turn.
+/// One call returns as many at most: the next call returns the others.
 ///
 /// "up to maxevents are returned" - epoll_wait(2). The host keeps its list of them.
 const MOST_AT_ONCE: usize = 1024;
@@ -213,7 +213,7 @@ fn read_request(memory: &GuestMemory<'_>, event: GuestPtr<types::EpollEvent>) ->
     })
 }
 
-/// Writes the events; tells how many there are.
+/// Writes the events; returns how many there are.
 fn write_events(
     memory: &mut GuestMemory<'_>,
     events: GuestPtr<types::EpollEvent>,

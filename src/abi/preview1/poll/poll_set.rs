@@ -10,7 +10,7 @@ use crate::socket::Socket;
 
 type Events = Vec<[u8; 32]>;
 
-/// Leaves the events in `scratch`, in the order of the subscriptions, and tells how many
+/// Leaves the events in `scratch`, in the order of the subscriptions, and returns how many
 /// there are. `None` where the kernel alone can't tell, or it is over already by a clock.
 pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option<u32> {
     let PollScratch { subscriptions, poll_set, held, events, .. } = scratch;
@@ -71,7 +71,7 @@ fn poll_descriptors<'a>(
     u32::try_from(events.len()).ok()
 }
 
-/// Asks about all; tells how many have an answer.
+/// Asks about all; returns how many have an answer.
 fn ask<'a>(
     all: &[Subscription],
     poll_set: &mut PollSet<'a>,
