@@ -32,29 +32,29 @@ use crate::service::{Limits, Service, ServiceConfig};
 use crate::socket::can_drive;
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
-/// Descriptors that a guest may have open at once, where nobody chose.
+/// The default for descriptors that a guest may have open at once.
 const DEFAULT_MAX_FDS: u32 = 1024;
 
-/// The most descriptors that may be allowed: what Linux allows a process itself, where nobody
-/// raised `fs.nr_open`.
+/// The most descriptors that may be allowed: what Linux allows a process itself, unless `fs.nr_open`
+/// was raised.
 pub(crate) const MOST_FDS: u32 = 1 << 20;
 
-/// Threads that a guest may have at once, where nobody chose.
+/// The default for threads that a guest may have at once.
 const DEFAULT_MAX_THREADS: u32 = 1024;
 
-/// Bytes that the memories and tables of a guest may have, where nobody chose: what one memory
-/// of 32 bits can have.
+/// The default for bytes of a guest's memories and tables: what one 32-bit memory can have.
+///
 pub(crate) const DEFAULT_MAX_MEMORY: u64 = 4 << 30;
 
-/// Bytes that the host holds for a guest at most, where nobody chose.
+/// The default for bytes that the host holds for a guest.
 pub(crate) const DEFAULT_MAX_HOST_MEMORY: u64 = 256 << 20;
 
-/// Connections that may wait where the kernel does not tell its own limit: the
-/// limit of Linux since 5.4.
+/// Connections that may wait if the kernel's own limit cannot be read: the limit
+/// of Linux since 5.4.
 const DEFAULT_MAX_BACKLOG: u32 = 4096;
 
-/// The variables that tell a program of the sockets that it was started with: how
-/// many, their names, and who is meant. "sd_listen_fds(3)"
+/// The variables that describe a program's inherited sockets: how many, their names, and for which
+/// process. "sd_listen_fds(3)"
 const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
 
 /// Builds a [`WasockCtx`].
@@ -64,7 +64,7 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * no network at all: no address to listen on, none to connect to, no name to
 ///   look up; anyone may connect to a listener once it is granted
 /// * no sockets, no files, no arguments, no environment
-/// * names of Unix sockets stay when their sockets close
+/// * names of Unix sockets are kept when their sockets close
 /// * standard input is at its end, standard output and error go nowhere
 /// * 1024 descriptors and 1024 threads; 64 threads for file operations; as many waiting connections as the
 ///   kernel allows
@@ -75,7 +75,7 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 /// * a trap in a handler of events stops the guest
 /// * no limit to the time that the guest takes
 /// * no signal is ignored
-/// * no trace, and nobody who hears of events
+/// * no trace, and no observer of events
 #[must_use = "a builder is of use once it is built"]
 pub struct WasockCtxBuilder {
     pub(super) service: ServiceConfig,
@@ -98,7 +98,7 @@ pub enum BuildError {
     TooFewDescriptors,
     /// An argument or a variable holds a NUL, which ends a string for the guest.
     NulInString(String),
-    /// The host can't listen on a socket that was handed over, or drive it.
+    /// The host cannot listen on a preopened socket, or register it.
     Socket(Errno),
 }
 
@@ -203,10 +203,10 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// Listens on `address`, and hands the listener to the guest as a descriptor: the
+    /// Listens on `address`, and passes the listener to the guest as a descriptor: the
     /// first one is 3, the next 4. For programs that can't open sockets themselves, as
     /// those of WASI preview 1. It listens from now on, with the largest backlog
-    /// allowed; the guest may accept, wait, look and listen again, and needs no grant for that.
+    /// allowed; the guest may accept, wait, poll and listen again, and needs no grant for that.
     ///
     /// The guest finds the number of its sockets in the variable `LISTEN_FDS`, their
     /// names in `LISTEN_FDNAMES` and its own number in `LISTEN_PID`, as
@@ -214,27 +214,27 @@ impl WasockCtxBuilder {
     ///
     /// # Errors
     ///
-    /// What the host answers: the address is in use, or not this machine's.
+    /// What the host reports: the address is in use, or not this machine's.
     pub fn preopened_listener(self, name: &str, address: SocketAddr) -> io::Result<Self> {
         self.preopened_exclusive_socket(name, TcpListener::bind(address)?)
     }
 
-    /// Hands a listener, a connection or a datagram socket of this process's to the guest,
+    /// Passes a listener, a connection or a datagram socket of this process to the guest,
     /// as [`preopened_listener`](Self::preopened_listener) does: over TCP, UDP or
-    /// `AF_UNIX`. A listener may be accepted from, waited for and looked at. The others
+    /// `AF_UNIX`. A listener may be accepted from, waited for and polled. The others
     /// carry data, and keep the addresses that they have: the guest neither binds nor
     /// connects them. A datagram that names its destination needs a grant, as always.
     ///
-    /// Others may have the socket too: a clone that you keep, the process that it came
-    /// from. The guest feels nothing of what they do to its mode, and they feel little of it:
-    /// its options and its backlog stay as they are (a guest that sets one gets
-    /// `ENOTCAPABLE`, a `listen` with another backlog changes nothing), and so does
-    /// `O_NONBLOCK`, but for a listener that connections are accepted from. That one is
-    /// nonblocking until the guest has closed it or its context is dropped, for accept has no
-    /// other way not to wait. Where the process is killed it stays so.
+    /// The socket may be shared: with a clone that you keep, with the process that it came from.
+    /// Changes of its mode by its other owners do not affect the guest, and the guest affects them
+    /// little: its options and its backlog are unchanged (a guest that sets one gets `ENOTCAPABLE`,
+    /// a `listen` with another backlog changes nothing), and so does `O_NONBLOCK`, but for a
+    /// listener that connections are accepted from. That one is nonblocking until the guest has
+    /// closed it or its context is dropped, since accept has no other way not to block. If the
+    /// process is killed it remains nonblocking.
     ///
-    /// A name is told to the guest where it lies in one of its
-    /// [directories](Self::preopened_dir); otherwise the guest sees none. In events it is
+    /// The guest sees the name if it lies in one of its [directories](Self::preopened_dir); otherwise
+    /// it sees none. In events it is
     /// the host's path then.
     ///
     /// The guest's calls on it wait, unless [`preopened_nonblocking`](Self::preopened_nonblocking)
@@ -254,11 +254,11 @@ impl WasockCtxBuilder {
         Ok(self)
     }
 
-    /// As [`preopened_socket`](Self::preopened_socket), for a socket that nobody but the guest
-    /// has: one that you made for it, and of which you keep no clone. The guest may set its
+    /// As [`preopened_socket`](Self::preopened_socket), for a socket that only the guest has:
+    ///  one that you made for it, and of which you keep no clone. The guest may set its
     /// options and its backlog, and closing it closes it. With [`unix_unlink`](Self::unix_unlink)
     /// the name of a Unix listener is removed when the guest closes it or ends; the name of one
-    /// that came by `preopened_socket` stays.
+    /// passed by `preopened_socket` is kept.
     ///
     /// # Errors
     ///
@@ -269,14 +269,13 @@ impl WasockCtxBuilder {
         Ok(with_socket)
     }
 
-    /// Do the guest's calls on the sockets that it has from its start on answer `EAGAIN`
-    /// instead of waiting, until the guest chooses? Whether the host's socket is in
-    /// nonblocking mode says nothing.
+    /// Are the guest's preopened sockets nonblocking at first, so that calls fail with `EAGAIN`
+    /// instead of waiting, until the guest chooses? The mode of the host's socket is ignored.
     ///
     /// A program on Rust's standard library wants them blocking, one in Go nonblocking: so
-    /// where nobody chose they are nonblocking for a [`Guest`](super::Guest) that
+    /// by default they are nonblocking for a [`Guest`](super::Guest) that
     /// [Go made](super::Guest::is_go), and blocking for every other. A module that you
-    /// instantiate yourself has no sections that could tell.
+    /// instantiate yourself has no sections to decide by.
     pub fn preopened_nonblocking(mut self, nonblocking: bool) -> Self {
         self.settings.inherited_sockets.are_nonblocking = Some(nonblocking);
         self
@@ -346,8 +345,8 @@ impl WasockCtxBuilder {
     }
 
     /// Gives the guest this process's own standard streams. One thread of the process reads
-    /// its standard input, and one each writes the others, for all guests; none of them keeps
-    /// a runtime or the process from its end. Where the host can't start one, a call is
+    /// its standard input, and one each writes the others, for all guests; none of them prevents
+    /// a runtime or the process from ending. Where the host can't start one, a call is
     /// `EAGAIN`.
     pub fn inherit_stdio(mut self) -> Self {
         self.settings.stdin = Arc::new(Input::new(&HostStdin));
@@ -363,14 +362,14 @@ impl WasockCtxBuilder {
 
     /// What `listen` means for listeners with one of these addresses. The first that
     /// was given and fits counts, before [`listen_profile`](Self::listen_profile). A
-    /// listener keeps the profile with which it began.
+    /// listener keeps its first profile.
     pub fn listen_profile_at(mut self, addresses: &Grant, profile: ListenProfile) -> Self {
         self.service.listen_profiles_at.push((addresses.clone(), profile));
         self
     }
 
     /// Removes the name of a Unix socket when the socket closes, as long as the name is
-    /// still that socket's. Otherwise it stays, as POSIX has it, and the guest removes it;
+    /// still that socket's. Otherwise it is kept, as in POSIX, and the guest removes it;
     /// a later `bind` there is `EADDRINUSE` until then.
     pub fn unix_unlink(mut self, removes: bool) -> Self {
         self.service.removes_unix_names = removes;
@@ -391,9 +390,9 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// Has `signal` ignored as long as the guest does not handle it, as a shell's `nohup`
+    /// Ignores `signal` as long as the guest does not handle it, as a shell's `nohup`
     /// does. WASIX's C library asks for it at the start, and keeps it ignored until the
-    /// program says otherwise.
+    /// program changes that.
     pub fn ignore_signal(mut self, signal: Signal) -> Self {
         if !self.settings.ignored_signals.contains(&signal) {
             self.settings.ignored_signals.push(signal);
@@ -401,7 +400,7 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// Hears of events.
+    /// Sets the observer of events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.service.observer = Some(Arc::new(observer));
         self
@@ -494,7 +493,7 @@ impl WasockCtxBuilder {
 }
 
 impl WasockCtxBuilder {
-    /// Tells the guest of its sockets in its environment.
+    /// Describes the guest's sockets in its environment.
     fn tell_sockets(&mut self) {
         let names = self.settings.inherited_sockets.names();
         if names.is_empty() {

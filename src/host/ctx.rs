@@ -17,7 +17,7 @@ use crate::process::{PendingSignals, Thread};
 /// One guest, as the host sees it: its descriptors, its policy, its memory.
 ///
 /// Make one with [`WasockCtx::builder`], put it into the data of a
-/// [`Store`](wasmtime::Store), and tell the linker where it is with
+/// [`Store`](wasmtime::Store), and pass the linker a function that returns it with
 /// [`add_to_linker`](super::add_to_linker). One context serves one instance.
 pub struct WasockCtx {
     /// What calls act on.
@@ -72,23 +72,21 @@ impl WasockCtx {
         self.memory.set_shared(memory);
     }
 
-    /// Promises that the store has no instance but one that calls this crate's functions. Its
-    /// memory is then looked up once instead of at each call, which saves some 50 ns. An
-    /// instance that breaks the promise has its calls read and write the memory of the first
-    /// that called.
+    /// Asserts that the store has only one instance that calls this crate's functions. Its
+    /// memory is then looked up once instead of at each call, which saves some 50 ns. If
+    /// that is wrong, calls of another instance read and write the memory of the first that called.
     ///
     /// [`Guest::run`](super::Guest::run) makes its stores so.
     pub fn expect_single_instance(&mut self) {
         self.memory.set_only_instance();
     }
 
-    /// Learns from the imports of `module` how the program wants to be spoken to,
-    /// where one name has two meanings: `fd_renumber`, which a WASIX program uses as
-    /// dup2, the numbers of socket types and of signals, and the room that an IPv6 address has. Gives
+    /// Derives from the imports of `module` what the program means by names that have
+    /// two meanings: `fd_renumber`, which a WASIX program uses as
+    /// dup2, the numbers of socket types and of signals, and the size of an IPv6 address. Gives
     /// a WASIX program that opens files by their paths a small `/dev` (`null`, `zero`, `full`, `random`,
-    /// `urandom`, `tty` and the standard streams), unless a granted directory is there. Learns
-    /// from its exports whether it wants to be told of
-    /// [events](super::deliver_events).
+    /// `urandom`, `tty` and the standard streams), unless a granted directory is there. Its
+    /// exports show whether it handles [events](super::deliver_events).
     ///
     /// [`Guest`](super::Guest) does this by itself.
     pub fn adapt_to(&mut self, module: &Module) {

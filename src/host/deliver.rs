@@ -23,8 +23,8 @@ use crate::socket::{Change, Connected, Phase, Socket, Stream};
 
 use interest_list::{Id, InterestKinds, InterestList, Reported};
 
-/// How long a listener rests when the host has no descriptor for its connection. A
-/// descriptor of the host's can become free without anybody being told.
+/// How long a listener pauses when the host has no descriptor for its connection. A
+/// host descriptor can become free without a notification.
 const HOST_RETRY: Duration = Duration::from_millis(250);
 
 /// Calls the handlers of a guest whose start has returned, until nothing can happen
@@ -47,52 +47,52 @@ const HOST_RETRY: Duration = Duration::from_millis(250);
 /// # What a handler may do
 ///
 /// Everything: read, write, listen, connect, close, wait. There is one thread, so while
-/// a handler runs no other one does; what happens meanwhile is told afterwards. A call that waits
-/// makes everybody wait; a server of many clients has its descriptors nonblocking. `proc_exit`
+/// a handler runs no other one does; what happens meanwhile is delivered afterwards. A call that waits
+/// delays all clients; a server of many clients has its descriptors nonblocking. `proc_exit`
 /// ends the guest, as anywhere.
 ///
 /// # The rules
 ///
-/// * A `sock_listen` is told before any connection of that listener, those of the start
-///   first, in their order. (Of more than 4096 between two turns the rest is not told.)
+/// * A `sock_listen` is reported before any connection of that listener, those of the start
+///   first, in their order. (Of more than 4096 between two rounds the rest is not reported.)
 /// * Every listening socket is accepted for, if there is a `wasock_on_accept`: those of the
 ///   start, those that a handler opens, and those that are another's duplicate, once. The
 ///   policy is asked for each peer, as in `sock_accept`. A new descriptor blocks.
-/// * Sockets take turns, in the order in which they had news; a listener hands over one
-///   connection a turn. The backlog plays no role but that of `sock_listen`.
+/// * Sockets are served in the order in which they changed; a listener delivers one
+///   connection a round. The backlog plays no role but that of `sock_listen`.
 /// * With a full descriptor table, with as many connections as there may be, or on a host
 ///   without descriptors, no connection is taken: it waits in its queue, and is accepted when
-///   there is room again.
+///   that is possible again.
 /// * Every connection is watched, accepted or made by the guest itself, if there is a handler
-///   that hears of it. `wasock_on_readable` is called again when more has arrived since, or
+///   for it. `wasock_on_readable` is called again when more has arrived since, or
 ///   when the handler read some and left some. A handler that reads nothing is not called
 ///   for the same bytes again.
 /// * `wasock_on_closed` comes after what the peer sent was read, or left unread by the
-///   handler. It is told of a reset, of an attempt to connect that failed after
-///   `EINPROGRESS`, and of a direction that the guest itself shut down. No read is needed
-///   to learn it. The descriptor stays open until the guest closes it.
+///   handler. It is called for a reset, for an attempt to connect that failed after
+///   `EINPROGRESS`, and for a direction that the guest itself shut down. No read is needed
+///   for it. The descriptor remains open until the guest closes it.
 /// * Without `wasock_on_closed`, the end of a connection is something to read, once: a read
-///   answers 0 bytes, or why it broke.
-/// * What the guest closes itself is told no more.
-/// * A duplicate is the same connection: it is told once, by the number that the guest
+///   returns 0 bytes, or the error.
+/// * What the guest closes itself is no longer reported.
+/// * A duplicate is the same connection: it is reported once, by the number that the guest
 ///   has had longest.
 ///
 /// # The end
 ///
 /// Ends with code 0 when nothing can happen any more: no listener is left, and no
-/// connection that a handler would hear of; at once, for a module without handlers. Ends with
+/// connection that a handler would be called for; at once, for a module without handlers. Ends with
 /// the guest's code where it called `proc_exit`.
 ///
 /// # In a store of your own
 ///
-/// Call it after the guest's start has returned. [`WasockCtx::adapt_to`] before
-/// that lets it tell of a listen that failed in the start; otherwise the start's
-/// listeners are told of as they are found.
+/// Call it after the guest's start has returned. [`WasockCtx::adapt_to`] before that lets it report
+/// a listen that failed in the start; otherwise the start's listeners are reported as they are
+/// found.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future between two handlers loses nothing: called again, it goes on, and
-/// tells of what is there to read and of what has ended once more. Dropped
+/// reports readable data and ended connections once more. Dropped
 /// inside of a handler, it ends the guest.
 ///
 /// # Errors
@@ -174,13 +174,13 @@ impl EventLoop {
         })
     }
 
-    /// Tells of events until nothing can happen any more.
+    /// Delivers events until nothing can happen any more.
     pub(super) async fn run<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
         self.begin(store).await?;
         self.go_on(store).await
     }
 
-    /// Takes in what there is after the guest's start, and tells of its listeners.
+    /// Watches what there is after the guest's start, and reports its listeners.
     pub(super) async fn begin<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
         if self.handlers.is_empty() {
             return Ok(());
@@ -199,7 +199,7 @@ impl EventLoop {
         self.catch_up(store).await
     }
 
-    /// Tells of what happens after [`EventLoop::begin`].
+    /// Delivers what happens after [`EventLoop::begin`].
     pub(super) async fn go_on<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
         while !self.interests.is_empty() {
             let pending_signals = self.thread.pending_signals.clone();
@@ -230,8 +230,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// The next socket with news; nothing when it is time to try again what the host
-    /// had no descriptor for.
+    /// The next socket that changed; nothing when it is time to retry what the host had
+    /// no descriptor for.
     async fn next(&mut self) -> Option<(Id, Change)> {
         if self.without_descriptor.is_empty() {
             return Some(self.interests.next().await);
@@ -248,7 +248,7 @@ impl EventLoop {
         }
     }
 
-    /// Takes in what the guest has changed, and tells of its listens.
+    /// Applies what the guest has changed, and reports its listens.
     async fn catch_up<T: Send + 'static>(&mut self, store: &mut Store<T>) -> wasmtime::Result<()> {
         loop {
             let batch = self.process.take_changes();
@@ -283,7 +283,7 @@ impl EventLoop {
         }
     }
 
-    /// Takes one connection, and hands it over.
+    /// Accepts one connection, and delivers it.
     async fn accept<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
         let Some(handler) = self.handlers.on_accept.clone() else { return Ok(()) };
         let Some(listener) = self.interests.get(id).and_then(interest_list::WatchedSocket::fd) else {
@@ -314,7 +314,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Looks at a connection that had news, and tells the guest what there is.
+    /// Checks a connection that changed, and reports it to the guest.
     async fn dispatch<T: Send + 'static>(
         &mut self,
         store: &mut Store<T>,
@@ -343,7 +343,7 @@ impl EventLoop {
         }
     }
 
-    /// Did the guest read some of what it was told of, and leave some?
+    /// Did the guest read some of what was reported, and leave some?
     fn left_some(&self, id: Id) -> bool {
         match (self.phase(id), self.interests.get(id)) {
             (Some(Phase::Connected(connected)), Some(watch)) => {
@@ -359,7 +359,7 @@ impl EventLoop {
         socket.stream().ok().map(Stream::phase)
     }
 
-    /// Tells once that a connection is over.
+    /// Reports once that a connection is over.
     async fn tell_end<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
         self.interests.unregister(id);
         let Some(fd) = self.interests.get(id).and_then(interest_list::WatchedSocket::fd) else {
@@ -419,8 +419,8 @@ impl EventLoop {
     }
 }
 
-/// What the guest will have been told of, where there is something to read that it was not
-/// told of yet, or read a part of.
+/// What will have been reported, if there is something to read that was not reported yet, or was
+/// read in part.
 fn worth_telling(connected: &Connected, told: Reported) -> Option<Reported> {
     let (unread, received) = (connected.unread(), connected.received());
     let now = Reported { arrived: unread.saturating_add(received), received };

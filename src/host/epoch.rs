@@ -1,15 +1,14 @@
-//! Whose the epoch of an engine is, and who increments it.
+//! Which code owns the epoch of an engine and increments it.
 //!
-//! Wasmtime has one count of epochs for all stores of an [`Engine`]. An increment makes
-//! code that runs in any of them look up, at its next loop or call. So an increment for
+//! Wasmtime has one count of epochs for all stores of an [`Engine`]. An increment interrupts
+//! code that runs in any of them, at its next loop or call. So an increment for
 //! one guest reaches every other store of the engine, and a store whose deadline is some
 //! epochs away comes closer to it.
 //!
-//! wasock increments the epoch of an engine only where that is its business: of one that
-//! [it made](new_engine), or whose owner [says so](Epochs::Managed). It does that at a
-//! bounded rate, whatever guests do, and only for a moment after there was a reason. Its
-//! callbacks look at what there is for their own guest: an increment by itself means
-//! nothing.
+//! wasock increments the epoch of an engine only if it manages it: of one that [it
+//! made](new_engine), or whose owner [allows it](Epochs::Managed). It does that at a
+//! bounded rate, whatever guests do, and only for a moment after a request. Its callbacks check
+//! what is pending for their own guest: an increment by itself means nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,9 +20,8 @@ use crate::socket::own_reactor;
 /// The shortest time between two increments.
 pub(super) const INTERVAL: Duration = Duration::from_millis(5);
 
-/// How many increments follow one that somebody asked for. Code that looked in the very
-/// moment before the reason came, and sets its next deadline after the increment, is
-/// reached by one of these.
+/// How many increments follow a requested one. Code that checked just before the request, and
+/// sets its next deadline after the increment, is reached by one of these.
 const REPEATS: u32 = 4;
 
 /// What an increment of the engine's epoch means to a guest of [`Guest::run`](super::Guest::run).
@@ -31,21 +29,21 @@ const REPEATS: u32 = 4;
 #[non_exhaustive]
 pub enum Epochs {
     /// The epoch is the embedder's, and each increment is an order: the guest ends with
-    /// [`wasmtime::Trap::Interrupt`]. What an engine of the embedder's has, unless he says otherwise.
+    /// [`wasmtime::Trap::Interrupt`]. The default for an engine of the embedder's.
     ///
-    /// Signals, limits and [`Handle::terminate`](super::Handle::terminate) are heard at
+    /// Signals, limits and [`Handle::terminate`](super::Handle::terminate) take effect at
     /// the guest's next call of the host.
     EndGuest,
     /// The epoch is the embedder's, and increments come regularly. At each of them the
-    /// guest's code looks for signals, for its limits, and whether it is to end; an
+    /// guest's code checks for signals, for its limits, and whether it is to end; an
     /// increment alone ends nothing.
     Ticks,
-    /// wasock increments it, at most 200 times a second and only where some guest has
-    /// something to hear, and an increment by itself ends nothing. What an engine of
+    /// wasock increments it, at most 200 times a second and only while something is pending
+    /// for some guest, and an increment by itself ends nothing. What an engine of
     /// [`new_engine`] has.
     ///
-    /// Every store of the engine counts these epochs: one whose own deadline matters belongs
-    /// to another engine.
+    /// Every store of the engine counts these epochs: a store whose own deadline matters
+    /// belongs in another engine.
     Managed,
 }
 
@@ -101,7 +99,7 @@ impl Ticker {
         self.engine.upgrade().is_some_and(|own| Engine::same(&own, engine))
     }
 
-    /// Makes running code look up soon, for something that it may not have heard of yet.
+    /// Interrupts running code soon, for something that it may not have seen yet.
     pub(super) fn request(self: &Arc<Self>) {
         {
             let mut state = locked(&self.state);
@@ -116,7 +114,7 @@ impl Ticker {
                 let ticker = Arc::clone(self);
                 reactor.spawn(async move { ticker.repeat().await });
             }
-            // A host without a thread for its clock keeps the order, and not the rate.
+            // A host without a thread for its clock increments at once, without the rate limit.
             Err(_) => {
                 locked(&self.state).has_task = false;
                 self.increment();
@@ -124,7 +122,7 @@ impl Ticker {
         }
     }
 
-    /// Makes running code look up once, unless it has just done so.
+    /// Interrupts running code once, unless that was just done.
     pub(super) fn tick(&self) {
         self.increment_if_due(&mut locked(&self.state));
     }
@@ -158,6 +156,6 @@ impl Ticker {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind each of them is whole whenever it is free.
+    // What is behind each of them is consistent whenever it is unlocked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

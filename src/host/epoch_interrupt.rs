@@ -7,8 +7,8 @@ use super::epoch::Epochs;
 use super::interrupt::RunsOn;
 use super::signal::handle_on;
 
-/// Has the code that `store` runs look up at each increment of the epoch, and do what
-/// `epochs` says.
+/// Makes the code that `store` runs check at each increment of the epoch, and do what `epochs`
+/// prescribes.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub(super) fn look_up_at_epochs(
         look_up(&mut context, &runs_on)?;
         Ok(UpdateDeadline::Continue(1))
     });
-    // What came before the deadline was set has not been heard of.
+    // What came before the deadline was set has not been seen.
     store.data().check_end()
 }
 

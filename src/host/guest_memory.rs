@@ -22,7 +22,7 @@ pub(crate) struct MemorySource {
     /// The memory: for good where the host made the only instance of the store; else the
     /// shared memory that the embedder named, or that of the last call.
     pub(super) memory: Option<GuestMemoryHandle>,
-    /// The embedder's store may have many instances, so each call is asked whose it is.
+    /// The embedder's store may have many instances, so the instance of each call is determined.
     pub(super) may_differ: bool,
     /// The embedder named a shared memory, for instances that export none.
     pub(super) named: Option<SharedMemory>,
@@ -30,7 +30,7 @@ pub(crate) struct MemorySource {
     pub(super) known: Option<(ModuleExport, IsMemory)>,
 }
 
-/// Is that export the memory itself? Any other one tells only whose call it is.
+/// Is that export the memory itself? Any other one only identifies the instance.
 pub(super) type IsMemory = bool;
 
 impl fmt::Debug for MemorySource {

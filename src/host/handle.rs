@@ -30,8 +30,8 @@ impl Handle {
 
     /// Changes the maximum for backlogs, for listeners that are and that will be.
     ///
-    /// A listener's own backlog is as the guest passed it last: a higher maximum gives
-    /// back what a lower one took. The observer hears of each listener that changed
+    /// A listener's own backlog is as the guest passed it last: a higher maximum restores
+    /// what a lower one took. The observer is called for each listener that changed
     /// ([`Event::BacklogChanged`](crate::Event::BacklogChanged)); the guest does not.
     pub fn set_max_backlog(&self, connections: u32) {
         if let Some(process) = self.process.upgrade() {
@@ -41,13 +41,13 @@ impl Handle {
 
     /// Sends a signal to the guest.
     ///
-    /// A guest that handles signals (`callback_signal`) hears of it in one of its threads:
-    /// a call that waits ends with `EINTR`, once the handler has run. In
-    /// [`Guest::run`](super::Guest::run) a thread that computes is interrupted too, if the program exports `__stack_pointer`
-    /// and the engine's epoch is wasock's to increment or [has ticks](super::Epochs);
-    /// in another one, and in a store of your own, it hears at its next call that may wait. Only a thread
-    /// in `memory.atomic.wait` hears when that is over. The same signal sent twice before it
-    /// is handled is one.
+    /// A guest that handles signals (`callback_signal`) handles it in one of its threads: a call
+    /// that waits ends with `EINTR`, once the handler has run. In [`Guest::run`](super::Guest::run)
+    /// a thread that computes is interrupted too, if the program exports `__stack_pointer` and the
+    /// engine's epoch is managed by wasock or [has ticks](super::Epochs); in another one, and in a
+    /// store of your own, it is handled at the next call that may wait. A thread in
+    /// `memory.atomic.wait` handles it when that returns. The same signal sent twice before it is
+    /// handled is one.
     ///
     /// A handler that traps at a signal which would have ended the guest has ended it so: with
     /// 128 + n ([`Event::HandlerTrapped`](crate::Event::HandlerTrapped)). This is how WASIX's C
@@ -62,10 +62,10 @@ impl Handle {
         }
     }
 
-    /// Ends the guest, whatever it is doing: [`Guest::run`](super::Guest::run) answers
-    /// [`Terminated::Order`].
+    /// Ends the guest, whatever it is doing: [`Guest::run`](super::Guest::run) fails
+    /// with [`Terminated::Order`].
     ///
-    /// A call that waits is given up. Code that runs ends at its next loop or call, in an
+    /// A call that waits is abandoned. Code that runs ends at its next loop or call, in an
     /// engine whose epoch wasock [manages](super::Epochs::Managed) or that has
     /// [ticks](super::Epochs::Ticks); elsewhere at its next call of the host. So it does in a
     /// store of your own. A bulk instruction of a guest (`memory.fill` of gigabytes) is

@@ -1,4 +1,4 @@
-//! The functions by which a module hears of events.
+//! The exported functions by which a module handles events.
 
 use wasmtime::{Instance, Module, Store, TypedFunc, WasmParams};
 
@@ -18,7 +18,7 @@ pub(super) struct Handlers {
     pub(super) on_closed: Option<TypedFunc<i32, ()>>,
 }
 
-/// The handlers that `module` exports, by name. A module with one is told of events.
+/// The handlers that `module` exports, by name. A module with one gets events.
 pub(crate) fn handler_names(module: &Module) -> Vec<&'static str> {
     handlers_among(|name| module.get_export(name).is_some())
 }
@@ -48,7 +48,7 @@ impl Handlers {
         self.on_listen.is_none() && self.on_accept.is_none() && !self.hear_of_connections()
     }
 
-    /// Would one of them hear of a connection?
+    /// Is one of them called for connections?
     pub(super) fn hear_of_connections(&self) -> bool {
         self.on_readable.is_some() || self.on_closed.is_some()
     }

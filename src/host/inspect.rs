@@ -1,4 +1,4 @@
-//! What a module wants of its host, told without compiling it.
+//! What a module needs from its host, found without compiling it.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! How much memory a guest may have of its own.
 //!
-//! Wasmtime asks before a memory or a table of a store begins or grows; what it is told
-//! counts on the guest's [account](crate::account), which the stores of all its threads share.
-//! Nobody is asked when a *shared* memory grows. So one counts with its declared maximum from
+//! Wasmtime calls a limiter before a memory or a table of a store begins or grows; what it
+//! allows is charged on the guest's [account](crate::account), which the stores of all its threads share.
+//! No limiter is called when a *shared* memory grows. So one counts with its declared maximum from
 //! the start, and where the module imports it, it is made no larger than the limit allows:
 //! a module takes a memory with a smaller maximum than it declares.
 //!
@@ -47,7 +47,7 @@ const LEFT_FREE: u64 = 8;
 /// limited by yours alone.
 ///
 /// A memory or a table that would grow beyond the limit does not: `memory.grow` and
-/// `table.grow` answer -1. What counts is given back when the store is dropped.
+/// `table.grow` return -1. What was charged is released when the store is dropped.
 pub(crate) struct MemoryLimiter {
     /// What is charged.
     held: Charge,
@@ -127,7 +127,7 @@ impl MemoryLimiter {
         self.used = stack.into();
     }
 
-    /// The instance is about to be made. What nobody will be asked about is charged now.
+    /// The instance is about to be made. What no limiter will be called for is charged now.
     ///
     /// # Errors
     ///
@@ -140,8 +140,8 @@ impl MemoryLimiter {
         Err(too_large(self.used.saturating_add(self.shared_growth), self.held.account().most()))
     }
 
-    /// The instance was made, or could not be: tells what it needed. Of an error that this
-    /// limiter is the reason for it says so.
+    /// The instance was made, or could not be: returns what it needed. An error that this limiter
+    /// caused says so.
     ///
     /// # Errors
     ///
@@ -218,8 +218,8 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        // This is called too where a memory could never be so large, and nobody was asked
-        // before: then nothing was charged that could be given back.
+        // This is called too if a memory could never be so large, without a call before:
+        // then nothing was charged that could be released.
         if error.is::<std::io::Error>() {
             self.failed();
         }

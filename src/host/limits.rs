@@ -13,8 +13,8 @@ use crate::error::{Errno, Terminated};
 use crate::process::Process;
 use crate::socket::{own_reactor, spawn_guarded};
 
-/// How often code that runs looks how much processor time it has used, at most and at
-/// least: in between, as often as half of what is left allows.
+/// How often running code checks how much processor time it has used, at most and at least:
+///  in between, as often as half of what is left allows.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 
 /// Sees to the limits of one guest while this lives.
@@ -42,7 +42,7 @@ impl EnforcedLimits {
         Ok(limits)
     }
 
-    /// On a thread that the guest can't keep.
+    /// On a thread that the guest cannot occupy.
     fn add(
         &mut self,
         process: &Arc<Process>,

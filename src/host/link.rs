@@ -3,7 +3,7 @@
 //! wiggle could do this, but its generated code looks an export called `memory` up at every
 //! call, which costs more than most calls, and fails for a program with threads, which
 //! imports its memory. `build.rs` writes one line a function from the witx files; the
-//! macros below say what a line means.
+//! macros below define what a line means.
 //!
 //! An embedder's own type of store data would have each of the two hundred functions
 //! compiled once more. So what depends on that type is thin ([`edge`]): one function for
@@ -34,8 +34,8 @@ const COUNT: usize = FUNCTIONS.len() + OTHER_TYPES.len();
 /// makes it: the one that this instance exports as `memory`, or else the shared memory
 /// that [`WasockCtx::set_shared_memory`] names.
 ///
-/// A program that wants threads gets `ENOTSUP` in an embedder's own store: a thread needs a store of its own, and
-/// [`Guest::run`](super::Guest::run) makes them.
+/// A program that wants threads gets `ENOTSUP` in an embedder's own store: a thread needs a store
+/// of its own, and [`Guest::run`](super::Guest::run) makes them.
 ///
 /// # Errors
 ///
@@ -61,9 +61,9 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
     link(linker, get, CallMode::Blocking, &[true; COUNT])
 }
 
-/// As [`add_to_linker`], but only the functions that `module` imports: one program in
-/// hundreds of functions asks for twenty, and to make the others takes as long as half of
-/// what else there is to a small module's start. What `linker` has already stays.
+/// As [`add_to_linker`], but only the functions that `module` imports: of hundreds of
+/// functions a program imports some twenty, and to make the others takes as long as half of
+/// what else there is to a small module's start. What `linker` has already is kept.
 pub(super) fn add_imported_to_linker(
     linker: &mut Linker<WasockCtx>,
     module: &Module,

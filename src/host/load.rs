@@ -85,8 +85,8 @@ impl std::error::Error for LoadError {}
 
 /// The settings that an engine needs for every guest: shared memories, exceptions, and a
 /// way to end code that runs without ever calling the host.
-/// [`new_engine`](super::new_engine) makes one whose epoch wasock increments where a guest
-/// has something to hear; the epoch of any other engine is the embedder's alone. Without the
+/// [`new_engine`](super::new_engine) makes one whose epoch wasock increments while something is
+/// pending for a guest; the epoch of any other engine is the embedder's alone. Without the
 /// feature `threads` it is [`engine_config_without_threads`].
 pub fn engine_config() -> Config {
     let mut config = Config::new();
@@ -102,7 +102,7 @@ pub fn engine_config() -> Config {
 /// atomic instructions.
 ///
 /// Wasmtime supports the proposal in its second tier, which gets no security fixes for older
-/// releases. Whoever runs no guests with threads is better off without it.
+/// releases. An embedder without threaded guests is better off without it.
 pub fn engine_config_without_threads() -> Config {
     let mut config = engine_config();
     config.shared_memory(false);
@@ -115,9 +115,9 @@ pub fn engine_config_without_threads() -> Config {
 /// as much as Wasmtime leaves by itself.
 const STACK_OF_HOST: usize = 3 << 19;
 
-/// Gives the guest's code `bytes` of stack in each thread; 512 KiB unless this is called. A
-/// guest that needs more traps. Tell [`WasockCtxBuilder::max_stack`](super::WasockCtxBuilder::max_stack) too, so
-/// that it counts.
+/// Gives the guest's code `bytes` of stack in each thread; 512 KiB unless this is called. A guest
+/// that needs more traps. Tell [`WasockCtxBuilder::max_stack`](super::WasockCtxBuilder::max_stack)
+/// too, so that it counts.
 ///
 /// A compiled program would have 8 MiB on Linux: what recurses as deep as its input says, as
 /// interpreters do, may need as much here.

@@ -7,8 +7,8 @@ use std::str::FromStr;
 ///
 /// The connection that the handler was called for is closed in either case, with a
 /// reset. A trap anywhere else stops the guest always: in its start, and in a
-/// `wasock_on_listen` for a listener of the start, it would only come again. Code that
-/// the engine interrupted, by its epoch, is never restarted: that was somebody's order.
+/// `wasock_on_listen` for a listener of the start, it would only happen again. Code that
+/// the engine interrupted, by its epoch, is never restarted: that was requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTrap {
     /// The guest ends by the trap.

@@ -36,8 +36,8 @@ pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
     }
 }
 
-/// Is `error` the guest's own mistake, rather than its end by `proc_exit`, by somebody's
-/// order or by a limit?
+/// Is `error` the guest's own mistake, rather than its end by `proc_exit`, by a
+/// request or by a limit?
 pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
     !error.is::<Exit>()
         && !error.is::<ThreadExit>()

@@ -20,8 +20,8 @@ pub(super) const MAX_SHORT_LIVES: u32 = 5;
 /// The delays between the instances of one guest: none at first, then 100 ms, doubling to
 /// 10 s, and none again after an instance that lived for 10 s.
 ///
-/// A guest that fails as soon as somebody sends it the wrong bytes would otherwise take a
-/// whole processor to start, for as long as somebody sends them.
+/// A guest that fails as soon as a peer sends it the wrong bytes would otherwise use
+/// a whole processor for starting, for as long as the peer sends them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Backoff {
     next_delay: Duration,
@@ -38,7 +38,7 @@ pub(super) enum Next {
 }
 
 impl Backoff {
-    /// Takes note that an instance failed that had `lived` this long, its delay not included.
+    /// Records the failure of an instance that had `lived` this long, its delay not included.
     pub(super) fn failed(&mut self, lived: Duration) -> Next {
         self.short_lives = if lived < SHORT_LIFE { self.short_lives.saturating_add(1) } else { 0 };
         if self.short_lives >= MAX_SHORT_LIVES {

@@ -36,7 +36,7 @@ impl Guest {
     /// instance that lived for 10 s. After five instances in a row that lived less than a
     /// second each, this returns the trap of the last.
     ///
-    /// Imports that the host lacks answer `ENOSYS`, and each is told to the observer
+    /// Imports that the host lacks fail with `ENOSYS`, and each is reported to the observer
     /// once.
     ///
     /// [`Handle::terminate`](super::Handle::terminate) ends the guest, and what an increment
@@ -48,7 +48,7 @@ impl Guest {
     /// threads of the host's, one for each of its own; this future only waits for them, and
     /// their calls are driven by a reactor of wasock's. The first thread to end the
     /// program decides how it ended. All others have ended when this returns, but
-    /// for those that wait in `memory.atomic.wait` in a memory so large that their address is
+    /// for the waiters in `memory.atomic.wait` in a memory so large that their address is
     /// not found within 50 ms of processor time. These are
     /// [left behind](super::Handle::threads_left_behind), each with its thread of the host's and
     /// the memory, and can do nothing more. In an engine whose epoch wasock does not manage,
@@ -56,7 +56,7 @@ impl Guest {
     /// engine of [`new_engine`](super::new_engine) is the better one for guests with threads.
     ///
     /// A panic of the host's, in the guest's own thread or in a task that works for it, ends
-    /// the guest with [`Terminated::HostPanic`](crate::Terminated::HostPanic), and nobody else.
+    /// the guest with [`Terminated::HostPanic`](crate::Terminated::HostPanic), and no other guest.
     ///
     /// # Cancel safety
     ///
@@ -66,10 +66,10 @@ impl Guest {
     /// # Errors
     ///
     /// Where the module needs more memory at its start than
-    /// [`WasockCtxBuilder::max_memory`](super::WasockCtxBuilder::max_memory) allows, imports from a module that
-    /// nobody knows (the message lists all of them), has no `_start`, exports a handler that the host can't call, or
-    /// traps (the error holds the backtrace); [`Terminated`](crate::Terminated) where the host
-    /// has ended it.
+    /// [`WasockCtxBuilder::max_memory`](super::WasockCtxBuilder::max_memory) allows, imports from
+    /// an unknown module (the message lists all of them), has no `_start`, exports a handler that
+    /// the host can't call, or traps (the error holds the backtrace);
+    /// [`Terminated`](crate::Terminated) where the host has ended it.
     pub async fn run(&self, ctx: WasockCtx) -> wasmtime::Result<Ended> {
         self.run_with(&Linker::new(self.module().engine()), ctx).await
     }
@@ -244,7 +244,7 @@ impl Guest {
     }
 }
 
-/// The end of a run, also where its future is dropped: nothing of the guest's stays open,
+/// The end of a run, also where its future is dropped: nothing of the guest's remains open,
 /// even if a thread of it is left behind.
 struct EndOfRun(Arc<Process>);
 

@@ -1,7 +1,7 @@
 //! The shared memories that a module makes for itself.
 //!
-//! Wasmtime asks a limiter when one is made, and nobody when it grows: so it has to count with
-//! its declared maximum from the start. It tells of such a memory only where it is exported;
+//! Wasmtime calls a limiter when one is made, and not when it grows: so it has to count with
+//! its declared maximum from the start. It reports such a memory only if it is exported;
 //! the others are found in the module's own bytes.
 
 use wasmtime::{ExternType, MemoryType, Module};
@@ -57,7 +57,7 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// The same of a module whose bytes nobody has any more: for the memories that it exports, and
+/// The same for a module whose bytes are gone: for the memories that it exports, and
 /// does not import.
 pub(super) fn growth_in_exports(module: &Module) -> u64 {
     let shared = |ty: ExternType| match ty {
@@ -105,7 +105,7 @@ mod tests {
         let bytes = wat::parse_str(MODULE).map_err(wasmtime::Error::new)?;
         assert_eq!(growth_in_binary(b"(module)"), None);
         for length in 0..bytes.len() {
-            // An answer or none, and no panic.
+            // A result or none, and no panic.
             let _any = growth_in_binary(bytes.get(..length).unwrap_or_default());
         }
         assert_eq!(number(&mut [0x80; 11].as_slice()), None);

@@ -8,13 +8,12 @@
 //! * running code, at its next loop or call, where the host chose the epoch: in
 //!   [`Guest::run`](super::Guest::run) alone.
 //!
-//! The last is the hard one. Code is interrupted where no compiler knows of it, so it
-//! is done for programs alone that let the host see their stack ([`Stack`]). The engine asks there what is to be done and wants the
-//! answer at once; there is no way to wait in the midst of it. So the handler is polled
-//! to its end on the spot, and a call of it that would have to wait is driven there
-//! too: on a thread that is the guest's own it stops the thread; on an executor's, whose
-//! reactor may be what it waits for, it answers `EAGAIN`. The order to end the guest is
-//! heard meanwhile.
+//! The last is the hard one. Code is interrupted at points that no compiler knows of, so it is done
+//! only for programs that let the host see their stack ([`Stack`]). The engine calls the host there
+//! and needs the result at once; there is no way to wait in the midst of it. So the handler is
+//! polled to its end on the spot, and a call of it that would have to wait is driven there too: on
+//! a thread that is the guest's own it blocks the thread; on an executor's, whose reactor may be
+//! what it waits for, it fails with `EAGAIN`. A request to end the guest is honoured meanwhile.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -39,7 +38,7 @@ use crate::process::{PendingSignals, Signal, SignalDelivery, SignalSender, Threa
 use crate::ready::{block_on, interrupting};
 use crate::service::Report;
 
-/// Sees a call to its end; its waits end when there is a signal to handle.
+/// Runs a call to its end; its waits end when there is a signal to handle.
 pub(super) async fn see_through<R>(
     pending_signals: &PendingSignals,
     runs_on: Option<&RunsOn>,
@@ -146,7 +145,7 @@ fn finished(
     }
 }
 
-/// What a thread has to look at after a call: a callback that it named, then its signals.
+/// What a thread has to handle after a call: a callback that it named, then its signals.
 ///
 /// # Errors
 ///
@@ -247,7 +246,7 @@ pub(super) fn handle_on(
     }
     let (pending_signals, report) = (ctx.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
     let Some(instance) = ctx.instance else { return Ok(()) };
-    // Otherwise it hears of them at its next call that may wait.
+    // Otherwise it handles them at its next call that may wait.
     let Some(stack) = Stack::of(&instance, context) else { return Ok(()) };
     while let Some(due) = next(&pending_signals)? {
         let outcome = match instance.get_typed_func::<i32, ()>(&mut *context, &due.callback) {
@@ -295,7 +294,7 @@ impl Stack {
     }
 }
 
-/// Tells whether it was woken.
+/// Records whether it was woken.
 struct WokenFlag(AtomicBool);
 
 impl Wake for WokenFlag {
@@ -315,7 +314,7 @@ fn call_on(
     let process = Arc::clone(context.data().thread.process());
     let before = context.data_mut().runs_on.replace(runs_on.clone());
     // The engine has put away the callback for the epoch while it is called. Instead, the
-    // handler gives way to the loop below.
+    // handler yields to the loop below.
     context.epoch_deadline_async_yield_and_update(1);
     context.set_epoch_deadline(1);
     let woken = Arc::new(WokenFlag(AtomicBool::new(false)));

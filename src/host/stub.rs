@@ -15,8 +15,8 @@ const NEVER_RETURN: &[&str] = &["proc_exec", "proc_exec2", "proc_exit2", "stack_
 const BUS_UNSUPPORTED: i32 = 11;
 
 /// Gives `linker` a function for every import of `module` that is in a module the
-/// host knows, but that the host lacks or has with another type. It answers
-/// `ENOSYS`; one that must not return traps. So a program that never calls it
+/// host knows, but that the host lacks or has with another type. It fails
+/// with `ENOSYS`; one that must not return traps. So a program that never calls it
 /// runs. Returns the names of these imports.
 ///
 /// A function that the embedder defined itself is left alone. Shadowing is off in
@@ -30,7 +30,7 @@ pub fn link_unknown_imports<T: Send + 'static>(
     linker: &mut Linker<T>,
     module: &Module,
 ) -> wasmtime::Result<Vec<Import>> {
-    // Names that are taken: asked of a copy, because a linker only tells by refusing.
+    // Names that are taken: checked on a copy, because a linker only shows it by refusing.
     let mut taken = linker.clone();
     taken.allow_shadowing(false);
     let mut missing = Vec::new();
@@ -82,7 +82,7 @@ impl fmt::Display for MissingImports {
 
 impl std::error::Error for MissingImports {}
 
-/// Does a linker have what `import` names? A linker only tells by refusing, so `taken` is a copy of it,
+/// Does a linker have what `import` names? A linker only shows it by refusing, so `taken` is a copy of it,
 /// without shadowing.
 pub(super) fn is_defined<T: 'static>(taken: &mut Linker<T>, import: &ImportType<'_>) -> bool {
     let nothing = FuncType::new(taken.engine(), [], []);

@@ -20,7 +20,7 @@ fn engine() -> wasmtime::Result<Engine> {
     Engine::new(Config::new().shared_memory(true))
 }
 
-/// A module that hands calls through, with `memory` as its memory.
+/// A module that passes calls on, with `memory` as its memory.
 fn module(engine: &Engine, memory: &str) -> wasmtime::Result<Module> {
     // Imports come first in the text format.
     let (import, definition) = if memory == IMPORTED_SHARED { (memory, "") } else { ("", memory) };
@@ -77,7 +77,7 @@ impl Traced {
     }
 }
 
-/// Export, argument and answer of each call.
+/// Export, argument and result of each call.
 const CALLS: [(&str, i32, i32); 3] = [("args", 0, 0), ("yield", 0, 0), ("bind", 64, 8)];
 
 const LINES: [&str; 3] = [
@@ -316,7 +316,7 @@ fn renumber_duplicates_in_a_program_of_wasix() -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The call answers, and the guest ends with a sentence all the same.
+/// The call returns, and the guest ends with a sentence all the same.
 #[tokio::test]
 async fn a_panic_in_a_file_operation_ends_the_guest() -> Result<(), BuildError> {
     let ctx = WasockCtx::builder().build_for_any_module()?;

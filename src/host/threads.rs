@@ -3,20 +3,20 @@
 //! # Where a thread runs
 //!
 //! Each thread of such a guest, the first included, has a thread of the host's and a
-//! store of its own, for it may stop in `memory.atomic.wait`, which nothing but a
-//! thread can wait in. All have one memory, one descriptor table, one set of futexes.
-//! The host's thread stays for a while when the guest's has ended, and [serves](start_thread) another.
+//! store of its own, since it may block in `memory.atomic.wait`, in which only a
+//! thread can wait. All have one memory, one descriptor table, one set of futexes.
+//! The host thread is kept for a while when the guest's has ended, and [serves](start_thread) another.
 //!
 //! A guest's thread that waits for sockets and timers alone asks the kernel itself to be
 //! woken by them: see [`block_on`]. A wake-up crosses threads once then, as natively; the
 //! tests' `threaded_pingpong` shows it. So do futexes, pipes and event descriptors, where one
 //! thread of the guest wakes another one.
 //!
-//! An epoll's sockets are watched by an epoll of the kernel's, at which one of those who
-//! wait sleeps: one wake-up as well. What else is watched by sockets' news (an epoll's
+//! An epoll's sockets are watched by an epoll of the kernel's, in which one of the waiters
+//! sleeps: one wake-up as well. What else is watched by changes of sockets (an epoll's
 //! entries that the kernel does not keep, the events of listeners) is registered with one
 //! reactor and may be used by every thread, so the reactor must outlive each of them and
-//! run while any of them stops. That is the thread of [`block_on`], at the cost of a second
+//! run while any of them blocks. That is the thread of [`block_on`], at the cost of a second
 //! wake-up. A runtime for each thread would save that, but a connection that one thread
 //! accepts and another one reads would then be watched by a reactor that sleeps in the first.
 //!
@@ -36,7 +36,7 @@
 //!   runs until its next loop or call, and no further.
 //!
 //! The search costs [`SEARCH`] of processor time at most, however large the memory is.
-//! Who was not found by then, or has not ended after [`WAIT_TIMEOUT`], is left behind: its
+//! A thread that was not found by then, or has not ended after [`WAIT_TIMEOUT`], is left behind: its
 //! descriptors are closed, it can do nothing more, and it is counted.
 
 use std::sync::atomic::AtomicU64;
@@ -79,13 +79,13 @@ const EXIT_TIMEOUT: Duration = Duration::from_millis(2);
 /// The longest pause between two searches.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How much processor time the search for those that wait may cost in all.
+/// How much processor time the search for the waiters may cost in all.
 const SEARCH: Duration = Duration::from_millis(50);
 
-/// How long whoever was found last has to end.
+/// How long the threads that were found last have to end.
 const LAST_EXIT_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// How many bytes are searched before the next look at the clock.
+/// How many bytes are searched before the next reading of the clock.
 const STRETCH: u64 = 64 << 10;
 
 /// "PTHREAD_DESTRUCTOR_ITERATIONS ... 4": how often destructors may set values anew.
@@ -110,7 +110,7 @@ pub(super) struct ThreadGroup {
     threads: Arc<Threads>,
     has_wasi_entry: bool,
     has_wasix1_entry: bool,
-    /// Hears of the end.
+    /// Receives the outcome.
     report: Mutex<Option<oneshot::Sender<wasmtime::Result<Outcome>>>>,
 }
 
@@ -160,7 +160,7 @@ where
         group.threads.leave(MAIN);
         return Err(cannot_start("the guest's first thread", errno));
     }
-    // Threads that wait in the memory hear of nothing.
+    // Threads that wait in the memory are not notified.
     let reported = tokio::select! {
         biased;
         reported = &mut receiver => reported,
@@ -175,7 +175,7 @@ where
 fn cannot_start(what: &str, errno: Errno) -> wasmtime::Error {
     wasmtime::Error::new(errno).context(format!("cannot start {what}"))
 }
-/// What is told where a thread of the host's is gone without a word.
+/// The message if a host thread is gone without an outcome.
 const HOST_FAILED: Terminated = Terminated::HostPanic("ran its threads");
 
 fn has_entry(module: &Module, name: &str) -> bool {
@@ -188,7 +188,7 @@ struct EndAtDrop(Arc<ThreadGroup>);
 
 impl Drop for EndAtDrop {
     fn drop(&mut self) {
-        // Nobody hears of the outcome any more.
+        // The outcome is no longer awaited.
         self.0.end_by(Ok(Outcome::Ended(Ended { code: 0 })));
     }
 }
@@ -202,7 +202,7 @@ impl Starter for ThreadGroup {
             EntryPoint::Wasix1(word) => (WASIX1_ENTRY, self.has_wasix1_entry, halves(word)),
         };
         if !has_it {
-            // What the reference host answers.
+            // What the reference host returns.
             return Err(Errno::ENOTCAPABLE);
         }
         // A thread whose memories do not fit would end the whole program as it begins.
@@ -224,7 +224,7 @@ fn halves(word: u64) -> (i32, i32) {
 }
 
 impl ThreadGroup {
-    /// Starts a thread of the host for `thread`. Where `task` answers an outcome, that
+    /// Starts a thread of the host for `thread`. If `task` returns an outcome, that
     /// is the whole program's. `prepaid` is the memory that was charged for the thread.
     fn begin<F>(self: Arc<Self>, thread: Thread, prepaid: Option<Charge>, task: F) -> Result<(), Errno>
     where
@@ -282,7 +282,7 @@ impl ThreadGroup {
         self.pre.module().engine()
     }
 
-    /// Ends all threads, and closes what they had open. Tells whether that had not been
+    /// Ends all threads, and closes what they had open. Returns whether that had not been
     /// done yet. `own` is how many of them call this.
     fn stop(&self, own: usize) -> bool {
         if !self.threads.end() {
@@ -295,7 +295,7 @@ impl ThreadGroup {
         true
     }
 
-    /// Makes threads that run look up, where that is wasock's to do.
+    /// Interrupts running threads, if wasock manages the epoch.
     fn look_up(&self) {
         if self.epochs == Epochs::Managed {
             Ticker::of(self.engine()).request();
@@ -349,7 +349,7 @@ impl ThreadGroup {
         self.process.report().tell(Event::ThreadsLeftBehind { count: self.threads.count() });
     }
 
-    /// Tells how the program ended, unless that was told.
+    /// Reports how the program ended, unless that was reported.
     fn report(&self, outcome: wasmtime::Result<Outcome>) {
         let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(report) = report {
@@ -358,8 +358,8 @@ impl ThreadGroup {
     }
 }
 
-/// Wakes whoever waits in `memory.atomic.wait`, at any address, for `limit` of processor
-/// time at most, and tells how much of that is left; stops early where `is_over` says so.
+/// Wakes the threads in `memory.atomic.wait`, at any address, for `limit` of processor
+/// time at most, and returns how much of that is left; stops early if `is_over` returns true.
 fn wake_everywhere(memory: &SharedMemory, limit: Duration, is_over: impl Fn() -> bool) -> Duration {
     let begun = thread_time();
     let left = || limit.saturating_sub(thread_time().saturating_sub(begun));

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmtime_wasi::HostWallClock;
 
-/// The host's clock. Before 1970, where a machine without a battery may begin, it stands at
-/// 0: no guest can be told of a time before that.
+/// The host's clock. Before 1970, where a machine without a battery may begin, it is 0:
+/// no guest can represent a time before that.
 pub(super) struct SystemClock;
 
 impl HostWallClock for SystemClock {

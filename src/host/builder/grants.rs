@@ -16,16 +16,16 @@ impl WasockCtxBuilder {
     /// Grants listening on these addresses. Repeatable, as are all grants.
     ///
     /// A path (`unix:/run/app.sock`) is the guest's own, and must lie in a
-    /// [directory](Self::preopened_dir) that the guest may change: a grant gives a name, a
-    /// directory gives it a place.
+    /// [directory](Self::preopened_dir) that the guest may change: a grant allows a name, a
+    /// directory contains it.
     pub fn listen(mut self, grant: &Grant) -> Self {
         self.policy().allow_listen(grant);
         self
     }
 
-    /// Narrows who may connect to a listener, and whose datagrams reach the guest, to
-    /// `network`, and to what other calls name. A peer to which the guest has connected a
-    /// datagram socket is heard in any case.
+    /// Restricts the peers that may connect to a listener, and the senders whose datagrams reach the guest, to
+    /// `network`, and to what other calls name. Datagrams of a peer to which the guest has
+    /// connected a socket are received in any case.
     pub fn accept_from(mut self, network: IpNet) -> Self {
         self.policy().allow_accept_from(network);
         self
@@ -39,24 +39,24 @@ impl WasockCtxBuilder {
     }
 
     /// Grants UDP sockets at these addresses, and joining the groups of multicast that are
-    /// among them. Anybody may send there, until that [was narrowed](Self::accept_from), and
-    /// is answered, unless the guest's sockets are [strict](Self::udp_strict).
+    /// among them. Any address may send there, unless that [is restricted](Self::accept_from),
+    /// and may be sent replies, unless the guest's sockets are [strict](Self::udp_strict).
     pub fn udp_bind(mut self, grant: &Grant) -> Self {
         self.policy().allow_udp_bind(grant);
         self
     }
 
-    /// Has UDP sockets send to [granted](Self::udp_send) addresses only. Otherwise a socket that
-    /// was bound under a [grant](Self::udp_bind), or handed to the guest, may also answer: an
+    /// Restricts UDP sockets to sending to [granted](Self::udp_send) addresses. Otherwise a socket that
+    /// was bound under a [grant](Self::udp_bind), or preopened, may also reply: an
     /// address that has sent to it within the last minute needs no grant, unless 512 others
-    /// have sent since. After two minutes it does. Who sends may lie about its address.
+    /// have sent since. After two minutes it does. Source addresses can be forged.
     pub fn udp_strict(mut self, is_strict: bool) -> Self {
         self.policy().set_udp_strict(is_strict);
         self
     }
 
     /// Grants sending datagrams to these addresses, and with it a port of the host's
-    /// choice, where answers come. It is asked for each datagram.
+    /// choice, where replies arrive. It is checked for each datagram.
     pub fn udp_send(mut self, grant: &Grant) -> Self {
         self.policy().allow_udp_send(grant);
         self
@@ -73,7 +73,7 @@ impl WasockCtxBuilder {
     /// number. `sock_addr_local` shows the guest its own address; events and the operator's
     /// other rules have the host's.
     ///
-    /// Of several for one port and family the first counts: a socket is at one place.
+    /// Of several for one port and family the first counts: a socket has one address.
     pub fn publish(mut self, publish: Publish) -> Self {
         self.policy().publish(publish);
         self
@@ -127,9 +127,9 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// Has `check` asked for each [`Use`] that the grants allow and no denial refuses. Where
-    /// it answers `false` the guest gets `EACCES`, and a peer is turned away. It can only
-    /// narrow: what is not granted is refused without asking. Of several, all must agree.
+    /// Calls `check` for each [`Use`] that the grants allow and no denial refuses. If it returns
+    /// `false` the guest gets `EACCES`, and a peer is rejected. It can only restrict: what is not
+    /// granted is refused without calling it. Of several, all must agree.
     ///
     /// ```
     /// use wasock::WasockCtx;
@@ -150,8 +150,8 @@ impl WasockCtxBuilder {
     /// # Blocking
     ///
     /// It is called on the thread that runs the guest, or that accepts for it, while a socket
-    /// is locked: at each bind, listen and connect, for each connection that comes in, for
-    /// each datagram to or from an address. It must not wait, nor call this guest's host. A
+    /// is locked: at each bind, listen and connect, for each incoming connection, for each datagram
+    ///  to or from an address. It must neither block nor call this guest's host. A
     /// panic in it counts as `false`.
     pub fn check(mut self, check: impl Fn(Use<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.policy().add_check(check);

@@ -7,8 +7,8 @@ use wasmtime::ResourceLimiter;
 
 use super::{MOST_FDS, WasockCtxBuilder};
 
-/// Calls of a guest that may block at once, where nobody chose. A disk serves fewer at a
-/// time; a file system that does not answer stops no more of the host's threads than these.
+/// The default for calls of a guest that may block at once. A disk serves fewer at a
+/// time; a file system that hangs blocks no more host threads than these.
 pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
 
 /// The stack of a thread: Wasmtime's `Config::max_wasm_stack`, where nobody chose.
@@ -29,10 +29,10 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// How many operations on files may occupy a thread of the host's at once, 64 unless
-    /// this is called; one at least. One more waits until one of them is done. An operation
+    /// How many operations on files may each occupy a host thread at once, 64 unless
+    /// this is called; one at least. Further ones wait until one of them is done. An operation
     /// that was abandoned, by the end of the guest too, counts until the operating system
-    /// lets it return. Each guest has its own. Look-ups of names are 8 at most besides.
+    /// returns from it. Each guest has its own. Look-ups of names are 8 at most besides.
     ///
     /// Of no use with [`blocks_on_files`](Self::blocks_on_files).
     pub fn max_blocking_calls(mut self, calls: u32) -> Self {
@@ -43,11 +43,11 @@ impl WasockCtxBuilder {
     /// How many bytes the guest's own memories and tables may have, those of all its threads
     /// together, and the stacks of all threads but the first; 4 GiB unless this is called.
     ///
-    /// Beyond it `memory.grow` and `table.grow` answer -1, and a thread whose instance does not
-    /// fit is not started: `EAGAIN`. A shared memory counts with its declared maximum, for
-    /// nobody is asked when it grows; [`Guest::run`](crate::Guest::run) makes it smaller where
+    /// Beyond it `memory.grow` and `table.grow` return -1, and a thread whose instance does not
+    /// fit is not started: `EAGAIN`. A shared memory counts with its declared maximum, since
+    /// its growth cannot be limited; [`Guest::run`](crate::Guest::run) makes it smaller where
     /// the module does not need all of it from the start, and refuses a module whose start
-    /// needs more than the limit. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
+    /// needs more than the limit. [`Event::MemoryDenied`](crate::Event::MemoryDenied) reports it.
     ///
     /// `Guest::run` does that by itself. In a store of your own it holds where
     /// [`WasockCtx::limiter`](crate::WasockCtx::limiter) is the store's limiter.
@@ -68,7 +68,7 @@ impl WasockCtxBuilder {
     /// called for each store of the guest, of which one with threads has several, and for each
     /// start anew. What either of both refuses does not grow.
     ///
-    /// As with `max_memory`, nobody is asked when a shared memory grows.
+    /// As with `max_memory`, the growth of a shared memory cannot be limited.
     pub fn resource_limiter<L: ResourceLimiter + Send + Sync + 'static>(
         mut self,
         make: impl Fn() -> L + Send + Sync + 'static,
@@ -84,7 +84,7 @@ impl WasockCtxBuilder {
     ///
     /// A call that would need more fails: with `ENOMEM`, with `EMFILE` where it would open a
     /// descriptor, with `ENOSPC` where it would add an entry to an epoll, with `EAGAIN` where it
-    /// would start a thread. [`Event::MemoryDenied`](crate::Event::MemoryDenied) tells of it.
+    /// would start a thread. [`Event::MemoryDenied`](crate::Event::MemoryDenied) reports it.
     pub fn max_host_memory(mut self, bytes: u64) -> Self {
         self.service.limits.max_host_memory = bytes;
         self
@@ -100,9 +100,9 @@ impl WasockCtxBuilder {
     /// How many accepted connections may be open at once, at all listeners of the guest; as
     /// many as there are descriptors, unless this is called.
     ///
-    /// One more waits in its queue. Accept is `EMFILE` then, as with a full descriptor
+    /// One more waits in its queue. Accept fails with `EMFILE` then, as with a full descriptor
     /// table, and works again once nothing is left of some connection: no duplicate, and no
-    /// call of another thread. [`Event::Limited`](crate::Event::Limited) tells of it.
+    /// call of another thread. [`Event::Limited`](crate::Event::Limited) reports it.
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.connection_limits.in_all = Some(connections);
         self
@@ -141,7 +141,7 @@ impl WasockCtxBuilder {
     ///
     /// What counts is its own code and its calls of the host, on the threads that run them; the
     /// system's work on files counts where [`blocks_on_files`](Self::blocks_on_files) is set.
-    /// Code that runs looks at the clock where the engine's epoch is
+    /// Running code checks the clock if the engine's epoch is
     /// [managed](crate::host::Epochs::Managed), each 10 to 100 ms, or has
     /// [ticks](crate::host::Epochs::Ticks); in another engine the guest ends at its next call
     /// that waits.

@@ -1,7 +1,7 @@
 //! Which sockets of the guest are watched, and under which numbers it knows them.
 //!
-//! What is watched is a socket, not a number: duplicates are one thing, of which the
-//! guest hears once, under the number that it has had longest. Nothing here keeps a
+//! What is watched is a socket, not a number: duplicates are one thing, which is reported
+//! once, under the number that the guest has had longest. Nothing here keeps a
 //! socket open that the guest has closed.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ pub(super) struct InterestList {
     next_id: Id,
 }
 
-/// What is worth watching: what a handler would hear of.
+/// What is worth watching: what there is a handler for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InterestKinds {
     pub(super) listeners: bool,
@@ -35,7 +35,7 @@ pub(super) struct InterestKinds {
 /// One watched socket.
 pub(super) struct WatchedSocket {
     pub(super) socket: Weak<Socket>,
-    /// Tells one connection of a socket from its next one.
+    /// Distinguishes one connection of a socket from its next one.
     source: Weak<dyn Watchable>,
     /// Oldest first.
     fds: Vec<u32>,
@@ -45,14 +45,14 @@ pub(super) struct WatchedSocket {
 /// What the guest knows of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reported {
-    /// How many bytes had arrived when it was last told.
+    /// How many bytes had arrived at the last report.
     pub(super) arrived: u64,
     /// How many of them it had received then.
     pub(super) received: u64,
 }
 
 impl WatchedSocket {
-    /// The number under which the guest hears of it.
+    /// The number under which it is reported to the guest.
     pub(super) fn fd(&self) -> Option<u32> {
         self.fds.first().copied()
     }
@@ -70,12 +70,12 @@ impl InterestList {
         }
     }
 
-    /// Is nothing watched of which there could still be news?
+    /// Is nothing watched that could still change?
     pub(super) fn is_empty(&self) -> bool {
         self.ready_list.is_empty()
     }
 
-    /// The next one with news.
+    /// The next one that changed.
     ///
     /// # Cancel safety
     ///
@@ -92,13 +92,13 @@ impl InterestList {
         self.by_id.get_mut(&id)
     }
 
-    /// Has `id` looked at again, after all who wait for it.
+    /// Queues `id` again, after all that are queued already.
     pub(super) fn requeue(&self, id: Id) {
         self.ready_list.requeue(&id);
     }
 
-    /// Waits for no more news of `id`. Its numbers stay known, so that it is not
-    /// watched anew.
+    /// Stops watching `id`. Its numbers are kept, so that it is not watched anew.
+    ///
     pub(super) fn unregister(&mut self, id: Id) {
         self.ready_list.remove(&id);
     }
@@ -132,7 +132,7 @@ impl InterestList {
         }
     }
 
-    /// What has news of the socket that a handler would hear of.
+    /// The source of the socket's changes that there is a handler for.
     fn source_of(&self, socket: &Socket) -> Option<Arc<dyn Watchable>> {
         let phase = socket.stream().ok()?.phase();
         let is_wanted = match phase {

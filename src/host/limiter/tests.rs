@@ -27,8 +27,8 @@ fn memories_and_tables_of_all_stores_count_on_one_account() -> wasmtime::Result<
     Ok(())
 }
 
-/// Wasmtime tells of failures that nobody was asked about before: a guest must not get back
-/// what its last growth took.
+/// Wasmtime reports failures that were not announced before: a guest must not get back what its
+/// last growth took.
 #[test]
 fn only_a_growth_that_was_charged_and_failed_is_given_back() -> wasmtime::Result<()> {
     let (account, mut limiter) = limiter(u64::MAX);

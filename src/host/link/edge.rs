@@ -221,7 +221,7 @@ async fn handle_due<T: Send + 'static>(
 }
 
 /// Takes a little of the task's budget, so that a guest that never has to wait still
-/// leaves others their turn: over it, the call's future yields.
+/// yields to other tasks: beyond it, the call's future yields.
 #[inline]
 fn has_budget() -> bool {
     match poll_proceed(&mut Context::from_waker(Waker::noop())) {
@@ -233,7 +233,7 @@ fn has_budget() -> bool {
     }
 }
 
-/// An answer that its type tells, so that the box around it takes no memory.
+/// A result that is encoded in its type, so that its box takes no memory.
 struct ReadyResult<const ANSWER: i32>;
 
 impl<const ANSWER: i32> Future for ReadyResult<ANSWER> {
@@ -244,7 +244,7 @@ impl<const ANSWER: i32> Future for ReadyResult<ANSWER> {
     }
 }
 
-/// The future of an answer that is known: nothing is allocated for those that are usual.
+/// The future of a known result: nothing is allocated for the usual ones.
 pub(super) fn known(answer: i32) -> Box<dyn Future<Output = wasmtime::Result<i32>> + Send> {
     const SUCCESS: i32 = 0;
     /// `EAGAIN`, in every dialect.
@@ -261,7 +261,7 @@ pub(super) fn drive<R>(call: impl Future<Output = wasmtime::Result<R>>) -> wasmt
     crate::ready::block_on(call)?
 }
 
-/// The answer of every function that is refused.
+/// The result of every function that is refused.
 #[expect(clippy::unnecessary_wraps, reason = "as the generated functions are")]
 pub(super) fn refuse() -> wasmtime::Result<i32> {
     Ok(errno::number(Errno::ENOTSUP))
@@ -269,7 +269,7 @@ pub(super) fn refuse() -> wasmtime::Result<i32> {
 
 /// The core values of a call's parameters.
 pub(super) trait Params: WasmTyList + Copy + Send + Sync + 'static {
-    /// Gives `look` the values as bits.
+    /// Passes the values to `look` as bits.
     fn with_bits<O>(self, look: impl FnOnce(&[u64]) -> O) -> O;
 
     /// Adds `call` to `linker` under the name of `function`.

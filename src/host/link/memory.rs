@@ -86,7 +86,7 @@ impl<'a> CallContext<'a> {
         }
     }
 
-    /// What the guest is not told of the call that ends.
+    /// The trace annotation of the call that ends.
     #[cold]
     fn annotation(&mut self) -> Option<TraceAnnotation> {
         let denied = self.call.process().take_denial();
