@@ -1,8 +1,8 @@
 //! wasock lets a WebAssembly module be a network server on Wasmtime.
 //!
 //! A guest calls `sock_open`, `sock_bind`, `sock_listen` and `sock_accept` of WASIX,
-//! or the socket calls of WASI preview 1. wasock answers from a descriptor table over
-//! the host's sockets, asks a policy that grants nothing by itself, and returns WASI
+//! or the socket calls of WASI preview 1. wasock implements them with a descriptor table
+//! over the host's sockets, asks a policy that grants nothing by itself, and returns WASI
 //! error numbers. The command `wasock` and an embedder use the same library.
 //!
 //! ```no_run
