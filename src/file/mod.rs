@@ -11,8 +11,8 @@
 //! - All methods take `&self`, so that one open file serves many descriptors
 //!   and threads behind an `Arc`. The operating system keeps the position.
 //! - A call may wait for the disk, never for another party: FIFOs and devices
-//!   are open without waiting, and fail with `EAGAIN`. Call from where waiting for
-//!   the disk does no harm.
+//!   are opened nonblocking, and fail with `EAGAIN`. Call these where waiting for the
+//!   disk is acceptable.
 //! - An interrupted call is repeated; a guest never sees `EINTR` from here.
 //!
 //! Key types: [`Dir`], [`File`], [`OpenOptions`], [`Stat`]. Neighbours: `fd`
