@@ -1,13 +1,13 @@
 //! One call of a guest, in its two phases.
 //!
-//! A call decodes its arguments and tries once. Then it is done, or it returns the rest of
-//! itself as a value, a [`Wait`]: a function that makes the future which waits, tries again,
-//! and writes the results. It owns what was decoded and says what was looked at already, so nothing
-//! is decoded twice and no state is kept for it elsewhere.
+//! A call decodes its arguments and tries once. Then it is done, or it returns its waiting half
+//! as a value, a [`Wait`]: a function that makes the future which waits, tries again,
+//! and writes the results. It owns what was decoded and records what was polled already, so nothing is
+//! decoded twice and no state is kept for it elsewhere.
 //!
-//! The functions that wiggle generates know values and errors alone. So waiting travels as
-//! [`Error::Wait`], which [`Call::wait`] makes; `errno_from_error` has a number for it that nobody
-//! reads, since the glue asks for the [`Wait`] first.
+//! The functions that wiggle generates return values and errors only. So waiting travels as
+//! [`Error::Wait`], which [`Call::wait`] makes; `errno_from_error` has a number for it that is
+//! never used, since the glue takes the [`Wait`] first.
 
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -95,6 +95,6 @@ pub(crate) enum Tried<T> {
 }
 
 impl<T> Tried<T> {
-    /// Would wait, and nobody has looked.
+    /// Would wait, and has not polled yet.
     pub(crate) const UNTRIED: Self = Self::Waits { has_polled: false };
 }

@@ -38,7 +38,7 @@ macro_rules! error_numbers {
                 match error {
                     crate::error::Error::Errno(errno) => Ok(errno.into()),
                     crate::error::Error::Trap(trap) => Err(trap.into()),
-                    // Nobody reads it: see `abi/call.rs`.
+                    // It is never used: see `abi/call.rs`.
                     crate::error::Error::Wait => Ok($types::Errno::Success),
                 }
             }

@@ -1,8 +1,8 @@
 //! The two phases of the calls that every dialect has: to accept, to receive, to write.
 //!
-//! Each takes what was decoded, tries, and where that is not enough leaves the rest of the call
-//! to its waiting half. How the results reach the guest is the dialect's to say: it
-//! gives the same function to both halves.
+//! Each takes what was decoded, tries, and if that is not enough leaves the rest of the call to its
+//! waiting half. The dialect decides how the results reach the guest: it passes the same function
+//! to both halves.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,7 +18,7 @@ use crate::process::{OpenFile, SocketRef, TraceAnnotation};
 use crate::socket::{RecvFlags, Refusal};
 
 impl Call<'_> {
-    /// Accepts a connection of `listener`; `write` tells the guest of it.
+    /// Accepts a connection of `listener`; `write` returns it to the guest.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl Call<'_> {
         }
     }
 
-    /// The guest's answer to a refusal; the trace says more.
+    /// The guest's error for a refusal; the trace shows more.
     fn refused(&mut self, refusal: &Refusal) -> Error {
         if let Refusal::Limited(reached) = refusal {
             self.annotation =
@@ -54,7 +54,7 @@ impl Call<'_> {
         refusal.errno().into()
     }
 
-    /// Receives from the socket `open`; `write` tells the guest of it.
+    /// Receives from the socket `open`; `write` returns the result to the guest.
     ///
     /// # Errors
     ///

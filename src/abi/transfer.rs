@@ -152,7 +152,7 @@ pub(crate) enum Written {
     Some(u32),
 }
 
-/// Writes the guest's buffers to `open` as far as there is room: to `to`, where a socket has no
+/// Writes the guest's buffers to `open` as far as they fit: to `to`, where a socket has no
 /// connection.
 ///
 /// # Errors

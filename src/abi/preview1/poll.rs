@@ -1,7 +1,7 @@
 //! `poll_oneoff`: descriptors and clocks, any mix.
 //!
-//! The subscriptions are read once, into a list that the thread keeps. One look at the sockets
-//! among them is tried; where that is not enough, the waiting half takes what the list stands for.
+//! The subscriptions are read once, into a list that the thread keeps. One poll of the sockets
+//! among them is tried; if that is not enough, the waiting half takes what the list stands for.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -92,8 +92,8 @@ impl Call<'_> {
         }))
     }
 
-    /// Tries, and writes what was found; else tells what there is to wait for, and whether it was
-    /// looked at.
+    /// Tries, and writes what was found; else returns what there is to wait for, and whether it was
+    /// polled.
     fn try_poll(
         &mut self,
         memory: &mut GuestMemory<'_>,
@@ -120,11 +120,11 @@ impl Call<'_> {
         for subscription in &scratch.subscriptions {
             asked.add(self, subscription)?;
         }
-        // Whoever shares the sockets looks again, after he can be woken.
+        // A thread that shares the sockets polls again, after its wakers are registered.
         Ok(Some((asked, found.is_some() && !self.threads.are_many())))
     }
 
-    /// Reads the subscriptions where there is no room for a list of them besides.
+    /// Reads the subscriptions if a list of them besides would exceed the account.
     fn read_all(
         &self,
         memory: &GuestMemory<'_>,

@@ -239,7 +239,7 @@ pub(crate) fn encode_bare(address: IpAddr, scope: u32, width: AddressWidth) -> V
     bytes
 }
 
-/// An entry of `resolve`'s answer, `addr_ip`: the family at 0, the address at 2.
+/// An entry of `resolve`'s result, `addr_ip`: the family at 0, the address at 2.
 pub(crate) fn encode_ip(address: IpAddr) -> [u8; IP_SIZE] {
     let mut bytes = [0; IP_SIZE];
     let (tag, octets) = match address {

@@ -99,7 +99,7 @@ impl WasixWait for Call<'_> {
         let written = write_events(memory, events, found.drain(..));
         self.happened = found;
         let written = written?;
-        // Only what the kernel keeps needs no turn of the reactor.
+        // Only what the kernel keeps does not need the reactor to run.
         if written > 0 || limit == Some(Duration::ZERO) && epoll.is_kernels_alone() {
             return Ok(memory.write(ret_nevents, written)?);
         }

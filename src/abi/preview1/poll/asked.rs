@@ -17,7 +17,7 @@ pub(super) struct Asked {
     pub(super) asks: Vec<Ask>,
     pub(super) clocks: Vec<(GuestClock, u64)>,
     pub(super) watches: Vec<(Arc<OpenFile>, Interest)>,
-    /// The places among the watches, where there are too many to look through.
+    /// The indexes of the watches, if there are too many to search.
     places: HashMap<(u32, Interest), u32>,
     held: Charge,
 }
@@ -31,16 +31,16 @@ pub(super) struct Ask {
 /// What a subscription asks for.
 #[derive(Clone, Copy)]
 pub(super) enum What {
-    /// Until the time of the clock at this place.
+    /// Until the time of the clock at this index.
     Clock(u32),
-    /// Something of the descriptor at this place.
+    /// Something of the descriptor at this index.
     Open(u32, Interest),
-    /// Nothing that could be: answered with this error at once.
+    /// Nothing valid: fails with this error at once.
     Wrong(Errno, Interest),
 }
 
-/// What one thing that a poll waits for takes: its places in this list, in those of `ready` and
-/// in the kernel's, and the waits for its news and its end.
+/// What one source of a poll takes: its slots in this list, in those of `ready` and in the
+/// kernel's, and the waits for its changes and its end.
 const WATCH: u64 = 512;
 
 /// How many subscriptions, of as many things, are part of what every thread is charged for.
@@ -108,7 +108,7 @@ impl Asked {
     }
 }
 
-/// The place of the last of a list, which no poll makes longer than a `u32` tells.
+/// The index of the last element of a list, which no poll makes longer than a `u32` counts.
 fn last<T>(list: &[T]) -> u32 {
     u32::try_from(list.len().saturating_sub(1)).unwrap_or(u32::MAX)
 }

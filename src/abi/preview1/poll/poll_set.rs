@@ -11,7 +11,7 @@ use crate::socket::Socket;
 type Events = Vec<[u8; 32]>;
 
 /// Leaves the events in `scratch`, in the order of the subscriptions, and returns how many
-/// there are. `None` where the kernel alone can't tell, or it is over already by a clock.
+/// there are. `None` if the kernel alone cannot report it, or a clock has expired already.
 pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option<u32> {
     let PollScratch { subscriptions, poll_set, held, events, .. } = scratch;
     events.clear();
@@ -34,7 +34,7 @@ pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option
     found
 }
 
-/// Keeps what stands behind the descriptors open, and the table free.
+/// Keeps the open files of the descriptors, and the table unlocked.
 fn hold(thread: &Thread, all: &[Subscription], held: &mut Vec<Arc<OpenFile>>) -> Option<()> {
     let fds = thread.process().fds();
     for subscription in all {
@@ -45,7 +45,7 @@ fn hold(thread: &Thread, all: &[Subscription], held: &mut Vec<Arc<OpenFile>>) ->
     Some(())
 }
 
-/// `None` for a descriptor about which there is something else to tell.
+/// `None` for a descriptor that needs another result.
 #[inline]
 fn pollable(fds: &FdTable<OpenFile>, fd: u32) -> Option<&Arc<OpenFile>> {
     let Descriptor { open, rights, .. } = fds.get(fd).ok()?;
@@ -53,7 +53,7 @@ fn pollable(fds: &FdTable<OpenFile>, fd: u32) -> Option<&Arc<OpenFile>> {
     Some(open)
 }
 
-/// Asks about what `open` knows: by the number of a descriptor, and its place among them.
+/// Polls what `open` returns: by the number of a descriptor, and its index among them.
 /// `is_alone` says that no other thread waits for any of it.
 fn poll_descriptors<'a>(
     all: &[Subscription],
@@ -71,7 +71,7 @@ fn poll_descriptors<'a>(
     u32::try_from(events.len()).ok()
 }
 
-/// Asks about all; returns how many have an answer.
+/// Polls all; returns how many have events.
 fn ask<'a>(
     all: &[Subscription],
     poll_set: &mut PollSet<'a>,
@@ -92,7 +92,7 @@ fn ask<'a>(
     poll_set.poll()
 }
 
-/// Makes events of the answers, of which `left` say something.
+/// Makes events of the results, of which `left` are not empty.
 fn take<'a>(
     all: &[Subscription],
     mut left: usize,

@@ -58,7 +58,7 @@ impl Layout {
     }
 }
 
-/// The numbers of a subscription: the guest's word at 0, the kind at 8, a descriptor at
+/// The numbers of a subscription: the guest's data at 0, the kind at 8, a descriptor at
 /// [`DESCRIPTOR`]; at `ID` a clock, and its time and flags 8 and 24 bytes behind that.
 #[inline]
 fn numbers<const SIZE: usize, const ID: usize>(raw: &[u8; SIZE]) -> Option<Subscription> {
@@ -129,7 +129,7 @@ fn kind_of(interest: Interest) -> u8 {
     }
 }
 
-/// An event: the guest's word at 0, the error at 8, the kind at 10, the bytes at 16,
+/// An event: the guest's data at 0, the error at 8, the kind at 10, the bytes at 16,
 /// flags at 24.
 #[inline]
 fn event(userdata: u64, error: u16, kind: u8, bytes: u64, flags: u16) -> [u8; 32] {
