@@ -255,7 +255,7 @@ impl WasockCtxBuilder {
     }
 
     /// As [`preopened_socket`](Self::preopened_socket), for a socket that only the guest has:
-    ///  one that you made for it, and of which you keep no clone. The guest may set its
+    /// one that you made for it, and of which you keep no clone. The guest may set its
     /// options and its backlog, and closing it closes it. With [`unix_unlink`](Self::unix_unlink)
     /// the name of a Unix listener is removed when the guest closes it or ends; the name of one
     /// passed by `preopened_socket` is kept.

@@ -95,8 +95,8 @@ impl Handle {
         self.process.upgrade().is_none_or(|process| process.has_ended())
     }
 
-    /// Waits until the observer has taken every event so far, for `limit` at most;
-    /// tells whether it has.
+    /// Waits until the observer has received every event so far, for `limit` at most;
+    /// returns whether it has.
     ///
     /// # Blocking
     ///

@@ -116,7 +116,7 @@ pub fn engine_config_without_threads() -> Config {
 const STACK_OF_HOST: usize = 3 << 19;
 
 /// Gives the guest's code `bytes` of stack in each thread; 512 KiB unless this is called. A guest
-/// that needs more traps. Tell [`WasockCtxBuilder::max_stack`](super::WasockCtxBuilder::max_stack)
+/// that needs more traps. Set [`WasockCtxBuilder::max_stack`](super::WasockCtxBuilder::max_stack)
 /// too, so that it counts.
 ///
 /// A compiled program would have 8 MiB on Linux: what recurses as deep as its input says, as

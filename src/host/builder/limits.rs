@@ -11,7 +11,7 @@ use super::{MOST_FDS, WasockCtxBuilder};
 /// time; a file system that hangs blocks no more host threads than these.
 pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
 
-/// The stack of a thread: Wasmtime's `Config::max_wasm_stack`, where nobody chose.
+/// The stack of a thread: the default of Wasmtime's `Config::max_wasm_stack`.
 pub(super) const DEFAULT_MAX_STACK: u32 = 512 * 1024;
 
 impl WasockCtxBuilder {
@@ -57,8 +57,8 @@ impl WasockCtxBuilder {
     }
 
     /// How many bytes of stack a thread of the guest has in its engine, to count them as memory:
-    /// what [`set_max_stack`](crate::host::set_max_stack) was told, 512 KiB where that and this
-    /// are not called. It does not change the engine.
+    /// what [`set_max_stack`](crate::host::set_max_stack) was set to, 512 KiB if neither is
+    /// called. It does not change the engine.
     pub fn max_stack(mut self, bytes: u32) -> Self {
         self.service.limits.max_stack = bytes;
         self

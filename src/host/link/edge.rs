@@ -185,7 +185,7 @@ async fn rest<T: Send + 'static>(
 ) -> wasmtime::Result<i32> {
     let answer = match first {
         First::Done(answer) => {
-            // Its turn is over.
+            // Its budget is used up.
             yield_now().await;
             return Ok(answer);
         }
