@@ -22,6 +22,8 @@ mod datagrams;
 mod deliver;
 #[path = "embed/epochs.rs"]
 mod epochs;
+#[path = "embed/examples.rs"]
+mod examples;
 #[path = "embed/instances.rs"]
 mod instances;
 #[path = "embed/listening.rs"]

@@ -1,0 +1,119 @@
+//! The examples: what readers copy is what runs here.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use wasock::{Terminated, WasockCtx};
+
+use super::{WAIT_TIMEOUT, expect_ok, is_served, plain};
+
+#[path = "../../examples/blocking.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod blocking;
+#[path = "../../examples/limits.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod limits;
+#[path = "../../examples/observer.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod observer;
+#[path = "../../examples/preopened_listener.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod preopened_listener;
+#[path = "../../examples/threads.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod threads;
+
+#[test]
+fn blocking_serves_until_it_is_ended() -> Result<()> {
+    let server = blocking::Server::start(guest_tests::HTTP_SERVER.as_ref()).map_err(plain)?;
+    let address: SocketAddr = server.address.inet().context("no network address")?;
+    is_served(address)?;
+    server.handle.terminate();
+    let ended = server.thread.join().ok().context("the thread of the guest panicked")?;
+    let why = ended.err().and_then(|error| error.downcast_ref::<Terminated>().copied());
+    ensure!(why == Some(Terminated::Order), "ended by {why:?}");
+    ensure!(TcpStream::connect_timeout(&address, WAIT_TIMEOUT).is_err(), "{address} is still open");
+    Ok(())
+}
+
+#[tokio::test]
+async fn observer_counts_connections() -> Result<()> {
+    let counts = Arc::new(observer::Counts::default());
+    let (events, received) = super::events();
+    let printer = observer::Printer(Arc::clone(&counts));
+    let both = Both(printer, events);
+    let client = tokio::task::spawn_blocking(move || expect_ok(super::listening(&received)?));
+    let ended = observer::serve(Path::new(guest_tests::MEMORY_EXPORTED_PLAIN), both).await.map_err(plain)?;
+    client.await??;
+    ensure!(ended.code == 0, "ended with {}", ended.code);
+    let begun = Instant::now();
+    // Events come by a thread of their own.
+    while counts.closed.load(Relaxed) == 0 {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "{counts:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    ensure!(counts.accepted.load(Relaxed) == 1, "{counts:?}");
+    Ok(())
+}
+
+/// The example's observer, and one of the test's.
+struct Both<O>(observer::Printer, O);
+
+impl<O: wasock::Observer> wasock::Observer for Both<O> {
+    fn observe(&self, event: &wasock::Event) {
+        self.0.observe(event);
+        self.1.observe(event);
+    }
+
+    fn wants_connections(&self) -> bool {
+        self.0.wants_connections()
+    }
+}
+
+#[tokio::test]
+async fn preopened_listener_is_served() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let client = thread::spawn(move || -> Result<()> {
+        use std::io::{Read as _, Write as _};
+        let mut stream = TcpStream::connect_timeout(&address, WAIT_TIMEOUT)?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        stream.write_all(b"hello")?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer == "hello", "answered {answer:?}");
+        Ok(())
+    });
+    let arguments = std::iter::once("1".to_owned());
+    let served = preopened_listener::serve(guest_tests::PREOPENED_STD.as_ref(), listener, arguments).await;
+    ensure!(served.map_err(plain)?.code == 0, "the guest failed");
+    client.join().ok().context("the client panicked")?
+}
+
+#[tokio::test]
+async fn threads_run_to_their_end() -> Result<()> {
+    for (case, code) in [("return", 0), ("exit", 7)] {
+        let arguments = std::iter::once(case.to_owned());
+        let ended = threads::run(guest_tests::THREADS_LIFE.as_ref(), arguments).await.map_err(plain)?;
+        ensure!(ended.code == code, "{case} ended with {}", ended.code);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn limits_say_what_ended_a_program() -> Result<()> {
+    let spin = Path::new(guest_tests::SPIN);
+    let short = limits::limits().max_cpu_time(Duration::from_millis(50));
+    let ended = limits::run(spin, short).await.map_err(plain)?;
+    ensure!(ended.contains("was ended") && ended.contains("processor time"), "{ended}");
+    let short = WasockCtx::builder().timeout(Duration::from_millis(50));
+    let ended = limits::run(spin, short).await.map_err(plain)?;
+    ensure!(ended.contains("was ended") && !ended.contains("processor time"), "{ended}");
+    Ok(())
+}
