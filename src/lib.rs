@@ -90,8 +90,8 @@ pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
-    Guest, Handle, Inspection, OnTrap, WasockCtx, WasockCtxBuilder, add_to_linker, add_to_linker_blocking,
-    deliver_events, deliver_events_blocking,
+    Guest, Handle, Inspection, OnTrap, Service, WasockCtx, WasockCtxBuilder, add_to_linker,
+    add_to_linker_blocking, deliver_events, deliver_events_blocking,
 };
 pub use observe::{Closed, Escaped, Event, Limit, Observer, Refused, TraceLine, TraceSink};
 pub use policy::{Grant, IpNet, NamePattern, ParseGrantError, ParsePublishError, Protocol, Publish, Use};

@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod example;
 
+#[path = "embed/adoption.rs"]
+mod adoption;
 #[path = "embed/beside_wasmtime_wasi.rs"]
 mod beside_wasmtime_wasi;
 #[cfg(target_os = "linux")]

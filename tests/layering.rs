@@ -61,6 +61,7 @@ const HOST: &[&str] = &[
     "ctx",
     "builder",
     "handle",
+    "service",
     "load",
     "inspect",
     "signal",

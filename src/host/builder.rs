@@ -28,7 +28,7 @@ use crate::process::{
     Directory, HostOutput, HostStdin, InheritedSockets, Input, MAIN, Output, Process, Settings, Signal,
     Thread,
 };
-use crate::service::{Limits, Service, ServiceConfig};
+use crate::service::{Holding, Limits, Service, ServiceConfig};
 use crate::socket::can_drive;
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
@@ -147,6 +147,7 @@ impl WasockCtxBuilder {
                 connection_limiter: None,
                 max_socket_buffer: None,
                 removes_unix_names: false,
+                held: Holding::Nothing,
                 observer: None,
             },
             connection_limits: ConnectionLimits::default(),
@@ -376,6 +377,15 @@ impl WasockCtxBuilder {
         self
     }
 
+    /// Keeps the guest's listeners open when it ends, for the next instance of its
+    /// [service](super::Service): one that binds to the same address gets that very socket, and
+    /// who has connected meanwhile. They close with the last handle of the service and its last
+    /// instance. A guest that [starts anew](OnTrap::Restart) keeps its listeners in any case.
+    pub fn keep_listeners(mut self, keeps: bool) -> Self {
+        self.service.held = if keeps { Holding::Always } else { Holding::Nothing };
+        self
+    }
+
     /// Lets file operations stop the thread that runs the guest, which is faster.
     /// For embedders that give a guest a thread of its own.
     pub fn blocks_on_files(mut self, blocks: bool) -> Self {
@@ -472,6 +482,9 @@ impl WasockCtxBuilder {
                 return Err(BuildError::NulInString(string.clone()));
             }
         }
+        if on_trap == OnTrap::Restart && service.held == Holding::Nothing {
+            service.held = Holding::WhileRunning;
+        }
         service.connection_limiter = ConnectionLimiter::new(self.connection_limits);
         let own = |output: HostOutput| Arc::new(Output::new(&output.stops(settings.blocks_on_files)));
         if self.inherits_stdout {
@@ -481,9 +494,11 @@ impl WasockCtxBuilder {
             settings.stderr = own(HostOutput::stderr());
         }
         let process =
-            Process::new(Service::new(service), Arc::new(settings)).map_err(|errno| match errno {
-                Errno::EMFILE => BuildError::TooFewDescriptors,
-                other => BuildError::Socket(other),
+            Process::new(Service::new(service).next_generation(), Arc::new(settings)).map_err(|errno| {
+                match errno {
+                    Errno::EMFILE => BuildError::TooFewDescriptors,
+                    other => BuildError::Socket(other),
+                }
             })?;
         let mut ctx =
             WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, on_trap);

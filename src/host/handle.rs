@@ -76,6 +76,36 @@ impl Handle {
         }
     }
 
+    /// Retires the guest: its held listeners are never readable any more, an accept that blocks
+    /// waits, and another one finds nothing. It goes on with the connections that it has. A
+    /// listener that is [not held](super::Builder::keep_listeners) stays as it is.
+    pub fn retire(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.instance().retire();
+        }
+    }
+
+    /// Takes a [retirement](Self::retire) back.
+    pub fn unretire(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.instance().unretire();
+        }
+    }
+
+    /// Is it retired?
+    pub fn is_retired(&self) -> bool {
+        self.process.upgrade().is_some_and(|process| process.instance().is_retired())
+    }
+
+    /// The guest is ready: what it has set on the held sockets that it adopted takes effect, and
+    /// what it sets from now on. One that began while no other instance lived is so from its
+    /// start.
+    pub fn ready(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.make_ready();
+        }
+    }
+
     /// How many threads of the guest are left behind: they wait in `memory.atomic.wait`, at
     /// an address that was not found in time, when their instance ended. Each has a thread
     /// of the host's, the guest's memory, and no descriptor; should it ever be woken, it ends.

@@ -17,6 +17,8 @@ pub enum OnTrap {
     /// The guest starts anew, in a new instance: all that it had open is closed, its memory
     /// is fresh, and its start runs again. What it was given is given again: the
     /// standard streams, as far as they were read, the sockets and the preopened directories.
+    /// Its listeners are held meanwhile, and it gets them again where it binds to the same
+    /// address: see [`Service`](super::Service).
     /// One that goes on failing starts after longer and longer delays, and in the end no more:
     /// see [`Guest::run`](super::Guest::run).
     Restart,

@@ -347,7 +347,7 @@ fn a_guest_that_goes_while_a_name_is_bound_is_closed() -> Result<(), Box<dyn std
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let begun = sender.send(());
-            _ = socket.bind(Address::Unix(UnixName::new("/s")), &policy);
+            _ = socket.bind(Address::Unix(UnixName::new("/s")), &policy, None);
             drop(socket);
             begun.and_then(|()| sender.send(()))
         });

@@ -216,6 +216,6 @@ fn open(
     policy.allow_listen(&Grant::from(&local));
     let config = process.config(number, local);
     let most = config.maximum;
-    socket.stream()?.listen(most, config, &policy).map_err(|refusal| refusal.errno())?;
+    socket.stream()?.listen(most, config, &policy, None).map_err(|refusal| refusal.errno())?;
     Ok((socket, Rights::INHERITED_LISTENER))
 }

@@ -41,7 +41,8 @@ use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
 use crate::observe::{Closed, Event, Limit};
 use crate::policy::Policy;
-use crate::service::{HostFailed, Report, Service};
+use crate::service::{HostFailed, Instance, Report, Service};
+use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
 use crate::socket::{Domain, Refusal, Resolver, Socket};
 
@@ -86,18 +87,19 @@ pub struct Process {
     left_behind: Mutex<Vec<Arc<Threads>>>,
     has_ended: AtomicBool,
     settings: Arc<Settings>,
-    service: Arc<Service>,
+    instance: Instance,
 }
 
 impl Process {
-    /// An instance of `service`, with the standard streams, the sockets and the preopened
+    /// The program of `instance`, with the standard streams, the sockets and the preopened
     /// directories of `settings`.
     ///
     /// # Errors
     ///
     /// `EMFILE` where they do not fit the descriptor table; what the host says of the
     /// sockets.
-    pub fn new(service: Arc<Service>, settings: Arc<Settings>) -> Result<Arc<Self>, Errno> {
+    pub(crate) fn new(instance: Instance, settings: Arc<Settings>) -> Result<Arc<Self>, Errno> {
+        let service = Arc::clone(instance.service());
         let limits = *service.limits();
         let account = |limit, most| {
             let (account, report) = (Account::new(limit, most), Arc::clone(service.report()));
@@ -124,7 +126,7 @@ impl Process {
             left_behind: Mutex::default(),
             has_ended: AtomicBool::new(false),
             settings,
-            service,
+            instance,
         });
         // Sockets that have names ask the process what these mean.
         let fds = process.first_descriptors()?;
@@ -144,6 +146,7 @@ impl Process {
         self.close_all();
         *self.fds() = fresh;
         *self.working_directory() = ROOT.to_owned();
+        self.instance.begin_anew();
         self.change_log.forget();
         self.note_inherited();
         self.signals.restart();
@@ -153,7 +156,7 @@ impl Process {
     /// The table of a guest that has not run yet.
     fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
         let settings = &self.settings;
-        let mut fds = FdTable::new(self.service.limits().max_fds, &self.host_memory);
+        let mut fds = FdTable::new(self.service().limits().max_fds, &self.host_memory);
         for stream in settings.stdio() {
             fds.insert(Descriptor {
                 open: OpenFile::shared(stream),
@@ -239,7 +242,7 @@ impl Process {
 
     /// What the guest may do.
     pub fn policy(&self) -> &Arc<Policy> {
-        self.service.policy()
+        self.service().policy()
     }
 
     /// What the guest's own memories and tables are charged on.
@@ -270,7 +273,7 @@ impl Process {
     }
 
     /// What the operator chose.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
@@ -346,6 +349,7 @@ impl Process {
         self.has_ended.store(true, SeqCst);
         // A remaining reference to the process, such as a signal's thread, keeps no name.
         self.settings.inherited_sockets.let_go();
+        self.instance.end();
     }
 
     /// Has it ended?
@@ -355,12 +359,30 @@ impl Process {
 
     /// Reports to the operator.
     pub(crate) fn report(&self) -> &Arc<Report> {
-        self.service.report()
+        self.service().report()
     }
 
     /// What outlives this instance.
     pub(crate) fn service(&self) -> &Arc<Service> {
-        &self.service
+        self.instance.service()
+    }
+
+    /// What it is among the instances of its service.
+    pub(crate) fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// What keeps its sockets, where the service holds any.
+    pub(crate) fn keeper(&self) -> Option<&dyn Keeper> {
+        self.instance.keeper()
+    }
+
+    /// From now on what the guest sets on held sockets takes effect, and what it has set.
+    pub(crate) fn make_ready(&self) {
+        self.instance.make_ready();
+        for socket in self.sockets() {
+            socket.make_ready();
+        }
     }
 
     /// Ends this instance where the host fails.
@@ -375,24 +397,26 @@ impl Process {
 
     /// On what terms its descriptor `listener`, with this address, listens.
     fn config(&self, listener: u32, local: Address) -> ListenConfig {
-        self.service.config(&self.host_memory, listener, local, self.host_failed())
+        self.service().config(&self.host_memory, listener, local, self.host_failed())
     }
 
     /// Changes the operator's maximum for backlogs, at every listener.
     pub(crate) fn set_max_backlog(&self, maximum: u32) {
-        self.service.set_max_backlog(maximum);
-        let sockets: Vec<Arc<Socket>> = {
-            let fds = self.fds();
-            let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
-            open.collect()
-        };
-        for socket in sockets {
+        self.service().set_max_backlog(maximum);
+        for socket in self.sockets() {
             if let Ok(stream) = socket.stream()
                 && let Err(refusal) = stream.set_max_backlog(maximum)
             {
                 tracing::debug!("a listener keeps its backlog: {}", refusal.errno());
             }
         }
+    }
+
+    /// The sockets that are open.
+    fn sockets(&self) -> Vec<Arc<Socket>> {
+        let fds = self.fds();
+        let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
+        open.collect()
     }
 
     /// Closes what a descriptor was, after it left the table, whose lock is free again.
@@ -403,6 +427,7 @@ impl Process {
             return;
         }
         let event = self.ending(fd, &open, why);
+        let claim = open.open.socket().ok().and_then(|socket| socket.claim().cloned());
         // Calls of other threads may have hold of it, or of its socket.
         let is_held = |socket: &Arc<Socket>| Arc::strong_count(socket) > 1;
         if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
@@ -410,6 +435,12 @@ impl Process {
         }
         // First it is closed, then that is reported: nothing more is accepted from a listener's queue.
         drop(open);
+        if let Some(claim) = claim {
+            claim.close();
+            if why != Closed::Ended {
+                self.instance.closed_by_guest(&claim);
+            }
+        }
         if let Some(event) = event {
             self.report().tell(event);
         }

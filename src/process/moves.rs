@@ -26,7 +26,7 @@ use super::directory::{absolute, below};
 use super::paths::name_in;
 use super::{Process, unpoisoned};
 use crate::error::Errno;
-use crate::file::{Dir, Entry, FileId, FileType, Move, Way};
+use crate::file::{Dir, Entry, FileId, FileType, Move, Stat, Way};
 use crate::policy::{Denial, PathRules, PathUse};
 
 /// A directory, and a path in it.
@@ -103,6 +103,35 @@ impl Process {
         let _alone = self.moves();
         let may = |it: &Move<'_>| self.check_move("path_rename", it);
         old.0.rename_if(&may, old.1, new.0, new.1)
+    }
+
+    /// Removes the name of a file. That of a held socket is the service's, and only hidden.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` where it is hidden already; those of [`Dir::unlink`].
+    pub(crate) fn unlink(&self, (dir, path): Named<'_>) -> Result<(), Errno> {
+        if self.service().holds()
+            && let Ok(stat) = dir.stat(path, false)
+            && stat.kind == FileType::SocketStream
+            && let Some(outcome) = self.instance().unlink_held((stat.dev, stat.ino))
+        {
+            return outcome;
+        }
+        dir.unlink(path)
+    }
+
+    /// The attributes of a file.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` for a name that is hidden; those of [`Dir::stat`].
+    pub(crate) fn stat(&self, (dir, path): Named<'_>, follow: bool) -> Result<Stat, Errno> {
+        let stat = dir.stat(path, follow)?;
+        if self.instance().has_unlinked((stat.dev, stat.ino)) {
+            return Err(Errno::ENOENT);
+        }
+        Ok(stat)
     }
 
     /// Held while a name is moved.

@@ -15,6 +15,7 @@ use crate::error::Errno;
 use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
 use crate::ready::{Epoll, EventFd, Events, PIPE_CAPACITY, PipeReader, PipeWriter, Pollable};
+use crate::socket::held::Claim;
 use crate::socket::{Change, Interest, Socket};
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
@@ -339,6 +340,10 @@ impl Pollable for OpenFile {
         self.open.pollable().and_then(Pollable::host_fd)
     }
 
+    fn claim(&self) -> Option<&Arc<Claim>> {
+        self.open.pollable().and_then(Pollable::claim)
+    }
+
     fn stable_fd(&self) -> Option<BorrowedFd<'_>> {
         self.open.pollable().and_then(Pollable::stable_fd)
     }
@@ -394,12 +399,12 @@ mod tests {
             policy.allow_listen(&grant);
         }
         let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
-        socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
+        socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy, None)?;
         let accept_filter = Arc::new(Anyone);
         let account = Account::unlimited();
         let config =
             ListenConfig { rules: profile.rules(), maximum: 16, kernel_maximum: 16, account, accept_filter };
-        socket.stream()?.listen(4, config, &policy)?;
+        socket.stream()?.listen(4, config, &policy, None)?;
         Ok(Arc::new(socket))
     }
 

@@ -183,7 +183,7 @@ impl Thread {
         let descriptor = fds.get(fd)?;
         let socket = descriptor.open.open.socket()?;
         descriptor.rights.require(rights)?;
-        let inherited = socket.is_inherited().then(|| Arc::clone(&descriptor.open));
+        let inherited = socket.outlives_guest().then(|| Arc::clone(&descriptor.open));
         Ok(SocketRef { fd, socket: Arc::clone(socket), waits: !descriptor.open.is_nonblocking(), inherited })
     }
 
@@ -410,7 +410,8 @@ impl Thread {
     fn try_listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
         let stream = socket.stream()?;
         let local = stream.local_address().ok();
-        let outcome = stream.listen(backlog, self.config(fd, local), self.process.policy());
+        let config = self.config(fd, local);
+        let outcome = stream.listen(backlog, config, self.process.policy(), self.process.keeper());
         if let Err(refusal) = &outcome {
             let (errno, local) = (refusal.errno(), stream.local_address()?);
             self.process.tell_unavailable("sock_listen", &local, &outcome);
@@ -441,7 +442,7 @@ impl Thread {
         let bind = move || {
             // The name that a socket gets is one that moves: see `moves.rs`.
             let _alone = matches!(at, Address::Unix(_)).then(|| process.moves());
-            Ok(binder.bind(at, process.policy()))
+            Ok(binder.bind(at, process.policy(), process.keeper()))
         };
         let outcome = self.at_name(&address, bind).await?;
         if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {

@@ -43,8 +43,10 @@ impl<'a> From<&'a Socket> for PollSource<'a> {
         match socket.readiness_source() {
             // What the kernel has may be nothing for the guest.
             _ if socket.is_filtered() => Self::Own(socket),
-            ReadinessSource::None => Self::Host(socket.host_fd(), None),
-            ReadinessSource::Reactor(registration) => Self::Host(socket.host_fd(), Some(registration)),
+            ReadinessSource::None => Self::Host(socket.poll_fd(), None),
+            ReadinessSource::Reactor(registration) => Self::Host(socket.poll_fd(), Some(registration)),
+            // It may be another instance's too: what this one may have of it the socket knows.
+            ReadinessSource::Queue(_) if socket.claim().is_some() => Self::Own(socket),
             ReadinessSource::Queue(queue) => Self::Queue(queue),
         }
     }
@@ -301,10 +303,13 @@ fn poll_sockets(watched: &[Watched<'_>], found: &mut PollResults, counts: bool) 
     ask(&mut asked)?;
     let mut answers = asked.iter();
     for (each, found) in watched.iter().zip(found.iter_mut()) {
-        if let PollSource::Host(fd, _) = &each.source
+        if let PollSource::Host(fd, registration) = &each.source
             && let Some(answer) = answers.next()
         {
             *found = socket_readiness(*fd, each.interest, answer.revents(), counts);
+            if let (Some(_), Some(registration)) = (&*found, registration) {
+                registration.note_report();
+            }
         }
     }
     Ok(())
@@ -384,16 +389,19 @@ impl<'a> PollSet<'a> {
     }
 
     /// Adds `socket`. `None` if the kernel cannot report its readiness: it has a queue of the
-    /// host, or a filter.
+    /// host, or a filter; or it is held, and what is reported of it is noted.
     #[inline]
     pub fn add(&mut self, socket: &'a Socket, interest: Interest) -> Option<()> {
         let is_connected = socket.stream().is_ok_and(|stream| stream.known_connection().is_some());
-        if !is_connected
-            && (socket.is_filtered() || matches!(socket.readiness_source(), ReadinessSource::Queue(_)))
-        {
+        let is_told_elsewhere = || {
+            socket.claim().is_some()
+                || socket.is_filtered()
+                || matches!(socket.readiness_source(), ReadinessSource::Queue(_))
+        };
+        if !is_connected && is_told_elsewhere() {
             return None;
         }
-        self.asked.push(PollFd::from_borrowed_fd(socket.host_fd(), interest.to_poll()));
+        self.asked.push(PollFd::from_borrowed_fd(socket.poll_fd(), interest.to_poll()));
         Some(())
     }
 

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::Epoll;
 use super::poll::{Readiness, ask, readable_bytes};
+use crate::socket::held::Claim;
 use crate::socket::{Change, Interest, ReadinessSource, Socket};
 
 /// What a thing is ready for.
@@ -94,6 +95,11 @@ pub trait Pollable: Send + Sync {
         None
     }
 
+    /// What takes note that the guest is told of it: a held listener.
+    fn claim(&self) -> Option<&Arc<Claim>> {
+        None
+    }
+
     /// How many bytes can be read at once.
     fn readable_bytes(&self) -> u64 {
         1
@@ -155,7 +161,12 @@ impl Pollable for Socket {
 
     fn events(&self) -> Events {
         if let ReadinessSource::Queue(queue) = self.readiness_source() {
-            return Events::IN.when(queue.has_waiting());
+            let Some(claim) = Self::claim(self) else { return Events::IN.when(queue.has_waiting()) };
+            let has_waiting = !claim.is_retired() && queue.has_waiting();
+            if has_waiting {
+                claim.note_report();
+            }
+            return Events::IN.when(has_waiting);
         }
         // "a connect that failed": the kernel's error is taken already, and kept for
         // the guest.
@@ -172,21 +183,25 @@ impl Pollable for Socket {
         let is_told_elsewhere = self.is_filtered()
             || matches!(self.readiness_source(), ReadinessSource::Queue(_))
             || self.stream().is_ok_and(crate::socket::Stream::has_failed);
-        (!is_told_elsewhere).then(|| Self::host_fd(self))
+        (!is_told_elsewhere).then(|| self.poll_fd())
+    }
+
+    fn claim(&self) -> Option<&Arc<Claim>> {
+        Self::claim(self)
     }
 
     fn stable_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.is_stable().then(|| Self::host_fd(self))
+        self.is_stable().then(|| self.poll_fd())
     }
 
     fn readable_bytes(&self) -> u64 {
-        readable_bytes(Self::host_fd(self))
+        readable_bytes(self.poll_fd())
     }
 }
 
 /// What the kernel reports of it, whether or not the messages are admitted.
 fn kernel_events(socket: &Socket) -> Events {
-    let mut fds = [PollFd::from_borrowed_fd(socket.host_fd(), asked())];
+    let mut fds = [PollFd::from_borrowed_fd(socket.poll_fd(), asked())];
     match ask(&mut fds) {
         Ok(()) => fds.first().map_or(Events::default(), |fd| found(fd.revents())),
         Err(_) => Events::ERR,

@@ -1,24 +1,29 @@
-//! What outlives the instances of a guest: the operator's policy and limits, the observer,
-//! and on what terms sockets listen.
+//! What outlives the instances of a guest: the operator's policy and limits, the observer, on
+//! what terms sockets listen, and the sockets that are [held](held) while instances come and go.
 //!
 //! A [`Service`] is made once for each context that an embedder builds, and every instance
 //! that follows the first one, by a restart for instance, belongs to it. An instance keeps
 //! its service alive; the service knows nothing of how an instance runs.
 
+mod held;
+mod instance;
 mod report;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use crate::account::Account;
 use crate::address::Address;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
-use crate::socket::Socket;
+use crate::socket::held::{Claim, Owner};
 use crate::socket::listen::{ConnectionLimiter, ListenConfig, ListenProfile};
+use crate::socket::{Socket, own_reactor};
 
+use held::{HeldSockets, MEANT_AFTER};
+pub(crate) use instance::Instance;
 pub(crate) use report::{HostFailed, PolicyReceiveFilter, Report};
 use report::{PolicyAcceptFilter, ToldLimits};
 
@@ -42,8 +47,22 @@ pub struct ServiceConfig {
     pub max_socket_buffer: Option<u32>,
     /// Do the names that Unix sockets make go when they close?
     pub removes_unix_names: bool,
+    /// Which listeners stay open when an instance ends.
+    pub held: Holding,
     /// Receives events.
     pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Which listeners of the guests stay open when an instance ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holding {
+    /// None.
+    Nothing,
+    /// All, as long as some instance is there: between an instance and the one that takes its
+    /// place.
+    WhileRunning,
+    /// All, as long as the embedder has the service.
+    Always,
 }
 
 /// How much one instance may have.
@@ -73,13 +92,95 @@ pub struct Service {
     /// Changes while guests run.
     max_backlog: AtomicU32,
     report: Arc<Report>,
+    held: HeldSockets,
+    /// How many instances there are.
+    instances: AtomicUsize,
+    last_instance: AtomicU64,
+    /// The generation of the newest instance.
+    generation: AtomicU32,
 }
 
 impl Service {
     /// A service without instances.
     pub fn new(mut config: ServiceConfig) -> Arc<Self> {
         let report = Arc::new(Report::new(config.observer.take()));
-        Arc::new(Self { max_backlog: AtomicU32::new(config.max_backlog), report, config })
+        Arc::new(Self {
+            max_backlog: AtomicU32::new(config.max_backlog),
+            report,
+            held: HeldSockets::default(),
+            instances: AtomicUsize::new(0),
+            last_instance: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            config,
+        })
+    }
+
+    /// The first instance of the next generation. What it sets on held sockets takes effect when
+    /// it is ready; at once, where nobody else is there.
+    pub(crate) fn next_generation(self: &Arc<Self>) -> Instance {
+        let generation = self.generation.fetch_add(1, SeqCst).saturating_add(1);
+        self.instance(generation, 0)
+    }
+
+    /// Another worker of the newest generation.
+    pub(crate) fn worker(self: &Arc<Self>, worker: u32) -> Instance {
+        self.instance(self.generation.load(SeqCst), worker)
+    }
+
+    fn instance(self: &Arc<Self>, generation: u32, worker: u32) -> Instance {
+        let instance = self.last_instance.fetch_add(1, SeqCst).saturating_add(1);
+        let others = self.instances.fetch_add(1, SeqCst);
+        // A worker of a generation that serves already serves as well.
+        let is_ready = others == 0 || worker > 0;
+        Instance::new(self, Owner { instance, generation, worker }, is_ready)
+    }
+
+    /// An instance has ended. With the last one goes what was held for the next.
+    fn instance_ended(&self) {
+        let was_last = self.instances.fetch_sub(1, SeqCst) == 1;
+        if was_last && self.config.held != Holding::Always {
+            self.held.clear();
+        }
+    }
+
+    /// The held sockets.
+    pub(crate) fn held(&self) -> &HeldSockets {
+        &self.held
+    }
+
+    /// Are listeners held?
+    pub(crate) fn holds(&self) -> bool {
+        self.config.held != Holding::Nothing
+    }
+
+    /// How many sockets are held.
+    pub(crate) fn held_count(&self) -> usize {
+        self.held.count()
+    }
+
+    /// Lets go of every held socket that no instance has open.
+    pub(crate) fn let_go(&self) {
+        self.held.clear();
+    }
+
+    /// A guest that goes on has closed a listener, which it had as the last one: after a while
+    /// that means it.
+    pub(crate) fn closed_by_guest(self: &Arc<Self>, claim: &Claim) {
+        if !self.held.closed(claim) {
+            return;
+        }
+        let service = Arc::downgrade(self);
+        let later = async move {
+            tokio::time::sleep(MEANT_AFTER).await;
+            if let Some(service) = service.upgrade() {
+                service.held.let_go_of_closed();
+            }
+        };
+        match own_reactor() {
+            Ok(reactor) => drop(reactor.spawn(later)),
+            // It stays held until the service ends.
+            Err(errno) => tracing::debug!("a closed listener stays held: {errno}"),
+        }
     }
 
     /// What its guests may do.

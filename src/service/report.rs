@@ -220,6 +220,6 @@ impl ToldLimits {
 }
 
 /// Takes a lock; what it guards is whole whenever the lock is free.
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -120,7 +120,7 @@ impl Datagram {
         if let Some(port) = address.port() {
             inner.groups.check(port, policy)?;
         }
-        self.endpoint.bind(address, policy)?;
+        self.endpoint.bind(address, policy, None)?;
         inner.bound = self.local_address()?.inet();
         if inner.bound.is_some() && policy.lets_answer() {
             self.let_answer();
@@ -138,8 +138,8 @@ impl Datagram {
         let (name, destination) = self.find(address, policy, |_| false)?;
         let mut inner = self.lock();
         match destination {
-            Destination::Inet(there) => rustix::net::connect(&self.endpoint.fd, &there)?,
-            Destination::Name(target) => rustix::net::connect(&self.endpoint.fd, &target.address()?)?,
+            Destination::Inet(there) => rustix::net::connect(self.endpoint.fd(), &there)?,
+            Destination::Name(target) => rustix::net::connect(self.endpoint.fd(), &target.address()?)?,
         }
         // "If the socket is not connection-mode, ... connect() shall set the socket's
         // peer address": the one before is replaced. - connect(3p)
@@ -156,12 +156,12 @@ impl Datagram {
         // "If the sa_family member of address is AF_UNSPEC, the socket's peer address shall
         // be reset." - connect(3p)
         let mut inner = self.lock();
-        rustix::net::connect_unspec(&self.endpoint.fd)?;
+        rustix::net::connect_unspec(self.endpoint.fd())?;
         inner.peer = None;
         // Linux takes back a port that it chose itself, although the guest asked for one:
         // no other socket has had time to take it.
         match &inner.bound {
-            Some(bound) if !self.is_bound() => Ok(rustix::net::bind(&self.endpoint.fd, bound)?),
+            Some(bound) if !self.is_bound() => Ok(rustix::net::bind(self.endpoint.fd(), bound)?),
             _ => Ok(()),
         }
     }
@@ -381,7 +381,7 @@ impl Datagram {
     pub fn peer_address(&self) -> Result<Address, Errno> {
         match self.lock().peer.clone().ok_or(Errno::ENOTCONN)? {
             // The kernel knows the scope.
-            Address::Inet(given) => match rustix::net::getpeername(&self.endpoint.fd) {
+            Address::Inet(given) => match rustix::net::getpeername(self.endpoint.fd()) {
                 Ok(Some(peer)) => self.endpoint.domain.read(peer),
                 _ => Ok(Address::Inet(given)),
             },
@@ -414,7 +414,7 @@ impl Datagram {
         if let Some(registration) = &inner.registration {
             return Ok(Arc::clone(registration));
         }
-        let registration = Registration::new(Arc::clone(&self.endpoint.fd))?;
+        let registration = Registration::new(Arc::clone(self.endpoint.fd()))?;
         inner.registration = Some(Arc::clone(&registration));
         Ok(registration)
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::io::Errno as Os;
 use rustix::net::sockopt;
 
+use super::held::{Binding, BoundAt, Claim, Keeper, Made};
 use super::unix::{self, Held};
 use super::{Domain, Family, Kind, Refusal};
 use crate::address::{Address, UnixName};
@@ -16,7 +17,8 @@ use crate::policy::{Policy, Use};
 /// A socket of the host: in nonblocking mode, but for one that is shared.
 #[derive(Debug)]
 pub(super) struct Endpoint {
-    pub(super) fd: Arc<OwnedFd>,
+    /// As it was opened. Where the service gave it another one it is that of the [claim](Claim).
+    own: Arc<OwnedFd>,
     pub(super) domain: Domain,
     pub(super) kind: Kind,
     /// Was it opened outside? Then this process has it twice, perhaps: closing the guest's is
@@ -29,6 +31,8 @@ pub(super) struct Endpoint {
     named: OnceLock<Box<BoundName>>,
     /// The address that it has for the guest, where its port is published.
     published: OnceLock<Box<Published>>,
+    /// Set where the service holds the socket, which then goes on when the guest closes it.
+    claim: OnceLock<Arc<Claim>>,
 }
 
 /// The guest's own address of a socket that is elsewhere on the host.
@@ -57,7 +61,7 @@ impl Published {
 #[derive(Debug)]
 struct BoundName {
     name: UnixName,
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
 }
 
 impl Endpoint {
@@ -75,8 +79,9 @@ impl Endpoint {
     }
 
     pub(super) fn new(fd: OwnedFd, domain: Domain, kind: Kind) -> Self {
-        let (named, published) = (OnceLock::new(), OnceLock::new());
-        Self { fd: Arc::new(fd), domain, kind, is_inherited: false, is_shared: false, named, published }
+        let (named, published, claim) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let own = Arc::new(fd);
+        Self { own, domain, kind, is_inherited: false, is_shared: false, named, published, claim }
     }
 
     /// One from outside that has its address already, and that others have too if it
@@ -91,6 +96,7 @@ impl Endpoint {
     ) -> Self {
         let endpoint = Self { is_inherited: true, is_shared, ..Self::new(fd, domain, kind) };
         if let Address::Unix(name) = local {
+            let held = held.map(Arc::new);
             endpoint.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held }));
         }
         endpoint
@@ -110,8 +116,73 @@ impl Endpoint {
         }
     }
 
+    /// The host's socket.
+    pub(super) fn fd(&self) -> &Arc<OwnedFd> {
+        self.claim.get().map_or(&self.own, |claim| claim.fd())
+    }
+
     pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.fd().as_fd()
+    }
+
+    /// What is ready where something comes in.
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.claim.get().map_or(&self.own, |claim| claim.gate()).as_fd()
+    }
+
+    /// The socket whose options are the guest's to read and to set: its own, until what it sets
+    /// on one that it shares with an earlier instance takes effect.
+    pub(super) fn option_fd(&self) -> BorrowedFd<'_> {
+        match self.claim.get() {
+            Some(claim) if claim.is_ready() => claim.fd().as_fd(),
+            _ => self.own.as_fd(),
+        }
+    }
+
+    /// Set where the service holds the socket.
+    pub(super) fn claim(&self) -> Option<&Arc<Claim>> {
+        self.claim.get()
+    }
+
+    /// Is it open when the guest has closed it?
+    pub(super) fn outlives_guest(&self) -> bool {
+        self.is_inherited || self.claim.get().is_some()
+    }
+
+    /// Becomes the socket of `claim`.
+    pub(super) fn adopt(&self, claim: Arc<Claim>) {
+        self.claim.get_or_init(|| claim);
+    }
+
+    /// Has `keeper` hold the socket, which listens now.
+    pub(super) fn hold(&self, asked: &Address, keeper: &dyn Keeper) {
+        if self.claim.get().is_some() || self.is_inherited {
+            return;
+        }
+        let Some(binding) = self.binding_of_host() else { return };
+        let is_chosen = self.asked_of_host(asked).is_some_and(|asked| asked.port() == 0);
+        let name = self.named.get().and_then(|named| named.held.clone());
+        if let Some(claim) = keeper.hold(Made { binding, is_chosen, fd: Arc::clone(&self.own), name }) {
+            self.claim.get_or_init(|| claim);
+        }
+    }
+
+    /// Where the kernel has it.
+    fn binding_of_host(&self) -> Option<Binding> {
+        let at = match &self.domain {
+            Domain::Unix(_) => BoundAt::Name(self.named.get()?.held.as_ref()?.id().ok()?),
+            _ => BoundAt::Inet(self.local_address().ok()?.inet()?),
+        };
+        Some(self.binding(at))
+    }
+
+    /// What it is where it is bound at `at`.
+    pub(super) fn binding(&self, at: BoundAt) -> Binding {
+        let family = self.domain.family();
+        // The kernel sets the option of a socket that is bound to any other address.
+        let is_wildcard = matches!(at, BoundAt::Inet(SocketAddr::V6(at)) if at.ip().is_unspecified());
+        let only_v6 = is_wildcard && sockopt::ipv6_v6only(&self.own).unwrap_or(false);
+        Binding { family, kind: self.kind, only_v6, at }
     }
 
     /// What having `address` is to the policy.
@@ -129,11 +200,20 @@ impl Endpoint {
     /// # Errors
     ///
     /// A denial, or what the host reports.
-    pub(super) fn bind(&self, address: &Address, policy: &Policy) -> Result<Address, Refusal> {
+    pub(super) fn bind(
+        &self,
+        address: &Address,
+        policy: &Policy,
+        keeper: Option<&dyn Keeper>,
+    ) -> Result<Address, Refusal> {
         match (address, &self.domain) {
             (Address::Unix(name), Domain::Unix(paths)) => {
-                let (name, held) = unix::bind(self.host_fd(), name, paths.as_ref(), policy)?;
-                self.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held: Some(held) }));
+                let (name, place) = unix::place(name, paths.as_ref(), policy)?;
+                let held = match self.adopt_at(keeper, || Some(BoundAt::Name(place.id().ok()?))) {
+                    Some(claim) => claim.name(),
+                    None => Some(Arc::new(unix::bind(self.host_fd(), place, paths.as_ref())?)),
+                };
+                self.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held }));
                 Ok(Address::Unix(name))
             }
             (Address::Inet(inet), _) => {
@@ -141,7 +221,10 @@ impl Endpoint {
                 policy.check(wish)?;
                 let published = policy.published_at(wish);
                 let there = published.unwrap_or(*inet);
-                self.bind_inet(&there)?;
+                let is_fixed = there.port() != 0;
+                if self.adopt_at(keeper, || is_fixed.then_some(BoundAt::Inet(there))).is_none() {
+                    self.bind_inet(&there)?;
+                }
                 if self.kind == Kind::Datagram && there.port() == 0 {
                     self.confirm_port(policy)?;
                 }
@@ -155,6 +238,17 @@ impl Endpoint {
         }
     }
 
+    /// Becomes the socket that `keeper` holds there, if there is one.
+    fn adopt_at(
+        &self,
+        keeper: Option<&dyn Keeper>,
+        at: impl FnOnce() -> Option<BoundAt>,
+    ) -> Option<&Arc<Claim>> {
+        let claim = keeper?.adopt(&self.binding(at()?))?;
+        self.adopt(claim);
+        self.claim()
+    }
+
     /// Binds; remains of old connections do not prevent it
     ///  (docs/listen.md, rule 20: restarting at once on the same address works).
     ///
@@ -164,18 +258,18 @@ impl Endpoint {
     /// all others; a socket without it may be bound beside sockets that have it, which Linux would
     /// refuse.
     fn bind_inet(&self, address: &SocketAddr) -> Result<(), Errno> {
-        let bound = rustix::net::bind(&self.fd, address);
+        let bound = rustix::net::bind(self.fd(), address);
         if bound != Err(Os::ADDRINUSE) || self.kind == Kind::Datagram || self.is_reusing()? {
             return Ok(bound?);
         }
-        sockopt::set_socket_reuseaddr(&self.fd, true)?;
-        let bound = rustix::net::bind(&self.fd, address);
-        sockopt::set_socket_reuseaddr(&self.fd, false)?;
+        sockopt::set_socket_reuseaddr(self.fd(), true)?;
+        let bound = rustix::net::bind(self.fd(), address);
+        sockopt::set_socket_reuseaddr(self.fd(), false)?;
         Ok(bound?)
     }
 
     fn is_reusing(&self) -> Result<bool, Errno> {
-        Ok(sockopt::socket_reuseaddr(&self.fd)?)
+        Ok(sockopt::socket_reuseaddr(self.fd())?)
     }
 
     /// Ensures that the connections of a listener, which inherit the option, do not prevent the next
@@ -189,14 +283,14 @@ impl Endpoint {
         if self.is_inherited || self.domain.family() == Family::Unix || self.is_reusing()? {
             return Ok(false);
         }
-        sockopt::set_socket_reuseaddr(&self.fd, true)?;
+        sockopt::set_socket_reuseaddr(self.fd(), true)?;
         Ok(true)
     }
 
     /// Undoes [`reuse_address`](Self::reuse_address).
     pub(super) fn keep_address(&self) {
         // It was set a moment ago: there is nothing that could fail.
-        let _as_before = sockopt::set_socket_reuseaddr(&self.fd, false);
+        let _as_before = sockopt::set_socket_reuseaddr(self.fd(), false);
     }
 
     /// Asks the policy for the port that the host chose, and gives it back where that is
@@ -207,7 +301,7 @@ impl Endpoint {
             // "dissolve the association by connecting to an address with the sa_family member
             // of sockaddr set to AF_UNSPEC" - connect(2). Linux gives a port of its own choice
             // up with it.
-            let _unbound = rustix::net::connect_unspec(&self.fd);
+            let _unbound = rustix::net::connect_unspec(self.fd());
             denial.into()
         })
     }
@@ -239,7 +333,7 @@ impl Endpoint {
         match self.domain {
             // The kernel's name for it is the host's.
             Domain::Unix(_) => Ok(Address::Unix(self.name().unwrap_or_default())),
-            _ => self.domain.read(rustix::net::getsockname(&self.fd)?),
+            _ => self.domain.read(rustix::net::getsockname(self.fd())?),
         }
     }
 
@@ -250,6 +344,10 @@ impl Endpoint {
 
     /// Removes the name, if it is to be removed when the socket closes.
     pub(super) fn remove_name(&self) {
+        if self.claim.get().is_some() {
+            // The name is the service's, as the socket is.
+            return;
+        }
         if let Some(BoundName { held: Some(held), .. }) = self.named.get().map(Box::as_ref) {
             held.remove();
         }

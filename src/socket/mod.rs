@@ -38,6 +38,7 @@ mod address;
 mod buffer;
 mod datagram;
 mod endpoint;
+pub(crate) mod held;
 mod host_address;
 mod inherited;
 mod lease;
@@ -83,6 +84,7 @@ pub use transfer::{Received, RecvFlags, ShutdownHow};
 pub use watchable::{Change, Watchable, Watchers};
 
 use endpoint::Endpoint;
+use held::{Claim, Keeper};
 use listen::LimitExceeded;
 use option::SocketLimits;
 
@@ -244,11 +246,27 @@ impl Socket {
         }
     }
 
-    /// The host's socket, for polling its readiness.
-    pub fn host_fd(&self) -> BorrowedFd<'_> {
+    /// The descriptor on the host for polling its readiness.
+    pub fn poll_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Stream(stream) => stream.host_fd(),
+            Self::Stream(stream) => stream.poll_fd(),
             Self::Datagram(datagram) => datagram.host_fd(),
+        }
+    }
+
+    /// The host's socket whose options are the guest's.
+    fn option_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stream(stream) => stream.option_fd(),
+            Self::Datagram(datagram) => datagram.host_fd(),
+        }
+    }
+
+    /// Set where the service holds the socket, which then goes on when the guest closes it.
+    pub fn claim(&self) -> Option<&Arc<Claim>> {
+        match self {
+            Self::Stream(stream) => stream.claim(),
+            Self::Datagram(_) => None,
         }
     }
 
@@ -257,9 +275,18 @@ impl Socket {
     /// # Errors
     ///
     /// As for [`Stream::bind`] and [`Datagram::bind`].
-    pub fn bind(&self, address: Address, policy: &Policy) -> Result<(), Refusal> {
+    pub fn bind(
+        &self,
+        address: Address,
+        policy: &Policy,
+        keeper: Option<&dyn Keeper>,
+    ) -> Result<(), Refusal> {
         match self {
-            Self::Stream(stream) => stream.bind(address, policy),
+            Self::Stream(stream) => {
+                stream.bind(address, policy, keeper)?;
+                self.set_on_adopted(stream);
+                Ok(())
+            }
             Self::Datagram(datagram) => datagram.bind(&address, policy),
         }
     }
@@ -392,10 +419,11 @@ impl Socket {
         matches!(self, Self::Datagram(datagram) if datagram.is_filtered())
     }
 
-    /// Was it opened outside?
-    pub fn is_inherited(&self) -> bool {
+    /// Is it open when the guest has closed it: was it opened outside, or does the service hold
+    /// it?
+    pub fn outlives_guest(&self) -> bool {
         match self {
-            Self::Stream(stream) => stream.is_inherited(),
+            Self::Stream(stream) => stream.outlives_guest(),
             Self::Datagram(datagram) => datagram.is_inherited(),
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use super::{Family, Kind, Socket};
+use super::{Family, Kind, Socket, Stream};
 use crate::error::Errno;
 
 pub(super) use kernel::take_own_groups_only;
@@ -86,7 +86,64 @@ pub enum TimeOption {
     Linger,
 }
 
+/// An option that a guest has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetOption {
+    Flag(FlagOption, bool),
+    Size(SizeOption, u64),
+    Linger(Option<Duration>),
+}
+
+impl SetOption {
+    /// Do both set the same option?
+    pub(super) fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Flag(one, _), Self::Flag(other, _)) => one == other,
+            (Self::Size(one, _), Self::Size(other, _)) => one == other,
+            (Self::Linger(_), Self::Linger(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Socket {
+    /// What the guest sets on a held socket takes effect from now on, and what it has set so
+    /// far. The rest stays as an earlier instance had it.
+    pub(crate) fn make_ready(&self) {
+        let (Self::Stream(stream), Some(claim)) = (self, self.claim()) else { return };
+        claim.make_ready();
+        self.set_again(stream);
+    }
+
+    /// Sets on a socket that was adopted what the guest had set on its own.
+    pub(super) fn set_again(&self, stream: &Stream) {
+        for option in stream.set_options() {
+            // What was good for its own socket is good for this one, as far as it may still be
+            // set.
+            let _as_before = match option {
+                // Whoever binds says so, and it is bound.
+                SetOption::Flag(FlagOption::ReusePort | FlagOption::OnlyV6, _) => Ok(()),
+                SetOption::Flag(option, on) => self.set_flag(option, on),
+                SetOption::Size(option, size) => self.set_size(option, size),
+                SetOption::Linger(time) => self.set_time(TimeOption::Linger, time),
+            };
+        }
+    }
+
+    /// As [`set_again`](Self::set_again), where the socket was adopted just now and what the guest
+    /// sets takes effect.
+    pub(super) fn set_on_adopted(&self, stream: &Stream) {
+        if stream.claim().is_some_and(|claim| claim.is_ready()) {
+            self.set_again(stream);
+        }
+    }
+
+    fn note_set(&self, option: SetOption) {
+        if let Self::Stream(stream) = self {
+            stream.note_set(option);
+        }
+    }
+
     /// Turns an option on or off.
     ///
     /// # Errors
@@ -94,7 +151,7 @@ impl Socket {
     /// `ENOPROTOOPT` where this kind of socket lacks the option or it can only be
     /// read, `EINVAL` where it is too late to set it.
     pub fn set_flag(&self, option: FlagOption, on: bool) -> Result<(), Errno> {
-        let fd = self.host_fd();
+        let fd = self.option_fd();
         match option {
             FlagOption::ReusePort => sockopt::set_socket_reuseport(self.inet_fd()?, on)?,
             FlagOption::ReuseAddress => sockopt::set_socket_reuseaddr(fd, on)?,
@@ -109,6 +166,7 @@ impl Socket {
             // Receiving what is sent to others takes a raw socket of the host and its rights.
             FlagOption::Promiscuous | FlagOption::Listening => return Err(Errno::ENOPROTOOPT),
         }
+        self.note_set(SetOption::Flag(option, on));
         Ok(())
     }
 
@@ -118,7 +176,7 @@ impl Socket {
     ///
     /// `ENOPROTOOPT` where this kind of socket lacks the option.
     pub fn flag(&self, option: FlagOption) -> Result<bool, Errno> {
-        let fd = self.host_fd();
+        let fd = self.option_fd();
         Ok(match option {
             FlagOption::ReusePort => sockopt::socket_reuseport(self.inet_fd()?)?,
             FlagOption::ReuseAddress => sockopt::socket_reuseaddr(fd)?,
@@ -142,7 +200,7 @@ impl Socket {
     /// `ENOPROTOOPT` where this kind of socket lacks the option or it can only be read,
     /// `EINVAL` where the number is out of range.
     pub fn set_size(&self, option: SizeOption, size: u64) -> Result<(), Errno> {
-        let fd = self.host_fd();
+        let fd = self.option_fd();
         match option {
             SizeOption::ReceiveBuffer => sockopt::set_socket_recv_buffer_size(fd, bytes(size)?)?,
             SizeOption::SendBuffer => sockopt::set_socket_send_buffer_size(fd, bytes(size)?)?,
@@ -164,6 +222,7 @@ impl Socket {
                 return Err(Errno::ENOPROTOOPT);
             }
         }
+        self.note_set(SetOption::Size(option, size));
         Ok(())
     }
 
@@ -187,7 +246,7 @@ impl Socket {
     ///
     /// `ENOPROTOOPT` where this kind of socket lacks the option.
     pub fn size(&self, option: SizeOption) -> Result<u64, Errno> {
-        let fd = self.host_fd();
+        let fd = self.option_fd();
         let count = |size: usize| u64::try_from(size).map_err(|_| Errno::EOVERFLOW);
         let positive = |number: i32| u64::try_from(number).map_err(|_| Errno::EOVERFLOW);
         match option {
@@ -227,7 +286,7 @@ impl Socket {
         {
             return Ok(Some(errno));
         }
-        Ok(sockopt::socket_error(self.host_fd())?.err().map(Errno::from_os))
+        Ok(sockopt::socket_error(self.option_fd())?.err().map(Errno::from_os))
     }
 
     /// Sets a time; `None` is no limit, and no lingering.
@@ -239,9 +298,10 @@ impl Socket {
     pub fn set_time(&self, option: TimeOption, time: Option<Duration>) -> Result<(), Errno> {
         self.check_waits(option)?;
         if option == TimeOption::Linger {
-            sockopt::set_socket_linger(self.host_fd(), time)?;
+            sockopt::set_socket_linger(self.option_fd(), time)?;
             if let Self::Stream(stream) = self {
                 stream.note_linger(time.is_some_and(|time| !time.is_zero()));
+                stream.note_set(SetOption::Linger(time));
             }
             return Ok(());
         }
@@ -258,7 +318,7 @@ impl Socket {
     pub fn time(&self, option: TimeOption) -> Result<Option<Duration>, Errno> {
         self.check_waits(option)?;
         if option == TimeOption::Linger {
-            return Ok(sockopt::socket_linger(self.host_fd())?);
+            return Ok(sockopt::socket_linger(self.option_fd())?);
         }
         Ok(self.limits().time(option))
     }
@@ -277,7 +337,7 @@ impl Socket {
     }
 
     fn inet6_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
-        if self.family() == Family::Inet6 { Ok(self.host_fd()) } else { Err(Errno::ENOPROTOOPT) }
+        if self.family() == Family::Inet6 { Ok(self.option_fd()) } else { Err(Errno::ENOPROTOOPT) }
     }
 
     fn udp_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -289,7 +349,7 @@ impl Socket {
     }
 
     fn inet_fd(&self) -> Result<BorrowedFd<'_>, Errno> {
-        if self.family() == Family::Unix { Err(Errno::ENOPROTOOPT) } else { Ok(self.host_fd()) }
+        if self.family() == Family::Unix { Err(Errno::ENOPROTOOPT) } else { Ok(self.option_fd()) }
     }
 }
 

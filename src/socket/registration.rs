@@ -14,6 +14,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 
+use super::held::Claim;
 use super::parker_poll;
 use super::reactor::{own_reactor, reactor};
 use super::{Change, Watchable, Watchers};
@@ -85,6 +86,8 @@ pub struct Registration {
     is_watched: AtomicBool,
     /// Did the last receive that could wait have to wait?
     is_slow: AtomicBool,
+    /// What it is the gate of.
+    claim: Option<Arc<Claim>>,
 }
 
 type ReactorFd = AsyncFd<Arc<OwnedFd>>;
@@ -99,9 +102,23 @@ impl Registration {
         Ok(Self::with(&reactor()?, fd))
     }
 
+    /// As [`new`](Self::new), for the gate of a held socket.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub(super) fn of_gate(claim: &Arc<Claim>) -> Result<Arc<Self>, Errno> {
+        let gate = Self::unshared(&reactor()?, Arc::clone(claim.gate()));
+        Ok(Arc::new(Self { claim: Some(Arc::clone(claim)), ..gate }))
+    }
+
     /// A registration of `fd` with this reactor.
     pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::unshared(reactor, fd))
+    }
+
+    fn unshared(reactor: &Handle, fd: Arc<OwnedFd>) -> Self {
+        Self {
             fd,
             reactor: reactor.clone(),
             io: OnceLock::new(),
@@ -111,7 +128,15 @@ impl Registration {
             watchers: Default::default(),
             is_watched: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
-        })
+            claim: None,
+        }
+    }
+
+    /// Notes that the guest is told that something came in.
+    pub(crate) fn note_report(&self) {
+        if let Some(claim) = &self.claim {
+            claim.note_report();
+        }
     }
 
     /// The descriptor as the reactor has it; registers it first if necessary.

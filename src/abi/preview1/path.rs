@@ -43,7 +43,8 @@ impl Preview1Path for Call<'_> {
         let dir = self.directory(fd, Rights::PATH_FILESTAT_GET)?;
         let path = path::below(self, memory, fd, path)?;
         let follow = follows(flags)?;
-        Ok(stat::filestat(&self.on_disk(move || dir.stat(&path, follow)).await?))
+        let process = Arc::clone(self.process());
+        Ok(stat::filestat(&self.on_disk(move || process.stat((&dir, &path), follow)).await?))
     }
 
     async fn path_filestat_set_times(
@@ -168,6 +169,7 @@ impl Preview1Path for Call<'_> {
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_UNLINK_FILE)?;
         let path = path::below(self, memory, fd, path)?;
-        self.on_disk(move || dir.unlink(&path)).await
+        let process = Arc::clone(self.process());
+        self.on_disk(move || process.unlink((&dir, &path))).await
     }
 }

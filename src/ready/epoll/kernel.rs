@@ -30,6 +30,7 @@ use crate::error::Errno;
 use crate::ready::poll::ask;
 use crate::ready::sleep;
 use crate::ready::{Events, Pollable};
+use crate::socket::held::Claim;
 use crate::socket::{Change, Interest, Registration, Watchable as _};
 
 /// How many events one system call returns: further ones are returned by the next call. They are on
@@ -65,6 +66,8 @@ struct KernelWatch {
     fd: u32,
     target: Weak<dyn Pollable>,
     data: Data,
+    /// Takes note of what the guest is told.
+    claim: Option<Weak<Claim>>,
 }
 
 impl Kernel {
@@ -73,7 +76,8 @@ impl Kernel {
     pub(super) fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Option<u32> {
         let socket = target.stable_fd()?;
         let host = self.host()?;
-        let watched = KernelWatch { fd, target: Arc::downgrade(target), data: request.data };
+        let claim = target.claim().map(Arc::downgrade);
+        let watched = KernelWatch { fd, target: Arc::downgrade(target), data: request.data, claim };
         let (number, word) = unpoisoned(&self.records).insert(watched)?;
         if epoll::add(host, socket, EventData::new_u64(word), asked(request)).is_ok() {
             return Some(number);
@@ -146,6 +150,9 @@ impl Kernel {
             let Event { flags, data, .. } = *event;
             // One that was removed, or closed, since the kernel reported it.
             let Some(watched) = records.of_word(data.u64()) else { continue };
+            if let Some(claim) = watched.claim.as_ref().and_then(Weak::upgrade) {
+                claim.note_report();
+            }
             found.push(Happened { fd: watched.fd, events: told(flags), data: watched.data });
         }
         if found.len() > before { Poll::Ready(()) } else { Poll::Pending }

@@ -134,6 +134,10 @@ impl Queue {
     /// Begins to take connections from the kernel.
     pub(crate) fn serve(self: &Arc<Self>) {
         let mut state = self.lock();
+        if state.server.is_some() {
+            // Begun by an earlier instance.
+            return;
+        }
         state.tell_kernel(self.max_kernel_backlog);
         let accept_filter = Arc::clone(&self.accept_filter);
         let server =
@@ -374,6 +378,11 @@ impl Queue {
         if state.is_narrow {
             self.narrow(&mut state);
         }
+    }
+
+    /// Has those that wait for a connection look again, as if one had come.
+    pub(in crate::socket) fn wake_waiters(&self) {
+        self.lock().wake_waiters();
     }
 
     /// Closes the queue: pending connections are reset, and waiting calls are woken.

@@ -21,6 +21,11 @@ impl Stream {
     ///
     /// What the host reports.
     pub fn shown_address(&self) -> Result<Address, Errno> {
+        self.inspect(|state| {
+            if let StreamState::Bound(bound) = state {
+                bound.note_known();
+            }
+        })?;
         self.address(Endpoint::shown_address)
     }
 

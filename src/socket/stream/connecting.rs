@@ -56,12 +56,12 @@ fn to_network(
     {
         return (before, Err(refusal));
     }
-    let outcome = rustix::net::connect(&endpoint.fd, &peer);
+    let outcome = rustix::net::connect(endpoint.fd(), &peer);
     if !matches!(outcome, Ok(()) | Err(Os::INPROGRESS | Os::INTR)) {
         return (before, outcome.map_err(Refusal::from));
     }
     // Registered only now: see `Registration`.
-    let registration = match Registration::new(Arc::clone(&endpoint.fd)) {
+    let registration = match Registration::new(Arc::clone(endpoint.fd())) {
         Ok(registration) => registration,
         Err(errno) => return (before, Err(errno.into())),
     };
@@ -83,8 +83,8 @@ fn to_name(endpoint: &Endpoint, before: StreamState, name: &UnixName, policy: &P
         // "EAGAIN: For nonblocking UNIX domain sockets, the socket is nonblocking, and the
         // connection cannot be completed immediately." - connect(2)
         let there = target.address()?;
-        rustix::io::retry_on_intr(|| rustix::net::connect(&endpoint.fd, &there))?;
-        let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+        rustix::io::retry_on_intr(|| rustix::net::connect(endpoint.fd(), &there))?;
+        let registration = Registration::new(Arc::clone(endpoint.fd()))?;
         Ok::<_, Refusal>(Connected::new(registration, Address::Unix(name), endpoint.kind))
     };
     match connect() {
@@ -100,12 +100,12 @@ impl Connecting {
 
     /// Checks whether the attempt has ended.
     pub(super) fn settle(self, endpoint: &Endpoint) -> Settled {
-        let mut fds = [PollFd::new(&endpoint.fd, PollFlags::OUT)];
+        let mut fds = [PollFd::new(endpoint.fd(), PollFlags::OUT)];
         let ended = rustix::event::poll(&mut fds, Some(&Timespec::default()));
         if !matches!(ended, Ok(count) if count > 0) {
             return Settled::Pending(self);
         }
-        match rustix::net::sockopt::socket_error(&endpoint.fd) {
+        match rustix::net::sockopt::socket_error(endpoint.fd()) {
             Ok(Ok(())) => Settled::Connected(Connected::new(self.registration, self.peer, endpoint.kind)),
             Ok(Err(error)) | Err(error) => {
                 forget_attempt(endpoint, &self.before);
@@ -121,10 +121,10 @@ impl Connecting {
 /// outcome, which it would otherwise return to the next connect or listen. A port that
 /// the kernel had chosen is given up with the attempt; it is taken again.
 fn forget_attempt(endpoint: &Endpoint, before: &StreamState) {
-    let local = rustix::net::getsockname(&endpoint.fd);
+    let local = rustix::net::getsockname(endpoint.fd());
     // "dissolve the association by connecting to an address with the sa_family member
     // of sockaddr set to AF_UNSPEC" - connect(2)
-    let _fresh_or_bound = rustix::net::connect_unspec(&endpoint.fd);
+    let _fresh_or_bound = rustix::net::connect_unspec(endpoint.fd());
     if let (StreamState::Bound(bound), Ok(Ok(local))) = (before, local.map(sockaddr::inet)) {
         bound.take_again(endpoint, local.port());
     }

@@ -18,17 +18,19 @@ const LOOKS: u32 = 1000;
 impl Stream {
     /// Ends the socket while a call still holds it: that call is woken, and fails with `EBADF`. An
     /// inherited socket stays open for other processes, which would see a shutdown: calls on it are
-    /// woken by the end of their descriptor.
+    /// woken by the end of their descriptor. So does a held socket, for the next instance.
     pub(in crate::socket) fn close(&self) {
         let ended = {
             let mut inner = self.lock();
             inner.state.replace(StreamState::Closed)
         };
         let is_waiting = matches!(ended, Some(StreamState::Listening(_) | StreamState::Connecting(_)));
-        if is_waiting && !self.endpoint.is_inherited {
+        if let Some(claim) = self.endpoint.claim() {
+            claim.close();
+        } else if is_waiting && !self.endpoint.is_inherited {
             // The descriptor itself is closed with the call. Until then no connection may
             // be accepted, and the reactor must be woken.
-            let _gone = rustix::net::shutdown(&self.endpoint.fd, Shutdown::Both);
+            let _gone = rustix::net::shutdown(self.endpoint.fd(), Shutdown::Both);
         }
         self.endpoint.remove_name();
     }
@@ -41,7 +43,7 @@ impl Stream {
         }
         self.note_linger(false);
         // A socket that refuses is closed in the ordinary way.
-        let _ordinary = sockopt::set_socket_linger(&self.endpoint.fd, Some(Duration::ZERO));
+        let _ordinary = sockopt::set_socket_linger(self.endpoint.fd(), Some(Duration::ZERO));
     }
 
     pub(in crate::socket) fn note_linger(&self, lingers: bool) {
@@ -58,14 +60,15 @@ impl Drop for Stream {
     /// The option of a shared socket is for others to change: its close goes to a thread that
     /// may wait.
     fn drop(&mut self) {
-        if !self.lingers.load(Relaxed) {
+        // What is held stays open: nothing is left to be delivered by it.
+        if !self.lingers.load(Relaxed) || self.endpoint.claim().is_some() {
             return;
         }
         if !self.endpoint.is_shared {
-            let _gone = sockopt::set_socket_linger(&self.endpoint.fd, None);
+            let _gone = sockopt::set_socket_linger(self.endpoint.fd(), None);
             return;
         }
-        let fd = Arc::clone(&self.endpoint.fd);
+        let fd = Arc::clone(self.endpoint.fd());
         let close = move || {
             // The last reference is what closes it.
             for _ in 0..LOOKS {

@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
+use crate::socket::held::{Claim, Keeper};
 use crate::socket::lease::Lease;
 use crate::socket::listen::{
     AcceptFilter, Capacity, ListenConfig, ListenerQuota, LockedCounts, PendingConnection, Queue,
@@ -25,6 +26,8 @@ pub(super) struct Listening {
     /// How many connections may wait.
     capacity: u32,
     pending: PendingQueue,
+    /// Does the service hold the socket? Then a queue of the host's is not the guest's to end.
+    is_held: bool,
 }
 
 /// Where pending connections wait.
@@ -37,13 +40,32 @@ enum PendingQueue {
 
 impl PendingQueue {
     fn new(endpoint: &Endpoint, capacity: u32, config: &ListenConfig) -> Result<Self, Errno> {
-        let fd = Arc::clone(&endpoint.fd);
+        if let Some(claim) = endpoint.claim() {
+            return Self::of_held(claim, endpoint, capacity, config);
+        }
+        let fd = Arc::clone(endpoint.fd());
         let lease = endpoint.is_shared.then(|| Lease::new(Arc::clone(&fd))).transpose()?;
         Ok(if config.rules.needs_queue() {
             Self::Queue(Queue::new(fd, lease, endpoint.domain.clone(), capacity, config)?)
         } else {
             Self::Kernel(Registration::new(fd)?, lease.map(Arc::new))
         })
+    }
+
+    /// Of a held socket the gate is watched; a queue of the host's is the socket's, and every
+    /// instance's that has it.
+    fn of_held(
+        claim: &Arc<Claim>,
+        endpoint: &Endpoint,
+        capacity: u32,
+        config: &ListenConfig,
+    ) -> Result<Self, Errno> {
+        if !config.rules.needs_queue() {
+            return Ok(Self::Kernel(Registration::of_gate(claim)?, None));
+        }
+        let held = claim.socket();
+        let make = || Queue::new(Arc::clone(held.fd()), None, endpoint.domain.clone(), capacity, config);
+        Ok(Self::Queue(held.queue(make)?))
     }
 }
 
@@ -53,6 +75,8 @@ pub(super) enum AcceptSource {
     /// connections can wait there.
     Kernel(Arc<dyn AcceptFilter>, Option<Arc<Lease>>, u32),
     Queue(Arc<Queue>),
+    /// Nowhere: the instance is retired.
+    Retired,
 }
 
 /// A connection taken from the queue.
@@ -66,25 +90,33 @@ pub struct Accepted {
 
 impl Listening {
     /// Has the host listen, at an address that the policy allows. Where the host has
-    /// `chosen` the port, it is asked for that too.
+    /// `chosen` the port, it is asked for that too. A keeper holds the socket from now on,
+    /// which asked for that address.
     pub(super) fn start(
         endpoint: &Endpoint,
         backlog: u32,
         config: ListenConfig,
         chosen: Option<&Policy>,
+        keeper: Option<(&dyn Keeper, &Address)>,
     ) -> Result<Self, Refusal> {
         let capacity = config.capacity(backlog);
         let was_set = endpoint.reuse_address()?;
         // A failed `listen` changes nothing.
-        let (pending, local) = Self::begin(endpoint, capacity, &config, chosen).inspect_err(|_| {
-            if was_set {
-                endpoint.keep_address();
-            }
-        })?;
-        let listening = Self { config, backlog, capacity, pending };
+        let (pending, local) =
+            Self::begin(endpoint, capacity, &config, chosen, keeper).inspect_err(|_| {
+                if was_set {
+                    endpoint.keep_address();
+                }
+            })?;
+        let is_held = endpoint.claim().is_some();
+        let listening = Self { config, backlog, capacity, pending, is_held };
         listening.config.accept_filter.listens(&local, listening.capacity());
         if let PendingQueue::Queue(queue) = &listening.pending {
             queue.serve();
+            if is_held {
+                // It may be an earlier instance's.
+                queue.set_capacity(capacity);
+            }
         }
         Ok(listening)
     }
@@ -94,18 +126,25 @@ impl Listening {
         capacity: u32,
         config: &ListenConfig,
         chosen: Option<&Policy>,
+        keeper: Option<(&dyn Keeper, &Address)>,
     ) -> Result<(PendingQueue, Address), Refusal> {
         // Registered with the reactor only after the kernel listens: see `Registration`.
         tell_kernel(endpoint, capacity)?;
         let local = endpoint.local_address()?;
         let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
-        let pending = is_allowed
-            .map_err(Refusal::from)
-            .and_then(|()| Ok(PendingQueue::new(endpoint, capacity, config)?));
+        let is_adopted = endpoint.claim().is_some();
+        let pending = is_allowed.map_err(Refusal::from).and_then(|()| {
+            if let Some((keeper, asked)) = keeper {
+                endpoint.hold(asked, keeper);
+            }
+            tell_kernel(endpoint, capacity)?;
+            Ok(PendingQueue::new(endpoint, capacity, config)?)
+        });
         let pending = pending.inspect_err(|_| {
-            // The kernel stops, too. What came from outside did listen before.
-            if !endpoint.is_inherited {
-                let _stopped = rustix::net::shutdown(&endpoint.fd, Shutdown::Both);
+            // The kernel stops, too. What came from outside, or from an earlier instance, did
+            // listen before.
+            if !endpoint.is_inherited && !is_adopted {
+                let _stopped = rustix::net::shutdown(endpoint.fd(), Shutdown::Both);
             }
         })?;
         Ok((pending, local))
@@ -143,8 +182,9 @@ impl Listening {
     }
 
     /// Where the next connection comes from.
-    pub(super) fn source(&self) -> AcceptSource {
+    pub(super) fn source(&self, is_retired: bool) -> AcceptSource {
         match &self.pending {
+            _ if is_retired => AcceptSource::Retired,
             PendingQueue::Kernel(_, lease) => {
                 AcceptSource::Kernel(Arc::clone(&self.config.accept_filter), lease.clone(), self.capacity)
             }
@@ -169,7 +209,9 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if let PendingQueue::Queue(queue) = &self.pending {
+        if let PendingQueue::Queue(queue) = &self.pending
+            && !self.is_held
+        {
             queue.close();
         }
     }
@@ -183,7 +225,10 @@ fn tell_kernel(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
     if endpoint.is_shared {
         return Ok(());
     }
-    Ok(rustix::net::listen(&endpoint.fd, kernel_backlog(capacity))?)
+    match endpoint.claim() {
+        Some(claim) => claim.listen(kernel_backlog(capacity)),
+        None => Ok(rustix::net::listen(endpoint.fd(), kernel_backlog(capacity))?),
+    }
 }
 
 /// How many connections an accept checks, at least: some may be broken.
@@ -211,14 +256,14 @@ pub(super) fn try_accept(
         if let Some(Err(reached)) = held.as_ref().map(LockedCounts::check) {
             drop(held);
             // A limit that keeps no connection waiting is not an error.
-            if is_idle(&listener.fd) {
+            if is_idle(listener.fd()) {
                 return Err(Errno::EAGAIN.into());
             }
             accept_filter.is_full(reached);
             return Err(Refusal::Limited(reached));
         }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let (socket, peer) = match rustix::net::acceptfrom_with(&listener.fd, flags) {
+        let (socket, peer) = match rustix::net::acceptfrom_with(listener.fd(), flags) {
             Ok((socket, Some(peer))) => (socket, listener.domain.read(peer)?),
             // The peer's address comes with the connection; one without is already gone.
             Ok((_, None)) => continue,

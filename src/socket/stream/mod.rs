@@ -20,8 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
+use super::held::{Claim, Keeper};
 use super::listen::{Capacity, ConnectionPermit, DescriptorFreed, ListenConfig, PendingConnection, Queue};
-use super::option::SocketLimits;
+use super::option::{SetOption, SocketLimits};
 use super::{Domain, Kind, ReadinessSource, Refusal, Registration, Socket, Watchers};
 use crate::address::Address;
 use crate::error::Errno;
@@ -87,6 +88,9 @@ struct Inner {
     state: Option<StreamState>,
     /// Why the last connect failed, until that is read.
     connect_error: Option<Errno>,
+    /// What the guest has set before it connected: a socket that this one becomes gets it too.
+    #[expect(clippy::box_collection, reason = "a connection has none, and there are many")]
+    set: Option<Box<Vec<SetOption>>>,
 }
 
 /// The outcome of a transition: the next state, and the result of the call.
@@ -100,7 +104,7 @@ impl Stream {
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
-        let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+        let registration = Registration::new(Arc::clone(endpoint.fd()))?;
         let connected = Connected::new(registration, endpoint.domain.wildcard(), endpoint.kind);
         Ok(Self::with_state(endpoint, StreamState::Connected(connected), false, SocketLimits::default()))
     }
@@ -117,17 +121,17 @@ impl Stream {
     ) -> Result<Self, Errno> {
         let state = match peer {
             Some(peer) => {
-                let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+                let registration = Registration::new(Arc::clone(endpoint.fd()))?;
                 StreamState::Connected(Connected::new(registration, peer, endpoint.kind))
             }
             None => StreamState::Bound(Bound::new(local)),
         };
-        let lingers = rustix::net::sockopt::socket_linger(&endpoint.fd)?.is_some_and(|time| !time.is_zero());
+        let lingers = rustix::net::sockopt::socket_linger(endpoint.fd())?.is_some_and(|time| !time.is_zero());
         Ok(Self::with_state(endpoint, state, lingers, SocketLimits::default()))
     }
 
     fn with_state(endpoint: Endpoint, state: StreamState, lingers: bool, limits: SocketLimits) -> Self {
-        let inner = Inner { state: Some(state), connect_error: None };
+        let inner = Inner { state: Some(state), connect_error: None, set: None };
         Self {
             inner: Mutex::new(inner),
             connection: OnceLock::new(),
@@ -179,10 +183,17 @@ impl Stream {
     /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket
     /// has an address already; a denial where the policy grants no listening there;
     /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` and what else the host reports.
-    pub fn bind(&self, address: Address, policy: &Policy) -> Result<(), Refusal> {
+    ///
+    /// Where `keeper` holds a socket there, this becomes that very socket.
+    pub fn bind(
+        &self,
+        address: Address,
+        policy: &Policy,
+        keeper: Option<&dyn Keeper>,
+    ) -> Result<(), Refusal> {
         self.endpoint.domain.check(&address)?;
         self.change(|state| match state {
-            StreamState::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy) {
+            StreamState::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy, keeper) {
                 Ok(bound) => (StreamState::Bound(bound), Ok(())),
                 Err((refusal, unbound)) => (StreamState::Unbound(unbound), Err(refusal)),
             },
@@ -195,24 +206,35 @@ impl Stream {
     /// Listens, or changes how many connections may wait.
     ///
     /// `backlog` is the guest's number. A socket that listens already keeps its
-    /// profile; then only the maximum of `config` is used.
+    /// profile; then only the maximum of `config` is used. From then on `keeper` holds the
+    /// socket.
     ///
     /// # Errors
     ///
     /// As the profile says, where the socket has no address, is connected or
     /// connecting; a denial of the policy; `EADDRINUSE` where another socket listens
     /// there by now. The socket is unchanged.
-    pub fn listen(&self, backlog: u32, config: ListenConfig, policy: &Policy) -> Result<Capacity, Refusal> {
+    pub fn listen(
+        &self,
+        backlog: u32,
+        config: ListenConfig,
+        policy: &Policy,
+        keeper: Option<&dyn Keeper>,
+    ) -> Result<Capacity, Refusal> {
         let connected = config.rules.connected;
         self.change(|state| match state {
-            StreamState::Bound(bound) => match bound.listen(&self.endpoint, backlog, config, policy) {
-                Ok(listening) => started(listening),
-                Err((refusal, bound)) => (StreamState::Bound(bound), Err(refusal)),
-            },
-            StreamState::Unbound(unbound) => match unbound.listen(&self.endpoint, backlog, config, policy) {
-                Ok(listening) => started(listening),
-                Err((refusal, unbound)) => (StreamState::Unbound(unbound), Err(refusal)),
-            },
+            StreamState::Bound(bound) => {
+                match bound.listen(&self.endpoint, backlog, config, policy, keeper) {
+                    Ok(listening) => started(listening),
+                    Err((refusal, bound)) => (StreamState::Bound(bound), Err(refusal)),
+                }
+            }
+            StreamState::Unbound(unbound) => {
+                match unbound.listen(&self.endpoint, backlog, config, policy, keeper) {
+                    Ok(listening) => started(listening),
+                    Err((refusal, unbound)) => (StreamState::Unbound(unbound), Err(refusal)),
+                }
+            }
             // "Listen again" updates the backlog, in every profile.
             StreamState::Listening(mut listening) => {
                 let answer = listening.again(&self.endpoint, backlog, config.maximum);
@@ -250,18 +272,22 @@ impl Stream {
     /// connections where that is reached (the connection goes on waiting); `EBADF` where
     /// the last descriptor was closed meanwhile.
     pub fn try_accept(&self) -> Result<Accepted, Refusal> {
+        let claim = self.endpoint.claim();
         let source = self.inspect(|state| match state {
-            StreamState::Listening(listening) => Ok(listening.source()),
+            StreamState::Listening(listening) => {
+                Ok(listening.source(claim.is_some_and(|it| it.is_retired())))
+            }
             // "EINVAL: The socket is not accepting connections." - accept(3p)
             _ => Err(Errno::EINVAL),
         })??;
         let pending = match source {
             AcceptSource::Kernel(accept_filter, lease, capacity) => {
-                listening::try_accept(&self.endpoint, accept_filter.as_ref(), lease.as_deref(), capacity)?
+                listening::try_accept(&self.endpoint, accept_filter.as_ref(), lease.as_deref(), capacity)
             }
-            AcceptSource::Queue(queue) => queue.try_accept()?,
+            AcceptSource::Queue(queue) => queue.try_accept(),
+            AcceptSource::Retired => Err(Errno::EAGAIN.into()),
         };
-        self.accepted(pending)
+        self.accepted(self.unless_gone(pending)?)
     }
 
     /// Takes a waiting connection out of the host's own queue, and wakes the caller
@@ -271,14 +297,36 @@ impl Stream {
     ///
     /// As for [`try_accept`](Self::try_accept).
     pub fn poll_accept(&self, queue: &Queue, context: &mut Context<'_>) -> Poll<Result<Accepted, Refusal>> {
-        queue.poll_accept(context).map(|pending| self.accepted(pending?))
+        if let Some(claim) = self.endpoint.claim() {
+            // First it is woken by a change, then it asks.
+            claim.wake_at_change(context.waker());
+            if claim.is_retired() {
+                return match self.unless_gone::<PendingConnection>(Err(Errno::EAGAIN.into())) {
+                    Err(refusal) if refusal != Errno::EAGAIN.into() => Poll::Ready(Err(refusal)),
+                    _ => Poll::Pending,
+                };
+            }
+        }
+        queue.poll_accept(context).map(|pending| self.accepted(self.unless_gone(pending)?))
+    }
+
+    /// An accept after the guest was told of a connection, which finds none because another
+    /// instance took it or this one is retired, fails with `ECONNABORTED`: a server that polls
+    /// and accepts then does not stop there.
+    fn unless_gone<T>(&self, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        let Some(claim) = self.endpoint.claim() else { return answer };
+        match (claim.take_report(), answer) {
+            // "ECONNABORTED: A connection has been aborted." - accept(3p)
+            (true, Err(Refusal::Errno(Errno::EAGAIN))) => Err(Errno::ECONNABORTED.into()),
+            (_, answer) => answer,
+        }
     }
 
     /// The guest's socket; it lingers as the listener does, for so the kernel has it.
     fn accepted(&self, pending: PendingConnection) -> Result<Accepted, Refusal> {
         let PendingConnection { socket, peer, permit, _held: _ } = pending;
         let endpoint = self.endpoint.accepted(socket);
-        let registration = Registration::new(Arc::clone(&endpoint.fd))?;
+        let registration = Registration::new(Arc::clone(endpoint.fd()))?;
         let connected = StreamState::Connected(Connected::new(registration, peer.clone(), endpoint.kind));
         let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.passed_on());
         let mut stream = Self::with_state(endpoint, connected, lingers, limits);
@@ -398,10 +446,6 @@ impl Stream {
         inner.connect_error.take()
     }
 
-    pub(super) fn is_inherited(&self) -> bool {
-        self.endpoint.is_inherited
-    }
-
     pub(super) fn is_shared(&self) -> bool {
         self.endpoint.is_shared
     }
@@ -414,8 +458,41 @@ impl Stream {
         self.endpoint.kind
     }
 
-    pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
-        self.endpoint.host_fd()
+    pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.poll_fd()
+    }
+
+    pub(super) fn option_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.option_fd()
+    }
+
+    /// Takes note that the guest has set an option, unless the socket is connected: then it is
+    /// held no more.
+    pub(super) fn note_set(&self, option: SetOption) {
+        let mut inner = self.lock();
+        if !matches!(
+            inner.state,
+            Some(StreamState::Unbound(_) | StreamState::Bound(_) | StreamState::Listening(_))
+        ) {
+            return;
+        }
+        let set = inner.set.get_or_insert_default();
+        set.retain(|before| !option.replaces(before));
+        set.push(option);
+    }
+
+    /// What the guest has set, in that order.
+    pub(super) fn set_options(&self) -> Vec<SetOption> {
+        self.lock().set.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Set where the service holds the socket.
+    pub fn claim(&self) -> Option<&Arc<Claim>> {
+        self.endpoint.claim()
+    }
+
+    pub(super) fn outlives_guest(&self) -> bool {
+        self.endpoint.outlives_guest()
     }
 
     pub(super) fn limits(&self) -> &SocketLimits {

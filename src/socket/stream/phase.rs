@@ -65,6 +65,9 @@ impl Stream {
     ) -> Poll<Change> {
         // First it is watched, then its state is asked for: no change lies between.
         self.changes.add(context.waker());
+        if let Some(claim) = self.endpoint.claim() {
+            claim.wake_at_change(context.waker());
+        }
         match self.readiness_source() {
             ReadinessSource::None => Poll::Pending,
             ReadinessSource::Reactor(registration) => registration.poll_change(interest, context),

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use super::bound::Bound;
+use super::bound::{Bound, adopt_chosen};
 use super::listening::Listening;
 use crate::address::Address;
 use crate::error::Errno;
 use crate::policy::Policy;
 use crate::socket::Refusal;
 use crate::socket::endpoint::Endpoint;
+use crate::socket::held::Keeper;
 use crate::socket::listen::{ListenConfig, UnboundListen as Rule};
 
 /// The address of the C library's port probe.
@@ -29,11 +30,12 @@ impl Unbound {
         endpoint: &Endpoint,
         address: Address,
         policy: &Policy,
+        keeper: Option<&dyn Keeper>,
     ) -> Result<Bound, (Refusal, Self)> {
         if address == Address::Inet(SocketAddr::V4(PORT_PROBE)) {
             return Ok(Bound::deferred(address));
         }
-        match endpoint.bind(&address, policy) {
+        match endpoint.bind(&address, policy, keeper) {
             Ok(address) => Ok(Bound::new(address)),
             Err(refusal) => Err((refusal, self)),
         }
@@ -46,6 +48,7 @@ impl Unbound {
         backlog: u32,
         config: ListenConfig,
         policy: &Policy,
+        keeper: Option<&dyn Keeper>,
     ) -> Result<Listening, (Refusal, Self)> {
         if let Rule::Refused(errno) = config.rules.unbound {
             return Err((errno.into(), self));
@@ -56,10 +59,12 @@ impl Unbound {
             return Err((Errno::EINVAL.into(), self));
         }
         // The kernel binds as it listens, and undoes it where that fails.
-        let listening = policy
-            .check(endpoint.use_of(&wildcard))
-            .map_err(Refusal::from)
-            .and_then(|()| Listening::start(endpoint, backlog, config, Some(policy)));
+        let listening = policy.check(endpoint.use_of(&wildcard)).map_err(Refusal::from).and_then(|()| {
+            if let (Some(keeper), Some(asked)) = (keeper, wildcard.inet()) {
+                adopt_chosen(endpoint, asked, policy, keeper);
+            }
+            Listening::start(endpoint, backlog, config, Some(policy), keeper.map(|it| (it, &wildcard)))
+        });
         listening.map_err(|refusal| (refusal, self))
     }
 }

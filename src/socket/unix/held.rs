@@ -25,6 +25,21 @@ pub struct Held {
     file: Option<OwnedFd>,
 }
 
+/// A name in a directory, as the file system knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameId {
+    /// The device and the number of the directory.
+    directory: (u64, u64),
+    name: String,
+}
+
+impl NameId {
+    pub(super) fn of(directory: &OwnedFd, name: &str) -> Result<Self, Errno> {
+        let Stat { st_dev, st_ino, .. } = rustix::fs::fstat(directory)?;
+        Ok(Self { directory: (st_dev, st_ino), name: name.to_owned() })
+    }
+}
+
 impl Held {
     /// Binds `fd` at `place`. The mode of the file is what the host's umask leaves.
     pub(super) fn bind(fd: BorrowedFd<'_>, place: FreeName, is_removed: bool) -> Result<Self, Errno> {
@@ -58,6 +73,28 @@ impl Held {
         let mut held = Self { directory, name: name.to_owned(), file: None };
         held.file = Some(held.open()?);
         Ok(held)
+    }
+
+    /// What tells the name from every other one.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn id(&self) -> Result<NameId, Errno> {
+        NameId::of(&self.directory, &self.name)
+    }
+
+    /// The device and the number of the file that has the name now, where that is a socket.
+    pub fn file_id(&self) -> Option<(u64, u64)> {
+        let there = rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        is_socket(&there).then_some((there.st_dev, there.st_ino))
+    }
+
+    /// Removes the name as long as `file` has it.
+    pub fn remove_file(&self, file: (u64, u64)) {
+        if self.file_id() == Some(file) {
+            let _gone = rustix::fs::unlinkat(&self.directory, &self.name, AtFlags::empty());
+        }
     }
 
     fn open(&self) -> Result<OwnedFd, Errno> {

@@ -24,7 +24,7 @@ use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::policy::{Denial, Policy, Use};
 
-pub use held::Held;
+pub use held::{Held, NameId};
 
 /// The guest's directories, as far as sockets have their names there. Asks the host's
 /// file system, and so may wait for a disk.
@@ -71,6 +71,17 @@ pub struct FreeName {
     pub whole: String,
 }
 
+impl FreeName {
+    /// What tells it from every other place.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub(super) fn id(&self) -> Result<NameId, Errno> {
+        NameId::of(&self.directory, &self.name)
+    }
+}
+
 /// What a path names: a socket, perhaps.
 #[derive(Debug)]
 pub struct NamedSocketFile {
@@ -87,18 +98,17 @@ impl NamedSocketFile {
     }
 }
 
-/// Gives the host's socket `fd` the name that the guest wrote.
+/// Finds the place of the name that the guest wrote, for a socket to be bound there.
 ///
 /// # Errors
 ///
-/// A denial; `ENOENT` for no name; `EADDRINUSE` for one that is taken, whatever has it;
-/// those of [`Paths::place`]; `EACCES` and what else the host reports.
-pub(super) fn bind(
-    fd: BorrowedFd<'_>,
+/// A denial; `ENOENT` for no name, `EADDRINUSE` for that of a directory; those of
+/// [`Paths::place`].
+pub(super) fn place(
     name: &UnixName,
     paths: &dyn Paths,
     policy: &Policy,
-) -> Result<(UnixName, Held), Refusal> {
+) -> Result<(UnixName, FreeName), Refusal> {
     let (given, whole) = written(name, paths)?;
     let check = |path: &str| policy.check(Use::UnixListen(path));
     let place = granted(paths.place(&whole), &whole, |place| &place.whole, check)?;
@@ -108,8 +118,17 @@ pub(super) fn bind(
         let taken = paths.found(&whole).is_ok();
         return Err(if taken { Errno::EADDRINUSE } else { Errno::ENOENT }.into());
     }
-    let name = name.clone().at(place.whole.as_str());
-    Ok((name, Held::bind(fd, place, paths.removes_names())?))
+    Ok((name.clone().at(place.whole.as_str()), place))
+}
+
+/// Gives the host's socket `fd` the name at `place`.
+///
+/// # Errors
+///
+/// `EADDRINUSE` for one that is taken, whatever has it; `EACCES` and what else the host
+/// answers.
+pub(super) fn bind(fd: BorrowedFd<'_>, place: FreeName, paths: &dyn Paths) -> Result<Held, Errno> {
+    Held::bind(fd, place, paths.removes_names())
 }
 
 /// Finds the socket that the guest wrote.

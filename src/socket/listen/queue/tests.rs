@@ -43,12 +43,12 @@ fn a_panic_of_the_server_task_is_told() -> Result<(), Refusal> {
         policy.allow_listen(&grant);
     }
     let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
-    socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy)?;
+    socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy, None)?;
     let accept_filter = Arc::new(Broken(Mutex::new(sender)));
     let account = Account::unlimited();
     let rules = ListenProfile::Winsock.rules();
     let config = ListenConfig { rules, maximum: 16, kernel_maximum: 16, account, accept_filter };
-    socket.stream()?.listen(4, config, &policy)?;
+    socket.stream()?.listen(4, config, &policy, None)?;
     let local = socket.local_address()?.inet().ok_or(Errno::EAFNOSUPPORT)?;
     let _client = TcpStream::connect(local).map_err(Errno::from)?;
     assert_eq!(told.recv_timeout(WAIT_TIMEOUT), Ok(()));

@@ -1,0 +1,204 @@
+//! The sockets that a service holds.
+//!
+//! docs/operations: a guest's `bind` to the address of a held socket gives it that very socket,
+//! after the policy was asked. So clients that come while an instance ends and another one
+//! begins wait in the kernel's queue, and nobody is refused.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::report::unpoisoned;
+use crate::error::Errno;
+use crate::socket::held::{Binding, BoundAt, Claim, HeldSocket, Made, Owner};
+
+/// How long an instance lives on after it has closed a listener, for the close to mean that
+/// nobody is to listen there any more.
+pub(super) const MEANT_AFTER: Duration = Duration::from_secs(2);
+
+/// The held sockets, in the order in which they began to listen.
+#[derive(Default)]
+pub(crate) struct HeldSockets {
+    all: Mutex<Vec<Entry>>,
+}
+
+struct Entry {
+    socket: Arc<HeldSocket>,
+    binding: Binding,
+    /// Where the host chose the port: which one it was of those of its instance.
+    number: Option<u32>,
+    /// The file of its name.
+    file: Option<(u64, u64)>,
+    /// Instances that have removed its name: it is hidden from them.
+    hidden_from: Vec<Owner>,
+    /// Has the last one that said anything of the name removed it? Then it goes with the socket.
+    is_removed: bool,
+    /// Closed by an instance that had it as the last one, and when that means it.
+    closed: Option<(Owner, Instant)>,
+}
+
+impl Entry {
+    fn claim(&mut self, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
+        if !self.socket.is_free_for(owner) {
+            return None;
+        }
+        let claim = self.socket.claim(owner, None, state).ok()?;
+        self.closed = None;
+        self.is_removed = false;
+        self.hidden_from.retain(|other| *other != owner);
+        Some(claim)
+    }
+}
+
+impl HeldSockets {
+    /// The socket that is bound there. Several that share an address match by their order.
+    pub(super) fn adopt(&self, wanted: &Binding, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
+        let mut all = unpoisoned(&self.all);
+        all.iter_mut().filter(|entry| entry.binding == *wanted).find_map(|entry| entry.claim(owner, state))
+    }
+
+    /// The socket that had this `number` among those whose port the host chose.
+    pub(super) fn adopt_chosen(
+        &self,
+        wanted: &Binding,
+        number: u32,
+        may: &dyn Fn(BorrowedFd<'_>) -> bool,
+        owner: Owner,
+        state: (bool, bool),
+    ) -> Option<Arc<Claim>> {
+        let mut all = unpoisoned(&self.all);
+        let entry = all.iter_mut().find(|entry| {
+            entry.number == Some(number)
+                && is_same_but_port(&entry.binding, wanted)
+                && may(entry.socket.fd().as_fd())
+        })?;
+        entry.claim(owner, state)
+    }
+
+    /// Holds a socket of `owner`'s.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor for it.
+    pub(super) fn hold(
+        &self,
+        made: Made,
+        number: Option<u32>,
+        owner: Owner,
+        state: (bool, bool),
+    ) -> Result<Arc<Claim>, Errno> {
+        let Made { binding, fd, name, .. } = made;
+        let file = name.as_ref().and_then(|name| name.file_id());
+        let socket = HeldSocket::new(Arc::clone(&fd), name);
+        let claim = socket.claim(owner, Some(fd), state)?;
+        let mut all = unpoisoned(&self.all);
+        // The one before it at that place is found by its address alone.
+        all.iter_mut().filter(|entry| number.is_some() && entry.number == number).for_each(|entry| {
+            entry.number = None;
+        });
+        all.push(Entry {
+            socket,
+            binding,
+            number,
+            file,
+            hidden_from: Vec::new(),
+            is_removed: false,
+            closed: None,
+        });
+        Ok(claim)
+    }
+
+    /// Takes note that `owner`, which goes on, has closed `claim`. Tells whether that was the last
+    /// one: then [`let_go_of_closed`](Self::let_go_of_closed) is to be called after
+    /// [`MEANT_AFTER`].
+    pub(super) fn closed(&self, claim: &Claim) -> bool {
+        let mut all = unpoisoned(&self.all);
+        let entry = all.iter_mut().find(|entry| Arc::ptr_eq(&entry.socket, claim.socket()));
+        let Some(entry) = entry.filter(|entry| !entry.socket.is_claimed()) else { return false };
+        entry.closed = Instant::now().checked_add(MEANT_AFTER).map(|meant| (claim.owner(), meant));
+        true
+    }
+
+    /// Lets go of what was closed long enough ago by an instance that lives on.
+    pub(super) fn let_go_of_closed(&self) {
+        let now = Instant::now();
+        let is_meant = |entry: &Entry| entry.closed.is_some_and(|(_, meant)| meant <= now);
+        self.let_go(|entry| is_meant(entry) && !entry.socket.is_claimed());
+    }
+
+    /// Hides the name that `file` has from `owner`, which removes it; one that is retired changes
+    /// nothing. `None` where that is no name of a held socket, else the outcome.
+    pub(super) fn unlink(
+        &self,
+        file: (u64, u64),
+        owner: Owner,
+        is_retired: bool,
+    ) -> Option<Result<(), Errno>> {
+        let mut all = unpoisoned(&self.all);
+        let entry = all.iter_mut().find(|entry| entry.file == Some(file))?;
+        if entry.hidden_from.contains(&owner) {
+            return Some(Err(Errno::ENOENT));
+        }
+        if !is_retired {
+            entry.hidden_from.push(owner);
+            entry.is_removed = true;
+        }
+        Some(Ok(()))
+    }
+
+    /// Is the name that `file` has hidden from `owner`?
+    pub(super) fn is_hidden(&self, file: (u64, u64), owner: Owner) -> bool {
+        let all = unpoisoned(&self.all);
+        all.iter().any(|entry| entry.file == Some(file) && entry.hidden_from.contains(&owner))
+    }
+
+    /// Takes note that `owner` begins anew, or has ended: what it closed on its way it did not
+    /// mean.
+    pub(super) fn begin_anew(&self, owner: Owner) {
+        for entry in unpoisoned(&self.all).iter_mut() {
+            entry.closed = entry.closed.filter(|(closer, _)| *closer != owner);
+            entry.hidden_from.retain(|other| *other != owner);
+        }
+    }
+
+    /// Lets go of everything.
+    pub(super) fn clear(&self) {
+        self.let_go(|_| true);
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        unpoisoned(&self.all).len()
+    }
+
+    fn let_go(&self, is_over: impl Fn(&Entry) -> bool) {
+        let over: Vec<Entry> = {
+            let mut all = unpoisoned(&self.all);
+            let (over, kept) = std::mem::take(&mut *all).into_iter().partition(|entry| is_over(entry));
+            *all = kept;
+            over
+        };
+        // Closed when the lock is free again.
+        drop(over);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let (true, Some(file), Some(name)) = (self.is_removed, self.file, self.socket.name()) {
+            name.remove_file(file);
+        }
+    }
+}
+
+/// Is it the same but for the port, which the host chose?
+fn is_same_but_port(held: &Binding, wanted: &Binding) -> bool {
+    match (&held.at, &wanted.at) {
+        (BoundAt::Inet(held_at), BoundAt::Inet(at)) => {
+            let mut at = *at;
+            at.set_port(held_at.port());
+            *held_at == at && *held == Binding { at: BoundAt::Inet(at), ..*wanted }
+        }
+        _ => false,
+    }
+}
