@@ -93,7 +93,9 @@ pub use host::{
     Guest, Handle, Inspection, OnTrap, Service, WasockCtx, WasockCtxBuilder, add_to_linker,
     add_to_linker_blocking, deliver_events, deliver_events_blocking,
 };
-pub use observe::{Closed, Escaped, Event, Limit, Observer, Refused, TraceLine, TraceSink};
+pub use observe::{
+    Closed, Escaped, Event, Limit, ListenerMetrics, Metrics, Observer, Refused, TraceLine, TraceSink,
+};
 pub use policy::{Grant, IpNet, NamePattern, ParseGrantError, ParsePublishError, Protocol, Publish, Use};
 pub use process::Signal;
 pub use socket::listen::{ListenProfile, ParseProfileError};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::WasockCtx;
 use crate::error::Terminated;
+use crate::observe::Metrics;
 use crate::process::{Process, Signal};
 use crate::service::Report;
 
@@ -74,6 +75,12 @@ impl Handle {
         if let Some(process) = self.process.upgrade() {
             process.signals().terminate(Terminated::Order);
         }
+    }
+
+    /// What was counted at the listeners of the guest's service so far, by whichever instance;
+    /// after the guest's end, too.
+    pub fn metrics(&self) -> Metrics {
+        self.report.metrics()
     }
 
     /// Retires the guest: its held listeners are never readable any more, an accept that blocks

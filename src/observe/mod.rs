@@ -7,11 +7,13 @@
 
 mod delivery;
 mod event;
+mod metrics;
 pub(crate) mod text;
 mod trace;
 
 pub use delivery::Delivery;
 pub use event::{Closed, Event, Limit, Observer, Refused};
+pub use metrics::{ListenerMetrics, Metrics};
 pub use text::Escaped;
 pub use trace::{TraceLine, TraceSink};
 

@@ -5,13 +5,14 @@
 //! that follows the first one, by a restart for instance, belongs to it. An instance keeps
 //! its service alive; the service knows nothing of how an instance runs.
 
+mod counters;
 mod held;
 mod instance;
 mod report;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::account::Account;
@@ -236,7 +237,7 @@ impl Service {
         let rules = self.listen_profile(&local).rules();
         let (report, policy) = (Arc::clone(&self.report), Arc::clone(&self.config.policy));
         let quota = self.config.connection_limiter.as_ref().map(ConnectionLimiter::quota);
-        let told = ToldLimits::default();
+        let (told, counters) = (ToldLimits::default(), OnceLock::new());
         ListenConfig {
             rules,
             maximum: self.max_backlog.load(Relaxed),
@@ -250,6 +251,7 @@ impl Service {
                 quota,
                 told,
                 failed,
+                counters,
             }),
         }
     }

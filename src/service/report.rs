@@ -5,11 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::counters::{Counters, ListenerCounters, count};
 use crate::address::Address;
-use crate::observe::{Delivery, Event, Limit, Observer, Refused};
+use crate::observe::{Delivery, Event, Limit, Metrics, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
 use crate::socket::{ReceiveFilter, Socket};
@@ -28,6 +30,7 @@ pub(crate) struct Report {
     delivery: Option<Delivery>,
     told: Mutex<HashSet<(&'static str, Denial)>>,
     told_limits: ToldLimits,
+    counters: Counters,
 }
 
 /// Ends an instance where a thread or a task of the host's has panicked, which did this for it.
@@ -39,7 +42,13 @@ impl Report {
             delivery: observer.map(Delivery::new),
             told: Mutex::default(),
             told_limits: ToldLimits::default(),
+            counters: Counters::default(),
         }
+    }
+
+    /// What was counted so far.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.counters.read()
     }
 
     /// Reports an event.
@@ -142,10 +151,13 @@ pub(crate) struct PolicyAcceptFilter {
     pub(crate) told: ToldLimits,
     /// Ends the instance that listens where the host fails.
     pub(crate) failed: HostFailed,
+    /// Known once it listens, for then it has its address.
+    pub(super) counters: OnceLock<Arc<ListenerCounters>>,
 }
 
 impl AcceptFilter for PolicyAcceptFilter {
     fn listens(&self, local: &Address, capacity: Capacity) {
+        self.counters.get_or_init(|| self.report.counters.of(local));
         let local = local.clone();
         let (fd, Capacity { backlog, now, before }) = (self.listener, capacity);
         self.report.tell(match before {
@@ -164,7 +176,17 @@ impl AcceptFilter for PolicyAcceptFilter {
         self.quota.as_ref()
     }
 
+    fn accepted(&self) {
+        self.count(|counters| &counters.accepted);
+    }
+
     fn rejected(&self, peer: Address, why: RejectReason) {
+        self.count(|counters| match why {
+            RejectReason::QueueFull => &counters.queue_full,
+            RejectReason::Shrunk => &counters.shrunk,
+            RejectReason::Denied(_) => &counters.policy,
+            RejectReason::PeerLimit(_) => &counters.peer_limit,
+        });
         let why = match why {
             RejectReason::QueueFull => Refused::QueueFull,
             RejectReason::Shrunk => Refused::Shrunk,
@@ -184,6 +206,7 @@ impl AcceptFilter for PolicyAcceptFilter {
     }
 
     fn is_full(&self, reached: LimitExceeded) {
+        self.count(|counters| &counters.limit_reached);
         self.tell_limit(reached, None);
     }
 
@@ -193,6 +216,12 @@ impl AcceptFilter for PolicyAcceptFilter {
 }
 
 impl PolicyAcceptFilter {
+    fn count(&self, which: impl FnOnce(&ListenerCounters) -> &AtomicU64) {
+        if let Some(counters) = self.counters.get() {
+            count(which(counters));
+        }
+    }
+
     fn tell_limit(&self, reached: LimitExceeded, peer: Option<Address>) {
         let LimitExceeded { limit, most } = reached;
         if self.told.is_due(limit) {

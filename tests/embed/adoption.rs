@@ -588,3 +588,42 @@ fn a11_a_retired_instance_wakes_0_times_for_its_listener() -> Result<()> {
     }
     Ok(())
 }
+
+/// The counters are the service's: they go on from one instance to the next.
+#[test]
+fn counters_of_a_listener_go_on_with_the_next_instance() -> Result<()> {
+    let winsock = |builder: WasockCtxBuilder| {
+        let builder = builder.listen_profile(ListenProfile::Winsock).max_connections(1);
+        Ok(builder.max_connections_per_peer(4).max_backlog(2))
+    };
+    let mut site = Site::new(winsock)?;
+    let mut one = site.start()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let handle = one.handle.clone();
+    let clients: Vec<_> = (0..2).map(|_| connect(addr)).collect::<Result<_>>()?;
+    one.expect("poll a 20000", "ready")?;
+    // The queue is full, and this one is reset.
+    let _reset = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT);
+    let refused =
+        |handle: &Handle| handle.metrics().listeners.iter().map(|it| it.refused_queue_full).sum::<u64>();
+    let begun = Instant::now();
+    while refused(&handle) == 0 {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "nobody was refused");
+        thread::sleep(Duration::from_millis(2));
+    }
+    one.expect("take a first", "ok")?;
+    one.expect("take a second", "EMFILE (33)")?;
+    one.expect("close first", "ok")?;
+    one.exit()?;
+    let mut two = site.start()?;
+    two.listen("a", "127.0.0.1:0")?;
+    two.expect("accept a two", "ok")?;
+    two.exit()?;
+    drop(clients);
+    let metrics = handle.metrics();
+    let [listener] = metrics.listeners.as_slice() else { bail!("{metrics:?}") };
+    let counted =
+        (listener.accepted, listener.refused_queue_full, listener.refused(), listener.limit_reached);
+    ensure!(listener.local.inet() == Some(addr) && counted == (2, 1, 1, 1), "{metrics:?}");
+    Ok(())
+}

@@ -78,6 +78,9 @@ pub trait AcceptFilter: Send + Sync {
     /// Where connections are counted, if there is a limit to their number.
     fn quota(&self) -> Option<&ListenerQuota>;
 
+    /// Counts a connection that the guest gets.
+    fn accepted(&self) {}
+
     /// Is called when a peer was reset.
     fn rejected(&self, peer: Address, why: RejectReason);
 

@@ -317,7 +317,10 @@ impl Queue {
             return Poll::Ready(Err(Refusal::Limited(reached)));
         }
         match state.waiting.pop_front() {
-            Some(pending) => Poll::Ready(Ok(pending)),
+            Some(pending) => {
+                self.accept_filter.accepted();
+                Poll::Ready(Ok(pending))
+            }
             // "EBADF: the other thread closed it" - docs/listen.md, rule 13
             None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF.into())),
             None if state.is_out_of_descriptors => {

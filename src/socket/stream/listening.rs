@@ -275,7 +275,10 @@ pub(super) fn try_accept(
             permit.transpose().map_err(RejectReason::PeerLimit)
         });
         match permit {
-            Ok(permit) => return Ok(PendingConnection { socket, peer, permit, _held: None }),
+            Ok(permit) => {
+                accept_filter.accepted();
+                return Ok(PendingConnection { socket, peer, permit, _held: None });
+            }
             Err(why) => {
                 reset(&socket);
                 drop(socket);

@@ -1,0 +1,46 @@
+//! What is counted, as values.
+
+use crate::address::Address;
+
+/// What a service has counted since it began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// By listener, in the order in which they began to listen. Those at one address count as one,
+    /// whichever instance has them.
+    pub listeners: Vec<ListenerMetrics>,
+}
+
+/// What was counted at one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListenerMetrics {
+    /// Its address.
+    pub local: Address,
+    /// Connections that a guest got.
+    pub accepted: u64,
+    /// Connections that were reset because as many waited as may
+    /// ([`Refused::QueueFull`](super::Refused::QueueFull)).
+    pub refused_queue_full: u64,
+    /// Connections that waited and were reset because a new backlog had no room for them
+    /// ([`Refused::Shrunk`](super::Refused::Shrunk)).
+    pub refused_shrunk: u64,
+    /// Connections that were reset because the policy takes none from that peer
+    /// ([`Refused::Policy`](super::Refused::Policy)).
+    pub refused_policy: u64,
+    /// Connections that were reset because their peer has as many as one may
+    /// ([`Refused::PeerLimit`](super::Refused::PeerLimit)).
+    pub refused_peer_limit: u64,
+    /// How often an accept found a connection that the limit to all connections, or to those of
+    /// this listener, kept waiting.
+    pub limit_reached: u64,
+}
+
+impl ListenerMetrics {
+    /// Connections that were reset before a guest saw them, for whatever reason.
+    pub fn refused(&self) -> u64 {
+        [self.refused_queue_full, self.refused_shrunk, self.refused_policy, self.refused_peer_limit]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+}

@@ -1,0 +1,84 @@
+//! What is counted at the listeners of a service.
+//!
+//! A counter is one atomic word beside what it counts, and costs no system call.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+
+use super::report::unpoisoned;
+use crate::address::Address;
+use crate::observe::{ListenerMetrics, Metrics};
+
+/// How many listeners are remembered: a guest may listen at one port after another, and each costs
+/// memory. The oldest that are gone are forgotten first.
+const MOST: usize = 1024;
+
+/// The counters of all listeners.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    listeners: Mutex<Vec<Arc<ListenerCounters>>>,
+}
+
+/// The counters of one listener.
+#[derive(Debug)]
+pub(super) struct ListenerCounters {
+    local: Address,
+    pub(super) accepted: AtomicU64,
+    pub(super) queue_full: AtomicU64,
+    pub(super) shrunk: AtomicU64,
+    pub(super) policy: AtomicU64,
+    pub(super) peer_limit: AtomicU64,
+    pub(super) limit_reached: AtomicU64,
+}
+
+/// One more.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+impl Counters {
+    /// Those of the listener at `local`.
+    pub(super) fn of(&self, local: &Address) -> Arc<ListenerCounters> {
+        let mut listeners = unpoisoned(&self.listeners);
+        if let Some(known) = listeners.iter().find(|known| known.local == *local) {
+            return Arc::clone(known);
+        }
+        if listeners.len() >= MOST
+            && let Some(gone) = listeners.iter().position(|known| Arc::strong_count(known) == 1)
+        {
+            listeners.remove(gone);
+        }
+        let new = Arc::new(ListenerCounters {
+            local: local.clone(),
+            accepted: AtomicU64::new(0),
+            queue_full: AtomicU64::new(0),
+            shrunk: AtomicU64::new(0),
+            policy: AtomicU64::new(0),
+            peer_limit: AtomicU64::new(0),
+            limit_reached: AtomicU64::new(0),
+        });
+        listeners.push(Arc::clone(&new));
+        new
+    }
+
+    /// All of them now.
+    pub(super) fn read(&self) -> Metrics {
+        let listeners = unpoisoned(&self.listeners);
+        Metrics { listeners: listeners.iter().map(|listener| listener.read()).collect() }
+    }
+}
+
+impl ListenerCounters {
+    fn read(&self) -> ListenerMetrics {
+        ListenerMetrics {
+            local: self.local.clone(),
+            accepted: self.accepted.load(Relaxed),
+            refused_queue_full: self.queue_full.load(Relaxed),
+            refused_shrunk: self.shrunk.load(Relaxed),
+            refused_policy: self.policy.load(Relaxed),
+            refused_peer_limit: self.peer_limit.load(Relaxed),
+            limit_reached: self.limit_reached.load(Relaxed),
+        }
+    }
+}
