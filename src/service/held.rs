@@ -1,6 +1,6 @@
 //! The sockets that a service holds.
 //!
-//! docs/operations: a guest's `bind` to the address of a held socket gives it that very socket,
+//! docs/service.md has the rules: a guest's `bind` to the address of a held socket gives it that very socket,
 //! after the policy was asked. So clients that come while an instance ends and another one
 //! begins wait in the kernel's queue, and nobody is refused.
 
