@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::{Engine, Instance, Linker, SharedMemory, Store};
+use wasmtime::{Engine, Instance, InstancePre, Linker, SharedMemory, Store};
 
 use super::call_mode::CallMode;
 use super::deliver::EventLoop;
@@ -100,7 +100,7 @@ impl Guest {
 
     /// One instance after another, until one has not trapped in a handler.
     async fn run_instances(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
-        let mut is_first = true;
+        let linked = self.link(linker, ctx.thread.process())?;
         let mut backoff = Backoff::default();
         loop {
             if self.is_go() {
@@ -108,7 +108,7 @@ impl Guest {
             }
             let next = ctx.successor();
             let started = Instant::now();
-            let trap = match self.run_once(linker, ctx, is_first).await? {
+            let trap = match self.run_once(&linked, ctx).await? {
                 Outcome::Ended(ended) => return Ok(ended),
                 Outcome::Trapped(trap) if next.on_trap == OnTrap::Stop => return Err(trap),
                 Outcome::Trapped(trap) => trap,
@@ -130,21 +130,28 @@ impl Guest {
                     return Err(trap);
                 }
             }
-            (ctx, is_first) = (next, false);
+            ctx = next;
         }
     }
 
-    /// One instance, from its start to its end.
-    async fn run_once(
-        &self,
-        linker: &Linker<WasockCtx>,
-        mut ctx: WasockCtx,
-        is_first: bool,
-    ) -> wasmtime::Result<Outcome> {
-        let engine = self.module().engine();
+    /// Resolves the imports, once for all instances, and reports those that the host lacks.
+    fn link(&self, linker: &Linker<WasockCtx>, process: &Process) -> wasmtime::Result<Linked> {
         let mut linker = linker.clone();
         linker.allow_shadowing(false);
         add_imported_to_linker(&mut linker, self.module())?;
+        for import in link_unknown_imports(&mut linker, self.module())? {
+            let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
+            process.report().tell(event);
+        }
+        if imported_memory(self.module()).is_some() {
+            return Ok(Linked::ButForMemory(linker));
+        }
+        linker.instantiate_pre(self.module()).map(Linked::Whole)
+    }
+
+    /// One instance, from its start to its end.
+    async fn run_once(&self, linked: &Linked, mut ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+        let engine = self.module().engine();
         ctx.adapt_to(self.module());
         ctx.memory.set_only_instance();
         ctx.limiter.shared_growth = self.shared_growth;
@@ -153,23 +160,23 @@ impl Guest {
         if let Some((memory, _)) = &memory {
             ctx.set_shared_memory(memory.clone());
         }
-        for import in link_unknown_imports(&mut linker, self.module())? {
-            if is_first {
-                let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
-                process.report().tell(event);
-            }
-        }
         let mut store = Store::new(engine, ctx);
         store.limiter(|ctx| ctx.limiter());
-        if let Some((memory, _)) = &memory {
-            let import = self.detected().memory_import.as_ref();
-            let (module, name) = import.map_or(("env", "memory"), |it| (&*it.module, &*it.name));
-            linker.define(&store, module, name, memory.clone())?;
-        }
+        let pre = match (linked, &memory) {
+            (Linked::Whole(pre), _) => pre.clone(),
+            (Linked::ButForMemory(linker), memory) => {
+                let mut linker = linker.clone();
+                if let Some((memory, _)) = memory {
+                    let import = self.detected().memory_import.as_ref();
+                    let (module, name) = import.map_or(("env", "memory"), |it| (&*it.module, &*it.name));
+                    linker.define(&store, module, name, memory.clone())?;
+                }
+                linker.instantiate_pre(self.module())?
+            }
+        };
         if self.detected().threads
             && let Some(memory) = memory
         {
-            let pre = linker.instantiate_pre(self.module())?;
             let guest = self.clone();
             let main = async move |store: &mut Store<WasockCtx>, instance: &Instance| {
                 guest.live(store, instance, process).await
@@ -181,7 +188,7 @@ impl Guest {
             return ended(Err(error)).map(Outcome::Ended);
         }
         store.data_mut().limiter.begin_start()?;
-        let made = linker.instantiate_async(&mut store, self.module()).await;
+        let made = pre.instantiate_async(&mut store).await;
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);
         self.live(&mut store, &instance, process).await
@@ -242,6 +249,13 @@ impl Guest {
         let Some((_, ty)) = imported_memory(self.module()) else { return Ok(None) };
         limiter::shared_memory(engine, self.module(), &ty, account).map(Some)
     }
+}
+
+/// A module with its imports resolved, for as many instances as follow one another.
+enum Linked {
+    Whole(InstancePre<WasockCtx>),
+    /// Each instance gets a shared memory of its own.
+    ButForMemory(Linker<WasockCtx>),
 }
 
 /// The end of a run, also where its future is dropped: nothing of the guest's remains open,
