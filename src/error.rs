@@ -200,9 +200,6 @@ impl Errno {
             Os::TIMEDOUT => Self::ETIMEDOUT,
             Os::TXTBSY => Self::ETXTBSY,
             Os::XDEV => Self::EXDEV,
-            // One number with ENOTSUP on Linux, two elsewhere.
-            #[cfg(not(target_os = "linux"))]
-            Os::OPNOTSUPP => Self::ENOTSUP,
             other => {
                 tracing::debug!(raw = other.raw_os_error(), "an error of the host without a WASI name");
                 Self::EIO

@@ -56,6 +56,9 @@
 
 #![allow(rustdoc::private_intra_doc_links, reason = "documentation for contributors names private items")]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("wasock is for Linux: it waits by epoll, eventfd and timerfd");
+
 mod abi;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod account;

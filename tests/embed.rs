@@ -9,7 +9,6 @@ mod example;
 mod adoption;
 #[path = "embed/beside_wasmtime_wasi.rs"]
 mod beside_wasmtime_wasi;
-#[cfg(target_os = "linux")]
 #[path = "embed/blocked_files.rs"]
 mod blocked_files;
 #[path = "embed/blocking.rs"]
@@ -44,7 +43,6 @@ mod runtimes;
 mod shared;
 #[path = "embed/signals.rs"]
 mod signals;
-#[cfg(target_os = "linux")]
 #[path = "embed/threads.rs"]
 mod threads;
 #[path = "embed/time.rs"]

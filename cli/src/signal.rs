@@ -55,9 +55,7 @@ const PASSED_ON: &[(Signal, Host)] = &[
     (Signal::Prof, Host::PROF),
     (Signal::Winch, Host::WINCH),
     (Signal::Poll, Host::IO),
-    #[cfg(target_os = "linux")]
     (Signal::Pwr, Host::POWER),
-    #[cfg(target_os = "linux")]
     (Signal::Stkflt, Host::STKFLT),
 ];
 

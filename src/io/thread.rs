@@ -111,15 +111,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Names the calling thread, for tools that inspect the process.
-#[cfg(target_os = "linux")]
 fn call_this_thread(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name) {
         let _nameless = rustix::thread::set_name(&name);
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn call_this_thread(_: &str) {}
 
 #[cfg(test)]
 mod tests {

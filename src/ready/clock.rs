@@ -42,13 +42,8 @@ pub(super) async fn until(deadline: Instant) {
     }
 }
 
-#[cfg(target_os = "linux")]
 pub use kernel::Timer;
 
-#[cfg(not(target_os = "linux"))]
-pub use coarse::Timer;
-
-#[cfg(target_os = "linux")]
 mod kernel {
     use std::sync::Arc;
     use std::time::Duration;
@@ -111,50 +106,6 @@ mod kernel {
                 if self.io.ready(Interest::Read).await.is_err() {
                     return;
                 }
-            }
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod coarse {
-    use std::sync::Mutex;
-
-    use super::{Duration, Errno, Instant};
-
-    /// A timer that can be armed again and again.
-    #[derive(Debug)]
-    pub struct Timer {
-        deadline: Mutex<Option<Instant>>,
-    }
-
-    impl Timer {
-        /// A timer that is not armed.
-        ///
-        /// # Errors
-        ///
-        /// None on this system.
-        pub fn new() -> Result<Self, Errno> {
-            Ok(Self { deadline: Mutex::new(None) })
-        }
-
-        /// Expires once, after `after`; an earlier setting is void.
-        ///
-        /// # Errors
-        ///
-        /// None on this system.
-        pub fn arm(&self, after: Duration) -> Result<(), Errno> {
-            *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-                Instant::now().checked_add(after);
-            Ok(())
-        }
-
-        /// Waits until the timer has expired since it was last armed.
-        pub async fn expired(&self) {
-            let deadline = *self.deadline.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            match deadline {
-                Some(deadline) => super::until(deadline).await,
-                None => std::future::pending().await,
             }
         }
     }

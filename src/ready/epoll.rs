@@ -46,10 +46,6 @@
 //! alone comes before all of them.
 
 mod entry;
-#[cfg(target_os = "linux")]
-mod kernel;
-#[cfg(not(target_os = "linux"))]
-#[path = "epoll/no_kernel.rs"]
 mod kernel;
 mod nesting;
 mod ready_list;

@@ -435,14 +435,8 @@ impl<'a> PollSet<'a> {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn peer_closed(events: PollFlags) -> bool {
     events.contains(PollFlags::RDHUP)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn peer_closed(_: PollFlags) -> bool {
-    false
 }
 
 /// How much can be read at once; 1 for a listener, which has no bytes but a

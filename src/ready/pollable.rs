@@ -209,20 +209,15 @@ fn kernel_events(socket: &Socket) -> Events {
 }
 
 fn asked() -> PollFlags {
-    let all = PollFlags::IN | PollFlags::OUT | PollFlags::PRI;
-    #[cfg(target_os = "linux")]
-    let all = all | PollFlags::RDHUP;
-    all
+    PollFlags::IN | PollFlags::OUT | PollFlags::PRI | PollFlags::RDHUP
 }
 
 fn found(flags: PollFlags) -> Events {
     let event = |flag: PollFlags, event: Events| event.when(flags.intersects(flag));
-    let found = event(PollFlags::IN, Events::IN)
+    event(PollFlags::IN, Events::IN)
         .or(event(PollFlags::OUT, Events::OUT))
         .or(event(PollFlags::PRI, Events::PRI))
         .or(event(PollFlags::ERR | PollFlags::NVAL, Events::ERR))
-        .or(event(PollFlags::HUP, Events::HUP));
-    #[cfg(target_os = "linux")]
-    let found = found.or(event(PollFlags::RDHUP, Events::RDHUP));
-    found
+        .or(event(PollFlags::HUP, Events::HUP))
+        .or(event(PollFlags::RDHUP, Events::RDHUP))
 }

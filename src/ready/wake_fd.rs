@@ -52,13 +52,7 @@ impl WakeFd {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn new_event_fd() -> Result<OwnedFd, Errno> {
     use rustix::event::{EventfdFlags, eventfd};
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn new_event_fd() -> Result<OwnedFd, Errno> {
-    Err(Errno::ENOTSUP)
 }

@@ -33,10 +33,7 @@ impl Interest {
     /// What poll(2) is asked for it.
     pub(crate) fn to_poll(self) -> PollFlags {
         match self {
-            #[cfg(target_os = "linux")]
             Self::Read => PollFlags::IN | PollFlags::RDHUP,
-            #[cfg(not(target_os = "linux"))]
-            Self::Read => PollFlags::IN,
             Self::Write => PollFlags::OUT,
         }
     }

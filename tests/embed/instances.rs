@@ -167,7 +167,6 @@ async fn a_guest_runs_with_functions_of_the_embedder() -> Result<()> {
 }
 
 /// The same for a guest whose threads have stores of their own.
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn threads_of_a_guest_have_the_functions_of_the_embedder() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;

@@ -150,7 +150,6 @@ fn threads_called(start: &str) -> Vec<String> {
     names.flatten().filter(|name| name.starts_with(start)).collect()
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn the_end_of_a_guest_costs_little_however_large_its_memory_is() -> Result<()> {
     run_alone("time::alone_the_end_of_a_guest_with_a_large_memory")
@@ -176,7 +175,6 @@ fn alone_the_end_of_a_guest_with_a_large_memory() -> Result<()> {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_guest_that_can_not_be_woken_holds_no_runtime_up() -> Result<()> {
     run_alone("time::alone_the_drop_of_a_runtime")
@@ -197,7 +195,6 @@ fn alone_the_drop_of_a_runtime() -> Result<()> {
 }
 
 /// Both threads wait where nothing reaches them, and `run` returns all the same.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_guest_whose_threads_all_wait_in_the_memory_is_ended() -> Result<()> {
     run_alone("time::alone_the_end_of_threads_in_the_memory")

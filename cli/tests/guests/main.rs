@@ -22,14 +22,11 @@ mod inspect;
 mod kinds;
 mod listen;
 mod long_names;
-#[cfg(target_os = "linux")]
 mod low_limits;
 mod memory;
 mod multicast;
-#[cfg(target_os = "linux")]
 mod named_pipes;
 mod names;
-#[cfg(target_os = "linux")]
 mod oracle;
 mod places;
 mod preopened;
@@ -85,7 +82,6 @@ mod every_program_has_a_test {
         preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*, threaded::*,
         threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
     };
-    #[cfg(target_os = "linux")]
     use super::{low_limits::*, named_pipes::*, oracle::*};
 
     use super::real_programs::*;

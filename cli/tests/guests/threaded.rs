@@ -220,7 +220,6 @@ pub(crate) fn threaded_pingpong() -> Result<()> {
             .args([guest_tests::THREADED_PINGPONG, way, "500"])
             .succeed()?
             .expect_stderr("a round trip")?;
-        #[cfg(target_os = "linux")]
         Wasock::native(guest_tests::native::THREADED_PINGPONG)
             .args([way, "500"])
             .succeed()?

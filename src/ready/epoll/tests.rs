@@ -3,7 +3,6 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may fail")]
 #![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
-#[cfg(target_os = "linux")]
 #[path = "tests/kernel.rs"]
 mod kernel;
 #[path = "tests/waiters.rs"]

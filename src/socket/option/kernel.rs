@@ -28,7 +28,6 @@ sockopt_impl!(
     i32
 );
 
-#[cfg(target_os = "linux")]
 sockopt_impl!(
     /// Whether a socket takes what is sent to groups of IPv4 that others joined.
     AllGroupsV4,
@@ -38,7 +37,6 @@ sockopt_impl!(
     bool
 );
 
-#[cfg(target_os = "linux")]
 sockopt_impl!(
     /// The same of IPv6.
     AllGroupsV6,
@@ -55,18 +53,13 @@ sockopt_impl!(
 /// messages from the groups that have been explicitly joined ... on this particular
 /// socket." - ip(7). A kernel before 4.20 lacks it for IPv6, and is left as it is.
 pub(in crate::socket) fn take_own_groups_only(fd: BorrowedFd<'_>, family: Family) {
-    #[cfg(target_os = "linux")]
-    {
-        if family == Family::Inet6 {
-            _ = set(fd, AllGroupsV6, &false);
-        }
-        // An IPv6 socket receives IPv4 too, unless set otherwise.
-        if family != Family::Unix {
-            _ = set(fd, AllGroupsV4, &false);
-        }
+    if family == Family::Inet6 {
+        _ = set(fd, AllGroupsV6, &false);
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (fd, family);
+    // An IPv6 socket receives IPv4 too, unless set otherwise.
+    if family != Family::Unix {
+        _ = set(fd, AllGroupsV4, &false);
+    }
 }
 
 pub(super) fn set<O: SetSockOpt>(fd: BorrowedFd<'_>, option: O, value: &O::Val) -> Result<(), Errno> {

@@ -51,7 +51,6 @@ mod tests {
     use super::*;
 
     /// The resolver's own numbers, as Linux has them.
-    #[cfg(target_os = "linux")]
     #[test]
     fn failures_can_be_told_apart() {
         let why = |number| why(LookupError::new(number));
