@@ -51,6 +51,22 @@ pub fn add_to_linker<T: Send + 'static>(
 /// Adds every function of every dialect to `linker`, for a store that does not run
 /// async: a call that waits stops its thread. As [`add_to_linker`] otherwise.
 ///
+/// ```no_run
+/// # fn serve() -> wasmtime::Result<()> {
+/// use wasmtime::{Engine, Linker, Module, Store};
+/// use wasock::WasockCtx;
+///
+/// let engine = Engine::default();
+/// let module = Module::from_file(&engine, "server.wasm")?;
+/// let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+/// wasock::add_to_linker_blocking(&mut linker, |ctx| ctx)?;
+/// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
+/// let mut store = Store::new(&engine, ctx);
+/// let instance = linker.instantiate(&mut store, &module)?;
+/// instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
+/// # }
+/// ```
+///
 /// # Errors
 ///
 /// When `linker` has one of the functions already.

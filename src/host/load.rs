@@ -12,6 +12,22 @@ use crate::abi::{Detected, detect, is_go, wants_threads};
 use crate::observe::Escaped;
 
 /// A module that is ready to run.
+///
+/// ```no_run
+/// use wasock::host::{engine_config, new_engine};
+/// use wasock::{Guest, WasockCtx};
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let guest = Guest::load(&new_engine(&engine_config())?, "server.wasm".as_ref())?;
+/// let ctx = WasockCtx::builder()
+///     .args(["server", "127.0.0.1:8080"])
+///     .listen(&"127.0.0.1:8080".parse()?)
+///     .build_for(guest.module())?;
+/// let ended = guest.run(ctx).await?;
+/// println!("the guest ended with code {}", ended.code);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Guest {
     module: Module,

@@ -267,6 +267,22 @@ pub enum Closed {
 
 /// Receives [`Event`]s.
 ///
+/// ```
+/// use wasock::{Event, Observer, WasockCtx};
+///
+/// struct Log;
+///
+/// impl Observer for Log {
+///     fn observe(&self, event: &Event) {
+///         if let Event::Listening { local, result: Ok(_), .. } = event {
+///             println!("listening on {local}");
+///         }
+///     }
+/// }
+///
+/// let builder = WasockCtx::builder().observer(Log);
+/// ```
+///
 /// # Blocking
 ///
 /// Events are queued and delivered by a thread of their own, one at a time: an observer may be
