@@ -23,6 +23,7 @@ pub(crate) struct Server {
     /// Where it listens.
     pub(crate) address: Address,
     /// Ends it, signals it.
+    #[allow(dead_code, reason = "a program that is more than an example has a use for it")]
     pub(crate) handle: Handle,
     pub(crate) thread: JoinHandle<wasmtime::Result<()>>,
 }
