@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_is_told_and_known_to_its_thread_alone() {
+    fn a_denial_is_reported_and_known_to_its_thread_alone() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let (account, other) = (Account::new(Limit::HostMemory, 10), Account::unlimited());
         let notes = Arc::clone(&told);

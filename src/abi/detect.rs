@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_generations_apart() -> wasmtime::Result<()> {
+    fn distinguishes_the_generations() -> wasmtime::Result<()> {
         let close = (PREVIEW1, "fd_close", 1);
         holds(&[close, (WASIX, "sock_accept", 4)], Generation::V1, "sock_accept")?;
         holds(&[(WASIX, "fd_close", 1)], Generation::V1, "fd_close")?;
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_who_has_room_for_wide_addresses() -> wasmtime::Result<()> {
+    fn detects_programs_with_wide_addresses() -> wasmtime::Result<()> {
         for (module, name, is_wide) in [
             (WASIX, "sock_open", true),
             (WASIX, "sock_accept_v2", true),

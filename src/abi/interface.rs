@@ -179,7 +179,7 @@ mod tests {
         (export "again" (func 0)))"#;
 
     #[test]
-    fn the_bytes_and_the_engine_tell_the_same() -> Result<(), Box<dyn std::error::Error>> {
+    fn the_bytes_and_the_engine_show_the_same() -> Result<(), Box<dyn std::error::Error>> {
         let bytes = wat::parse_str(MODULE)?;
         let mut config = wasmtime::Config::new();
         config.shared_memory(true).wasm_exceptions(true);

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_tells_nothing() {
+    fn malformed_sections_are_ignored() {
         let whole = module(&[(1, vec![0]), (0, producers("language", "Go"))]);
         for end in 0..whole.len() {
             assert!(!is_go(whole.get(..end).unwrap_or_default()), "cut at {end}");

@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_number_is_kept_for_whom_it_was_promised() -> Result<(), Errno> {
+    fn the_last_number_is_kept_for_its_reservation() -> Result<(), Errno> {
         let mut table = table(3);
         table.insert(descriptor(0))?;
         table.insert(descriptor(1))?;
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn renumber_moves_and_hands_out_what_it_replaced() -> Result<(), Errno> {
+    fn renumber_moves_and_returns_what_it_replaced() -> Result<(), Errno> {
         let mut table = table(8);
         table.insert(descriptor(10))?;
         table.insert(descriptor(11))?;
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_finds_it_full_is_told_why() -> Result<(), Errno> {
+    fn a_client_that_finds_it_full_gets_the_reason() -> Result<(), Errno> {
         let limit = Account::new(Limit::Descriptors, 2);
         let mut table = table(2).limited_by(&limit);
         table.insert(descriptor(0))?;
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_promised_has_its_memory() -> Result<(), Errno> {
+    fn what_is_reserved_has_its_memory() -> Result<(), Errno> {
         let account = Account::new(Limit::HostMemory, 2000);
         let mut table = FdTable::new(64, &account);
         let reserved = table.reserve()?;

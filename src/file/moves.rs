@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_asked_hears_what_moves_and_decides() -> TestResult {
+    fn the_callers_check_sees_what_moves_and_decides() -> TestResult {
         let scratch = Scratch::new()?;
         std::fs::create_dir_all(scratch.path("a/b"))?;
         std::fs::create_dir(scratch.path("c"))?;

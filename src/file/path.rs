@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_path_leaves_room_for_its_terminator() {
+    fn the_longest_path_leaves_space_for_its_terminator() {
         assert!(check(&"a".repeat(4095)).is_ok());
         assert_eq!(check(&"a".repeat(4096)), Err(Errno::ENAMETOOLONG));
     }

@@ -474,7 +474,7 @@ impl WasockCtxBuilder {
     ///
     /// See [`BuildError`].
     pub fn build_for_any_module(mut self) -> Result<WasockCtx, BuildError> {
-        self.tell_sockets();
+        self.describe_sockets();
         let Self { mut service, mut settings, on_trap, .. } = self;
         settings.inherited_sockets.are_kept = on_trap == OnTrap::Restart;
         for string in settings.arguments.iter().chain(&settings.environment) {
@@ -509,7 +509,7 @@ impl WasockCtxBuilder {
 
 impl WasockCtxBuilder {
     /// Describes the guest's sockets in its environment.
-    fn tell_sockets(&mut self) {
+    fn describe_sockets(&mut self) {
         let names = self.settings.inherited_sockets.names();
         if names.is_empty() {
             return;

@@ -158,7 +158,7 @@ impl EventLoop {
         let handlers = Handlers::find(store, instance)?;
         let wanted = InterestKinds {
             listeners: handlers.on_accept.is_some(),
-            connections: handlers.hear_of_connections(),
+            connections: handlers.want_connections(),
         };
         let timer = if wanted.listeners { Timer::new().ok() } else { None };
         Ok(Self {
@@ -223,7 +223,7 @@ impl EventLoop {
                 Some(Phase::Listening(_)) => self.accept(store, id).await?,
                 Some(Phase::Connected(connected)) => self.dispatch(store, id, connected, change).await?,
                 // An attempt to connect has failed. The guest may have found that out since.
-                Some(Phase::Failed | Phase::Idle) => self.tell_end(store, id).await?,
+                Some(Phase::Failed | Phase::Idle) => self.report_end(store, id).await?,
             }
             self.catch_up(store).await?;
         }
@@ -325,7 +325,7 @@ impl EventLoop {
         let Some(watch) = self.interests.get_mut(id) else { return Ok(()) };
         let Some(fd) = watch.fd() else { return Ok(()) };
         if let Some(handler) = self.handlers.on_readable.clone()
-            && let Some(now) = worth_telling(&connected, watch.told)
+            && let Some(now) = worth_reporting(&connected, watch.told)
         {
             watch.told = now;
             // What the guest closes in the handler closes at once.
@@ -339,7 +339,7 @@ impl EventLoop {
         drop(connected);
         match change {
             Change::More => Ok(()),
-            Change::Closed => self.tell_end(store, id).await,
+            Change::Closed => self.report_end(store, id).await,
         }
     }
 
@@ -347,7 +347,7 @@ impl EventLoop {
     fn left_some(&self, id: Id) -> bool {
         match (self.phase(id), self.interests.get(id)) {
             (Some(Phase::Connected(connected)), Some(watch)) => {
-                worth_telling(&connected, watch.told).is_some()
+                worth_reporting(&connected, watch.told).is_some()
             }
             _ => false,
         }
@@ -360,7 +360,7 @@ impl EventLoop {
     }
 
     /// Reports once that a connection is over.
-    async fn tell_end<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
+    async fn report_end<T: Send + 'static>(&mut self, store: &mut Store<T>, id: Id) -> wasmtime::Result<()> {
         self.interests.unregister(id);
         let Some(fd) = self.interests.get(id).and_then(interest_list::WatchedSocket::fd) else {
             return Ok(());
@@ -421,7 +421,7 @@ impl EventLoop {
 
 /// What will have been reported, if there is something to read that was not reported yet, or was
 /// read in part.
-fn worth_telling(connected: &Connected, told: Reported) -> Option<Reported> {
+fn worth_reporting(connected: &Connected, told: Reported) -> Option<Reported> {
     let (unread, received) = (connected.unread(), connected.received());
     let now = Reported { arrived: unread.saturating_add(received), received };
     (unread > 0 && (now.arrived > told.arrived || now.received > told.received)).then_some(now)

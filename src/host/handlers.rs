@@ -45,11 +45,11 @@ impl Handlers {
 
     /// Is there none?
     pub(super) fn is_empty(&self) -> bool {
-        self.on_listen.is_none() && self.on_accept.is_none() && !self.hear_of_connections()
+        self.on_listen.is_none() && self.on_accept.is_none() && !self.want_connections()
     }
 
     /// Is one of them called for connections?
-    pub(super) fn hear_of_connections(&self) -> bool {
+    pub(super) fn want_connections(&self) -> bool {
         self.on_readable.is_some() || self.on_closed.is_some()
     }
 }

@@ -156,7 +156,7 @@ impl Shared {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery").field("hears_connections", &self.wants_connections).finish_non_exhaustive()
+        f.debug_struct("Delivery").field("wants_connections", &self.wants_connections).finish_non_exhaustive()
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_observer_delays_nobody_and_learns_what_it_missed() {
+    fn a_slow_observer_delays_no_guest_and_gets_what_it_missed() {
         let (release, held) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
         let held = Mutex::new(held);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_panics_hears_the_next_event() {
+    fn an_observer_that_panics_gets_the_next_event() {
         let (sender, receiver) = mpsc::channel();
         let delivery = Delivery::new(Arc::new(move |event: &Event| {
             assert_ne!(*event, numbered(1), "as the test wants it");

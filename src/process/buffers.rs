@@ -39,7 +39,7 @@ impl Thread {
         if at.socket.set_size_within(most, option, size)? {
             let local = at.socket.local_address();
             let local = local.unwrap_or_else(|_| Address::Unix(UnixName::unnamed()));
-            self.process().report().tell_buffer(at.fd, local, most);
+            self.process().report().report_buffer(at.fd, local, most);
             return Ok(Some(TraceAnnotation { name: Limit::SocketBuffer.name(), value: most.into() }));
         }
         Ok(None)

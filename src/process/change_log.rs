@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_kept_before_somebody_asks() {
+    fn nothing_is_logged_before_it_is_requested() {
         let change_log = ChangeLog::default();
         change_log.note(3);
         change_log.note_listen(3, None);

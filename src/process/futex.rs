@@ -100,7 +100,7 @@ impl Futexes {
                 return Ok(Woken::Yes);
             }
             let (number, waiter) = bucket.enqueue(address);
-            QueuedWaiter { futexes: self, address, number, waiter, has_heard: false }
+            QueuedWaiter { futexes: self, address, number, waiter, has_ended: false }
         };
         Ok(place.wait(limit).await)
     }
@@ -179,13 +179,13 @@ struct QueuedWaiter<'a> {
     number: u64,
     waiter: Arc<Waiter>,
     /// Its wake-up, if there was one, has arrived.
-    has_heard: bool,
+    has_ended: bool,
 }
 
 impl QueuedWaiter<'_> {
     async fn wait(mut self, limit: Option<Duration>) -> Woken {
         let ended = timeout(limit, self.waiter.woken()).await;
-        self.has_heard = true;
+        self.has_ended = true;
         // A signal's handler is to run. The C library takes any error number for fatal, and
         // reads the word again when it is woken.
         if ended.is_err() && (limit.is_none() || ended == Err(Errno::EINTR)) {
@@ -201,7 +201,7 @@ impl QueuedWaiter<'_> {
 
 impl Drop for QueuedWaiter<'_> {
     fn drop(&mut self) {
-        if self.has_heard {
+        if self.has_ended {
             return;
         }
         let was_waiting = self.futexes.bucket(self.address).leave(self.address, self.number);

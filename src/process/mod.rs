@@ -103,7 +103,7 @@ impl Process {
         let limits = *service.limits();
         let account = |limit, most| {
             let (account, report) = (Account::new(limit, most), Arc::clone(service.report()));
-            account.when_denied(move |limit, most| report.tell_memory(limit, most));
+            account.when_denied(move |limit, most| report.report_memory(limit, most));
             account
         };
         let memory = account(Limit::Memory, limits.max_memory);
@@ -489,7 +489,7 @@ impl Process {
 
     /// Reports that the host's system refused a granted address, if the operator can
     /// do something about it.
-    pub(crate) fn tell_unavailable<T>(
+    pub(crate) fn report_unavailable<T>(
         &self,
         call: &'static str,
         address: &Address,
@@ -507,7 +507,7 @@ impl Process {
         outcome.map_err(|refusal| match refusal {
             Refusal::Errno(_) | Refusal::Limited(_) => refusal.errno().into(),
             Refusal::Denied(denial) => {
-                self.report().tell_denial(call, denial);
+                self.report().report_denial(call, denial);
                 Errno::EACCES.into()
             }
         })

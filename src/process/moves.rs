@@ -146,7 +146,7 @@ impl Process {
             _ => None,
         };
         refused.map_or(Ok(()), |denial| {
-            self.report().tell_denial(call, denial);
+            self.report().report_denial(call, denial);
             Err(Errno::EACCES)
         })
     }

@@ -127,7 +127,7 @@ pub struct Signals {
     ignored: u32,
     /// The main thread's, in every run of the guest.
     main: Arc<ThreadWaker>,
-    has_told_misfit: AtomicBool,
+    has_reported_misfit: AtomicBool,
     /// The handler of `SIGPIPE` does the default action, which is none here.
     has_no_pipe_handler: AtomicBool,
 }
@@ -195,7 +195,7 @@ impl Signals {
             has_old_numbers: AtomicBool::new(false),
             ignored: ignored.iter().fold(0, |set, signal| set | signal.bit()),
             main: Arc::default(),
-            has_told_misfit: AtomicBool::new(false),
+            has_reported_misfit: AtomicBool::new(false),
             has_no_pipe_handler: AtomicBool::new(false),
         })
     }
@@ -246,7 +246,7 @@ impl Signals {
 
     /// Has it not been reported yet that the callback does not fit?
     pub(crate) fn is_first_misfit(&self) -> bool {
-        !self.has_told_misfit.swap(true, Relaxed)
+        !self.has_reported_misfit.swap(true, Relaxed)
     }
 
     /// Does the guest handle signals?

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_that_was_looked_at_is_there_to_be_read() {
+    async fn an_end_that_was_polled_is_there_to_be_read() {
         let input = Input::new(&Script([None].into()));
         for _ in 0..3 {
             assert_eq!(input.events(), Events::IN.or(Events::HUP));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_that_was_looked_at_is_there_to_be_read() {
+    async fn an_error_that_was_polled_is_there_to_be_read() {
         let input = Input::new(&Script([Some(io::ErrorKind::BrokenPipe)].into()));
         assert_eq!((input.events(), input.events()), (Events::IN, Events::IN));
         assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EPIPE));

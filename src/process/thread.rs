@@ -307,7 +307,7 @@ impl Thread {
         nonblocking: bool,
         has_polled: bool,
     ) -> Result<(u32, Address), Refusal> {
-        let reservation = self.promise_accept(listener)?;
+        let reservation = self.reserve_accept(listener)?;
         let waits = listener.waits && !nonblocking;
         let accept = ready::accept(&listener.socket, waits, has_polled);
         let accepted = match &listener.inherited {
@@ -329,7 +329,7 @@ impl Thread {
         listener: &SocketRef,
         nonblocking: bool,
     ) -> Poll<Result<(u32, Address), Refusal>> {
-        let reservation = match self.promise_accept(listener) {
+        let reservation = match self.reserve_accept(listener) {
             Ok(reservation) => reservation,
             Err(refusal) => return Poll::Ready(Err(refusal)),
         };
@@ -348,7 +348,7 @@ impl Thread {
     /// # Errors
     ///
     /// `EINVAL` for what does not listen, `EMFILE`.
-    fn promise_accept(&self, listener: &SocketRef) -> Result<FdReservation<'_>, Refusal> {
+    fn reserve_accept(&self, listener: &SocketRef) -> Result<FdReservation<'_>, Refusal> {
         // The kind and the state of the listener come first: docs/listen.md, rule 9.
         if !listener.socket.stream()?.is_listening() {
             return Err(Errno::EINVAL.into());
@@ -414,7 +414,7 @@ impl Thread {
         let outcome = stream.listen(backlog, config, self.process.policy(), self.process.keeper());
         if let Err(refusal) = &outcome {
             let (errno, local) = (refusal.errno(), stream.local_address()?);
-            self.process.tell_unavailable("sock_listen", &local, &outcome);
+            self.process.report_unavailable("sock_listen", &local, &outcome);
             self.process.report().tell(Event::Listening { fd, local, backlog, result: Err(errno) });
         }
         outcome
@@ -449,7 +449,7 @@ impl Thread {
             let local = datagram.local_address()?;
             self.process.report().tell(Event::Bound { fd: socket.fd, local });
         }
-        self.process.tell_unavailable("sock_bind", &self.process.place(&socket.socket, address), &outcome);
+        self.process.report_unavailable("sock_bind", &self.process.place(&socket.socket, address), &outcome);
         self.process.answer("sock_bind", outcome)
     }
 
@@ -514,7 +514,7 @@ impl Thread {
     }
 
     /// Waits for one of `watched`, or until `limit` has passed. `has_polled` says that a
-    /// [`Look`](ready::Look) has just found nothing.
+    /// [`PollSet`](ready::PollSet) has just found nothing.
     ///
     /// # Errors
     ///

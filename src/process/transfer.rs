@@ -242,7 +242,7 @@ impl Thread {
             _ => return None,
         };
         if written == Poll::Ready(Err(Errno::EPIPE)) {
-            self.tell_broken_pipe(open);
+            self.signal_broken_pipe(open);
         }
         Some(written)
     }
@@ -270,14 +270,14 @@ impl Thread {
             false => self.write_alone(open, data, dont_wait).await,
         };
         if matches!(written, Err(Error::Errno(Errno::EPIPE))) {
-            self.tell_broken_pipe(open);
+            self.signal_broken_pipe(open);
         }
         written
     }
 
     /// Sends the signal that goes with `EPIPE`. A datagram socket has none.
     #[cold]
-    fn tell_broken_pipe(&self, open: &OpenFile) {
+    fn signal_broken_pipe(&self, open: &OpenFile) {
         let is_datagram = open.open.socket().is_ok_and(|socket| socket.kind() == Kind::Datagram);
         if !is_datagram {
             self.pending_signals.broken_pipe();

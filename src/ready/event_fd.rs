@@ -150,7 +150,7 @@ mod tests {
 
     /// Two threads that write to each other would wake each other twice a round.
     #[test]
-    fn whoever_did_not_wait_is_not_woken_later() -> Result<(), Errno> {
+    fn a_caller_that_did_not_wait_is_not_woken_later() -> Result<(), Errno> {
         let event = EventFd::new(0, false)?;
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));

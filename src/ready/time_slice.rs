@@ -82,7 +82,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     #[test]
-    fn work_gives_way_and_hears_of_an_interruption_then() {
+    fn work_yields_and_is_interrupted_then() {
         let steps = Cell::new(0_u32);
         let mut work = pin!(async {
             let mut slice = TimeSlice::new();

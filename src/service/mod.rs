@@ -26,7 +26,7 @@ use crate::socket::{Socket, own_reactor};
 use held::{HeldSockets, MEANT_AFTER};
 pub(crate) use instance::Instance;
 pub(crate) use report::{HostFailed, PolicyReceiveFilter, Report};
-use report::{PolicyAcceptFilter, ToldLimits};
+use report::{PolicyAcceptFilter, ReportedLimits};
 
 /// What the operator chose for a service.
 pub struct ServiceConfig {
@@ -237,7 +237,7 @@ impl Service {
         let rules = self.listen_profile(&local).rules();
         let (report, policy) = (Arc::clone(&self.report), Arc::clone(&self.config.policy));
         let quota = self.config.connection_limiter.as_ref().map(ConnectionLimiter::quota);
-        let (told, counters) = (ToldLimits::default(), OnceLock::new());
+        let (told, counters) = (ReportedLimits::default(), OnceLock::new());
         ListenConfig {
             rules,
             maximum: self.max_backlog.load(Relaxed),

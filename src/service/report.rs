@@ -18,7 +18,7 @@ use crate::socket::{ReceiveFilter, Socket};
 
 /// How many distinct refusals are remembered, so that each is reported once. Beyond that,
 /// further refusals of a guest are not reported.
-const MAX_TOLD_DENIALS: usize = 1024;
+const MAX_REPORTED_DENIALS: usize = 1024;
 
 /// How long a reported limit is not reported again: a busy server reaches it all
 /// the time.
@@ -29,7 +29,7 @@ const LIMIT_REST: Duration = Duration::from_secs(60);
 pub(crate) struct Report {
     delivery: Option<Delivery>,
     told: Mutex<HashSet<(&'static str, Denial)>>,
-    told_limits: ToldLimits,
+    reported_limits: ReportedLimits,
     counters: Counters,
 }
 
@@ -41,7 +41,7 @@ impl Report {
         Self {
             delivery: observer.map(Delivery::new),
             told: Mutex::default(),
-            told_limits: ToldLimits::default(),
+            reported_limits: ReportedLimits::default(),
             counters: Counters::default(),
         }
     }
@@ -64,10 +64,10 @@ impl Report {
     }
 
     /// Reports a refusal of `call`, each distinct one once.
-    pub(crate) fn tell_denial(&self, call: &'static str, denial: Denial) {
+    pub(crate) fn report_denial(&self, call: &'static str, denial: Denial) {
         let is_new = {
             let mut told = unpoisoned(&self.told);
-            told.len() < MAX_TOLD_DENIALS && told.insert((call, denial.clone()))
+            told.len() < MAX_REPORTED_DENIALS && told.insert((call, denial.clone()))
         };
         if is_new {
             self.tell(Event::Denied { call, what: denial.what, rule: denial.rule, flag: denial.flag });
@@ -75,23 +75,23 @@ impl Report {
     }
 
     /// Reports that `fd`, with this address, asked for a larger buffer than allowed.
-    pub(crate) fn tell_buffer(&self, fd: u32, local: Address, most: u32) {
+    pub(crate) fn report_buffer(&self, fd: u32, local: Address, most: u32) {
         let limit = Limit::SocketBuffer;
-        if self.told_limits.is_due(limit) {
+        if self.reported_limits.is_due(limit) {
             self.tell(Event::Limited { fd, local, peer: None, limit, most });
         }
     }
 
     /// Reports that the guest was denied memory.
-    pub(crate) fn tell_memory(&self, limit: Limit, most: u64) {
-        if self.told_limits.is_due(limit) {
+    pub(crate) fn report_memory(&self, limit: Limit, most: u64) {
+        if self.reported_limits.is_due(limit) {
             self.tell(Event::MemoryDenied { limit, most });
         }
     }
 
     /// Tells that the descriptor table of the guest was full.
     pub(crate) fn tell_table_full(&self, most: u64) {
-        if self.told_limits.is_due(Limit::Descriptors) {
+        if self.reported_limits.is_due(Limit::Descriptors) {
             self.tell(Event::TableFull { most });
         }
     }
@@ -104,7 +104,7 @@ impl Report {
 
 /// How many refused senders of one socket are reported: datagrams may come from any number of
 /// addresses, and the guest's own refusals should be reported too.
-const MAX_TOLD_SENDERS: usize = 16;
+const MAX_REPORTED_SENDERS: usize = 16;
 
 /// Stands before one datagram socket.
 pub(crate) struct PolicyReceiveFilter {
@@ -128,10 +128,10 @@ impl ReceiveFilter for PolicyReceiveFilter {
         let Err(denial) = self.policy.check(Use::UdpReceive(from)) else { return true };
         let is_new = {
             let mut told = unpoisoned(&self.told);
-            told.len() < MAX_TOLD_SENDERS && told.insert(from.ip())
+            told.len() < MAX_REPORTED_SENDERS && told.insert(from.ip())
         };
         if is_new {
-            self.report.tell_denial("sock_recv_from", denial);
+            self.report.report_denial("sock_recv_from", denial);
         }
         false
     }
@@ -148,7 +148,7 @@ pub(crate) struct PolicyAcceptFilter {
     /// Where its connections are counted, if they are.
     pub(crate) quota: Option<ListenerQuota>,
     /// When each limit was last reported.
-    pub(crate) told: ToldLimits,
+    pub(crate) told: ReportedLimits,
     /// Ends the instance that listens where the host fails.
     pub(crate) failed: HostFailed,
     /// Known once it listens, for then it has its address.
@@ -191,11 +191,11 @@ impl AcceptFilter for PolicyAcceptFilter {
             RejectReason::QueueFull => Refused::QueueFull,
             RejectReason::Shrunk => Refused::Shrunk,
             RejectReason::Denied(denial) => {
-                self.report.tell_denial("sock_accept", denial);
+                self.report.report_denial("sock_accept", denial);
                 Refused::Policy
             }
             RejectReason::PeerLimit(reached) => {
-                self.tell_limit(reached, Some(peer.clone()));
+                self.report_limit(reached, Some(peer.clone()));
                 Refused::PeerLimit
             }
         };
@@ -207,7 +207,7 @@ impl AcceptFilter for PolicyAcceptFilter {
 
     fn is_full(&self, reached: LimitExceeded) {
         self.count(|counters| &counters.limit_reached);
-        self.tell_limit(reached, None);
+        self.report_limit(reached, None);
     }
 
     fn host_failed(&self) {
@@ -222,7 +222,7 @@ impl PolicyAcceptFilter {
         }
     }
 
-    fn tell_limit(&self, reached: LimitExceeded, peer: Option<Address>) {
+    fn report_limit(&self, reached: LimitExceeded, peer: Option<Address>) {
         let LimitExceeded { limit, most } = reached;
         if self.told.is_due(limit) {
             let (fd, local) = (self.listener, self.local.clone());
@@ -233,9 +233,9 @@ impl PolicyAcceptFilter {
 
 /// When each limit was last reported as reached.
 #[derive(Debug, Default)]
-pub(crate) struct ToldLimits(Mutex<HashMap<Limit, Instant>>);
+pub(crate) struct ReportedLimits(Mutex<HashMap<Limit, Instant>>);
 
-impl ToldLimits {
+impl ReportedLimits {
     /// Is it time to report `limit`? If so, it counts as reported now.
     pub(super) fn is_due(&self, limit: Limit) -> bool {
         let now = Instant::now();

@@ -109,7 +109,7 @@ mod tests {
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     #[test]
-    fn it_tells_what_was_handed_over() -> Result<(), Box<dyn std::error::Error>> {
+    fn it_describes_what_was_inherited() -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let local: Address = listener.local_addr()?.into();
         let (family, kind) = (Family::Inet4, Kind::Stream);

@@ -149,7 +149,7 @@ mod tests {
     const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_panic_of_a_task_is_heard_of_and_its_end_is_not() {
+    fn a_panic_of_a_task_is_reported_and_its_end_is_not() {
         let reactor = own_reactor();
         assert!(reactor.is_ok());
         let Ok(reactor) = reactor else { return };

@@ -144,7 +144,7 @@ mod tests {
     /// By every system call that returns an address: of an accepted peer, of the peer, of a
     /// sender.
     #[test]
-    fn the_longest_name_of_a_peer_is_read_wherever_it_is_told() -> TestResult {
+    fn the_longest_name_of_a_peer_is_read_from_every_call() -> TestResult {
         let folder = tempfile::tempdir()?;
         let (server, client) = (folder.path().join("s"), long(folder.path(), 108));
         let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_and_abstract_names_are_told_apart() -> TestResult {
+    fn no_name_and_abstract_names_are_distinguished() -> TestResult {
         let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
         assert_eq!(unix(&getsockname(&fd)?), Ok(HostName::Unnamed));
         let longest = [b"wasock-test\0".as_slice(), &std::process::id().to_be_bytes(), &[b'x'; 91]].concat();

@@ -30,7 +30,7 @@ async fn two_guests_answer_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_guest_that_waits_stops_nobody() -> Result<()> {
+async fn a_guest_that_waits_blocks_no_other() -> Result<()> {
     let (observer, events) = events();
     let ctx = granted()?.observer(observer).build_for_any_module()?;
     let ticks = Cell::new(0);

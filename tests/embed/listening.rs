@@ -175,7 +175,7 @@ fn events_of_a_listener_come_in_order() -> Result<()> {
 }
 
 #[test]
-fn a_limit_is_told_once_and_each_peer_that_it_keeps_out() -> Result<()> {
+fn a_limit_is_reported_once_and_each_peer_that_it_rejects() -> Result<()> {
     let limits = granted()?.max_connections(2).max_connections_per_peer(1).max_connections_per_listener(7);
     let mut listener = Listener::start(limits, 4)?;
     let addr = listener.local;
@@ -209,7 +209,7 @@ fn a_limit_is_told_once_and_each_peer_that_it_keeps_out() -> Result<()> {
 }
 
 #[test]
-fn a_slow_observer_stops_nobody() -> Result<()> {
+fn a_slow_observer_blocks_no_guest() -> Result<()> {
     let (release, held) = channel::<()>();
     let (told, first) = channel();
     let held = Mutex::new(held);

@@ -63,7 +63,7 @@ fn without_the_limiter_nothing_is_limited() -> wasmtime::Result<()> {
 /// An embedder's own limiter is asked by [`Guest::run`], once for each store, and what it
 /// refuses is not charged.
 #[tokio::test]
-async fn a_limiter_of_the_embedder_is_asked_for_each_store() -> wasmtime::Result<()> {
+async fn a_limiter_of_the_embedder_is_called_for_each_store() -> wasmtime::Result<()> {
     struct Own(Arc<AtomicU32>);
     impl ResourceLimiter for Own {
         fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -44,7 +44,7 @@ fn serve(guest: &str, meanwhile: impl FnOnce(&Handle) -> Result<()> + Send) -> R
 }
 
 #[test]
-fn a_guest_with_a_handler_hears_it() -> Result<()> {
+fn a_guest_with_a_handler_handles_it() -> Result<()> {
     let ended = serve(guest_tests::SIGNAL_SERVER, |handle| {
         ensure!(handle.handles_signals(), "it has a handler");
         handle.signal(Signal::Hup);

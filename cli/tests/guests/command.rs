@@ -55,7 +55,7 @@ pub(crate) fn trap() -> Result<()> {
 }
 
 #[test]
-fn trap_tells_where_in_the_module_on_demand() -> Result<()> {
+fn trap_shows_where_in_the_module_on_demand() -> Result<()> {
     // "    1:    0x9c3 - program.wasm!the_function_around_it"
     let has_offset =
         |said: &str| said.lines().any(|line| line.contains("0x") && line.contains("the_function_around_it"));
@@ -200,7 +200,7 @@ fn shell(script: &str, args: &[&str]) -> Result<std::process::Output> {
 }
 
 #[test]
-fn nobody_reads_what_the_host_says() -> Result<()> {
+fn standard_error_has_no_reader() -> Result<()> {
     // The reader of standard error is gone before there is anything to read.
     let script = r#"exec 3>&1; { sleep 0.2; "$@" 2>&1 >&3; echo "code $?" >&3; } | true"#;
     let cases: [(&[&str], &str); 4] = [
@@ -223,7 +223,7 @@ fn nobody_reads_what_the_host_says() -> Result<()> {
 }
 
 #[test]
-fn signal_ends_a_guest_whose_output_nobody_reads() -> Result<()> {
+fn signal_ends_a_guest_whose_output_is_not_read() -> Result<()> {
     // More than a pipe holds.
     let much = "x".repeat(100_000);
     for (signal, code) in [("TERM", "code 143\n"), ("INT", "code 130\n")] {

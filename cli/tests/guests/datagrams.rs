@@ -45,7 +45,7 @@ fn peers_with_names_are_dissolved() -> Result<()> {
 }
 
 #[test]
-fn a_broadcast_is_for_those_who_say_so() -> Result<()> {
+fn a_broadcast_needs_its_option() -> Result<()> {
     granted().args([guest_tests::DATAGRAM_PEERS, "broadcast"]).succeed()?;
     // A grant for one address is none for all.
     let host = run().args(["--udp-bind", "127.0.0.0/8:*", "--udp-send", "127.0.0.1:*"]);
@@ -116,7 +116,7 @@ fn many_wrong_senders_hide_no_message() -> Result<()> {
 
 /// A call ends in its time while a peer sends without a pause.
 #[test]
-fn a_flood_of_a_wrong_sender_holds_nobody_up() -> Result<()> {
+fn a_flood_of_a_refused_sender_delays_no_other() -> Result<()> {
     let (mut guest, to) = narrowed("limit", "127.0.0.1:0", &[])?;
     let (_, stranger) = clients()?;
     let is_over = AtomicBool::new(false);

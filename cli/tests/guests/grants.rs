@@ -116,7 +116,7 @@ fn a_denied_port_is_not_the_hosts_choice() -> Result<()> {
 }
 
 #[test]
-fn denied_peers_are_turned_away() -> Result<()> {
+fn denied_peers_are_rejected() -> Result<()> {
     let mut server = run()
         .args([
             "--listen",

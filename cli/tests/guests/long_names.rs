@@ -101,7 +101,7 @@ fn the_longest_name_of_a_sender_is_read() -> Result<()> {
 
 /// A listener with such a name is taken over, and shown to the operator.
 #[test]
-fn a_listener_with_the_longest_name_is_handed_over() -> Result<()> {
+fn a_listener_with_the_longest_name_is_inherited() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let name = longest(folder.path())?;
     let listener = UnixListener::from(bound(SocketType::STREAM, &name)?);

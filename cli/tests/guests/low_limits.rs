@@ -250,7 +250,7 @@ pub(crate) fn stdout_line() -> Result<()> {
 
 /// Streams that were closed are at their end, and take everything.
 #[test]
-fn closed_standard_streams_hurt_nobody() -> Result<()> {
+fn closed_standard_streams_do_no_harm() -> Result<()> {
     let place = Place::new()?;
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
         let closing = format!("exec {closed}");

@@ -43,14 +43,14 @@ pub(crate) fn multicast() -> Result<()> {
 }
 
 #[test]
-fn a_group_is_heard_by_those_who_joined_it() -> Result<()> {
+fn a_group_is_received_by_its_members() -> Result<()> {
     granted().args([guest_tests::MULTICAST, "v4"]).succeed()?;
     Ok(())
 }
 
 /// On the interface of the kernel's choice, and on the same by its index.
 #[test]
-fn a_group_of_ipv6_is_heard_by_those_who_joined_it() -> Result<()> {
+fn a_group_of_ipv6_is_received_by_its_members() -> Result<()> {
     if let Some(index) = way_to_groups() {
         for index in ["0", &index] {
             granted().args([guest_tests::MULTICAST, "v6", index]).succeed()?;
@@ -61,7 +61,7 @@ fn a_group_of_ipv6_is_heard_by_those_who_joined_it() -> Result<()> {
 
 /// What goes no further than this machine still has to have a way out of it.
 #[test]
-fn a_sender_hears_itself_if_it_likes() -> Result<()> {
+fn a_sender_receives_its_own_messages_if_set() -> Result<()> {
     let probe = UdpSocket::bind("0.0.0.0:0")?;
     if probe.connect("239.255.18.7:9").is_err() {
         eprintln!("passed over: this machine has no way to groups of IPv4");

@@ -62,7 +62,7 @@ fn one_send_from_shared_memory_sends_all_and_one_receive_waits_for_all() -> Resu
 }
 
 #[test]
-fn a_send_that_does_not_wait_tells_how_much_found_room() -> Result<()> {
+fn a_send_that_does_not_wait_returns_how_much_fitted() -> Result<()> {
     let (mut host, mut client) = client_of("full")?;
     let sent = host.wait_for_stderr("sent ")?;
     let mut all = Vec::new();

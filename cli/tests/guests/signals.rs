@@ -44,7 +44,7 @@ fn a_signal_ends_a_receive() -> Result<()> {
 }
 
 #[test]
-fn a_signal_ends_a_send_which_tells_how_much_it_has_sent() -> Result<()> {
+fn a_signal_ends_a_send_which_returns_how_much_it_has_sent() -> Result<()> {
     holds("send")
 }
 
@@ -218,7 +218,7 @@ pub(crate) fn signal_longjmp() -> Result<()> {
 }
 
 #[test]
-fn an_exception_of_a_handler_that_nobody_catches_is_a_trap() -> Result<()> {
+fn an_uncaught_exception_of_a_handler_is_a_trap() -> Result<()> {
     let finished = run().args([guest_tests::SIGNAL_LONGJMP, "n"]).finish()?.expect_code(134)?;
     finished.expect_stderr("thrown Wasm exception")?.expect_no_stderr("panicked").map(drop)
 }

@@ -90,7 +90,7 @@ fn get(addr: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn answers_everybody(program: &str) -> Result<()> {
+fn replies_to_every_sender(program: &str) -> Result<()> {
     let mut host = run_on_loopback().arg(program).start()?;
     let addr = host.listening()?;
     std::thread::scope(|scope| {
@@ -105,12 +105,12 @@ fn answers_everybody(program: &str) -> Result<()> {
 
 #[test]
 pub(crate) fn threads_pool() -> Result<()> {
-    answers_everybody(guest_tests::THREADS_POOL)
+    replies_to_every_sender(guest_tests::THREADS_POOL)
 }
 
 #[test]
 pub(crate) fn threads_pool_v1() -> Result<()> {
-    answers_everybody(guest_tests::THREADS_POOL_V1)
+    replies_to_every_sender(guest_tests::THREADS_POOL_V1)
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn an_exit_in_any_thread_ends_the_program() -> Result<()> {
 }
 
 #[test]
-fn a_trap_in_any_thread_ends_the_program_and_is_told() -> Result<()> {
+fn a_trap_in_any_thread_ends_the_program_and_is_reported() -> Result<()> {
     let ended = run().args([guest_tests::THREADS_LIFE, "trap"]).finish()?.expect_code(134)?;
     ended.expect_stderr("the_function_that_traps")?;
     Ok(())
@@ -168,7 +168,7 @@ fn a_signal_ends_every_thread() -> Result<()> {
 }
 
 #[test]
-fn a_thread_bomb_is_told_to_try_again() -> Result<()> {
+fn a_thread_bomb_gets_eagain() -> Result<()> {
     run().args(["--max-threads", "8"]).args([guest_tests::THREADS_LIFE, "bomb"]).succeed()?;
     Ok(())
 }
@@ -216,7 +216,7 @@ pub(crate) fn threads_accept() -> Result<()> {
 /// Each of the four threads has one connection at most, so none of them ever finds the limit
 /// reached: a thread that only polls takes no permit.
 #[test]
-fn threads_that_wait_have_no_place_among_the_connections() -> Result<()> {
+fn waiting_threads_do_not_count_as_connections() -> Result<()> {
     bursts(&["--max-connections", "4", "--max-connections-per-listener", "4"])
 }
 

@@ -77,7 +77,7 @@ fn a_program_that_ends_in_time_has_its_own_code() -> Result<()> {
 }
 
 #[test]
-fn a_wrong_time_is_told_in_one_line() -> Result<()> {
+fn a_wrong_time_is_reported_in_one_line() -> Result<()> {
     for flag in ["--timeout", "--max-cpu-time"] {
         for wrong in ["10", "ten", "0s", "-1s", "5s1m", "1.5s"] {
             let told = run().arg(format!("{flag}={wrong}")).arg(guest_tests::SPIN).finish()?;

@@ -85,7 +85,7 @@ fn what_is_denied_is_not_answered() -> Result<()> {
 
 /// With `--udp-strict` a reply needs a grant like any other message.
 #[test]
-fn a_strict_socket_answers_nobody_without_a_grant() -> Result<()> {
+fn a_strict_socket_replies_only_under_a_grant() -> Result<()> {
     let (mut guest, addr) = start(run().arg("--udp-strict"), "127.0.0.1:0")?;
     ensure!(outcome(&mut guest, &client(addr)?, "answer")? == "EACCES");
     guest.stop()?.expect_stderr("no --udp-send grant covers it")?;

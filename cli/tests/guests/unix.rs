@@ -479,7 +479,7 @@ fn what_the_host_may_not_is_refused() -> Result<()> {
 
 /// The operator reads names as they are written on the command line, in events and in the trace.
 #[test]
-fn names_are_told() -> Result<()> {
+fn names_are_reported() -> Result<()> {
     let mut listener = Listener::start("stream", 3, &["-v", "--trace"])?;
     let _client = listener.connect()?;
     listener.expect("accept", "from \"\"")?;
@@ -502,7 +502,7 @@ fn names_are_told() -> Result<()> {
 
 /// A name that is taken is reported with its cure.
 #[test]
-fn a_taken_name_is_told() -> Result<()> {
+fn a_taken_name_is_reported() -> Result<()> {
     let first = Listener::start("stream", 1, &[])?;
     let second = granted(first.folder.path()).args([guest_tests::UNIX_LISTENER, "stream", "/run/s", "1"]);
     let line = "wasock: sock_bind of unix:/run/s failed: address in use (EADDRINUSE); the name is taken: ";

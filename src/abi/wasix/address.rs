@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn flow_and_scope_go_both_ways_where_there_is_room() {
+    fn flow_and_scope_go_both_ways_where_there_is_space() {
         let address = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 80, 0x000a_bcde, 0x0102_0304).into();
         let bytes = written(&Address::Inet(address), AddressWidth::Wide);
         assert_eq!(bytes[20..], [0x0a, 0, 0xde, 0xbc, 2, 1, 4, 3]);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_written_as_far_as_there_is_room() {
+    fn a_path_is_written_as_far_as_it_fits() {
         let short = UnixName::new("/run/a").into();
         for width in [AddressWidth::Narrow, AddressWidth::Wide] {
             assert_eq!(written(&short, width), b"\x03\x00/run/a\0");

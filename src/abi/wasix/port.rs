@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_has_its_scope_where_there_is_room() -> TestResult {
+    fn ipv6_has_its_scope_where_there_is_space() -> TestResult {
         let first = encoded("fe80::1/64", 3, &FIRST)?;
         assert_eq!(first.get(..4), Some([2, 0, 0xfe, 0x80].as_slice()));
         assert_eq!(first.get(16..), Some([0, 1, 64, 0].as_slice()));

@@ -32,7 +32,7 @@ impl WasixResolve for Call<'_> {
             return Err(Errno::EINVAL.into());
         }
         if let Err(denial) = self.process().policy().check(Use::Resolve(&name)) {
-            self.process().report().tell_denial("resolve", denial);
+            self.process().report().report_denial("resolve", denial);
             return Err(Errno::EACCES.into());
         }
         let mut found = interruptible(self.look_up(name)).await??;

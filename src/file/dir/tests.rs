@@ -178,7 +178,7 @@ fn open_truncates_with_and_without_write_access() -> TestResult {
 }
 
 #[test]
-fn open_tells_files_from_directories() -> TestResult {
+fn open_distinguishes_files_from_directories() -> TestResult {
     let scratch = Scratch::new()?;
     std::fs::create_dir(scratch.path("sub"))?;
     std::fs::write(scratch.path("file"), "x")?;

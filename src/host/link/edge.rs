@@ -129,7 +129,7 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
                     params,
                     call,
                 ) {
-                    Ok(First::Done(answer)) if has_budget() => known(answer),
+                    Ok(FirstPhase::Done(answer)) if has_budget() => known(answer),
                     Ok(first) => Box::new(rest(caller, get, calls, first)),
                     Err(error) => Box::new(std::future::ready(Err(error))),
                 },
@@ -141,7 +141,7 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
             let reactor = own_reactor()?;
             let _inside = reactor.enter();
             match first(&mut caller, get, function, params, call)? {
-                First::Done(answer) => Ok(answer),
+                FirstPhase::Done(answer) => Ok(answer),
                 first => drive(rest(caller, get, calls, first)),
             }
         }),
@@ -149,7 +149,7 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
 }
 
 /// How the first phase of a call ended.
-enum First {
+enum FirstPhase {
     Done(i32),
     /// It is done, and there is a signal to be handled before it returns.
     Due(i32),
@@ -164,16 +164,16 @@ fn first<T: 'static, P: Params>(
     function: &'static Function,
     params: P,
     call: Now<P, i32>,
-) -> wasmtime::Result<First> {
+) -> wasmtime::Result<FirstPhase> {
     let mut guest = CallContext::of(caller, get)?;
     let line = guest.begin(function, params);
     let result = call(&mut guest.call, &mut guest.memory, params);
     if let Some(wait) = guest.call.take_wait() {
-        return Ok(First::Waits(wait, line));
+        return Ok(FirstPhase::Waits(wait, line));
     }
     guest.end(line, &result);
     let answer = result?;
-    Ok(if guest.pending_signals.is_due() { First::Due(answer) } else { First::Done(answer) })
+    Ok(if guest.pending_signals.is_due() { FirstPhase::Due(answer) } else { FirstPhase::Done(answer) })
 }
 
 /// What comes after the first phase of a call.
@@ -181,16 +181,16 @@ async fn rest<T: Send + 'static>(
     mut caller: Caller<'_, T>,
     get: impl Get<T>,
     calls: CallMode,
-    first: First,
+    first: FirstPhase,
 ) -> wasmtime::Result<i32> {
     let answer = match first {
-        First::Done(answer) => {
+        FirstPhase::Done(answer) => {
             // Its budget is used up.
             yield_now().await;
             return Ok(answer);
         }
-        First::Due(answer) => answer,
-        First::Waits(wait, line) => {
+        FirstPhase::Due(answer) => answer,
+        FirstPhase::Waits(wait, line) => {
             let mut guest = CallContext::of(&mut caller, get)?;
             let half = wait.resume(&mut guest.call, &mut guest.memory);
             let half = async { errno::answer(half.await) };

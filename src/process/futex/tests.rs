@@ -50,7 +50,7 @@ fn a_limit_ends_a_wait_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn those_who_came_first_are_woken_first_and_no_more_than_asked_for() {
+fn waiters_are_woken_in_order_and_no_more_than_requested() {
     let (futexes, word) = (Futexes::default(), AtomicU32::new(0));
     let order = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -96,7 +96,7 @@ fn thousands_wait_at_once() {
 
 /// A waiter that was woken and dropped before it was polled passes the wake-up on.
 #[test]
-fn a_wake_up_that_nobody_heard_is_the_next_ones() {
+fn an_unused_wake_up_goes_to_the_next_waiter() {
     let (futexes, word) = (Futexes::default(), AtomicU32::new(0));
     let mut context = std::task::Context::from_waker(Waker::noop());
     let mut first = Box::pin(futexes.wait(AT, 0, None, || Ok(word.load(SeqCst))));

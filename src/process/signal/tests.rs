@@ -136,7 +136,7 @@ fn a_wait_without_a_signal_of_its_own_goes_on() {
 /// A sender against a thread that begins to wait, thousands of times: no signal finds
 /// the thread asleep.
 #[test]
-fn no_signal_gets_lost_between_the_look_and_the_sleep() {
+fn no_signal_is_lost_between_the_check_and_the_sleep() {
     const ROUNDS: u32 = 20_000;
     let signals = Signals::new(&[]);
     let main = signals.pending_signals(MAIN);
@@ -223,7 +223,7 @@ fn the_host_ends_a_guest_whatever_it_does() {
 }
 
 #[test]
-fn a_broken_pipe_is_told_to_a_handler_alone() {
+fn a_broken_pipe_is_reported_to_a_handler_alone() {
     let signals = Signals::new(&[]);
     let main = signals.pending_signals(MAIN);
     main.broken_pipe();
@@ -247,7 +247,7 @@ fn a_broken_pipe_is_told_to_a_handler_alone() {
 }
 
 #[test]
-fn an_abort_is_told_from_an_exit() {
+fn an_abort_is_distinguished_from_an_exit() {
     let signals = Signals::new(&[]);
     let main = signals.pending_signals(MAIN);
     main.name_callback(Some(CALLBACK));

@@ -157,7 +157,7 @@ fn one_inside_of_another_leaves_it_alone() -> std::io::Result<()> {
 
 /// It does not spin while it waits for nothing that comes.
 #[test]
-fn it_sleeps_while_there_is_no_news() -> std::io::Result<()> {
+fn it_parks_while_nothing_changes() -> std::io::Result<()> {
     let (near, _far) = watched()?;
     let mut turns = 0;
     let mut looking = pin!(async {

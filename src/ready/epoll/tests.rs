@@ -308,7 +308,7 @@ fn a_seeded_scheduler_finds_no_lost_wake_up_of_a_poll() {
 
 /// As on Linux, what is not ready leaves the list when it is looked at.
 #[test]
-fn a_look_unlists_what_is_not_ready() {
+fn a_poll_unlists_what_is_not_ready() {
     let world = World::new(1);
     world.depth.store(9, SeqCst);
     for at in 0..THINGS {
@@ -464,7 +464,7 @@ fn every_byte_arrives_by_single_shots() {
 
 /// A one-shot is reported to one of the waiters.
 #[test]
-fn a_shot_is_told_once() {
+fn a_one_shot_is_reported_once() {
     bounded(|| {
         let epoll = Epoll::new();
         let told = AtomicUsize::new(0);

@@ -71,7 +71,7 @@ fn the_readers_going_ends_a_write() {
 }
 
 #[test]
-fn a_counter_wakes_who_takes_and_who_adds() {
+fn a_counter_wakes_takers_and_adders() {
     let counter = Arc::new(EventFd::new(0, false).unwrap());
     let twin = Arc::clone(&counter);
     let waits = move || block_on(twin.take(true)).and_then(|it| it);

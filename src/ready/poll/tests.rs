@@ -92,7 +92,7 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
 /// A poll finds what is ready, also if its readiness was cleared, and the buffer keeps its
 /// capacity.
 #[test]
-fn a_look_tells_what_is_ready_and_keeps_its_room() {
+fn a_poll_set_reports_what_is_ready_and_keeps_its_buffer() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let [near, far] = Socket::pair(&Domain::Inet4, Kind::Stream).unwrap();

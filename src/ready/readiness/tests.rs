@@ -58,7 +58,7 @@ fn its_time_ends() -> std::io::Result<()> {
 
 /// A poll clears before it polls, and leaves what it found.
 #[tokio::test]
-async fn what_the_reactor_was_made_to_forget_is_found() -> std::io::Result<()> {
+async fn cleared_readiness_is_found() -> std::io::Result<()> {
     let (io, near, mut far) = pair()?;
     far.write_all(b"news")?;
     assert_eq!(io.ready(Interest::Read).await, Ok(()));

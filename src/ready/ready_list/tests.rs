@@ -82,7 +82,7 @@ fn now(ready_list: &mut ReadyList<u32>) -> Option<(u32, Change)> {
 }
 
 #[tokio::test]
-async fn news_come_in_their_order_and_once() {
+async fn changes_come_in_order_and_once() {
     let (mut ready_list, members) = ready_list(5).await;
     assert_eq!(now(&mut ready_list), None);
     for key in [3, 1, 3, 4] {
@@ -94,7 +94,7 @@ async fn news_come_in_their_order_and_once() {
 }
 
 #[tokio::test]
-async fn an_event_costs_the_same_in_a_crowd_of_thousands() {
+async fn an_event_costs_the_same_among_thousands() {
     let (mut ready_list, members) = ready_list(5000).await;
     for member in members.iter().take(3) {
         member.happen();
@@ -116,7 +116,7 @@ async fn what_happens_ends_the_wait() {
 }
 
 #[tokio::test]
-async fn a_member_that_is_recalled_waits_for_its_turn() {
+async fn a_member_that_is_requeued_waits_for_its_turn() {
     let (mut ready_list, members) = ready_list(3).await;
     members.first().into_iter().for_each(|member| member.happen());
     ready_list.requeue(&2);
@@ -130,7 +130,7 @@ async fn a_member_that_is_recalled_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn the_last_news_are_told_and_then_it_is_quiet() {
+async fn the_last_change_is_returned_and_then_it_is_quiet() {
     let (mut ready_list, members) = ready_list(1).await;
     members.iter().for_each(|member| member.end());
     assert_eq!(now(&mut ready_list), Some((0, Change::Closed)));
@@ -141,7 +141,7 @@ async fn the_last_news_are_told_and_then_it_is_quiet() {
 }
 
 #[tokio::test]
-async fn a_source_that_goes_is_told() {
+async fn a_source_that_is_dropped_is_reported() {
     let (mut ready_list, mut members) = ready_list(2).await;
     members.truncate(1);
     assert_eq!(now(&mut ready_list), Some((1, Change::Closed)));
@@ -149,7 +149,7 @@ async fn a_source_that_goes_is_told() {
 }
 
 #[tokio::test]
-async fn who_was_removed_is_not_told_of() {
+async fn a_removed_member_is_not_returned() {
     let (mut ready_list, members) = ready_list(2).await;
     members.iter().for_each(|member| member.happen());
     ready_list.remove(&0);
@@ -175,7 +175,7 @@ async fn a_key_that_is_used_again_is_another_member() {
 
 /// A host's socket: what was there before it was watched, what comes, and its end.
 #[tokio::test]
-async fn a_socket_tells_of_data_and_of_its_end() -> Result<(), Box<dyn std::error::Error>> {
+async fn a_socket_reports_data_and_its_end() -> Result<(), Box<dyn std::error::Error>> {
     use std::io::{Read as _, Write as _};
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;

@@ -254,7 +254,7 @@ mod tests {
     type TestResult = Result<(), Box<dyn std::error::Error>>;
 
     #[test]
-    fn without_a_limit_nobody_counts() {
+    fn without_a_limit_nothing_counts() {
         assert!(ConnectionLimiter::new(ConnectionLimits::default()).is_none());
         assert!(
             ConnectionLimiter::new(ConnectionLimits { per_peer: Some(0), ..Default::default() }).is_some()
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_holds_by_itself_and_places_come_back() -> TestResult {
+    fn each_limit_holds_by_itself_and_permits_are_released() -> TestResult {
         let connection_limiter = limited(4, 3, 2).ok_or("no census")?;
         let (one, other) = (connection_limiter.quota(), connection_limiter.quota());
         let reached = |limit, most| Some(LimitExceeded { limit, most });
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_counts_among_those_of_his_peer_only() -> TestResult {
+    fn a_pending_connection_counts_for_its_peer_only() -> TestResult {
         let connection_limiter = limited(1, 1, 2).ok_or("no census")?;
         let quota = connection_limiter.quota();
         let mut first = quota.wait(&peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;

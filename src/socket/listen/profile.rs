@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_told_one_less() {
+    fn the_kernel_is_passed_one_less() {
         assert_eq!(kernel_backlog(1), 0);
         assert_eq!(kernel_backlog(128), 127);
         assert_eq!(kernel_backlog(0), 0);

@@ -138,7 +138,7 @@ impl Queue {
             // Begun by an earlier instance.
             return;
         }
-        state.tell_kernel(self.max_kernel_backlog);
+        state.set_kernel_backlog(self.max_kernel_backlog);
         let accept_filter = Arc::clone(&self.accept_filter);
         let server =
             spawn_guarded(&self.reactor, Arc::clone(self).run(), move || accept_filter.host_failed());
@@ -253,13 +253,13 @@ impl Queue {
         self.accept_filter.admit(peer).map_err(RejectReason::Denied)?;
         let permit = self.accept_filter.quota().map(|quota| {
             quota.wait(peer).or_else(|_| {
-                state.forget_the_dead();
+                state.remove_reset();
                 quota.wait(peer)
             })
         });
         let permit = permit.transpose().map_err(RejectReason::PeerLimit)?;
         if state.waiting.len() >= state.capacity {
-            state.forget_the_dead();
+            state.remove_reset();
         }
         if state.waiting.len() >= state.capacity {
             return Err(RejectReason::QueueFull);
@@ -272,7 +272,7 @@ impl Queue {
     /// backlog.
     fn narrow(&self, state: &mut QueueState) {
         let room = state.capacity.saturating_sub(state.waiting.len());
-        state.tell_kernel(kernel_backlog(u32::try_from(room).unwrap_or(u32::MAX)));
+        state.set_kernel_backlog(kernel_backlog(u32::try_from(room).unwrap_or(u32::MAX)));
         state.is_narrow = true;
     }
 
@@ -281,7 +281,7 @@ impl Queue {
         state.is_out_of_descriptors = false;
         state.demand = None;
         if std::mem::take(&mut state.is_narrow) {
-            state.tell_kernel(self.max_kernel_backlog);
+            state.set_kernel_backlog(self.max_kernel_backlog);
         }
     }
 
@@ -416,7 +416,7 @@ impl QueueState {
     }
 
     /// Sets the length of the kernel's own queue.
-    fn tell_kernel(&self, backlog: i32) {
+    fn set_kernel_backlog(&self, backlog: i32) {
         if let Some(listener) = self.listener.as_ref().filter(|_| !self.is_shared) {
             // It listens already: there is nothing that could fail.
             let _again = rustix::net::listen(listener.host_fd(), backlog);
@@ -424,7 +424,7 @@ impl QueueState {
     }
 
     /// Removes connections that were reset meanwhile, which frees their space.
-    fn forget_the_dead(&mut self) {
+    fn remove_reset(&mut self) {
         let mut fds: Vec<_> =
             self.waiting.iter().map(|waiting| PollFd::new(&waiting.socket, PollFlags::empty())).collect();
         if rustix::event::poll(&mut fds, Some(&Timespec::default())).is_err() {

@@ -52,7 +52,7 @@ mod tests {
 
     /// The resolver's own numbers, as Linux has them.
     #[test]
-    fn failures_can_be_told_apart() {
+    fn failures_can_be_distinguished() {
         let why = |number| why(LookupError::new(number));
         let [again, fail, no_name, no_data, memory] = [-3, -4, -2, -5, -10];
         assert_eq!([no_name, no_data].map(why), [Errno::ENOENT; 2]);

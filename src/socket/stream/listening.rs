@@ -129,7 +129,7 @@ impl Listening {
         keeper: Option<(&dyn Keeper, &Address)>,
     ) -> Result<(PendingQueue, Address), Refusal> {
         // Registered with the reactor only after the kernel listens: see `Registration`.
-        tell_kernel(endpoint, capacity)?;
+        set_kernel_backlog(endpoint, capacity)?;
         let local = endpoint.local_address()?;
         let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
         let is_adopted = endpoint.claim().is_some();
@@ -137,7 +137,7 @@ impl Listening {
             if let Some((keeper, asked)) = keeper {
                 endpoint.hold(asked, keeper);
             }
-            tell_kernel(endpoint, capacity)?;
+            set_kernel_backlog(endpoint, capacity)?;
             Ok(PendingQueue::new(endpoint, capacity, config)?)
         });
         let pending = pending.inspect_err(|_| {
@@ -160,7 +160,7 @@ impl Listening {
         self.config.maximum = maximum;
         let now = self.config.capacity(backlog);
         if let PendingQueue::Kernel(..) = &self.pending {
-            tell_kernel(endpoint, now)?;
+            set_kernel_backlog(endpoint, now)?;
         }
         let capacity = Capacity { backlog, now, before: Some(self.capacity) };
         if (self.backlog, self.capacity) != (backlog, now) {
@@ -221,7 +221,7 @@ impl Drop for Listening {
 /// users, which is left as it is: "The backlog argument provides a hint to the
 /// implementation which the implementation shall use to limit the number of outstanding
 /// connections in the socket's listen queue." - listen(3p)
-fn tell_kernel(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
+fn set_kernel_backlog(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
     if endpoint.is_shared {
         return Ok(());
     }

@@ -107,7 +107,7 @@ fn a_limit_makes_connections_wait() -> Result<()> {
 }
 
 #[test]
-fn a_queue_of_the_host_hands_over_all_that_come() -> Result<()> {
+fn a_queue_of_the_host_delivers_all_connections() -> Result<()> {
     let (server, addr) = start(run_on_loopback().args(["--listen-profile", "winsock"]))?;
     let mut watcher = Client::connect(addr)?;
     for round in 1..=10 {

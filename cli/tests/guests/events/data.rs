@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn data_that_is_left_is_told_of_again_when_more_comes() -> Result<()> {
+fn data_that_is_left_is_reported_again_when_more_comes() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let (mut client, mut other) = (Client::connect(addr)?, Client::connect(addr)?);
     let fd = other.fd()?;
@@ -71,7 +71,7 @@ fn a_peer_that_ends_its_side_is_answered_first() -> Result<()> {
 }
 
 #[test]
-fn a_peer_that_resets_is_told_of() -> Result<()> {
+fn a_peer_that_resets_is_reported() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let mut watcher = Client::connect(addr)?;
     for round in 1..=100 {
@@ -120,7 +120,7 @@ fn without_a_handler_for_it_the_end_is_readable() -> Result<()> {
 }
 
 #[test]
-fn the_end_is_told_to_a_guest_that_never_reads() -> Result<()> {
+fn the_end_is_reported_to_a_guest_that_never_reads() -> Result<()> {
     let (_folder, path) = listening_module(
         r#"(func (export "wasock_on_accept") (param i32 i32))
            (func (export "wasock_on_closed") (param i32) (call $exit (local.get 0)))"#,
@@ -134,7 +134,7 @@ fn the_end_is_told_to_a_guest_that_never_reads() -> Result<()> {
 }
 
 #[test]
-fn connections_that_nobody_would_hear_of_are_only_accepted() -> Result<()> {
+fn connections_without_a_handler_are_only_accepted() -> Result<()> {
     let (_folder, path) = listening_module(
         r#"(func (export "wasock_on_accept") (param i32 i32)
              (i32.store (i32.const 44) (i32.add (i32.load (i32.const 44)) (i32.const 1)))

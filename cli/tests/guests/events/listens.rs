@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_listen_is_told_before_its_connections() -> Result<()> {
+fn a_listen_is_reported_before_its_connections() -> Result<()> {
     let mut server = run_on_loopback().args([guest_tests::EVENT_SERVER, "127.0.0.1:0", "print"]).start()?;
     // The connection is there before the start has returned, perhaps.
     let mut client = Client::connect(server.listening()?)?;
@@ -20,7 +20,7 @@ fn a_listen_is_told_before_its_connections() -> Result<()> {
 }
 
 #[test]
-fn a_listen_that_fails_is_told() -> Result<()> {
+fn a_listen_that_fails_is_reported() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
     client.expect("listen_again 0 1", "ENOTSOCK")?;
@@ -33,7 +33,7 @@ fn a_listen_that_fails_is_told() -> Result<()> {
 }
 
 #[test]
-fn a_listen_that_failed_in_the_start_is_told() -> Result<()> {
+fn a_listen_that_failed_in_the_start_is_reported() -> Result<()> {
     let (_folder, path) = module(
         r#"(module
           (import "wasix_32v1" "sock_open" (func $open (param i32 i32 i32 i32) (result i32)))

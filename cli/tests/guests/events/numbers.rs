@@ -18,7 +18,7 @@ fn a_handler_closes_another_connection() -> Result<()> {
 }
 
 #[test]
-fn a_number_that_stands_for_something_else_is_not_told_of() -> Result<()> {
+fn a_number_that_stands_for_something_else_is_not_reported() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let (mut client, mut other) = (Client::connect(addr)?, Client::connect(addr)?);
     let fd = other.fd()?;
@@ -31,7 +31,7 @@ fn a_number_that_stands_for_something_else_is_not_told_of() -> Result<()> {
 }
 
 #[test]
-fn a_number_that_stands_for_another_connection_tells_of_that() -> Result<()> {
+fn a_number_that_stands_for_another_connection_reports_that() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let (mut client, mut other) = (Client::connect(addr)?, Client::connect(addr)?);
     let fd = other.fd()?;
@@ -46,7 +46,7 @@ fn a_number_that_stands_for_another_connection_tells_of_that() -> Result<()> {
 }
 
 #[test]
-fn a_duplicate_is_told_of_once() -> Result<()> {
+fn a_duplicate_is_reported_once() -> Result<()> {
     let (server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
     let mut other = Client::connect(addr)?;
@@ -94,7 +94,7 @@ fn a_connection_that_the_guest_made_is_watched() -> Result<()> {
 }
 
 #[test]
-fn an_attempt_to_connect_that_fails_is_told() -> Result<()> {
+fn an_attempt_to_connect_that_fails_is_reported() -> Result<()> {
     let (mut server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
     let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();

@@ -103,7 +103,7 @@ pub(super) fn as_many_as_a_peer_may_have(profile: Profile) -> Result<()> {
 }
 
 /// Limit: a connection counts until the last duplicate of its descriptor is closed.
-pub(super) fn a_duplicate_keeps_the_place_of_its_connection(profile: Profile) -> Result<()> {
+pub(super) fn a_duplicate_keeps_the_permit_of_its_connection(profile: Profile) -> Result<()> {
     for limit in ["--max-connections", "--max-connections-per-listener"] {
         let mut listener = start(profile, &[limit, "1"])?;
         let _first = listener.accepted()?;
@@ -140,7 +140,7 @@ pub(super) fn a_server_with_as_many_connections_as_may_be(profile: Profile) -> R
 
 /// Limit: the waiters in the queue of the host's own count among the connections of their peer.
 #[test]
-fn who_waits_counts_for_its_peer() -> Result<()> {
+fn a_pending_connection_counts_for_its_peer() -> Result<()> {
     let mut listener = start(Profile::WINSOCK, &["--max-connections-per-peer", "2"])?;
     let first = listener.connect()?;
     let second = listener.connect()?;

@@ -103,7 +103,7 @@ every_profile! {
         as_many_connections_as_may_be
         as_many_as_a_listener_may_have
         as_many_as_a_peer_may_have
-        a_duplicate_keeps_the_place_of_its_connection
+        a_duplicate_keeps_the_permit_of_its_connection
         a_server_with_as_many_connections_as_may_be
     }
     close: {

@@ -206,7 +206,7 @@ fn the_free_descriptor_is_for_the_listener_that_was_asked() -> Result<()> {
 
 /// Queue: a connection that was reset makes space for a live client, instead of a refusal.
 #[test]
-fn the_dead_make_room() -> Result<()> {
+fn reset_connections_make_space() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 4)?;
     for _ in 0..3 {
         let mut waiting = listener.fill(4)?;
@@ -226,7 +226,7 @@ fn the_dead_make_room() -> Result<()> {
 
 /// Queue: a client that has finished sending is alive, and stays queued.
 #[test]
-fn the_finished_keep_their_place() -> Result<()> {
+fn finished_clients_stay_queued() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 2)?;
     let mut clients = [listener.connect()?, listener.connect()?];
     for client in &mut clients {
@@ -299,7 +299,7 @@ fn close_resets_its_own() -> Result<()> {
 
 /// Queue: refused peers take no space.
 #[test]
-fn refused_peers_take_no_place() -> Result<()> {
+fn refused_peers_take_no_space() -> Result<()> {
     let host = host(WINSOCK).args(["--accept-from", "127.0.0.2/32"]);
     let mut listener = Listener::start_on(WINSOCK, host, "127.0.0.1:0", 1)?;
     for _ in 0..5 {

@@ -66,7 +66,7 @@ fn a_denial_of_the_host_is_in_the_trace() -> Result<()> {
 }
 
 #[test]
-fn a_full_table_is_told_apart_from_the_memory_of_the_host() -> Result<()> {
+fn a_full_table_is_distinguished_from_the_memory_of_the_host() -> Result<()> {
     // As many events as fit, and no more memory is denied.
     let flags = ["--trace", "--max-fds", "200", guest_tests::HOST_MEMORY, "events"];
     let ended = run().args(flags).succeed()?.expect_stderr("= EMFILE max-fds=200")?;

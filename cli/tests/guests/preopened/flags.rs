@@ -60,7 +60,7 @@ fn a_connection_is_made_for_the_guest() -> Result<()> {
 }
 
 #[test]
-fn a_connection_that_fails_is_told() -> Result<()> {
+fn a_connection_that_fails_is_reported() -> Result<()> {
     let closed = TcpListener::bind(HERE)?.local_addr()?;
     let guest =
         |place: &str| run().args(["--preopen-connect", place, guest_tests::PREOPENED_STREAM]).finish();

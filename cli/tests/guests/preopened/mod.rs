@@ -147,7 +147,7 @@ fn a_socket_that_is_of_no_use_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_preopened_address_in_use_is_told() -> Result<()> {
+fn a_preopened_address_in_use_is_reported() -> Result<()> {
     let taken = TcpListener::bind(HERE)?;
     let addr = taken.local_addr()?;
     run()
@@ -160,7 +160,7 @@ fn a_preopened_address_in_use_is_told() -> Result<()> {
 }
 
 #[test]
-fn a_preopened_listener_lets_in_whom_the_policy_does() -> Result<()> {
+fn a_preopened_listener_accepts_what_the_policy_allows() -> Result<()> {
     let mut server = run()
         .args(["--preopen-listen", HERE, "--accept-from", "192.0.2.0/24", guest_tests::PREOPENED_STD, "1"])
         .start()?;

@@ -8,7 +8,7 @@ use crate::process::{OpenFile, PollScratch, Subscription, Thread};
 use crate::ready::{PollSet, PollSetBuffer};
 use crate::socket::Socket;
 
-type Events = Vec<[u8; 32]>;
+type RawEvents = Vec<[u8; 32]>;
 
 /// Leaves the events in `scratch`, in the order of the subscriptions, and returns how many
 /// there are. `None` if the kernel alone cannot report it, or a clock has expired already.
@@ -58,7 +58,7 @@ fn pollable(fds: &FdTable<OpenFile>, fd: u32) -> Option<&Arc<OpenFile>> {
 fn poll_descriptors<'a>(
     all: &[Subscription],
     buffer: &mut PollSetBuffer,
-    events: &mut Events,
+    events: &mut RawEvents,
     open: impl Fn(u32, usize) -> Option<&'a OpenFile>,
     is_alone: bool,
 ) -> Option<u32> {
@@ -97,7 +97,7 @@ fn take<'a>(
     all: &[Subscription],
     mut left: usize,
     poll_set: &PollSet<'_>,
-    events: &mut Events,
+    events: &mut RawEvents,
     socket: impl Fn(u32, usize) -> Option<&'a Socket>,
     is_alone: bool,
 ) -> Option<()> {

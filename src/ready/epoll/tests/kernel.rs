@@ -43,7 +43,7 @@ fn numbers(epoll: &Epoll) -> Vec<u32> {
 }
 
 #[test]
-fn the_kernel_watches_what_is_settled() {
+fn the_kernel_watches_what_is_stable() {
     let epoll = Epoll::new();
     let [near, far] = pair();
     epoll.add(4, &target(&near), request(Mode::Level)).unwrap();
@@ -71,7 +71,7 @@ fn the_kernel_watches_what_is_settled() {
 }
 
 #[test]
-fn the_kernel_tells_levels_edges_and_shots() {
+fn the_kernel_reports_levels_edges_and_one_shots() {
     for (mode, twice, again) in [(Mode::Level, 1, 1), (Mode::Edge, 0, 1), (Mode::OneShot, 0, 0)] {
         let epoll = Epoll::new();
         let [near, far] = pair();
@@ -171,7 +171,7 @@ fn every_byte_of_sockets_arrives() {
 }
 
 #[test]
-fn a_lookout_that_leaves_is_followed_by_another() {
+fn a_leader_that_returns_is_followed_by_another() {
     let epoll = Epoll::new();
     let [near, _far] = pair();
     epoll.add(3, &target(&near), request(Mode::Level)).unwrap();
@@ -192,7 +192,7 @@ fn a_lookout_that_leaves_is_followed_by_another() {
 
 /// The first socket is added while a waiter sleeps that saw no kernel's part.
 #[test]
-fn a_sleeper_hears_of_the_first_socket() {
+fn a_sleeping_waiter_is_woken_by_the_first_socket() {
     bounded(|| {
         let epoll = Epoll::new();
         let [near, far] = pair();
@@ -209,7 +209,7 @@ fn a_sleeper_hears_of_the_first_socket() {
 }
 
 #[test]
-fn an_epoll_that_watches_an_epoll_hears_of_its_sockets() {
+fn an_epoll_that_watches_an_epoll_is_woken_by_its_sockets() {
     bounded(|| {
         let (outer, inner) = (Epoll::new(), Epoll::new());
         let watched: Arc<dyn Pollable> = Arc::clone(&inner) as Arc<dyn Pollable>;

@@ -80,7 +80,7 @@ fn what_is_still_ready_wakes_the_next_waiter() {
 /// Whatever waiters come, go, are polled late or never: while something is listed, one of
 /// those that are there is woken.
 #[test]
-fn a_seeded_scheduler_finds_no_sleeper_that_was_forgotten() {
+fn a_seeded_scheduler_finds_no_lost_wake_up() {
     for seed in 0..SEEDS {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut any = |below: usize| {

@@ -36,7 +36,7 @@ impl AcceptFilter for Broken {
 
 /// Otherwise the listener would accept nothing forever, without notice.
 #[test]
-fn a_panic_of_the_server_task_is_told() -> Result<(), Refusal> {
+fn a_panic_of_the_server_task_is_reported() -> Result<(), Refusal> {
     let (sender, told) = channel();
     let mut policy = Policy::default();
     if let Ok(grant) = "127.0.0.1:*".parse() {
