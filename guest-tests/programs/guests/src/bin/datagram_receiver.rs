@@ -10,7 +10,7 @@ use wasix::descriptor::{NONBLOCK, set_flags};
 use wasix::errno::*;
 use wasix::poll::{self, Subscription};
 use wasix::socket::*;
-use wasix::{Fd, check_eq, check_ok, wait};
+use wasix::{check_eq, check_ok, wait};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
