@@ -85,7 +85,7 @@ impl Handle {
 
     /// Retires the guest: its held listeners are never readable any more, an accept that blocks
     /// waits, and another one finds nothing. It goes on with the connections that it has. A
-    /// listener that is [not held](super::Builder::keep_listeners) stays as it is.
+    /// listener that is [not held](super::WasockCtxBuilder::keep_listeners) stays as it is.
     pub fn retire(&self) {
         if let Some(process) = self.process.upgrade() {
             process.instance().retire();

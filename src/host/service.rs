@@ -13,7 +13,7 @@ use crate::process::{Process, Settings, Thread};
 use crate::service;
 
 /// What outlives the instances of a guest: the policy, the limits, the observer, and with
-/// [`Builder::keep_listeners`](super::Builder::keep_listeners) the listeners.
+/// [`WasockCtxBuilder::keep_listeners`](super::WasockCtxBuilder::keep_listeners) the listeners.
 ///
 /// Cheap to clone. Each context has one; a context that this one makes is for another instance
 /// of the same service, which may run while earlier ones do.
