@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use wasix::errno::*;
 use wasix::poll::{MONOTONIC, Subscription, now, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, Result, check_ok, descriptor, signal};
+use wasix::{Fd, Result, check_ok, descriptor, signal};
 
 /// How many signals were handled.
 static HANDLED: AtomicU32 = AtomicU32::new(0);
