@@ -22,6 +22,7 @@ use super::wall_clock::SystemClock;
 use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::file::{Access, Dir};
+use crate::io::can_drive;
 use crate::observe::{Observer, TraceSink};
 use crate::policy::Grant;
 use crate::process::{
@@ -29,7 +30,6 @@ use crate::process::{
     Thread,
 };
 use crate::service::{Holding, Limits, Service, ServiceConfig};
-use crate::socket::can_drive;
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
 /// The default for descriptors that a guest may have open at once.

@@ -16,10 +16,11 @@ use super::signal::handle_between;
 use crate::abi::errno::number;
 use crate::error::Errno;
 use crate::fd::Rights;
+use crate::io::{Change, Timer, block_on, sleep};
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
-use crate::ready::{Timer, block_on, interruptible, sleep};
-use crate::socket::{Change, Connected, Phase, Socket, Stream};
+use crate::ready::interruptible;
+use crate::socket::{Connected, Phase, Socket, Stream};
 
 use interest_list::{Id, InterestKinds, InterestList, Reported};
 

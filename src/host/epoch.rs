@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{Config, Engine, EngineWeak};
 
-use crate::socket::own_reactor;
+use crate::io::own_reactor;
 
 /// The shortest time between two increments.
 pub(super) const INTERVAL: Duration = Duration::from_millis(5);

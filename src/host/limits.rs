@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 
 use super::epoch::Ticker;
 use crate::error::{Errno, Terminated};
+use crate::io::{own_reactor, spawn_guarded};
 use crate::process::Process;
-use crate::socket::{own_reactor, spawn_guarded};
 
 /// How often running code checks how much processor time it has used, at most and at least:
 ///  in between, as often as half of what is left allows.

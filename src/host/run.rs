@@ -21,9 +21,9 @@ use super::{Guest, OnTrap, WasockCtx, threads};
 use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
+use crate::io::sleep;
 use crate::observe::Event;
 use crate::process::Process;
-use crate::ready::sleep;
 
 impl Guest {
     /// Runs the guest: instantiates it, calls `_start`, and then its handlers as

@@ -33,9 +33,10 @@ use super::call_mode::CallMode;
 use super::interrupt::{RunsOn, until_the_end};
 use super::outcome::{describe_trap, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
+use crate::io::block_on;
 use crate::observe::Event;
 use crate::process::{PendingSignals, Signal, SignalDelivery, SignalSender, Thread};
-use crate::ready::{block_on, interrupting};
+use crate::ready::interrupting;
 use crate::service::Report;
 
 /// Runs a call to its end; its waits end when there is a signal to handle.

@@ -57,11 +57,9 @@ use super::outcome::{Ended, Outcome, ended, error_of};
 use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
-use crate::io::start_thread;
+use crate::io::{block_on, own_reactor, start_thread};
 use crate::observe::{Event, TraceSink};
 use crate::process::{EntryPoint, MAIN, PendingSignals, Process, Starter, Thread, Threads, thread_time};
-use crate::ready::block_on;
-use crate::socket::own_reactor;
 
 /// Where a thread of today's programs begins, with its number and its argument.
 const WASI_ENTRY: &str = "wasi_thread_start";

@@ -1,4 +1,11 @@
-//! Threads of the host's, and calls that block.
+//! The ground of all waiting: descriptors of the host, the reactor, threads that park; and threads
+//! for calls that block.
+//!
+//! An [`AsyncFd`] is a descriptor that the reactor watches once something waits for it; [`reactor`]
+//! says which one. A thread of [`block_on`] needs none: it parks in the kernel's own poll, at what
+//! its future waits for. [`Watchers`] are the wakers of those that wait for one source, and a
+//! [`Watchable`] is a source that can be watched together with many others. A [`Timer`] is a
+//! descriptor too.
 //!
 //! A thread starts by [`start_thread`], which fails softly where the host is at its limit,
 //! and is kept for reuse for a short time. Calls of the operating system that may block run in a
@@ -9,10 +16,26 @@
 //! threads, it panics where the operating system refuses the first of them, and a runtime
 //! that is dropped waits for them.
 
+mod async_fd;
+mod block_on;
 mod blocking;
 mod clock;
+mod parker;
+mod parker_poll;
+mod pollable;
+mod reactor;
 mod thread;
+mod timer;
+mod wake_fd;
+mod watchers;
 
+pub use async_fd::AsyncFd;
+pub(crate) use async_fd::OnReport;
+pub use block_on::block_on;
 pub use blocking::BlockingPool;
-pub(crate) use clock::until;
+pub use pollable::{Change, Events, Interest, Watchable};
+pub(crate) use reactor::{AtPanic, can_drive, inside_a_runtime, own_reactor, spawn_guarded};
 pub(crate) use thread::start as start_thread;
+pub(crate) use timer::coarse_until;
+pub use timer::{Timer, sleep, yield_now};
+pub use watchers::Watchers;

@@ -19,9 +19,10 @@ use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
 use crate::file::Dir;
+use crate::io::own_reactor;
 use crate::policy::{Grant, Policy};
 use crate::socket::unix::Held;
-use crate::socket::{Family, Inherited, Socket, own_reactor};
+use crate::socket::{Family, Inherited, Socket};
 
 /// The number of the first one.
 const FIRST: u32 = 3;

@@ -14,9 +14,10 @@ use crate::account::{Account, Charge, allocated};
 use crate::error::Errno;
 use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
-use crate::ready::{Epoll, EventFd, Events, PIPE_CAPACITY, PipeReader, PipeWriter, Pollable};
+use crate::io::{Change, Events, Interest};
+use crate::ready::{Epoll, EventFd, PIPE_CAPACITY, PipeReader, PipeWriter, Pollable};
+use crate::socket::Socket;
 use crate::socket::held::Claim;
-use crate::socket::{Change, Interest, Socket};
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
 /// included.

@@ -8,8 +8,7 @@ use super::{Process, unpoisoned};
 use crate::error::Errno;
 use crate::fd::Rights;
 use crate::file::{Dir, HostPath, SocketFile, SocketPlace};
-use crate::io::start_thread;
-use crate::socket::own_reactor;
+use crate::io::{own_reactor, start_thread};
 use crate::socket::unix::{FreeName, NamedSocketFile, Paths};
 
 /// Weak, because the process holds the sockets that ask it.

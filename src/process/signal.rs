@@ -74,7 +74,7 @@ use tokio::task::AbortHandle;
 
 use super::{MAIN, unpoisoned};
 use crate::error::Terminated;
-use crate::socket::Watchers;
+use crate::io::Watchers;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::{Mutex, MutexGuard};

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
-use crate::ready::{Events, Pollable, TimeSlice, interruptible};
-use crate::socket::{Change, Interest, Watchers, inside_a_runtime};
+use crate::io::{Change, Events, Interest, Watchers, inside_a_runtime};
+use crate::ready::{Pollable, TimeSlice, interruptible};
 
 pub use host::{HostOutput, HostStdin};
 

@@ -13,10 +13,11 @@ use crate::address::{Address, UnixName};
 use crate::error::{Errno, Error, Trap};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
+use crate::io::{AtPanic, Timer, sleep};
 use crate::observe::Event;
-use crate::ready::{self, Happened, Readiness, Sharing, Timer, Watched};
+use crate::ready::{self, Happened, Readiness, Sharing, Watched};
 use crate::socket::listen::{Capacity, ListenConfig};
-use crate::socket::{Accepted, AtPanic, Domain, Refusal, Socket, TimeOption};
+use crate::socket::{Accepted, Domain, Refusal, Socket, TimeOption};
 
 /// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
 /// each server, mostly.
@@ -550,7 +551,7 @@ impl Thread {
         tokio::select! {
             biased;
             found = self.process.resolver().resolve(name, held, failed) => found,
-            () = ready::sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
+            () = sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
         }
     }
 

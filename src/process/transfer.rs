@@ -9,8 +9,9 @@ use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::File;
-use crate::ready::{self, EventFd, TimeSlice, interruptible, yield_now};
-use crate::socket::{Interest, Kind, Received, RecvFlags, Refusal, Registration, Socket};
+use crate::io::{AsyncFd, Interest, yield_now};
+use crate::ready::{self, EventFd, TimeSlice, interruptible};
+use crate::socket::{Kind, Received, RecvFlags, Refusal, Socket};
 
 /// The most that one operation on a file moves where it goes through a buffer of
 /// the host's.
@@ -602,6 +603,6 @@ fn unless_empty(done: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
 /// of the operating system's event queue.
 async fn until_ready(file: &File, interest: Interest) -> Result<(), Errno> {
     let fd = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
-    let watched = Registration::new(Arc::new(fd))?;
+    let watched = AsyncFd::new(Arc::new(fd))?;
     interruptible(watched.ready(interest)).await?
 }

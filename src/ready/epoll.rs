@@ -56,11 +56,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::clock::Timer;
-use super::pollable::{Events, Pollable};
+use super::pollable::Pollable;
 use super::time_slice::TimeSlice;
 use crate::account::{Account, Charge, sized};
 use crate::error::Errno;
+use crate::io::{Events, Timer};
 use entry::{ENTRY_BYTES, EntryState, EpollEntry, READ, WRITE};
 use kernel::Kernel;
 use ready_list::EpollReadyList;

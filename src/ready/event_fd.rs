@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use super::pipe::attempts;
-use super::pollable::{Events, Pollable};
+use super::pollable::Pollable;
 use crate::error::Errno;
-use crate::socket::{Change, Interest, Watchers};
+use crate::io::{Change, Events, Interest, Watchers};
 
 /// "The maximum value that may be stored in the counter is the largest unsigned 64-bit
 /// value minus 1" - eventfd(2)

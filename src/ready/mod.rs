@@ -6,7 +6,7 @@
 //! *try, clear, sleep*. The readiness that the reactor reported before a try is cleared, since the
 //! try finds it; what it reports after that ends the sleep, begun or not. A socket is registered
 //! before the first sleep, and the reactor reports then what is ready already. A thread of
-//! [`block_on`] needs no reactor for that: it parks in the kernel's own poll, which reports what
+//! [`block_on`](crate::io::block_on) needs no reactor for that: it parks in the kernel's own poll, which reports what
 //! *is* ready, so there is nothing to clear. Nor do the sockets of an [`Epoll`]: the kernel's own
 //! epoll watches them, and only that one is registered.
 //!
@@ -18,14 +18,11 @@
 //! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
 //! descriptors](EventFd). They are [`Pollable`], as sockets are, and so is an [`Epoll`].
 //!
-//! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`ReadyList`], [`Timer`].
+//! Key types: [`Watched`], [`Readiness`], [`Pollable`], [`Epoll`], [`ReadyList`].
 
-mod block_on;
-mod clock;
 mod epoll;
 mod event_fd;
 mod interrupt;
-mod parker;
 mod pipe;
 mod poll;
 mod pollable;
@@ -33,17 +30,14 @@ mod readiness;
 mod ready_list;
 mod socket;
 mod time_slice;
-mod wake_fd;
 
-pub use block_on::block_on;
-pub use clock::{Timer, sleep};
 pub use epoll::{Data, Epoll, Happened, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
 pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
 pub use poll::{PollSet, PollSetBuffer, PollSource, Readiness, Sharing, Watched, poll};
-pub use pollable::{Events, Pollable};
-pub use readiness::{retry_with_backoff, timeout, yield_now};
+pub use pollable::Pollable;
+pub use readiness::{retry_with_backoff, timeout};
 pub use ready_list::ReadyList;
 pub use socket::{
     accept, connect, recv, send, send_to, try_accept, try_recv, try_recv_message, try_send, try_send_to,

@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 use tokio::task::coop::consume_budget;
 
 use super::interrupt::interruptible;
-use super::pollable::{Events, Pollable};
+use super::pollable::Pollable;
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
-use crate::socket::{Change, Interest, Watchers};
+use crate::io::{Change, Events, Interest, Watchers};
 
 /// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
 const CAPACITY: usize = 64 * 1024;

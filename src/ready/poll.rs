@@ -16,20 +16,20 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, getrlimit};
 use tokio::task::coop::consume_budget;
 
-use super::clock::{self, Timer};
 use super::interrupt::interruptible;
 use super::pollable::{Pollable, poll_readiness};
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Interest, Timer, coarse_until};
 use crate::socket::listen::Queue;
-use crate::socket::{Interest, ReadinessSource, Registration, Socket, Stream};
+use crate::socket::{ReadinessSource, Socket, Stream};
 
 /// The source of a subscription.
 #[derive(Clone)]
 pub enum PollSource<'a> {
     /// A socket of the host. One that the reactor does not watch never changes by
     /// itself.
-    Host(BorrowedFd<'a>, Option<Arc<Registration>>),
+    Host(BorrowedFd<'a>, Option<Arc<AsyncFd>>),
     /// The queue of a listener, where the host owns it.
     Queue(Arc<Queue>),
     /// A thing without a host descriptor.
@@ -206,7 +206,7 @@ impl<'a> Deadline<'a> {
         match self {
             Self::Never => std::future::pending().await,
             Self::Exact(timer) => timer.expired().await,
-            Self::Coarse(deadline) => clock::until(*deadline).await,
+            Self::Coarse(deadline) => coarse_until(*deadline).await,
         }
     }
 }

@@ -8,76 +8,16 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::Epoll;
 use super::poll::{Readiness, ask, readable_bytes};
+use crate::io::{Change, Events, Interest, OnReport as _};
 use crate::socket::held::Claim;
-use crate::socket::{Change, Interest, ReadinessSource, Socket};
-
-/// What a thing is ready for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events(u32);
-
-impl Events {
-    /// Something to read, or the end of it.
-    pub const IN: Self = Self(1);
-    /// Space to write.
-    pub const OUT: Self = Self(2);
-    /// The peer sends no more.
-    pub const RDHUP: Self = Self(4);
-    /// Something urgent to read.
-    pub const PRI: Self = Self(8);
-    /// It broke, or there is no reader.
-    pub const ERR: Self = Self(16);
-    /// Both directions are over, or there is no writer any more.
-    pub const HUP: Self = Self(32);
-    /// Every one of them.
-    pub const ALL: Self = Self(63);
-    /// "epoll_wait(2) will always wait for this event; it is not necessary to set it"
-    /// - epoll_ctl(2), EPOLLERR and EPOLLHUP
-    pub const ALWAYS: Self = Self(16 | 32);
-    /// The events for a reader.
-    pub(super) const OF_READERS: Self = Self(1 | 4 | 8 | 16 | 32);
-    /// The events for a writer.
-    pub(super) const OF_WRITERS: Self = Self(2 | 16 | 32);
-
-    /// The events that these bits name; other bits are left out.
-    pub const fn from_bits(bits: u32) -> Self {
-        Self(bits & Self::ALL.0)
-    }
-
-    /// The bits: in 1, out 2, rdhup 4, pri 8, err 16, hup 32.
-    pub const fn bits(self) -> u32 {
-        self.0
-    }
-
-    /// Is there none?
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Those that are in both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// Those that are in one or in both.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// These where `condition` holds, else none.
-    #[must_use]
-    pub(crate) const fn when(self, condition: bool) -> Self {
-        if condition { self } else { Self(0) }
-    }
-}
+use crate::socket::{ReadinessSource, Socket};
 
 /// Something that can be waited for.
 ///
 /// A waiter registers its waker first and polls then: what happens after the poll wakes
 /// it, and what happened before is found.
 pub trait Pollable: Send + Sync {
-    /// As [`Watchable::poll_change`](crate::socket::Watchable::poll_change).
+    /// As [`Watchable::poll_change`](crate::io::Watchable::poll_change).
     fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
 
     /// What it is ready for now.

@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 
 use tokio::task::coop::consume_budget;
 
-use super::clock::sleep;
 use super::interrupt::interruptible;
 use crate::error::Errno;
-use crate::socket::{Interest, Registration};
+use crate::io::{AsyncFd, Interest, sleep};
 
 /// Repeats `attempt` until it is ready, sleeping in between until the socket changes.
 ///
 /// `limit` bounds the whole wait; `None` waits for ever, and a limit of zero tries
 /// once. `attempt` answers [`Poll::Pending`] where the host said `EAGAIN`. `has_tried` says that
-/// it has just done so, by [`Registration::try_io`]: the wait begins with a sleep then.
+/// it has just done so, by [`AsyncFd::try_io`]: the wait begins with a sleep then.
 ///
 /// # Cancel safety
 ///
@@ -27,7 +26,7 @@ use crate::socket::{Interest, Registration};
 /// `EAGAIN` where the limit has passed; the reason where it is
 /// [interrupted](interruptible).
 pub async fn blocking<T>(
-    io: &Registration,
+    io: &AsyncFd,
     interest: Interest,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
@@ -36,7 +35,7 @@ pub async fn blocking<T>(
     repeating(io, interest, limit, attempt, has_tried && limit != Some(Duration::ZERO)).await
 }
 
-/// As [`blocking`], for a receive. If it is [likely](Registration::is_slow) that there
+/// As [`blocking`], for a receive. If it is [likely](AsyncFd::is_slow) that there
 /// is nothing, sleeps before the first attempt.
 ///
 /// # Cancel safety
@@ -47,7 +46,7 @@ pub async fn blocking<T>(
 ///
 /// Those of [`blocking`].
 pub async fn receiving<T>(
-    io: &Registration,
+    io: &AsyncFd,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
     has_tried: bool,
@@ -57,7 +56,7 @@ pub async fn receiving<T>(
 }
 
 async fn repeating<T>(
-    io: &Registration,
+    io: &AsyncFd,
     interest: Interest,
     limit: Option<Duration>,
     mut attempt: impl FnMut() -> Poll<T>,
@@ -181,25 +180,6 @@ pub async fn retry_with_backoff<T, E: From<Errno>, F: Future<Output = Result<T, 
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(1);
 const MAX_BACKOFF: Duration = Duration::from_millis(50);
-
-/// Lets other tasks run: the reactor, and whatever shares the thread.
-///
-/// # Cancel safety
-///
-/// Nothing is lost when the future is dropped.
-pub async fn yield_now() {
-    // tokio's own waits for its scheduler, which never comes where a blocking embedder
-    // has stopped it.
-    let mut has_waited = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 #[cfg(test)]
 #[path = "readiness/tests.rs"]

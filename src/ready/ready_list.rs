@@ -28,7 +28,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::coop::consume_budget;
 
-use crate::socket::{Change, Interest, Watchable};
+use crate::io::{Change, Interest, Watchable};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Mutex, MutexGuard};

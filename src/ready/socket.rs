@@ -13,10 +13,11 @@ use super::readiness::{blocking, receiving, retry_with_backoff, timeout};
 use super::time_slice::TimeSlice;
 use crate::address::Address;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Interest};
 use crate::policy::Policy;
 use crate::socket::{
-    Accepted, Connected, Datagram, Destination, Interest, ReadinessSource, Received, RecvFlags, Refusal,
-    Registration, Socket, Stream, TimeOption,
+    Accepted, Connected, Datagram, Destination, ReadinessSource, Received, RecvFlags, Refusal, Socket,
+    Stream, TimeOption,
 };
 
 fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
@@ -131,7 +132,7 @@ pub async fn connect(
 
 /// The connection; a blocking descriptor waits for an attempt that is on its way.
 async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connected, Errno> {
-    let waiting: Arc<Registration> = match stream.connected() {
+    let waiting: Arc<AsyncFd> = match stream.connected() {
         Err(Errno::EAGAIN) => match stream.readiness_source() {
             ReadinessSource::Reactor(io) => io,
             _ => return stream.connected(),
@@ -410,7 +411,7 @@ pub async fn send_to(
 
 async fn send_some(
     connected: &Connected,
-    io: &Registration,
+    io: &AsyncFd,
     limit: Option<Duration>,
     data: &[IoSlice<'_>],
 ) -> Result<usize, Errno> {

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use super::interrupt::is_interrupted;
-use super::readiness::yield_now;
 use crate::error::Errno;
+use crate::io::yield_now;
 
 /// How long a call works before it yields.
 const SLICE: Duration = Duration::from_millis(5);

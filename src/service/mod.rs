@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use crate::account::Account;
 use crate::address::Address;
+use crate::io::own_reactor;
 use crate::observe::Observer;
 use crate::policy::{Grant, Policy};
+use crate::socket::Socket;
 use crate::socket::held::{Claim, Owner};
 use crate::socket::listen::{ConnectionLimiter, ListenConfig, ListenProfile};
-use crate::socket::{Socket, own_reactor};
 
 use held::{HeldSockets, MEANT_AFTER};
 pub(crate) use instance::Instance;

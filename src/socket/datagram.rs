@@ -19,13 +19,10 @@ use super::option::{SocketLimits, take_own_groups_only};
 use super::receive_filter::{DatagramFilter, First, ReceiveFilter};
 use super::recent::RecentSenders;
 use super::unix::{self, NamedSocketFile};
-use super::watchable::Watchable;
-use super::{
-    Change, Domain, Interest, Kind, ReadinessSource, Received, Refusal, Registration, ShutdownHow, Status,
-    address, transfer,
-};
+use super::{Domain, Kind, ReadinessSource, Received, Refusal, ShutdownHow, Status, address, transfer};
 use crate::address::Address;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Change, Interest, Watchable as _};
 use crate::policy::Policy;
 
 /// A datagram socket.
@@ -49,7 +46,7 @@ pub struct Datagram {
 #[derive(Debug, Default)]
 struct DatagramInner {
     /// Its registration with the reactor, made at the first wait.
-    registration: Option<Arc<Registration>>,
+    registration: Option<Arc<AsyncFd>>,
     peer: Option<Address>,
     /// The address that the guest gave it, with the port that it has since.
     bound: Option<SocketAddr>,
@@ -408,13 +405,13 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// As for [`Registration::new`].
-    pub fn registration(&self) -> Result<Arc<Registration>, Errno> {
+    /// As for [`AsyncFd::new`].
+    pub fn registration(&self) -> Result<Arc<AsyncFd>, Errno> {
         let mut inner = self.lock();
         if let Some(registration) = &inner.registration {
             return Ok(Arc::clone(registration));
         }
-        let registration = Registration::new(Arc::clone(self.endpoint.fd()))?;
+        let registration = AsyncFd::new(Arc::clone(self.endpoint.fd()))?;
         inner.registration = Some(Arc::clone(&registration));
         Ok(registration)
     }

@@ -21,8 +21,9 @@ use std::task::Waker;
 
 use super::listen::Queue;
 use super::unix::{Held, NameId};
-use super::{Family, Kind, Watchers};
+use super::{Family, Kind};
 use crate::error::Errno;
+use crate::io::{OnReport, Watchers};
 
 /// What a socket is bound to, as the kernel has it. Two that are equal are one to whoever binds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -320,13 +321,6 @@ impl Claim {
         }
     }
 
-    /// Notes that the guest is told of a connection.
-    pub fn note_report(&self) {
-        if !self.was_reported.load(SeqCst) {
-            self.was_reported.store(true, SeqCst);
-        }
-    }
-
     /// Was the guest told of a connection since it accepted one? Asked once.
     pub(super) fn take_report(&self) -> bool {
         self.was_reported.load(SeqCst) && self.was_reported.swap(false, SeqCst)
@@ -335,6 +329,14 @@ impl Claim {
     fn settle_backlog(&self) {
         // The socket listens already: there is nothing that could fail.
         let _as_before = self.socket.apply_backlog();
+    }
+}
+
+impl OnReport for Claim {
+    fn note_report(&self) {
+        if !self.was_reported.load(SeqCst) {
+            self.was_reported.store(true, SeqCst);
+        }
     }
 }
 

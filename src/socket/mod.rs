@@ -31,7 +31,7 @@
 //! Connections to a listener wait in the kernel, or in a queue that the host owns,
 //! where its profile asks for what no kernel does: see [`listen`].
 //!
-//! Key types: [`Socket`], [`Registration`], [`Refusal`]. Neighbours: `policy` is
+//! Key types: [`Socket`], [`Refusal`]. Neighbours: `io` has their descriptors watched; `policy` is
 //! asked before the operating system; `ready` waits.
 
 mod address;
@@ -45,17 +45,13 @@ mod lease;
 pub mod listen;
 mod multicast;
 mod option;
-mod parker_poll;
-mod reactor;
 mod receive_filter;
 mod recent;
-mod registration;
 mod resolve;
 mod sockaddr;
 mod stream;
 mod transfer;
 pub mod unix;
-mod watchable;
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -65,6 +61,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Change, Interest};
 use crate::policy::{Denial, Policy, Use};
 
 pub use address::{Domain, Family};
@@ -74,14 +71,10 @@ pub use inherited::Inherited;
 pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
-pub(crate) use parker_poll::ParkerPoll;
-pub(crate) use reactor::{AtPanic, can_drive, inside_a_runtime, own_reactor, spawn_guarded};
 pub use receive_filter::ReceiveFilter;
-pub use registration::{Interest, Registration};
 pub use resolve::Resolver;
 pub use stream::{Accepted, Connected, Phase, Status, Stream};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
-pub use watchable::{Change, Watchable, Watchers};
 
 use endpoint::Endpoint;
 use held::{Claim, Keeper};
@@ -156,7 +149,7 @@ pub enum ReadinessSource {
     /// Nothing: it never changes by itself.
     None,
     /// The reactor.
-    Reactor(Arc<Registration>),
+    Reactor(Arc<AsyncFd>),
     /// The queue of a listener, where the host owns it.
     Queue(Arc<listen::Queue>),
 }

@@ -5,10 +5,9 @@ mod system;
 
 use std::net::IpAddr;
 
-use super::AtPanic;
 use crate::account::Charge;
 use crate::error::Errno;
-use crate::io::BlockingPool;
+use crate::io::{AtPanic, BlockingPool};
 
 /// How many names one guest may look up at once; further look-ups are queued. Each takes a thread
 /// for as long as the system's resolver needs, abandoned or not. They are separate from the threads

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
 
+use crate::io::{Change, Interest, Watchable};
 use crate::ready::ReadyList;
-use crate::socket::{Change, Interest, Watchable};
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::{Mutex, thread};

@@ -33,56 +33,6 @@ mod sync {
 #[path = "../../../src/error.rs"]
 mod error;
 
-mod socket {
-    use std::task::{Context, Poll};
-
-    use crate::error::Errno;
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Interest {
-        Read,
-    }
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Change {
-        More,
-        Closed,
-    }
-
-    pub trait Watchable: Send + Sync {
-        fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
-    }
-
-    /// As the host's.
-    #[derive(Debug, Default)]
-    pub struct Watchers {
-        list: crate::sync::Mutex<Vec<std::task::Waker>>,
-    }
-
-    impl Watchers {
-        pub fn add(&self, waker: &std::task::Waker) {
-            self.list.lock().unwrap().push(waker.clone());
-        }
-
-        pub fn wake_all(&self) {
-            let woken = std::mem::take(&mut *self.list.lock().unwrap());
-            woken.into_iter().for_each(std::task::Waker::wake);
-        }
-    }
-
-    /// Alarms have no clock here.
-    pub fn own_reactor() -> Result<tokio::runtime::Handle, Errno> {
-        Err(Errno::EAGAIN)
-    }
-
-    pub fn spawn_guarded(
-        _: &tokio::runtime::Handle,
-        _: impl Future<Output = ()> + 'static,
-        _: impl FnOnce() + 'static,
-    ) -> tokio::task::AbortHandle {
-        panic!("alarms have no clock here")
-    }
-}
-
+mod io;
 mod process;
 mod ready;

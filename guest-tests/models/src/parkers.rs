@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use shuttle::rand::{Rng, thread_rng};
 
-use crate::ready::{Descriptor, Parker};
+use crate::io::{Descriptor, Parker};
 use crate::sync::atomic::AtomicU32;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::thread;

@@ -9,15 +9,10 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::Errno;
 
-#[path = "../../../src/ready/parker.rs"]
-mod parker;
 #[path = "../../../src/ready/ready_list.rs"]
 mod ready_list;
-mod wake_fd;
 
-pub(crate) use parker::Parker;
 pub(crate) use ready_list::ReadyList;
-pub(crate) use wake_fd::Descriptor;
 
 shuttle::thread_local! {
     static REASON: Cell<Option<Errno>> = Cell::new(None);
@@ -58,5 +53,3 @@ pub async fn timeout<T>(limit: Option<Duration>, event: impl Future<Output = T>)
     })
     .await
 }
-
-pub async fn sleep(_: Duration) {}

@@ -17,9 +17,9 @@ use crate::abi::errno::number;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error};
 use crate::file::File;
+use crate::io::Interest;
 use crate::process::{Open, PollScratch, Thread};
 use crate::ready::{PollSource, Readiness, TimeSlice, Watched};
-use crate::socket::Interest;
 
 mod asked;
 mod poll_set;

@@ -5,7 +5,7 @@ use wiggle::GuestMemory;
 use super::bindings::preview1_process::Preview1Process;
 use crate::abi::call::Call;
 use crate::error::{Error, Exit};
-use crate::ready::yield_now;
+use crate::io::yield_now;
 
 impl Preview1Process for Call<'_> {
     fn proc_exit(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {

@@ -11,8 +11,9 @@ use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error, ThreadExit};
+use crate::io::sleep;
 use crate::process::{EntryPoint, Woken};
-use crate::ready::{interruptible, sleep};
+use crate::ready::interruptible;
 
 impl WasixThread for Call<'_> {
     fn thread_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {

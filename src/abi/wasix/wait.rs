@@ -13,8 +13,9 @@ use crate::abi::flags::{FDFLAG_NONBLOCK, known};
 use crate::abi::memory::{check_out, check_out_value};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
+use crate::io::Events;
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Data, Epoll, EventFd, Events, Happened, Pollable, Request, pipe};
+use crate::ready::{Data, Epoll, EventFd, Happened, Pollable, Request, pipe};
 use crate::socket::{Family, Kind, Socket, check_protocol};
 
 const EVENT_SIZE: u32 = 32;

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use crate::io::{Change, Interest, Watchable};
 use crate::ready::ReadyList;
-use crate::socket::{Change, Interest, Phase, Socket, Watchable};
+use crate::socket::{Phase, Socket};
 
 /// Names a watch; never used again for another one.
 pub(super) type Id = u64;

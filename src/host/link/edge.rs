@@ -16,8 +16,7 @@ use crate::error::Errno;
 use crate::host::WasockCtx;
 use crate::host::call_mode::CallMode;
 use crate::host::signal::{handle, see_through};
-use crate::ready::yield_now;
-use crate::socket::own_reactor;
+use crate::io::{own_reactor, yield_now};
 
 /// What wiggle made of a call that never waits, or of one that has two phases.
 pub(super) type Now<P, R> = fn(&mut Call<'_>, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
@@ -258,7 +257,7 @@ pub(super) fn known(answer: i32) -> Box<dyn Future<Output = wasmtime::Result<i32
 
 /// Sees a waiting call to its end on this thread.
 pub(super) fn drive<R>(call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
-    crate::ready::block_on(call)?
+    crate::io::block_on(call)?
 }
 
 /// The result of every function that is refused.

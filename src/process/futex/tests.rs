@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
-use crate::ready::block_on;
+use crate::io::block_on;
 
 const AT: u32 = 64;
 

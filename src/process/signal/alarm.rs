@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Signal, Signals};
 use crate::error::{Errno, Terminated};
+use crate::io::{own_reactor, sleep, spawn_guarded};
 use crate::process::unpoisoned;
-use crate::ready::sleep;
-use crate::socket::{own_reactor, spawn_guarded};
 
 /// The shortest interval of a signal that comes again and again: below it the host
 /// would do nothing else. "Implementations may place limitations on the granularity of

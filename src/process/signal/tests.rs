@@ -154,7 +154,7 @@ fn no_signal_is_lost_between_the_check_and_the_sleep() {
             }
         }
     });
-    let waited = crate::ready::block_on(async {
+    let waited = crate::io::block_on(async {
         for _ in 0..ROUNDS {
             let ended = main.waiting(interruptible(pending::<()>())).await;
             assert_eq!(ended, Some(Err(Errno::EINTR)));

@@ -7,7 +7,8 @@ use std::task::{Wake, Waker};
 use super::ready_list::EpollReadyList;
 use super::{EntryKey, Happened, Request, Watch, unpoisoned};
 use crate::account::{allocated, sized};
-use crate::ready::pollable::{Events, Pollable, events_of};
+use crate::io::Events;
+use crate::ready::pollable::{Pollable, events_of};
 
 pub(super) const READ: u8 = 1;
 pub(super) const WRITE: u8 = 2;

@@ -27,11 +27,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Data, Happened, Request, unpoisoned};
 use crate::error::Errno;
+use crate::io::{AsyncFd, Change, Events, Interest, OnReport as _, Watchable as _, sleep};
+use crate::ready::Pollable;
 use crate::ready::poll::ask;
-use crate::ready::sleep;
-use crate::ready::{Events, Pollable};
 use crate::socket::held::Claim;
-use crate::socket::{Change, Interest, Registration, Watchable as _};
 
 /// How many events one system call returns: further ones are returned by the next call. They are on
 /// the stack.
@@ -46,7 +45,7 @@ pub(super) struct Kernel {
     /// The host's epoll, made when it is first needed.
     fd: OnceLock<Arc<OwnedFd>>,
     /// Its registration with the reactor, made at the first wait.
-    registration: OnceLock<Arc<Registration>>,
+    registration: OnceLock<Arc<AsyncFd>>,
     records: Mutex<Records>,
 }
 
@@ -205,10 +204,10 @@ impl Kernel {
         self.fd.get()
     }
 
-    fn registration(&self) -> Option<&Arc<Registration>> {
+    fn registration(&self) -> Option<&Arc<AsyncFd>> {
         let fd = self.fd.get()?;
         if self.registration.get().is_none() {
-            _ = self.registration.set(Registration::new(Arc::clone(fd)).ok()?);
+            _ = self.registration.set(AsyncFd::new(Arc::clone(fd)).ok()?);
         }
         self.registration.get()
     }

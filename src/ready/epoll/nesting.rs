@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use super::{Epoll, unpoisoned};
 use crate::error::Errno;
-use crate::ready::{Events, Pollable};
-use crate::socket::{Change, Interest};
+use crate::io::{Change, Events, Interest};
+use crate::ready::Pollable;
 
 /// How many epolls one chain may have: "a nesting depth of epoll instances greater than
 /// 5" - epoll_ctl(2), ELOOP.

@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use super::entry::EpollEntry;
 use super::unpoisoned;
-use crate::socket::Watchers;
+use crate::io::Watchers;
 
 /// The entries that may be ready, in the order in which they came to be.
 #[derive(Default)]

@@ -17,9 +17,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
+use crate::io::{Change, Interest, Watchers, block_on};
 use crate::ready::pollable::poll_readiness;
-use crate::ready::{EventFd, block_on, pipe};
-use crate::socket::{Change, Interest, Watchers};
+use crate::ready::{EventFd, pipe};
 
 const THINGS: u32 = 4;
 const STEPS: u32 = 400;

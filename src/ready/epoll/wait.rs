@@ -12,12 +12,11 @@ use tokio::task::coop::consume_budget;
 use super::entry::{Armed, EpollEntry, READ, WRITE, poll_entries};
 use super::{Epoll, Happened, STEP, unpoisoned};
 use crate::error::Errno;
+use crate::io::{Change, Events, Interest, yield_now};
 use crate::ready::interrupt::interruptible;
 use crate::ready::poll::Deadline;
-use crate::ready::pollable::{Events, Pollable};
-use crate::ready::readiness::yield_now;
+use crate::ready::pollable::Pollable;
 use crate::ready::time_slice::TimeSlice;
-use crate::socket::{Change, Interest};
 
 /// How many entries one round goes through: some hundred microseconds.
 const MAX_PER_ROUND: usize = 1024;

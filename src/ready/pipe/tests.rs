@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::*;
-use crate::ready::{EventFd, block_on};
+use crate::io::block_on;
+use crate::ready::EventFd;
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 

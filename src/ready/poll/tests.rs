@@ -9,8 +9,9 @@ use std::thread;
 
 use super::*;
 use crate::address::Address;
+use crate::io::{Events, block_on};
 use crate::policy::Policy;
-use crate::ready::{Data, Epoll, Events, Request, block_on, connect, recv, send};
+use crate::ready::{Data, Epoll, Request, connect, recv, send};
 use crate::socket::{Domain, Kind, Received, RecvFlags};
 
 const BYTES: usize = 20_000;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::ready::{block_on, interrupting};
-use crate::socket::own_reactor;
+use crate::io::{block_on, own_reactor};
+use crate::ready::interrupting;
 use std::cell::Cell;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 /// A socket as the reactor has it, the same to read from, and the other end.
-fn pair() -> std::io::Result<(Arc<Registration>, UnixStream, UnixStream)> {
+fn pair() -> std::io::Result<(Arc<AsyncFd>, UnixStream, UnixStream)> {
     let (near, far) = UnixStream::pair()?;
     near.set_nonblocking(true)?;
     let reactor = own_reactor().map_err(std::io::Error::other)?;
-    let io = Registration::with(&reactor, Arc::new(OwnedFd::from(near.try_clone()?)));
+    let io = AsyncFd::with(&reactor, Arc::new(OwnedFd::from(near.try_clone()?)));
     Ok((io, near, far))
 }
 

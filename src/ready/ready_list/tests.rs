@@ -184,8 +184,8 @@ async fn a_socket_reports_data_and_its_end() -> Result<(), Box<dyn std::error::E
     far.set_nonblocking(true)?;
     let mut reader = far.try_clone()?;
     near.write_all(b"before")?;
-    let registration = crate::socket::Registration::new(Arc::new(OwnedFd::from(far)))?;
-    let source: Arc<dyn Watchable> = Arc::<crate::socket::Registration>::clone(&registration);
+    let registration = crate::io::AsyncFd::new(Arc::new(OwnedFd::from(far)))?;
+    let source: Arc<dyn Watchable> = Arc::<crate::io::AsyncFd>::clone(&registration);
     let mut ready_list = ReadyList::new();
     ready_list.insert(7, &source, Interest::Read);
     assert_eq!(ready_list.next().await, (7, Change::More));

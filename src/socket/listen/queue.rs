@@ -37,8 +37,9 @@ use super::{
 use crate::account::{Account, Charge, sized};
 use crate::address::Address;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Change, Interest, Watchable, own_reactor, spawn_guarded};
 use crate::socket::lease::Lease;
-use crate::socket::{Domain, Interest, Refusal, Registration, own_reactor, spawn_guarded};
+use crate::socket::{Domain, Refusal};
 
 /// How many connections a server task takes before it yields to others.
 const BATCH: usize = 64;
@@ -64,7 +65,7 @@ pub struct Queue {
 
 struct QueueState {
     /// The listening socket; `None` once it is closed.
-    listener: Option<Arc<Registration>>,
+    listener: Option<Arc<AsyncFd>>,
     /// Where others have the listener too; `None` once it is closed.
     lease: Option<Lease>,
     /// Do others have it too? Then the kernel's queue is theirs to size.
@@ -108,7 +109,7 @@ impl Queue {
     ) -> Result<Arc<Self>, Errno> {
         let reactor = own_reactor()?;
         let state = QueueState {
-            listener: Some(Registration::with(&reactor, listener)),
+            listener: Some(AsyncFd::with(&reactor, listener)),
             is_shared: lease.is_some(),
             lease,
             waiting: VecDeque::new(),
@@ -434,6 +435,12 @@ impl QueueState {
         drop(fds);
         let mut is_dead = is_dead.into_iter();
         self.waiting.retain(|_| !is_dead.next().unwrap_or(false));
+    }
+}
+
+impl Watchable for Queue {
+    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
+        self.watch(context).map(|()| Change::Closed)
     }
 }
 

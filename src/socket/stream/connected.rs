@@ -11,42 +11,43 @@ use rustix::net as host;
 use super::{Status, Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::socket::{Interest, Kind, Received, Registration, ShutdownHow, transfer};
+use crate::io::{AsyncFd, Interest};
+use crate::socket::{Kind, Received, ShutdownHow, transfer};
 
 /// A connection. Cheap to clone: it is the same one.
 #[derive(Clone, Debug)]
 pub struct Connected {
-    registration: Arc<Registration>,
+    registration: Arc<AsyncFd>,
     peer: Address,
     kind: Kind,
 }
 
 impl Connected {
-    pub(super) fn new(registration: Arc<Registration>, peer: Address, kind: Kind) -> Self {
+    pub(super) fn new(registration: Arc<AsyncFd>, peer: Address, kind: Kind) -> Self {
         Self { registration, peer, kind }
     }
 
     /// The reactor's view of the connection.
-    pub fn registration(&self) -> Arc<Registration> {
+    pub fn registration(&self) -> Arc<AsyncFd> {
         Arc::clone(&self.registration)
     }
 
-    /// Calls `attempt`, as [`Registration::try_io`] does.
+    /// Calls `attempt`, as [`AsyncFd::try_io`] does.
     pub fn try_io<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
         self.registration.try_io(interest, attempt)
     }
 
-    /// Is there likely nothing to receive, as [`Registration::is_slow`] guesses?
+    /// Is there likely nothing to receive, as [`AsyncFd::is_slow`] guesses?
     pub fn is_slow(&self) -> bool {
         self.registration.is_slow()
     }
 
-    /// Notes for that guess that there was nothing, as [`Registration::note_slow`] does.
+    /// Notes for that guess that there was nothing, as [`AsyncFd::note_slow`] does.
     pub fn note_slow(&self, is_slow: bool) {
         self.registration.note_slow(is_slow);
     }
 
-    /// Clears the readiness, as [`Registration::clear_ready`] does.
+    /// Clears the readiness, as [`AsyncFd::clear_ready`] does.
     pub(crate) fn clear_ready(&self, interest: Interest) {
         self.registration.clear_ready(interest);
     }

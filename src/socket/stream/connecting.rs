@@ -9,14 +9,15 @@ use rustix::io::Errno as Os;
 use super::{Connected, StreamState, Transition};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
+use crate::io::AsyncFd;
 use crate::policy::{Policy, Use};
 use crate::socket::endpoint::Endpoint;
-use crate::socket::{Domain, Refusal, Registration, address, sockaddr, unix};
+use crate::socket::{Domain, Refusal, address, sockaddr, unix};
 
 /// A socket whose attempt to connect is in progress.
 #[derive(Debug)]
 pub(super) struct Connecting {
-    registration: Arc<Registration>,
+    registration: Arc<AsyncFd>,
     peer: Address,
     /// What the socket becomes again should the attempt fail.
     before: Box<StreamState>,
@@ -60,8 +61,8 @@ fn to_network(
     if !matches!(outcome, Ok(()) | Err(Os::INPROGRESS | Os::INTR)) {
         return (before, outcome.map_err(Refusal::from));
     }
-    // Registered only now: see `Registration`.
-    let registration = match Registration::new(Arc::clone(endpoint.fd())) {
+    // Registered only now: see `AsyncFd`.
+    let registration = match AsyncFd::new(Arc::clone(endpoint.fd())) {
         Ok(registration) => registration,
         Err(errno) => return (before, Err(errno.into())),
     };
@@ -84,7 +85,7 @@ fn to_name(endpoint: &Endpoint, before: StreamState, name: &UnixName, policy: &P
         // connection cannot be completed immediately." - connect(2)
         let there = target.address()?;
         rustix::io::retry_on_intr(|| rustix::net::connect(endpoint.fd(), &there))?;
-        let registration = Registration::new(Arc::clone(endpoint.fd()))?;
+        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
         Ok::<_, Refusal>(Connected::new(registration, Address::Unix(name), endpoint.kind))
     };
     match connect() {
@@ -94,7 +95,7 @@ fn to_name(endpoint: &Endpoint, before: StreamState, name: &UnixName, policy: &P
 }
 
 impl Connecting {
-    pub(super) fn registration(&self) -> Arc<Registration> {
+    pub(super) fn registration(&self) -> Arc<AsyncFd> {
         Arc::clone(&self.registration)
     }
 

@@ -7,6 +7,7 @@ use rustix::net::{Shutdown, SocketFlags};
 
 use crate::address::Address;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Watchable};
 use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::held::{Claim, Keeper};
@@ -15,7 +16,7 @@ use crate::socket::listen::{
     AcceptFilter, Capacity, ListenConfig, ListenerQuota, LockedCounts, PendingConnection, Queue,
     RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
 };
-use crate::socket::{ReadinessSource, Refusal, Registration, Socket, Watchable};
+use crate::socket::{ReadinessSource, Refusal, Socket};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(super) struct Listening {
 #[derive(Debug)]
 enum PendingQueue {
     /// A lease where others have the listener too.
-    Kernel(Arc<Registration>, Option<Arc<Lease>>),
+    Kernel(Arc<AsyncFd>, Option<Arc<Lease>>),
     Queue(Arc<Queue>),
 }
 
@@ -48,7 +49,7 @@ impl PendingQueue {
         Ok(if config.rules.needs_queue() {
             Self::Queue(Queue::new(fd, lease, endpoint.domain.clone(), capacity, config)?)
         } else {
-            Self::Kernel(Registration::new(fd)?, lease.map(Arc::new))
+            Self::Kernel(AsyncFd::new(fd)?, lease.map(Arc::new))
         })
     }
 
@@ -61,7 +62,10 @@ impl PendingQueue {
         config: &ListenConfig,
     ) -> Result<Self, Errno> {
         if !config.rules.needs_queue() {
-            return Ok(Self::Kernel(Registration::of_gate(claim)?, None));
+            return Ok(Self::Kernel(
+                AsyncFd::with_hook(Arc::clone(claim.gate()), Arc::<Claim>::clone(claim))?,
+                None,
+            ));
         }
         let held = claim.socket();
         let make = || Queue::new(Arc::clone(held.fd()), None, endpoint.domain.clone(), capacity, config);
@@ -128,7 +132,7 @@ impl Listening {
         chosen: Option<&Policy>,
         keeper: Option<(&dyn Keeper, &Address)>,
     ) -> Result<(PendingQueue, Address), Refusal> {
-        // Registered with the reactor only after the kernel listens: see `Registration`.
+        // Registered with the reactor only after the kernel listens: see `AsyncFd`.
         set_kernel_backlog(endpoint, capacity)?;
         let local = endpoint.local_address()?;
         let is_allowed = chosen.map_or(Ok(()), |policy| policy.narrow(endpoint.use_of(&local)));
@@ -194,7 +198,7 @@ impl Listening {
 
     pub(super) fn watchable(&self) -> Arc<dyn Watchable> {
         match &self.pending {
-            PendingQueue::Kernel(registration, _) => Arc::<Registration>::clone(registration),
+            PendingQueue::Kernel(registration, _) => Arc::<AsyncFd>::clone(registration),
             PendingQueue::Queue(queue) => Arc::<Queue>::clone(queue),
         }
     }

@@ -23,9 +23,10 @@ use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
 use super::listen::{Capacity, ConnectionPermit, DescriptorFreed, ListenConfig, PendingConnection, Queue};
 use super::option::{SetOption, SocketLimits};
-use super::{Domain, Kind, ReadinessSource, Refusal, Registration, Socket, Watchers};
+use super::{Domain, Kind, ReadinessSource, Refusal, Socket};
 use crate::address::Address;
 use crate::error::Errno;
+use crate::io::{AsyncFd, Watchers};
 use crate::policy::Policy;
 
 use bound::Bound;
@@ -104,7 +105,7 @@ impl Stream {
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
-        let registration = Registration::new(Arc::clone(endpoint.fd()))?;
+        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
         let connected = Connected::new(registration, endpoint.domain.wildcard(), endpoint.kind);
         Ok(Self::with_state(endpoint, StreamState::Connected(connected), false, SocketLimits::default()))
     }
@@ -121,7 +122,7 @@ impl Stream {
     ) -> Result<Self, Errno> {
         let state = match peer {
             Some(peer) => {
-                let registration = Registration::new(Arc::clone(endpoint.fd()))?;
+                let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
                 StreamState::Connected(Connected::new(registration, peer, endpoint.kind))
             }
             None => StreamState::Bound(Bound::new(local)),
@@ -326,7 +327,7 @@ impl Stream {
     fn accepted(&self, pending: PendingConnection) -> Result<Accepted, Refusal> {
         let PendingConnection { socket, peer, permit, _held: _ } = pending;
         let endpoint = self.endpoint.accepted(socket);
-        let registration = Registration::new(Arc::clone(endpoint.fd()))?;
+        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
         let connected = StreamState::Connected(Connected::new(registration, peer.clone(), endpoint.kind));
         let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.passed_on());
         let mut stream = Self::with_state(endpoint, connected, lingers, limits);

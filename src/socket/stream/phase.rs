@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Connected, Stream, StreamState};
-use crate::socket::{Change, Interest, ReadinessSource, Watchable};
+use crate::io::{Change, Interest, Watchable};
+use crate::socket::ReadinessSource;
 
 /// What can happen to a socket without a call.
 pub enum Phase {

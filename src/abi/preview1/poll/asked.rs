@@ -8,8 +8,8 @@ use crate::abi::preview1::clock::GuestClock;
 use crate::account::{Account, Charge};
 use crate::error::Errno;
 use crate::fd::Rights;
+use crate::io::Interest;
 use crate::process::{OpenFile, Subscription, Thread};
-use crate::socket::Interest;
 
 /// What a poll asks for. Whatever is asked for it costs 48 bytes a subscription at most, as many
 /// as the guest has for it, and [`WATCH`] for each thing that is waited for.

@@ -6,9 +6,9 @@
 use crate::abi::flags;
 use crate::abi::preview1::clock::GuestClock;
 use crate::error::Errno;
+use crate::io::Interest;
 use crate::process::Subscription;
 use crate::ready::Readiness;
-use crate::socket::Interest;
 
 /// The size of an event.
 pub(super) const EVENT: u32 = 32;

@@ -1,6 +1,5 @@
 use super::*;
-use crate::socket::Interest;
-use crate::socket::Registration;
+use crate::io::{AsyncFd, Interest, sleep, yield_now};
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -12,12 +11,12 @@ use std::time::Duration;
 
 #[test]
 fn it_waits_outside_of_a_runtime() {
-    assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
+    assert_eq!(block_on(sleep(Duration::from_millis(1))), Ok(()));
 }
 
 #[tokio::test]
 async fn it_waits_inside_a_runtime_of_one_thread() {
-    assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
+    assert_eq!(block_on(sleep(Duration::from_millis(1))), Ok(()));
 }
 
 #[tokio::test]
@@ -25,7 +24,7 @@ async fn a_long_run_inside_a_runtime_ends() {
     let run = block_on(async {
         for _ in 0..1000 {
             tokio::task::consume_budget().await;
-            crate::ready::yield_now().await;
+            yield_now().await;
         }
     });
     assert_eq!(run, Ok(()));
@@ -33,14 +32,23 @@ async fn a_long_run_inside_a_runtime_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn it_waits_inside_a_runtime_of_many_threads() {
-    assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
+    assert_eq!(block_on(sleep(Duration::from_millis(1))), Ok(()));
+}
+
+/// What `event` is, or `EAGAIN` after `limit`.
+async fn before<T>(limit: Duration, event: impl Future<Output = T>) -> Result<T, Errno> {
+    tokio::select! {
+        biased;
+        done = event => Ok(done),
+        () = sleep(limit) => Err(Errno::EAGAIN),
+    }
 }
 
 /// A socket, and the other end.
-fn watched() -> std::io::Result<(Arc<Registration>, UnixStream)> {
+fn watched() -> std::io::Result<(Arc<AsyncFd>, UnixStream)> {
     let (near, far) = UnixStream::pair()?;
     let reactor = own_reactor().map_err(std::io::Error::other)?;
-    Ok((Registration::with(&reactor, Arc::new(near.into())), far))
+    Ok((AsyncFd::with(&reactor, Arc::new(near.into())), far))
 }
 
 /// Says something after a moment, in which the thread most likely falls asleep.
@@ -95,8 +103,8 @@ fn a_wait_that_was_dropped_is_not_watched() -> std::io::Result<()> {
         // The other end sees that it is closed while this goes on.
         assert!(far.write_all(b"news").is_err());
         let mut turns = 0;
-        let slept = crate::ready::timeout(
-            Some(Duration::from_millis(5)),
+        let slept = before(
+            Duration::from_millis(5),
             poll_fn(|_| {
                 turns += 1;
                 Poll::<()>::Pending
@@ -146,7 +154,7 @@ fn one_inside_of_another_leaves_it_alone() -> std::io::Result<()> {
     let heard = block_on(poll_fn(|context| {
         let heard = ready.as_mut().poll(context);
         if !std::mem::replace(&mut has_been_inside, true) {
-            assert_eq!(block_on(crate::ready::sleep(Duration::from_millis(1))), Ok(()));
+            assert_eq!(block_on(sleep(Duration::from_millis(1))), Ok(()));
         }
         heard
     }));
@@ -169,8 +177,7 @@ fn it_parks_while_nothing_changes() -> std::io::Result<()> {
         turns += 1;
         looking.as_mut().poll(context)
     });
-    let slept: Result<Result<(), _>, _> =
-        block_on(crate::ready::timeout(Some(Duration::from_millis(5)), counted));
+    let slept: Result<Result<(), _>, _> = block_on(before(Duration::from_millis(5), counted));
     assert_eq!(slept, Ok(Err(Errno::EAGAIN)));
     assert!(turns < 5, "{turns} turns");
     Ok(())

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::parker::Parker;
+use super::parker_poll::ParkerPoll;
+use super::reactor::own_reactor;
 use crate::error::Errno;
-use crate::socket::{ParkerPoll, own_reactor};
 
 /// Runs `future` to its end on this thread, which parks while nothing is ready.
 ///

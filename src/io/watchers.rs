@@ -1,40 +1,11 @@
-//! Sources of readiness changes.
+//! The wakers of those that watch one source.
 
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-
-use super::Interest;
-use super::listen::Queue;
+use std::task::{Wake, Waker};
 
 /// How many may watch one source before all of them are woken, which empties the
 /// list: watchers that were dropped without notice are in it too.
 const MOST: usize = 1024;
-
-/// A change of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It changed: poll it. There may be more changes later.
-    More,
-    /// It changed for the last time: the peer has closed, or the source is gone.
-    Closed,
-}
-
-/// A source that can be watched together with many others: a socket, a listen queue
-/// of the host, or one without a host descriptor.
-pub trait Watchable: Send + Sync {
-    /// Clears the changes so far, and wakes `context` once at the next one. Ready
-    /// if there is one already; then `context` is not woken.
-    ///
-    /// Any number may watch. A waker that is no longer needed is dropped at the next
-    /// change.
-    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
-}
-
-impl Watchable for Queue {
-    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        self.watch(context).map(|()| Change::Closed)
-    }
-}
 
 /// The wakers for the next change of a source. Each is woken once, and is added again for
 /// more.

@@ -9,46 +9,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rustix::event::PollFlags;
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::io::unix::{AsyncFd as TokioFd, AsyncFdReadyGuard};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 
-use super::held::Claim;
 use super::parker_poll;
 use super::reactor::{own_reactor, reactor};
-use super::{Change, Watchable, Watchers};
+use super::{Change, Interest, Watchable, Watchers};
 use crate::error::Errno;
 
-/// What a caller waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Interest {
-    /// Data, a connection, or the end of the stream.
-    Read,
-    /// Space to send, or the end of a connection attempt.
-    Write,
-}
-
-impl Interest {
-    /// What poll(2) is asked for it.
-    pub(crate) fn to_poll(self) -> PollFlags {
-        match self {
-            Self::Read => PollFlags::IN | PollFlags::RDHUP,
-            Self::Write => PollFlags::OUT,
-        }
-    }
-
-    fn to_tokio(self) -> tokio::io::Interest {
-        match self {
-            Self::Read => tokio::io::Interest::READABLE,
-            Self::Write => tokio::io::Interest::WRITABLE,
-        }
-    }
+/// Takes note that the guest is told of something. A held socket has one.
+pub(crate) trait OnReport: std::fmt::Debug + Send + Sync {
+    /// The guest is told that something came in.
+    fn note_report(&self);
 }
 
 /// A host socket, or a timer, with its registration with the reactor.
 ///
-/// A socket gets a `Registration` once it has something to wait for (it listens, connects, or was
+/// A socket gets an `AsyncFd` once it has something to wait for (it listens, connects, or was
 /// accepted), because a fresh TCP socket reports a hang-up that the reactor never clears. The
 /// descriptor is registered at the first wait through the reactor, which then reports what is ready
 /// already: a connection that completes at once, and one whose thread [polls it
@@ -64,7 +42,7 @@ impl Interest {
 /// [`clear_ready`](Self::clear_ready) is for exclusive users, and for those that watch many
 /// sources: see [`is_watched`](Self::is_watched).
 #[derive(Debug)]
-pub struct Registration {
+pub struct AsyncFd {
     fd: Arc<OwnedFd>,
     reactor: Handle,
     /// The descriptor as the reactor has it.
@@ -83,13 +61,13 @@ pub struct Registration {
     is_watched: AtomicBool,
     /// Did the last receive that could wait have to wait?
     is_slow: AtomicBool,
-    /// What it is the gate of.
-    claim: Option<Arc<Claim>>,
+    /// Takes note of what the guest is told of it.
+    on_report: Option<Arc<dyn OnReport>>,
 }
 
-type ReactorFd = AsyncFd<Arc<OwnedFd>>;
+type ReactorFd = TokioFd<Arc<OwnedFd>>;
 
-impl Registration {
+impl AsyncFd {
     /// A registration of `fd` with the caller's reactor.
     ///
     /// # Errors
@@ -99,14 +77,13 @@ impl Registration {
         Ok(Self::with(&reactor()?, fd))
     }
 
-    /// As [`new`](Self::new), for the gate of a held socket.
+    /// As [`new`](Self::new), with what takes note of each report.
     ///
     /// # Errors
     ///
     /// As for [`new`](Self::new).
-    pub(super) fn of_gate(claim: &Arc<Claim>) -> Result<Arc<Self>, Errno> {
-        let gate = Self::unshared(&reactor()?, Arc::clone(claim.gate()));
-        Ok(Arc::new(Self { claim: Some(Arc::clone(claim)), ..gate }))
+    pub(crate) fn with_hook(fd: Arc<OwnedFd>, on_report: Arc<dyn OnReport>) -> Result<Arc<Self>, Errno> {
+        Ok(Arc::new(Self { on_report: Some(on_report), ..Self::unshared(&reactor()?, fd) }))
     }
 
     /// A registration of `fd` with this reactor.
@@ -125,14 +102,14 @@ impl Registration {
             watchers: Default::default(),
             is_watched: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
-            claim: None,
+            on_report: None,
         }
     }
 
     /// Notes that the guest is told that something came in.
     pub(crate) fn note_report(&self) {
-        if let Some(claim) = &self.claim {
-            claim.note_report();
+        if let Some(on_report) = &self.on_report {
+            on_report.note_report();
         }
     }
 
@@ -186,7 +163,7 @@ impl Registration {
             deprecated,
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
-        AsyncFd::new(Arc::clone(&self.fd))
+        TokioFd::new(Arc::clone(&self.fd))
     }
 
     /// The descriptor as a reactor has it, if it is registered.
@@ -319,12 +296,12 @@ impl Registration {
     }
 
     /// Counts bytes that a call took.
-    pub(super) fn note_received(&self, bytes: usize) {
+    pub(crate) fn note_received(&self, bytes: usize) {
         self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// How many bytes were received through this socket.
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 }
@@ -341,7 +318,7 @@ impl ReadyGuard<'_> {
     }
 }
 
-impl Watchable for Registration {
+impl Watchable for AsyncFd {
     fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
         let watchers = self.watchers(interest).get_or_init(Arc::default);
         self.is_watched.store(true, SeqCst);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::Interest;
 use crate::error::Errno;
-use crate::socket::Interest;
 
 /// A descriptor that a thread watches by itself, and what for.
 pub(super) type PollInterest = (Arc<OwnedFd>, Interest);

@@ -4,9 +4,10 @@
 //! timer descriptor of the kernel instead; elsewhere, and where there is no descriptor left, it
 //! is a thread of the host's that sleeps.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::readiness::yield_now;
 use crate::error::Errno;
 
 /// Waits for `duration`; never less.
@@ -22,7 +23,7 @@ pub async fn sleep(duration: Duration) {
         Ok(timer) if timer.arm(duration).is_ok() => timer.expired().await,
         // Without a descriptor for a timer, the clock thread still waits long enough.
         _ => match Instant::now().checked_add(duration) {
-            Some(deadline) => until(deadline).await,
+            Some(deadline) => coarse_until(deadline).await,
             None => std::future::pending().await,
         },
     }
@@ -33,13 +34,32 @@ pub async fn sleep(duration: Duration) {
 /// # Cancel safety
 ///
 /// Nothing is lost when the future is dropped.
-pub(super) async fn until(deadline: Instant) {
-    if crate::io::until(deadline).await.is_err() {
+pub(crate) async fn coarse_until(deadline: Instant) {
+    if super::clock::until(deadline).await.is_err() {
         // A host that has neither a descriptor nor a thread left.
         while Instant::now() < deadline {
             yield_now().await;
         }
     }
+}
+
+/// Lets other tasks run: the reactor, and whatever shares the thread.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+pub async fn yield_now() {
+    // tokio's own waits for its scheduler, which never comes where a blocking embedder
+    // has stopped it.
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 pub use kernel::Timer;
@@ -49,7 +69,7 @@ mod kernel {
     use std::time::Duration;
 
     use super::Errno;
-    use crate::socket::{Interest, Registration};
+    use crate::io::{AsyncFd, Interest};
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
@@ -58,7 +78,7 @@ mod kernel {
     /// A timer that can be armed again and again.
     #[derive(Debug)]
     pub struct Timer {
-        io: Arc<Registration>,
+        io: Arc<AsyncFd>,
     }
 
     impl Timer {
@@ -70,7 +90,7 @@ mod kernel {
         pub fn new() -> Result<Self, Errno> {
             let fd =
                 timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-            let io = Registration::new(Arc::new(fd))?;
+            let io = AsyncFd::new(Arc::new(fd))?;
             Ok(Self { io })
         }
 
@@ -131,11 +151,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         for _ in 0..2 {
             let deadline = Instant::now() + Duration::from_millis(3);
-            runtime.block_on(until(deadline));
+            runtime.block_on(coarse_until(deadline));
             assert!(Instant::now() >= deadline);
         }
         let deadline = Instant::now() + Duration::from_millis(3);
-        assert!(crate::ready::block_on(until(deadline)).is_ok());
+        assert!(crate::io::block_on(coarse_until(deadline)).is_ok());
         assert!(Instant::now() >= deadline);
         Ok(())
     }
