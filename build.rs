@@ -189,10 +189,10 @@ fn registry() -> String {
          pub(crate) static DIALECTS: &[&Definition] = &[",
     );
     for definition in DIALECTS.iter().filter_map(|dialect| dialect.definition) {
-        _ = write!(out, "&{definition}, ");
+        _ = write!(out, "&crate::abi::{definition}, ");
     }
     // It has no witx: see `thread_spawn`.
-    out.push_str("&wasi_threads::DIALECT];\n");
+    out.push_str("&crate::abi::wasi_threads::DIALECT];\n");
     out
 }
 
@@ -383,7 +383,7 @@ fn link(table: &[Entry], others: &[Entry]) -> Result<String> {
             continue;
         };
         let (noun, binding) = (&entry.noun, &entry.binding);
-        let call = format!("{abi_module}::bindings::{noun}::{binding}");
+        let call = format!("crate::abi::{abi_module}::bindings::{noun}::{binding}");
         let kind = match entry.phases {
             Phases::Now => "now",
             Phases::Two => "two_phases",
@@ -412,13 +412,8 @@ fn functions(visibility: &str, name: &str, table: &[Entry]) -> Result<String> {
             Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
             None => out.push_str("None"),
         }
-        let is_other_type = name == "OTHER_TYPES";
-        write!(
-            out,
-            ", is_other_type: {is_other_type}, waits: {}, refused: {:?}, arguments: &[",
-            entry.phases != Phases::Now,
-            entry.refused
-        )?;
+        let waits = entry.phases != Phases::Now;
+        write!(out, ", waits: {waits}, refused: {:?}, arguments: &[", entry.refused)?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
             write!(out, "Argument {{ name: {name:?}, kind: ArgumentKind::{kind} }}, ")?;

@@ -34,7 +34,7 @@ impl Server {
         let engine = Engine::default();
         let module = Module::from_file(&engine, module)?;
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-        wasock::add_to_linker_blocking(&mut linker, |ctx| ctx)?;
+        wasock::add_to_linker_blocking(&mut linker, &module, |ctx| ctx)?;
 
         let (sender, listening) = mpsc::channel();
         let observer = move |event: &Event| {

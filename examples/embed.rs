@@ -31,7 +31,7 @@ pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> w
     let engine = Engine::default();
     let module = Module::from_file(&engine, module)?;
     let mut linker = Linker::new(&engine);
-    wasock::add_to_linker(&mut linker, |state: &mut State| &mut state.wasock)?;
+    wasock::add_to_linker(&mut linker, &module, |state: &mut State| &mut state.wasock)?;
 
     let wasock = WasockCtx::builder()
         .listen(&"127.0.0.1:0".parse()?)

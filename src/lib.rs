@@ -13,7 +13,7 @@
 //! let engine = Engine::default();
 //! let module = Module::from_file(&engine, "server.wasm")?;
 //! let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-//! wasock::add_to_linker(&mut linker, |ctx| ctx)?;
+//! wasock::add_to_linker(&mut linker, &module, |ctx| ctx)?;
 //!
 //! let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
 //! let mut store = Store::new(&engine, ctx);

@@ -103,7 +103,7 @@ async fn run_async(module: &str, ctx: WasockCtx) -> Result<()> {
     let engine = Engine::default();
     let module = Module::from_file(&engine, module).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-    wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
+    wasock::add_to_linker(&mut linker, &module, |ctx| ctx).map_err(plain)?;
     let mut store = Store::new(&engine, ctx);
     store.data_mut().adapt_to(&module);
     let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;

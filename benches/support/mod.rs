@@ -322,7 +322,7 @@ impl Guest {
         ctx.adapt_to(&module);
         ctx.expect_single_instance();
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-        wasock::add_to_linker(&mut linker, |ctx| ctx)?;
+        wasock::add_to_linker(&mut linker, &module, |ctx| ctx)?;
         linker.func_wrap("bench", "nothing", || 0_i32)?;
         linker.func_wrap_async("bench", "nothing_async", |_, ()| Box::new(std::future::ready(0_i32)))?;
         let shared = match memory {

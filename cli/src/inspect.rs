@@ -4,7 +4,7 @@ mod json;
 
 use anyhow::Result;
 use wasock::Inspection;
-use wasock::{Detected, Dialect, Generation, Import, MemoryKind};
+use wasock::{Detected, Generation, Import, MemoryKind};
 
 use crate::args::{InspectArgs, InspectFormat};
 use crate::report::Lines;
@@ -49,10 +49,8 @@ fn describe(text: &mut Lines, found: &Inspection) {
 }
 
 fn dialect(detected: &Detected) -> String {
-    if detected.dialect != Dialect::Wasix {
-        return detected.dialect.to_string();
-    }
-    let mut generation = detected.generation.to_string();
+    let Some(generation) = detected.generation else { return detected.dialect.to_string() };
+    let mut generation = generation.to_string();
     if let Some(month) = detected.since() {
         generation += &format!(" (since {month})");
     }
@@ -73,20 +71,13 @@ fn list(text: &mut Lines, title: &str, imports: &[Import]) {
 /// The schema is described in `docs/cli.md`.
 fn as_json(found: &Inspection) -> Json {
     let detected = found.detected();
-    let is_wasix = detected.dialect == Dialect::Wasix;
-    let generation = match detected.generation {
+    let generation = detected.generation.map(|generation| match generation {
         Generation::V1 => "1",
         Generation::V1Late => "1-late",
         Generation::V2 => "2",
         Generation::V2Later => "2-later",
         _ => "other",
-    };
-    let dialect = match detected.dialect {
-        Dialect::Unstable => "wasi_unstable",
-        Dialect::Preview1 => "wasi_snapshot_preview1",
-        Dialect::Wasix => "wasix",
-        _ => "other",
-    };
+    });
     let memory = match detected.memory {
         MemoryKind::Exported => "exported",
         MemoryKind::ExportedShared => "exported-shared",
@@ -96,10 +87,10 @@ fn as_json(found: &Inspection) -> Json {
     };
     Json::Object(vec![
         ("schema", Json::Number(SCHEMA)),
-        ("dialect", dialect.into()),
-        ("generation", is_wasix.then_some(generation).into()),
-        ("since", detected.since().filter(|_| is_wasix).into()),
-        ("told_by", detected.told_by.as_ref().filter(|_| is_wasix).into()),
+        ("dialect", detected.dialect.id().into()),
+        ("generation", generation.into()),
+        ("since", detected.since().into()),
+        ("told_by", detected.told_by.as_ref().into()),
         ("memory", memory.into()),
         ("memory_import", detected.memory_import.as_ref().into()),
         ("threads", Json::Bool(detected.threads)),

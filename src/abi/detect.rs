@@ -7,29 +7,33 @@ use wasmtime::{ExternType, ImportType, MemoryType, Module};
 use super::dialect::{self, DIALECTS};
 use super::interface::{ImportItem, Interface, ItemType};
 use super::table::Function;
-use super::wasix::{self, Generation, added_in, generation};
+use super::wasix::{self, Generation, added_in};
 use crate::observe::Escaped;
 use crate::process::Personality;
 
-/// The calls that a module was written for.
+/// The calls that a module was written for. It is printed as people write its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dialect {
-    /// `wasi_unstable`, the snapshot before preview 1, alone.
-    Unstable,
-    /// `wasi_snapshot_preview1`, and maybe `wasi_unstable` beside it.
-    Preview1,
-    /// `wasix_32v1`, with or without the others beside it.
-    Wasix,
+pub struct Dialect {
+    id: &'static str,
+    title: &'static str,
+}
+
+impl Dialect {
+    pub(super) const fn new(id: &'static str, title: &'static str) -> Self {
+        Self { id, title }
+    }
+
+    /// Its name for programs to read: `wasi_unstable`, the snapshot before preview 1, alone;
+    /// `wasi_snapshot_preview1`, maybe with `wasi_unstable` beside it; `wasix`, with or without
+    /// the others beside it.
+    pub fn id(self) -> &'static str {
+        self.id
+    }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unstable => "WASI snapshot 0 (wasi_unstable)",
-            Self::Preview1 => "WASI preview 1",
-            Self::Wasix => "WASIX",
-        })
+        f.write_str(self.title)
     }
 }
 
@@ -78,7 +82,7 @@ pub struct Detected {
     /// The dialect.
     pub dialect: Dialect,
     /// The generation, where the dialect has several.
-    pub generation: Generation,
+    pub generation: Option<Generation>,
     /// The import that shows the generation; without one it is a guess.
     pub told_by: Option<Import>,
     /// The memory.
@@ -142,12 +146,12 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
         };
         list.push(item.import.clone());
     }
-    let (generation, told_by) = generation(interface);
     let definition = dialect::of(DIALECTS, interface);
+    let (generation, told_by) = (definition.generation)(interface).unzip();
     Detected {
         dialect: definition.dialect,
         generation,
-        told_by,
+        told_by: told_by.flatten(),
         personality: (definition.personality)(interface),
         memory: memory(interface),
         threads: memory_import.is_some() && starts_threads(interface),
@@ -274,7 +278,7 @@ mod tests {
         );
         assert!(found.threads);
         assert_eq!(names(&found.missing), "wasi_ephemeral.fd_close env.table");
-        assert_eq!((found.dialect, found.memory), (Dialect::Wasix, MemoryKind::ImportedShared));
+        assert_eq!((found.dialect.id(), found.memory), ("wasix", MemoryKind::ImportedShared));
         Ok(())
     }
 
@@ -293,7 +297,7 @@ mod tests {
     fn holds(functions: Functions<'_>, generation: Generation, told_by: &str) -> wasmtime::Result<()> {
         let found = importing(functions)?;
         let found_by = found.told_by.map(|import| import.name).unwrap_or_default();
-        assert_eq!((found.dialect, found.generation), (Dialect::Wasix, generation), "{functions:?}");
+        assert_eq!((found.dialect.id(), found.generation), ("wasix", Some(generation)), "{functions:?}");
         assert_eq!(found_by, told_by, "{functions:?}");
         Ok(())
     }
@@ -313,8 +317,13 @@ mod tests {
         holds(&[(WASIX, "sock_open", 4), (THREADS, "thread-spawn", 1)], Generation::V2, "thread-spawn")?;
         let later = [(WASIX, "thread_spawn_v2", 2), (WASIX, "fd_dup2", 4), (WASIX, "epoll_create", 1)];
         holds(&later, Generation::V2Later, "fd_dup2")?;
-        assert_eq!(importing(&[(UNSTABLE, "fd_close", 1)])?.dialect, Dialect::Unstable);
-        assert_eq!(importing(&[(UNSTABLE, "fd_close", 1), close])?.dialect, Dialect::Preview1);
+        for (functions, dialect) in [
+            (&[(UNSTABLE, "fd_close", 1)][..], "wasi_unstable"),
+            (&[(UNSTABLE, "fd_close", 1), close], "wasi_snapshot_preview1"),
+        ] {
+            let found = importing(functions)?;
+            assert_eq!((found.dialect.id(), found.generation, found.told_by), (dialect, None, None));
+        }
         Ok(())
     }
 

@@ -4,19 +4,21 @@
 //! function an import means, and the personality of its programs. The list of them is
 //! that of `build.rs`; the first one that recognises a program has it.
 //!
-//! To add one: a folder here with its `DIALECT` and what wiggle makes of its witx, the witx, and
-//! its line in `build.rs`.
+//! To add one: a folder here with its `DIALECT` and what wiggle makes of its witx, the line in
+//! `abi/mod.rs` that makes it a module, the witx, and its line in `build.rs`.
 
-use super::detect::Dialect;
+use super::detect::{Dialect, Import};
 use super::interface::{ImportItem, Interface};
 use super::table::Function;
-use super::{preview1, wasi_threads, wasix};
+use super::wasix::Generation;
 use crate::process::Personality;
 
 /// A dialect, as the registry has it.
 pub(crate) struct Definition {
     /// What it is called.
     pub(crate) dialect: Dialect,
+    /// The generation of a program, where it has several, and the import that tells it.
+    pub(crate) generation: fn(&Interface) -> Option<(Generation, Option<Import>)>,
     /// The import modules whose functions are its own.
     pub(crate) modules: &'static [&'static str],
     /// Is a program with this interface one of its own?
@@ -31,7 +33,21 @@ include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
 
 /// The dialect of a program: the first one that recognises it.
 pub(super) fn of(dialects: &[&'static Definition], interface: &Interface) -> &'static Definition {
-    dialects.iter().find(|dialect| (dialect.recognizes)(interface)).copied().unwrap_or(&preview1::DIALECT)
+    dialects
+        .iter()
+        .find(|dialect| (dialect.recognizes)(interface))
+        .copied()
+        .unwrap_or(&super::preview1::DIALECT)
+}
+
+/// What the linker of a program is for. Two programs of one dialect and generation mean the same
+/// function by an import of one name; others may not.
+pub(crate) fn linkage(interface: &Interface) -> String {
+    let definition = of(DIALECTS, interface);
+    match (definition.generation)(interface) {
+        Some((generation, _)) => format!("{}, generation {}", definition.dialect, generation.linkage()),
+        None => definition.dialect.to_string(),
+    }
 }
 
 /// The function that `item` means, by its module, name and type.
@@ -64,11 +80,12 @@ pub(super) fn imports_from(interface: &Interface, module: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::preview1;
     use wasmtime::{Engine, Module};
 
     /// All that there is to a dialect whose calls are those of another by other names.
     const TEST: Definition = Definition {
-        dialect: Dialect::Preview1,
+        dialect: Dialect::new("test", "the test's"),
         modules: &["test_net"],
         recognizes: |interface| imports_from(interface, "test_net"),
         function: |item| match item.import.name.as_str() {
@@ -76,6 +93,7 @@ mod tests {
             _ => None,
         },
         personality: |_| Personality { wide_addresses: true, ..Personality::PREVIEW1 },
+        ..preview1::DIALECT
     };
 
     #[test]
@@ -94,7 +112,8 @@ mod tests {
         let found = of(&dialects, &interface);
         assert_eq!(found.modules, TEST.modules);
         assert!((found.personality)(&interface).wide_addresses);
-        // Nobody else is its own.
+        assert_eq!((found.dialect.id(), found.dialect.to_string()), ("test", "the test's".to_owned()));
+        // No other one has it for its own.
         assert_eq!(of(DIALECTS, &interface).modules, preview1::DIALECT.modules);
         assert!(!knows("test_net") && knows("wasi"));
         Ok(())

@@ -28,6 +28,7 @@ pub(crate) mod wasix;
 
 pub use detect::{Detected, Dialect, Import, MemoryKind, detect};
 pub(crate) use detect::{Support, detect_in, imported_memory, resolve, support, wants_threads};
+pub(crate) use dialect::linkage;
 pub(crate) use interface::Interface;
 pub(crate) use table::OTHER_TYPES;
 pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};

@@ -19,8 +19,6 @@ pub struct Function {
     pub waits: bool,
     /// Why it is refused, if it is: a call fails with `ENOTSUP`, whatever it is given.
     pub refused: Option<&'static str>,
-    /// Another function has the same names, and another type.
-    pub(crate) is_other_type: bool,
     /// What the parameters mean, then where the results go.
     pub arguments: &'static [Argument],
 }
@@ -124,13 +122,6 @@ impl Function {
     /// Where it stands in [`FUNCTIONS`], and the [`OTHER_TYPES`] behind them.
     pub(crate) fn index(&self) -> Option<usize> {
         all().position(|function| std::ptr::eq(function, self))
-    }
-
-    /// The import module under which a linker has it. A linker has one function of a name, so a
-    /// second one, of another type, waits in a module of ours for a program that means it.
-    pub(crate) fn linked_in(&self) -> &'static str {
-        const OTHER_TYPES: &str = "wasock: other types";
-        if self.is_other_type { OTHER_TYPES } else { self.module }
     }
 
     /// What a call does less than its description says, if there is such a thing.

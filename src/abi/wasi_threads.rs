@@ -40,7 +40,8 @@ pub(crate) const MODULE: &str = "wasi";
 
 /// Beside others: no program speaks it alone.
 pub(crate) const DIALECT: Definition = Definition {
-    dialect: Dialect::Preview1,
+    dialect: Dialect::new(MODULE, "wasi-threads"),
+    generation: |_| None,
     modules: &[MODULE],
     recognizes: |_| false,
     function: by_name,

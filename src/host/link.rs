@@ -13,21 +13,28 @@
 mod edge;
 mod memory;
 
-use wasmtime::{Linker, Module};
+use std::collections::BTreeSet;
+
+use wasmtime::{ImportType, Linker, Module};
 
 use super::WasockCtx;
 use super::call_mode::CallMode;
 use super::stub::is_defined;
-use crate::abi::{FUNCTIONS, Function, OTHER_TYPES, preview1, resolve, wasi_threads, wasix};
+use crate::abi::{FUNCTIONS, Function, Interface, OTHER_TYPES, linkage, resolve};
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
-/// How many functions there are.
-const COUNT: usize = FUNCTIONS.len() + OTHER_TYPES.len();
-
-/// Adds every function of every dialect to `linker`, for a store that runs async.
+/// Adds the functions that `module` imports to `linker`, for a store that runs async. Each import
+/// is served by the function that it means in the dialect of `module`, by its module, name and
+/// type.
 ///
-/// Calls that can wait are async functions; the others are not, which is faster.
+/// Calls that can wait are async functions; the others are not, which is faster. Imports
+/// that no dialect has are left to you, or to
+/// [`link_unknown_imports`](super::link_unknown_imports).
+///
+/// One linker serves several modules of one dialect and generation: call this for each of them.
+/// Those of another dialect need a linker of their own, since one name may mean another function
+/// to them.
 ///
 /// One [`WasockCtx`] is one program: its descriptors, its signals. Instances that are made
 /// in one store share it, but each call reads and writes the memory of the instance that
@@ -37,18 +44,36 @@ const COUNT: usize = FUNCTIONS.len() + OTHER_TYPES.len();
 /// A program that wants threads gets `ENOTSUP` in an embedder's own store: a thread needs a store
 /// of its own, and [`Guest::run`](super::Guest::run) makes them.
 ///
+/// ```no_run
+/// # async fn serve() -> wasmtime::Result<()> {
+/// use wasmtime::{Engine, Linker, Module, Store};
+/// use wasock::WasockCtx;
+///
+/// let engine = Engine::default();
+/// let module = Module::from_file(&engine, "server.wasm")?;
+/// let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+/// wasock::add_to_linker(&mut linker, &module, |ctx| ctx)?;
+/// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
+/// let mut store = Store::new(&engine, ctx);
+/// let instance = linker.instantiate_async(&mut store, &module).await?;
+/// instance.get_typed_func::<(), ()>(&mut store, "_start")?.call_async(&mut store, ()).await
+/// # }
+/// ```
+///
 /// # Errors
 ///
-/// When `linker` has one of the functions already, as after `wasmtime_wasi`'s
+/// When `linker` serves a module of another dialect or generation already; and when it has one
+/// of the functions from elsewhere, as after `wasmtime_wasi`'s
 /// `add_to_linker`: [`Linker::allow_shadowing`] lets the later one win.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
+    module: &Module,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    link(linker, get, CallMode::Async, &[true; COUNT])
+    link(linker, module, get, CallMode::Async)
 }
 
-/// Adds every function of every dialect to `linker`, for a store that does not run
+/// Adds the functions that `module` imports to `linker`, for a store that does not run
 /// async: a call that waits stops its thread. As [`add_to_linker`] otherwise.
 ///
 /// ```no_run
@@ -59,7 +84,7 @@ pub fn add_to_linker<T: Send + 'static>(
 /// let engine = Engine::default();
 /// let module = Module::from_file(&engine, "server.wasm")?;
 /// let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-/// wasock::add_to_linker_blocking(&mut linker, |ctx| ctx)?;
+/// wasock::add_to_linker_blocking(&mut linker, &module, |ctx| ctx)?;
 /// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
 /// let mut store = Store::new(&engine, ctx);
 /// let instance = linker.instantiate(&mut store, &module)?;
@@ -69,70 +94,131 @@ pub fn add_to_linker<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// When `linker` has one of the functions already.
+/// Those of [`add_to_linker`].
 pub fn add_to_linker_blocking<T: Send + 'static>(
     linker: &mut Linker<T>,
+    module: &Module,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
-    link(linker, get, CallMode::Blocking, &[true; COUNT])
+    link(linker, module, get, CallMode::Blocking)
 }
 
-/// As [`add_to_linker`], but only the functions that `module` imports: of hundreds of
-/// functions a program imports some twenty, and to make the others takes as long as half of
-/// what else there is to a small module's start. What `linker` has already is kept.
-pub(super) fn add_imported_to_linker(
-    linker: &mut Linker<WasockCtx>,
-    module: &Module,
-) -> wasmtime::Result<()> {
-    let mut wanted = [false; COUNT];
+/// As [`add_to_linker`], for a linker that serves `module` alone. What it has already is kept.
+pub(super) fn add_missing_to_linker(linker: &mut Linker<WasockCtx>, module: &Module) -> wasmtime::Result<()> {
     let mut taken = linker.clone();
-    for import in module.imports() {
-        if is_defined(&mut taken, &import) {
-            continue;
-        }
-        let index = resolve(&import).and_then(Function::index);
-        if let Some(wanted) = index.and_then(|index| wanted.get_mut(index)) {
-            *wanted = true;
+    for (import, function) in functions_of(module) {
+        if !is_defined(&mut taken, &import) {
+            link_function(linker, |ctx| ctx, CallMode::Async, &import, function)?;
         }
     }
-    link(linker, |ctx| ctx, CallMode::Async, &wanted)
+    Ok(())
 }
 
-/// Adds the functions that are `wanted`.
+/// Adds the functions that `module` imports.
 fn link<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    module: &Module,
+    get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
+    calls: CallMode,
+) -> wasmtime::Result<()> {
+    let functions = functions_of(module);
+    if functions.is_empty() {
+        return Ok(());
+    }
+    let linkage = linkage(&Interface::of(module));
+    let serves_it = check_linkage(linker, &linkage)?;
+    for (import, function) in functions {
+        let linked = link_function(linker, get, calls, &import, function);
+        // What another module of this dialect imports, too, is there already.
+        if !serves_it {
+            linked?;
+        }
+    }
+    if !serves_it {
+        linker.func_wrap(MARKS, &linkage, || ())?.func_wrap(MARKS, ANY_LINKAGE, || ())?;
+    }
+    Ok(())
+}
+
+/// The functions that `module` imports and the host has, under each name once.
+fn functions_of(module: &Module) -> Vec<(ImportType<'_>, &'static Function)> {
+    let mut names = BTreeSet::new();
+    let mut functions = Vec::new();
+    for import in module.imports() {
+        if let Some(function) = resolve(&import)
+            && names.insert((import.module(), import.name()))
+        {
+            functions.push((import, function));
+        }
+    }
+    functions
+}
+
+/// Marks which modules a linker serves. It does not show what it has, and an import by itself does
+/// not say what it means: so there is a function in it that does nothing, named after the
+/// linkage. A module that imports it gains nothing.
+const MARKS: &str = "wasock";
+const ANY_LINKAGE: &str = "linked";
+
+/// Does `linker` serve modules of `linkage`?
+///
+/// # Errors
+///
+/// When it serves others.
+fn check_linkage<T: 'static>(linker: &Linker<T>, linkage: &str) -> wasmtime::Result<bool> {
+    // It only shows that a name is taken by refusing it.
+    let mut taken = linker.clone();
+    taken.allow_shadowing(false);
+    let mut has = |mark: &str| taken.func_wrap(MARKS, mark, || ()).is_err();
+    if has(linkage) {
+        return Ok(true);
+    }
+    if has(ANY_LINKAGE) {
+        return Err(wasmtime::Error::msg(format!(
+            "this linker serves modules of another dialect or generation: a module of {linkage} needs a \
+             linker of its own"
+        )));
+    }
+    Ok(false)
+}
+
+/// Adds one function, under the names of `import`.
+fn link_function<T: Send + 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
     calls: CallMode,
-    wanted: &[bool; COUNT],
+    import: &ImportType<'_>,
+    function: &'static Function,
 ) -> wasmtime::Result<()> {
-    let wants = |index: usize| wanted.get(index).copied().unwrap_or(false);
+    let index = function.index();
+    let wants = |at: usize| index == Some(at);
     // Each call is a constant: a closure in this function would be compiled once more for
     // every `T`, whether it uses it or not.
     macro_rules! now {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
-            edge::link_now(linker, get, &$function, CALL)?;
+            edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }
     macro_rules! waits {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Waits<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| Box::pin($call(call, memory, $($arg),*));
-            edge::link_waits(linker, get, &$function, calls, CALL)?;
+            edge::link_waits(linker, get, import, &$function, calls, CALL)?;
         }};
     }
     macro_rules! two_phases {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
-            edge::link_two_phases(linker, get, &$function, calls, CALL)?;
+            edge::link_two_phases(linker, get, import, &$function, calls, CALL)?;
         }};
     }
     macro_rules! refused {
         ($function:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::Now<($($ty,)*), $result> = |_, _, _| edge::refuse();
-            edge::link_now(linker, get, &$function, CALL)?;
+            edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }
     every_function!(wants, now, two_phases, waits, refused);

@@ -13,7 +13,7 @@ use super::handlers::handler_names;
 use super::interrupt::RunsOn;
 use super::limiter;
 use super::limits::{EnforcedLimits, contained};
-use super::link::add_imported_to_linker;
+use super::link::add_missing_to_linker;
 use super::outcome::{Ended, Outcome, describe_trap, ended, is_mistake};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
@@ -138,7 +138,7 @@ impl Guest {
     fn link(&self, linker: &Linker<WasockCtx>, process: &Process) -> wasmtime::Result<Linked> {
         let mut linker = linker.clone();
         linker.allow_shadowing(false);
-        add_imported_to_linker(&mut linker, self.module())?;
+        add_missing_to_linker(&mut linker, self.module())?;
         for import in link_unknown_imports(&mut linker, self.module())? {
             let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
             process.report().tell(event);

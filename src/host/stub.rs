@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, errno, imported_memory, resolve, support};
+use crate::abi::{Function, Import, Support, errno, imported_memory, support};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -38,14 +38,7 @@ pub fn link_unknown_imports<T: Send + 'static>(
     let memory = imported_memory(module).map(|(import, _)| import);
     for import in module.imports() {
         match support(&import, memory.as_ref()) {
-            Support::Supported | Support::Refused => {
-                let names = (import.module(), import.name());
-                if let Some(ours) = resolve(&import).filter(|ours| (ours.linked_in(), ours.name) != names) {
-                    linker.allow_shadowing(true);
-                    linker.alias(ours.linked_in(), ours.name, import.module(), import.name())?;
-                    linker.allow_shadowing(false);
-                }
-            }
+            Support::Supported | Support::Refused => {}
             Support::Missing if is_defined(&mut taken, &import) => {}
             Support::Missing => missing.push((Import::of(&import), kind(&import.ty()))),
             Support::Stubbed => {

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
-use super::link::add_imported_to_linker;
+use super::link::add_missing_to_linker;
 use super::{BuildError, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
-use crate::abi::FUNCTIONS;
+use crate::abi::{CoreType, FUNCTIONS, Function};
 use crate::error::{Errno, Exit, Terminated};
 use crate::observe::TraceLine;
 
@@ -92,9 +92,10 @@ fn sync_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
         let engine = engine()?;
         let mut traced = Traced::new(&engine);
         let mut linker = Linker::new(&engine);
-        add_to_linker_blocking(&mut linker, |ctx| ctx)?;
+        let module = module(&engine, memory)?;
+        add_to_linker_blocking(&mut linker, &module, |ctx| ctx)?;
         traced.give_memory(&mut linker, memory)?;
-        let instance = linker.instantiate(&mut traced.store, &module(&engine, memory)?)?;
+        let instance = linker.instantiate(&mut traced.store, &module)?;
         for (name, argument, answer) in CALLS {
             let call = instance.get_typed_func::<i32, i32>(&mut traced.store, name)?;
             assert_eq!(call.call(&mut traced.store, argument)?, answer, "{name} on {memory}");
@@ -110,9 +111,9 @@ async fn async_calls_reach_every_kind_of_memory() -> wasmtime::Result<()> {
         let engine = engine()?;
         let mut traced = Traced::new(&engine);
         let mut linker = Linker::new(&engine);
-        add_to_linker(&mut linker, |ctx| ctx)?;
-        traced.give_memory(&mut linker, memory)?;
         let module = module(&engine, memory)?;
+        add_to_linker(&mut linker, &module, |ctx| ctx)?;
+        traced.give_memory(&mut linker, memory)?;
         let instance = linker.instantiate_async(&mut traced.store, &module).await?;
         for (name, argument, answer) in CALLS {
             let call = instance.get_typed_func::<i32, i32>(&mut traced.store, name)?;
@@ -127,8 +128,8 @@ fn instantiate(wat: &str) -> wasmtime::Result<(Traced, Instance, Vec<String>)> {
     let engine = engine()?;
     let mut traced = Traced::new(&engine);
     let mut linker = Linker::new(&engine);
-    add_to_linker_blocking(&mut linker, |ctx| ctx)?;
     let module = Module::new(&engine, wat)?;
+    add_to_linker_blocking(&mut linker, &module, |ctx| ctx)?;
     let stubbed = link_unknown_imports(&mut linker, &module)?;
     let instance = linker.instantiate(&mut traced.store, &module)?;
     Ok((traced, instance, stubbed.iter().map(ToString::to_string).collect()))
@@ -213,7 +214,6 @@ fn imports_of_unknown_modules_are_listed() {
 fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
     let engine = engine()?;
     let mut linker = Linker::new(&engine);
-    add_to_linker_blocking::<WasockCtx>(&mut linker, |ctx| ctx)?;
     linker.func_wrap("wasix_32v1", "ws_connect", || 7)?;
     linker.func_wrap("app", "seven", || 7)?;
     let module = Module::new(
@@ -223,6 +223,7 @@ fn an_embedders_own_functions_stay() -> wasmtime::Result<()> {
             (import "app" "seven" (func (result i32)))
             (func (export "run") (result i32) (call $clear)))"#,
     )?;
+    add_to_linker_blocking::<WasockCtx>(&mut linker, &module, |ctx| ctx)?;
     assert_eq!(link_unknown_imports(&mut linker, &module)?, []);
     let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module().expect("a context"));
     let instance = linker.instantiate(&mut store, &module)?;
@@ -235,7 +236,7 @@ fn made_for(imports: &str) -> wasmtime::Result<usize> {
     let engine = engine()?;
     let module = Module::new(&engine, format!("(module {imports})"))?;
     let mut linker = Linker::new(&engine);
-    add_imported_to_linker(&mut linker, &module)?;
+    add_missing_to_linker(&mut linker, &module)?;
     let ctx = WasockCtx::builder().build_for_any_module().expect("a context");
     let mut store = Store::new(&engine, ctx);
     let count = linker.iter(&mut store).count();
@@ -244,40 +245,66 @@ fn made_for(imports: &str) -> wasmtime::Result<usize> {
     Ok(count)
 }
 
+/// The import that means `function`.
+fn import_of(function: &Function) -> String {
+    let name = |ty: &CoreType| if *ty == CoreType::I32 { "i32" } else { "i64" };
+    let params: Vec<_> = function.params.iter().map(name).collect();
+    let result = function.result.as_ref().map_or("", name);
+    let (module, name, params) = (function.module, function.name, params.join(" "));
+    format!(r#"(import "{module}" "{name}" (func (param {params}) (result {result})))"#)
+}
+
 #[test]
 fn a_guest_is_given_the_functions_that_it_imports_and_no_others() -> wasmtime::Result<()> {
-    let engine = engine()?;
-    let mut linker = Linker::new(&engine);
-    add_to_linker(&mut linker, |ctx: &mut WasockCtx| ctx)?;
-    let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module().expect("a context"));
-    let every: Vec<_> = linker
-        .iter(&mut store)
-        .map(|(module, name, function)| (module.to_owned(), name.to_owned(), function))
-        .collect();
-    // What has the names of another one waits elsewhere.
-    let is_known = |module: &str| FUNCTIONS.iter().any(|function| function.module == module);
-    let (every, others): (Vec<_>, Vec<_>) = every.into_iter().partition(|(module, ..)| is_known(module));
-    assert_eq!(every.len(), FUNCTIONS.len());
-    let others: Vec<_> = others.iter().map(|(_, name, _)| name.as_str()).collect();
-    assert_eq!(others, ["proc_join"]);
-    let mut imports = String::new();
-    for (module, name, function) in every {
-        let ty = function.ty(&store).unwrap_func().clone();
-        let params: Vec<_> = ty.params().map(|ty| ty.to_string()).collect();
-        let results: Vec<_> = ty.results().map(|ty| ty.to_string()).collect();
-        let (params, results) = (params.join(" "), results.join(" "));
-        let import = format!(r#"(import "{module}" "{name}" (func (param {params}) (result {results})))"#);
-        assert_eq!(made_for(&import)?, 1, "{import}");
-        imports += &import;
+    let imports: Vec<String> = FUNCTIONS.iter().map(import_of).collect();
+    for import in &imports {
+        assert_eq!(made_for(import)?, 1, "{import}");
     }
     assert_eq!(made_for("")?, 0);
-    assert_eq!(made_for(&imports)?, FUNCTIONS.len());
+    assert_eq!(made_for(&imports.concat())?, FUNCTIONS.len());
+    // A name may be imported more than once.
+    assert_eq!(made_for(&imports[..2].concat().repeat(2))?, 2);
     // By a name that another module has it under.
     let spawn = r#"(import "wasi_snapshot_preview1" "thread-spawn" (func (param i32) (result i32)))"#;
     assert_eq!(made_for(spawn)?, 1);
     // By a name that two types have.
-    let join = r#"(import "wasix_32v1" "proc_join" (func (param i32 i32) (result i32)))"#;
-    assert_eq!(made_for(join)?, 1);
+    assert_eq!(made_for(PROC_JOIN_V1)?, 1);
+    Ok(())
+}
+
+/// The first generation's; later ones have three parameters.
+const PROC_JOIN_V1: &str = r#"(import "wasix_32v1" "proc_join" (func (param i32 i32) (result i32)))"#;
+
+/// Links a module for each of these imports, one after the other, and makes an instance of each.
+fn link_all(imports: &[&str]) -> wasmtime::Result<()> {
+    let engine = engine()?;
+    let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+    for imports in imports {
+        let module = Module::new(&engine, format!("(module {imports})"))?;
+        add_to_linker(&mut linker, &module, |ctx| ctx)?;
+        linker.instantiate_pre(&module)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_linker_serves_modules_of_one_dialect_and_generation() -> wasmtime::Result<()> {
+    let bind = r#"(import "wasix_32v1" "sock_bind" (func (param i32 i32) (result i32)))"#;
+    let dup = r#"(import "wasix_32v1" "fd_dup2" (func (param i32 i32 i32 i32) (result i32)))"#;
+    let join = r#"(import "wasix_32v1" "proc_join" (func (param i32 i32 i32) (result i32)))"#;
+    let preview1 = r#"(import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))"#;
+    // What came to the second generation later is of it; and a module that needs nothing is of all.
+    link_all(&["", bind, dup, &format!("{bind} {dup} {join}"), ""])?;
+    link_all(&[preview1, preview1])?;
+    for (first, second, its) in [
+        (bind, PROC_JOIN_V1, "WASIX, generation 1"),
+        (PROC_JOIN_V1, join, "WASIX, generation 2"),
+        (bind, preview1, "WASI preview 1"),
+    ] {
+        let error = link_all(&[first, second]).expect_err("another one").to_string();
+        let expected = "this linker serves modules of another dialect or generation: a module of";
+        assert_eq!(error, format!("{expected} {its} needs a linker of its own"));
+    }
     Ok(())
 }
 

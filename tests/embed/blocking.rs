@@ -12,7 +12,7 @@ fn run_blocking(observer: impl Observer + 'static) -> Result<()> {
     let engine = Engine::default();
     let module = Module::from_file(&engine, guest_tests::MEMORY_EXPORTED_PLAIN).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-    wasock::add_to_linker_blocking(&mut linker, |ctx| ctx).map_err(plain)?;
+    wasock::add_to_linker_blocking(&mut linker, &module, |ctx| ctx).map_err(plain)?;
     let mut store = Store::new(&engine, granted()?.observer(observer).build_for_any_module()?);
     let instance = linker.instantiate(&mut store, &module).map_err(plain)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;

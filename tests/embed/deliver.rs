@@ -21,11 +21,11 @@ fn data(observer: impl Observer + 'static) -> Result<Data> {
 }
 
 fn linker(
-    engine: &Engine,
-    add: impl Fn(&mut Linker<Data>, fn(&mut Data) -> &mut WasockCtx) -> wasmtime::Result<()>,
+    module: &Module,
+    add: impl Fn(&mut Linker<Data>, &Module, fn(&mut Data) -> &mut WasockCtx) -> wasmtime::Result<()>,
 ) -> Result<Linker<Data>> {
-    let mut linker = Linker::new(engine);
-    add(&mut linker, |data| &mut data.wasock).map_err(plain)?;
+    let mut linker = Linker::new(module.engine());
+    add(&mut linker, module, |data| &mut data.wasock).map_err(plain)?;
     Ok(linker)
 }
 
@@ -33,7 +33,7 @@ fn linker(
 async fn started(module: &str, observer: impl Observer + 'static) -> Result<(Store<Data>, Instance)> {
     let engine = Engine::default();
     let module = Module::from_file(&engine, module).map_err(plain)?;
-    let linker = linker(&engine, |linker, get| wasock::add_to_linker(linker, get))?;
+    let linker = linker(&module, |linker, module, get| wasock::add_to_linker(linker, module, get))?;
     let mut store = Store::new(&engine, data(observer)?);
     store.data_mut().wasock.adapt_to(&module);
     let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;
@@ -175,7 +175,7 @@ async fn listeners_of_the_start_are_found() -> Result<()> {
             (call $exit (i32.add (local.get 0) (i32.mul (local.get 1) (i32.const 16))))))"#,
     )
     .map_err(plain)?;
-    let linker = linker(&engine, |linker, get| wasock::add_to_linker(linker, get))?;
+    let linker = linker(&module, |linker, module, get| wasock::add_to_linker(linker, module, get))?;
     let mut store = Store::new(&engine, data(events().0)?);
     let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_initialize").map_err(plain)?;
@@ -211,7 +211,7 @@ fn a_blocking_embedder_delivers_events() -> Result<()> {
     });
     let engine = Engine::default();
     let module = Module::from_file(&engine, guest_tests::EVENT_SERVER).map_err(plain)?;
-    let linker = linker(&engine, |linker, get| wasock::add_to_linker_blocking(linker, get))?;
+    let linker = linker(&module, |linker, module, get| wasock::add_to_linker_blocking(linker, module, get))?;
     let mut store = Store::new(&engine, data(observer)?);
     store.data_mut().wasock.adapt_to(&module);
     let instance = linker.instantiate(&mut store, &module).map_err(plain)?;

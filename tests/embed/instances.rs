@@ -41,7 +41,6 @@ async fn a_call_sees_the_memory_of_its_own_instance() -> Result<()> {
     for learns in [false, true] {
         let engine = Engine::default();
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-        wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
         let (lines, sink) = traced();
         let ctx = WasockCtx::builder().args(["program", "argument"]).trace(sink).build_for_any_module()?;
         let mut store = Store::new(&engine, ctx);
@@ -49,6 +48,8 @@ async fn a_call_sees_the_memory_of_its_own_instance() -> Result<()> {
         let texts = [names("AAA", ""), names("BBB", r#"(func (export "more"))"#), names("AAA", "")];
         for text in &texts {
             let module = Module::new(&engine, text).map_err(plain)?;
+            // One linker is for all of them.
+            wasock::add_to_linker(&mut linker, &module, |ctx| ctx).map_err(plain)?;
             if learns {
                 store.data_mut().adapt_to(&module);
             }
@@ -74,13 +75,13 @@ async fn a_call_sees_the_memory_of_its_own_instance() -> Result<()> {
 async fn threads_in_a_store_of_the_embedder_are_not_supported() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-    wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
     let text = r#"(module
         (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
         (memory (export "memory") 1 1 shared)
         (func (export "wasi_thread_start") (param i32 i32))
         (func (export "run") (result i32) (call $spawn (i32.const 7))))"#;
     let module = Module::new(&engine, text).map_err(plain)?;
+    wasock::add_to_linker(&mut linker, &module, |ctx| ctx).map_err(plain)?;
     let mut ctx = WasockCtx::builder().build_for_any_module()?;
     ctx.adapt_to(&module);
     let mut store = Store::new(&engine, ctx);

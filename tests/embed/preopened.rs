@@ -54,7 +54,7 @@ fn where_the_guest_stops_the_embedders_runtime() -> Result<()> {
         let engine = Engine::default();
         let module = Module::from_file(&engine, guest_tests::PREOPENED_STD).map_err(plain)?;
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-        wasock::add_to_linker_blocking(&mut linker, |ctx| ctx).map_err(plain)?;
+        wasock::add_to_linker_blocking(&mut linker, &module, |ctx| ctx).map_err(plain)?;
         let ctx = WasockCtx::builder()
             .arg("guest")
             .arg("1")

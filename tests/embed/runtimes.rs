@@ -64,7 +64,7 @@ impl Parts {
         let engine = Engine::default();
         let module = Module::new(&engine, PARTS).map_err(plain)?;
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-        wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
+        wasock::add_to_linker(&mut linker, &module, |ctx| ctx).map_err(plain)?;
         let (observer, events) = events();
         let mut builder = granted()?.observer(observer);
         if let Some(on) = on {

@@ -15,7 +15,7 @@ async fn contexts_on_clones_of_one_listener() -> Result<()> {
     let engine = Engine::default();
     let module = Module::from_file(&engine, guest_tests::PREOPENED_ACCEPT).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-    wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
+    wasock::add_to_linker(&mut linker, &module, |ctx| ctx).map_err(plain)?;
     let mut guests = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let ctx =

@@ -162,7 +162,7 @@ fn a_blocking_store_delivers_at_calls_that_wait() -> Result<()> {
     let engine = Engine::default();
     let module = Module::new(&engine, SLEEPER).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-    wasock::add_to_linker_blocking(&mut linker, |ctx| ctx).map_err(plain)?;
+    wasock::add_to_linker_blocking(&mut linker, &module, |ctx| ctx).map_err(plain)?;
     let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module()?);
     let instance = linker.instantiate(&mut store, &module).map_err(plain)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;
@@ -174,7 +174,7 @@ async fn an_async_store_delivers_at_calls_that_wait() -> Result<()> {
     let engine = Engine::default();
     let module = Module::new(&engine, SLEEPER).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-    wasock::add_to_linker(&mut linker, |ctx| ctx).map_err(plain)?;
+    wasock::add_to_linker(&mut linker, &module, |ctx| ctx).map_err(plain)?;
     let mut store = Store::new(&engine, WasockCtx::builder().build_for_any_module()?);
     let instance = linker.instantiate_async(&mut store, &module).await.map_err(plain)?;
     let start = instance.get_typed_func::<(), ()>(&mut store, "_start").map_err(plain)?;

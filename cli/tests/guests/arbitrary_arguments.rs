@@ -243,8 +243,9 @@ fn with(case: &[u64], at: usize, value: u64) -> Vec<u64> {
 fn every_function_of_the_table_survives_arbitrary_arguments() -> Result<()> {
     let engine = Engine::new(&engine_config()).map_err(|error| anyhow!("{error:?}"))?;
     let mut linker = Linker::new(&engine);
-    add_to_linker(&mut linker, |ctx: &mut WasockCtx| ctx).map_err(|error| anyhow!("{error:?}"))?;
-    let program = linker.instantiate_pre(&module(&engine)?).map_err(|error| anyhow!("{error:?}"))?;
+    let module = module(&engine)?;
+    add_to_linker(&mut linker, &module, |ctx: &mut WasockCtx| ctx).map_err(|error| anyhow!("{error:?}"))?;
+    let program = linker.instantiate_pre(&module).map_err(|error| anyhow!("{error:?}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         for function in &FUNCTIONS {

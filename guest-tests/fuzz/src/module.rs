@@ -273,6 +273,7 @@ fn running(dialect: Dialect) -> String {
 mod tests {
     use super::*;
     use wasmtime::{Engine, Module};
+    use wasock::Generation;
     use wasock::internals::detect;
 
     #[test]
@@ -282,9 +283,9 @@ mod tests {
             let found = detect(&Module::new(&engine, interpreter(dialect))?);
             let is_wasix =
                 !matches!(dialect, Dialect::Preview1 | Dialect::Unstable | Dialect::Preview1Threads);
-            assert_eq!(found.dialect == wasock::Dialect::Wasix, is_wasix, "{dialect:?}");
+            assert_eq!(found.dialect.id() == "wasix", is_wasix, "{dialect:?}");
             let is_first = matches!(dialect, Dialect::WasixFirst | Dialect::WasixFirstThreads);
-            assert_eq!(is_wasix && found.generation.is_first(), is_first, "{dialect:?} {found:?}");
+            assert_eq!(found.generation.is_some_and(Generation::is_first), is_first, "{dialect:?} {found:?}");
             assert_eq!(found.threads, dialect.has_threads(), "{dialect:?}");
             assert!(found.stubbed.is_empty() && found.missing.is_empty(), "{dialect:?} {found:?}");
         }

@@ -63,7 +63,7 @@ impl Interpreters {
                 None
             } else {
                 let mut linker = Linker::new(&engine);
-                add_to_linker(&mut linker, |ctx: &mut WasockCtx| ctx).map_err(told)?;
+                add_to_linker(&mut linker, &module, |ctx: &mut WasockCtx| ctx).map_err(told)?;
                 Some(linker.instantiate_pre(&module).map_err(told)?)
             };
             compiled.push((*dialect, Guest::from_module(module), pre));

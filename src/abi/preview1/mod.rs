@@ -34,7 +34,8 @@ pub(crate) const UNSTABLE_MODULE: &str = "wasi_unstable";
 
 /// Preview 1: what is nobody else's.
 pub(crate) const DIALECT: Definition = Definition {
-    dialect: Dialect::Preview1,
+    dialect: Dialect::new(MODULE, "WASI preview 1"),
+    generation: |_| None,
     modules: &[MODULE],
     recognizes: |_| true,
     function: with_threads,
@@ -43,7 +44,7 @@ pub(crate) const DIALECT: Definition = Definition {
 
 /// Snapshot 0, by itself.
 pub(crate) const UNSTABLE: Definition = Definition {
-    dialect: Dialect::Unstable,
+    dialect: Dialect::new(UNSTABLE_MODULE, "WASI snapshot 0 (wasi_unstable)"),
     modules: &[UNSTABLE_MODULE],
     recognizes: |interface| imports_from(interface, UNSTABLE_MODULE) && !imports_from(interface, MODULE),
     ..DIALECT

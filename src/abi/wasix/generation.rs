@@ -40,6 +40,15 @@ impl Generation {
     pub fn is_first(self) -> bool {
         matches!(self, Self::V1 | Self::V1Late)
     }
+
+    /// Its name in a linker: what came to it later has names of its own.
+    pub(in crate::abi) fn linkage(self) -> &'static str {
+        match self {
+            Self::V1 => "1",
+            Self::V1Late => "1, late",
+            Self::V2 | Self::V2Later => "2",
+        }
+    }
 }
 
 /// What came to the second generation later, in this order.
@@ -78,7 +87,7 @@ pub fn added_in(name: &str) -> Option<&'static str> {
 
 /// The generation, and the import that told it: a function that only one of them has;
 /// without any, the module from which preview 1's names come.
-pub(crate) fn generation(interface: &Interface) -> (Generation, Option<Import>) {
+pub(super) fn of(interface: &Interface) -> (Generation, Option<Import>) {
     let first = |is: fn(&str, &str, usize) -> bool| {
         let is_it = |item: &&ImportItem| {
             let params = item.signature().map(|ty| ty.params.len());

@@ -19,7 +19,6 @@ mod thread;
 mod tty;
 mod wait;
 
-pub(super) use generation::generation;
 pub use generation::{Generation, added_in};
 
 use super::detect::Dialect;
@@ -36,7 +35,8 @@ pub(crate) const MODULE: &str = "wasix_32v1";
 
 /// WASIX, of both generations.
 pub(crate) const DIALECT: Definition = Definition {
-    dialect: Dialect::Wasix,
+    dialect: Dialect::new("wasix", "WASIX"),
+    generation: |interface| Some(generation::of(interface)),
     modules: &[MODULE],
     recognizes: |interface| imports_from(interface, MODULE),
     function: |item| by_name(item).or_else(|| by_new_name(item)),
@@ -52,7 +52,7 @@ fn by_new_name(item: &ImportItem) -> Option<&'static Function> {
 }
 
 fn personality(interface: &Interface) -> Personality {
-    let (generation, _) = generation(interface);
+    let (generation, _) = generation::of(interface);
     let is_first_generation = generation.is_first();
     Personality {
         renumber_duplicates: true,

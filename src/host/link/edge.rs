@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use tokio::task::coop::poll_proceed;
-use wasmtime::{Caller, Linker, WasmRet, WasmTy, WasmTyList};
+use wasmtime::{Caller, ImportType, Linker, WasmRet, WasmTy, WasmTyList};
 
 use super::memory::CallContext;
 use crate::abi::call::{Call, Wait};
@@ -40,10 +40,11 @@ impl<T, G: Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static> Get<T> f
 pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     linker: &mut Linker<T>,
     get: impl Get<T>,
+    import: &ImportType<'_>,
     function: &'static Function,
     call: Now<P, R>,
 ) -> wasmtime::Result<()> {
-    P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
+    P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
         let mut guest = CallContext::of(&mut caller, get)?;
         let line = guest.begin(function, params);
         let result = call(&mut guest.call, &mut guest.memory, params);
@@ -61,6 +62,7 @@ pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
 pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
     linker: &mut Linker<T>,
     get: impl Get<T>,
+    import: &ImportType<'_>,
     function: &'static Function,
     calls: CallMode,
     call: Waits<P, R>,
@@ -68,15 +70,15 @@ pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
     match calls {
         CallMode::Async => {
             linker.func_wrap_async(
-                function.linked_in(),
-                function.name,
+                import.module(),
+                import.name(),
                 move |caller: Caller<'_, T>, params: P| {
                     Box::new(whole(caller, get, calls, function, params, call))
                 },
             )?;
             Ok(())
         }
-        CallMode::Blocking => P::wrap(linker, function, move |caller: Caller<'_, T>, params| {
+        CallMode::Blocking => P::wrap(linker, import, move |caller: Caller<'_, T>, params| {
             drive(whole(caller, get, calls, function, params, call))
         }),
     }
@@ -112,6 +114,7 @@ async fn whole<T: Send + 'static, P: Params, R: CallResult>(
 pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
     linker: &mut Linker<T>,
     get: impl Get<T>,
+    import: &ImportType<'_>,
     function: &'static Function,
     calls: CallMode,
     call: Now<P, i32>,
@@ -119,8 +122,8 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
     match calls {
         CallMode::Async => {
             linker.func_wrap_async(
-                function.linked_in(),
-                function.name,
+                import.module(),
+                import.name(),
                 move |mut caller: Caller<'_, T>, params: P| match first(
                     &mut caller,
                     get,
@@ -135,7 +138,7 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
             )?;
             Ok(())
         }
-        CallMode::Blocking => P::wrap(linker, function, move |mut caller: Caller<'_, T>, params| {
+        CallMode::Blocking => P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
             // What the caller's own runtime is may be one that this thread stops.
             let reactor = own_reactor()?;
             let _inside = reactor.enter();
@@ -271,14 +274,14 @@ pub(super) trait Params: WasmTyList + Copy + Send + Sync + 'static {
     /// Passes the values to `look` as bits.
     fn with_bits<O>(self, look: impl FnOnce(&[u64]) -> O) -> O;
 
-    /// Adds `call` to `linker` under the name of `function`.
+    /// Adds `call` to `linker` under the names of `import`.
     ///
     /// # Errors
     ///
     /// When `linker` has that function already.
     fn wrap<T: 'static, R: CallResult>(
         linker: &mut Linker<T>,
-        function: &'static Function,
+        import: &ImportType<'_>,
         call: impl Fn(Caller<'_, T>, Self) -> wasmtime::Result<R> + Send + Sync + 'static,
     ) -> wasmtime::Result<()>;
 }
@@ -294,12 +297,12 @@ macro_rules! params {
 
             fn wrap<T: 'static, R: CallResult>(
                 linker: &mut Linker<T>,
-                function: &'static Function,
+                import: &ImportType<'_>,
                 call: impl Fn(Caller<'_, T>, Self) -> wasmtime::Result<R> + Send + Sync + 'static,
             ) -> wasmtime::Result<()> {
                 linker.func_wrap(
-                    function.linked_in(),
-                    function.name,
+                    import.module(),
+                    import.name(),
                     move |caller: Caller<'_, T>, $($arg: $ty),*| call(caller, ($($arg,)*)),
                 )?;
                 Ok(())
