@@ -5,24 +5,24 @@
 //! the guest sees one call that moves all of it, as it would in place. A message goes
 //! whole or not at all, so its copy holds all of it.
 
+mod copy;
+mod file;
+
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::task::Poll;
 
 use wiggle::GuestMemory;
 
 use super::call::Tried;
 use super::memory::Buffers;
-use crate::account::Charge;
 use crate::address::Address;
 use crate::error::{Errno, Error};
-use crate::file::File;
 use crate::process::{OpenFile, Thread};
 use crate::ready::{self, TimeSlice};
 use crate::socket::{Family, Received, RecvFlags, SizeOption, Socket};
-
-/// The most bytes of a stream or a file that are copied at a time.
-pub(crate) const MAX_COPY: u32 = 64 * 1024;
+pub(crate) use copy::MAX_COPY;
+use copy::{SharedCopy, charge_message};
+pub(crate) use file::{read_at, write_at};
 
 /// The most bytes of a message that are copied. Linux takes no message that is larger than
 /// the sender's buffer, by default at most 416 KiB: "the `wmem_max` limit" - socket(7),
@@ -253,40 +253,6 @@ pub(crate) async fn read(
     Ok(done)
 }
 
-/// Reads from a file at `offset` into the guest's buffers.
-///
-/// # Errors
-///
-/// Those of [`Thread::read_file`], where nothing was read before.
-pub(crate) async fn read_at(
-    thread: &mut Thread,
-    memory: &mut GuestMemory<'_>,
-    buffers: &Buffers,
-    file: &Arc<File>,
-    offset: u64,
-) -> Result<u32, Error> {
-    if let Some(buffer) = buffers.single_mut(memory)? {
-        return count(thread.read_file(file, Some(offset), buffer, false).await?);
-    }
-    let (mut done, mut slice) = (0, TimeSlice::new());
-    for piece in buffers.pieces(MAX_COPY) {
-        if done > 0 && slice.step().await.is_err() {
-            break;
-        }
-        let mut copy = SharedCopy::take(thread, piece.total())?;
-        let received = match offset.checked_add(done.into()) {
-            Some(at) => thread.read_file(file, Some(at), copy.domain(), done > 0).await,
-            None => Err(Errno::EINVAL.into()),
-        };
-        let moved = received.and_then(|received| copy.scatter(memory, &piece, received));
-        copy.give_back(thread);
-        if is_last(&mut done, moved, piece.total())? {
-            break;
-        }
-    }
-    Ok(done)
-}
-
 /// Receives from the socket `open` into the guest's buffers. `has_polled` says that
 /// [`try_receive`] has just found nothing.
 ///
@@ -404,38 +370,6 @@ pub(crate) async fn write(
     Ok(done)
 }
 
-/// Writes the guest's buffers to a file, at `offset`.
-///
-/// # Errors
-///
-/// Those of [`Thread::write_file`], where nothing was written before.
-pub(crate) async fn write_at(
-    thread: &Thread,
-    memory: &GuestMemory<'_>,
-    buffers: &Buffers,
-    file: &Arc<File>,
-    offset: u64,
-) -> Result<u32, Error> {
-    if let Some(mut slices) = buffers.slices(memory)? {
-        return count(thread.write_file(file, Some(offset), &mut slices).await?);
-    }
-    let (mut done, mut slice) = (0, TimeSlice::new());
-    for piece in buffers.pieces(MAX_COPY) {
-        if done > 0 && slice.step().await.is_err() {
-            break;
-        }
-        let copy = piece.gather(memory, MAX_COPY)?;
-        let written = match offset.checked_add(done.into()) {
-            Some(at) => thread.write_file(file, Some(at), &mut [IoSlice::new(&copy)]).await,
-            None => Err(Errno::EINVAL.into()),
-        };
-        if is_last(&mut done, written.and_then(count), piece.total())? {
-            break;
-        }
-    }
-    Ok(done)
-}
-
 /// Adds what one piece of `length` bytes has moved to `done`. Returns whether it was the last:
 /// it moved less than there was, or it failed after others had moved something.
 ///
@@ -485,62 +419,6 @@ async fn write_slices(
         None => thread.write(open, slices, dont_wait).await?,
         Some(to) => thread.send_to(open, slices, dont_wait, to).await?,
     })
-}
-
-/// Charges the copy of a large message on what the host may hold for the guest, as long as it
-/// is kept; `None` for what every thread has a buffer for.
-///
-/// # Errors
-///
-/// `ENOMEM` if the account is exhausted: "ENOMEM: No memory available." - send(2)
-fn charge_message(thread: &Thread, length: u32) -> Result<Option<Charge>, Error> {
-    if length <= MAX_COPY {
-        return Ok(None);
-    }
-    Ok(Some(thread.process().host_memory().charge(length.into())?))
-}
-
-/// A copy of one piece of the guest's buffers.
-struct SharedCopy {
-    bytes: Vec<u8>,
-    length: usize,
-    _charge: Option<Charge>,
-}
-
-impl SharedCopy {
-    /// The thread's own buffer, or a larger one for a large message.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM` if the guest's account is exhausted.
-    fn take(thread: &mut Thread, length: u32) -> Result<Self, Error> {
-        let charge = charge_message(thread, length)?;
-        let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
-        if charge.is_some() {
-            // Fresh from the system: it takes memory as the message fills it.
-            return Ok(Self { bytes: vec![0; length], length, _charge: charge });
-        }
-        let mut bytes = std::mem::take(&mut thread.scratch);
-        if bytes.len() < length {
-            bytes.resize(length, 0);
-        }
-        Ok(Self { bytes, length, _charge: None })
-    }
-
-    fn domain(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.length).unwrap_or_default()
-    }
-
-    /// Writes the first `received` bytes into the buffers of `piece`.
-    fn scatter(&self, memory: &mut GuestMemory<'_>, piece: &Buffers, received: usize) -> Result<u32, Error> {
-        piece.scatter(memory, self.bytes.get(..received).unwrap_or(&self.bytes))
-    }
-
-    fn give_back(self, thread: &mut Thread) {
-        if u32::try_from(self.length).is_ok_and(|length| length <= MAX_COPY) {
-            thread.scratch = self.bytes;
-        }
-    }
 }
 
 /// A number of bytes as the guest counts them; no call moves more than fits.

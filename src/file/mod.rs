@@ -20,7 +20,7 @@
 
 mod dir;
 mod entry;
-#[expect(clippy::module_inception, reason = "the room and the noun have one name")]
+#[expect(clippy::module_inception, reason = "the module and the noun have one name")]
 mod file;
 mod moves;
 mod open;
@@ -34,7 +34,7 @@ mod times;
 pub use dir::{Access, Dir};
 pub use entry::{DirEntry, Listing};
 pub use file::{Advice, File, FileFlags, Whence};
-pub use moves::{Entry, FileId, Move, Way};
+pub use moves::{EntryName, FileId, Move, Way};
 pub use open::{OpenOptions, Opened};
 pub use socket::{HostPath, SocketFile, SocketPlace};
 pub use stat::{FileType, Stat};

@@ -6,7 +6,7 @@
 //! then, and the call acts in them: no directory on the way can be exchanged between the check and
 //! the move.
 //!
-//! Key types: [`Move`], [`Entry`], [`FileId`], [`Way`].
+//! Key types: [`Move`], [`EntryName`], [`FileId`], [`Way`].
 
 use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,7 +39,7 @@ impl FileId {
 
 /// A name in a directory, taken or free.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct EntryName<'a> {
     directory: &'a cap_std::fs::Dir,
     /// The directory.
     pub parent: FileId,
@@ -47,7 +47,7 @@ pub struct Entry<'a> {
     pub name: &'a str,
 }
 
-impl Entry<'_> {
+impl EntryName<'_> {
     /// What the directory is called on the host now. For messages.
     ///
     /// # Errors
@@ -66,9 +66,9 @@ pub struct Move<'a> {
     /// Which one it is.
     pub file: FileId,
     /// The name that it has.
-    pub from: Entry<'a>,
+    pub from: EntryName<'a>,
     /// The name that it is to get.
-    pub to: Entry<'a>,
+    pub to: EntryName<'a>,
 }
 
 /// Says whether something may get another name.
@@ -238,9 +238,9 @@ impl Parent<'_> {
         })
     }
 
-    fn entry(&self) -> Result<Entry<'_>, Errno> {
+    fn entry(&self) -> Result<EntryName<'_>, Errno> {
         let name = self.last.trim_end_matches('/');
-        Ok(Entry { directory: &self.dir, parent: FileId::of(&*self.dir)?, name })
+        Ok(EntryName { directory: &self.dir, parent: FileId::of(&*self.dir)?, name })
     }
 }
 

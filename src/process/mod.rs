@@ -13,6 +13,7 @@ mod change_log;
 mod cpu_time;
 pub(crate) mod device;
 mod directory;
+mod file_transfer;
 mod futex;
 mod inherited;
 mod moves;

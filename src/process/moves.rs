@@ -26,7 +26,7 @@ use super::directory::{absolute, below};
 use super::paths::name_in;
 use super::{Process, unpoisoned};
 use crate::error::Errno;
-use crate::file::{Dir, Entry, FileId, FileType, Move, Stat, Way};
+use crate::file::{Dir, EntryName, FileId, FileType, Move, Stat, Way};
 use crate::policy::{Denial, PathRules, PathUse};
 
 /// A directory, and a path in it.
@@ -49,7 +49,7 @@ struct RulePlace<'a> {
 type Covered = [bool; 2];
 
 impl Rules<'_> {
-    fn covers(&self, entry: &Entry<'_>) -> Covered {
+    fn covers(&self, entry: &EntryName<'_>) -> Covered {
         let each = self.places.iter().map(|place| place.covers(entry));
         each.fold([self.is_all; 2], |[exact, any], [one, other]| [exact || one, any || other])
     }
@@ -60,7 +60,7 @@ impl Rules<'_> {
 }
 
 impl RulePlace<'_> {
-    fn covers(&self, entry: &Entry<'_>) -> Covered {
+    fn covers(&self, entry: &EntryName<'_>) -> Covered {
         let is_there = self.way.end == Some(entry.parent);
         let is_named = |same: fn(&str, &str) -> bool| self.name.is_none_or(|name| same(name, entry.name));
         [is_there && is_named(|one, other| one == other), is_there && is_named(is_same)]
@@ -207,7 +207,7 @@ impl Process {
     }
 
     /// The guest's path for a place, for the operator to read.
-    fn guest_path(&self, entry: &Entry<'_>) -> String {
+    fn guest_path(&self, entry: &EntryName<'_>) -> String {
         let host = entry.host_directory().map(|directory| directory.join(entry.name));
         let guest = host.ok().and_then(|host| name_in(&self.preopens(), host.as_path()));
         guest.unwrap_or_else(|| entry.name.to_owned())

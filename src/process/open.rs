@@ -376,9 +376,9 @@ mod tests {
     const MOMENT: Duration = Duration::from_millis(50);
     const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-    struct Anyone;
+    struct AcceptAll;
 
-    impl AcceptFilter for Anyone {
+    impl AcceptFilter for AcceptAll {
         fn listens(&self, _: &Address, _: Capacity) {}
 
         fn admit(&self, _: &Address) -> Result<(), Denial> {
@@ -401,7 +401,7 @@ mod tests {
         }
         let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
         socket.bind(Address::Inet((Ipv4Addr::LOCALHOST, 0).into()), &policy, None)?;
-        let accept_filter = Arc::new(Anyone);
+        let accept_filter = Arc::new(AcceptAll);
         let account = Account::unlimited();
         let config =
             ListenConfig { rules: profile.rules(), maximum: 16, kernel_maximum: 16, account, accept_filter };
@@ -423,7 +423,7 @@ mod tests {
                 let twin = Arc::clone(&open);
                 let mut accept = std::pin::pin!(ready::accept(&socket, true, false));
                 let early = timeout(MOMENT, accept.as_mut()).await;
-                assert!(early.is_err(), "{profile}: nobody has come");
+                assert!(early.is_err(), "{profile}: there was no connection");
                 // A duplicate is still open.
                 drop(open);
                 let early = timeout(MOMENT, accept.as_mut()).await;

@@ -66,7 +66,7 @@ signals! {
     Usr1 = 10 "USR1": "The program's own.", End;
     Segv = 11 "SEGV": "Memory that is not the program's.", End;
     Usr2 = 12 "USR2": "The program's own.", End;
-    Pipe = 13 "PIPE": "Nobody reads. A write answers `EPIPE`, and only a handler hears of it besides.", End;
+    Pipe = 13 "PIPE": "No reader is left. A write fails with `EPIPE`; a handler is called, and nothing else happens.", End;
     Alrm = 14 "ALRM": "The time is over.", End;
     Term = 15 "TERM": "Please end.", End;
     Stkflt = 16 "STKFLT": "Unused; programs of before March 2023 do not know it.", End;

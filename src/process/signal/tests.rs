@@ -2,6 +2,7 @@ use super::*;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::Errno;

@@ -1,0 +1,128 @@
+//! What the guest has from its start: sockets and directories.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{SOCKET_VARIABLES, WasockCtxBuilder};
+use crate::file::{Access, Dir};
+use crate::process::{Directory, MAIN};
+
+impl WasockCtxBuilder {
+    /// Listens on `address`, and passes the listener to the guest as a descriptor: the
+    /// first one is 3, the next 4. For programs that can't open sockets themselves, as
+    /// those of WASI preview 1. It listens from now on, with the largest backlog
+    /// allowed; the guest may accept, wait, poll and listen again, and needs no grant for that.
+    ///
+    /// The guest finds the number of its sockets in the variable `LISTEN_FDS`, their
+    /// names in `LISTEN_FDNAMES` and its own number in `LISTEN_PID`, as
+    /// "sd_listen_fds(3)" says, unless these are set already.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports: the address is in use, or not this machine's.
+    pub fn preopened_listener(self, name: &str, address: SocketAddr) -> io::Result<Self> {
+        self.preopened_exclusive_socket(name, TcpListener::bind(address)?)
+    }
+
+    /// Passes a listener, a connection or a datagram socket of this process to the guest,
+    /// as [`preopened_listener`](Self::preopened_listener) does: over TCP, UDP or
+    /// `AF_UNIX`. A listener may be accepted from, waited for and polled. The others
+    /// carry data, and keep the addresses that they have: the guest neither binds nor
+    /// connects them. A datagram that names its destination needs a grant, as always.
+    ///
+    /// The socket may be shared: with a clone that you keep, with the process that it came from.
+    /// Changes of its mode by its other owners do not affect the guest, and the guest affects them
+    /// little: its options and its backlog are unchanged (a guest that sets one gets `ENOTCAPABLE`,
+    /// a `listen` with another backlog changes nothing), and so does `O_NONBLOCK`, but for a
+    /// listener that connections are accepted from. That one is nonblocking until the guest has
+    /// closed it or its context is dropped, since accept has no other way not to block. If the
+    /// process is killed it remains nonblocking.
+    ///
+    /// The guest sees the name if it lies in one of its [directories](Self::preopened_dir); otherwise
+    /// it sees none. In events it is
+    /// the host's path then.
+    ///
+    /// The guest's calls on it wait, unless [`preopened_nonblocking`](Self::preopened_nonblocking)
+    /// says otherwise.
+    ///
+    /// Closing a listener that the guest has alone makes it deaf; where another process
+    /// has it too, or the guest [starts anew](crate::OnTrap::Restart), it goes on listening.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none of those.
+    pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.settings.inherited_sockets.push(name, socket.into()).map_err(|errno| {
+            let wanted = "expected a listener, a connection or a datagram socket, over TCP, UDP or AF_UNIX";
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
+        })?;
+        Ok(self)
+    }
+
+    /// As [`preopened_socket`](Self::preopened_socket), for a socket that only the guest has:
+    /// one that you made for it, and of which you keep no clone. The guest may set its
+    /// options and its backlog, and closing it closes it. With [`unix_unlink`](Self::unix_unlink)
+    /// the name of a Unix listener is removed when the guest closes it or ends; the name of one
+    /// passed by `preopened_socket` is kept.
+    ///
+    /// # Errors
+    ///
+    /// As for `preopened_socket`.
+    pub fn preopened_exclusive_socket(self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let mut with_socket = self.preopened_socket(name, socket)?;
+        with_socket.settings.inherited_sockets.own_last()?;
+        Ok(with_socket)
+    }
+
+    /// Are the guest's preopened sockets nonblocking at first, so that calls fail with `EAGAIN`
+    /// instead of waiting, until the guest chooses? The mode of the host's socket is ignored.
+    ///
+    /// A program on Rust's standard library wants them blocking, one in Go nonblocking: so
+    /// by default they are nonblocking for a [`Guest`](crate::Guest) that
+    /// [Go made](crate::Guest::is_go), and blocking for every other. A module that you
+    /// instantiate yourself has no sections to decide by.
+    pub fn preopened_nonblocking(mut self, nonblocking: bool) -> Self {
+        self.settings.inherited_sockets.are_nonblocking = Some(nonblocking);
+        self
+    }
+
+    /// As [`sockets_on`](Self::sockets_on).
+    pub fn preopened_sockets_on(self, runtime: &Handle) -> Self {
+        self.sockets_on(runtime)
+    }
+
+    /// Gives the guest the directory `host` under the name `guest`.
+    ///
+    /// # Errors
+    ///
+    /// Where `host` can't be opened as a directory.
+    pub fn preopened_dir(mut self, host: &Path, guest: &str, access: Access) -> io::Result<Self> {
+        let dir = Arc::new(Dir::open_ambient(host, access)?);
+        self.settings.directories.push(Directory { dir, preopened_as: Some(guest.to_owned()) });
+        Ok(self)
+    }
+
+    /// Describes the guest's sockets in its environment.
+    pub(super) fn describe_sockets(&mut self) {
+        let names = self.settings.inherited_sockets.names();
+        if names.is_empty() {
+            return;
+        }
+        let values = [names.len().to_string(), names.join(":"), MAIN.to_string()];
+        for (name, value) in SOCKET_VARIABLES.into_iter().zip(values) {
+            let is_set = self
+                .settings
+                .environment
+                .iter()
+                .any(|set| set.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+            if !is_set {
+                self.settings.environment.push(format!("{name}={value}"));
+            }
+        }
+    }
+}
