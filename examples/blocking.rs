@@ -39,7 +39,7 @@ impl Server {
         let (sender, listening) = mpsc::channel();
         let observer = move |event: &Event| {
             if let Event::Listening { local, .. } = event {
-                // Nobody waits for the second listener.
+                // The second listener is not waited for.
                 _ = sender.send(local.clone());
             }
         };

@@ -1,4 +1,4 @@
-//! Runs a program that nobody has to trust.
+//! Runs a program that need not be trusted.
 //!
 //! `cargo run --release --example limits -- program.wasm` bounds what it may take, and says which limit
 //! ended it.
@@ -7,8 +7,7 @@ use std::env;
 use std::path::Path;
 use std::time::Duration;
 
-use wasock::host::{Guest, engine_config, new_engine};
-use wasock::{Terminated, WasockCtx, WasockCtxBuilder};
+use wasock::{Guest, Terminated, WasockCtx, WasockCtxBuilder};
 
 #[tokio::main]
 async fn main() -> wasmtime::Result<()> {
@@ -35,7 +34,7 @@ pub(crate) fn limits() -> WasockCtxBuilder {
 
 /// Runs the program to its end; tells how it ended.
 pub(crate) async fn run(module: &Path, limits: WasockCtxBuilder) -> wasmtime::Result<String> {
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     let guest = Guest::load(&engine, module)?;
     let ctx = limits.arg("program").build_for(guest.module())?;
     match guest.run(ctx).await {

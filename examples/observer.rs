@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use wasock::host::{Ended, Guest, engine_config, new_engine};
-use wasock::{Escaped, Event, Observer, WasockCtx};
+use wasock::{Ended, Escaped, Event, Guest, Observer, WasockCtx};
 
 #[tokio::main]
 async fn main() -> wasmtime::Result<()> {
@@ -57,7 +56,7 @@ impl Observer for Printer {
 
 /// Runs the guest to its end.
 pub(crate) async fn serve(module: &Path, observer: impl Observer + 'static) -> wasmtime::Result<Ended> {
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     let guest = Guest::load(&engine, module)?;
     let ctx = WasockCtx::builder()
         .listen(&"127.0.0.1:0".parse()?)

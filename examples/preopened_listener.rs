@@ -8,8 +8,7 @@ use std::env;
 use std::net::TcpListener;
 use std::path::Path;
 
-use wasock::WasockCtx;
-use wasock::host::{Ended, Guest, engine_config, new_engine};
+use wasock::{Ended, Guest, WasockCtx};
 
 #[tokio::main]
 async fn main() -> wasmtime::Result<()> {
@@ -30,7 +29,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     arguments: impl Iterator<Item = String>,
 ) -> wasmtime::Result<Ended> {
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     let guest = Guest::load(&engine, module)?;
     let ctx = WasockCtx::builder()
         .arg("server")

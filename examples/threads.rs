@@ -7,8 +7,7 @@
 use std::env;
 use std::path::Path;
 
-use wasock::WasockCtx;
-use wasock::host::{Ended, Guest, engine_config, new_engine};
+use wasock::{Ended, Guest, WasockCtx};
 
 #[tokio::main]
 async fn main() -> wasmtime::Result<()> {
@@ -23,7 +22,7 @@ async fn main() -> wasmtime::Result<()> {
 pub(crate) async fn run(module: &Path, arguments: impl Iterator<Item = String>) -> wasmtime::Result<Ended> {
     // A guest in `memory.atomic.wait`, or one that computes, is ended through the epoch of its
     // engine. In an engine of wasock's that is wasock's business; see `Guest::epochs` for others.
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     let guest = Guest::load(&engine, module)?;
     let ctx = WasockCtx::builder()
         .listen(&"127.0.0.1:*".parse()?)

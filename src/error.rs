@@ -292,6 +292,28 @@ impl From<Trap> for Error {
     }
 }
 
+/// Why a text that an operator wrote is not what was expected: a [`Grant`](crate::Grant), a
+/// [`NamePattern`](crate::NamePattern), a [`Publish`](crate::Publish), a
+/// [`ListenProfile`](crate::ListenProfile) or an [`OnTrap`](crate::OnTrap). It says what would be
+/// one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError(String);
+
+impl ParseError {
+    /// One that reads `message`.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ParseError {}
+
 /// The guest asked to end with this exit code.
 ///
 /// It travels through the engine as an error, so that no guest code runs after

@@ -65,11 +65,11 @@ mod account;
 mod address;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod error;
-#[expect(unreachable_pub, reason = "`pub` in a private room is what it offers to the other rooms")]
+#[expect(unreachable_pub, reason = "`pub` in a private module is what it offers to the others")]
 mod fd;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod file;
-pub mod host;
+mod host;
 #[doc(hidden)]
 pub mod internals;
 #[expect(unreachable_pub, reason = "as in `fd`")]
@@ -90,15 +90,16 @@ mod sync;
 
 pub use abi::{Detected, Dialect, Generation, Import, MemoryKind};
 pub use address::{Address, UnixName};
-pub use error::{Errno, Exit, Terminated, ThreadExit};
+pub use error::{Errno, Exit, ParseError, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
-    Guest, Handle, Inspection, OnTrap, Service, WasockCtx, WasockCtxBuilder, add_to_linker,
-    add_to_linker_blocking, deliver_events, deliver_events_blocking,
+    BuildError, Ended, Epochs, Guest, Handle, Inspection, LoadError, MissingImports, OnTrap, Service,
+    WasockCtx, WasockCtxBuilder, add_to_linker, add_to_linker_blocking, deliver_events,
+    deliver_events_blocking, link_unknown_imports,
 };
 pub use observe::{
     Closed, Escaped, Event, Limit, ListenerMetrics, Metrics, Observer, Refused, TraceLine, TraceSink,
 };
-pub use policy::{Grant, IpNet, NamePattern, ParseGrantError, ParsePublishError, Protocol, Publish, Use};
+pub use policy::{Grant, IpNet, NamePattern, Publish, Use};
 pub use process::Signal;
-pub use socket::listen::{ListenProfile, ParseProfileError};
+pub use socket::listen::ListenProfile;

@@ -146,7 +146,7 @@ async fn the_example_serves_and_its_end_closes_the_listener() -> Result<()> {
     };
     // The future of the guest is gone now.
     let refused = TcpStream::connect_timeout(&address, WAIT_TIMEOUT);
-    ensure!(refused.is_err(), "somebody still listens on {address}");
+    ensure!(refused.is_err(), "a listener is still at {address}");
     Ok(())
 }
 

@@ -8,7 +8,6 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::{Engine, Error, Linker, MemoryType, Module, Result, SharedMemory, Store, TypedFunc};
 use wasock::WasockCtx;
-use wasock::host::engine_config;
 
 /// How the guest has its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +130,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "sched_yield", kind: Kind::System, calls: &[("sched_yield", 0)] },
     Case { name: "sock_recv, nothing there", kind: Kind::System, calls: &[(RECV_NOTHING, EAGAIN)] },
     Case {
-        name: "sock_accept_v2, nobody there",
+        name: "sock_accept_v2, nothing there",
         kind: Kind::System,
         calls: &[("sock_accept_v2 (i32.const 3) (i32.const 0) (i32.const 0x200) (i32.const 0x800)", EAGAIN)],
     },
@@ -248,7 +247,7 @@ const SETUP: &str = r#"
   ;; 64 bytes, and 8 that count 1.
   (data (i32.const 0x100) "\00\10\00\00\40\00\00\00" "\00\11\00\00\08\00\00\00")
   (data (i32.const 0x1100) "\01")
-  ;; What the epolls are told: readable, writable.
+  ;; What the epolls watch for: readable, writable.
   (data (i32.const 0x300) "\01")
   (data (i32.const 0x340) "\02")
   (func (export "setup") (result i32)
@@ -316,7 +315,7 @@ impl Guest {
             _ => ("", memory.text()),
         };
         let text = format!("(module {imported} {IMPORTS} {own} {SETUP} {functions})");
-        let engine = Engine::new(&engine_config())?;
+        let engine = Engine::new(&wasock::Guest::engine_config())?;
         let module = Module::new(&engine, text)?;
         let (mut ctx, silent) = context(&runtime)?;
         ctx.adapt_to(&module);
@@ -336,7 +335,7 @@ impl Guest {
         if let Some(shared) = shared {
             linker.define(&store, "env", "memory", shared)?;
         }
-        // Nobody interrupts it.
+        // It is not interrupted.
         store.set_epoch_deadline(u64::MAX / 2);
         let instance = runtime.block_on(linker.instantiate_async(&mut store, &module))?;
         let setup = instance.get_typed_func::<(), i32>(&mut store, "setup")?;

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use wasock::ListenProfile;
-use wasock::host::OnTrap;
+use wasock::{ListenProfile, OnTrap};
 
 pub(crate) use grants::GrantArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};

@@ -14,10 +14,7 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
-use wasock::Address;
-use wasock::Errno;
-use wasock::host::MissingImports;
-use wasock::{Escaped, Event, Limit, Observer, Refused, TraceLine};
+use wasock::{Address, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, TraceLine};
 
 /// Prints a line on standard error, if it has a reader. A line feed in it is escaped.
 macro_rules! say {
@@ -78,7 +75,7 @@ fn event(event: &Event) {
                 Refused::QueueFull => "the queue is full",
                 Refused::Shrunk => "the queue became shorter",
                 Refused::PeerLimit => "it has as many connections as it may",
-                _ => "the policy takes nobody from there",
+                _ => "the policy takes no peer from there",
             };
             tracing::info!("refused {peer} at {local}: {why}");
         }

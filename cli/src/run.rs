@@ -8,12 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
 use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
-use wasock::Access;
-use wasock::Terminated;
-use wasock::host::{
-    self, Ended, Guest, WasockCtx, WasockCtxBuilder, engine_config, engine_config_without_threads,
-    new_engine, restore_shared_sockets, set_max_stack,
-};
+use wasock::{Access, Ended, Guest, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
 use crate::report::{self, Lines, say};
@@ -60,7 +55,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         // They have no reader any more if this takes long.
         handle.flush_events(WAIT_TIMEOUT);
     }
-    restore_shared_sockets();
+    WasockCtx::restore_shared_sockets();
     std::process::exit(code.into())
 }
 
@@ -80,7 +75,7 @@ fn exit_code(ended: wasmtime::Result<Ended>, max_stack: u32) -> Result<u8> {
                 report::failure(error.root_cause(), format_args!("{error:#}{cure}"));
                 return Ok(FAILURE);
             }
-            let mut trap = host::describe_trap(&error);
+            let mut trap = Guest::describe_trap(&error);
             if matches!(error.downcast_ref(), Some(Trap::StackOverflow)) {
                 let end = trap.find('\n').unwrap_or(trap.len());
                 trap.insert_str(end, &format!(" (--max-stack {max_stack})"));
@@ -120,9 +115,10 @@ fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
 }
 
 fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {
-    let mut config = if args.no_threads { engine_config_without_threads() } else { engine_config() };
+    let mut config =
+        if args.no_threads { Guest::engine_config_without_threads() } else { Guest::engine_config() };
     config.parallel_compilation(is_parallel);
-    set_max_stack(&mut config, args.max_stack);
+    Guest::set_max_stack(&mut config, args.max_stack);
     // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
     // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
     // what a start reads from the cache.
@@ -141,7 +137,7 @@ fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {
             None => tracing::info!("no compile cache: the host can't start its thread"),
         }
     }
-    new_engine(&config).map_err(|error| anyhow!("{error:#}"))
+    Guest::new_engine(&config).map_err(|error| anyhow!("{error:#}"))
 }
 
 /// Whether a backtrace is to have places in the module, and lines of its source: Wasmtime

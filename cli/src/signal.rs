@@ -14,9 +14,7 @@ use anyhow::Result;
 use rustix::process::Signal as Host;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::oneshot;
-use wasock::Signal;
-use wasock::Terminated;
-use wasock::host::{Handle, restore_shared_sockets};
+use wasock::{Handle, Signal, Terminated, WasockCtx};
 
 use crate::report::say;
 use crate::start;
@@ -141,7 +139,7 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
             guest.terminate();
         }
         thread::sleep(WAIT_TIMEOUT);
-        restore_shared_sockets();
+        WasockCtx::restore_shared_sockets();
         std::process::exit(code.into());
     })?;
     Ok(receiver)
@@ -173,7 +171,7 @@ pub(crate) fn end_after(timeout: Duration) -> io::Result<()> {
         thread::sleep(timeout.saturating_add(2 * WAIT_TIMEOUT));
         let why = Terminated::Timeout(timeout);
         say!("wasock: {why} (--timeout)");
-        restore_shared_sockets();
+        WasockCtx::restore_shared_sockets();
         std::process::exit(why.exit_code().into());
     };
     thread::Builder::new().name("wasock-timeout".to_owned()).spawn(waits).map(drop)

@@ -13,6 +13,7 @@ use super::outcome::error_of;
 use crate::abi::detect;
 use crate::observe::TraceSink;
 use crate::process::{PendingSignals, Thread};
+use crate::socket::put_back_all;
 
 /// One guest, as the host sees it: its descriptors, its policy, its memory.
 ///
@@ -131,6 +132,17 @@ impl WasockCtx {
             return Err(Trap::Interrupt.into());
         }
         self.pending_signals.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
+    }
+
+    /// Restores shared sockets to the mode in which they were inherited, and prevents guests of
+    /// this process from accepting from them any more.
+    ///
+    /// For an embedder that ends its process while contexts are there still, by
+    /// [`std::process::exit`] for instance: a listener from which a guest has accepted is
+    /// nonblocking for all its owners, until the guest closes it or its context is dropped.
+    /// See [`WasockCtxBuilder::preopened_socket`](super::WasockCtxBuilder::preopened_socket).
+    pub fn restore_shared_sockets() {
+        put_back_all();
     }
 
     /// How many descriptors the guest has open.

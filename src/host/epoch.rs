@@ -6,14 +6,14 @@
 //! epochs away comes closer to it.
 //!
 //! wasock increments the epoch of an engine only if it manages it: of one that [it
-//! made](new_engine), or whose owner [allows it](Epochs::Managed). It does that at a
+//! made](super::Guest::new_engine), or whose owner [allows it](Epochs::Managed). It does that at a
 //! bounded rate, whatever guests do, and only for a moment after a request. Its callbacks check
 //! what is pending for their own guest: an increment by itself means nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use wasmtime::{Config, Engine, EngineWeak};
+use wasmtime::{Engine, EngineWeak};
 
 use crate::io::own_reactor;
 
@@ -40,24 +40,11 @@ pub enum Epochs {
     Ticks,
     /// wasock increments it, at most 200 times a second and only while something is pending
     /// for some guest, and an increment by itself ends nothing. What an engine of
-    /// [`new_engine`] has.
+    /// [`Guest::new_engine`](super::Guest::new_engine) has.
     ///
     /// Every store of the engine counts these epochs: a store whose own deadline matters
     /// belongs in another engine.
     Managed,
-}
-
-/// Makes an engine whose epoch wasock manages: [`Epochs::Managed`].
-///
-/// [`engine_config`](super::engine_config) has the settings that guests need.
-///
-/// # Errors
-///
-/// Those of [`Engine::new`].
-pub fn new_engine(config: &Config) -> wasmtime::Result<Engine> {
-    let engine = Engine::new(config)?;
-    Ticker::of(&engine);
-    Ok(engine)
 }
 
 /// Increments the epoch of one engine.

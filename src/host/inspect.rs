@@ -18,7 +18,7 @@ use crate::abi::{Detected, Interface, detect_in};
 /// let found = Inspection::from_bytes("server.wat".as_ref(), text.as_bytes())?;
 /// assert_eq!(found.detected().dialect.to_string(), "WASIX");
 /// assert_eq!(found.detected().supported[0].to_string(), "wasix_32v1.sock_listen");
-/// # Ok::<(), wasock::host::LoadError>(())
+/// # Ok::<(), wasock::LoadError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Inspection {

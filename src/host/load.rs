@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
+use super::outcome::describe_trap;
 use super::shared_memories::{growth_in_binary, growth_in_exports};
 use crate::abi::{Detected, detect, is_go, wants_threads};
 use crate::observe::Escaped;
@@ -14,11 +15,10 @@ use crate::observe::Escaped;
 /// A module that is ready to run.
 ///
 /// ```no_run
-/// use wasock::host::{engine_config, new_engine};
 /// use wasock::{Guest, WasockCtx};
 ///
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-/// let guest = Guest::load(&new_engine(&engine_config())?, "server.wasm".as_ref())?;
+/// let guest = Guest::load(&Guest::new_engine(&Guest::engine_config())?, "server.wasm".as_ref())?;
 /// let ctx = WasockCtx::builder()
 ///     .args(["server", "127.0.0.1:8080"])
 ///     .listen(&"127.0.0.1:8080".parse()?)
@@ -99,50 +99,66 @@ fn one_line(reason: &str) -> String {
 
 impl std::error::Error for LoadError {}
 
-/// The settings that an engine needs for every guest: shared memories, exceptions, and a
-/// way to end code that runs without ever calling the host.
-/// [`new_engine`](super::new_engine) makes one whose epoch wasock increments while something is
-/// pending for a guest; the epoch of any other engine is the embedder's alone. Without the
-/// feature `threads` it is [`engine_config_without_threads`].
-pub fn engine_config() -> Config {
-    let mut config = Config::new();
-    config.epoch_interruption(true);
-    #[cfg(feature = "threads")]
-    config.wasm_threads(true).shared_memory(true);
-    // Today's toolchain of WASIX makes them of `setjmp`, of C++ and of panics in Rust.
-    config.wasm_exceptions(true);
-    config
-}
-
-/// As [`engine_config`], without the threads proposal of WebAssembly: no shared memory, no
-/// atomic instructions.
-///
-/// Wasmtime supports the proposal in its second tier, which gets no security fixes for older
-/// releases. An embedder without threaded guests is better off without it.
-pub fn engine_config_without_threads() -> Config {
-    let mut config = engine_config();
-    config.shared_memory(false);
-    #[cfg(feature = "threads")]
-    config.wasm_threads(false);
-    config
-}
-
 /// What is left of a thread's stack for the host's own functions, which run below the guest's:
 /// as much as Wasmtime leaves by itself.
 const STACK_OF_HOST: usize = 3 << 19;
 
-/// Gives the guest's code `bytes` of stack in each thread; 512 KiB unless this is called. A guest
-/// that needs more traps. Set [`WasockCtxBuilder::max_stack`](super::WasockCtxBuilder::max_stack)
-/// too, so that it counts.
-///
-/// A compiled program would have 8 MiB on Linux: what recurses as deep as its input says, as
-/// interpreters do, may need as much here.
-pub fn set_max_stack(config: &mut Config, bytes: u32) {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    config.max_wasm_stack(bytes).async_stack_size(bytes.saturating_add(STACK_OF_HOST));
-}
-
 const MAGIC: &[u8] = b"\0asm";
+
+/// Its engine.
+impl Guest {
+    /// The settings that an engine needs for every guest: shared memories, exceptions, and a
+    /// way to end code that runs without ever calling the host.
+    /// [`new_engine`](Self::new_engine) makes one whose epoch wasock increments while something is
+    /// pending for a guest; the epoch of any other engine is the embedder's alone. Without the
+    /// feature `threads` it is [`engine_config_without_threads`](Self::engine_config_without_threads).
+    pub fn engine_config() -> Config {
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        #[cfg(feature = "threads")]
+        config.wasm_threads(true).shared_memory(true);
+        // Today's toolchain of WASIX makes them of `setjmp`, of C++ and of panics in Rust.
+        config.wasm_exceptions(true);
+        config
+    }
+
+    /// As [`engine_config`](Self::engine_config), without the threads proposal of WebAssembly: no
+    /// shared memory, no atomic instructions.
+    ///
+    /// Wasmtime supports the proposal in its second tier, which gets no security fixes for older
+    /// releases. An embedder without threaded guests is better off without it.
+    pub fn engine_config_without_threads() -> Config {
+        let mut config = Self::engine_config();
+        config.shared_memory(false);
+        #[cfg(feature = "threads")]
+        config.wasm_threads(false);
+        config
+    }
+
+    /// Gives the guest's code `bytes` of stack in each thread; 512 KiB unless this is called. A
+    /// guest that needs more traps. Set
+    /// [`WasockCtxBuilder::max_stack`](super::WasockCtxBuilder::max_stack) too, so that it counts.
+    ///
+    /// A compiled program would have 8 MiB on Linux: what recurses as deep as its input says, as
+    /// interpreters do, may need as much here.
+    pub fn set_max_stack(config: &mut Config, bytes: u32) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        config.max_wasm_stack(bytes).async_stack_size(bytes.saturating_add(STACK_OF_HOST));
+    }
+
+    /// Makes an engine whose epoch wasock manages: [`Epochs::Managed`].
+    ///
+    /// [`engine_config`](Self::engine_config) has the settings that guests need.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::new`].
+    pub fn new_engine(config: &Config) -> wasmtime::Result<Engine> {
+        let engine = Engine::new(config)?;
+        Ticker::of(&engine);
+        Ok(engine)
+    }
+}
 
 impl Guest {
     /// Loads the file `path`.
@@ -162,7 +178,8 @@ impl Guest {
     pub fn from_bytes(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
         let bytes = &*binary(name, bytes)?;
         let module = Module::from_binary(engine, bytes).map_err(|error| {
-            if is_valid(bytes, &engine_config()) && !is_valid(bytes, &engine_config_without_threads()) {
+            let has_threads = is_valid(bytes, &Self::engine_config());
+            if has_threads && !is_valid(bytes, &Self::engine_config_without_threads()) {
                 return LoadError::NeedsThreads(name.to_owned());
             }
             LoadError::Invalid(name.to_owned(), error)
@@ -176,7 +193,7 @@ impl Guest {
     }
 
     /// Refuses a module that imports a shared memory, or a call that starts threads; `name` is
-    /// for the message. [`engine_config_without_threads`] refuses what has a shared memory or
+    /// for the message. [`engine_config_without_threads`](Self::engine_config_without_threads) refuses what has a shared memory or
     /// atomic instructions of its own.
     ///
     /// # Errors
@@ -187,7 +204,7 @@ impl Guest {
     }
 
     /// Takes a module that was compiled elsewhere, by an engine with the settings of
-    /// [`engine_config`]. Which toolchain made it is not known then (see
+    /// [`engine_config`](Self::engine_config). Which toolchain made it is not known then (see
     /// [`is_go`](Self::is_go)), nor how far a shared memory may grow that the module makes for
     /// itself and does not export: it counts as small as it is at the start.
     pub fn from_module(module: Module) -> Self {
@@ -200,7 +217,7 @@ impl Guest {
 
     /// Says what an increment of the epoch of this guest's engine means, in
     /// [`run`](Self::run): [`Epochs::Managed`] in an engine of
-    /// [`new_engine`](super::new_engine) and [`Epochs::EndGuest`] in another one, unless this
+    /// [`new_engine`](Self::new_engine) and [`Epochs::EndGuest`] in another one, unless this
     /// is called.
     ///
     /// It is one epoch for all guests of the engine, so say the same of all.
@@ -228,6 +245,13 @@ impl Guest {
     /// What its imports say of it.
     pub fn detected(&self) -> &Detected {
         &self.detected
+    }
+
+    /// A trap in words, to print: the reason in one line, then the guest's backtrace in more, where
+    /// `trap` has one. Text of the guest's is escaped, as by [`Escaped`], so that no line of it
+    /// looks like one of the host's.
+    pub fn describe_trap(trap: &wasmtime::Error) -> String {
+        describe_trap(trap)
     }
 }
 
@@ -271,7 +295,8 @@ mod tests {
     use super::*;
 
     fn loaded(bytes: &[u8]) -> Result<Guest, LoadError> {
-        let engine = Engine::new(&engine_config()).map_err(|error| LoadError::Invalid("".into(), error))?;
+        let engine =
+            Engine::new(&Guest::engine_config()).map_err(|error| LoadError::Invalid("".into(), error))?;
         Guest::from_bytes(&engine, "a".as_ref(), bytes)
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::ParseError;
+
 /// The operator's choice for a trap in a [handler of events](super::deliver_events).
 ///
 /// The connection that the handler was called for is closed in either case, with a
@@ -10,6 +12,7 @@ use std::str::FromStr;
 /// `wasock_on_listen` for a listener of the start, it would only happen again. Code that
 /// the engine interrupted, by its epoch, is never restarted: that was requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnTrap {
     /// The guest ends by the trap.
     #[default]
@@ -33,22 +36,11 @@ impl fmt::Display for OnTrap {
     }
 }
 
-/// Why a text is no [`OnTrap`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownOnTrap;
-
-impl fmt::Display for UnknownOnTrap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected stop or restart")
-    }
-}
-
-impl std::error::Error for UnknownOnTrap {}
-
 impl FromStr for OnTrap {
-    type Err = UnknownOnTrap;
+    type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Stop, Self::Restart].into_iter().find(|it| it.to_string() == text).ok_or(UnknownOnTrap)
+        let unknown = || ParseError::new("expected stop or restart");
+        [Self::Stop, Self::Restart].into_iter().find(|it| it.to_string() == text).ok_or_else(unknown)
     }
 }

@@ -58,10 +58,8 @@ pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
     }
 }
 
-/// A trap in words, to print: the reason in one line, then the guest's backtrace in more, where
-/// `trap` has one. Text of the guest's is escaped, as by [`Escaped`], so that no line of it looks
-/// like one of the host's.
-pub fn describe_trap(trap: &wasmtime::Error) -> String {
+/// See [`Guest::describe_trap`](super::Guest::describe_trap).
+pub(super) fn describe_trap(trap: &wasmtime::Error) -> String {
     let reason = Escaped(trap.root_cause());
     match trap.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),

@@ -53,7 +53,7 @@ impl Guest {
     /// [left behind](super::Handle::threads_left_behind), each with its thread of the host's and
     /// the memory, and can do nothing more. In an engine whose epoch wasock does not manage,
     /// threads that compute are left behind too, and go on up to the embedder's next increment: an
-    /// engine of [`new_engine`](super::new_engine) is the better one for guests with threads.
+    /// engine of [`new_engine`](Self::new_engine) is the better one for guests with threads.
     ///
     /// A panic of the host's, in the guest's own thread or in a task that works for it, ends
     /// the guest with [`Terminated::HostPanic`](crate::Terminated::HostPanic), and no other guest.

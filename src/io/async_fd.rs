@@ -106,7 +106,7 @@ impl AsyncFd {
         }
     }
 
-    /// Notes that the guest is told that something came in.
+    /// Notes that readiness was reported to the guest.
     pub(crate) fn note_report(&self) {
         if let Some(on_report) = &self.on_report {
             on_report.note_report();

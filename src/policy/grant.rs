@@ -16,6 +16,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::path::PathPattern;
 use crate::address::Address;
+use crate::error::ParseError;
 
 /// A set of addresses: networks with a range of ports, or paths of sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl Grant {
     /// # Errors
     ///
     /// What is wrong with `text`.
-    pub fn for_listening(text: &str) -> Result<Self, ParseGrantError> {
+    pub fn for_listening(text: &str) -> Result<Self, ParseError> {
         let (host, port) = match text.rsplit_once(':') {
             Some(("localhost", port)) => (LOOPBACK.map(IpNet::from).to_vec(), port),
             Some(("", port)) => (any_address(), port),
@@ -116,20 +117,8 @@ fn any_address() -> Vec<IpNet> {
     vec![four.into(), six.into()]
 }
 
-/// Why a text is no grant. It says what would be one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseGrantError(pub(super) String);
-
-impl fmt::Display for ParseGrantError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ParseGrantError {}
-
-fn expected(what: &str) -> ParseGrantError {
-    ParseGrantError(format!(
+fn expected(what: &str) -> ParseError {
+    ParseError::new(format!(
         "{what}; expected HOST:PORT, as in 127.0.0.1:8080, 10.0.0.0/8:*, [::1]:80-90 or *:443, \
          or unix:PATH"
     ))
@@ -158,9 +147,9 @@ impl From<&Address> for Grant {
 }
 
 impl FromStr for Grant {
-    type Err = ParseGrantError;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, ParseGrantError> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self(Addresses::Unix(path.parse()?)));
         }
@@ -171,7 +160,7 @@ impl FromStr for Grant {
 }
 
 /// Splits at the colon before the port: the last one, but none inside brackets.
-fn split_port(text: &str) -> Result<(&str, &str), ParseGrantError> {
+fn split_port(text: &str) -> Result<(&str, &str), ParseError> {
     let (host, port) = text.rsplit_once(':').ok_or_else(|| expected("the port is missing"))?;
     if port.contains(']') {
         return Err(expected("the port is missing"));
@@ -179,7 +168,7 @@ fn split_port(text: &str) -> Result<(&str, &str), ParseGrantError> {
     Ok((host, port))
 }
 
-fn parse_host(host: &str) -> Result<Vec<IpNet>, ParseGrantError> {
+fn parse_host(host: &str) -> Result<Vec<IpNet>, ParseError> {
     if host == "*" {
         return Ok(any_address());
     }
@@ -218,7 +207,7 @@ fn parse_network(text: &str) -> Option<IpNet> {
     Some(mapped.map_or(network, IpNet::from))
 }
 
-fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseGrantError> {
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseError> {
     if text == "*" {
         return Ok(0..=u16::MAX);
     }
@@ -261,14 +250,14 @@ impl fmt::Display for NamePattern {
 }
 
 impl FromStr for NamePattern {
-    type Err = ParseGrantError;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, ParseGrantError> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         let pattern = normal(text);
         let body = pattern.strip_prefix("*.").unwrap_or(&pattern);
         let is_any = text == "*";
         if !is_any && (body.is_empty() || body.contains(['*', ':', '/', ' '])) {
-            return Err(ParseGrantError(format!("{text:?} is no name; expected NAME, *.DOMAIN or *")));
+            return Err(ParseError::new(format!("{text:?} is no name; expected NAME, *.DOMAIN or *")));
         }
         Ok(Self(pattern))
     }

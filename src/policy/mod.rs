@@ -3,8 +3,8 @@
 //! The policy decides a named question, a [`Use`]: it allows it, or returns
 //! a [`Denial`] that names the flag which would allow it. It is
 //! pure: it opens nothing, looks nothing up and remembers nothing of the guest.
-//! Everything is refused until it is granted; only who may connect to a granted
-//! listener, or send to a granted address, is open until it was narrowed. What was denied
+//! Everything is refused until it is granted; only the peers that may connect to a granted
+//! listener, or send to a granted address, are all of them until they are narrowed. What was denied
 //! is refused whatever was granted, and so is what an embedder's check refuses.
 //!
 //! It is asked at every use, on the address in use: at bind and again at listen,
@@ -35,11 +35,12 @@ use cap_primitives::net::Pool;
 pub use denial::Denial;
 use denied::Denied;
 use grant::Addresses;
-pub use grant::{Grant, NamePattern, ParseGrantError};
+pub use grant::{Grant, NamePattern};
 pub use path::PathParts;
 use path::PathPattern;
 pub use path_use::{PathRules, PathUse};
-pub use publish::{ParsePublishError, Protocol, Publish};
+use publish::Protocol;
+pub use publish::Publish;
 
 /// An IP network, as [`Policy::allow_accept_from`] takes it.
 pub use ipnet::IpNet;
@@ -106,7 +107,7 @@ type Check = Arc<dyn Fn(Use<'_>) -> bool + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Policy {
     listen: Granted,
-    /// `None`: anyone may connect to a granted listener, or send to a granted address.
+    /// `None`: any peer may connect to a granted listener, or send to a granted address.
     accept_from: Option<Pool>,
     connect: Granted,
     udp_bind: Granted,
@@ -168,8 +169,8 @@ impl Policy {
         self.connect.insert(grant);
     }
 
-    /// Grants UDP sockets at the addresses of `grant`. What comes there, comes from
-    /// anybody.
+    /// Grants UDP sockets at the addresses of `grant`. Datagrams come there from
+    /// any sender.
     pub fn allow_udp_bind(&mut self, grant: &Grant) {
         self.udp_bind.insert(grant);
     }

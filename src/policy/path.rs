@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::ParseGrantError;
+use crate::error::ParseError;
 
 /// Whole paths of the guest: one, all names in a directory, or all there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +59,8 @@ impl fmt::Display for PathPattern {
     }
 }
 
-fn expected(text: &str, what: &str) -> ParseGrantError {
-    ParseGrantError(format!(
+fn expected(text: &str, what: &str) -> ParseError {
+    ParseError::new(format!(
         "unix:{text}: {what}; expected unix:PATH with a path of the guest, as in unix:/run/app.sock, \
          unix:/run/* or unix:*"
     ))
@@ -68,9 +68,9 @@ fn expected(text: &str, what: &str) -> ParseGrantError {
 
 /// A relative path is one from the root on, as are names of directories.
 impl FromStr for PathPattern {
-    type Err = ParseGrantError;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Self, ParseGrantError> {
+    fn from_str(text: &str) -> Result<Self, ParseError> {
         if text == "*" {
             return Ok(Self::Any);
         }
@@ -96,12 +96,12 @@ impl FromStr for PathPattern {
 mod tests {
     use super::*;
 
-    fn covers(pattern: &str, path: &str) -> Result<bool, ParseGrantError> {
+    fn covers(pattern: &str, path: &str) -> Result<bool, ParseError> {
         Ok(pattern.parse::<PathPattern>()?.covers(path))
     }
 
     #[test]
-    fn one_path_is_itself_alone() -> Result<(), ParseGrantError> {
+    fn one_path_is_itself_alone() -> Result<(), ParseError> {
         for pattern in ["/run/app.sock", "run/app.sock", "/run/./app.sock", "//run//app.sock"] {
             assert!(covers(pattern, "/run/app.sock")?, "{pattern}");
             assert!(!covers(pattern, "/run/app.sock2")?, "{pattern}");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_is_a_name_in_the_directory() -> Result<(), ParseGrantError> {
+    fn a_star_is_a_name_in_the_directory() -> Result<(), ParseError> {
         assert!(covers("/run/*", "/run/a")?);
         assert!(!covers("/run/*", "/run/a/b")?);
         assert!(!covers("/run/*", "/run")?);

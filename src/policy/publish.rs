@@ -1,10 +1,11 @@
 //! Ports of the host's for ports of the guest's, as an operator writes them:
 //! `8080:80`, `127.0.0.1:8080:80`, `[::1]:5353:53/udp`.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU16;
 use std::str::FromStr;
+
+use crate::error::ParseError;
 
 /// A port of the host's at which the guest is, where it binds a port of its own.
 ///
@@ -20,7 +21,7 @@ pub struct Publish {
 
 /// What a published port carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub(super) enum Protocol {
     /// Connections.
     Tcp,
     /// Datagrams.
@@ -30,7 +31,7 @@ pub enum Protocol {
 impl Publish {
     /// The port `guest` of the guest's at the port `host` of the host's, at the address `at`.
     /// A `host` of 0 lets the host choose.
-    pub fn new(at: Option<IpAddr>, host: u16, guest: NonZeroU16, protocol: Protocol) -> Self {
+    fn new(at: Option<IpAddr>, host: u16, guest: NonZeroU16, protocol: Protocol) -> Self {
         Self { at: at.map(|ip| ip.to_canonical()), host, guest, protocol }
     }
 
@@ -60,49 +61,43 @@ impl Publish {
     }
 }
 
-/// Why a text is no [`Publish`]. It says what would be one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParsePublishError(&'static str);
-
-impl fmt::Display for ParsePublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; expected [IP:]HOST:GUEST, as in 8080:80, 127.0.0.1:8080:80 or 5353:53/udp", self.0)
-    }
+fn expected(what: &str) -> ParseError {
+    ParseError::new(format!(
+        "{what}; expected [IP:]HOST:GUEST, as in 8080:80, 127.0.0.1:8080:80 or 5353:53/udp"
+    ))
 }
 
-impl std::error::Error for ParsePublishError {}
-
 impl FromStr for Publish {
-    type Err = ParsePublishError;
+    type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (ports, protocol) = match text.split_once('/') {
             None => (text, Protocol::Tcp),
             Some((ports, "tcp")) => (ports, Protocol::Tcp),
             Some((ports, "udp")) => (ports, Protocol::Udp),
-            Some(_) => return Err(ParsePublishError("the protocol is neither tcp nor udp")),
+            Some(_) => return Err(expected("the protocol is neither tcp nor udp")),
         };
-        let (rest, guest) = ports.rsplit_once(':').ok_or(ParsePublishError("the guest's port is missing"))?;
+        let (rest, guest) = ports.rsplit_once(':').ok_or_else(|| expected("the guest's port is missing"))?;
         let (ip, host) = match rest.rsplit_once(':') {
             Some((ip, host)) => (Some(ip), host),
             None => (None, rest),
         };
-        let no_port = |_| ParsePublishError("that is no port");
+        let no_port = |_| expected("that is no port");
         let guest: u16 = guest.parse().map_err(no_port)?;
-        let guest = NonZeroU16::new(guest).ok_or(ParsePublishError("the guest's port can't be 0"))?;
+        let guest = NonZeroU16::new(guest).ok_or_else(|| expected("the guest's port can't be 0"))?;
         let host = host.parse().map_err(no_port)?;
         let at = ip.map(parse_ip).transpose()?;
         Ok(Self::new(at, host, guest, protocol))
     }
 }
 
-fn parse_ip(text: &str) -> Result<IpAddr, ParsePublishError> {
+fn parse_ip(text: &str) -> Result<IpAddr, ParseError> {
     let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let ip = match inner {
         Some(six) => six.parse().ok().map(IpAddr::V6),
         None => text.parse().ok().map(IpAddr::V4),
     };
-    ip.ok_or(ParsePublishError("that is no address of the host's (an IPv6 address needs brackets)"))
+    ip.ok_or_else(|| expected("that is no address of the host's (an IPv6 address needs brackets)"))
 }
 
 #[cfg(test)]

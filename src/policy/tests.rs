@@ -1,10 +1,11 @@
 //! What the policy decides.
 
 use super::*;
+use crate::error::ParseError;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-fn listening(grant: &str) -> Result<Policy, ParseGrantError> {
+fn listening(grant: &str) -> Result<Policy, ParseError> {
     let mut policy = Policy::default();
     policy.allow_listen(&grant.parse()?);
     Ok(policy)
@@ -149,7 +150,7 @@ fn a_denial_names_the_flag() -> TestResult {
 }
 
 /// A guest that may do everything, but for what `deny` denies.
-fn all_but(deny: impl FnOnce(&mut Policy)) -> Result<Policy, ParseGrantError> {
+fn all_but(deny: impl FnOnce(&mut Policy)) -> Result<Policy, ParseError> {
     let mut policy = Policy::default();
     for grant in ["*:*", "unix:*"] {
         policy.allow_listen(&grant.parse()?);

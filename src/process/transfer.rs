@@ -352,5 +352,3 @@ async fn write_event(event: &EventFd, waits: bool, data: &[IoSlice<'_>]) -> Resu
         }
     }
 }
-use crate::ready::{self, EventFd, TimeSlice};
-use crate::socket::{Kind, Received, RecvFlags, Refusal, Socket};

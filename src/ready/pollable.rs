@@ -35,7 +35,7 @@ pub trait Pollable: Send + Sync {
         None
     }
 
-    /// What takes note that the guest is told of it: a held listener.
+    /// What notes that its readiness was reported to the guest: a held listener.
     fn claim(&self) -> Option<&Arc<Claim>> {
         None
     }

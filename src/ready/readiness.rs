@@ -14,7 +14,7 @@ use crate::io::{AsyncFd, Interest, sleep};
 /// Repeats `attempt` until it is ready, sleeping in between until the socket changes.
 ///
 /// `limit` bounds the whole wait; `None` waits for ever, and a limit of zero tries
-/// once. `attempt` answers [`Poll::Pending`] where the host said `EAGAIN`. `has_tried` says that
+/// once. `attempt` returns [`Poll::Pending`] where the host said `EAGAIN`. `has_tried` says that
 /// it has just done so, by [`AsyncFd::try_io`]: the wait begins with a sleep then.
 ///
 /// # Cancel safety

@@ -85,7 +85,7 @@ pub fn try_accept(socket: &Socket) -> Poll<Result<Accepted, Refusal>> {
     }
 }
 
-/// Connects to `address`. A name answers at once, and `EAGAIN` means that its queue is
+/// Connects to `address`. A name is connected at once or not at all; `EAGAIN` means that its queue is
 /// full.
 ///
 /// # Cancel safety

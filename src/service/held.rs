@@ -2,7 +2,7 @@
 //!
 //! docs/service.md has the rules: a guest's `bind` to the address of a held socket gives it that very socket,
 //! after the policy was asked. So clients that come while an instance ends and another one
-//! begins wait in the kernel's queue, and nobody is refused.
+//! begins wait in the kernel's queue, and none is refused.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::error::Errno;
 use crate::socket::held::{Binding, BoundAt, Claim, HeldSocket, Made, Owner};
 
 /// How long an instance lives on after it has closed a listener, for the close to mean that
-/// nobody is to listen there any more.
+/// the listener to be released.
 pub(super) const MEANT_AFTER: Duration = Duration::from_secs(2);
 
 /// The held sockets, in the order in which they began to listen.
@@ -119,7 +119,7 @@ impl HeldSockets {
         true
     }
 
-    /// Lets go of what was closed long enough ago by an instance that lives on.
+    /// Releases what was closed long enough ago by an instance that lives on.
     pub(super) fn let_go_of_closed(&self) {
         let now = Instant::now();
         let is_meant = |entry: &Entry| entry.closed.is_some_and(|(_, meant)| meant <= now);
@@ -161,7 +161,7 @@ impl HeldSockets {
         }
     }
 
-    /// Lets go of everything.
+    /// Releases everything.
     pub(super) fn clear(&self) {
         self.let_go(|_| true);
     }

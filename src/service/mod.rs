@@ -118,7 +118,7 @@ impl Service {
     }
 
     /// The first instance of the next generation. What it sets on held sockets takes effect when
-    /// it is ready; at once, where nobody else is there.
+    /// it is ready; at once, where there is no other instance.
     pub(crate) fn next_generation(self: &Arc<Self>) -> Instance {
         let generation = self.generation.fetch_add(1, SeqCst).saturating_add(1);
         self.instance(generation, 0)
@@ -160,7 +160,7 @@ impl Service {
         self.held.count()
     }
 
-    /// Lets go of every held socket that no instance has open.
+    /// Releases every held socket that no instance has open.
     pub(crate) fn let_go(&self) {
         self.held.clear();
     }
@@ -180,8 +180,8 @@ impl Service {
         };
         match own_reactor() {
             Ok(reactor) => drop(reactor.spawn(later)),
-            // It stays held until the service ends.
-            Err(errno) => tracing::debug!("a closed listener stays held: {errno}"),
+            // It is held until the service ends.
+            Err(errno) => tracing::debug!("a closed listener is still held: {errno}"),
         }
     }
 

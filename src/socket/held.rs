@@ -6,11 +6,11 @@
 //! as its only member. Everything that waits for connections (a blocking accept, a poll, the
 //! guest's epolls, the reactor) watches the gate and never the socket itself.
 //!
-//! Retiring an instance takes the socket out of its gate, which is one system call: no waiter
-//! is told of a connection any more, whatever it waits in, and none is woken. Putting the
+//! Retiring an instance takes the socket out of its gate, which is one system call: a connection
+//! makes no waiter ready any more, whatever it waits in, and wakes none. Putting the
 //! socket back wakes them where connections wait.
 //!
-//! Who holds what, and for how long, is for a [`Keeper`] to say.
+//! Which sockets are held, and for how long, is for a [`Keeper`] to say.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,7 +25,7 @@ use super::{Family, Kind};
 use crate::error::Errno;
 use crate::io::{OnReport, Watchers};
 
-/// What a socket is bound to, as the kernel has it. Two that are equal are one to whoever binds.
+/// What a socket is bound to, as the kernel has it. Two that are equal are one address to a bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// Its family.
@@ -91,7 +91,7 @@ pub trait Keeper: Send + Sync {
     fn hold(&self, made: Made) -> Option<Arc<Claim>>;
 }
 
-/// A socket of the kernel's that stays open while instances come and go.
+/// A socket of the kernel's that is open while instances come and go.
 pub struct HeldSocket {
     fd: Arc<OwnedFd>,
     /// The file of its name, which goes with the socket where it is to be removed.
@@ -288,7 +288,7 @@ impl Claim {
         self.settle_backlog();
     }
 
-    /// Nothing comes in any more: no waiter is told of a connection, and none is woken by one.
+    /// Nothing comes in any more: a connection makes no waiter ready, and wakes none.
     pub fn retire(&self) {
         if !self.is_retired.swap(true, SeqCst) {
             self.gate.close_before(&self.fd);
@@ -321,7 +321,7 @@ impl Claim {
         }
     }
 
-    /// Was the guest told of a connection since it accepted one? Asked once.
+    /// Was a connection reported to the guest since it accepted one? Asked once.
     pub(super) fn take_report(&self) -> bool {
         self.was_reported.load(SeqCst) && self.was_reported.swap(false, SeqCst)
     }
@@ -363,7 +363,7 @@ impl Gate {
     fn open_before(&self, socket: &OwnedFd) {
         // It fails where the host has no memory left, or the member is there already.
         if let Err(errno) = self.add(socket) {
-            tracing::debug!("a listener stays retired: {errno}");
+            tracing::debug!("a listener is still retired: {errno}");
         }
     }
 

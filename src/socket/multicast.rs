@@ -80,7 +80,7 @@ impl Socket {
 }
 
 /// How many groups a socket may be in: what the host keeps of them is part of what a socket
-/// is charged for. Linux has 20 for IPv4, where nobody chose.
+/// is charged for. Linux has 20 for IPv4 by default.
 const MOST_GROUPS: usize = 64;
 
 /// The groups that a socket is in, one entry for each interface.

@@ -121,7 +121,7 @@ impl Socket {
             // What was good for its own socket is good for this one, as far as it may still be
             // set.
             let _as_before = match option {
-                // Whoever binds says so, and it is bound.
+                // They count at a bind, and it is bound.
                 SetOption::Flag(FlagOption::ReusePort | FlagOption::OnlyV6, _) => Ok(()),
                 SetOption::Flag(option, on) => self.set_flag(option, on),
                 SetOption::Size(option, size) => self.set_size(option, size),

@@ -10,8 +10,7 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use wasmtime::Engine;
-use wasock::host::{Ended, engine_config, new_engine};
-use wasock::{Access, Guest, Handle, ListenProfile, Service, WasockCtx, WasockCtxBuilder};
+use wasock::{Access, Ended, Guest, Handle, ListenProfile, Service, WasockCtx, WasockCtxBuilder};
 
 /// How long something that must not happen is waited for.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -34,7 +33,7 @@ struct Instance {
 
 impl Site {
     fn new(choose: impl FnOnce(WasockCtxBuilder) -> Result<WasockCtxBuilder>) -> Result<Self> {
-        let engine: Engine = new_engine(&engine_config()).map_err(plain)?;
+        let engine: Engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
         let guest = Guest::load(&engine, Path::new(guest_tests::ADOPTION))?;
         let control = TcpListener::bind("127.0.0.1:0")?;
         let addr = control.local_addr()?.to_string();
@@ -134,7 +133,7 @@ fn connect(addr: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whoever serves the client says this.
+/// The instance that serves the client says this.
 fn is_served(mut client: impl std::io::Read, by: &str) -> Result<()> {
     let mut said = String::new();
     client.read_to_string(&mut said)?;
@@ -177,7 +176,7 @@ fn a1_without_holding_a_listener_ends_with_its_instance() -> Result<()> {
     let mut one = site.start()?;
     let addr = one.listen("a", "127.0.0.1:0")?;
     one.exit()?;
-    ensure!(is_refused(addr), "somebody listens");
+    ensure!(is_refused(addr), "a listener is there");
     ensure!(site.service.held_listeners() == 0, "it is held");
     Ok(())
 }
@@ -194,7 +193,7 @@ fn a1_a_service_that_is_gone_holds_nothing() -> Result<()> {
     let mut byte = [0];
     let read = (&client).read(&mut byte);
     ensure!(read.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{read:?}");
-    ensure!(is_refused(addr), "somebody listens");
+    ensure!(is_refused(addr), "a listener is there");
     Ok(())
 }
 
@@ -262,7 +261,7 @@ fn a3_options_take_effect_when_the_instance_is_ready() -> Result<()> {
     one.expect("is_kept_alive a", "false")?;
     one.exit()?;
     three.exit()?;
-    // Nobody else is there: it takes effect at once.
+    // There is no other instance: it takes effect at once.
     let mut four = site.start()?;
     adopts(&mut four)?;
     four.expect("is_kept_alive a", "true")?;
@@ -297,7 +296,7 @@ fn a4_the_backlog_is_the_largest_of_those_that_serve() -> Result<()> {
     let more = fill(addr);
     ensure!(clients.len() + more.len() == 5, "{} more wait", more.len());
     one.exit()?;
-    // The one that is left asks for less: who waits stays, and nobody comes in besides.
+    // The one that is left asks for less: connections that wait are kept, and no more come in.
     two.expect("listen a 1", "ok")?;
     (0..5).try_for_each(|_| two.expect("accept a two", "ok"))?;
     ensure!(fill(addr).len() == 1, "another backlog");
@@ -351,15 +350,15 @@ fn a6_a_listener_that_a_living_guest_closes_is_let_go_of() -> Result<()> {
     // A duplicate has it still.
     one.each(&["dup a b", "close a"])?;
     thread::sleep(Duration::from_millis(2500));
-    ensure!(site.service.held_listeners() == 1, "it was let go of");
+    ensure!(site.service.held_listeners() == 1, "it was released");
     let begun = Instant::now();
     one.expect("close b", "ok")?;
     while site.service.held_listeners() > 0 {
         ensure!(begun.elapsed() < WAIT_TIMEOUT, "it is held for ever");
         thread::sleep(Duration::from_millis(10));
     }
-    ensure!(begun.elapsed() >= Duration::from_secs(2), "let go of after {:?}", begun.elapsed());
-    ensure!(is_refused(addr), "somebody listens");
+    ensure!(begun.elapsed() >= Duration::from_secs(2), "released after {:?}", begun.elapsed());
+    ensure!(is_refused(addr), "a listener is there");
     one.exit()
 }
 
@@ -385,7 +384,7 @@ fn a6_a_close_on_the_way_to_the_end_lets_go_of_nothing() -> Result<()> {
     // It binds there again in time.
     three.each(&["close a", "open a tcp", &format!("bind a {addr}"), "listen a 4"])?;
     thread::sleep(Duration::from_millis(2500));
-    ensure!(!is_refused(addr), "it was let go of");
+    ensure!(!is_refused(addr), "it was released");
     three.exit()
 }
 
@@ -410,7 +409,7 @@ fn a8_a_unix_listener_keeps_its_name() -> Result<()> {
         let there = if word == "one" { "ENOENT (44)" } else { "ok" };
         instance.expect("unlink /run/s", there)?;
         if word != "one" {
-            // It is hidden from this one, and from nobody else.
+            // It is hidden from this one alone.
             instance.expect("is_there /run/s", "ENOENT (44)")?;
             instance.expect("unlink /run/s", "ENOENT (44)")?;
             ensure!(path.exists(), "the name is gone");
@@ -449,7 +448,7 @@ fn a8_a_retired_instance_does_nothing_to_the_name() -> Result<()> {
     is_served(client, "two")?;
     two.exit()?;
     site.service.release_listeners();
-    ensure!(path.exists(), "nobody has removed it");
+    ensure!(path.exists(), "it was not removed");
     Ok(())
 }
 
@@ -460,7 +459,7 @@ fn a9_an_address_of_somebody_else_is_in_use() -> Result<()> {
     let mut one = site.start()?;
     one.expect("open a tcp", "ok")?;
     one.expect(&format!("bind a {}", other.local_addr()?), "EADDRINUSE (3)")?;
-    // What one service holds is another one's no more than anybody's.
+    // What one service holds is not another one's.
     let addr = one.listen("b", "127.0.0.1:0")?;
     let mut second = Site::new(Ok)?;
     let mut stranger = second.start()?;
@@ -496,7 +495,7 @@ fn a10_an_accept_after_a_report_that_finds_nothing_fails() -> Result<()> {
         // It blocks, and would wait for ever.
         two.expect("accept a two", "ECONNABORTED (13)")?;
     }
-    // It is told once: this one waits, and gets the next.
+    // It is reported once: this one waits, and gets the next.
     two.tell("accept a two")?;
     is_served(connect(addr)?, "two")?;
     ensure!(two.answer()? == "ok", "not accepted");
@@ -608,7 +607,7 @@ fn counters_of_a_listener_go_on_with_the_next_instance() -> Result<()> {
         |handle: &Handle| handle.metrics().listeners.iter().map(|it| it.refused_queue_full).sum::<u64>();
     let begun = Instant::now();
     while refused(&handle) == 0 {
-        ensure!(begun.elapsed() < WAIT_TIMEOUT, "nobody was refused");
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "no client was refused");
         thread::sleep(Duration::from_millis(2));
     }
     one.expect("take a first", "ok")?;

@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::runtime::Builder;
 use wasmtime::Engine;
-use wasock::host::engine_config;
 use wasock::{Access, Guest, WasockCtx};
 
 /// As preview 1 numbers it.
@@ -31,7 +30,7 @@ fn load(engine: &Engine, module: &str) -> Result<Guest> {
 /// Guests that read a pipe in which nothing ever is, then one that opens files, in one
 /// runtime; then that is dropped. Returns how the latter ended.
 fn beside_readers(folder: &Path) -> Result<u32> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let reader = load(&engine, guest_tests::FIFO_READ)?;
     let opener = load(&engine, guest_tests::ERRNO_OF_TOO_MANY_FILES)?;
     let context = || anyhow::Ok(WasockCtx::builder().preopened_dir(folder, "/files", Access::ReadWrite)?);
@@ -70,7 +69,7 @@ const IS_CHILD: &str = "WASOCK_TEST_READS_STDIN";
 
 /// A guest that reads this process's standard input, and the end of the runtime that it is in.
 fn drop_a_reader_of_stdin() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let reader = load(&engine, guest_tests::ERRNO_OF_STDIN)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

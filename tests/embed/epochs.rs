@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::runtime::Builder;
 use wasmtime::{Engine, Instance, Module, Store, Trap};
-use wasock::host::{Ended, Epochs, Guest, engine_config, new_engine};
-use wasock::{Handle, Signal, Terminated, WasockCtx};
+use wasock::{Ended, Epochs, Guest, Handle, Signal, Terminated, WasockCtx};
 
 use super::{WAIT_TIMEOUT, plain};
 
@@ -86,7 +85,7 @@ fn is_terminated(ended: &wasmtime::Result<Ended>, why: Terminated) -> bool {
 /// Does it ever see an increment that the embedder did not make?
 #[test]
 fn a_guest_that_signals_itself_takes_no_epoch_of_a_tenants() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let module = Module::new(&engine, TENANT).map_err(plain)?;
     let ended = run(&load(&engine, SELF_SIGNALLER)?, |handle| {
         wait_until(|| handle.handles_signals())?;
@@ -104,7 +103,7 @@ fn a_guest_that_signals_itself_takes_no_epoch_of_a_tenants() -> Result<()> {
 
 #[test]
 fn one_order_of_the_embedders_ends_a_guest_that_signals_itself() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let ended = run(&load(&engine, SELF_SIGNALLER)?, |handle| {
         wait_until(|| handle.handles_signals())?;
         thread::sleep(Duration::from_millis(20));
@@ -118,7 +117,7 @@ fn one_order_of_the_embedders_ends_a_guest_that_signals_itself() -> Result<()> {
 /// No epoch is needed for that.
 #[test]
 fn a_guest_ends_at_its_next_call_where_the_epoch_is_the_embedders() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     for signal in [None, Some(Signal::Kill)] {
         let ended = run(&load(&engine, CALLER)?, |handle| {
             thread::sleep(Duration::from_millis(20));
@@ -138,7 +137,7 @@ fn a_guest_ends_at_its_next_call_where_the_epoch_is_the_embedders() -> Result<()
 
 #[test]
 fn ticks_of_the_embedders_end_nothing_and_let_signals_through() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let guest = Guest::load(&engine, Path::new(guest_tests::SPIN))?.epochs(Epochs::Ticks);
     let is_over = Arc::new(AtomicBool::new(false));
     let ticks = thread::spawn({
@@ -165,7 +164,7 @@ fn ticks_of_the_embedders_end_nothing_and_let_signals_through() -> Result<()> {
 /// And an increment there is no order.
 #[test]
 fn an_order_ends_code_that_computes_where_wasock_has_the_epoch() -> Result<()> {
-    let engine = new_engine(&engine_config()).map_err(plain)?;
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
     let ended = run(&Guest::load(&engine, Path::new(guest_tests::SPIN))?, |handle| {
         thread::sleep(Duration::from_millis(20));
         engine.increment_epoch();
@@ -181,7 +180,7 @@ fn an_order_ends_code_that_computes_where_wasock_has_the_epoch() -> Result<()> {
 /// The rate at which a guest can have the epoch incremented is bounded.
 #[test]
 fn a_guest_that_signals_itself_does_not_race_the_epoch() -> Result<()> {
-    let engine = new_engine(&engine_config()).map_err(plain)?;
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
     let module = Module::new(&engine, TENANT).map_err(plain)?;
     let ended = run(&load(&engine, SELF_SIGNALLER)?, |handle| {
         wait_until(|| handle.handles_signals())?;

@@ -5,8 +5,7 @@ use anyhow::{Result, ensure};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::host::{Guest, engine_config};
-use wasock::{Event, Observer, TraceLine, WasockCtx};
+use wasock::{Event, Guest, Observer, TraceLine, WasockCtx};
 
 /// Names a file that is not there by the text of this instance: the trace shows whose memory
 /// was read. Then has its own number of arguments written, and returns it.
@@ -73,7 +72,7 @@ async fn a_call_sees_the_memory_of_its_own_instance() -> Result<()> {
 /// An embedder's own store has one thread: a program that starts another one gets an error.
 #[tokio::test]
 async fn threads_in_a_store_of_the_embedder_are_not_supported() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let mut linker: Linker<WasockCtx> = Linker::new(&engine);
     let text = r#"(module
         (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
@@ -115,7 +114,7 @@ impl Observer for Panics {
 /// A guest does not feel that an observer or a trace sink panics.
 #[tokio::test]
 async fn a_panic_of_an_observer_stays_with_it() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     // Is denied, twice: two events, two lines.
     let text = r#"(module
         (import "wasix_32v1" "sock_open" (func $open (param i32 i32 i32 i32) (result i32)))
@@ -147,7 +146,7 @@ async fn a_panic_of_an_observer_stays_with_it() -> Result<()> {
 /// and instead of it.
 #[tokio::test]
 async fn a_guest_runs_with_functions_of_the_embedder() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let text = r#"(module
         (import "embedder" "seven" (func $seven (result i32)))
         (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
@@ -170,7 +169,7 @@ async fn a_guest_runs_with_functions_of_the_embedder() -> Result<()> {
 /// The same for a guest whose threads have stores of their own.
 #[tokio::test]
 async fn threads_of_a_guest_have_the_functions_of_the_embedder() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     // The thread counts by the embedder's function, and reports in its own memory.
     let text = r#"(module
         (import "env" "memory" (memory 1 1 shared))

@@ -232,7 +232,7 @@ fn a_slow_observer_blocks_no_guest() -> Result<()> {
     for _ in 0..20 {
         is_served(local)?;
     }
-    ensure!(start.elapsed() < WAIT_TIMEOUT, "it was the observer that let go");
+    ensure!(start.elapsed() < WAIT_TIMEOUT, "the observer ended by itself");
     ensure!(!handle.flush_events(Duration::from_millis(1)), "nothing was held");
     drop(release);
     Ok(())

@@ -7,9 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use wasmtime::{Engine, Instance, Module, ResourceLimiter, Store};
-use wasock::Limit;
-use wasock::host::{Guest, engine_config};
-use wasock::{Event, WasockCtx};
+use wasock::{Event, Guest, Limit, WasockCtx};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -84,7 +82,7 @@ async fn a_limiter_of_the_embedder_is_called_for_each_store() -> wasmtime::Resul
             (call $exit (i32.add
                 (i32.add (memory.grow (i32.const 1)) (i32.mul (i32.const 10) (memory.grow (i32.const 1))))
                 (i32.mul (i32.const 100) (table.grow $table (ref.null func) (i32.const 1)))))))"#;
-    let engine = Engine::new(&engine_config())?;
+    let engine = Engine::new(&Guest::engine_config())?;
     let asked = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&asked);
     let builder = WasockCtx::builder().resource_limiter(move || Own(Arc::clone(&counter)));

@@ -7,8 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::runtime::Builder;
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::host::{Ended, Guest, engine_config, new_engine};
-use wasock::{Handle, Signal, Terminated, WasockCtx, WasockCtxBuilder};
+use wasock::{Ended, Guest, Handle, Signal, Terminated, WasockCtx, WasockCtxBuilder};
 
 use super::{events, granted, listening, plain};
 
@@ -35,7 +34,7 @@ fn run(
 /// As [`run`], for a guest that listens.
 fn serve(guest: &str, meanwhile: impl FnOnce(&Handle) -> Result<()> + Send) -> Result<Ended> {
     let (observer, events) = events();
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let ended = run(&engine, guest, granted()?.observer(observer), move |handle| {
         listening(&events)?;
         meanwhile(handle)
@@ -92,7 +91,7 @@ const DISPOSITIONS: &str = r#"(module
 
 #[tokio::test]
 async fn what_the_operator_ignores_is_ignored() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(plain)?;
+    let engine = Engine::new(&Guest::engine_config()).map_err(plain)?;
     let guest = Guest::from_bytes(&engine, Path::new("dispositions"), DISPOSITIONS.as_bytes())?;
     let ctx = WasockCtx::builder();
     let ctx = ctx.ignore_signal(Signal::Hup).ignore_signal(Signal::Chld).ignore_signal(Signal::Hup);
@@ -104,7 +103,7 @@ async fn what_the_operator_ignores_is_ignored() -> Result<()> {
 /// Signals for one guest interrupt the code of others on the engine, and no more.
 #[test]
 fn a_guest_that_computes_is_ended_by_its_own_signals_alone() -> Result<()> {
-    let engine = new_engine(&engine_config()).map_err(plain)?;
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
     let computing = WasockCtx::builder().arg("spin");
     let ended = run(&engine, guest_tests::SPIN, computing, |handle| {
         for _ in 0..3 {
@@ -123,7 +122,7 @@ fn a_guest_that_computes_is_ended_by_its_own_signals_alone() -> Result<()> {
 /// A handler in the midst of running code that never ends is ended by the embedder.
 #[test]
 fn an_order_ends_a_handler_that_computes() -> Result<()> {
-    let engine = new_engine(&engine_config()).map_err(plain)?;
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
     let ctx = WasockCtx::builder().arg("handlers").arg("loop").arg("compute_for_operator");
     let ended = run(&engine, guest_tests::SIGNAL_HANDLERS, ctx, |handle| {
         while !handle.handles_signals() {

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
-use wasock::WasockCtx;
-use wasock::host::{Ended, Guest, engine_config, new_engine};
+use wasock::{Ended, Guest, WasockCtx};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -37,7 +36,7 @@ fn life(engine: &Engine, case: &str) -> wasmtime::Result<(Guest, WasockCtx)> {
 #[tokio::test]
 async fn nothing_is_left_running_after_the_end() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     for (case, code) in [("return", 0), ("exit", 7), ("visit", 7)] {
         let (guest, ctx) = life(&engine, case)?;
         let handle = ctx.handle();
@@ -53,7 +52,7 @@ async fn nothing_is_left_running_after_the_end() -> wasmtime::Result<()> {
 #[tokio::test]
 async fn a_dropped_run_ends_every_thread() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     let (guest, ctx) = life(&engine, "hang")?;
     let mut run = Box::pin(guest.run(ctx));
     while guest_threads() < 6 {
@@ -68,7 +67,7 @@ async fn a_dropped_run_ends_every_thread() -> wasmtime::Result<()> {
 #[tokio::test]
 async fn the_end_of_one_guest_is_not_anothers() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = new_engine(&engine_config())?;
+    let engine = Guest::new_engine(&Guest::engine_config())?;
     let (contending, ctx) = life(&engine, "contend")?;
     let contending = tokio::spawn(async move { contending.run(ctx).await });
     for _ in 0..5 {
@@ -83,7 +82,7 @@ async fn the_end_of_one_guest_is_not_anothers() -> wasmtime::Result<()> {
 #[tokio::test]
 async fn an_epoch_of_the_embedders_ends_a_guest_with_threads() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = Engine::new(&engine_config())?;
+    let engine = Engine::new(&Guest::engine_config())?;
     let (guest, ctx) = life(&engine, "hang")?;
     let mut run = Box::pin(guest.run(ctx));
     while guest_threads() < 6 {
@@ -115,7 +114,7 @@ const COMPUTING: &str = r#"(module
 #[tokio::test]
 async fn threads_that_compute_end_at_the_next_epoch_of_the_embedders() -> wasmtime::Result<()> {
     let _turn = TURNS.lock().await;
-    let engine = Engine::new(&engine_config())?;
+    let engine = Engine::new(&Guest::engine_config())?;
     let guest = Guest::from_bytes(&engine, Path::new("computing.wat"), COMPUTING.as_bytes());
     let guest = guest.map_err(wasmtime::Error::new)?;
     let ctx = WasockCtx::builder().build_for_any_module().map_err(wasmtime::Error::new)?;

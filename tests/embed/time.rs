@@ -8,8 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
-use wasock::host::{Ended, Guest, engine_config, new_engine};
-use wasock::{Event, Handle, Terminated, WasockCtx, WasockCtxBuilder};
+use wasock::{Ended, Event, Guest, Handle, Terminated, WasockCtx, WasockCtxBuilder};
 
 use super::{WAIT_TIMEOUT, events, plain};
 
@@ -72,7 +71,7 @@ fn runtime() -> Result<Runtime> {
 }
 
 fn run(text: &str, ctx: WasockCtxBuilder) -> Result<wasmtime::Result<Ended>> {
-    let guest = load(&new_engine(&engine_config()).map_err(plain)?, text)?;
+    let guest = load(&Guest::new_engine(&Guest::engine_config()).map_err(plain)?, text)?;
     Ok(runtime()?.block_on(guest.run(ctx.build_for_any_module()?)))
 }
 
@@ -97,7 +96,7 @@ fn a_call_that_takes_long_is_given_up_at_the_end_of_the_time() -> Result<()> {
 #[test]
 fn a_call_that_takes_long_is_dropped_with_its_future() -> Result<()> {
     for call in [RANDOM, COUNTER] {
-        let guest = load(&Engine::new(&engine_config()).map_err(plain)?, call)?;
+        let guest = load(&Engine::new(&Guest::engine_config()).map_err(plain)?, call)?;
         let ctx = WasockCtx::builder().build_for_any_module()?;
         let limit = Duration::from_millis(50);
         let ended = runtime()?.block_on(async { tokio::time::timeout(limit, guest.run(ctx)).await });
@@ -123,7 +122,7 @@ fn run_alone(test: &str) -> Result<()> {
 
 /// Starts [`LARGE_WAIT`], waits until both of its threads are there, and gives up its future.
 fn drop_large_wait(runtime: &Runtime) -> Result<(Handle, std::sync::mpsc::Receiver<Event>)> {
-    let guest = load(&new_engine(&engine_config()).map_err(plain)?, LARGE_WAIT)?;
+    let guest = load(&Guest::new_engine(&Guest::engine_config()).map_err(plain)?, LARGE_WAIT)?;
     let (observer, events) = events();
     let ctx = WasockCtx::builder().observer(observer).build_for_any_module()?;
     let handle = ctx.handle();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use ipnet::IpNet;
-use wasock::{Grant, NamePattern, ParseGrantError, Publish};
+use wasock::{Grant, NamePattern, ParseError, Publish};
 
 #[derive(Debug, Args)]
 pub(crate) struct GrantArgs {
@@ -79,7 +79,7 @@ fn parse_udp_send(text: &str) -> Result<Grant, String> {
     without_paths(text.parse())
 }
 
-fn without_paths(grant: Result<Grant, ParseGrantError>) -> Result<Grant, String> {
+fn without_paths(grant: Result<Grant, ParseError>) -> Result<Grant, String> {
     let grant = grant.map_err(|error| error.to_string())?;
     if grant.is_of_paths() {
         return Err("datagrams over Unix sockets are granted by --listen and --connect".to_owned());

@@ -27,6 +27,6 @@ pub(super) fn adoption() -> Result<()> {
     drop(TcpStream::connect(addr)?);
     ask("exit 0")?;
     running.finish()?.expect_code(0)?;
-    ensure!(TcpStream::connect(addr).is_err(), "somebody listens on {addr}");
+    ensure!(TcpStream::connect(addr).is_err(), "a listener is at {addr}");
     Ok(())
 }

@@ -10,11 +10,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, Store, Val};
-use wasock::Access;
-use wasock::host::{WasockCtx, add_to_linker, engine_config};
 use wasock::internals::Trap;
 use wasock::internals::{ArgumentKind, CoreType, FUNCTIONS, Function};
-use wasock::{Exit, ThreadExit};
+use wasock::{Access, Exit, ThreadExit, WasockCtx, add_to_linker};
 use wiggle::GuestError;
 
 const PAGES: u64 = 64;
@@ -241,7 +239,7 @@ fn with(case: &[u64], at: usize, value: u64) -> Vec<u64> {
 
 #[test]
 fn every_function_of_the_table_survives_arbitrary_arguments() -> Result<()> {
-    let engine = Engine::new(&engine_config()).map_err(|error| anyhow!("{error:?}"))?;
+    let engine = Engine::new(&wasock::Guest::engine_config()).map_err(|error| anyhow!("{error:?}"))?;
     let mut linker = Linker::new(&engine);
     let module = module(&engine)?;
     add_to_linker(&mut linker, &module, |ctx: &mut WasockCtx| ctx).map_err(|error| anyhow!("{error:?}"))?;

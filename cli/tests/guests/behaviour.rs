@@ -114,7 +114,7 @@ fn descriptor_table_of_1024_by_default() -> Result<()> {
 /// What the guest sees of the host's network, with these grants.
 fn told_of_network(grants: &[&str]) -> Result<Vec<String>> {
     let finished = run().args(grants).arg(guest_tests::PORT_CALLS).succeed()?;
-    ensure!(finished.stderr.is_empty(), "nobody was denied anything\n{finished}");
+    ensure!(finished.stderr.is_empty(), "nothing was denied\n{finished}");
     Ok(finished.stdout.lines().map(str::to_owned).collect())
 }
 

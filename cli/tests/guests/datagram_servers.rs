@@ -153,7 +153,7 @@ pub(crate) fn udp_chat() -> Result<()> {
         }
         room.push((one, name));
     }
-    let ((first, name), rest) = room.split_first().context("nobody")?;
+    let ((first, name), rest) = room.split_first().context("no clients")?;
     first.send(b"all")?;
     for (other, _) in rest {
         hears(other, &format!("{name}: all"))?;
@@ -164,7 +164,7 @@ pub(crate) fn udp_chat() -> Result<()> {
     first.send(b"/leave")?;
     first.send(b"/who")?;
     hears(first, "3 here")?;
-    let (last, name) = rest.last().context("nobody")?;
+    let (last, name) = rest.last().context("no clients")?;
     last.send(b"bye")?;
     for (other, _) in rest.iter().rev().skip(1) {
         hears(other, &format!("{name}: bye"))?;

@@ -188,7 +188,7 @@ fn a_denied_socket_is_not_moved_out_of_its_denial() -> Result<()> {
     host.check(true)
 }
 
-/// What a guest listens at stays where it may listen.
+/// A guest's listener cannot be moved to where it may not listen.
 #[test]
 fn a_listener_keeps_its_name() -> Result<()> {
     let host = Host::new("app.sock", &[])?;

@@ -166,7 +166,7 @@ pub(crate) fn chat_server() -> Result<()> {
         let mut left = 0;
         while server.running.stdout().matches("4 in the room").count() < 2 {
             left += 1;
-            ensure!(left < 4000, "{place}: nobody has left");
+            ensure!(left < 4000, "{place}: no connection has ended");
             std::thread::sleep(Duration::from_millis(5));
         }
         let [first, others @ ..] = clients.as_mut_slice() else { continue };

@@ -223,7 +223,7 @@ fn an_uncaught_exception_of_a_handler_is_a_trap() -> Result<()> {
     finished.expect_stderr("thrown Wasm exception")?.expect_no_stderr("panicked").map(drop)
 }
 
-/// FIXME: the engine looks for who catches it among the calls that are on the stack, and
+/// FIXME: the engine looks for a handler among the calls that are on the stack, and
 /// the look at the epoch is none that has handlers. So a loop does not catch what interrupts it
 /// in the very function that catches; its callers do.
 #[test]
@@ -438,7 +438,7 @@ fn the_operator_reaches_a_thread_that_can_take_it() -> Result<()> {
     host.wait_for_stdout("started")?;
     let start = Instant::now();
     while host.is_running()? {
-        ensure!(start.elapsed() < WAIT_TIMEOUT, "nobody takes it");
+        ensure!(start.elapsed() < WAIT_TIMEOUT, "it was not taken");
         host.signal(Signal::HUP)?;
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -190,7 +190,7 @@ pub(crate) fn threads_close() -> Result<()> {
         client.is_gone()?;
     }
     let mut host = run().with_stdin().args([guest_tests::THREADS_CLOSE, "input"]).start()?;
-    // Its input stays open until it has ended.
+    // Its input is open until it has ended.
     let begun = Instant::now();
     while host.is_running()? {
         ensure!(begun.elapsed() < WAIT_TIMEOUT, "it waits for its input");

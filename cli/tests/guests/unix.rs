@@ -414,7 +414,7 @@ fn names_are_removed_as_the_operator_chose() -> Result<()> {
             false => fs::write(listener.path(), "mine").map(|()| None)?,
         };
         listener.expect("close_listener", "done")?;
-        ensure!(listener.path().exists(), "it was somebody else's");
+        ensure!(listener.path().exists(), "it belonged to another process");
     }
     Ok(())
 }

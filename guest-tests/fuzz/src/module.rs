@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_interpreters_are_what_they_are_called() -> wasmtime::Result<()> {
-        let engine = Engine::new(&wasock::host::engine_config())?;
+        let engine = Engine::new(&wasock::Guest::engine_config())?;
         for dialect in Dialect::ALL {
             let found = detect(&Module::new(&engine, interpreter(dialect))?);
             let is_wasix =

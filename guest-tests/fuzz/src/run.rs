@@ -13,8 +13,10 @@ use anyhow::{Context, Result, anyhow};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
-use wasock::host::{Guest, OnTrap, WasockCtx, add_to_linker, engine_config};
-use wasock::{Access, Address, Event, Handle, ListenProfile, Signal, Terminated};
+use wasock::{
+    Access, Address, Event, Guest, Handle, ListenProfile, OnTrap, Signal, Terminated, WasockCtx,
+    add_to_linker,
+};
 
 use crate::case::{Case, Way};
 use crate::coverage::{Coverage, States};
@@ -26,7 +28,7 @@ use wasock::internals::FUNCTIONS;
 /// How long a wait may take before a signal is sent, and before it is given up.
 const TICK: Duration = Duration::from_millis(1);
 const WAIT: Duration = Duration::from_millis(12);
-/// How long a guest may take that nobody can look into.
+/// How long a guest may take whose memory can't be read.
 const WHOLE_RUN: Duration = Duration::from_millis(150);
 /// How long an order to end may take.
 const END: Duration = Duration::from_secs(20);
@@ -52,7 +54,7 @@ pub(crate) struct Interpreters {
 impl Interpreters {
     /// Compiles those of `dialects`.
     pub(crate) fn compile(dialects: &[Dialect]) -> Result<Self> {
-        let mut config = engine_config();
+        let mut config = Guest::engine_config();
         // Guests trap all the time, and a name for each frame is most of what that costs.
         config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(1));
         let engine = Engine::new(&config).map_err(told)?;
@@ -249,7 +251,7 @@ async fn run_with_timeout<T>(call: impl Future<Output = T>, handle: &Handle, lim
         if begun.elapsed() > limit {
             return None;
         }
-        // One that does nothing where nobody handles it.
+        // One that does nothing without a handler.
         handle.signal(Signal::Winch);
     }
 }

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn every_guest_can_be_written_as_a_module() -> wasmtime::Result<()> {
-        let engine = Engine::new(&wasock::host::engine_config())?;
+        let engine = Engine::new(&wasock::Guest::engine_config())?;
         for index in 0..20 {
             Module::new(&engine, wat(&Case::new(3, index), "none"))?;
         }

@@ -32,7 +32,7 @@ pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 /// The import module of snapshot 0.
 pub(crate) const UNSTABLE_MODULE: &str = "wasi_unstable";
 
-/// Preview 1: what is nobody else's.
+/// Preview 1: the programs that no other dialect recognises.
 pub(crate) const DIALECT: Definition = Definition {
     dialect: Dialect::new(MODULE, "WASI preview 1"),
     generation: |_| None,

@@ -18,14 +18,14 @@ use crate::socket::HostAddress;
 /// | `addr_cidr` | 20 | 28 |
 /// | where its prefix is, for IPv6 | 18 | 26 |
 /// | `route` | 72 | 176 |
-struct Layout {
+struct PortLayout {
     width: AddressWidth,
     cidr: usize,
     route: usize,
 }
 
-const FIRST: Layout = Layout { width: AddressWidth::Narrow, cidr: 20, route: 72 };
-const LATER: Layout = Layout { width: AddressWidth::Wide, cidr: 28, route: 176 };
+const FIRST: PortLayout = PortLayout { width: AddressWidth::Narrow, cidr: 20, route: 72 };
+const LATER: PortLayout = PortLayout { width: AddressWidth::Wide, cidr: 28, route: 176 };
 
 impl WasixPort for Call<'_> {
     async fn port_addr_list(
@@ -35,7 +35,7 @@ impl WasixPort for Call<'_> {
         naddrs: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, naddrs)?;
-        let Layout { width, cidr, .. } = self.port_layout();
+        let PortLayout { width, cidr, .. } = self.port_layout();
         let policy = self.process().policy();
         // Nothing is looked up if it could not be returned.
         let mut found =
@@ -52,7 +52,7 @@ impl WasixPort for Call<'_> {
         nroutes: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, nroutes)?;
-        let Layout { width, route, .. } = self.port_layout();
+        let PortLayout { width, route, .. } = self.port_layout();
         let networks = self.process().policy().destinations();
         let entry = |network| {
             // Behind the network all is zero: no gateway, and no end of its time.
@@ -63,7 +63,7 @@ impl WasixPort for Call<'_> {
 }
 
 impl Thread {
-    fn port_layout(&self) -> Layout {
+    fn port_layout(&self) -> PortLayout {
         if self.personality.is_first_generation { FIRST } else { LATER }
     }
 }
@@ -105,7 +105,11 @@ mod tests {
 
     type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-    fn encoded(network: &str, scope: u32, layout: &Layout) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    fn encoded(
+        network: &str,
+        scope: u32,
+        layout: &PortLayout,
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
         Ok(encode(&HostAddress { network: network.parse()?, scope }, layout.width, layout.cidr))
     }
 

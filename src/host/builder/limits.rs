@@ -57,7 +57,7 @@ impl WasockCtxBuilder {
     }
 
     /// How many bytes of stack a thread of the guest has in its engine, to count them as memory:
-    /// what [`set_max_stack`](crate::host::set_max_stack) was set to, 512 KiB if neither is
+    /// what [`Guest::set_max_stack`](crate::Guest::set_max_stack) was set to, 512 KiB if neither is
     /// called. It does not change the engine.
     pub fn max_stack(mut self, bytes: u32) -> Self {
         self.service.limits.max_stack = bytes;
@@ -142,8 +142,8 @@ impl WasockCtxBuilder {
     /// What counts is its own code and its calls of the host, on the threads that run them; the
     /// system's work on files counts where [`blocks_on_files`](Self::blocks_on_files) is set.
     /// Running code checks the clock if the engine's epoch is
-    /// [managed](crate::host::Epochs::Managed), each 10 to 100 ms, or has
-    /// [ticks](crate::host::Epochs::Ticks); in another engine the guest ends at its next call
+    /// [managed](crate::Epochs::Managed), each 10 to 100 ms, or has
+    /// [ticks](crate::Epochs::Ticks); in another engine the guest ends at its next call
     /// that waits.
     pub fn max_cpu_time(mut self, time: Duration) -> Self {
         self.service.limits.max_cpu_time = Some(time);

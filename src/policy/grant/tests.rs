@@ -58,7 +58,7 @@ fn covers_its_own_kind_of_address() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[test]
-fn names_match_as_whole_labels() -> Result<(), ParseGrantError> {
+fn names_match_as_whole_labels() -> Result<(), ParseError> {
     let below: NamePattern = "*.example.com".parse()?;
     assert!(below.matches("www.example.com"));
     assert!(below.matches("WWW.Example.com."));
@@ -79,7 +79,7 @@ fn what_is_no_name_is_refused() {
 }
 
 #[test]
-fn a_verb_that_listens_has_shorthands() -> Result<(), ParseGrantError> {
+fn a_verb_that_listens_has_shorthands() -> Result<(), ParseError> {
     let listening = |text: &str| Grant::for_listening(text);
     for (text, whole) in [
         (":8080", "*:8080"),
@@ -123,7 +123,7 @@ fn a_verb_that_listens_has_shorthands() -> Result<(), ParseGrantError> {
 }
 
 #[test]
-fn is_written_as_it_is_read() -> Result<(), ParseGrantError> {
+fn is_written_as_it_is_read() -> Result<(), ParseError> {
     for text in [
         "127.0.0.1:8080",
         "10.0.0.0/8:*",

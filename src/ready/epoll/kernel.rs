@@ -65,7 +65,7 @@ struct KernelWatch {
     fd: u32,
     target: Weak<dyn Pollable>,
     data: Data,
-    /// Takes note of what the guest is told.
+    /// Notes what is reported to the guest.
     claim: Option<Weak<Claim>>,
 }
 

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn each_limit_holds_by_itself_and_permits_are_released() -> TestResult {
-        let connection_limiter = limited(4, 3, 2).ok_or("no census")?;
+        let connection_limiter = limited(4, 3, 2).ok_or("no limiter")?;
         let (one, other) = (connection_limiter.quota(), connection_limiter.quota());
         let reached = |limit, most| Some(LimitExceeded { limit, most });
         let first = take(&one, &peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_pending_connection_counts_for_its_peer_only() -> TestResult {
-        let connection_limiter = limited(1, 1, 2).ok_or("no census")?;
+        let connection_limiter = limited(1, 1, 2).ok_or("no limiter")?;
         let quota = connection_limiter.quota();
         let mut first = quota.wait(&peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
         let mut second = quota.wait(&peer("10.0.0.1:2")?).map_err(|it| format!("{it:?}"))?;
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn threads_never_have_more_than_allowed() -> TestResult {
         const MOST: u32 = 3;
-        let connection_limiter = limited(MOST, u32::MAX, u32::MAX).ok_or("no census")?;
+        let connection_limiter = limited(MOST, u32::MAX, u32::MAX).ok_or("no limiter")?;
         let highest = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {

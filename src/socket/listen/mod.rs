@@ -22,8 +22,7 @@ pub(crate) use limits::LockedCounts;
 pub use limits::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded, ListenerQuota};
 pub(crate) use profile::kernel_backlog;
 pub use profile::{
-    ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, ParseProfileError, QueueCapacity,
-    UnboundListen,
+    ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen,
 };
 pub use queue::Queue;
 pub(crate) use queue::{DescriptorFreed, reset};

@@ -6,16 +6,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Errno;
+use crate::error::{Errno, ParseError};
 
 /// Which description of `listen` a guest was written for.
 ///
 /// Programs that call `listen` were written against different texts. They agree on
 /// most of it; a profile decides the rest, and nothing but the rest: see
 /// [`ListenProfile::rules`]. The operator chooses it, for all listeners
-/// ([`WasockCtxBuilder::listen_profile`](crate::host::WasockCtxBuilder::listen_profile),
+/// ([`WasockCtxBuilder::listen_profile`](crate::WasockCtxBuilder::listen_profile),
 /// `--listen-profile`) or for some
-/// ([`WasockCtxBuilder::listen_profile_at`](crate::host::WasockCtxBuilder::listen_profile_at)).
+/// ([`WasockCtxBuilder::listen_profile_at`](crate::WasockCtxBuilder::listen_profile_at)).
 ///
 /// # What holds in every profile
 ///
@@ -271,25 +271,13 @@ impl fmt::Display for ListenProfile {
     }
 }
 
-/// A name that is no profile's. It says which there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseProfileError(());
-
-impl fmt::Display for ParseProfileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = ListenProfile::ALL.map(ListenProfile::name).join(", ");
-        write!(f, "expected one of {names}")
-    }
-}
-
-impl std::error::Error for ParseProfileError {}
-
 impl FromStr for ListenProfile {
-    type Err = ParseProfileError;
+    type Err = ParseError;
 
-    fn from_str(name: &str) -> Result<Self, ParseProfileError> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|profile| profile.name() == name).ok_or(ParseProfileError(()))
+    fn from_str(name: &str) -> Result<Self, ParseError> {
+        let names = || Self::ALL.map(Self::name).join(", ");
+        let unknown = || ParseError::new(format!("expected one of {}", names()));
+        Self::ALL.into_iter().find(|profile| profile.name() == name).ok_or_else(unknown)
     }
 }
 

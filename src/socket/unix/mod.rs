@@ -126,7 +126,7 @@ pub(super) fn place(
 /// # Errors
 ///
 /// `EADDRINUSE` for one that is taken, whatever has it; `EACCES` and what else the host
-/// answers.
+/// returns.
 pub(super) fn bind(fd: BorrowedFd<'_>, place: FreeName, paths: &dyn Paths) -> Result<Held, Errno> {
     Held::bind(fd, place, paths.removes_names())
 }

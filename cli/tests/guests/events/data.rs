@@ -22,7 +22,7 @@ fn data_that_is_left_is_reported_again_when_more_comes() -> Result<()> {
     client.expect(&format!("client {fd}"), "4 0")?;
     other.send(b"x")?;
     client.until(&format!("client {fd}"), "5 0")?;
-    // The end is reported although that was never read, once, and the descriptor stays open.
+    // The end is reported although that was never read, once, and the descriptor is still open.
     drop(other);
     client.until(&format!("client {fd}"), "5 1")?;
     for _ in 0..20 {

@@ -14,7 +14,7 @@ fn a_guest_ends_when_nothing_can_happen() -> Result<()> {
     client.until(&format!("client {fd}"), "1 1")?;
     // Its listener gone, it goes on for the client that it has.
     client.expect("close 3", "done")?;
-    ensure!(TcpStream::connect(addr).is_err(), "somebody listens");
+    ensure!(TcpStream::connect(addr).is_err(), "a listener is there");
     client.expect("echo hello", "hello")?;
     ensure!(server.is_running()?, "the server has ended:\n{}", server.stderr());
     drop(client);

@@ -60,7 +60,7 @@ fn a_handler_opens_and_closes_a_listener() -> Result<()> {
     let mut other = Client::connect(second)?;
     other.expect("echo hello", "hello")?;
     client.expect(&format!("close {listener}"), "done")?;
-    ensure!(TcpStream::connect(second).is_err(), "somebody listens");
+    ensure!(TcpStream::connect(second).is_err(), "a listener is there");
     other.expect("echo hello", "hello")?;
     lives_on(server, addr).map(drop)
 }

@@ -117,7 +117,7 @@ fn start_on(wasock: Wasock, addr: &str) -> Result<(Running, SocketAddr)> {
     Ok((server, addr))
 }
 
-/// The server still serves, and ends as it is told to.
+/// The server still serves, and ends when it is asked to.
 fn lives_on(mut server: Running, addr: SocketAddr) -> Result<Finished> {
     ensure!(server.is_running()?, "the server has ended:\n{}", server.stderr());
     Client::connect(addr)?.expect("echo hello", "hello")?;

@@ -70,7 +70,7 @@ fn a_trap_in_a_handler_restarts_the_guest() -> Result<()> {
     Ok(())
 }
 
-/// Nobody is refused while it starts anew, also in the delays of one that goes on trapping.
+/// No client is refused while it starts anew, also in the delays of one that goes on trapping.
 #[test]
 fn a_restart_keeps_the_listeners_that_the_guest_opened() -> Result<()> {
     let (server, addr) = start(run_on_loopback().args(["--on-trap", "restart"]))?;

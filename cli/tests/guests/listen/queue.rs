@@ -14,7 +14,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 fn first_come_first_served() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 16)?;
     let mut waiting = listener.fill(16)?;
-    // What they say, and who says it first, changes nothing.
+    // What the clients send, and in which order, changes nothing.
     for client in waiting.iter_mut().rev() {
         client.say(&client.port()?.to_string())?;
     }
@@ -224,7 +224,7 @@ fn reset_connections_make_space() -> Result<()> {
     Ok(())
 }
 
-/// Queue: a client that has finished sending is alive, and stays queued.
+/// Queue: a client that has finished sending is alive, and is still queued.
 #[test]
 fn finished_clients_stay_queued() -> Result<()> {
     let mut listener = Listener::start(WINSOCK, 2)?;

@@ -198,7 +198,7 @@ pub(crate) fn preopened_name() -> Result<()> {
 }
 
 /// A thread that closes a listener ends the accept of another one, and the listener goes on
-/// for those who have it too.
+/// for other processes that have it.
 #[test]
 fn a_shared_listener_goes_on_after_its_guest_closed_it() -> Result<()> {
     for profile in ["wasix", "winsock"] {
