@@ -15,7 +15,7 @@ struct Dialect {
     file: &'static str,
     /// The import module.
     import: &'static str,
-    /// The room below `src/abi` that implements it; without one its functions are
+    /// The module below `src/abi` that implements it; without one its functions are
     /// refused.
     abi_module: Option<&'static str>,
     /// Its value, below `src/abi`; nothing for more functions of another one. The first that
@@ -201,7 +201,7 @@ fn load(file: &str) -> Result<Document> {
     witx::load(&[&path]).with_context(|| format!("cannot read {path}"))
 }
 
-/// The invocation of `from_witx!` for the files of a room.
+/// The invocation of `from_witx!` for the files of a module.
 fn bindings(files: &[&str]) -> Result<String> {
     let (mut paths, mut waits) = (String::new(), String::new());
     for file in files {
@@ -218,7 +218,7 @@ fn bindings(files: &[&str]) -> Result<String> {
     ))
 }
 
-/// The one function of `wasi`, the module of wasi-threads. It answers a number or a
+/// The one function of `wasi`, the module of wasi-threads. It returns a number or a
 /// negative errno, which the generator of the bindings can't say: its binding is
 /// written by hand, in `abi/wasi_threads.rs`.
 fn thread_spawn() -> Entry {

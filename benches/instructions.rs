@@ -18,7 +18,7 @@ use wasmtime::Result;
 const FEW: u64 = 500;
 const MANY: u64 = 1500;
 
-/// So many calls find everything as it stays.
+/// After so many calls everything is as it will be.
 const WARM_UP: u64 = 100;
 
 fn main() -> Result<()> {

@@ -27,7 +27,7 @@ const SOURCES: [&str; 10] = [
 ];
 
 fn main() {
-    // One line, not a backtrace: the reader is someone whose machine lacks a tool.
+    // One line, not a backtrace: the reader's machine lacks a tool.
     if let Err(error) = run() {
         eprintln!("error: {error:#}");
         std::process::exit(1);
@@ -50,7 +50,7 @@ fn run() -> Result<()> {
 
     let mut programs = programs_with(&modules, "wasm")?;
     programs.extend(programs_with(&with_threads, "wasm")?);
-    // A module of a source that is gone stays in the folder: only those count
+    // A module of a source that is gone is still in the folder: only those count
     // that have a source.
     programs.retain(|program| has_source(&sources, program));
     programs.extend(programs_with(&sources.join("wat"), "wat")?);

@@ -23,7 +23,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When nobody answers.
+    /// When there is no answer.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)
             .with_context(|| format!("cannot connect to {addr}"))?;
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When that address is taken, or nobody answers.
+    /// When that address is taken, or there is no answer.
     pub fn connect_from(from: SocketAddr, addr: SocketAddr) -> Result<Self> {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         rustix::net::bind(&socket, &from)?;
@@ -171,7 +171,7 @@ pub fn is_refused(addr: SocketAddr) -> Result<()> {
     }
 }
 
-/// A connect that nobody waits for.
+/// A connect that is not waited for.
 #[derive(Debug)]
 pub struct Attempt {
     socket: OwnedFd,
@@ -273,7 +273,7 @@ impl Silent {
         Ok(Self { listener, _waiting: waiting })
     }
 
-    /// Answers those who try, from now on: takes the one that fills the queue.
+    /// Answers the clients that try, from now on: takes the one that fills the queue.
     ///
     /// # Errors
     ///

@@ -42,7 +42,7 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// When nobody answers.
+    /// When there is no answer.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)
             .with_context(|| format!("cannot connect to {addr}"))?;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The group of those who have no rights, on most systems; any number does.
+/// The group of processes without rights, on most systems; any number does.
 const NO_GROUP: u32 = 65534;
 
 impl Wasock {
@@ -20,7 +20,7 @@ impl Wasock {
     }
 
     /// Lets the host have `count` threads and no more. The kernel counts those of a user in
-    /// a namespace of users. The tests of root run the host as the user `uid`, who has no
+    /// a namespace of users. The tests of root run the host as the user `uid`, which has no
     /// other process, for root's own are free; those of another user in a namespace of its own.
     /// This goes last.
     #[must_use]

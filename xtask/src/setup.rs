@@ -47,7 +47,7 @@ pub fn ensure_tool(program: &str, package: &str) -> bool {
 }
 
 /// What to put before `apt-get`; nothing where packages cannot be installed
-/// without asking somebody.
+/// without asking a person.
 fn apt_prefix() -> Option<&'static [&'static str]> {
     if !answers("apt-get", &["--version"]) {
         return None;

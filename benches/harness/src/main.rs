@@ -148,7 +148,7 @@ impl Options {
 ///
 /// # Errors
 ///
-/// When something cannot be built. A workload that fails is told of, and the others go on.
+/// When something cannot be built. A workload that fails is reported, and the others go on.
 fn run(arguments: &[String]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     if options.part == Some(Part::Instructions) {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a process may take to begin, or to end when it is told to.
+/// How long a process may take to begin, or to end when it is asked to.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Becomes the command of the arguments after `__child`.
@@ -52,7 +52,7 @@ pub(super) fn raise_descriptors() -> u64 {
     let all = Rlimit { current: Some(maximum), maximum: Some(maximum) };
     if setrlimit(Resource::Nofile, all).is_err() {
         let mine = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        // With less than that it goes on: whoever needs more says so.
+        // With less than that it goes on: a workload that needs more says so.
         _ = setrlimit(Resource::Nofile, mine);
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
@@ -131,7 +131,7 @@ impl Process {
         }
     }
 
-    /// Whether it has ended; it stays as the kernel keeps it until somebody asks how.
+    /// Whether it has ended; the kernel keeps its status until that is asked for.
     fn has_ended(&self) -> Result<bool> {
         let id = pid(self.id())?;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -168,7 +168,7 @@ impl Process {
                 return Ok(status);
             }
             if Instant::now() > deadline {
-                bail!("{} does not end when it is told to", self.line);
+                bail!("{} does not end when it is asked to", self.line);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -213,7 +213,7 @@ pub(super) fn shown(command: &Command) -> String {
     }
 }
 
-/// An address on 127.0.0.1 where nobody listens now.
+/// An address on 127.0.0.1 without a listener.
 pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
@@ -229,7 +229,7 @@ fn processor_time(stat: &str) -> Result<Duration> {
     Ok(Duration::from_secs_f64(sum as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
-/// Whether /proc/net/tcp says that somebody listens at this address.
+/// Whether /proc/net/tcp has a listener at this address.
 fn is_listening(table: &str, address: SocketAddr) -> bool {
     let SocketAddr::V4(address) = address else { return false };
     // The bytes of the address as a number of this machine.

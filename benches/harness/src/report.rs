@@ -70,10 +70,10 @@ impl Report {
         text
     }
 
-    /// Who was busy, by row.
+    /// Which processes were busy, by row.
     fn loads(&self) -> String {
         let mut text = String::from(
-            "\n## Who was busy\n\nProcessors in use on average, in the runs of the guest and of the twin. \
+            "\n## Which processes were busy\n\nProcessors in use on average, in the runs of the guest and of the twin. \
              Others: whatever else ran on the machine, the kernel's own threads too. Cost: the server's \
              processor time for one request, connection or byte.\n\n\
              | what | guest: client + server, others | twin: client + server, others | cost, guest | cost, twin |\n\

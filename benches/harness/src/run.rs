@@ -99,7 +99,7 @@ impl Runner<'_> {
     }
 
     /// A client with many connections: the server's memory is looked at before them, and
-    /// when all are there and nobody stirs.
+    /// when all are there and none is in use.
     fn crowd(&self, server: &Process, mut client: Client, connections: usize) -> Result<Run> {
         client.command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let before = memory(server.id())?;
@@ -177,12 +177,14 @@ fn apart(server: &Process, client: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Tries until somebody listens.
+/// Tries until there is a listener.
 fn first_connection(address: SocketAddr, begun: Instant) -> Result<TcpStream> {
     loop {
         match TcpStream::connect(address) {
             Ok(stream) => return Ok(stream),
-            Err(error) if begun.elapsed() > WAIT_TIMEOUT => return Err(error).context("nobody listens"),
+            Err(error) if begun.elapsed() > WAIT_TIMEOUT => {
+                return Err(error).context("there is no listener");
+            }
             Err(_) => std::thread::sleep(Duration::from_micros(100)),
         }
     }
@@ -201,7 +203,7 @@ fn memory(id: u32) -> Result<Memory> {
     memory_in(&fs::read_to_string(format!("/proc/{id}/smaps"))?)
 }
 
-/// The memory of a guest is what lies before a gibibyte or more that nobody may touch: the
+/// The memory of a guest is what lies before a gibibyte or more without access: the
 /// engine keeps that free for it to grow, and to catch what is out of bounds.
 fn memory_in(smaps: &str) -> Result<Memory> {
     const RESERVED: u64 = 1 << 30;

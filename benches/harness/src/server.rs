@@ -18,13 +18,13 @@ pub(super) enum Side {
 /// The order of every round.
 pub(super) const SIDES: [Side; 2] = [Side::Guest, Side::Twin];
 
-/// A program, and what it is told.
+/// A program, and its arguments.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
     program: &'static str,
     /// What stands behind the address.
     arguments: Vec<String>,
-    /// What the host is told, and the native twin is not.
+    /// Arguments of the host that the native twin does not get.
     flags: Vec<String>,
 }
 

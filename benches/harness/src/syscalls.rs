@@ -140,7 +140,7 @@ fn counted(built: &Built, case: &Case, side: Side, requests: usize) -> Result<(f
 fn end(tracer: &Process) -> Result<()> {
     let id = tracer.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
-    let traced = children.split_ascii_whitespace().next().context("strace traces nobody")?;
+    let traced = children.split_ascii_whitespace().next().context("strace traces no process")?;
     Ok(kill_process(pid(traced.parse()?)?, Signal::TERM)?)
 }
 

@@ -169,7 +169,7 @@ fn crowds(descriptors: u64) -> Vec<Workload> {
         measure("all memory a connection", "memory", "bytes", Goal::None),
         measure("echoes", "rate", "echoes/s", Goal::None),
         measure("processor time an echo", "server_us", "us", Goal::None),
-        measure("processor time of a second in which nobody stirs", "idle_us", "us", Goal::None),
+        measure("processor time of a second without traffic", "idle_us", "us", Goal::None),
     ];
     let crowd = |count: usize| {
         let drive = Drive::Crowd { idle: count - count / 100, active: count / 100, payload: "64" };
@@ -185,12 +185,12 @@ fn threads() -> Vec<Workload> {
     let keep_alive = [measure("", "rate", REQUESTS, Goal::None)];
     let churn = [measure("", "rate", CONNECTIONS, Goal::None)];
     let once = Drive::Churn { connections: 16 };
-    let stays = Drive::Http { connections: 32 };
+    let held_open = Drive::Http { connections: 32 };
     vec![
         Workload::new(
             "a thread a connection, keep-alive, 32 connections",
             Service::threaded("each", 0),
-            stays.clone(),
+            held_open.clone(),
             &keep_alive,
         ),
         Workload::new(
@@ -204,14 +204,14 @@ fn threads() -> Vec<Workload> {
         Workload::new(
             "2 threads on one epoll, keep-alive, 32 connections",
             Service::threaded("shared", 2),
-            stays.clone(),
+            held_open.clone(),
             &keep_alive,
         )
         .in_full(),
         Workload::new(
             "2 threads, an epoll each, keep-alive, 32 connections",
             Service::threaded("own", 2),
-            stays,
+            held_open,
             &keep_alive,
         )
         .in_full(),

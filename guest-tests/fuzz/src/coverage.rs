@@ -15,7 +15,7 @@ use crate::layout::{ANSWERS, CALLED, OTHER};
 pub(crate) struct Coverage {
     answers: Vec<u64>,
     states: BTreeMap<(String, &'static str), [u64; 2]>,
-    /// By name alone, of guests whose memory nobody can look into: successes and calls.
+    /// By name alone, of guests whose memory can't be read: successes and calls.
     traced: BTreeMap<String, [u64; 2]>,
 }
 
@@ -103,7 +103,7 @@ impl Coverage {
     fn successes(&self, index: usize, function: &Function) -> u64 {
         let answer = if function.result.is_some() { 0 } else { CALLED as usize };
         let counted = self.of(index).get(answer).copied().unwrap_or(0);
-        // Only guests with threads can start one, and nobody can look into their memory.
+        // Only guests with threads can start one, and their memory can't be read.
         let is_of_threads = function.name.starts_with("thread") || function.name.starts_with("futex");
         let traced = self.traced.get(function.name).filter(|_| is_of_threads);
         counted + traced.map_or(0, |[successes, _]| *successes)

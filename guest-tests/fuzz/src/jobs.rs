@@ -125,7 +125,7 @@ impl Shared<'_> {
                 self.compare(limit, holds);
             }
             round += 1;
-            // What the first rounds make stays.
+            // What the first rounds make is kept.
             if round == 2 {
                 allowed = Some(Holds { threads: holds.threads + IDLE_THREADS, ..holds });
             }

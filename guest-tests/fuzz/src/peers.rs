@@ -22,7 +22,7 @@ const KEPT: usize = 12;
 const PAUSE: Duration = Duration::from_millis(3);
 static FLOOD: [u8; 1 << 16] = [b'x'; 1 << 16];
 
-/// A thread that harasses what it is told of.
+/// A thread that harasses the sockets that it is given.
 pub(crate) struct Peers {
     pub(crate) ports: PeerPorts,
     orders: Sender<Address>,
@@ -105,7 +105,7 @@ impl Crowd {
     fn harass(&mut self, address: &Address) {
         match address {
             Address::Inet(address) if address.ip().is_loopback() => {
-                // Which of the two it is nobody says here.
+                // Which of the two it is, is not known here.
                 _ = self.udp.send_to(&FLOOD[..self.random.index(2000)], address);
                 self.harass_tcp(*address);
             }

@@ -15,7 +15,7 @@ use crate::sync::thread;
 
 const WORD: u32 = 64;
 
-/// Waiters of a word that is changed and woken once: all end, whoever comes first.
+/// Waiters of a word that is changed and woken once: all end, in any order.
 pub fn a_change_ends_every_wait() {
     let futexes = Arc::new(Futexes::default());
     let word = Arc::new(AtomicU32::new(0));
@@ -64,7 +64,7 @@ pub fn every_wake_up_arrives_once() {
 pub fn a_dropped_waiter_hands_its_wake_up_on() {
     let futexes = Arc::new(Futexes::default());
     let there = Arc::new(AtomicU32::new(0));
-    // Called with the lock that a waker needs: who looked is there for it.
+    // Called with the lock that a waker needs: a thread that has looked is on the list.
     let look = |there: &Arc<AtomicU32>| {
         let there = Arc::clone(there);
         move || {

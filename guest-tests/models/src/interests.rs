@@ -43,7 +43,7 @@ impl Watchable for Thing {
     }
 }
 
-/// Things get data from several threads; who asks for the next one hears of all of it.
+/// Things get data from several threads; a thread that takes the next one sees all of it.
 pub fn the_next_one_with_news_is_found() {
     const EACH: u32 = 2;
     let things: Vec<Arc<Thing>> = (0..2).map(|_| Arc::default()).collect();

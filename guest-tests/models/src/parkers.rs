@@ -13,7 +13,7 @@ use crate::sync::thread;
 const WAKERS: u32 = 3;
 
 /// Each of several threads has changes and says so, and one descriptor becomes ready. The thread
-/// looks and sleeps, by itself or at the descriptor, and hears of all.
+/// looks and sleeps, by itself or at the descriptor, and sees all.
 pub fn a_parker_is_woken_by_all() {
     let changes = Arc::new(AtomicU32::new(0));
     let descriptor = Arc::new(Descriptor::default());
@@ -40,7 +40,7 @@ pub fn a_parker_is_woken_by_all() {
         if heard == WAKERS && was_ready {
             return;
         }
-        // What is ready wakes only who sleeps there.
+        // What is ready wakes only the thread that sleeps there.
         if !was_ready || thread_rng().gen_bool(0.5) {
             parker.park_in_poll(&[Arc::clone(&descriptor)]).expect("there is a descriptor");
         } else {

@@ -62,7 +62,7 @@ pub fn each_signal_is_handled_once() {
     }
 }
 
-/// Waits and handles all there is, again and again; who handles the last one tells `other`.
+/// Waits and handles all there is, again and again; the thread that handles the last one wakes `other`.
 fn handles_until_all_are(
     signals: &Arc<Signals>,
     pending_signals: &PendingSignals,

@@ -1,4 +1,4 @@
-//! What a linker is told for one program alone.
+//! Arguments of the linker for one program alone.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,6 +1,6 @@
 ;; Exceptions as today's toolchain makes them of setjmp and of C++: thrown and caught, far
 ;; more often than they fit in a heap, in the first thread and in another one. With the
-;; argument `u` nobody catches the last one.
+;; argument `u` the last one is not caught.
 (module
   (import "env" "memory" (memory 1 4 shared))
   (import "wasi_snapshot_preview1" "args_sizes_get"

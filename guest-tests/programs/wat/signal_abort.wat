@@ -4,7 +4,7 @@
 ;; * o: the operator, while it waits;
 ;; * t: the program sends itself SIGTERM;
 ;; * a: it aborts;
-;; * p: it writes to a pipe that nobody reads, twice;
+;; * p: it writes to a pipe without a reader, twice;
 ;; * x: it sends itself SIGHUP, whose handler exits with 127;
 ;; * u: as t, by a library that does not know the number of its first thread, and blocks
 ;;   signals while it aborts.

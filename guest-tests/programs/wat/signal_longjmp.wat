@@ -5,7 +5,7 @@
 ;; * w: in a wait, for a signal of the operator's;
 ;; * l: in a loop of a function that was called where the exception is caught;
 ;; * s: in a loop of the very function that would catch it;
-;; * n: nobody catches it.
+;; * n: it is not caught.
 (module
   (import "wasix_32v1" "callback_signal" (func $callback_signal (param i32 i32)))
   (import "wasix_32v1" "proc_raise_interval" (func $interval (param i32 i64 i32) (result i32)))

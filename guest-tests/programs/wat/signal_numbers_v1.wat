@@ -15,7 +15,7 @@
   (func (export "__wasm_signal") (param $signal i32) (global.set $got (local.get $signal)))
 
   (func (export "_start") (local $signal i32)
-    ;; Nobody handles it yet: SIGCHLD is nothing.
+    ;; It has no handler yet: SIGCHLD does nothing.
     (call $expect (call $proc_raise (i32.const 16)) (i32.const 0))
     (call $callback_signal (i32.const 16) (i32.const 13))
     (local.set $signal (i32.const 1))

@@ -14,7 +14,7 @@
   (import "wasix_32v1" "proc_raise_interval" (func $proc_raise_interval (param i32 i64 i32) (result i32)))
   (import "wasi" "thread-spawn" (func $thread_spawn (param i32) (result i32)))
 
-  ;; 0, 16: names. 48: no limit. 64: a vector, to a text. 96: what nobody reads. 128: how often
+  ;; 0, 16: names. 48: no limit. 64: a vector, to a text. 96: what is not read. 128: how often
   ;; the handler ran, in the thread of this task, 4 bytes each. 256: the word that is waited at.
   ;; 300: a thread blocks signals. 304: the
   ;; task that has begun. 512: what the call of that task answered, and 1 more. 1024: the arguments, and their text.
@@ -135,7 +135,7 @@
     (call $prepare)
     ;; The first letter of the first argument.
     (local.set $case (i32.load8_u (i32.load (i32.const 1028))))
-    ;; default: nobody handles anything, and a thread is told to end.
+    ;; default: without handlers, and a thread is asked to end.
     (if (i32.eq (local.get $case) (i32.const 0x64))
       (then
         (drop (call $spawn (i32.const 4)))

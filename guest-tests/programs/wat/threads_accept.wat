@@ -1,4 +1,4 @@
-;; Four threads accept from one listener, two of them only when a poll says so, and greet who comes.
+;; Four threads accept from one listener, two of them only when a poll says so, and greet the client.
 (module
   (import "env" "memory" (memory 8 64 shared))
   (import "wasi_snapshot_preview1" "proc_exit"

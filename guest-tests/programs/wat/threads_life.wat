@@ -25,7 +25,7 @@
   (import "wasix_32v1" "futex_wake_all"
     (func $futex_wake_all (param i32 i32) (result i32)))
 
-  ;; 64: no limit. 80: a limit of a millisecond. 96: an hour of nanoseconds. 160: what nobody
+  ;; 64: no limit. 80: a limit of a millisecond. 96: an hour of nanoseconds. 160: what is not
   ;; reads. 512: how many threads are on their way. 1024: never changes. 1040: a lock.
   ;; 1056: what it guards. 8192: the arguments.
   (data $limit "\01\00\00\00\00\00\00\00\40\42\0f\00\00\00\00\00")
@@ -82,7 +82,7 @@
       (block $mine
         (br_if $mine (i32.eqz (i32.atomic.rmw.cmpxchg (i32.const 1040) (i32.const 0) (i32.const 1))))
         (loop $again
-          ;; 2: taken, and somebody waits.
+          ;; 2: taken, with waiters.
           (br_if $mine (i32.eqz (i32.atomic.rmw.xchg (i32.const 1040) (i32.const 2))))
           (call $must (call $futex_wait (i32.const 1040) (i32.const 2) (i32.const 64) (i32.const 160)))
           (br $again)))
@@ -112,7 +112,7 @@
     (call $count))
 
   ;; One thread that waits or runs in each way there is.
-  (func $everybody
+  (func $start_all
     (local $task i32)
     (loop $next
       (drop (call $spawn (local.get $task)))
@@ -172,7 +172,7 @@
     ;; The time is over.
     (call $must (call $futex_wait (i32.const 1024) (i32.const 0) (i32.const 80) (i32.const 160)))
     (call $expect (i32.load8_u (i32.const 160)) (i32.const 0))
-    ;; Nobody is there.
+    ;; There is no such thread.
     (call $must (call $futex_wake (i32.const 1024) (i32.const 160)))
     (call $expect (i32.load8_u (i32.const 160)) (i32.const 0))
     (drop (call $spawn (i32.const 2)))
@@ -191,22 +191,22 @@
     (local.set $case (i32.load8_u (i32.load (i32.const 8196))))
     ;; return
     (if (i32.eq (local.get $case) (i32.const 0x72))
-      (then (call $everybody) (call $until (i32.const 5)) (return)))
+      (then (call $start_all) (call $until (i32.const 5)) (return)))
     ;; exit: in another thread, while this one waits
     (if (i32.eq (local.get $case) (i32.const 0x65))
-      (then (drop (call $spawn (i32.const 5))) (call $everybody) (call $wait_32)))
+      (then (drop (call $spawn (i32.const 5))) (call $start_all) (call $wait_32)))
     ;; trap: likewise
     (if (i32.eq (local.get $case) (i32.const 0x74))
-      (then (drop (call $spawn (i32.const 6))) (call $everybody) (call $wait_32)))
+      (then (drop (call $spawn (i32.const 6))) (call $start_all) (call $wait_32)))
     ;; hang: until the operator ends it
     (if (i32.eq (local.get $case) (i32.const 0x68))
-      (then (call $everybody) (call $until (i32.const 5)) (call $the_end_is_the_operators)))
+      (then (call $start_all) (call $until (i32.const 5)) (call $the_end_is_the_operators)))
     ;; last: the first thread leaves, and the program ends with the last one
     (if (i32.eq (local.get $case) (i32.const 0x6c))
       (then (drop (call $spawn (i32.const 8))) (call $thread_exit (i32.const 5))))
     ;; visit: the first thread leaves, and another one says how it ends
     (if (i32.eq (local.get $case) (i32.const 0x76))
-      (then (drop (call $spawn (i32.const 5))) (call $everybody) (call $thread_exit (i32.const 5))))
+      (then (drop (call $spawn (i32.const 5))) (call $start_all) (call $thread_exit (i32.const 5))))
     ;; join
     (if (i32.eq (local.get $case) (i32.const 0x6a)) (then (call $joins) (return)))
     ;; bomb

@@ -1,5 +1,5 @@
 ;; Sixteen threads, each with 65,536 subscriptions in one poll at the same time, for a tenth of a
-;; second; some are told that there is no memory for that. Prints a line at the end.
+;; second; some fail, for there is no memory for that. Prints a line at the end.
 (module
   (import "env" "memory" (memory 100 100 shared))
   (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))

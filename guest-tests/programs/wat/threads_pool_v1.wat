@@ -25,7 +25,7 @@
     (func $futex_wake (param i32 i32) (result i32)))
 
   ;; 0: the address 127.0.0.1, port 0. 64: no limit. 128: the listener. 132: the connection.
-  ;; 136: the peer. 160: what nobody reads. 512: one vector, to the answer behind it.
+  ;; 136: the peer. 160: what is not read. 512: one vector, to the answer behind it.
   ;; 1024 and 1088: how many connections were taken and put; 4096: the queue between them.
   (data $address "\01\00\00\00\7f\00\00\01")
   (data $answer "\08\02\00\00\3b\00\00\00"

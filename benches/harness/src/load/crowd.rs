@@ -1,7 +1,7 @@
 //! Many connections, few of which say anything.
 //!
 //! Each makes one exchange when it is new. Then this process writes `ready` and waits for
-//! a line, so that the memory of the server can be looked at while nobody stirs. Then the
+//! a line, so that the memory of the server can be looked at while none is in use. Then the
 //! active ones take turns.
 
 use super::exchange::{Payload, Peer, Peers, WAIT_TIMEOUT, connected};

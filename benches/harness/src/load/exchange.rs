@@ -103,7 +103,7 @@ pub(super) fn connected(server: SocketAddr, number: usize) -> Result<TcpStream> 
     let mut ready = [rustix::event::PollFd::new(&stream, rustix::event::PollFlags::OUT)];
     let timeout = rustix::time::Timespec::try_from(WAIT_TIMEOUT)?;
     if rustix::event::poll(&mut ready, Some(&timeout))? == 0 {
-        bail!("nobody accepted a connection in {WAIT_TIMEOUT:?}");
+        bail!("no connection was accepted in {WAIT_TIMEOUT:?}");
     }
     match stream.take_error()? {
         Some(error) => Err(error).context("connect"),

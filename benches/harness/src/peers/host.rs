@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use xtask::setup;
 use xtask::workspace::{succeed, target_dir, workspace_dir};
 
-/// A host of somebody else, which may be installed.
+/// A host by others, which may be installed.
 pub(super) struct Peer {
     /// Its program.
     pub(super) name: &'static str,
@@ -21,11 +21,11 @@ pub(super) struct Peer {
     pub(super) variable: &'static str,
     pub(super) install: &'static str,
     guest: Guest,
-    /// What it is told before the module.
+    /// Its arguments before the module.
     flags: &'static [&'static str],
     /// The ways to wait that it has.
     ways: &'static [&'static str],
-    /// What else is different, for whoever reads the figures.
+    /// What else is different, for readers of the figures.
     pub(super) difference: &'static str,
 }
 

@@ -40,7 +40,7 @@ fn contests() -> [Contest; 3] {
 /// # Errors
 ///
 /// When something cannot be built, or when this host or the native twin fails. A peer that
-/// fails is told of in the table.
+/// fails is named in the table.
 pub(super) fn run(options: &Options, runner: &Runner<'_>, how: String) -> Result<ExitCode> {
     let hosts = Host::all(runner.built)?;
     let mut page = Page::new(how, machine::description(&workspace_dir()), &hosts);
@@ -72,7 +72,7 @@ fn measure(runner: &Runner<'_>, hosts: &[Host], contest: &Contest, rounds: usize
     for _ in 0..rounds {
         let mut twin = None;
         for (host, row) in &mut rows {
-            // Who has failed twice does not run again.
+            // A host that has failed twice does not run again.
             if row.failure.is_some() {
                 continue;
             }

@@ -7,7 +7,7 @@ pub const MAX_HEAD: usize = 8 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: Method,
-    /// Whether the connection stays open after the answer.
+    /// Whether the connection is kept open after the answer.
     pub keep_alive: bool,
     /// HTTP/1.0 keeps a connection only when both sides say so.
     pub is_http_1_0: bool,

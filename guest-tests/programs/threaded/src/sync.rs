@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
-/// Taken, and somebody waits.
+/// Taken, with waiters.
 const WANTED: u32 = 2;
 
 /// A value that one thread uses at a time.
@@ -75,7 +75,7 @@ impl Condvar {
         Self { turn: AtomicU32::new(0) }
     }
 
-    /// Gives the lock up until somebody notifies; may return without that.
+    /// Gives the lock up until it is notified; may return without that.
     pub fn wait<'a, T: ?Sized>(&self, guard: Guard<'a, T>) -> Guard<'a, T> {
         let (mutex, turn) = (guard.0, self.turn.load(Relaxed));
         drop(guard);
@@ -138,7 +138,7 @@ impl<T> Default for Queue<T> {
     }
 }
 
-/// A door that opens once, for all who wait.
+/// A latch: it opens once, for all waiters.
 pub struct Door(AtomicU32);
 
 impl Door {

@@ -97,7 +97,7 @@ pub fn serve_at(text: &str) -> Result<(Kind, Fd)> {
 }
 
 impl Kind {
-    /// The next connection, whoever that is.
+    /// The next connection, from any client.
     pub fn accept(&self, listener: Fd, flags: u32) -> Result<Fd> {
         match self.is_unix() {
             true => unix::accept(listener, flags).map(|(fd, _)| fd),

@@ -81,7 +81,7 @@ impl Kind {
         }
     }
 
-    /// An address that nobody has: port 0 of the loopback, or a new name in `/run`.
+    /// A free address: port 0 of the loopback, or a new name in `/run`.
     pub fn free_address(&self) -> Addr {
         static NAMES: AtomicU32 = AtomicU32::new(0);
         match self.family {
@@ -157,7 +157,7 @@ fn accept_by(
     Ok((accepted, Addr::read(&addr)))
 }
 
-/// `sock_recv_from`: how much, and from whom?
+/// `sock_recv_from`: how much, and from which sender?
 pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, Addr)> {
     let (mut len, mut roflags) = (0u32, 0u16);
     let mut addr = AddrPort::unwritten();

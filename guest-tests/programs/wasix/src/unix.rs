@@ -87,7 +87,7 @@ pub fn recv(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool)> {
     Ok((len as usize, roflags != 0))
 }
 
-/// `sock_recv_from`: how much, was there more, and from whom?
+/// `sock_recv_from`: how much, was there more, and from which sender?
 pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool, Name)> {
     let mut addr = AddrPort::unwritten();
     let (len, is_cut) = socket::recv_from_raw(fd, buf, flags, &mut addr)?;

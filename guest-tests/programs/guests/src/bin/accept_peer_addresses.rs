@@ -1,4 +1,4 @@
-//! Whom each of the three accepts names as the peer. `accept_peer_addresses
+//! What each of the three accepts names as the peer. `accept_peer_addresses
 //! [ADDR]`: ADDR says the family; its port is 0.
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A full descriptor table: accept says so, loses nobody, and works again as
+//! A full descriptor table: accept says so, loses no connection, and works again as
 //! soon as one descriptor is free.
 
 use wasix::errno::*;

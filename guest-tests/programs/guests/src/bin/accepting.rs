@@ -58,7 +58,7 @@ fn look(case: &str, step: &str, asked: Subscription, limit: u64) {
 
 const LONG: u64 = 10_000_000_000;
 
-/// It is ready as long as somebody waits, and looking takes nobody away.
+/// It is ready as long as a connection waits, and a poll takes none away.
 fn readiness() {
     let (listener, addr) = check_ok!(listener());
     look("readiness", "nobody", Subscription::read(listener, 1), 0);
@@ -159,10 +159,10 @@ fn blocking_mode() {
     discard(listener);
 }
 
-/// Who reset the connection while it waited is still known.
+/// The peer of a connection that was reset while it waited is still known.
 fn reset_while_waiting() {
     let (listener, addr) = check_ok!(listener());
-    let (left, stays) = (client_of(addr), client_of(addr));
+    let (left, live) = (client_of(addr), client_of(addr));
     let peer = check_ok!(addr_local(left));
     check_ok!(send_all(left, b"bye"));
     discard(left);
@@ -173,11 +173,11 @@ fn reset_while_waiting() {
     tell("reset", "recv", recv(accepted, &mut [0; 8], 0).map(drop));
     tell("reset", "recv_again", recv(accepted, &mut [0; 8], 0).map(drop));
     let (next, addr) = check_ok!(accept_v2(listener, 0));
-    tell_whether("reset", "next", Ok(addr) == addr_local(stays));
-    [stays, accepted, next, listener].into_iter().for_each(discard);
+    tell_whether("reset", "next", Ok(addr) == addr_local(live));
+    [live, accepted, next, listener].into_iter().for_each(discard);
 }
 
-/// With a full table nobody is lost, and it goes on as soon as a place is free.
+/// With a full table no connection is lost, and it goes on as soon as a place is free.
 fn without_descriptors() {
     let (listener, addr) = check_ok!(listener());
     let clients = [client_of(addr), client_of(addr)];
@@ -198,7 +198,7 @@ fn without_descriptors() {
         check_ok!(close(copies.pop().unwrap()));
         let (accepted, peer) = check_ok!(accept_v2(listener, 0));
         tell_whether("full_table", "next", Ok(peer) == addr_local(client));
-        // Full again, with nobody waiting or with one.
+        // Full again, without a connection that waits or with one.
         tell_whether("full_table", "full_again", dup(bound) == Err(EMFILE));
         copies.push(accepted);
     }

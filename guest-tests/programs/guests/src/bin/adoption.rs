@@ -1,4 +1,4 @@
-//! `adoption CONTROL`: does with its sockets what it is told over a connection to CONTROL, a
+//! `adoption CONTROL`: does with its sockets what it reads from a connection to CONTROL, a
 //! line an order, and answers each with a line. Sockets have names of the test's.
 
 use std::collections::HashMap;
@@ -58,7 +58,7 @@ impl Sockets {
             ["listen", name, backlog] => socket::listen(self.fd(name), backlog.parse().expect("a number"))?,
             ["local", name] => return Ok(socket::addr_local(self.fd(name))?.to_string()),
             ["nonblock", name] => set_flags(self.fd(name), NONBLOCK)?,
-            // Says who it is, and ends the connection.
+            // Says which instance it is, and ends the connection.
             ["accept", name, word] => {
                 let mut addr = socket::AddrPort::unwritten();
                 let call = wasix::raw::wasix::sock_accept_v2;

@@ -3,7 +3,7 @@
 //!
 //! `arbitrary_pointers` lists the calls. `arbitrary_pointers CALL [FIRST]` makes that call
 //! with one wild argument after the other, from case FIRST on, and says which
-//! case comes before it makes it: a trap ends the program, and whoever started it
+//! case comes before it makes it: a trap ends the program, and the process that started it
 //! goes on behind that case. Calls that end the program or wait for ever with
 //! good arguments are left out.
 
@@ -15,8 +15,8 @@ use wasix::{Fd, address_of, check, check_ok, descriptor, file, socket};
 /// An import, and what its parameters are:
 /// `c` connection, `l` listener, `u` unbound socket, `r` regular file, `d` folder,
 /// `f` free descriptor, `p` pointer, `n` length or count, `s` and `m` a name and
-/// its length, `v` value, `w` a size that nobody
-/// can fill by accident, `x` a value that stays.
+/// its length, `v` value, `w` a size that is not
+/// filled by accident, `x` a value that is left alone.
 struct Row {
     name: &'static str,
     kinds: &'static str,

@@ -1,5 +1,5 @@
 //! How many connections wait for a backlog, counted from inside: clients of this
-//! program connect while nobody accepts, until one does not get in.
+//! program connect without an accept, until one does not get in.
 //!
 //! A line says `CASE STEP OUTCOME`. Compiled natively, the program tells the same
 //! of the kernel.
@@ -97,7 +97,7 @@ fn try_to_enter(client: Fd, addr: SocketAddr) -> &'static str {
     }
 }
 
-/// Listening again changes the backlog, and sends nobody away.
+/// Listening again changes the backlog, and resets no connection.
 fn again() {
     let server = Server::listening(2);
     println!("again listen_2 {}", server.fill());

@@ -1,4 +1,4 @@
-//! A write that nobody can read: `EPIPE`, and `SIGPIPE` to a program that handles it, before
+//! A write without a reader: `EPIPE`, and `SIGPIPE` to a program that handles it, before
 //! the call returns. One that names no callback lives.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

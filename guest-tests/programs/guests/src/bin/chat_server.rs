@@ -1,5 +1,5 @@
 //! `chat_server PLACE`: what one says, all others hear. One thread, one epoll by level,
-//! nobody waits for anybody: who does not listen for too long is left out.
+//! no client waits for another: one that does not read for too long is dropped.
 
 use std::collections::BTreeSet;
 use wasix::descriptor::{NONBLOCK, close, set_nonblocking};
@@ -18,7 +18,7 @@ fn main() {
     loop {
         for event in check_ok!(wait::wait(epoll, 64, u64::MAX)) {
             if event.fd == listener {
-                // By level: whoever is left is told of again.
+                // By level: a connection that is left is reported again.
                 if let Ok(guest) = kind.accept(listener, NONBLOCK) {
                     check_ok!(wait::add(epoll, guest, IN | RDHUP));
                     room.insert(guest);

@@ -10,7 +10,7 @@ use wasix::{Fd, check, check_eq, check_ok, descriptor};
 
 fn main() {
     let (listener, addr) = check_ok!(listener());
-    let nobody = free_address();
+    let closed = free_address();
 
     let fd = check_ok!(open(INET4, STREAM, TCP));
     check_eq!(status(fd), Ok(0));
@@ -21,7 +21,7 @@ fn main() {
         check_eq!(connect_raw(fd, &AddrPort::of_family(tag)), Err(EAFNOSUPPORT), "tag {tag}");
     }
     check_eq!(addr_peer(fd), Err(ENOTCONN));
-    check_eq!(connect(fd, nobody), Err(ECONNREFUSED));
+    check_eq!(connect(fd, closed), Err(ECONNREFUSED));
 
     let fd = check_ok!(open(INET4, STREAM, TCP));
     check_ok!(connect(fd, addr));
@@ -39,8 +39,8 @@ fn main() {
     check_ok!(connect(chosen, addr));
     check_eq!(check_ok!(accept_v2(listener, 0)).1, local);
 
-    without_waiting(listener, addr, nobody);
-    after_a_failure(listener, addr, nobody);
+    without_waiting(listener, addr, closed);
+    after_a_failure(listener, addr, closed);
 
     check_eq!(connect(900, addr), Err(EBADF));
     check_eq!(connect(1, addr), Err(ENOTSOCK));
@@ -50,7 +50,7 @@ fn main() {
     check_eq!(connect(limited, addr), Err(ENOTCAPABLE));
 }
 
-fn without_waiting(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
+fn without_waiting(listener: Fd, addr: SocketAddr, closed: SocketAddr) {
     let fd = check_ok!(open(INET4, STREAM, TCP));
     check_ok!(descriptor::set_nonblocking(fd));
     match connect(fd, addr) {
@@ -68,7 +68,7 @@ fn without_waiting(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
 
     let fd = check_ok!(open(INET4, STREAM, TCP));
     check_ok!(descriptor::set_nonblocking(fd));
-    let first = connect(fd, nobody);
+    let first = connect(fd, closed);
     if first == Err(EINPROGRESS) {
         wait_until_writable(fd);
         check_eq!(status(fd), Ok(3));
@@ -83,13 +83,13 @@ fn without_waiting(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
 
 /// A socket whose attempt failed is as it was before: it tells why once, and then it
 /// connects, or listens at the address that it had.
-fn after_a_failure(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
+fn after_a_failure(listener: Fd, addr: SocketAddr, closed: SocketAddr) {
     let failed = || {
         let fd = check_ok!(open(INET4, STREAM, TCP));
         check_ok!(bind(fd, loopback(0)));
         let local = check_ok!(addr_local(fd));
         check_ok!(descriptor::set_nonblocking(fd));
-        check_eq!(connect(fd, nobody), Err(EINPROGRESS));
+        check_eq!(connect(fd, closed), Err(EINPROGRESS));
         wait_until_writable(fd);
         check_eq!(addr_local(fd), Ok(local));
         (fd, local)
@@ -107,7 +107,7 @@ fn after_a_failure(listener: Fd, addr: SocketAddr, nobody: SocketAddr) {
     check_ok!(connect(check_ok!(open(INET4, STREAM, TCP)), local));
 
     let fd = check_ok!(open(INET4, STREAM, TCP));
-    check_eq!(connect(fd, nobody), Err(ECONNREFUSED));
+    check_eq!(connect(fd, closed), Err(ECONNREFUSED));
     check_eq!(addr_local(fd).map(|addr| addr.port()), Ok(0));
     check_ok!(connect(fd, addr));
     check_ok!(accept_v2(listener, 0));
@@ -120,7 +120,7 @@ fn wait_until_writable(fd: Fd) {
     check_eq!((events[0].userdata, events[0].kind), (1, FD_WRITE));
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 fn free_address() -> SocketAddr {
     let (fd, addr) = check_ok!(listener());
     check_ok!(descriptor::close(fd));

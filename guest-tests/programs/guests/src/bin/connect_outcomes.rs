@@ -131,7 +131,7 @@ fn at_once(kind: Kind) {
     }
 }
 
-/// A listener whose queue is full, and whoever is in it.
+/// A listener whose queue is full, and the connections in it.
 fn full(kind: Kind) -> (Fd, Place, Fd) {
     let (listener, place) = at(kind, Some(0));
     let inside = check_ok!(kind.open());
@@ -234,7 +234,7 @@ fn fails_later(kind: Kind) {
     }
 }
 
-/// The kernel itself has no way there, and asks nobody: TCP knows no multicast.
+/// The kernel itself has no way there, and sends nothing: TCP knows no multicast.
 fn unreachable(kind: Kind) {
     let nowhere = if kind.family == INET4 { "224.0.0.1:9" } else { "[ff02::1]:9" };
     let (listener, live) = at(kind, Some(4));

@@ -58,7 +58,7 @@ fn both_ways(kind: Kind) {
     }
 }
 
-/// A flag that nobody knows is no flag, and takes nothing.
+/// An unknown flag is no flag, and takes nothing.
 fn unknown(kind: Kind) {
     let (near, far) = check_ok!(kind.ends());
     check_eq!(send(near, b"x", 0), Ok(1));

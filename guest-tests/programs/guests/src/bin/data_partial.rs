@@ -1,5 +1,5 @@
 //! `data_partial KIND`: a connection without room takes a part of a stream's bytes, and a
-//! message whole or not at all. Nothing is lost, and the order stays.
+//! message whole or not at all. Nothing is lost, and the order is kept.
 
 use wasix::descriptor::{NONBLOCK, set_flags, write};
 use wasix::ends::Kind;

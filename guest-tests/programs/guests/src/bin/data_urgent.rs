@@ -1,5 +1,5 @@
 //! `data_urgent ADDR`: a peer sends "ab", then "c" urgently, then "d", on each of two
-//! connections. The ABI has no flag to ask for urgent data: it is passed over, or stays in
+//! connections. The ABI has no flag to ask for urgent data: it is passed over, or is left in
 //! the stream where `oob_inline` says so; epoll tells of it.
 
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! `datagram_peers ADDR`: peers that are chosen, replaced and dissolved, what the network
 //! says of a peer that is gone, and `datagram_peers unix`: the same of names in `/run`.
-//! `datagram_peers broadcast`: to everybody on the loopback network.
+//! `datagram_peers broadcast`: to all on the loopback network.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use wasix::descriptor::{NONBLOCK, close, set_flags};
@@ -60,7 +60,7 @@ fn peers(any: SocketAddr) {
     check_ok!(dissolve(fd));
     check_eq!((addr_peer(fd), send(fd, b"x", 0)), (Err(ENOTCONN), Err(EDESTADDRREQ)));
     check_eq!(shutdown(fd, SHUT_WR), Err(ENOTCONN));
-    // It has its address still, and hears everybody.
+    // It has its address still, and receives from all.
     check_eq!(addr_local(fd), Ok(here));
     for (sender, from) in [(one, first), (two, second)] {
         check_eq!(send_to(sender, b"any", 0, here), Ok(3));
@@ -84,7 +84,7 @@ fn unbound(any: SocketAddr) {
     check_ok!(bind(fd, any));
 }
 
-/// The network says that nobody is there, and everybody who waits hears of it.
+/// The network says that the port is closed, and every waiter ends with that.
 fn gone(any: SocketAddr) {
     let (fd, _) = bound(any);
     let lonely = || {
@@ -104,7 +104,7 @@ fn gone(any: SocketAddr) {
     check_eq!((events[0].kind, events[0].error, events[0].flags), (FD_READ, 0, HANGUP));
     let events = check_ok!(poll::poll(&[Subscription::write(fd, 2), limit]));
     check_eq!((events[0].kind, events[0].flags), (FD_WRITE, HANGUP));
-    // The option tells it once, and then nobody hears of it.
+    // The option returns it once, and then no call does.
     check_eq!(size(fd, option::LAST_ERROR), Ok(u64::from(ECONNREFUSED.0)));
     check_eq!(size(fd, option::LAST_ERROR), Ok(0));
     check_eq!(wait::now(watch), Ok(vec![]));
@@ -143,7 +143,7 @@ fn named_peers() {
         check_eq!(unix::send_to(sender, b"any", 0, "/run/fd"), Ok(3));
         check_eq!(unix::recv_from(fd, &mut buf, 0), Ok((3, false, from.into())));
     }
-    // One of a pair, too: nobody can reach it then.
+    // One of a pair, too: it can't be reached then.
     let (near, far) = check_ok!(wait::pair(UNIX, DGRAM, 0));
     check_eq!(send(near, b"x", 0), Ok(1));
     check_ok!(dissolve(near));
@@ -154,8 +154,8 @@ fn named_peers() {
 }
 
 fn broadcast() {
-    let everybody = |port| SocketAddr::from((Ipv4Addr::new(127, 255, 255, 255), port));
-    let (fd, there) = bound(everybody(0));
+    let broadcast = |port| SocketAddr::from((Ipv4Addr::new(127, 255, 255, 255), port));
+    let (fd, there) = bound(broadcast(0));
     let (sender, from) = bound((Ipv4Addr::LOCALHOST, 0).into());
     // "EACCES: ... An attempt was made to send to a network/broadcast address as though it was
     // a unicast address." - send(2)

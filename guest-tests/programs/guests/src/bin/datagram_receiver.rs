@@ -1,4 +1,4 @@
-//! `datagram_receiver HOW ADDR`: says what comes and from whom, up to `end`. HOW is how it
+//! `datagram_receiver HOW ADDR`: says what comes and from which sender, up to `end`. HOW is how it
 //! waits: `recv`, `poll`, `epoll` or `edge`. With `edge`, and with `late`, which is `recv`, it
 //! begins when it has read a line.
 //! `datagram_receiver limit ADDR`: takes a line, and then no message for a while.

@@ -84,7 +84,7 @@ fn cut(any: SocketAddr) {
     check_eq!(send(near, b"next", 0), Ok(4));
     check_eq!(recv_whole(far, &mut buf, RECV_DATA_TRUNCATED), Ok((4, false, from)));
     check_eq!(&buf, b"next");
-    // Over pieces, too, and what is behind them stays as it was.
+    // Over pieces, too, and what is behind them is as it was.
     check_eq!(send(near, b"twelve bytes", 0), Ok(12));
     let (mut one, mut two, three) = ([0; 3], [0; 4], [7; 4]);
     let pieces = [IoVec::reading(&mut one), IoVec::reading(&mut []), IoVec::reading(&mut two)];

@@ -113,7 +113,7 @@ fn record(kind: u16, data: &[u8]) -> Vec<u8> {
 
 fn reply(header: [u8; HEADER], question: &[u8], code: u8, records: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = header[..2].to_vec();
-    // An answer, by who should know; recursion if it was asked for, but there is none.
+    // An authoritative answer; recursion if it was asked for, but there is none.
     bytes.extend([0x84 | (header[2] & 0x79), code]);
     bytes.extend(u16::from(!question.is_empty()).to_be_bytes());
     bytes.extend((records.len() as u16).to_be_bytes());

@@ -101,7 +101,7 @@ fn listeners() {
     check_eq!(now(watch), Ok(vec![]));
 }
 
-/// A megabyte both ways at once through small steps: whoever goes on until EAGAIN
+/// A megabyte both ways at once through small steps: a side that goes on until EAGAIN
 /// gets all of it.
 fn long_streams() {
     const TOTAL: usize = 1 << 20;

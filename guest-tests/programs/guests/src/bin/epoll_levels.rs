@@ -80,7 +80,7 @@ fn connections() {
     check_ok!(modify(watch, far, IN | RDHUP));
     check_ok!(socket::shutdown(near, 2));
     check_eq!(next(watch), Ok(vec![(far, IN | RDHUP)]));
-    // HUP is told unasked.
+    // HUP is reported unasked.
     check_ok!(modify(watch, far, 0));
     check_eq!(now(watch), Ok(vec![]));
     check_ok!(socket::shutdown(far, 2));
@@ -124,7 +124,7 @@ fn attempts_to_connect() {
     check_ok!(socket::send_all(far, b"x"));
     check_eq!(next(watch).map(|found| found.len()), Ok(1));
 
-    // Nobody listens there any more.
+    // There is no listener any more.
     check_ok!(close(listener));
     let late = check_ok!(socket::open(INET4, STREAM, TCP));
     check_ok!(set_nonblocking(late));
@@ -168,7 +168,7 @@ fn data_and_order() {
     // What it is called is the host's to say; the rest comes back as it was.
     check_eq!(wait(watch, 4, LONG), Ok(vec![EpollEvent { fd: counter, ..event }]));
 
-    // No more than asked for, and everybody gets a turn.
+    // No more than asked for, and each of them gets a turn.
     let others: Vec<_> = (0..9).map(|_| check_ok!(wasix::wait::event(1, 0))).collect();
     for other in &others {
         check_ok!(add(watch, *other, IN));
@@ -224,7 +224,7 @@ fn refusals() {
     check_eq!(check_ok!(descriptor::fdstat(watch)).filetype, 0);
 }
 
-/// What is closed is told of no more; what has a duplicate still is.
+/// What is closed is not reported any more; what has a duplicate still is.
 fn closed_things() {
     let watch = check_ok!(epoll());
     let counter = check_ok!(event(1, 0));

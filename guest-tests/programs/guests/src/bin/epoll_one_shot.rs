@@ -13,7 +13,7 @@ fn main() {
     check_eq!(next(watch), Ok(vec![(reader, IN)]));
     check_ok!(write(writer, b"b"));
     check_eq!(now(watch), Ok(vec![]));
-    // Modified: what is there still is told.
+    // Modified: what is there still is reported.
     check_ok!(modify(watch, reader, IN | ONESHOT));
     check_eq!(next(watch), Ok(vec![(reader, IN)]));
     check_eq!(now(watch), Ok(vec![]));

@@ -119,7 +119,7 @@ fn main() {
     }
 }
 
-/// Takes all who wait. Without descriptors it is not told of the others until one is
+/// Takes all that wait. Without descriptors the others are not reported until one is
 /// closed.
 fn accept(watch: Fd, listener: Fd, connections: &mut HashMap<Fd, Connection>) {
     loop {

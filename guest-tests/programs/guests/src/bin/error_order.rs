@@ -1,5 +1,5 @@
 //! `error_order UNBOUND`: where several errors apply, the first of descriptor, kind,
-//! rights, arguments, state, policy, operating system is told.
+//! rights, arguments, state, policy, operating system is reported.
 //!
 //! UNBOUND is what the profile says to a listen on a socket without an address.
 //! Granted are 127.0.0.1 on every port, and a folder; the table has 24 places.
@@ -172,7 +172,7 @@ fn policy_before_the_system() {
     check_ok!(bind(fd, loopback(0)));
     listens_and_serves(fd);
 
-    // The system comes last: somebody else listens there by now.
+    // The system comes last: another socket listens there by now.
     let (first, second) = (fresh(), fresh());
     for fd in [first, second] {
         check_ok!(set_flag(fd, option::REUSE_ADDR, true));
@@ -197,6 +197,6 @@ fn state_before_a_full_table() {
     // Listening takes no place.
     check_ok!(listen(bound, 4));
     copies.into_iter().for_each(|fd| check_ok!(close(fd)));
-    // Nobody was lost.
+    // No connection was lost.
     check_eq!(check_ok!(accept_v2(listener, NONBLOCK)).1, check_ok!(addr_local(client)));
 }

@@ -58,7 +58,7 @@ fn lingering() {
     for _ in 0..50 {
         let (near, _far) = check_ok!(connected(listener));
         check_ok!(set_nonblocking(near));
-        // Nobody reads it, so something is always left to be delivered.
+        // It is not read, so something is always left to be delivered.
         while send(near, &[0; 65536], 0).is_ok() {}
         check_ok!(set_time(near, option::LINGER, Some(HOUR)));
         check_ok!(close(near));
@@ -81,7 +81,7 @@ fn subscriptions() {
     check_eq!(poll_into(&asked, &mut events), Err(EINVAL));
     check_eq!(poll_into(&[], &mut events), Err(EINVAL));
 
-    // The same ones when nobody waits: each waits, and the clock ends it.
+    // The same ones without a client: each waits, and the clock ends it.
     check_ok!(accept_v2(listener, 0));
     let mut asked = asked[..10_000].to_vec();
     asked.push(Subscription::clock(MONOTONIC, 20_000_000, 7));

@@ -60,7 +60,7 @@ fn main() {
     check!(file::open(folder, "..", 0, 0).is_err(), "up from a folder");
     check_ok!(descriptor::close(folder));
 
-    // What stays inside works, dots or not.
+    // A path that does not leave the directory works, dots or not.
     for path in ["inside", "./inside", "folder/../inside", "folder/.././inside"] {
         check_eq!(check_ok!(path_stat(ROOT, FOLLOW, path)).filetype, REGULAR_FILE, "{path}");
         check_ok!(descriptor::close(check_ok!(file::open(ROOT, path, 0, 0))));

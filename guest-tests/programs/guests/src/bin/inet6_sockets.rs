@@ -68,7 +68,7 @@ fn one_takes_datagrams() {
     let port = at(six, ANY);
     check_eq!(set_flag(six, option::ONLY_V6, false), Err(EINVAL), "it is too late");
     check_eq!(flag(six, option::ONLY_V6), Ok(true));
-    // Nobody takes it there.
+    // It is not taken there.
     let sender = fresh(INET4, DGRAM);
     check_ok!(connect(sender, loopback(port)));
     check_eq!(send(sender, b"x", 0), Ok(1));
@@ -111,7 +111,7 @@ fn both_take_connections() {
     check_ok!(connect(six, (Ipv6Addr::LOCALHOST, port).into()));
     let (_, peer) = check_ok!(accept_v2(both, 0));
     check_eq!(peer.ip(), Ipv6Addr::LOCALHOST);
-    // Whoever came to the port may be here still, so it is taken by another address.
+    // A peer that came to the port may be here still, so another address is used.
     let other = fresh(INET4, STREAM);
     let taken = bind(other, (Ipv4Addr::UNSPECIFIED, port).into()).and_then(|()| listen(other, 1));
     check_eq!(taken, Err(EADDRINUSE));

@@ -1,5 +1,5 @@
 //! A million vectors in one call: an answer, and no memory of the host's. Says
-//! when it is through, and stays until its input ends.
+//! when it is through, and waits until its input ends.
 
 use wasix::errno::*;
 use wasix::socket::*;

@@ -1,5 +1,5 @@
 //! `kinds_limits KIND`: time limits end the blocking calls of this kind of socket, and what
-//! went wrong meanwhile is told once. Needs `/run`, and grants for all in it.
+//! went wrong meanwhile is reported once. Needs `/run`, and grants for all in it.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -161,7 +161,7 @@ fn no_error_but_once(kind: Kind) {
         refuses(kind);
         return;
     }
-    // Nobody is there any more: the next who asks or tries is told.
+    // The peer is gone: the next call that reads the error or sends gets it.
     check_ok!(close(far));
     if kind.family == UNIX {
         check_eq!(send(near, b"x", 0), Err(ECONNREFUSED));
@@ -177,12 +177,12 @@ fn no_error_but_once(kind: Kind) {
         check_eq!(send(near, b"x", 0), Ok(1));
         wait_for_error(near);
         check_eq!(call(near), Err(ECONNREFUSED));
-        check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is told once");
+        check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
     }
     check_eq!(send(near, b"x", 0), Ok(1));
     wait_for_error(near);
     check_eq!(size(near, option::LAST_ERROR), Ok(ECONNREFUSED.0.into()));
-    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is told once");
+    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
     check_ok!(set_nonblocking(near));
     check_eq!(recv(near, &mut [0; 4], 0), Err(EAGAIN));
 }
@@ -206,7 +206,7 @@ fn breaks(near: Fd, far: Fd) {
         check_ok!(poll(&[Subscription::read(near, 1), Subscription::clock(MONOTONIC, wait::LONG, 2)]));
     check_eq!(events.first().map(|event| event.userdata), Some(1));
     check_eq!(size(near, option::LAST_ERROR), Ok(ECONNRESET.0.into()));
-    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is told once");
+    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
     check_eq!(recv(near, &mut [0; 4], 0), Ok(0));
     check_eq!(send(near, b"x", 0), Err(EPIPE));
     check_ok!(close(near));
@@ -225,7 +225,7 @@ fn refuses(kind: Kind) {
     let writing = [Subscription::write(near, 1), Subscription::clock(MONOTONIC, wait::LONG, 2)];
     check_eq!(check_ok!(poll(&writing)).first().map(|event| event.userdata), Some(1));
     check_eq!(size(near, option::LAST_ERROR), Ok(ECONNREFUSED.0.into()));
-    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is told once");
+    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
     check_ok!(close(near));
     check_ok!(close(gone));
 }

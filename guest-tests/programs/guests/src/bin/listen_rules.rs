@@ -275,7 +275,7 @@ fn polling_consumes_nothing() {
     let (listener, addr) = check_ok!(listener());
     let asked = [Subscription::read(listener, 1), Subscription::clock(MONOTONIC, 0, 2)];
     let is_ready = || check_ok!(poll(&asked)).iter().any(|event| event.userdata == 1);
-    check!(!is_ready(), "nobody waits");
+    check!(!is_ready(), "no connection waits");
 
     let clients: Vec<Fd> = (0..3).map(|_| fresh()).collect();
     for client in &clients {
@@ -283,7 +283,7 @@ fn polling_consumes_nothing() {
     }
     for client in &clients {
         for _ in 0..50 {
-            check!(is_ready(), "somebody waits");
+            check!(is_ready(), "a connection waits");
             let twice = [
                 Subscription::read(listener, 1),
                 Subscription::read(listener, 2),
@@ -294,7 +294,7 @@ fn polling_consumes_nothing() {
         let (_, peer) = check_ok!(accept_v2(listener, NONBLOCK));
         check_eq!(peer, check_ok!(addr_local(*client)));
     }
-    check!(!is_ready(), "nobody waits any more");
+    check!(!is_ready(), "no connection waits any more");
     check_eq!(accept_v2(listener, NONBLOCK).map(drop), Err(EAGAIN));
 }
 
@@ -440,7 +440,7 @@ fn duplicates_share_the_queue() {
     still_listens(second);
 }
 
-/// Whom the closed listener let wait learns of it; the port is free at once.
+/// Clients that waited at a closed listener are reset; the port is free at once.
 fn closing_while_another_waits() {
     let (listener, addr) = check_ok!(listener());
     let clients = [fresh(), fresh(), fresh()];

@@ -18,7 +18,7 @@ fn main() {
         check_eq!(listen(fresh, backlog), Ok(()), "again, backlog {backlog}");
     }
 
-    // Each backlog is good for the first call too, and somebody can come in.
+    // Each backlog is good for the first call too, and a client can come in.
     for backlog in [0, 1, 128, 0x7fff_ffff, 0x8000_0000, u32::MAX] {
         let fd = check_ok!(open(INET4, STREAM, TCP));
         check_ok!(bind(fd, loopback(0)));

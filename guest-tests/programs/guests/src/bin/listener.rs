@@ -200,7 +200,7 @@ impl Program {
     }
 
     /// Answers one message of each client with the same, until one says `quit`;
-    /// tells how many it answered. Whom it meets dead it passes over.
+    /// tells how many it answered. It passes over dead connections.
     fn serve(&self) -> Result<String> {
         let mut served = 0;
         loop {

@@ -92,7 +92,7 @@ fn restarts(reuses: bool) {
     check_ok!(listen(listener, 4));
     let addr = check_ok!(addr_local(listener));
     let (near, far) = check_ok!(connected(listener));
-    // Who closes first keeps the trace.
+    // The side that closes first keeps the address.
     check_ok!(close(far));
     wait_until_readable(near);
     check_ok!(close(near));
@@ -171,7 +171,7 @@ fn duplicates() {
     tell("duplicate", "enter_after_the_last", enters(addr));
 }
 
-/// What those see who waited when it closed.
+/// What the clients see that waited when it closed.
 fn clients_of_a_closed_listener() {
     let (listener, addr) = check_ok!(listener());
     let clients = [fresh(), fresh(), fresh()];

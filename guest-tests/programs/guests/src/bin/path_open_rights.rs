@@ -1,5 +1,5 @@
 //! `path_open`: the rights that it names decide whether a file is read and written, and
-//! nothing else. What was taken from the folder stays away. Needs a folder.
+//! nothing else. What was taken from the folder is gone. Needs a folder.
 
 use wasix::descriptor::{close, fdstat, read, right, set_rights, write};
 use wasix::errno::*;

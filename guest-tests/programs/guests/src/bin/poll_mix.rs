@@ -23,7 +23,7 @@ fn main() {
 }
 
 fn clocks() {
-    // Of several clocks the first one to fire decides, and only what fired is told.
+    // Of several clocks the first one to fire decides, and only what fired is reported.
     let events = check_ok!(poll(&[
         Subscription::clock(MONOTONIC, LONG, 1),
         Subscription::clock(MONOTONIC, 1_000_000, 2),
@@ -80,10 +80,10 @@ fn nothing_and_too_much() {
 }
 
 fn listeners(listener: Fd) {
-    // Nobody waits.
+    // No connection waits.
     check_eq!(ready(&[Subscription::read(listener, 1)]), vec![]);
 
-    // Somebody waits already: at once, and as often as asked.
+    // A connection waits already: at once, and as often as asked.
     let addr = check_ok!(socket::addr_local(listener));
     let client = check_ok!(socket::open(INET4, STREAM, TCP));
     check_ok!(socket::connect(client, addr));
@@ -93,7 +93,7 @@ fn listeners(listener: Fd) {
         check_eq!(events.len(), 1);
         check_eq!((events[0].userdata, events[0].error, events[0].kind), (1, 0, FD_READ));
     }
-    // Polling took nobody away.
+    // Polling took no connection away.
     check_ok!(socket::accept_v2(listener, descriptor::NONBLOCK));
     check_eq!(socket::accept_v2(listener, descriptor::NONBLOCK), Err(EAGAIN));
     check_eq!(ready(&[Subscription::read(listener, 1)]), vec![]);

@@ -92,7 +92,7 @@ fn echo_to_a_name() {
     let mut buf = [0; 64];
     let (count, _, from) = check_ok!(unix::recv_from(INHERITED, &mut buf, 0));
     println!("from {from:?}");
-    // Nobody answers to whom the guest knows no name of.
+    // A peer without a name that the guest knows gets no answer.
     if !from.is_empty() {
         check_eq!(unix::send_to(INHERITED, &buf[..count], 0, &from), Ok(count));
     }

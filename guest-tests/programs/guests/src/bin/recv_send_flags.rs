@@ -42,7 +42,7 @@ fn main() {
     check_eq!(descriptor::read(far, &mut buf), Ok(7));
     check_eq!(buf[..7], *b"written");
 
-    // Flags that nobody knows.
+    // Unknown flags.
     for flags in [16, 0x8000, u32::MAX] {
         let answer = recv(far, &mut buf, flags | RECV_DONT_WAIT);
         check!(matches!(answer, Err(EINVAL | ENOTSUP | EAGAIN)), "flags {flags}: {answer:?}");

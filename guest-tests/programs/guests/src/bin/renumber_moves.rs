@@ -24,7 +24,7 @@ fn main() {
     check_eq!(file::tell(to), Ok(4));
 
     check_eq!(renumber(900, to), Err(EBADF));
-    // Nobody moves a descriptor to a number that is not open.
+    // No descriptor can be moved to a number that is not open.
     check_eq!(renumber(to, 900), Err(EBADF));
     check_eq!(file::tell(to), Ok(4));
     check_ok!(close(from));

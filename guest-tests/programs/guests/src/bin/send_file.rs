@@ -71,7 +71,7 @@ fn receive(fd: Fd, length: usize) -> Vec<u8> {
     data
 }
 
-/// The file's own position does not matter, and stays.
+/// The file's own position does not matter, and is not changed.
 fn offsets(file: Fd, content: &[u8]) {
     let (near, far) = pair();
     check_eq!(file::seek(file, 7, file::SET), Ok(7));
@@ -158,7 +158,7 @@ fn messages(file: Fd, content: &[u8]) {
     }
 }
 
-/// What a pipe has, and its end; what was not sent stays in it.
+/// What a pipe has, and its end; what was not sent is still in it.
 fn pipes(content: &[u8]) {
     let (near, far) = pair();
     let (reader, writer) = check_ok!(wait::pipe());

@@ -9,7 +9,7 @@ fn main() {
     let rounds = std::env::args().nth(1).map_or(50, |rounds| rounds.parse().expect("a number"));
     let (listener, _) = check_ok!(listener());
     for _ in 0..rounds {
-        // Gone before anyone accepts: no client, or one that is dead.
+        // Gone before it is accepted: no client, or a dead one.
         let client = client_of(listener);
         reset(client);
         match accept_v2(listener, descriptor::NONBLOCK) {

@@ -1,4 +1,4 @@
-//! Who may send what, when a handler runs, and what waits for it.
+//! Which signals may be sent, when a handler runs, and what waits for it.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
 use wasix::errno::*;

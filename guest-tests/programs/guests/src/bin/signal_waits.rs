@@ -72,7 +72,7 @@ fn accepts() {
     // With a limit too.
     check_ok!(set_time(listener, option::ACCEPT_TIMEOUT, Some(15_000_000_000)));
     check_eq!(interrupted(|| accept_v2(listener, 0)), EINTR);
-    // Who comes then is taken, once.
+    // A client that comes then is taken, once.
     let client = check_ok!(open_for(addr));
     check_ok!(connect(client, addr));
     let (_, peer) = check_ok!(accept_v2(listener, 0));
@@ -163,7 +163,7 @@ fn epolls() {
     check_eq!(interrupted(|| wait::wait(epfd, 4, u64::MAX)), EINTR);
     check_eq!(interrupted(|| wait::wait(epfd, 4, 15_000_000_000)), EINTR);
     check_ok!(send_all(far, b"x"));
-    // The edge is told, once.
+    // The edge is reported, once.
     let events: Vec<EpollEvent> = check_ok!(wait::wait(epfd, 4, wait::LONG));
     check_eq!(events.len(), 1);
     check_eq!(check_ok!(wait::wait(epfd, 4, wait::SHORT)).len(), 0);
@@ -232,7 +232,7 @@ fn futexes() {
         check_eq!(ended(wait), Ok(()));
         check_eq!(woken, 1);
     }
-    // Its place is free: there is nobody to be woken.
+    // Its place is free: there is no waiter to be woken.
     let mut woken = u8::MAX;
     check_ok!(outcome(unsafe { raw::wasix::futex_wake(address_of(&word), address_of_mut(&mut woken)) }));
     check_eq!(woken, 0);

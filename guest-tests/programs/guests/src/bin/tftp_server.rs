@@ -91,7 +91,7 @@ fn transfer(own: Fd, client: SocketAddr, bytes: &[u8]) {
     }
 }
 
-/// Waits for the answer to a block. Old ones are passed over, and strangers are told.
+/// Waits for the answer to a block. Old ones are passed over, and strangers get an error.
 fn is_acknowledged(own: Fd, client: SocketAddr, number: u16) -> bool {
     let mut answer = [0; BLOCK];
     loop {

@@ -111,7 +111,7 @@ fn connected_ones(any: SocketAddr) {
     check_eq!(addr_peer(near), Ok(to));
     check_eq!(send(near, b"x", 0), Ok(1));
     check_eq!(recv_whole(far, &mut [0; 4], 0), Ok((1, false, from)));
-    // Nobody else gets through.
+    // No other sender gets through.
     check_eq!(send_to(other, b"other", 0, from), Ok(5));
     check_eq!(send_to(far, b"peer", 0, from), Ok(4));
     check_eq!(recv(near, &mut [0; 8], 0), Ok(4));
@@ -119,7 +119,7 @@ fn connected_ones(any: SocketAddr) {
     check_eq!(recv(near, &mut [0; 8], 0), Err(EAGAIN));
 }
 
-/// Nobody is there any more, and the network says so.
+/// The peer is gone, and the network says so.
 fn refused(any: SocketAddr) {
     let ((near, _), (gone, to)) = (bound(any), bound(any));
     check_ok!(close(gone));
@@ -127,7 +127,7 @@ fn refused(any: SocketAddr) {
     check_eq!(send(near, b"x", 0), Ok(1));
     check_eq!(recv(near, &mut [0; 4], 0), Err(ECONNREFUSED));
     check_ok!(set_flags(near, NONBLOCK));
-    check_eq!(recv(near, &mut [0; 4], 0), Err(EAGAIN), "it is told once");
+    check_eq!(recv(near, &mut [0; 4], 0), Err(EAGAIN), "it is reported once");
     check_eq!(send(near, b"x", 0), Ok(1));
     check_eq!(size(near, option::LAST_ERROR), Ok(u64::from(ECONNREFUSED.0)));
     check_eq!(size(near, option::LAST_ERROR), Ok(0));

@@ -1,5 +1,5 @@
-//! `udp_chat ADDR...`: whoever sends is in the room, and everybody there hears it but
-//! himself. `/who` is answered with how many there are, `/leave` leaves, and `/close` ends
+//! `udp_chat ADDR...`: a peer that sends is in the room, and its message goes to all others
+//! there. `/who` is answered with how many there are, `/leave` leaves, and `/close` ends
 //! the program.
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ fn main() {
     }
 }
 
-/// All that is there, as an edge is told once. Is the room open still?
+/// All that is there, as an edge is reported once. Is the room open still?
 fn hear_all(fd: Fd, room: &mut BTreeSet<(SocketAddr, Fd)>) -> bool {
     let mut buf = [0; 2048];
     loop {
@@ -59,7 +59,7 @@ fn hear_all(fd: Fd, room: &mut BTreeSet<(SocketAddr, Fd)>) -> bool {
     }
 }
 
-/// Somebody who can't be told is somebody who hears nothing.
+/// A peer that can't be reached misses the message.
 fn tell(fd: Fd, to: SocketAddr, line: &[u8]) {
     if let Err(error) = send_to(fd, line, 0, to) {
         eprintln!("{to}: {error:?}");

@@ -88,7 +88,7 @@ fn connected() {
     check_eq!(send(near, b"x", 0), Err(EPIPE));
 }
 
-/// The receiver's queue is full: a sender that may not wait is told so, another one waits.
+/// The receiver's queue is full: a nonblocking sender gets an error, another one waits.
 fn full() {
     let (near, _far) = (named("/run/sender"), named("/run/slow"));
     for is_connected in [false, true] {

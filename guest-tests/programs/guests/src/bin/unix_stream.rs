@@ -204,7 +204,7 @@ fn targets() {
     check_ok!(unix::bind(bound, "/run/bound"));
     check_eq!(unix::connect(fresh, "/run/bound"), Err(ECONNREFUSED), "it does not listen");
     check_ok!(close(bound));
-    check_eq!(unix::connect(fresh, "/run/bound"), Err(ECONNREFUSED), "nobody has it any more");
+    check_eq!(unix::connect(fresh, "/run/bound"), Err(ECONNREFUSED), "no socket has it any more");
     for kind in [DGRAM, SEQPACKET] {
         let path = format!("/run/of_kind_{kind}");
         let other = check_ok!(unix::open(kind));
@@ -257,7 +257,7 @@ fn options() {
     check_eq!(socket::recv(near, &mut [0; 8], 0), Err(EAGAIN));
 }
 
-/// A name stays when its socket closes, until the program removes it.
+/// A name is there after its socket closes, until the program removes it.
 fn taken_names() {
     let first = check_ok!(unix::listener(STREAM, "/run/taken", 4));
     let second = check_ok!(unix::open(STREAM));

@@ -93,7 +93,7 @@ impl Server {
                     self.connections.push(Connection { stream, unsent: Vec::new() });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                // Who measures gives descriptors enough: to be without is an error.
+                // A measurement has descriptors enough: to be without is an error.
                 Err(error) if sys::is_out_of_descriptors(&error) => return Err(error),
                 // A connection that was reset while it waited: the next one.
                 Err(_) => {}

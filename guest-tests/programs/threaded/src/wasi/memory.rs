@@ -59,7 +59,7 @@ impl Blocks {
             if grown == usize::MAX {
                 return null_mut();
             }
-            // Nobody else makes it grow.
+            // No other thread makes it grow.
             (begin, self.end) = (grown * PAGE, (grown + pages) * PAGE);
         }
         self.next = begin + size;

@@ -156,7 +156,7 @@ fn flows(reader: Fd, writer: Fd) {
             assert!(buffer[..read].iter().all(|byte| Some(byte) == want.next()), "other bytes at {count}");
             count += read;
         }
-        // Nobody reads any more.
+        // There is no reader any more.
         threaded::close(reader).expect("to close");
     })
     .expect("a thread");
@@ -168,7 +168,7 @@ fn flows(reader: Fd, writer: Fd) {
     let written = moved(|count| unsafe { fd_write(writer, at(&two), 2, count) });
     assert!(written == Ok(MEBIBYTE), "writev: {written:?}");
     other.join();
-    assert!(threaded::write(writer, &data) == Err(PIPE), "nobody reads");
+    assert!(threaded::write(writer, &data) == Err(PIPE), "no reader");
 }
 
 fn pair_of(kind: u32) -> (Fd, Fd) {

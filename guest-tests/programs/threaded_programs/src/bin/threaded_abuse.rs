@@ -74,7 +74,7 @@ fn trap() {
         })
         .expect("a thread");
     }
-    // The lock stays taken when this thread is gone.
+    // The lock is still taken when this thread is gone.
     core::mem::forget(guard);
     threaded::spawn(|| {
         while WAITING.load(SeqCst) < 8 {
@@ -85,7 +85,7 @@ fn trap() {
     })
     .expect("a thread");
     LOCK.lock();
-    panic!("nobody gave the lock back");
+    panic!("the lock was not given back");
 }
 
 #[inline(never)]

@@ -1,7 +1,7 @@
 //! `threaded_chat ADDR THREADS`: what one client says, all others hear.
 //!
 //! The first thread accepts. Each of the others has some clients, an epoll, and a box for
-//! mail; who puts something into the box of another thread wakes it by its event
+//! mail; a thread that puts something into the queue of another one wakes it by its event
 //! descriptor.
 
 #![cfg_attr(target_os = "wasi", no_std, no_main)]
@@ -70,7 +70,7 @@ struct Client {
     /// The begin of a line.
     line: Vec<u8>,
     out: Vec<u8>,
-    /// It is told when there is room.
+    /// It is notified when there is space.
     waits: bool,
 }
 

@@ -20,7 +20,7 @@ const TERM: u32 = 15;
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 static LISTENER: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Any thread may be the one that is told, so this ends the accept of the first.
+/// The signal may reach any thread, so this ends the accept of the first.
 fn end_soon(signal: u32) {
     if signal == TERM && !IS_ENDING.swap(true, SeqCst) {
         threaded::close(LISTENER.load(SeqCst)).expect("close");

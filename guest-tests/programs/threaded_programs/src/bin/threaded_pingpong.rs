@@ -2,7 +2,7 @@
 //! takes.
 //!
 //! The ways are `futex`, `event`, `pipe`, `pair`, `tcp`, and `epoll`, which is `event`
-//! with a wait in an epoll. In `idle` nobody waits: the calls alone.
+//! with a wait in an epoll. In `idle` no thread waits: the calls alone.
 
 #![cfg_attr(target_os = "wasi", no_std, no_main)]
 

@@ -17,7 +17,7 @@ pub fn fdstat(fd: Fd) -> Result<FdStat> {
     Ok(FdStat { flags, ..FdStat::default() })
 }
 
-/// Of the flags the kernel is told of [`NONBLOCK`] alone.
+/// Of the flags, [`NONBLOCK`] alone is passed to the kernel.
 pub fn set_flags(fd: Fd, flags: u32) -> Result<()> {
     let status = if flags & NONBLOCK != 0 { libc::O_NONBLOCK } else { 0 };
     outcome(unsafe { libc::fcntl(fd as c_int, libc::F_SETFL, status) }).map(drop)

@@ -161,7 +161,7 @@ pub fn recv(fd: Fd, buf: &mut [u8], flags: u32) -> Result<usize> {
     outcome(unsafe { libc::recv(fd as c_int, buf.as_mut_ptr().cast(), buf.len(), flags) } as i64)
 }
 
-/// `recvfrom`, for a stream: the kernel does not say from whom.
+/// `recvfrom`, for a stream: the kernel does not name the sender.
 pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<usize> {
     let mut addr = HostAddr::unwritten();
     let (bytes, flags) = (buf.as_mut_ptr().cast(), receiving(flags));

@@ -225,7 +225,7 @@ pub fn recv_from(fd: Fd, buf: &mut [u8], flags: u32) -> Result<usize> {
     recv_from_raw(fd, buf, flags, &mut AddrPort::unwritten()).map(|(len, _)| len)
 }
 
-/// `sock_recv_from`: how much, was there more, and from whom?
+/// `sock_recv_from`: how much, was there more, and from which sender?
 pub fn recv_whole(fd: Fd, buf: &mut [u8], flags: u32) -> Result<(usize, bool, SocketAddr)> {
     let mut addr = AddrPort::unwritten();
     let (len, is_cut) = recv_from_raw(fd, buf, flags, &mut addr)?;

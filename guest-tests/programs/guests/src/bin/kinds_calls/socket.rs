@@ -120,14 +120,14 @@ fn accepted_by(kind: Kind, accept: fn(Fd, u32) -> Result<(Fd, Addr)>) -> Tried {
     }
     expect("an unknown flag", accept(fd, BAD_FLAG).err(), Some(EINVAL))?;
     let accepted = accept(fd, 0);
-    let (far, who) = match accepted {
+    let (far, peer) = match accepted {
         Ok(accepted) => accepted,
         Err(errno) => {
             done([fd, near])?;
             return Err(errno.into());
         }
     };
-    expect("who came", who, from)?;
+    expect("the peer", peer, from)?;
     carries(near, far)?;
     carries(far, near)?;
     done([fd, near, far])
@@ -145,8 +145,8 @@ fn sock_connect(kind: Kind) -> Tried {
         carries(near, there)?;
         return done([near, there]);
     }
-    let (far, who) = check_ok!(kind::accept(there, 0));
-    expect("who came", who, from)?;
+    let (far, peer) = check_ok!(kind::accept(there, 0));
+    expect("the peer", peer, from)?;
     carries(near, far)?;
     done([near, far, there])
 }

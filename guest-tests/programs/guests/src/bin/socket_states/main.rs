@@ -2,7 +2,7 @@
 //! `socket_states KIND`: the same for another kind of socket.
 //!
 //! FULL is the address of a listener whose queue is full, so that an attempt to
-//! connect to it stays on its way. The line `make room` asks for room there.
+//! connect to it is in progress. The line `make room` asks for space there.
 //!
 //! A line says `STATE CALL OUTCOME`. Where the call failed, or only asked, the
 //! socket is used afterwards: `unchanged` says that it is as good as before. One that

@@ -118,7 +118,7 @@ pub fn both_ended(_: &World, it: &Subject, _: &str) -> Proof {
     expect("send", send(it.fd, b"hello", 0), Err(EPIPE))
 }
 
-/// The reset is told once, and then the stream is at its end.
+/// The reset is reported once, and then the stream is at its end.
 pub fn reset(_: &World, it: &Subject, outcome: &str) -> Proof {
     same_addresses(it)?;
     if outcome != "ECONNRESET" {
@@ -128,7 +128,7 @@ pub fn reset(_: &World, it: &Subject, outcome: &str) -> Proof {
     expect("send", send(it.fd, b"hello", 0), Err(EPIPE))
 }
 
-/// Why it failed is told once, and then it may try again.
+/// Why it failed is reported once, and then it may try again.
 pub fn failed(world: &World, it: &Subject, outcome: &str) -> Proof {
     if outcome != "ECONNREFUSED" {
         expect("connect", connect(it.fd, world.live_addr), Err(ECONNREFUSED))?;

@@ -32,7 +32,7 @@ pub const STATES: &[State] = &[
     State { name: "closed", make: closed, proof: proof::closed },
 ];
 
-/// What stays the same all the time.
+/// What is the same all the time.
 pub struct World {
     /// A listener with room.
     pub live: Fd,
@@ -50,7 +50,7 @@ impl World {
         Self { live, live_addr, full, dead: check_ok!(addr_local(dead)) }
     }
 
-    /// Takes whoever waits at the live listener, so that the next one is alone.
+    /// Takes what waits at the live listener, so that the next one is alone.
     pub fn forget_clients(&self) {
         while let Ok((client, _)) = accept_v2(self.live, NONBLOCK) {
             discard(client);
@@ -127,7 +127,7 @@ fn passive(world: &World) -> Subject {
     Subject::new(far, Some(near))
 }
 
-/// An attempt that has arrived, and nobody has asked yet.
+/// An attempt that has arrived, before its result was read.
 fn arrived(world: &World) -> Subject {
     let mut near = fresh(world);
     check_eq!(connect(near.fd, world.live_addr), Err(EINPROGRESS));

@@ -32,7 +32,7 @@ unsafe extern "C" {
 pub struct Epoll {
     epoll: OwnedFd,
     fds: Vec<RawFd>,
-    /// What each place waits for, so that the kernel is told of changes alone.
+    /// What each place waits for, so that only changes go to the kernel.
     interests: Vec<Interest>,
     /// The place of each descriptor.
     places: Vec<u32>,

@@ -12,7 +12,7 @@ const MOST: usize = 256;
 pub struct Epoll {
     epoll: Fd,
     fds: Vec<Fd>,
-    /// What each place waits for, so that the host is told of changes alone.
+    /// What each place waits for, so that only changes go to the host.
     interests: Vec<Interest>,
     /// The place of each descriptor.
     places: Vec<u32>,

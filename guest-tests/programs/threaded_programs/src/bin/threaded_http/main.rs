@@ -3,7 +3,7 @@
 //! * `each`: a thread for each connection.
 //! * `pool`: one thread accepts, the others answer one request of each connection; between
 //!   them is a queue.
-//! * `shared`: all wait in one epoll; whoever hears of a connection has it to himself.
+//! * `shared`: all wait in one epoll; a thread to which a connection is reported has it alone.
 //! * `own`: each has an epoll of its own, and all of them watch the listener.
 
 #![cfg_attr(target_os = "wasi", no_std, no_main)]

@@ -1,5 +1,5 @@
-//! Each thread has an epoll of its own, with the listener in it: whoever is quick has the
-//! connection, and keeps it. Connections are told by edges, and served until there is no
+//! Each thread has an epoll of its own, with the listener in it: the first has the
+//! connection, and keeps it. Connections are edge-triggered, and served until there is no
 //! more.
 
 use crate::connection::{Connection, Next};
@@ -34,7 +34,7 @@ fn work(epoll: Fd, listener: Fd) {
 
 /// Takes one: the others are for the others.
 fn accept(epoll: Fd, listener: Fd) {
-    // Somebody was quicker, or there is no descriptor left.
+    // Another thread was quicker, or there is no descriptor left.
     let Ok(fd) = threaded::accept(listener, true) else { return };
     let at = Box::into_raw(Box::new(Connection::new(fd))) as usize as u64;
     let event = EpollEvent::new(IN | OUT | RDHUP | ET, at);
@@ -43,7 +43,7 @@ fn accept(epoll: Fd, listener: Fd) {
 
 fn advance(mut connection: Box<Connection>) {
     match connection.advance() {
-        // It stays where it is, and the epoll knows where.
+        // Its place does not change, and the epoll has it.
         Ok(Next::Read | Next::Write) => _ = Box::into_raw(connection),
         Ok(Next::Over) | Err(_) => threaded::close(connection.fd).expect("close"),
     }

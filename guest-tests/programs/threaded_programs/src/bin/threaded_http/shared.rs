@@ -1,5 +1,5 @@
-//! All threads wait in one epoll. Each entry is told once, to one of them, and is switched
-//! on again by who served it: no connection is served by two at a time. Nothing here knows
+//! All threads wait in one epoll. Each entry is one-shot: it is reported to one of them, and armed
+//! again by the thread that served it: no connection is served by two at a time. Nothing here knows
 //! of the other threads, and no lock is needed.
 
 use crate::connection::{Connection, Next};
@@ -61,7 +61,7 @@ impl Server {
         threaded::epoll_ctl(self.epoll, MOD, self.listener, &event).expect("to watch it");
     }
 
-    /// Serves a connection, and lets go of it.
+    /// Serves a connection, and gives it back.
     fn advance(self, mut connection: Box<Connection>, op: u32) {
         let fd = connection.fd;
         let wanted = match connection.advance() {

@@ -20,7 +20,7 @@ const MOST_MESSAGES: u32 = 80;
 /// What stands for the event descriptor that ends it.
 const BELL: u64 = u64::MAX;
 
-/// The reading end of each open channel. Who reads it, or modifies its entry, holds the
+/// The reading end of each open channel. A thread that reads it, or modifies its entry, holds the
 /// lock of the slot.
 static SLOTS_OF_ALL: [Mutex<Option<Reader>>; SLOTS] = [const { Mutex::new(None) }; SLOTS];
 static SENT: AtomicU32 = AtomicU32::new(0);
@@ -28,7 +28,7 @@ static ARRIVED: AtomicU32 = AtomicU32::new(0);
 static ENDED: AtomicU32 = AtomicU32::new(0);
 static DONE: Door = Door::new();
 
-/// Every other slot is told by edges, all are told once.
+/// Every other slot is edge-triggered, all are one-shot.
 fn wanted(slot: usize) -> u32 {
     IN | RDHUP | ONESHOT | if slot % 2 == 0 { ET } else { 0 }
 }
@@ -54,7 +54,7 @@ pub fn run(seed: u64) {
         })
         .collect();
     DONE.pass();
-    // Level-triggered: it is told to each of them.
+    // Level-triggered: it is reported to each of them.
     threaded::add(waker, 1).expect("to ring");
     threads.into_iter().for_each(threaded::Thread::join);
     IS_OVER.store(true, SeqCst);
@@ -71,7 +71,7 @@ fn wait(epoll: Fd, mark: u32) {
         let count = threaded::epoll_wait(epoll, &mut found, FOR_EVER).expect("events");
         for event in &found[..count] {
             if event.data == BELL {
-                assert!(threaded::mark() == mark, "somebody else's variables");
+                assert!(threaded::mark() == mark, "another thread's variables");
                 return;
             }
             look(epoll, event.data as usize);
@@ -147,7 +147,7 @@ fn send(epoll: Fd, writer: u32, listener: Fd, port: u16, seed: u64) {
             None => threaded::sleep(10_000),
         }
         if dice.below(50) == 0 {
-            // So that those who wait come to sleep.
+            // So that the waiters come to sleep.
             threaded::sleep(u64::from(dice.below(200_000)));
         }
     }

@@ -102,7 +102,7 @@ pub fn both_ended(world: &World, it: &Subject, _: &str) -> Proof {
     expect("send", send(it.fd, b"hello", 0), Err(EPIPE))
 }
 
-/// The reset is told once, and then it is at its end.
+/// The reset is reported once, and then it is at its end.
 pub fn reset(world: &World, it: &Subject, outcome: &str) -> Proof {
     same_addresses(world, it)?;
     if outcome != "ECONNRESET" {
@@ -130,7 +130,7 @@ pub fn neither(world: &World, it: &Subject, _: &str) -> Proof {
     expect("send", send(it.fd, b"hello", 0), Err(EPIPE))
 }
 
-/// Over a network the error is told once; a name that is gone refuses each message. Another
+/// Over a network the error is reported once; a name that is gone refuses each message. Another
 /// peer may take its place.
 pub fn refused(world: &World, it: &Subject, outcome: &str) -> Proof {
     same_addresses(world, it)?;

@@ -64,7 +64,7 @@ pub const STATES: &[State] = &[
     State { name: "closed", is_of: any, make: closed, proof: proof::closed },
 ];
 
-/// What stays the same all the time.
+/// What is the same all the time.
 pub struct World {
     pub kind: Kind,
     /// A listener with room; where nothing listens, a socket with an address.
@@ -91,7 +91,7 @@ impl World {
         Self { kind, live, live_at, full_at }
     }
 
-    /// An address that nobody has.
+    /// A free address.
     pub fn free_place(&self) -> Place {
         match (self.kind.family, &self.live_at) {
             (UNIX, _) => Place::Name(fresh_name()),
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// Takes whoever waits at the live socket, so that the next one is alone.
+    /// Takes what waits at the live socket, so that the next one is alone.
     pub fn forget_clients(&self) {
         if self.kind.is_connection() {
             while let Ok(client) = accept_preview1(self.live, NONBLOCK) {
