@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
 use wasock::{ListenProfile, OnTrap};
 
 pub(crate) use grants::GrantArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
 
+use crate::check::Wish;
 use crate::duration::parse_duration;
+use crate::env_file::{self, Variables};
+use crate::log::LogFormat;
 
 /// The socket host for WebAssembly servers on Wasmtime.
 #[derive(Debug, Parser)]
@@ -29,6 +33,18 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Say which dialect a module speaks, and which of its imports this host has
     Inspect(InspectArgs),
+    /// Say what a configuration file grants, and which line decides. Starts nothing
+    Check(CheckArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page of the command, or of one of its subcommands
+    Man {
+        /// The subcommand: run, inspect, check
+        command: Option<String>,
+    },
 }
 
 const RUN_HELP: &str = "\
@@ -77,6 +93,10 @@ pub(crate) struct RunArgs {
     /// Set a variable of the guest's environment
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable, help_heading = FILES)]
     pub(crate) env: Vec<(String, String)>,
+
+    /// Set the variables of a file: one NAME=VALUE a line. --env comes after them
+    #[arg(long, value_name = "FILE", value_parser = env_file::read, help_heading = FILES)]
+    pub(crate) env_file: Vec<Variables>,
 
     /// Give the guest this process's whole environment
     #[arg(long, help_heading = FILES)]
@@ -152,6 +172,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "stop|restart", default_value_t, help_heading = RUNNING)]
     pub(crate) on_trap: OnTrap,
 
+    /// Read the flags from a file in TOML, each as a key: listen = ["127.0.0.1:8080"]. A flag
+    /// that is given besides takes the place of its key; those that deny add up
+    #[arg(long, value_name = "FILE", help_heading = RUNNING)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// How to say what happens: as lines to read, or as a JSON object a line
+    #[arg(long, value_enum, value_name = "text|json", default_value_t, hide_possible_values = true, help_heading = RUNNING)]
+    pub(crate) log_format: LogFormat,
+
     /// Print a line for every call of the guest
     #[arg(long, help_heading = RUNNING)]
     pub(crate) trace: bool,
@@ -165,7 +194,7 @@ pub(crate) struct RunArgs {
     pub(crate) no_cache: bool,
 
     /// The module (.wasm or .wat), and the guest's arguments
-    #[arg(required = true, trailing_var_arg = true, help_heading = "Program", value_names = ["MODULE", "ARGS"], num_args = 1..)]
+    #[arg(required_unless_present = "config", trailing_var_arg = true, help_heading = "Program", value_names = ["MODULE", "ARGS"], num_args = 1..)]
     pub(crate) command: Vec<String>,
 }
 
@@ -177,6 +206,17 @@ pub(crate) struct InspectArgs {
 
     /// The module: .wasm or .wat
     pub(crate) module: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CheckArgs {
+    /// Ask whether the file grants this: 'connect 10.0.0.1:443', 'listen unix:/run/app.sock',
+    /// 'resolve example.com'. The exit code is 1 if it does not
+    #[arg(long, value_name = "USE")]
+    pub(crate) explain: Vec<Wish>,
+
+    /// The file, as for `wasock run --config`
+    pub(crate) config: PathBuf,
 }
 
 /// What `wasock inspect` prints.

@@ -1,17 +1,15 @@
 //! `wasock inspect`: what a module wants of its host.
 
-mod json;
-
 use anyhow::Result;
 use wasock::Inspection;
 use wasock::{Detected, Generation, Import, MemoryKind};
 
 use crate::args::{InspectArgs, InspectFormat};
+use crate::json::Json;
 use crate::report::Lines;
-use json::Json;
 
 /// Counts what changes a meaning in [`as_json`], or takes a field away.
-const SCHEMA: u32 = 1;
+const SCHEMA: u64 = 1;
 
 /// Prints it.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
@@ -86,7 +84,7 @@ fn as_json(found: &Inspection) -> Json {
         _ => "other",
     };
     Json::Object(vec![
-        ("schema", Json::Number(SCHEMA)),
+        ("schema", SCHEMA.into()),
         ("dialect", detected.dialect.id().into()),
         ("generation", generation.into()),
         ("since", detected.since().into()),

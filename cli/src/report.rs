@@ -7,7 +7,7 @@
 //! prints goes through [`Lines`], which escapes it; a test holds it to that.
 
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
@@ -15,6 +15,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
 use wasock::{Address, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, TraceLine};
+
+use crate::log::{self, LogLines};
 
 /// Prints a line on standard error, if it has a reader. A line feed in it is escaped.
 macro_rules! say {
@@ -48,13 +50,33 @@ impl Lines {
     /// Prints them on standard error, whole, so that what the guest writes meanwhile does
     /// not get in between.
     pub(crate) fn say(&self) {
-        let _unread = std::io::stderr().write_all(self.0.as_bytes());
+        if log::is_json() {
+            print_record(&log::message(self.0.trim_end()));
+        } else {
+            let _unread = std::io::stderr().write_all(self.0.as_bytes());
+        }
     }
 
     /// Prints them on standard output. That it is closed is no reason to fail.
     pub(crate) fn print(&self) {
         let _unread = std::io::stdout().write_all(self.0.as_bytes());
     }
+}
+
+impl Display for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Prints a line of JSON on standard error.
+fn print_record(line: &str) {
+    let _unread = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Prints a text of the command's own on standard output, as it is.
+pub(crate) fn print_own(text: &[u8]) {
+    let _unread = std::io::stdout().write_all(text);
 }
 
 /// Prints what the operator should know.
@@ -204,18 +226,18 @@ pub(crate) fn log(verbose: u8) {
     // no-color.org
     let has_colors =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level)))
         .with_writer(std::io::stderr)
-        .with_ansi(has_colors)
+        .with_ansi(has_colors && !log::is_json())
         .log_internal_errors(false)
-        .fmt_fields(fields.delimited(" "))
-        .init();
+        .fmt_fields(fields.delimited(" "));
+    if log::is_json() { subscriber.event_format(LogLines).init() } else { subscriber.init() }
 }
 
 /// Prints a call.
 pub(crate) fn call(line: &TraceLine<'_>) {
-    say!("{line}");
+    if log::is_json() { print_record(&log::call(line)) } else { say!("{line}") }
 }
 
 /// Prints events, each one that repeats itself only once.
@@ -239,7 +261,11 @@ impl Observer for Terminal {
                 return;
             }
         }
-        self::event(event);
+        if log::is_json() {
+            log::event(event, self.verbose).iter().for_each(|line| print_record(line));
+        } else {
+            self::event(event);
+        }
     }
 
     fn wants_connections(&self) -> bool {

@@ -12,7 +12,7 @@ use wasock::{Access, Ended, Guest, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
 use crate::report::{self, Lines, say};
-use crate::{FAILURE, signal, sockets, start};
+use crate::{FAILURE, log, signal, sockets, start};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -27,6 +27,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs a guest, and returns its exit code.
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
+    log::choose(args.log_format);
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?;
@@ -180,7 +181,8 @@ fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
     if args.inherit_env {
         builder = builder.inherit_env();
     }
-    builder = args.env.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+    let variables = args.env_file.iter().flat_map(|file| &file.0).chain(&args.env);
+    builder = variables.fold(builder, |builder, (name, value)| builder.env(name, value));
     if args.trace {
         builder = builder.trace(report::call);
     }
@@ -196,7 +198,7 @@ fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
 }
 
 /// What the guest may do, and what it may not.
-fn grants(mut builder: WasockCtxBuilder, args: &GrantArgs) -> WasockCtxBuilder {
+pub(crate) fn grants(mut builder: WasockCtxBuilder, args: &GrantArgs) -> WasockCtxBuilder {
     builder = args.listen.iter().fold(builder, WasockCtxBuilder::listen);
     builder = args.publish.iter().fold(builder, |builder, publish| builder.publish(*publish));
     builder = args.accept_from.iter().fold(builder, |builder, network| builder.accept_from(*network));

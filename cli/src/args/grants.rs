@@ -16,7 +16,7 @@ pub(crate) struct GrantArgs {
     #[arg(short, long, value_name = "[IP:]HOST:GUEST")]
     pub(crate) publish: Vec<Publish>,
 
-    /// Take connections and datagrams only from these peers [default: anyone, once listening
+    /// Take connections and datagrams only from these peers [default: any peer, once listening
     /// is granted]
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
     pub(crate) accept_from: Vec<IpNet>,

@@ -79,6 +79,22 @@ impl WasockCtxBuilder {
         self
     }
 
+    /// Do the grants so far allow this, with what is denied so far? A guest is asked again, at every
+    /// use.
+    ///
+    /// ```
+    /// use wasock::{Use, WasockCtx};
+    ///
+    /// let builder = WasockCtx::builder().connect(&"10.0.0.0/8:443".parse()?);
+    /// assert!(builder.allows(Use::TcpConnect("10.0.0.1:443".parse()?)));
+    /// let builder = builder.deny(&"10.0.0.1:*".parse()?);
+    /// assert!(!builder.allows(Use::TcpConnect("10.0.0.1:443".parse()?)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allows(&self, wish: Use<'_>) -> bool {
+        self.service.policy.check(wish).is_ok()
+    }
+
     /// Refuses these addresses for every verb that takes addresses: to listen, to connect, to
     /// have a UDP socket and to send datagrams. A denial wins over each grant, whatever the
     /// order of the calls.

@@ -97,8 +97,8 @@ fn a_connection_that_the_guest_made_is_watched() -> Result<()> {
 fn an_attempt_to_connect_that_fails_is_reported() -> Result<()> {
     let (mut server, addr) = start(run_on_loopback())?;
     let mut client = Client::connect(addr)?;
-    let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let answer = client.ask(&format!("connect_later {nobody}"))?;
+    let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let answer = client.ask(&format!("connect_later {closed}"))?;
     if let Some((fd, errno)) = answer.split_once(' ') {
         ensure!(errno == "EINPROGRESS", "{answer}");
         server.wait_for_stdout(&format!("closed {fd}"))?;
@@ -107,7 +107,7 @@ fn an_attempt_to_connect_that_fails_is_reported() -> Result<()> {
         ensure!(!told.contains(&format!("readable {fd}")), "{told:?}");
     }
     // One that fails at once is the caller's to know.
-    client.expect(&format!("connect {nobody}"), "ECONNREFUSED")?;
+    client.expect(&format!("connect {closed}"), "ECONNREFUSED")?;
     client.expect("counts", "1 1 1")?;
     lives_on(server, addr).map(drop)
 }

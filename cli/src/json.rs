@@ -1,14 +1,14 @@
-//! JSON on standard output, whose strings are harmless on a terminal too.
+//! JSON whose strings are harmless on a terminal too.
 
 use std::fmt::{self, Write as _};
 
 use wasock::Escaped;
 
 /// A value.
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
-    Number(u32),
+    Number(u64),
     Text(String),
     List(Vec<Json>),
     /// Its fields in this order.
@@ -33,7 +33,25 @@ impl<T: Into<Json>> FromIterator<T> for Json {
     }
 }
 
-/// In lines, two spaces for each level.
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u32> for Json {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<u64> for Json {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// In lines, two spaces for each level; as `{:#}` in one line.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, 0)
@@ -52,7 +70,7 @@ impl Json {
             }
             Self::Object(fields) => enclosed(f, level, ['{', '}'], fields, |f, (name, value)| {
                 write_text(f, name)?;
-                f.write_str(": ")?;
+                f.write_str(if f.alternate() { ":" } else { ": " })?;
                 value.write(f, level + 1)
             }),
         }
@@ -69,10 +87,13 @@ fn enclosed<T>(
     f.write_char(open)?;
     for (index, value) in items.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
-        write!(f, "{comma}\n{:1$}", "", 2 * (level + 1))?;
+        match f.alternate() {
+            true => f.write_str(comma)?,
+            false => write!(f, "{comma}\n{:1$}", "", 2 * (level + 1))?,
+        }
         item(f, value)?;
     }
-    if !items.is_empty() {
+    if !items.is_empty() && !f.alternate() {
         write!(f, "\n{:1$}", "", 2 * level)?;
     }
     f.write_char(close)

@@ -1,0 +1,216 @@
+//! `wasock check`: what a configuration file grants, and which line decides.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use wasock::{Use, WasockCtx, WasockCtxBuilder};
+
+use crate::args::{Args, CheckArgs, Command};
+use crate::config::{Config, ConfigValue};
+use crate::report::Lines;
+use crate::{FAILURE, USAGE, run};
+
+/// What `--explain` asks about.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    /// As it was written.
+    text: String,
+    verb: Verb,
+    target: Target,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Verb {
+    Listen,
+    AcceptFrom,
+    Connect,
+    UdpBind,
+    UdpSend,
+    Resolve,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Inet(SocketAddr),
+    Unix(String),
+    Name(String),
+}
+
+/// The verbs, as they are written: those of the grants.
+const VERBS: [(&str, Verb); 6] = [
+    ("listen", Verb::Listen),
+    ("accept-from", Verb::AcceptFrom),
+    ("connect", Verb::Connect),
+    ("udp-bind", Verb::UdpBind),
+    ("udp-send", Verb::UdpSend),
+    ("resolve", Verb::Resolve),
+];
+
+impl std::str::FromStr for Wish {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || {
+            "expected listen, accept-from, connect, udp-bind or udp-send with one address, as in \
+             'connect 10.0.0.1:443' or 'listen unix:/run/app.sock', or 'resolve NAME'"
+                .to_owned()
+        };
+        let (verb, target) = text.trim().split_once(' ').ok_or_else(expected)?;
+        let verb =
+            VERBS.iter().find(|(name, _)| *name == verb).map(|(_, verb)| *verb).ok_or_else(expected)?;
+        let target = target.trim();
+        let target = match (verb, target.strip_prefix("unix:")) {
+            (Verb::Resolve, _) => Target::Name(target.to_owned()),
+            (Verb::Listen | Verb::Connect, Some(path)) => Target::Unix(path.to_owned()),
+            _ => Target::Inet(target.parse().map_err(|_| expected())?),
+        };
+        Ok(Self { text: text.trim().to_owned(), verb, target })
+    }
+}
+
+impl Wish {
+    /// Do these grants allow it?
+    fn is_allowed(&self, builder: &WasockCtxBuilder) -> bool {
+        let wish = match (self.verb, &self.target) {
+            (Verb::Listen, Target::Inet(address)) => Use::TcpListen(*address),
+            (Verb::Listen, Target::Unix(path)) => Use::UnixListen(path),
+            (Verb::AcceptFrom, Target::Inet(address)) => Use::TcpAccept(*address),
+            (Verb::Connect, Target::Inet(address)) => Use::TcpConnect(*address),
+            (Verb::Connect, Target::Unix(path)) => Use::UnixConnect(path),
+            (Verb::UdpBind, Target::Inet(address)) => Use::UdpBind(*address),
+            (Verb::UdpSend, Target::Inet(address)) => Use::UdpSend(*address),
+            (_, Target::Name(name)) => Use::Resolve(name),
+            _ => return false,
+        };
+        builder.allows(wish)
+    }
+
+    /// The key that would grant it, and its value.
+    fn key(&self) -> String {
+        let verb = VERBS.iter().find(|(name, _)| self.text.starts_with(name)).map_or("", |(name, _)| name);
+        match &self.target {
+            Target::Inet(address) if matches!(self.verb, Verb::AcceptFrom) => {
+                format!("{verb} = \"{}\"", address.ip())
+            }
+            Target::Inet(address) => format!("{verb} = \"{address}\""),
+            Target::Unix(path) => format!("{verb} = \"unix:{path}\""),
+            Target::Name(name) => format!("{verb} = \"{name}\""),
+        }
+    }
+}
+
+/// Prints what the file grants, or whether it grants what was asked about.
+pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            mistakes.say();
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let mut lines = Lines::default();
+    if args.explain.is_empty() {
+        describe(&mut lines, &config);
+        lines.print();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut is_all = true;
+    for wish in &args.explain {
+        is_all &= explain(&mut lines, &config, wish)?;
+    }
+    lines.print();
+    Ok(if is_all { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) })
+}
+
+fn describe(lines: &mut Lines, config: &Config) {
+    if let Some((module, arguments)) = config.command.split_first() {
+        lines.line(format_args!("module: {module}"));
+        if !arguments.is_empty() {
+            lines.line(format_args!("arguments: {}", arguments.join(" ")));
+        }
+    }
+    let (granted, denied): (Vec<_>, Vec<_>) =
+        config.values.iter().filter(|value| is_rule(value)).partition(|value| !is_denial(value));
+    list(lines, "granted", &granted);
+    list(lines, "denied", &denied);
+    let other: Vec<_> = config.values.iter().filter(|value| !is_rule(value)).collect();
+    list(lines, "other settings", &other);
+}
+
+fn list(lines: &mut Lines, title: &str, values: &[&ConfigValue]) {
+    lines.line(format_args!("{title}: {}", values.len()));
+    for value in values {
+        lines.line(format_args!("  line {}: {}", value.line, value.argument));
+    }
+}
+
+/// Says whether the file allows it, and which line decides.
+fn explain(lines: &mut Lines, config: &Config, wish: &Wish) -> Result<bool> {
+    let rules: Vec<&ConfigValue> = config.values.iter().filter(|value| is_rule(value)).collect();
+    let (denials, grants): (Vec<&ConfigValue>, Vec<&ConfigValue>) =
+        rules.iter().partition(|value| is_denial(value));
+    let allows = |values: &[&ConfigValue]| Ok::<_, anyhow::Error>(wish.is_allowed(&builder(values)?));
+    let is_allowed = allows(&rules)?;
+    let by = |value: &ConfigValue| format!("line {}: {}", value.line, value.text);
+    // Peers are taken unless they are narrowed, so another grant says nothing of them.
+    let decides = |grant: &&ConfigValue| !matches!(wish.verb, Verb::AcceptFrom) || grant.key == "accept-from";
+    let deciding: Vec<&ConfigValue> = grants.iter().copied().filter(decides).collect();
+    let text = match (is_allowed, allows(&grants)?) {
+        (true, _) if allows(&[])? && deciding.is_empty() => "allowed without a grant".to_owned(),
+        (true, _) => match first(&deciding, |grant| allows(&[grant]))? {
+            Some(grant) => format!("allowed by {}", by(grant)),
+            None => "allowed by several lines together".to_owned(),
+        },
+        (false, true) => {
+            let with = |denial| {
+                let all: Vec<_> = grants.iter().copied().chain([denial]).collect();
+                Ok(!allows(&all)?)
+            };
+            match first(&denials, with)? {
+                Some(denial) => format!("refused by {}", by(denial)),
+                None => "refused by several lines together".to_owned(),
+            }
+        }
+        (false, false) => format!("refused: no line grants it; {} would", wish.key()),
+    };
+    lines.line(format_args!("{}: {text}", wish.text));
+    Ok(is_allowed)
+}
+
+/// The first value that decides.
+fn first<'a>(
+    values: &[&'a ConfigValue],
+    decides: impl Fn(&'a ConfigValue) -> Result<bool>,
+) -> Result<Option<&'a ConfigValue>> {
+    for value in values {
+        if decides(value)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+/// A builder that has these rules, and nothing else.
+fn builder(values: &[&ConfigValue]) -> Result<WasockCtxBuilder> {
+    let start = ["wasock", "run"].map(OsString::from);
+    let values = values.iter().map(|value| OsString::from(&value.argument));
+    let args = Args::try_parse_from(start.into_iter().chain(values).chain(["module".into()]))?;
+    let grants = match args.command {
+        Command::Run(run) => run.grants,
+        _ => return Ok(WasockCtx::builder()),
+    };
+    Ok(run::grants(WasockCtx::builder(), &grants))
+}
+
+/// Is it a grant or a denial?
+fn is_rule(value: &ConfigValue) -> bool {
+    let is_grant = VERBS.iter().any(|(name, _)| *name == value.key);
+    is_grant || matches!(value.key.as_str(), "publish" | "udp-strict") || is_denial(value)
+}
+
+fn is_denial(value: &ConfigValue) -> bool {
+    value.key.starts_with("deny")
+}

@@ -1,0 +1,355 @@
+//! `--config`: a file in TOML, in which each flag of `wasock run` is a key.
+//!
+//! The parser of the command line reads its values, one by one. So a key means what its flag
+//! means, and a new flag is a key without more.
+
+mod mistake;
+
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::Path;
+
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser as _};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::args::Args;
+use crate::report::Lines;
+use mistake::{Mistake, Source};
+
+/// Keys that are no flags: the module, and the guest's arguments.
+const MODULE: &str = "module";
+const ARGUMENTS: &str = "args";
+
+/// Flags that are no keys.
+const NO_KEYS: [&str; 3] = ["config", "help", "version"];
+
+/// How alike a wrong key and a right one are, of 1, for the right one to be suggested.
+const ALIKE: f64 = 0.7;
+
+/// What a file says, in its order.
+pub(crate) struct Config {
+    pub(crate) values: Vec<ConfigValue>,
+    /// The module and the guest's arguments.
+    pub(crate) command: Vec<String>,
+}
+
+/// One value of a key that is a flag.
+pub(crate) struct ConfigValue {
+    /// The key.
+    pub(crate) key: String,
+    /// What the parser calls the flag.
+    id: String,
+    /// The flag and its value, as on the command line.
+    pub(crate) argument: String,
+    /// Where it stands: the number of the line, and its text.
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
+/// A flag.
+struct Key {
+    name: String,
+    id: String,
+    action: ArgAction,
+}
+
+impl Config {
+    /// Reads the file `path`.
+    ///
+    /// # Errors
+    ///
+    /// What to print: all that is wrong with it.
+    pub(crate) fn load(path: &Path) -> Result<Self, Lines> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let mut lines = Lines::default();
+            lines.line(format_args!("wasock: cannot read {}: {error} (--config)", path.display()));
+            lines
+        })?;
+        Self::read(&Source::new(path, &text))
+    }
+
+    fn read(source: &Source<'_>) -> Result<Self, Lines> {
+        let table = DeTable::parse(source.text).map_err(|error| source.show(&[Mistake::from(&error)]))?;
+        let mut entries: Vec<_> = table.get_ref().iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let keys = keys();
+        let mut config = Self { values: Vec::new(), command: Vec::new() };
+        let (mut module, mut arguments) = (None, Vec::new());
+        let mut mistakes = Vec::new();
+        for (name, value) in entries {
+            let read = match &**name.get_ref() {
+                MODULE => scalar(value).map(|text| module = Some(text)),
+                ARGUMENTS => {
+                    list(value).map(|texts| arguments.extend(texts.into_iter().map(|(text, _)| text)))
+                }
+                _ => config.add(&keys, name, value, source),
+            };
+            mistakes.extend(read.err());
+        }
+        if module.is_none() && !arguments.is_empty() {
+            mistakes.push(Mistake::new(0..0, "`args` are those of a `module`, which is missing"));
+        }
+        if !mistakes.is_empty() {
+            return Err(source.show(&mistakes));
+        }
+        config.command = module.into_iter().chain(arguments).collect();
+        Ok(config)
+    }
+
+    /// Adds the values of a key that is a flag.
+    fn add(
+        &mut self,
+        keys: &[Key],
+        name: &Spanned<impl AsRef<str>>,
+        value: &Spanned<DeValue<'_>>,
+        source: &Source<'_>,
+    ) -> Result<(), Mistake> {
+        let (text, span) = (name.get_ref().as_ref(), name.span());
+        let Some(key) = keys.iter().find(|key| key.name == text) else {
+            return Err(unknown(keys, text, span));
+        };
+        for (argument, span) in arguments(key, value)? {
+            check(&argument).map_err(|reason| Mistake::new(span.clone(), format!("`{text}`: {reason}")))?;
+            let (line, text) = source.line(span.start);
+            let text = text.trim().to_owned();
+            self.values.push(ConfigValue { key: key.name.clone(), id: key.id.clone(), argument, line, text });
+        }
+        Ok(())
+    }
+
+    /// The command line with what the file adds to it: a flag that is given there takes the place of
+    /// its key, but for those that deny, which add up.
+    pub(crate) fn combined(&self, given: &[OsString], matches: &ArgMatches) -> Vec<OsString> {
+        let is_given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let counts = |value: &&ConfigValue| !is_given(&value.id) || value.key.starts_with("deny");
+        let values = self.values.iter().filter(counts).map(|value| OsString::from(&value.argument));
+        let (start, rest) = given.split_at_checked(2).unwrap_or((given, &[]));
+        let mut all: Vec<OsString> =
+            start.iter().cloned().chain(values).chain(rest.iter().cloned()).collect();
+        if !is_given("command") {
+            if rest.last().is_none_or(|last| last != "--") {
+                all.push("--".into());
+            }
+            all.extend(self.command.iter().map(OsString::from));
+        }
+        all
+    }
+}
+
+/// The flags that may be keys.
+fn keys() -> Vec<Key> {
+    let command = Args::command();
+    let run = command.find_subcommand("run");
+    let flags = run.into_iter().flat_map(|run| run.get_arguments());
+    let key = |flag: &clap::Arg| {
+        let name = flag.get_long().filter(|name| !NO_KEYS.contains(name))?.to_owned();
+        Some(Key { name, id: flag.get_id().to_string(), action: flag.get_action().clone() })
+    };
+    flags.filter_map(key).collect()
+}
+
+fn unknown(keys: &[Key], text: &str, span: Range<usize>) -> Mistake {
+    let names = keys.iter().map(|key| key.name.as_str()).chain([MODULE, ARGUMENTS]);
+    let alike = names.map(|name| (strsim::jaro(text, name), name)).filter(|(alike, _)| *alike > ALIKE);
+    let nearest = alike.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let hint = nearest.map_or_else(
+        || "each flag of `wasock run` is a key".to_owned(),
+        |(_, name)| format!("did you mean `{name}`?"),
+    );
+    Mistake::new(span, format!("unknown key `{text}`; {hint}"))
+}
+
+/// The values of a key as arguments, and where each of them stands.
+fn arguments(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, Range<usize>)>, Mistake> {
+    let flag = format!("--{}", key.name);
+    let with = |text: String| format!("{flag}={text}");
+    match (&key.action, value.get_ref()) {
+        (ArgAction::SetTrue, DeValue::Boolean(true)) => Ok(vec![(flag, value.span())]),
+        (ArgAction::SetTrue, DeValue::Boolean(false)) => Ok(Vec::new()),
+        (ArgAction::SetTrue, _) => Err(Mistake::new(value.span(), "expected true or false")),
+        (ArgAction::Count, DeValue::Integer(count)) => match count.to_string().as_str() {
+            "0" => Ok(Vec::new()),
+            "1" => Ok(vec![(flag, value.span())]),
+            "2" => Ok(vec![(flag.clone(), value.span()), (flag, value.span())]),
+            _ => Err(Mistake::new(value.span(), "expected 0, 1 or 2")),
+        },
+        (ArgAction::Count, _) => Err(Mistake::new(value.span(), "expected 0, 1 or 2")),
+        // NAME = "VALUE" reads better than "NAME=VALUE".
+        (ArgAction::Append, DeValue::Table(table)) if key.name == "env" => {
+            let mut variables: Vec<_> = table.iter().collect();
+            variables.sort_by_key(|(name, _)| name.span().start);
+            let variable = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+                Ok((with(format!("{}={}", name.get_ref(), scalar(value)?)), value.span()))
+            };
+            variables.into_iter().map(variable).collect()
+        }
+        (ArgAction::Append, _) => {
+            Ok(list(value)?.into_iter().map(|(text, span)| (with(text), span)).collect())
+        }
+        _ => Ok(vec![(with(scalar(value)?), value.span())]),
+    }
+}
+
+/// One value, or several in a list.
+fn list(value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, Range<usize>)>, Mistake> {
+    match value.get_ref() {
+        DeValue::Array(values) => values.iter().map(|value| Ok((scalar(value)?, value.span()))).collect(),
+        _ => Ok(vec![(scalar(value)?, value.span())]),
+    }
+}
+
+/// A value as it would be written on the command line.
+fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, Mistake> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Boolean(is_set) => Ok(is_set.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
+        _ => Err(Mistake::new(value.span(), "expected a text, a number, or true or false")),
+    }
+}
+
+/// Does the command line take this argument?
+fn check(argument: &str) -> Result<(), String> {
+    match Args::try_parse_from(["wasock", "run", argument, "module"]) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.source().map_or_else(|| crate::reason(&error), ToString::to_string)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<String>, String> {
+        match Config::read(&Source::new("s.toml".as_ref(), text)) {
+            Ok(config) => {
+                let values = config.values.into_iter().map(|value| value.argument);
+                Ok(values.chain(config.command).collect())
+            }
+            Err(lines) => Err(lines.to_string()),
+        }
+    }
+
+    #[test]
+    fn each_flag_is_a_key() {
+        let text = r#"
+            module = "server.wasm"
+            args = ["-x", "y"]
+            listen = ["127.0.0.1:80", ":8080"]
+            connect = "10.0.0.0/8:443"
+            max-fds = 1_000
+            max-memory = "1G"
+            trace = true
+            no-cache = false
+            verbose = 2
+            preopen-nonblocking = true
+            [env]
+            B = "1"
+            A = 2
+        "#;
+        let expected = [
+            "--listen=127.0.0.1:80",
+            "--listen=:8080",
+            "--connect=10.0.0.0/8:443",
+            "--max-fds=1000",
+            "--max-memory=1G",
+            "--trace",
+            "--verbose",
+            "--verbose",
+            "--preopen-nonblocking=true",
+            "--env=B=1",
+            "--env=A=2",
+            "server.wasm",
+            "-x",
+            "y",
+        ];
+        assert_eq!(read(text), Ok(expected.map(str::to_owned).to_vec()));
+        assert!(keys().len() > 40);
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line_and_what_was_meant() {
+        for (text, expected) in [
+            (
+                "# one\nlisen = [\"127.0.0.1:80\"]\n",
+                "wasock: s.toml:2: unknown key `lisen`; did you mean `listen`?\n  2 | lisen = [\"127.0.0.1:80\"]\n    | ^^^^^\n",
+            ),
+            (
+                "max-fds = \"many\"",
+                "wasock: s.toml:1: `max-fds`: invalid digit found in string\n  1 | max-fds = \"many\"\n    |           ^^^^^^\n",
+            ),
+            ("trace = 1", "wasock: s.toml:1: expected true or false\n  1 | trace = 1\n    |         ^\n"),
+            (
+                "zzz = 1",
+                "wasock: s.toml:1: unknown key `zzz`; each flag of `wasock run` is a key\n  1 | zzz = 1\n    | ^^^\n",
+            ),
+        ] {
+            assert_eq!(read(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_shown() {
+        let found = read(
+            "connect = [\"a\", \"b\"]\nlisten = 1.5\nconfig = \"x\"\ntrace = \"yes\"\nverbose = 3\nargs = []",
+        );
+        let found = found.expect_err("mistakes");
+        assert_eq!(found.matches("wasock: s.toml:").count(), 5, "{found}");
+        assert!(found.contains("s.toml:3: unknown key `config`"), "{found}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_a_mistake() {
+        let found = read("listen = [\"a\"\nmax-fds 3").expect_err("a mistake");
+        assert!(found.starts_with("wasock: s.toml:"), "{found}");
+        assert!(read("listen = 1\nlisten = 2").is_err());
+        assert!(read("args = [\"x\"]").is_err_and(|found| found.contains("which is missing")));
+        assert_eq!(read(""), Ok(Vec::new()));
+    }
+
+    fn combined(file: &str, given: &[&str]) -> Result<Vec<String>, String> {
+        let config =
+            Config::read(&Source::new("s.toml".as_ref(), file)).map_err(|lines| lines.to_string())?;
+        let given: Vec<OsString> = given.iter().map(OsString::from).collect();
+        let matches = Args::command().try_get_matches_from(&given).map_err(|error| error.to_string())?;
+        let matches = matches.subcommand_matches("run").ok_or("no run")?;
+        let all = config.combined(&given, matches);
+        Ok(all.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect())
+    }
+
+    #[test]
+    fn a_flag_takes_the_place_of_its_key_and_denials_add_up() {
+        let file =
+            "module = \"m\"\nargs = [\"a\"]\nlisten = [\"1\", \"2\"]\nmax-fds = 9\ndeny = \"10.0.0.1:*\"";
+        let found = combined(file, &["wasock", "run", "--config=s", "--listen=3", "--deny=10.0.0.2:*"]);
+        let expected = [
+            "wasock",
+            "run",
+            "--max-fds=9",
+            "--deny=10.0.0.1:*",
+            "--config=s",
+            "--listen=3",
+            "--deny=10.0.0.2:*",
+            "--",
+            "m",
+            "a",
+        ];
+        assert_eq!(found, Ok(expected.map(str::to_owned).to_vec()));
+        let found = combined(file, &["wasock", "run", "--config=s", "--max-fds=1", "other", "b"]);
+        let expected = [
+            "wasock",
+            "run",
+            "--listen=1",
+            "--listen=2",
+            "--deny=10.0.0.1:*",
+            "--config=s",
+            "--max-fds=1",
+            "other",
+            "b",
+        ];
+        assert_eq!(found, Ok(expected.map(str::to_owned).to_vec()));
+    }
+}

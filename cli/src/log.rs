@@ -1,0 +1,305 @@
+//! `--log-format json`: each line of the host's on standard error is an object.
+//!
+//! `docs/log.md` has the schema. A field that is there keeps its name and its meaning; new events
+//! and new fields may come.
+
+use std::fmt::{self, Debug};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tracing::field::{Field, Visit};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use wasock::{Closed, Event, Refused, TraceLine};
+
+use crate::json::Json;
+
+/// What a line of the host's looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// One for the process: all that it prints goes to one place.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Chooses the format, before anything is printed.
+pub(crate) fn choose(format: LogFormat) {
+    IS_JSON.store(format == LogFormat::Json, Relaxed);
+}
+
+pub(crate) fn is_json() -> bool {
+    IS_JSON.load(Relaxed)
+}
+
+type Fields = Vec<(&'static str, Json)>;
+
+/// One line: what every one has, then its own fields.
+fn line(level: &'static str, event: &'static str, fields: Fields) -> String {
+    let mut time = String::new();
+    if SystemTime.format_time(&mut Writer::new(&mut time)).is_err() {
+        time.clear();
+    }
+    let all = vec![("time", Json::from(time)), ("level", level.into()), ("event", event.into())];
+    format!("{:#}\n", Json::Object(all.into_iter().chain(fields).collect()))
+}
+
+/// What the host says in words.
+pub(crate) fn message(text: &str) -> String {
+    line("warn", "message", vec![("message", text.strip_prefix("wasock: ").unwrap_or(text).into())])
+}
+
+/// A call of the guest.
+pub(crate) fn call(call: &TraceLine<'_>) -> String {
+    let micros = u64::try_from(call.duration.as_micros()).unwrap_or(u64::MAX);
+    line(
+        "info",
+        "call",
+        vec![
+            ("name", call.name.into()),
+            ("arguments", call.arguments.into()),
+            ("outcome", call.outcome.into()),
+            ("results", call.results.into()),
+            ("duration_us", micros.into()),
+        ],
+    )
+}
+
+/// An event; `None` for one that is printed with `-v` alone, unless `is_verbose`, and for one that
+/// another one reports.
+pub(crate) fn event(event: &Event, is_verbose: bool) -> Option<String> {
+    let (level, name, fields) = described(event)?;
+    (is_verbose || level != "info").then(|| line(level, name, fields))
+}
+
+fn described(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
+    let text = |value: &dyn fmt::Display| Json::from(value.to_string());
+    Some(match event {
+        Event::Listening { fd, local, backlog, result } => {
+            // Reported as denied or unavailable, if the operator can do something about it.
+            let capacity = *result.as_ref().ok()?;
+            let fields = vec![
+                ("fd", (*fd).into()),
+                ("address", text(local)),
+                ("backlog", (*backlog).into()),
+                ("capacity", capacity.into()),
+            ];
+            ("notice", "listening", fields)
+        }
+        Event::Bound { fd, local } => {
+            ("notice", "bound", vec![("fd", (*fd).into()), ("address", text(local))])
+        }
+        Event::BacklogChanged { fd, local, backlog, capacity } => {
+            let fields = vec![
+                ("fd", (*fd).into()),
+                ("address", text(local)),
+                ("backlog", (*backlog).into()),
+                ("capacity", (*capacity).into()),
+            ];
+            ("info", "backlog_changed", fields)
+        }
+        Event::Accepted { listener, fd, peer, local } => {
+            let fields = vec![
+                ("listener_fd", (*listener).into()),
+                ("fd", (*fd).into()),
+                ("peer", text(peer)),
+                ("address", text(local)),
+            ];
+            ("info", "accepted", fields)
+        }
+        Event::Refused { listener, local, peer, why } => {
+            let fields = vec![
+                ("listener_fd", (*listener).into()),
+                ("address", text(local)),
+                ("peer", text(peer)),
+                ("reason", refusal(*why).into()),
+            ];
+            ("info", "refused", fields)
+        }
+        Event::Closed { fd, local, peer, why } => {
+            let peer = peer.as_ref().map(|peer| text(peer));
+            let fields = vec![
+                ("fd", (*fd).into()),
+                ("address", text(local)),
+                ("peer", peer.into()),
+                ("reason", closing(*why).into()),
+            ];
+            ("info", "closed", fields)
+        }
+        other => of_limits(other).or_else(|| of_guest(other)).unwrap_or_else(|| {
+            // A newer library has it.
+            ("info", "other", vec![("message", Json::from(format!("{other:?}")))])
+        }),
+    })
+}
+
+/// What a limit or the policy did.
+fn of_limits(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
+    let text = |value: &dyn fmt::Display| Json::from(value.to_string());
+    Some(match event {
+        Event::Limited { fd, local, peer, limit, most } => {
+            let peer = peer.as_ref().map(|peer| text(peer));
+            let fields = vec![
+                ("fd", (*fd).into()),
+                ("address", text(local)),
+                ("peer", peer.into()),
+                ("limit", limit.name().into()),
+                ("most", (*most).into()),
+            ];
+            ("warn", "limited", fields)
+        }
+        Event::MemoryDenied { limit, most } => {
+            ("warn", "memory_denied", vec![("limit", limit.name().into()), ("most", (*most).into())])
+        }
+        Event::TableFull { most } => {
+            ("warn", "table_full", vec![("limit", "max-fds".into()), ("most", (*most).into())])
+        }
+        Event::Dropped { fd, local, count } => {
+            let fields = vec![("fd", (*fd).into()), ("address", text(local)), ("count", (*count).into())];
+            ("warn", "dropped", fields)
+        }
+        Event::Missed { count } => ("warn", "missed", vec![("count", (*count).into())]),
+        Event::Denied { call, what, rule, flag } => {
+            let flag = Some(flag.as_str()).filter(|flag| !flag.is_empty());
+            let fields = vec![
+                ("call", (*call).into()),
+                ("what", what.as_str().into()),
+                ("rule", rule.as_ref().into()),
+                ("flag", flag.into()),
+            ];
+            ("warn", "denied", fields)
+        }
+        Event::Unavailable { call, address, errno } => {
+            let fields =
+                vec![("call", (*call).into()), ("address", text(address)), ("errno", errno.name().into())];
+            ("warn", "unavailable", fields)
+        }
+        _ => return None,
+    })
+}
+
+/// What the guest lacks, or how it fared.
+fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
+    Some(match event {
+        Event::Stubbed { module, name } => {
+            ("warn", "stubbed", vec![("module", module.as_str().into()), ("name", name.as_str().into())])
+        }
+        Event::NotAHandler { name } => ("warn", "not_a_handler", vec![("name", name.as_str().into())]),
+        Event::HandlerTrapped { signal, trap } => {
+            ("error", "handler_trapped", vec![("signal", (*signal).into()), ("trap", trap.as_str().into())])
+        }
+        Event::Restarted { trap, after } => {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            ("error", "restarted", vec![("trap", trap.as_str().into()), ("after_ms", after.into())])
+        }
+        Event::GaveUp { instances } => ("error", "gave_up", vec![("instances", (*instances).into())]),
+        Event::ThreadsLeftBehind { count } => {
+            let count = u64::try_from(*count).unwrap_or(u64::MAX);
+            ("info", "threads_left_behind", vec![("count", count.into())])
+        }
+        _ => return None,
+    })
+}
+
+fn refusal(why: Refused) -> &'static str {
+    match why {
+        Refused::QueueFull => "queue-full",
+        Refused::Shrunk => "shrunk",
+        Refused::Policy => "policy",
+        Refused::PeerLimit => "peer-limit",
+        _ => "other",
+    }
+}
+
+fn closing(why: Closed) -> &'static str {
+    match why {
+        Closed::ByGuest => "by-guest",
+        Closed::Replaced => "replaced",
+        Closed::Trapped => "trapped",
+        Closed::Ended => "ended",
+        _ => "other",
+    }
+}
+
+/// The lines of `tracing`.
+pub(crate) struct LogLines;
+
+impl<S, N> FormatEvent<S, N> for LogLines
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        let mut found = Found::default();
+        event.record(&mut found);
+        let metadata = event.metadata();
+        let level = match *metadata.level() {
+            tracing::Level::ERROR => "error",
+            tracing::Level::WARN => "warn",
+            tracing::Level::INFO => "info",
+            tracing::Level::DEBUG => "debug",
+            tracing::Level::TRACE => "trace",
+        };
+        let fields = vec![
+            ("target", metadata.target().into()),
+            ("message", found.message.into()),
+            ("fields", Json::Object(found.fields)),
+        ];
+        writer.write_str(&line(level, "log", fields))
+    }
+}
+
+/// The message of a line of `tracing`, and its other fields as text.
+#[derive(Default)]
+struct Found {
+    message: String,
+    fields: Fields,
+}
+
+impl Visit for Found {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            name => self.fields.push((name, Json::from(format!("{value:?}")))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn read(line: &str) -> Result<Value, serde_json::Error> {
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        serde_json::from_str(line)
+    }
+
+    #[test]
+    fn a_line_is_one_object() -> Result<(), serde_json::Error> {
+        let event = Event::Stubbed { module: "a\nb".to_owned(), name: "\u{1b}[31m".to_owned() };
+        let found = read(&super::event(&event, false).unwrap_or_default())?;
+        let text = |name| found.get(name).and_then(Value::as_str);
+        assert_eq!((text("level"), text("event")), (Some("warn"), Some("stubbed")));
+        assert_eq!((text("module"), text("name")), (Some("a\nb"), Some("\u{1b}[31m")));
+        let time = text("time").unwrap_or_default();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+        assert_eq!(read(&message("wasock: so"))?.get("message"), Some(&Value::from("so")));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_said_with_v_alone_is_info() {
+        let event = Event::ThreadsLeftBehind { count: 1 };
+        assert!(super::event(&event, false).is_none() && super::event(&event, true).is_some());
+    }
+}
