@@ -296,14 +296,14 @@ mod tests {
         let found = read(
             "connect = [\"a\", \"b\"]\nlisten = 1.5\nconfig = \"x\"\ntrace = \"yes\"\nverbose = 3\nargs = []",
         );
-        let found = found.expect_err("mistakes");
+        let found = found.err().unwrap_or_default();
         assert_eq!(found.matches("wasock: s.toml:").count(), 5, "{found}");
         assert!(found.contains("s.toml:3: unknown key `config`"), "{found}");
     }
 
     #[test]
     fn a_file_that_is_no_toml_is_a_mistake() {
-        let found = read("listen = [\"a\"\nmax-fds 3").expect_err("a mistake");
+        let found = read("listen = [\"a\"\nmax-fds 3").err().unwrap_or_default();
         assert!(found.starts_with("wasock: s.toml:"), "{found}");
         assert!(read("listen = 1\nlisten = 2").is_err());
         assert!(read("args = [\"x\"]").is_err_and(|found| found.contains("which is missing")));

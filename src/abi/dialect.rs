@@ -17,8 +17,8 @@ use crate::process::Personality;
 pub(crate) struct Definition {
     /// What it is called.
     pub(crate) dialect: Dialect,
-    /// The generation of a program, where it has several, and the import that tells it.
-    pub(crate) generation: fn(&Interface) -> Option<(Generation, Option<Import>)>,
+    /// The generation of a program, where it has several.
+    pub(crate) generation: fn(&Interface) -> Option<FoundGeneration>,
     /// The import modules whose functions are its own.
     pub(crate) modules: &'static [&'static str],
     /// Is a program with this interface one of its own?
@@ -28,6 +28,9 @@ pub(crate) struct Definition {
     /// What calls with several meanings mean to its programs.
     pub(crate) personality: fn(&Interface) -> Personality,
 }
+
+/// A generation, and the import that tells it; without one it is a guess.
+type FoundGeneration = (Generation, Option<Import>);
 
 include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
 
