@@ -31,6 +31,8 @@ mod instances;
 mod listening;
 #[path = "embed/memory.rs"]
 mod memory;
+#[path = "embed/own_thread.rs"]
+mod own_thread;
 #[path = "embed/pieces.rs"]
 mod pieces;
 #[path = "embed/preopened.rs"]

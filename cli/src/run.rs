@@ -30,10 +30,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     log::choose(args.log_format);
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
-    let guest = load(Path::new(module), &args)?;
+    let guest = load(Path::new(module), &args)?.own_thread(true);
     let running = signal::Running::default();
     let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
-    // One thread for the guest and its reactor: no wake-up ever crosses threads.
+    // The guest has a thread of its own, unless it has handlers of events. This one drives what that
+    // can't watch itself.
     let runtime = start::runtime()?;
     let code = runtime.block_on(async {
         let ctx = context(&args, &guest)?;

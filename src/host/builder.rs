@@ -217,9 +217,10 @@ impl WasockCtxBuilder {
     /// before. It must be driven while the guest waits: a current-thread runtime by `block_on`.
     /// It may end before the sockets do; those go over to wasock's own reactor.
     ///
-    /// It holds for the runtime, whichever guest runs there. Guests with threads, and those of
-    /// [`add_to_linker_blocking`](super::add_to_linker_blocking), have threads of their own that
-    /// wait.
+    /// It holds for the runtime, whichever guest runs there. Guests on [threads of their
+    /// own](super::Guest::own_thread) and those of
+    /// [`add_to_linker_blocking`](super::add_to_linker_blocking) wait in the kernel's poll, and use it for
+    /// what that can't watch.
     pub fn sockets_on(mut self, runtime: &Handle) -> Self {
         can_drive(runtime);
         self.settings.inherited_sockets.reactor = Some(runtime.clone());

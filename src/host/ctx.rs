@@ -6,13 +6,13 @@ use wasmtime::{Instance, Module, ResourceLimiter, Trap};
 
 use super::guest_memory::MemorySource;
 use super::handlers::handler_names;
-use super::interrupt::RunsOn;
+use super::interrupt::{Interrupts, RunsOn};
 use super::limiter::MemoryLimiter;
 use super::on_trap::OnTrap;
 use super::outcome::error_of;
 use crate::abi::detect;
 use crate::observe::TraceSink;
-use crate::process::{PendingSignals, Thread};
+use crate::process::Thread;
 use crate::socket::put_back_all;
 
 /// One guest, as the host sees it: its descriptors, its policy, its memory.
@@ -23,8 +23,8 @@ use crate::socket::put_back_all;
 pub struct WasockCtx {
     /// What calls act on.
     pub(crate) thread: Thread,
-    /// The signals of that thread, at hand while a call has the thread itself.
-    pub(crate) pending_signals: PendingSignals,
+    /// What ends a wait of that thread.
+    pub(crate) interrupts: Interrupts,
     /// The instance that the store is for, where the host made it.
     pub(crate) instance: Option<Instance>,
     /// A signal's handler runs in the midst of running code.
@@ -47,9 +47,9 @@ impl WasockCtx {
         trace: Option<Arc<dyn TraceSink>>,
         on_trap: OnTrap,
     ) -> Self {
-        let pending_signals = thread.pending_signals.clone();
+        let interrupts = Interrupts::of(&thread);
         let limiter = MemoryLimiter::new(thread.process().memory(), trace.clone());
-        Self { thread, pending_signals, instance: None, runs_on: None, memory, trace, on_trap, limiter }
+        Self { thread, interrupts, instance: None, runs_on: None, memory, trace, on_trap, limiter }
     }
 
     /// What limits the guest's memories and tables to
@@ -119,7 +119,7 @@ impl WasockCtx {
     #[inline]
     pub(super) fn check_end(&self) -> wasmtime::Result<()> {
         // Two loads: this is asked at every call.
-        if self.pending_signals.is_due() || self.thread.threads.has_ended() {
+        if self.interrupts.pending_signals.is_due() || self.thread.threads.has_ended() {
             self.why_ended()
         } else {
             Ok(())
@@ -131,7 +131,7 @@ impl WasockCtx {
         if self.thread.threads.has_ended() {
             return Err(Trap::Interrupt.into());
         }
-        self.pending_signals.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
+        self.interrupts.pending_signals.ended_by().map_or(Ok(()), |ending| Err(error_of(ending)))
     }
 
     /// Restores shared sockets to the mode in which they were inherited, and prevents guests of

@@ -382,10 +382,7 @@ impl EventLoop {
         about: Option<u32>,
     ) -> wasmtime::Result<()> {
         let about = about.and_then(|fd| Some((fd, Arc::downgrade(&self.socket(fd)?))));
-        let outcome = match self.calls {
-            CallMode::Async => handler.call_async(&mut *store, parameters).await,
-            CallMode::Blocking => handler.call(&mut *store, parameters),
-        };
+        let outcome = self.calls.call(&mut *store, handler, parameters).await;
         if let Err(error) = &outcome
             && is_mistake(error)
             && let Some((fd, socket)) = about

@@ -104,14 +104,30 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
 }
 
 /// As [`add_to_linker`], for a linker that serves `module` alone. What it has already is kept.
-pub(super) fn add_missing_to_linker(linker: &mut Linker<WasockCtx>, module: &Module) -> wasmtime::Result<()> {
+///
+/// They are for a store that runs as `calls` says, or async where `linker` has something that the
+/// module imports: that may be an async function. Returns which it is.
+pub(super) fn add_missing_to_linker(
+    linker: &mut Linker<WasockCtx>,
+    module: &Module,
+    calls: CallMode,
+) -> wasmtime::Result<CallMode> {
     let mut taken = linker.clone();
+    let mut names = BTreeSet::new();
+    // In the copy a name is taken once it was asked for.
+    let mut is_embedders = |import: &ImportType<'_>| {
+        names.insert((import.module().to_owned(), import.name().to_owned())) && is_defined(&mut taken, import)
+    };
+    let embedders: Vec<_> = module.imports().filter(&mut is_embedders).collect();
+    let calls = if embedders.is_empty() { calls } else { CallMode::Async };
     for (import, function) in functions_of(module) {
-        if !is_defined(&mut taken, &import) {
-            link_function(linker, |ctx| ctx, CallMode::Async, &import, function)?;
+        let is_it =
+            |other: &ImportType<'_>| (other.module(), other.name()) == (import.module(), import.name());
+        if !embedders.iter().any(is_it) {
+            link_function(linker, |ctx| ctx, calls, &import, function)?;
         }
     }
-    Ok(())
+    Ok(calls)
 }
 
 /// Adds the functions that `module` imports.

@@ -17,7 +17,8 @@ use super::link::add_missing_to_linker;
 use super::outcome::{Ended, Outcome, describe_trap, ended, is_mistake};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
-use super::{Guest, OnTrap, WasockCtx, threads};
+use super::threads::{self, RunMode};
+use super::{Guest, OnTrap, WasockCtx};
 use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
 use crate::error::ThreadExit;
@@ -45,8 +46,8 @@ impl Guest {
     /// that the guest may take are counted from here on, restarts included.
     ///
     /// A module that imports a call to start threads, and the memory that they share, runs on
-    /// threads of the host's, one for each of its own; this future only waits for them, and
-    /// their calls are driven by a reactor of wasock's. The first thread to end the
+    /// threads of the host's, one for each of its own; this future only waits for them. A guest with one
+    /// thread runs where the future is polled, or on a [thread of its own](Self::own_thread). The first thread to end the
     /// program decides how it ended. All others have ended when this returns, but
     /// for the waiters in `memory.atomic.wait` in a memory so large that their address is
     /// not found within 50 ms of processor time. These are
@@ -76,7 +77,8 @@ impl Guest {
 
     /// As [`run`](Self::run), with what `linker` defines besides: an embedder's own functions, in the
     /// place of the host's where they have the same name. They are called on the thread that
-    /// runs the guest, and in a guest with threads on each of these.
+    /// runs the guest, and in a guest with threads on each of these. They may be async: a module that
+    /// imports one of the linker's definitions runs on fibers, on its own threads too.
     ///
     /// The shared memory that a program with threads imports is the host's to make.
     ///
@@ -138,15 +140,27 @@ impl Guest {
     fn link(&self, linker: &Linker<WasockCtx>, process: &Process) -> wasmtime::Result<Linked> {
         let mut linker = linker.clone();
         linker.allow_shadowing(false);
-        add_missing_to_linker(&mut linker, self.module())?;
+        let calls = add_missing_to_linker(&mut linker, self.module(), self.calls())?;
         for import in link_unknown_imports(&mut linker, self.module())? {
             let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
             process.report().tell(event);
         }
         if imported_memory(self.module()).is_some() {
-            return Ok(Linked::ButForMemory(linker));
+            return Ok(Linked { calls, imports: Imports::ButForMemory(linker) });
         }
-        linker.instantiate_pre(self.module()).map(Linked::Whole)
+        let whole = linker.instantiate_pre(self.module())?;
+        Ok(Linked { calls, imports: Imports::Whole(whole) })
+    }
+
+    /// How the guest's code is to run: on fibers where it has handlers of events, for it waits
+    /// between their calls.
+    fn calls(&self) -> CallMode {
+        let has_threads = self.detected().threads && imported_memory(self.module()).is_some();
+        if (has_threads || self.has_own_thread) && handler_names(self.module()).is_empty() {
+            CallMode::OwnThread
+        } else {
+            CallMode::Async
+        }
     }
 
     /// One instance, from its start to its end.
@@ -162,9 +176,9 @@ impl Guest {
         }
         let mut store = Store::new(engine, ctx);
         store.limiter(|ctx| ctx.limiter());
-        let pre = match (linked, &memory) {
-            (Linked::Whole(pre), _) => pre.clone(),
-            (Linked::ButForMemory(linker), memory) => {
+        let pre = match (&linked.imports, &memory) {
+            (Imports::Whole(pre), _) => pre.clone(),
+            (Imports::ButForMemory(linker), memory) => {
                 let mut linker = linker.clone();
                 if let Some((memory, _)) = memory {
                     let import = self.detected().memory_import.as_ref();
@@ -174,15 +188,17 @@ impl Guest {
                 linker.instantiate_pre(self.module())?
             }
         };
-        if self.detected().threads
-            && let Some(memory) = memory
-        {
+        let calls = linked.calls;
+        // For as long as the guest runs.
+        let (shared, _memory) = if self.detected().threads { (memory, None) } else { (None, memory) };
+        if shared.is_some() || calls == CallMode::OwnThread {
             let guest = self.clone();
             let main = async move |store: &mut Store<WasockCtx>, instance: &Instance| {
-                guest.live(store, instance, process).await
+                guest.live(store, instance, process, calls).await
             };
+            let mode = RunMode { epochs: self.epochs, calls };
             // Each thread has a store of its own, which is made where it runs.
-            return threads::run(pre, memory, store.into_data(), self.epochs, main).await;
+            return threads::run(pre, shared, store.into_data(), mode, main).await;
         }
         if let Err(error) = look_up_at_epochs(&mut store, RunsOn::Executor, self.epochs) {
             return ended(Err(error)).map(Outcome::Ended);
@@ -191,7 +207,7 @@ impl Guest {
         let made = pre.instantiate_async(&mut store).await;
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);
-        self.live(&mut store, &instance, process).await
+        self.live(&mut store, &instance, process, calls).await
     }
 
     /// Runs an instance from its start to its end.
@@ -200,9 +216,10 @@ impl Guest {
         store: &mut Store<WasockCtx>,
         instance: &Instance,
         process: Arc<Process>,
+        calls: CallMode,
     ) -> wasmtime::Result<Outcome> {
-        let mut event_loop = EventLoop::new(store, instance, process, CallMode::Async)?;
-        let started = match self.start(store, instance).await {
+        let mut event_loop = EventLoop::new(store, instance, process, calls)?;
+        let started = match self.start(store, instance, calls).await {
             Ok(()) => event_loop.begin(store).await,
             Err(error) => Err(error),
         };
@@ -219,9 +236,14 @@ impl Guest {
     }
 
     /// Calls the start function of a program, or the one of a module with handlers.
-    async fn start(&self, store: &mut Store<WasockCtx>, instance: &Instance) -> wasmtime::Result<()> {
+    async fn start(
+        &self,
+        store: &mut Store<WasockCtx>,
+        instance: &Instance,
+        calls: CallMode,
+    ) -> wasmtime::Result<()> {
         if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
-            return start.call_async(store, ()).await;
+            return calls.enter(store, &start, ()).await;
         }
         if handler_names(self.module()).is_empty() {
             return Err(wasmtime::Error::msg(
@@ -229,7 +251,7 @@ impl Guest {
             ));
         }
         match instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
-            Ok(initialize) => initialize.call_async(store, ()).await,
+            Ok(initialize) => calls.enter(store, &initialize, ()).await,
             Err(_) => Ok(()),
         }
     }
@@ -252,7 +274,13 @@ impl Guest {
 }
 
 /// A module with its imports resolved, for as many instances as follow one another.
-enum Linked {
+struct Linked {
+    /// As the functions were linked.
+    calls: CallMode,
+    imports: Imports,
+}
+
+enum Imports {
     Whole(InstancePre<WasockCtx>),
     /// Each instance gets a shared memory of its own.
     ButForMemory(Linker<WasockCtx>),

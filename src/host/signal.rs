@@ -16,21 +16,17 @@
 //! what it waits for, it fails with `EAGAIN`. A request to end the guest is honoured meanwhile.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
-use std::task::{Context, Poll, Wake, Waker};
 
-use tokio::task::unconstrained;
 use wasmtime::{
     AsContextMut as _, Caller, Extern, Global, Instance, Mutability, Store, StoreContextMut, ThrownException,
-    Trap, TypedFunc, Val,
+    TypedFunc, Val,
 };
 
 use super::WasockCtx;
 use super::call_mode::CallMode;
-use super::interrupt::{RunsOn, until_the_end};
+use super::interrupt::{RunsOn, until_the_end, why_ended};
 use super::outcome::{describe_trap, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
 use crate::io::block_on;
@@ -70,11 +66,6 @@ fn see_through_here<R>(
             done.flatten().unwrap_or_else(|| Err(why_ended(pending_signals)))
         }
     }
-}
-
-/// Why a call was given up.
-fn why_ended(pending_signals: &PendingSignals) -> wasmtime::Error {
-    pending_signals.ended_by().map_or_else(|| Trap::Interrupt.into(), error_of)
 }
 
 /// A handler to call.
@@ -161,19 +152,32 @@ pub(super) async fn handle<T: Send + 'static>(
         look_up(caller, &get, &named?);
     }
     let ctx = get(caller.data_mut());
-    let (pending_signals, report) = (ctx.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
+    let (pending_signals, report) =
+        (ctx.interrupts.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
     while let Some(due) = next(&pending_signals)? {
-        let outcome = match (find(caller, &due.callback), calls) {
-            (ExportLookup::Handler(handler), CallMode::Async) => {
-                handler.call_async(&mut *caller, due.number).await
-            }
-            (ExportLookup::Handler(handler), CallMode::Blocking) => handler.call(&mut *caller, due.number),
+        let outcome = match find(caller, &due.callback) {
+            ExportLookup::Handler(handler) => calls.call(&mut *caller, &handler, due.number).await,
             // Every instance of a module has the same exports.
-            (ExportLookup::Nothing | ExportLookup::Misfit, _) => Ok(()),
+            ExportLookup::Nothing | ExportLookup::Misfit => Ok(()),
         };
         finished(&pending_signals, &due, &report, outcome)?;
     }
     Ok(())
+}
+
+/// As [`handle`], in a store that does not run async: on the spot.
+///
+/// # Errors
+///
+/// As for [`handle`].
+#[cold]
+pub(super) fn handle_here<T: Send + 'static>(
+    caller: &mut Caller<'_, T>,
+    get: impl Fn(&mut T) -> &mut WasockCtx,
+    calls: CallMode,
+) -> wasmtime::Result<()> {
+    let interrupts = get(caller.data_mut()).interrupts.clone();
+    interrupts.run_here(handle(caller, get, calls))
 }
 
 /// What a name stands for.
@@ -198,10 +202,10 @@ fn look_up<T: 'static>(caller: &mut Caller<'_, T>, get: &impl Fn(&mut T) -> &mut
     let found = find(caller, name);
     let ctx = get(caller.data_mut());
     match found {
-        ExportLookup::Handler(_) => ctx.pending_signals.name_callback(Some(name)),
-        ExportLookup::Nothing => ctx.pending_signals.name_callback(None),
+        ExportLookup::Handler(_) => ctx.interrupts.pending_signals.name_callback(Some(name)),
+        ExportLookup::Nothing => ctx.interrupts.pending_signals.name_callback(None),
         ExportLookup::Misfit => {
-            ctx.pending_signals.name_callback(None);
+            ctx.interrupts.pending_signals.name_callback(None);
             let process = ctx.thread.process();
             if process.signals().is_first_misfit() {
                 process.report().tell(Event::NotAHandler { name: name.to_owned() });
@@ -222,10 +226,9 @@ pub(super) async fn handle_between<T: Send + 'static>(
     calls: CallMode,
 ) -> wasmtime::Result<()> {
     while let Some(due) = next(&thread.pending_signals)? {
-        let outcome = match (instance.get_typed_func::<i32, ()>(&mut *store, &due.callback), calls) {
-            (Ok(handler), CallMode::Async) => handler.call_async(&mut *store, due.number).await,
-            (Ok(handler), CallMode::Blocking) => handler.call(&mut *store, due.number),
-            (Err(_), _) => Ok(()),
+        let outcome = match instance.get_typed_func::<i32, ()>(&mut *store, &due.callback) {
+            Ok(handler) => calls.call(&mut *store, &handler, due.number).await,
+            Err(_) => Ok(()),
         };
         finished(&thread.pending_signals, &due, thread.process().report(), outcome)?;
     }
@@ -236,16 +239,17 @@ pub(super) async fn handle_between<T: Send + 'static>(
 ///
 /// # Errors
 ///
-/// Those of the handlers; [`Trap::Interrupt`] where the guest is to end meanwhile.
+/// Those of the handlers; [`Trap::Interrupt`](wasmtime::Trap::Interrupt) where the guest is to end meanwhile.
 pub(super) fn handle_on(
     context: &mut StoreContextMut<'_, WasockCtx>,
     runs_on: &RunsOn,
 ) -> wasmtime::Result<()> {
     let ctx = context.data();
-    if !ctx.pending_signals.is_due() {
+    if !ctx.interrupts.pending_signals.is_due() {
         return Ok(());
     }
-    let (pending_signals, report) = (ctx.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
+    let (pending_signals, report) =
+        (ctx.interrupts.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
     let Some(instance) = ctx.instance else { return Ok(()) };
     // Otherwise it handles them at its next call that may wait.
     let Some(stack) = Stack::of(&instance, context) else { return Ok(()) };
@@ -295,51 +299,19 @@ impl Stack {
     }
 }
 
-/// Records whether it was woken.
-struct WokenFlag(AtomicBool);
-
-impl Wake for WokenFlag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Release);
-    }
-}
-
 fn call_on(
     context: &mut StoreContextMut<'_, WasockCtx>,
     handler: &TypedFunc<i32, ()>,
     number: i32,
     runs_on: &RunsOn,
 ) -> wasmtime::Result<()> {
-    let (threads, pending_signals) =
-        (Arc::clone(&context.data().thread.threads), context.data().pending_signals.clone());
-    let process = Arc::clone(context.data().thread.process());
+    let interrupts = context.data().interrupts.clone();
     let before = context.data_mut().runs_on.replace(runs_on.clone());
     // The engine has put away the callback for the epoch while it is called. Instead, the
-    // handler yields to the loop below.
+    // handler yields.
     context.epoch_deadline_async_yield_and_update(1);
     context.set_epoch_deadline(1);
-    let woken = Arc::new(WokenFlag(AtomicBool::new(false)));
-    let waker = Waker::from(Arc::clone(&woken));
-    let outcome = {
-        let mut call = pin!(unconstrained(handler.call_async(context.as_context_mut(), number)));
-        loop {
-            match call.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(outcome) => break outcome,
-                // It waits in a function that is none of this host's.
-                Poll::Pending if !woken.0.swap(false, Acquire) => {
-                    break Err(wasmtime::Error::msg(
-                        "the handler of a signal that interrupts running code waits in a function of the embedder's",
-                    ));
-                }
-                Poll::Pending => {}
-            }
-            // It gave way to an epoch.
-            process.check_cpu_time();
-            if threads.has_ended() || pending_signals.ended_by().is_some() {
-                break Err(why_ended(&pending_signals));
-            }
-        }
-    };
+    let outcome = interrupts.run_here(handler.call_async(context.as_context_mut(), number));
     context.data_mut().runs_on = before;
     outcome
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemory, Store};
 
+use super::call_mode::CallMode;
 use super::link::add_missing_to_linker;
 use super::{BuildError, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
 use crate::abi::{CoreType, FUNCTIONS, Function};
@@ -236,7 +237,7 @@ fn made_for(imports: &str) -> wasmtime::Result<usize> {
     let engine = engine()?;
     let module = Module::new(&engine, format!("(module {imports})"))?;
     let mut linker = Linker::new(&engine);
-    add_missing_to_linker(&mut linker, &module)?;
+    add_missing_to_linker(&mut linker, &module, CallMode::Async)?;
     let ctx = WasockCtx::builder().build_for_any_module().expect("a context");
     let mut store = Store::new(&engine, ctx);
     let count = linker.iter(&mut store).count();

@@ -1,11 +1,18 @@
-//! Guests with threads.
+//! Guests on threads of their own.
 //!
 //! # Where a thread runs
 //!
-//! Each thread of such a guest, the first included, has a thread of the host's and a
-//! store of its own, since it may block in `memory.atomic.wait`, in which only a
+//! Each thread of a guest that may start threads, the first included, has a thread of the host's
+//! and a store of its own, since it may block in `memory.atomic.wait`, in which only a
 //! thread can wait. All have one memory, one descriptor table, one set of futexes.
 //! The host thread is kept for a while when the guest's has ended, and [serves](start_thread) another.
+//! A guest with one thread has the same where its embedder [asks for it](super::Guest::own_thread).
+//!
+//! The guest's code runs on the stack of that thread, which is as large as the engine allows the code
+//! and what the host needs below it. There is no fiber: a call that waits
+//! parks the thread. Two guests are the exception, and run on fibers that the thread polls: one
+//! with handlers of events, which waits between its calls for any number of sockets at once, and one that
+//! imports a function of the embedder's, which may be async.
 //!
 //! A guest's thread that waits for sockets and timers alone asks the kernel itself to be
 //! woken by them: see [`block_on`]. A wake-up crosses threads once then, as natively; the
@@ -44,20 +51,23 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store};
 
+use super::call_mode::CallMode;
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
 use super::guest_memory::{GuestMemoryHandle, MemorySource};
 use super::interrupt::{RunsOn, until_the_end};
 use super::limiter::{MakeLimiter, charge_thread};
 use super::limits::contained;
+use super::load::STACK_OF_HOST;
 use super::outcome::{Ended, Outcome, ended, error_of};
 use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
-use crate::io::{block_on, own_reactor, start_thread};
+use crate::io::{own_reactor, park_on, reactor, start_thread, start_thread_with_stack};
 use crate::observe::{Event, TraceSink};
 use crate::process::{EntryPoint, MAIN, PendingSignals, Process, Starter, Thread, Threads, thread_time};
 
@@ -89,12 +99,21 @@ const STRETCH: u64 = 64 << 10;
 /// "PTHREAD_DESTRUCTOR_ITERATIONS ... 4": how often destructors may set values anew.
 const DESTRUCTOR_ROUNDS: usize = 4;
 
+/// How the code of a guest is run and interrupted.
+#[derive(Clone, Copy)]
+pub(super) struct RunMode {
+    pub(super) epochs: Epochs,
+    pub(super) calls: CallMode,
+}
+
 /// One program and all its threads.
 pub(super) struct ThreadGroup {
     pre: InstancePre<WasockCtx>,
-    memory: SharedMemory,
-    /// For as long as a thread is left that may use the memory.
-    _memory_charge: Charge,
+    /// The memory that the threads share, for as long as one is left that may use it, and its
+    /// charge; nothing for a guest that can start no thread.
+    shared: Option<(SharedMemory, Charge)>,
+    /// What drives what the threads can't watch themselves.
+    reactor: Handle,
     /// How many bytes the memories and tables of an instance have at its start, once the first
     /// one has been made.
     instance_needs: AtomicU64,
@@ -103,7 +122,7 @@ pub(super) struct ThreadGroup {
     make_limiter: Option<MakeLimiter>,
     trace: Option<Arc<dyn TraceSink>>,
     on_trap: OnTrap,
-    epochs: Epochs,
+    mode: RunMode,
     process: Arc<Process>,
     threads: Arc<Threads>,
     has_wasi_entry: bool,
@@ -112,7 +131,8 @@ pub(super) struct ThreadGroup {
     report: Mutex<Option<oneshot::Sender<wasmtime::Result<Outcome>>>>,
 }
 
-/// Runs a program that may start threads; `main` is what its first thread does.
+/// Runs a program on threads of its own, which may start threads if it imports the memory `shared`
+/// for them; `main` is what its first thread does.
 ///
 /// # Cancel safety
 ///
@@ -123,38 +143,41 @@ pub(super) struct ThreadGroup {
 /// Where the host can't start a thread, and those of the threads.
 pub(super) async fn run<F>(
     pre: InstancePre<WasockCtx>,
-    (memory, memory_charge): (SharedMemory, Charge),
+    shared: Option<(SharedMemory, Charge)>,
     ctx: WasockCtx,
-    epochs: Epochs,
+    mode: RunMode,
     main: F,
 ) -> wasmtime::Result<Outcome>
 where
     F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Outcome> + Send + 'static,
 {
     // What drives the threads' sockets is there before they are.
-    own_reactor().map_err(|errno| cannot_start("the reactor of the guest's threads", errno))?;
+    let reactor = if shared.is_some() { own_reactor() } else { reactor() };
+    let reactor = reactor.map_err(|errno| cannot_start("the reactor of the guest's threads", errno))?;
     let (sender, mut receiver) = oneshot::channel();
     let group = Arc::new(ThreadGroup {
         has_wasi_entry: has_entry(pre.module(), WASI_ENTRY),
         has_wasix1_entry: has_entry(pre.module(), WASIX1_ENTRY),
-        memory,
-        _memory_charge: memory_charge,
+        shared,
+        reactor,
         instance_needs: AtomicU64::new(0),
         shared_growth: ctx.limiter.shared_growth,
         make_limiter: ctx.limiter.make_own(),
         trace: ctx.trace.clone(),
         on_trap: ctx.on_trap,
-        epochs,
+        mode,
         process: Arc::clone(ctx.thread.process()),
         threads: Arc::clone(&ctx.thread.threads),
         report: Mutex::new(Some(sender)),
         pre,
     });
-    group.threads.set_starter(Arc::<ThreadGroup>::clone(&group));
+    if group.shared.is_some() {
+        group.threads.set_starter(Arc::<ThreadGroup>::clone(&group));
+    }
     let _end = EndAtDrop(Arc::clone(&group));
     let task =
         async |store: &mut Store<WasockCtx>, instance: &Instance| main(store, instance).await.map(Some);
-    if let Err(errno) = Arc::clone(&group).begin(ctx.thread, None, task) {
+    if let Err(errno) = Arc::clone(&group).begin(ctx, task) {
         group.threads.leave(MAIN);
         return Err(cannot_start("the guest's first thread", errno));
     }
@@ -206,9 +229,16 @@ impl Starter for ThreadGroup {
         // A thread whose memories do not fit would end the whole program as it begins.
         let stack = self.process.service().limits().max_stack;
         let prepaid = charge_thread(self.process.memory(), stack, self.instance_needs.load(Relaxed))?;
-        self.begin(thread, Some(prepaid), async move |store, instance| {
+        let memory = self.shared.as_ref().map(|(memory, _)| GuestMemoryHandle::Shared(memory.clone()));
+        let memory = MemorySource::of_only_instance(memory);
+        let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
+        ctx.limiter.shared_growth = self.shared_growth;
+        ctx.limiter.ask_too(self.make_limiter.clone());
+        ctx.limiter.begin_with(prepaid, stack);
+        let calls = self.mode.calls;
+        self.begin(ctx, async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;
-            entry.call_async(store, arguments).await?;
+            calls.enter(store, &entry, arguments).await?;
             Ok(None)
         })
     }
@@ -222,58 +252,57 @@ fn halves(word: u64) -> (i32, i32) {
 }
 
 impl ThreadGroup {
-    /// Starts a thread of the host for `thread`. If `task` returns an outcome, that
-    /// is the whole program's. `prepaid` is the memory that was charged for the thread.
-    fn begin<F>(self: Arc<Self>, thread: Thread, prepaid: Option<Charge>, task: F) -> Result<(), Errno>
+    /// Starts a thread of the host for that of `ctx`. If `task` returns an outcome, that
+    /// is the whole program's.
+    fn begin<F>(self: Arc<Self>, ctx: WasockCtx, task: F) -> Result<(), Errno>
     where
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>
             + Send
             + 'static,
     {
-        let tid = thread.tid;
-        start_thread(format!("guest-{tid}"), move || {
-            let pending_signals = thread.pending_signals.clone();
+        let name = format!("guest-{}", ctx.thread.tid);
+        let stack = self.engine().get_max_wasm_stack().saturating_add(STACK_OF_HOST);
+        let calls = self.mode.calls;
+        let lives = move || {
+            let pending_signals = ctx.thread.pending_signals.clone();
             let mut exit_guard = ExitGuard { group: self, pending_signals, outcome: None, has_lived: false };
-            exit_guard.outcome = exit_guard.group.live(thread, prepaid, task);
+            exit_guard.outcome = exit_guard.group.live(ctx, task);
             exit_guard.has_lived = true;
-        })
+        };
+        match calls {
+            CallMode::OwnThread => start_thread_with_stack(name, stack, lives),
+            // The code has the stack of a fiber.
+            CallMode::Async | CallMode::Blocking => start_thread(name, lives),
+        }
     }
 
     /// The life of one thread: an outcome where it is the whole program's.
-    fn live<F>(&self, thread: Thread, prepaid: Option<Charge>, task: F) -> Option<wasmtime::Result<Outcome>>
+    fn live<F>(&self, ctx: WasockCtx, task: F) -> Option<wasmtime::Result<Outcome>>
     where
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>,
     {
-        let tid = thread.tid;
-        let memory = MemorySource::of_only_instance(Some(GuestMemoryHandle::Shared(self.memory.clone())));
-        let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
-        ctx.limiter.shared_growth = self.shared_growth;
-        ctx.limiter.ask_too(self.make_limiter.clone());
-        if let Some(prepaid) = prepaid {
-            ctx.limiter.begin_with(prepaid, self.process.service().limits().max_stack);
-        }
+        let (tid, RunMode { epochs, calls }) = (ctx.thread.tid, self.mode);
+        // Where calls park the thread, all of it is one poll.
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);
             let runs_on = RunsOn::OwnThread(Arc::clone(&self.threads));
-            if let Err(ended) = look_up_at_epochs(&mut store, runs_on, self.epochs) {
+            if let Err(ended) = look_up_at_epochs(&mut store, runs_on, epochs) {
                 return meant(Err(ended));
             }
             store.limiter(|ctx| ctx.limiter());
             store.data_mut().limiter.begin_start()?;
-            let made = self.pre.instantiate_async(&mut store).await;
+            let made = calls.instantiate(&self.pre, &mut store).await;
             let (instance, needs) = store.data_mut().limiter.end_start(made)?;
             self.instance_needs.store(needs, Relaxed);
             store.data_mut().instance = Some(instance);
             let ended = meant(task(&mut store, &instance).await);
             if let Ok(None) = ended {
-                return meant(destroy_locals(&mut store, &instance).await);
+                return meant(destroy_locals(&mut store, &instance, calls).await);
             }
             ended
         };
-        match block_on(until_the_end(&self.threads, tid, contained(&self.process, life))) {
-            Ok(lived) => lived?.transpose(),
-            Err(errno) => Some(Err(wasmtime::Error::new(errno))),
-        }
+        let _inside = self.reactor.enter();
+        park_on(until_the_end(&self.threads, tid, contained(&self.process, life)))?.transpose()
     }
 
     fn engine(&self) -> &Engine {
@@ -295,7 +324,7 @@ impl ThreadGroup {
 
     /// Interrupts running threads, if wasock manages the epoch.
     fn look_up(&self) {
-        if self.epochs == Epochs::Managed {
+        if self.mode.epochs == Epochs::Managed {
             Ticker::of(self.engine()).request();
         }
     }
@@ -333,13 +362,30 @@ impl ThreadGroup {
                 return;
             }
             let is_over = || self.threads.wait_until_gone(Duration::ZERO);
-            search = wake_everywhere(&self.memory, search, is_over);
+            search = self.wake_everywhere(search, is_over);
             self.look_up();
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         if !self.threads.wait_until_gone(LAST_EXIT_TIMEOUT) {
             self.leave_behind();
         }
+    }
+
+    /// Wakes the threads in `memory.atomic.wait`, at any address, for `limit` of processor
+    /// time at most, and returns how much of that is left; stops early if `is_over` returns true.
+    fn wake_everywhere(&self, limit: Duration, is_over: impl Fn() -> bool) -> Duration {
+        let Some((memory, _)) = &self.shared else { return limit };
+        let begun = thread_time();
+        let left = || limit.saturating_sub(thread_time().saturating_sub(begun));
+        let end = u64::try_from(memory.data().len()).unwrap_or(u64::MAX);
+        for address in (0..end).step_by(4) {
+            // It is in the memory, and aligned.
+            let _woken = memory.atomic_notify(address, u32::MAX);
+            if address % STRETCH == 0 && (left().is_zero() || is_over()) {
+                break;
+            }
+        }
+        left()
     }
 
     fn leave_behind(&self) {
@@ -356,22 +402,6 @@ impl ThreadGroup {
     }
 }
 
-/// Wakes the threads in `memory.atomic.wait`, at any address, for `limit` of processor
-/// time at most, and returns how much of that is left; stops early if `is_over` returns true.
-fn wake_everywhere(memory: &SharedMemory, limit: Duration, is_over: impl Fn() -> bool) -> Duration {
-    let begun = thread_time();
-    let left = || limit.saturating_sub(thread_time().saturating_sub(begun));
-    let end = u64::try_from(memory.data().len()).unwrap_or(u64::MAX);
-    for address in (0..end).step_by(4) {
-        // It is in the memory, and aligned.
-        let _woken = memory.atomic_notify(address, u32::MAX);
-        if address % STRETCH == 0 && (left().is_zero() || is_over()) {
-            break;
-        }
-    }
-    left()
-}
-
 /// What the end of one thread means: one that asked to end alone has, and the program
 /// goes on; one that asked for the end of the program has it.
 fn meant(outcome: wasmtime::Result<Option<Outcome>>) -> wasmtime::Result<Option<Outcome>> {
@@ -386,6 +416,7 @@ fn meant(outcome: wasmtime::Result<Option<Outcome>>) -> wasmtime::Result<Option<
 async fn destroy_locals(
     store: &mut Store<WasockCtx>,
     instance: &Instance,
+    calls: CallMode,
 ) -> wasmtime::Result<Option<Outcome>> {
     let Ok(destroy) =
         instance.get_typed_func::<(i32, i32, i32, i32), ()>(&mut *store, "_thread_local_destroy")
@@ -396,7 +427,7 @@ async fn destroy_locals(
         let set = store.data_mut().thread.take_locals();
         for (user_data, value) in &set {
             let ((user_low, user_high), (low, high)) = (halves(*user_data), halves(*value));
-            destroy.call_async(&mut *store, (user_low, user_high, low, high)).await?;
+            calls.call(&mut *store, &destroy, (user_low, user_high, low, high)).await?;
         }
         if set.is_empty() {
             break;

@@ -22,14 +22,20 @@ use crate::error::Errno;
 ///
 /// `EAGAIN` where the host can't start the thread of that reactor.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
+    let reactor = own_reactor()?;
+    let _inside = reactor.enter();
+    Ok(park_on(future))
+}
+
+/// As [`block_on`], on a thread that is inside of the reactor already that drives what it can't
+/// watch itself.
+pub(crate) fn park_on<F: Future>(future: F) -> F::Output {
     thread_local! {
         static HERE: (Arc<Parker>, Waker) = {
             let parker = Parker::new();
             (Arc::clone(&parker), Waker::from(parker))
         };
     }
-    let reactor = own_reactor()?;
-    let _inside = reactor.enter();
     // A task of the caller's runtime has a budget, and what is over it waits for the
     // scheduler, which does not run while this thread is ours.
     let mut future = pin!(tokio::task::unconstrained(future));
@@ -41,7 +47,7 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
         loop {
             parker_poll.next_round(has_failed);
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return Ok(output);
+                return output;
             }
             let interests = parker_poll.interests();
             has_failed = !interests.is_empty() && parker.park_in_poll(&interests).is_err();

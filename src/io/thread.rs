@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::error::Errno;
 
-/// The stack of a host thread; the guest's own stack is separate.
+/// The stack of a host thread that runs no guest's code on it.
 const STACK: usize = 512 * 1024;
 
 /// The maximum number of idle threads in the process.
@@ -33,8 +33,9 @@ type Work = Box<dyn FnOnce() + Send>;
 static IDLE: Mutex<Vec<Arc<Worker>>> = Mutex::new(Vec::new());
 
 /// Where an idle thread waits for work.
-#[derive(Default)]
 struct Worker {
+    /// The size of its stack.
+    stack: usize,
     work: Mutex<Option<Work>>,
     has_come: Condvar,
 }
@@ -45,25 +46,45 @@ struct Worker {
 ///
 /// `EAGAIN` where the host can't start another thread.
 pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Errno> {
+    start_with_stack(name, STACK, work)
+}
+
+/// As [`start`], on a thread with `stack` bytes of stack or more.
+///
+/// # Errors
+///
+/// As for [`start`].
+pub(crate) fn start_with_stack(
+    name: String,
+    stack: usize,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), Errno> {
     let rename = name.clone();
     let named: Work = Box::new(move || {
         call_this_thread(&rename);
         work();
     });
     // In a statement of its own: the lock is free then.
-    let idle = locked(&IDLE).pop();
+    let idle = take_idle(stack);
     if let Some(worker) = idle {
         *locked(&worker.work) = Some(named);
         worker.has_come.notify_one();
         return Ok(());
     }
-    let started = Builder::new().name(name).stack_size(STACK).spawn(move || live(named));
+    let started = Builder::new().name(name).stack_size(stack).spawn(move || live(stack, named));
     started.map(drop).map_err(|_| Errno::EAGAIN)
 }
 
+/// The worker that has been idle for the shortest time of those with `stack` bytes of stack.
+fn take_idle(stack: usize) -> Option<Arc<Worker>> {
+    let mut idle = locked(&IDLE);
+    let found = idle.iter().rposition(|worker| worker.stack >= stack)?;
+    Some(idle.remove(found))
+}
+
 /// The loop of one worker thread. A panic ends it.
-fn live(mut work: Work) {
-    let worker = Arc::new(Worker::default());
+fn live(stack: usize, mut work: Work) {
+    let worker = Arc::new(Worker { stack, work: Mutex::default(), has_come: Condvar::new() });
     loop {
         work();
         call_this_thread(NAME);
@@ -155,6 +176,14 @@ mod tests {
                 && receiver.recv_timeout(WAIT_TIMEOUT).is_ok_and(|found| is_known(&found))
         });
         assert!(again, "no thread is used again");
+        // A small stack is none for work that needs a large one.
+        let told = tell(&sender);
+        let deep = || {
+            std::hint::black_box(&[1_u8; 2 * STACK]);
+            told();
+        };
+        assert_eq!(start_with_stack("guest-f".to_owned(), 8 * STACK, deep), Ok(()));
+        assert!(receiver.recv_timeout(WAIT_TIMEOUT).is_ok_and(|found| !is_known(&found)));
         // A panic ends its own thread only.
         let panics = || std::panic::resume_unwind(Box::new(()));
         assert_eq!(start("guest-d".to_owned(), panics), Ok(()));

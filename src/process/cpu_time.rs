@@ -71,6 +71,25 @@ impl CpuTime {
         let _end = End(self, COUNTED.replace(Some(thread_time_ns())));
         work()
     }
+
+    /// Does not count what the calling thread uses for `wait`, in a call that is
+    /// [counted](Self::counted).
+    pub(super) fn uncounted<T>(&self, wait: impl FnOnce() -> T) -> T {
+        struct End<'a>(&'a CpuTime);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.polling.fetch_add(1, Relaxed);
+                COUNTED.set(Some(thread_time_ns()));
+            }
+        }
+        self.count();
+        if COUNTED.take().is_none() {
+            return wait();
+        }
+        self.polling.fetch_sub(1, Relaxed);
+        let _end = End(self);
+        wait()
+    }
 }
 
 /// The processor time that the calling thread has used.
@@ -115,5 +134,27 @@ mod tests {
         assert_eq!(time.polling(), 0);
         time.count();
         assert_eq!(used, time.limit() - time.left());
+    }
+
+    #[test]
+    fn a_wait_in_what_is_counted_does_not_count() {
+        let time = CpuTime::new(Duration::from_secs(1));
+        time.counted(|| {
+            time.uncounted(|| {
+                assert_eq!(time.polling(), 0);
+                let before = time.left();
+                compute();
+                assert_eq!(time.left(), before);
+                // The half of a call that waits is polled there.
+                time.counted(compute);
+                assert!(before - time.left() >= Duration::from_millis(20));
+            });
+            assert_eq!(time.polling(), 1);
+            compute();
+        });
+        assert!(time.limit() - time.left() >= Duration::from_millis(40));
+        // Outside of what is counted there is nothing to leave out.
+        time.uncounted(compute);
+        assert_eq!(time.polling(), 0);
     }
 }

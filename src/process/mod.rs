@@ -332,6 +332,14 @@ impl Process {
         polled
     }
 
+    /// Does not count what `wait` uses, but for what is [counted](Self::counted) in it.
+    pub(crate) fn uncounted<T>(&self, wait: impl FnOnce() -> T) -> T {
+        match &self.cpu_time {
+            Some(time) => time.uncounted(wait),
+            None => wait(),
+        }
+    }
+
     /// Records that `threads` have not all ended with their instance.
     pub(crate) fn leave_behind(&self, threads: Arc<Threads>) {
         let mut left = unpoisoned(&self.left_behind);

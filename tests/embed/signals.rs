@@ -70,6 +70,16 @@ fn without_a_handler_the_default_action_counts() -> Result<()> {
     Ok(())
 }
 
+/// On a thread of the embedder's executor, whose reactor may be what the handler would wait for.
+#[test]
+fn a_handler_in_the_midst_of_running_code_has_what_is_ready() -> Result<()> {
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
+    let ctx = granted()?.connect(&"127.0.0.1:*".parse()?).args(["signal_handlers", "ask", "compute"]);
+    let ended = run(&engine, guest_tests::SIGNAL_HANDLERS, ctx, |_| Ok(()))?;
+    assert_eq!(ended.map_err(plain)?, Ended { code: 0 });
+    Ok(())
+}
+
 const DISPOSITIONS: &str = r#"(module
     (import "wasix_32v1" "proc_signals_sizes_get" (func $count (param i32) (result i32)))
     (import "wasix_32v1" "proc_signals_get" (func $get (param i32) (result i32)))

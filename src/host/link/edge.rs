@@ -15,7 +15,7 @@ use crate::abi::{Function, errno};
 use crate::error::Errno;
 use crate::host::WasockCtx;
 use crate::host::call_mode::CallMode;
-use crate::host::signal::{handle, see_through};
+use crate::host::signal::{handle, handle_here, see_through};
 use crate::io::{own_reactor, yield_now};
 
 /// What wiggle made of a call that never waits, or of one that has two phases.
@@ -78,10 +78,33 @@ pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
             )?;
             Ok(())
         }
-        CallMode::Blocking => P::wrap(linker, import, move |caller: Caller<'_, T>, params| {
-            drive(whole(caller, get, calls, function, params, call))
-        }),
+        CallMode::Blocking | CallMode::OwnThread => {
+            P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
+                inside_reactor(calls, || {
+                    let mut guest = CallContext::of(&mut caller, get)?;
+                    let line = guest.begin(function, params);
+                    let made = call(&mut guest.call, &mut guest.memory, params);
+                    let result = guest.interrupts.wait_for(made);
+                    guest.end(line, &result);
+                    let answer = result?;
+                    handle_due_here(&mut caller, get, calls)?;
+                    Ok(answer)
+                })
+            })
+        }
     }
+}
+
+/// Makes a call that may park this thread.
+#[inline]
+fn inside_reactor<R>(calls: CallMode, call: impl FnOnce() -> wasmtime::Result<R>) -> wasmtime::Result<R> {
+    if calls == CallMode::OwnThread {
+        return call();
+    }
+    // What the caller's own runtime is may be one that this thread stops.
+    let reactor = own_reactor()?;
+    let _inside = reactor.enter();
+    call()
 }
 
 /// A call that is a future, from its first line to its last.
@@ -97,7 +120,7 @@ async fn whole<T: Send + 'static, P: Params, R: CallResult>(
         let mut guest = CallContext::of(&mut caller, get)?;
         let line = guest.begin(function, params);
         let made = call(&mut guest.call, &mut guest.memory, params);
-        let result = see_through(guest.pending_signals, guest.runs_on, pin!(made)).await;
+        let result = see_through(&guest.interrupts.pending_signals, guest.runs_on, pin!(made)).await;
         guest.end(line, &result);
         result?
     };
@@ -138,16 +161,34 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
             )?;
             Ok(())
         }
-        CallMode::Blocking => P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
-            // What the caller's own runtime is may be one that this thread stops.
-            let reactor = own_reactor()?;
-            let _inside = reactor.enter();
-            match first(&mut caller, get, function, params, call)? {
-                FirstPhase::Done(answer) => Ok(answer),
-                first => drive(rest(caller, get, calls, first)),
-            }
-        }),
+        CallMode::Blocking | CallMode::OwnThread => {
+            P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
+                inside_reactor(calls, || here(&mut caller, get, calls, function, params, call))
+            })
+        }
     }
+}
+
+/// A call of two phases on this thread, which it parks where it waits.
+#[inline]
+fn here<T: Send + 'static, P: Params>(
+    caller: &mut Caller<'_, T>,
+    get: impl Get<T>,
+    calls: CallMode,
+    function: &'static Function,
+    params: P,
+    call: Now<P, i32>,
+) -> wasmtime::Result<i32> {
+    let mut guest = CallContext::of(caller, get)?;
+    let line = guest.begin(function, params);
+    let mut result = call(&mut guest.call, &mut guest.memory, params);
+    if let Some(wait) = guest.call.take_wait() {
+        result = guest.wait_here(wait);
+    }
+    guest.end(line, &result);
+    let answer = result?;
+    handle_due_here(caller, get, calls)?;
+    Ok(answer)
 }
 
 /// How the first phase of a call ended.
@@ -175,7 +216,11 @@ fn first<T: 'static, P: Params>(
     }
     guest.end(line, &result);
     let answer = result?;
-    Ok(if guest.pending_signals.is_due() { FirstPhase::Due(answer) } else { FirstPhase::Done(answer) })
+    Ok(if guest.interrupts.pending_signals.is_due() {
+        FirstPhase::Due(answer)
+    } else {
+        FirstPhase::Done(answer)
+    })
 }
 
 /// What comes after the first phase of a call.
@@ -196,7 +241,7 @@ async fn rest<T: Send + 'static>(
             let mut guest = CallContext::of(&mut caller, get)?;
             let half = wait.resume(&mut guest.call, &mut guest.memory);
             let half = async { errno::answer(half.await) };
-            let result = see_through(guest.pending_signals, guest.runs_on, pin!(half)).await;
+            let result = see_through(&guest.interrupts.pending_signals, guest.runs_on, pin!(half)).await;
             guest.end(line, &result);
             result?
         }
@@ -215,9 +260,26 @@ async fn handle_due<T: Send + 'static>(
     get: impl Get<T>,
     calls: CallMode,
 ) -> wasmtime::Result<()> {
-    if get(caller.data_mut()).pending_signals.is_due() {
+    if get(caller.data_mut()).interrupts.pending_signals.is_due() {
         // Apart, so that the future of every call is not as large as this one.
         Box::pin(handle(caller, get, calls)).await?;
+    }
+    Ok(())
+}
+
+/// As [`handle_due`], in a store that does not run async.
+///
+/// # Errors
+///
+/// Those of the handlers.
+#[inline]
+fn handle_due_here<T: Send + 'static>(
+    caller: &mut Caller<'_, T>,
+    get: impl Get<T>,
+    calls: CallMode,
+) -> wasmtime::Result<()> {
+    if get(caller.data_mut()).interrupts.pending_signals.is_due() {
+        return handle_here(caller, get, calls);
     }
     Ok(())
 }
@@ -256,11 +318,6 @@ pub(super) fn known(answer: i32) -> Box<dyn Future<Output = wasmtime::Result<i32
         AGAIN => Box::new(ReadyResult::<AGAIN>),
         other => Box::new(std::future::ready(Ok(other))),
     }
-}
-
-/// Sees a waiting call to its end on this thread.
-pub(super) fn drive<R>(call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
-    crate::io::block_on(call)?
 }
 
 /// The result of every function that is refused.

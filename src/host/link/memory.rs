@@ -5,21 +5,21 @@ use std::sync::Arc;
 use wasmtime::{Caller, Extern, Memory};
 
 use super::edge::{CallResult, Params};
-use crate::abi::Function;
-use crate::abi::call::Call;
+use crate::abi::call::{Call, Wait};
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
+use crate::abi::{Function, errno};
 use crate::account::forget_denials;
 use crate::host::WasockCtx;
 use crate::host::guest_memory::{GuestMemoryHandle, MEMORY};
-use crate::host::interrupt::RunsOn;
+use crate::host::interrupt::{Interrupts, RunsOn};
 use crate::observe::TraceSink;
-use crate::process::{PendingSignals, TraceAnnotation};
+use crate::process::TraceAnnotation;
 
 /// What one call works on, borrowed from the store.
 pub(super) struct CallContext<'a> {
     pub(super) call: Call<'a>,
-    pub(super) pending_signals: &'a PendingSignals,
+    pub(super) interrupts: &'a Interrupts,
     pub(super) runs_on: Option<&'a RunsOn>,
     pub(super) memory: GuestMemory<'a>,
     pub(super) trace: Option<&'a Arc<dyn TraceSink>>,
@@ -48,7 +48,7 @@ impl<'a> CallContext<'a> {
         let ctx = get(data);
         Ok(Self {
             call: Call::new(&mut ctx.thread),
-            pending_signals: &ctx.pending_signals,
+            interrupts: &ctx.interrupts,
             runs_on: ctx.runs_on.as_ref(),
             memory: GuestMemory::Unshared(bytes),
             trace: ctx.trace.as_ref(),
@@ -60,7 +60,7 @@ impl<'a> CallContext<'a> {
         match &ctx.memory.memory {
             Some(GuestMemoryHandle::Shared(memory)) => Ok(Self {
                 call: Call::new(&mut ctx.thread),
-                pending_signals: &ctx.pending_signals,
+                interrupts: &ctx.interrupts,
                 runs_on: ctx.runs_on.as_ref(),
                 memory: GuestMemory::Shared(memory.data()),
                 trace: ctx.trace.as_ref(),
@@ -84,6 +84,13 @@ impl<'a> CallContext<'a> {
             let annotation = self.annotation();
             line.end(outcome.errno(), &self.memory, annotation);
         }
+    }
+
+    /// Parks this thread until the half of the call is done that waits.
+    #[cold]
+    pub(super) fn wait_here(&mut self, wait: Wait) -> wasmtime::Result<i32> {
+        let half = wait.resume(&mut self.call, &mut self.memory);
+        self.interrupts.wait_for(async { errno::answer(half.await) })
     }
 
     /// The trace annotation of the call that ends.
