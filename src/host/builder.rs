@@ -54,6 +54,23 @@ const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID
 
 /// Builds a [`WasockCtx`].
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use wasock::{Event, WasockCtx};
+///
+/// let builder = WasockCtx::builder()
+///     .args(["server", "--port", "8080"])
+///     .inherit_stdio()
+///     .listen(&"127.0.0.1:8080".parse()?)
+///     .accept_from("10.0.0.0/8".parse()?)
+///     .max_connections(1000)
+///     .timeout(Duration::from_secs(3600))
+///     .observer(|event: &Event| eprintln!("{event:?}"));
+/// # let _ctx = builder.build_for_any_module()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// The defaults:
 ///
 /// * no network at all: no address to listen on, none to connect to, no name to

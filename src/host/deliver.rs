@@ -78,6 +78,22 @@ const HOST_RETRY: Duration = Duration::from_millis(250);
 /// * A duplicate is the same connection: it is reported once, by the number that the guest
 ///   has had longest.
 ///
+/// ```no_run
+/// # async fn serve(
+/// #     mut store: wasmtime::Store<wasock::WasockCtx>,
+/// #     linker: wasmtime::Linker<wasock::WasockCtx>,
+/// #     module: wasmtime::Module,
+/// # ) -> wasmtime::Result<()> {
+/// store.data_mut().adapt_to(&module);
+/// let instance = linker.instantiate_async(&mut store, &module).await?;
+/// let start = instance.get_typed_func::<(), ()>(&mut store, "_initialize")?;
+/// start.call_async(&mut store, ()).await?;
+/// let ended = wasock::deliver_events(&mut store, &instance, |ctx| ctx).await?;
+/// println!("it ended with code {}", ended.code);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # The end
 ///
 /// Ends with code 0 when nothing can happen any more: no listener is left, and no

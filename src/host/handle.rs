@@ -11,6 +11,18 @@ use crate::service::Report;
 
 /// A handle on a guest that may be running. Cheap to clone; it does not keep the
 /// guest's sockets open.
+///
+/// ```
+/// use wasock::{Signal, WasockCtx};
+///
+/// let ctx = WasockCtx::builder().build_for_any_module()?;
+/// let handle = ctx.handle();
+/// // While it runs, from any thread:
+/// handle.set_max_backlog(64);
+/// handle.signal(Signal::Term);
+/// handle.terminate();
+/// # Ok::<(), wasock::BuildError>(())
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     process: Weak<Process>,

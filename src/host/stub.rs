@@ -19,6 +19,25 @@ const BUS_UNSUPPORTED: i32 = 11;
 /// with `ENOSYS`; one that must not return traps. So a program that never calls it
 /// runs. Returns the names of these imports.
 ///
+/// ```
+/// use wasmtime::{Engine, Linker, Module};
+/// use wasock::WasockCtx;
+///
+/// # fn example() -> wasmtime::Result<()> {
+/// let engine = Engine::default();
+/// // A function that was in WASIX once, and one of its own.
+/// let module = Module::new(&engine, r#"(module
+///     (import "wasix_32v1" "ws_connect" (func (param i32 i32 i32) (result i32)))
+///     (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32))))"#)?;
+/// let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+/// wasock::add_to_linker(&mut linker, &module, |ctx| ctx)?;
+/// let stubbed = wasock::link_unknown_imports(&mut linker, &module)?;
+/// assert_eq!(stubbed[0].to_string(), "wasix_32v1.ws_connect");
+/// # linker.instantiate_pre(&module).map(drop)
+/// # }
+/// # example().unwrap();
+/// ```
+///
 /// A function that the embedder defined itself is left alone. Shadowing is off in
 /// `linker` afterwards.
 ///

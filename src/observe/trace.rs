@@ -33,7 +33,13 @@ impl fmt::Display for TraceLine<'_> {
     }
 }
 
-/// Receives the lines of a call trace.
+/// Receives the lines of a call trace. A closure is one:
+///
+/// ```
+/// use wasock::{TraceLine, WasockCtx};
+///
+/// let builder = WasockCtx::builder().trace(|line: &TraceLine<'_>| eprintln!("{line}"));
+/// ```
 pub trait TraceSink: Send + Sync {
     /// Takes one line, without a newline.
     fn line(&self, line: &TraceLine<'_>);

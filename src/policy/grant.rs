@@ -19,6 +19,17 @@ use crate::address::Address;
 use crate::error::ParseError;
 
 /// A set of addresses: networks with a range of ports, or paths of sockets.
+///
+/// ```
+/// use wasock::Grant;
+///
+/// let grant: Grant = "10.0.0.0/8:8000-8099".parse()?;
+/// assert!(grant.covers(&std::net::SocketAddr::from(([10, 1, 2, 3], 8080)).into()));
+/// // Where a socket listens there are shorter forms.
+/// assert_eq!(Grant::for_listening("localhost:80")?.to_string(), "localhost:80");
+/// assert!("localhost:80".parse::<Grant>().is_err());
+/// # Ok::<(), wasock::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant(pub(super) Addresses);
 
@@ -223,6 +234,14 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseError> {
 }
 
 /// A name, `*.domain` for every name below a domain, or `*`.
+///
+/// ```
+/// use wasock::NamePattern;
+///
+/// let pattern: NamePattern = "*.example.com".parse()?;
+/// assert!(pattern.matches("www.Example.com.") && !pattern.matches("example.com"));
+/// # Ok::<(), wasock::ParseError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePattern(String);
 

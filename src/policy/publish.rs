@@ -9,6 +9,15 @@ use crate::error::ParseError;
 
 /// A port of the host's at which the guest is, where it binds a port of its own.
 ///
+/// ```
+/// use wasock::{Publish, WasockCtx};
+///
+/// let publish: Publish = "127.0.0.1:8080:80".parse()?;
+/// // Its guest binds port 80, and is at 127.0.0.1:8080.
+/// let builder = WasockCtx::builder().publish(publish);
+/// # Ok::<(), wasock::ParseError>(())
+/// ```
+///
 /// With an address, the socket is there, whatever address the guest binds. Without one it
 /// is at the guest's own, with another port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
