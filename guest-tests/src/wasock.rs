@@ -28,7 +28,7 @@ impl Wasock {
     pub fn new(binary: &str) -> Self {
         let mut command = Command::new(binary);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // What a developer has set for his own runs would show in the output.
+        // What a developer has set for other runs would show in the output.
         command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
         Self { command, has_stdin: false }
     }

@@ -541,7 +541,7 @@ fn a11_a_retired_instance_hears_of_nobody_and_a_rollback_undoes_it() -> Result<(
         for (order, answer) in [("poll a 20000", "ready"), ("wait 20000", "ready"), ("accept a one", "ok")] {
             one.handle.retire();
             if order.starts_with("accept") {
-                // It was told of one, and once only.
+                // One was reported to it, and once only.
                 one.expect(order, "ECONNABORTED (13)")?;
             }
             one.tell(order)?;

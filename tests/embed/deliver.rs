@@ -101,7 +101,7 @@ async fn an_embedder_delivers_events_in_its_own_store() -> Result<()> {
         client.0.read_line(&mut answer)?;
         late.0.read_line(&mut answer)?;
         ensure!(answer == "meanwhile\nlate\n", "{answer:?}");
-        ensure!(client.ask("counts")? == "2 0 2", "a connection was told of again");
+        ensure!(client.ask("counts")? == "2 0 2", "a connection was reported again");
         Ok(())
     })
     .await

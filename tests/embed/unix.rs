@@ -38,7 +38,7 @@ async fn names_are_events_and_are_removed() -> Result<()> {
         Event::Accepted { peer, local, .. } => Some((peer, local)),
         _ => None,
     });
-    let (peer, at) = accepted.context("no connection was told")?;
+    let (peer, at) = accepted.context("no connection was reported")?;
     ensure!(at == local && matches!(&peer, Address::Unix(name) if name.path().is_none()), "{peer:?}");
     Ok(())
 }

@@ -53,9 +53,9 @@ impl Clients {
             Drive::HalfLoad { connections } => {
                 load("paced", &[several(connections), seconds, payload("64"), format!("rate={rate:.0}")])
             }
-            Drive::Crowd { idle, active, payload: what } => {
-                let crowd = [format!("idle={idle}"), format!("active={active}")];
-                load("crowd", &[crowd.as_slice(), &[seconds, payload(what)]].concat())
+            Drive::MostlyIdle { idle, active, payload: what } => {
+                let connections = [format!("idle={idle}"), format!("active={active}")];
+                load("mostly-idle", &[connections.as_slice(), &[seconds, payload(what)]].concat())
             }
             Drive::Start { .. } => bail!("a start has no client of its own"),
         }

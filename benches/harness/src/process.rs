@@ -62,7 +62,7 @@ pub(super) fn raise_descriptors() -> u64 {
 pub(super) fn child(program: &Path) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.arg("__child").arg(std::process::id().to_string()).arg(program);
-    // What a developer has set for his own runs would be measured too.
+    // What a developer has set for other runs would be measured too.
     command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     Ok(command)
 }

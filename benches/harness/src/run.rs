@@ -16,7 +16,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// How much longer than it was told to a client may take.
+/// How much longer than its time a client may take.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What one run showed.
@@ -65,7 +65,7 @@ impl Runner<'_> {
         let server = invocation.start(self.built, address)?;
         let client = self.clients.client(drive, address, rate)?;
         let outcome = match drive {
-            Drive::Crowd { idle, active, .. } => self.crowd(&server, client, idle + active),
+            Drive::MostlyIdle { idle, active, .. } => self.mostly_idle(&server, client, idle + active),
             // So that the latency is the server's, and not of two that get in each other's way.
             Drive::HalfLoad { .. } => self.drive(&server, client, apart),
             _ => self.drive(&server, client, |_, _| Ok(())),
@@ -100,27 +100,27 @@ impl Runner<'_> {
 
     /// A client with many connections: the server's memory is looked at before them, and
     /// when all are there and none is in use.
-    fn crowd(&self, server: &Process, mut client: Client, connections: usize) -> Result<Run> {
+    fn mostly_idle(&self, server: &Process, mut client: Client, connections: usize) -> Result<Run> {
         client.command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let before = memory(server.id())?;
-        let mut crowd = Process::start(client.command, &self.built.folder.log("client"))?;
-        let mut stdout = BufReader::new(crowd.child().stdout.take().context("no stdout")?);
-        let mut stdin = crowd.child().stdin.take().context("no stdin")?;
+        let mut process = Process::start(client.command, &self.built.folder.log("client"))?;
+        let mut stdout = BufReader::new(process.child().stdout.take().context("no stdout")?);
+        let mut stdin = process.child().stdin.take().context("no stdin")?;
         let mut line = String::new();
         stdout.read_line(&mut line)?;
         if line.trim() != "ready" {
-            bail!("the client said {:?}", crowd.said());
+            bail!("the client said {:?}", process.said());
         }
         let busy = server.time_of_threads()?;
         std::thread::sleep(Duration::from_secs(1));
         let idle = server.time_of_threads()?.saturating_sub(busy);
         let after = memory(server.id())?;
         let watch = Watch::begin(server)?;
-        let client_before = crowd.processor_time()?;
+        let client_before = process.processor_time()?;
         stdin.write_all(b"go\n")?;
         line.clear();
         stdout.read_to_string(&mut line)?;
-        let finished = crowd.finish(WAIT_TIMEOUT)?;
+        let finished = process.finish(WAIT_TIMEOUT)?;
         let client_time = finished.processor_time.saturating_sub(client_before);
         let mut run = watch.end(server, client_time, (client.read)(&line)?)?;
         let for_each = |before: u64, after: u64| after.saturating_sub(before) as f64 / connections as f64;

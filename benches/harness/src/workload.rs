@@ -19,7 +19,7 @@ pub(super) enum Drive {
     /// 64 bytes there and back, at half of what the slower side can do.
     HalfLoad { connections: usize },
     /// Connections that say nothing, and few that do.
-    Crowd { idle: usize, active: usize, payload: &'static str },
+    MostlyIdle { idle: usize, active: usize, payload: &'static str },
     /// From the start of the process to its first answer.
     Start { module: Module, is_cached: bool },
 }
@@ -73,7 +73,7 @@ impl Workload {
     pub(super) fn descriptors(&self) -> usize {
         SPARE
             + match self.drive {
-                Drive::Crowd { idle, active, .. } => idle + active,
+                Drive::MostlyIdle { idle, active, .. } => idle + active,
                 Drive::Http { connections }
                 | Drive::Churn { connections }
                 | Drive::Connect { connections, .. }
@@ -89,8 +89,17 @@ const CONNECTIONS: &str = "connections/s";
 /// All of them, in the order of the table, for a machine that allows a process so many
 /// descriptors.
 pub(super) fn all(descriptors: u64) -> Vec<Workload> {
-    [keep_alive(), connections(), streams(), crowds(descriptors), threads(), profiles(), growth(), starts()]
-        .concat()
+    [
+        keep_alive(),
+        connections(),
+        streams(),
+        mostly_idle(descriptors),
+        threads(),
+        profiles(),
+        growth(),
+        starts(),
+    ]
+    .concat()
 }
 
 fn keep_alive() -> Vec<Workload> {
@@ -157,13 +166,13 @@ fn streams() -> Vec<Workload> {
     ]
 }
 
-/// The largest crowd.
+/// The most connections.
 const MANY: usize = 20_000;
 
 /// The descriptors of a process that are no connections, and some to spare.
 const SPARE: usize = 100;
 
-fn crowds(descriptors: u64) -> Vec<Workload> {
+fn mostly_idle(descriptors: u64) -> Vec<Workload> {
     let measures = [
         measure("host's memory a connection", "host_memory", "bytes", Goal::GuestAtMost(1024.0)),
         measure("all memory a connection", "memory", "bytes", Goal::None),
@@ -171,14 +180,14 @@ fn crowds(descriptors: u64) -> Vec<Workload> {
         measure("processor time an echo", "server_us", "us", Goal::None),
         measure("processor time of a second without traffic", "idle_us", "us", Goal::None),
     ];
-    let crowd = |count: usize| {
-        let drive = Drive::Crowd { idle: count - count / 100, active: count / 100, payload: "64" };
+    let of = |count: usize| {
+        let drive = Drive::MostlyIdle { idle: count - count / 100, active: count / 100, payload: "64" };
         let name = format!("{count} idle connections, 1 % active");
         Workload::new(&name, Service::stream("echo"), drive, &measures)
     };
     // Where fewer descriptors are allowed, as many as there are.
     let most = usize::try_from(descriptors).map_or(MANY, |most| most.saturating_sub(SPARE) / 100 * 100);
-    vec![crowd(10_000), crowd(most.clamp(10_100, MANY)).in_full()]
+    vec![of(10_000), of(most.clamp(10_100, MANY)).in_full()]
 }
 
 fn threads() -> Vec<Workload> {
@@ -242,7 +251,7 @@ fn growth() -> Vec<Workload> {
     let mut workloads = Vec::new();
     for (series, way) in [("descriptors in one poll", "poll"), ("connections in one epoll", "epoll")] {
         for size in SIZES {
-            let drive = Drive::Crowd { idle: size - 1, active: 1, payload: "http" };
+            let drive = Drive::MostlyIdle { idle: size - 1, active: 1, payload: "http" };
             let name = format!("{size} {series}");
             let workload = Workload::new(&name, Service::http(way), drive, &time);
             let is_in_quick = matches!(size, 8 | 4096);

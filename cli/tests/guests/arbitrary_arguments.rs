@@ -30,7 +30,7 @@ const WAIT: Duration = Duration::from_millis(2);
 /// A context is used for so many calls; what they close and open adds up.
 const CALLS_PER_GUEST: usize = 32;
 
-/// Combinations of wild arguments, for each function.
+/// Combinations of arbitrary arguments, for each function.
 const COMBINATIONS: usize = 100;
 
 const LIMIT_KIB: u64 = 1024 * 1024;
@@ -168,7 +168,7 @@ impl Guest {
     }
 }
 
-/// One parameter: a good value, and wild ones.
+/// One parameter: a good value, and arbitrary ones.
 struct Place {
     good: u64,
     arbitrary: Vec<u64>,
@@ -207,7 +207,7 @@ fn places(function: &Function, fds: &[u64]) -> Vec<Place> {
     places
 }
 
-/// One wild argument among good ones, for every descriptor there is; then many.
+/// One arbitrary argument among good ones, for every descriptor there is; then many.
 fn cases(function: &Function, fds: &[u64]) -> Vec<Vec<u64>> {
     let places = places(function, fds);
     let good: Vec<u64> = places.iter().map(|place| place.good).collect();

@@ -28,7 +28,7 @@ pub(crate) fn arbitrary_pointers() -> Result<()> {
     })
 }
 
-/// Makes `call` with every wild argument.
+/// Makes `call` with every arbitrary argument.
 fn survives(call: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut first = 0;

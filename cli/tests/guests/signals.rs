@@ -372,7 +372,7 @@ fn signals_under_stress_lose_no_request() -> Result<()> {
                 })
             })
             .collect();
-        let sent = storm(&host);
+        let sent = send_many(&host);
         is_over.store(true, SeqCst);
         let served = clients.into_iter().map(|client| client.join().unwrap_or(Ok(0)));
         let lines: u32 = served.collect::<Result<Vec<u32>>>()?.into_iter().sum();
@@ -387,7 +387,7 @@ fn signals_under_stress_lose_no_request() -> Result<()> {
     Ok(())
 }
 
-fn storm(host: &Running) -> Result<()> {
+fn send_many(host: &Running) -> Result<()> {
     for _ in 0..10_000 {
         host.signal(Signal::HUP)?;
         // So that they are not all one.
@@ -422,7 +422,7 @@ fn a_signal_without_a_handler_ends_every_thread() -> Result<()> {
 #[test]
 fn the_end_comes_under_a_stress_of_signals() -> Result<()> {
     for _ in 0..10 {
-        run().args([guest_tests::SIGNAL_THREADS, "storm"]).succeed()?;
+        run().args([guest_tests::SIGNAL_THREADS, "stress"]).succeed()?;
     }
     Ok(())
 }

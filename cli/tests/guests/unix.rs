@@ -255,7 +255,7 @@ pub(crate) fn unix_client() -> Result<()> {
             granted(folder.path()).args([guest_tests::UNIX_CLIENT, name, &guest_path, "hello"]).start()?;
         guest.wait_for_stdout("connecting")?;
         std::thread::sleep(Duration::from_millis(200));
-        ensure!(!guest.stdout().contains("connected"), "there was no room");
+        ensure!(!guest.stdout().contains("connected"), "the queue was full");
         rustix::net::accept(&listener)?;
         let served = rustix::net::accept(&listener)?;
         let mut buf = [0; 16];

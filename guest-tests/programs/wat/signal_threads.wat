@@ -170,7 +170,7 @@
         (drop (call $spawn (i32.const 5)))
         (drop (call $proc_signal (i32.const 1) (i32.const 9)))
         unreachable))
-    ;; storm: signals by the clock while threads end.
+    ;; stress: signals by the clock while threads end.
     (if (i32.eq (local.get $case) (i32.const 0x73))
       (then
         (call $must (call $proc_raise_interval (i32.const 14) (i64.const 1000000) (i32.const 1)))

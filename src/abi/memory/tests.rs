@@ -1,4 +1,4 @@
-//! Wild pointers, lengths and counts.
+//! Arbitrary pointers, lengths and counts.
 
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 

@@ -1,7 +1,7 @@
 //! A connection for each request: connect, ask, read the answer, close.
 //!
 //! `connections` of them are under way at once. With `burst` all of them begin at the
-//! same time, and the next ones when the last of these is done: a storm.
+//! same time, and the next ones when the last of these is done.
 
 use super::exchange::{Payload, Peer, WAIT_TIMEOUT, connect_to};
 use super::turns::Until;

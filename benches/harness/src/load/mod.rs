@@ -7,8 +7,8 @@
 
 mod bulk;
 mod churn;
-mod crowd;
 mod exchange;
+mod mostly_idle;
 mod paced;
 mod turns;
 
@@ -34,7 +34,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> Result<()> {
         "send" => bulk::send(&options),
         "receive" => bulk::receive(&options),
         "churn" => churn::run(&options),
-        "crowd" => crowd::run(&options),
+        "mostly-idle" => mostly_idle::run(&options),
         _ => bail!("no such load: {kind}"),
     };
     println!("{}", measured?.line());

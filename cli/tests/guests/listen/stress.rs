@@ -7,7 +7,7 @@ use std::time::Instant;
 /// How many attempts are on their way at once, below any limit on descriptors.
 const IN_FLIGHT: usize = 200;
 
-/// How much the memory of a host may grow in a storm, after one like it: pages that
+/// How much the memory of a host may grow under stress, after the same stress before: pages that
 /// the allocator has not given back.
 const TOLERANCE_KIB: u64 = 2048;
 
@@ -55,7 +55,7 @@ pub(super) fn ten_thousand_connections(profile: Profile) -> Result<()> {
     })
 }
 
-/// Goes through a storm twice: the second time takes nothing more than the first.
+/// Goes through the stress twice: the second time takes nothing more than the first.
 fn leaks_nothing(listener: &mut Listener, stress: impl Fn(&mut Listener) -> Result<()>) -> Result<()> {
     stress(listener)?;
     let (descriptors, memory) = (listener.host_descriptors()?, memory_kib(&listener.running)?);

@@ -1,5 +1,5 @@
 //! The imports as they are: every pointer a number, so that a test can pass
-//! wild ones.
+//! arbitrary ones.
 
 /// Module `wasi_snapshot_preview1`.
 pub mod preview1 {

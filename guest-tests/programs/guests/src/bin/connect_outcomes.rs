@@ -106,7 +106,7 @@ fn refused(kind: Kind) {
     let (_bound, dead) = at(kind, None);
     let fd = check_ok!(kind.open());
     check_eq!(dead.connect(fd), Err(ECONNREFUSED));
-    check_eq!(size(fd, option::LAST_ERROR), Ok(0), "it was told");
+    check_eq!(size(fd, option::LAST_ERROR), Ok(0), "it was reported");
     check_eq!(live.connect(fd), Ok(()), "as good as new");
     carries(fd, take(listener));
 }
@@ -127,7 +127,7 @@ fn at_once(kind: Kind) {
         let (_bound, dead) = at(kind, None);
         let fd = nonblocking(kind);
         check_eq!(dead.connect(fd), Err(ECONNREFUSED));
-        check_eq!(size(fd, option::LAST_ERROR), Ok(0), "it was told");
+        check_eq!(size(fd, option::LAST_ERROR), Ok(0), "it was reported");
     }
 }
 
@@ -240,7 +240,7 @@ fn unreachable(kind: Kind) {
     let (listener, live) = at(kind, Some(4));
     for fd in [check_ok!(kind.open()), nonblocking(kind)] {
         check_eq!(connect(fd, nowhere.parse().unwrap()), Err(ENETUNREACH));
-        check_eq!(size(fd, option::LAST_ERROR), Ok(0), "it was told");
+        check_eq!(size(fd, option::LAST_ERROR), Ok(0), "it was reported");
         check!(matches!(live.connect(fd), Ok(()) | Err(EINPROGRESS)), "as good as new");
         take(listener);
     }

@@ -112,5 +112,5 @@ fn waiting_in_part(kind: Kind) {
             count => received += count,
         }
     }
-    check_eq!(received, sent, "what was told was sent");
+    check_eq!(received, sent, "it returned what was sent");
 }

@@ -32,7 +32,7 @@ fn main() {
         let (mut stream, _) = listener.accept().expect("a connection");
         let mut data = Vec::new();
         stream.read_to_end(&mut data).expect("data");
-        stream.write_all(&data).expect("room");
-        stream.write_all(&page).expect("room");
+        stream.write_all(&data).expect("space");
+        stream.write_all(&page).expect("space");
     }
 }

@@ -9,6 +9,6 @@ fn main() {
     let mut stream = unsafe { TcpStream::from_raw_fd(3) };
     let mut data = Vec::new();
     stream.read_to_end(&mut data).expect("data");
-    stream.write_all(&data).expect("room");
+    stream.write_all(&data).expect("space");
     stream.shutdown(Shutdown::Both).expect("an end");
 }

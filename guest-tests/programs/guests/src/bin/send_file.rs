@@ -132,7 +132,7 @@ fn full_buffers(file: Fd, content: &[u8]) {
         check!(0 < sent && sent < LENGTH, "{sent} sent");
         check_eq!(send_file(near, file, 0, 100), Err(EAGAIN));
         check_ok!(close(near));
-        check!(receive(far, LENGTH) == content[..sent], "what was told was sent");
+        check!(receive(far, LENGTH) == content[..sent], "it returned what was sent");
     }
 }
 

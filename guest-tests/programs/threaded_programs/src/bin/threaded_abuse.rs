@@ -190,14 +190,14 @@ const MOST: u64 = u64::MAX - 1;
 fn overflow() {
     let event = threaded::event(0, false).expect("an event descriptor");
     assert!(threaded::add(event, u64::MAX) == Err(INVAL));
-    threaded::add(event, MOST).expect("room");
+    threaded::add(event, MOST).expect("space");
     // One waits for room until another one takes.
     let adding = threaded::spawn(move || threaded::add(event, 5).expect("room again")).expect("a thread");
     threaded::sleep(20_000_000);
     assert!(threaded::take(event) == Ok(MOST));
     adding.join();
     assert!(threaded::take(event) == Ok(5));
-    threaded::add(event, MOST).expect("room");
+    threaded::add(event, MOST).expect("space");
     // No wait: no room.
     threaded::set_nonblocking(event).expect("no wait");
     assert!(threaded::add(event, 1) == Err(AGAIN));
@@ -212,7 +212,7 @@ fn overflow() {
     taking.join();
     // A writer that waits learns that its counter is closed.
     let full = threaded::event(0, false).expect("an event descriptor");
-    threaded::add(full, MOST).expect("room");
+    threaded::add(full, MOST).expect("space");
     let adding = threaded::spawn(move || assert!(threaded::add(full, 1) == Err(BADF))).expect("a thread");
     threaded::sleep(20_000_000);
     threaded::close(full).expect("close");

@@ -103,8 +103,8 @@ impl Worker {
     }
 
     fn read_mail(&mut self) {
-        // First the bell, then the box: what comes in between rings again.
-        threaded::take(self.posts[self.number].waker).expect("a bell that has rung");
+        // First the waker, then the queue: what comes in between wakes again.
+        threaded::take(self.posts[self.number].waker).expect("a wake-up");
         while let Some(mail) = self.posts[self.number].mail.try_take() {
             match mail {
                 Mail::Client(fd, number) => {

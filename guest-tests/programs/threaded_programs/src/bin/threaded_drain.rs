@@ -56,7 +56,7 @@ fn echo(fd: Fd) -> Result<()> {
     loop {
         let count = match threaded::recv(fd, &mut bytes) {
             Ok(0) => return Ok(()),
-            // It was this thread that was told.
+            // The signal came to this thread.
             Err(INTR) => continue,
             count => count?,
         };

@@ -77,7 +77,7 @@ fn events(rounds: u32, by_epoll: bool) -> u64 {
             if by_epoll {
                 threaded::epoll_wait(epoll, &mut found, FOR_EVER).expect("events");
             }
-            threaded::take(wakers[own]).expect("a bell");
+            threaded::take(wakers[own]).expect("a wake-up");
             if own == 1 {
                 threaded::add(wakers[0], 1).expect("to ring");
             }

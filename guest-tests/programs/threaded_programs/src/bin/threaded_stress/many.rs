@@ -18,7 +18,7 @@ const CHANNELS: u32 = 60;
 const MOST_MESSAGES: u32 = 80;
 
 /// What stands for the event descriptor that ends it.
-const BELL: u64 = u64::MAX;
+const WAKER: u64 = u64::MAX;
 
 /// The reading end of each open channel. A thread that reads it, or modifies its entry, holds the
 /// lock of the slot.
@@ -38,7 +38,7 @@ pub fn run(seed: u64) {
     let port = threaded::port(listener).expect("its port");
     let epoll = threaded::epoll().expect("an epoll");
     let waker = threaded::event(0, false).expect("an event descriptor");
-    threaded::epoll_ctl(epoll, ADD, waker, &EpollEvent::new(IN, BELL)).expect("to watch it");
+    threaded::epoll_ctl(epoll, ADD, waker, &EpollEvent::new(IN, WAKER)).expect("to watch it");
     watch_over(|| {
         let open = SLOTS_OF_ALL.iter().filter(|slot| slot.lock().is_some()).count();
         alloc::format!("{SENT:?} sent, {ARRIVED:?} arrived, {ENDED:?} ended, {open} open")
@@ -70,7 +70,7 @@ fn wait(epoll: Fd, mark: u32) {
     loop {
         let count = threaded::epoll_wait(epoll, &mut found, FOR_EVER).expect("events");
         for event in &found[..count] {
-            if event.data == BELL {
+            if event.data == WAKER {
                 assert!(threaded::mark() == mark, "another thread's variables");
                 return;
             }
@@ -81,7 +81,7 @@ fn wait(epoll: Fd, mark: u32) {
 
 fn look(epoll: Fd, slot: usize) {
     let mut place = SLOTS_OF_ALL[slot].lock();
-    // Switched on by the meddler, it may be told twice: the first one has ended it.
+    // Switched on by the meddler, it may be reported twice: the first one has ended it.
     let Some(reader) = place.as_mut() else { return };
     let found = reader.drain();
     note_move();

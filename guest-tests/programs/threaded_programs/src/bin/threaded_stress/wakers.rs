@@ -38,7 +38,7 @@ fn pass(number: u32, wakers: &[Fd], seed: u64) {
     threaded::epoll_ctl(epoll, ADD, waker, &EpollEvent::new(IN | mode, 0)).expect("to watch it");
     let waits_to_read = number % 3 == 2;
     if !waits_to_read {
-        threaded::set_nonblocking(waker).expect("a bell that does not wait");
+        threaded::set_nonblocking(waker).expect("a waker that does not wait");
     }
     loop {
         let tokens = match threaded::take(waker) {

@@ -164,7 +164,7 @@ fn bound(world: &World) -> Subject {
     world.subject(check_ok!(world.kind.somewhere()).0, None)
 }
 
-/// It asked where there is no room, and was told to come again.
+/// It asked where the queue is full, and got EAGAIN.
 fn queue_full(world: &World) -> Subject {
     let subject = fresh(world);
     check_eq!(world.full_at.as_ref().unwrap().connect(subject.fd), Err(EAGAIN));
