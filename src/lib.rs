@@ -93,9 +93,9 @@ pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, ParseError, Terminated, ThreadExit};
 pub use file::Access;
 pub use host::{
-    BuildError, Ended, Epochs, Guest, Handle, Inspection, LoadError, MissingImports, OnTrap, Service,
-    WasockCtx, WasockCtxBuilder, add_to_linker, add_to_linker_blocking, deliver_events,
-    deliver_events_blocking, link_unknown_imports,
+    BuildError, Ended, Epochs, Guest, Handle, Inspection, LoadError, MissingImports, OnTrap, ReloadError,
+    ReloadMode, Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker,
+    add_to_linker_blocking, deliver_events, deliver_events_blocking, link_unknown_imports,
 };
 pub use observe::{
     Closed, Escaped, Event, Limit, ListenerMetrics, Metrics, Observer, Refused, TraceLine, TraceSink,

@@ -45,6 +45,8 @@ mod runtimes;
 mod shared;
 #[path = "embed/signals.rs"]
 mod signals;
+#[path = "embed/supervised.rs"]
+mod supervised;
 #[path = "embed/threads.rs"]
 mod threads;
 #[path = "embed/time.rs"]

@@ -59,10 +59,12 @@ const HOST: &[&str] = &[
     "uptime",
     "wall_clock",
     "ctx",
+    "template",
     "builder",
     "handle",
-    "service",
     "load",
+    "supervision",
+    "service",
     "inspect",
     "signal",
     "epoch_interrupt",
@@ -70,6 +72,7 @@ const HOST: &[&str] = &[
     "deliver",
     "threads",
     "run",
+    "supervisor",
 ];
 
 fn sources(module: &str) -> Result<Vec<PathBuf>> {

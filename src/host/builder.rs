@@ -6,14 +6,15 @@ mod preopened;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use wasmtime::Module;
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::guest_memory::MemorySource;
 use super::limiter::MakeLimiter;
+use super::template::Template;
 use super::uptime::Uptime;
 use super::wall_clock::SystemClock;
 use super::{OnTrap, WasockCtx};
@@ -21,9 +22,7 @@ use crate::error::Errno;
 use crate::io::can_drive;
 use crate::observe::{Observer, TraceSink};
 use crate::policy::Grant;
-use crate::process::{
-    HostOutput, HostStdin, InheritedSockets, Input, Output, Process, Settings, Signal, Thread,
-};
+use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal};
 use crate::service::{Holding, Limits, Service, ServiceConfig};
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
@@ -47,6 +46,9 @@ pub(crate) const DEFAULT_MAX_HOST_MEMORY: u64 = 256 << 20;
 /// Connections that may wait if the kernel's own limit cannot be read: the limit
 /// of Linux since 5.4.
 const DEFAULT_MAX_BACKLOG: u32 = 4096;
+
+/// How long an instance that serves may leave a held socket unclaimed.
+const UNCLAIMED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The variables that describe a program's inherited sockets: how many, their names, and for which
 /// process. "sd_listen_fds(3)"
@@ -93,6 +95,8 @@ pub struct WasockCtxBuilder {
     pub(super) service: ServiceConfig,
     pub(super) connection_limits: ConnectionLimits,
     settings: Settings,
+    /// What the service holds from its start on.
+    pub(super) adoptable: InheritedSockets,
     /// Is standard output this process's own, and standard error?
     inherits_stdout: bool,
     inherits_stderr: bool,
@@ -112,6 +116,16 @@ pub enum BuildError {
     NulInString(String),
     /// The host cannot listen on a preopened socket, or register it.
     Socket(Errno),
+}
+
+impl BuildError {
+    /// Why a context could not be made.
+    pub(super) fn of(errno: Errno) -> Self {
+        match errno {
+            Errno::EMFILE => Self::TooFewDescriptors,
+            other => Self::Socket(other),
+        }
+    }
 }
 
 impl fmt::Display for BuildError {
@@ -160,6 +174,7 @@ impl WasockCtxBuilder {
                 max_socket_buffer: None,
                 removes_unix_names: false,
                 held: Holding::Nothing,
+                unclaimed_timeout: UNCLAIMED_TIMEOUT,
                 observer: None,
             },
             connection_limits: ConnectionLimits::default(),
@@ -177,6 +192,7 @@ impl WasockCtxBuilder {
                 monotonic_clock: Mutex::new(Box::new(Uptime::new())),
                 random: Mutex::new(wasmtime_wasi::thread_rng()),
             },
+            adoptable: InheritedSockets::default(),
             inherits_stdout: false,
             inherits_stderr: false,
             on_trap: OnTrap::default(),
@@ -305,6 +321,16 @@ impl WasockCtxBuilder {
         self
     }
 
+    /// How long an instance that serves may leave a held socket unclaimed, 10 s unless this is
+    /// called. Then the service closes it, those who wait there see a reset, and
+    /// [`Event::Unclaimed`](crate::Event::Unclaimed) says so. It is counted from the first
+    /// socket that the instance listens or receives at, or from when it is
+    /// [ready](super::Handle::ready).
+    pub fn unclaimed_timeout(mut self, time: Duration) -> Self {
+        self.service.unclaimed_timeout = time;
+        self
+    }
+
     /// Lets file operations stop the thread that runs the guest, which is faster.
     /// For embedders that give a guest a thread of its own.
     pub fn blocks_on_files(mut self, blocks: bool) -> Self {
@@ -392,10 +418,18 @@ impl WasockCtxBuilder {
     /// # Errors
     ///
     /// See [`BuildError`].
-    pub fn build_for_any_module(mut self) -> Result<WasockCtx, BuildError> {
+    pub fn build_for_any_module(self) -> Result<WasockCtx, BuildError> {
+        let template = self.template(false)?;
+        template.context(template.service.next_generation()).map_err(BuildError::of)
+    }
+
+    /// What contexts are made of, with a service that has no instance yet. Are the preopened sockets
+    /// there for more than one instance?
+    pub(super) fn template(mut self, has_many: bool) -> Result<Template, BuildError> {
         self.describe_sockets();
         let Self { mut service, mut settings, on_trap, .. } = self;
-        settings.inherited_sockets.are_kept = on_trap == OnTrap::Restart;
+        settings.inherited_sockets.are_kept = has_many || on_trap == OnTrap::Restart;
+        settings.inherited_sockets.outlive_instances = has_many;
         for string in settings.arguments.iter().chain(&settings.environment) {
             if string.contains('\0') {
                 return Err(BuildError::NulInString(string.clone()));
@@ -404,6 +438,8 @@ impl WasockCtxBuilder {
         if on_trap == OnTrap::Restart && service.held == Holding::Nothing {
             service.held = Holding::WhileRunning;
         }
+        let adoptable = self.adoptable.into_held(&settings.directories).map_err(BuildError::Socket)?;
+        preopened::grant_adoptable(&mut service, &adoptable);
         service.connection_limiter = ConnectionLimiter::new(self.connection_limits);
         let own = |output: HostOutput| Arc::new(Output::new(&output.stops(settings.blocks_on_files)));
         if self.inherits_stdout {
@@ -412,17 +448,12 @@ impl WasockCtxBuilder {
         if self.inherits_stderr {
             settings.stderr = own(HostOutput::stderr());
         }
-        let process =
-            Process::new(Service::new(service).next_generation(), Arc::new(settings)).map_err(|errno| {
-                match errno {
-                    Errno::EMFILE => BuildError::TooFewDescriptors,
-                    other => BuildError::Socket(other),
-                }
-            })?;
-        let mut ctx =
-            WasockCtx::of(Thread::new(process), MemorySource::of_any_instance(), self.trace, on_trap);
-        ctx.limiter.ask_too(self.make_limiter);
-        Ok(ctx)
+        let service = Service::new(service);
+        for (made, is_shared) in adoptable {
+            service.inherit(made, is_shared);
+        }
+        let (settings, trace, make_limiter) = (Arc::new(settings), self.trace, self.make_limiter);
+        Ok(Template { service, settings, trace, on_trap, make_limiter })
     }
 }
 

@@ -125,6 +125,25 @@ impl Handle {
         }
     }
 
+    /// How many connections the guest has accepted and not closed.
+    pub fn open_connections(&self) -> usize {
+        self.process.upgrade().map_or(0, |process| process.open_connections())
+    }
+
+    /// Does it listen, or receive, at a held socket?
+    pub(super) fn takes_any(&self) -> bool {
+        self.process.upgrade().is_some_and(|process| process.instance().takes_any())
+    }
+
+    pub(super) fn has_datagrams(&self) -> bool {
+        self.process.upgrade().is_some_and(|process| process.has_datagrams())
+    }
+
+    /// Has its connections reset when they are closed; tells how many there are.
+    pub(super) fn reset_connections(&self) -> usize {
+        self.process.upgrade().map_or(0, |process| process.reset_connections())
+    }
+
     /// How many threads of the guest are left behind: they wait in `memory.atomic.wait`, at
     /// an address that was not found in time, when their instance ended. Each has a thread
     /// of the host's, the guest's memory, and no descriptor; should it ever be woken, it ends.

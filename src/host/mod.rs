@@ -27,6 +27,9 @@ mod service;
 mod shared_memories;
 mod signal;
 mod stub;
+mod supervision;
+mod supervisor;
+mod template;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -45,3 +48,5 @@ pub use on_trap::OnTrap;
 pub use outcome::Ended;
 pub use service::Service;
 pub use stub::{MissingImports, link_unknown_imports};
+pub use supervision::{ReloadError, ReloadMode, Restart};
+pub use supervisor::ServiceBuilder;

@@ -63,6 +63,8 @@ pub struct AsyncFd {
     is_slow: AtomicBool,
     /// Takes note of what the guest is told of it.
     on_report: Option<Arc<dyn OnReport>>,
+    /// Does nobody wait for what comes in?
+    is_for_writing: bool,
 }
 
 type ReactorFd = TokioFd<Arc<OwnedFd>>;
@@ -86,6 +88,15 @@ impl AsyncFd {
         Ok(Arc::new(Self { on_report: Some(on_report), ..Self::unshared(&reactor()?, fd) }))
     }
 
+    /// As [`new`](Self::new), where nobody waits for what comes in: it wakes nobody then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub(crate) fn for_writing(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
+        Ok(Arc::new(Self { is_for_writing: true, ..Self::unshared(&reactor()?, fd) }))
+    }
+
     /// A registration of `fd` with this reactor.
     pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Arc<Self> {
         Arc::new(Self::unshared(reactor, fd))
@@ -103,6 +114,7 @@ impl AsyncFd {
             is_watched: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
             on_report: None,
+            is_for_writing: false,
         }
     }
 
@@ -157,13 +169,16 @@ impl AsyncFd {
 
     fn register_with(&self, reactor: &Handle) -> Result<ReactorFd, Error> {
         let _inside = reactor.enter();
+        let reads = if self.is_for_writing { None } else { Some(tokio::io::Interest::READABLE) };
+        let interest = tokio::io::Interest::WRITABLE;
+        let interest = reads.map_or(interest, |reads| interest | reads);
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.
         #[expect(
             deprecated,
             reason = "its replacement is an unsafe function, and this type meets its contract"
         )]
-        TokioFd::new(Arc::clone(&self.fd))
+        TokioFd::with_interest(Arc::clone(&self.fd), interest)
     }
 
     /// The descriptor as a reactor has it, if it is registered.

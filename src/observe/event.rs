@@ -152,6 +152,16 @@ pub enum Event {
         /// Why.
         errno: Errno,
     },
+    /// A service holds a socket that its guest has not bound for
+    /// [ten seconds](crate::WasockCtxBuilder::unclaimed_timeout): those who connect there wait in
+    /// vain. It is closed, and those that wait there see a reset, unless it was
+    /// [given to the service](crate::WasockCtxBuilder::adoptable_socket).
+    Unclaimed {
+        /// Its address.
+        local: Address,
+        /// Was it closed?
+        is_closed: bool,
+    },
     /// The guest imports a function that the host lacks; it fails with `ENOSYS`.
     Stubbed {
         /// The import's module.
@@ -183,6 +193,38 @@ pub enum Event {
         /// How long the host waits before it starts the guest: nothing at first, then
         /// 100 ms, doubling to 10 s, and nothing again after 10 s of life.
         after: Duration,
+    },
+    /// An instance of a service has ended, and another one takes its place.
+    InstanceRestarted {
+        /// Its generation.
+        generation: u32,
+        /// Which of the workers of that generation it is.
+        worker: u32,
+        /// How it ended. After a trap the guest's backtrace is in the lines after the first;
+        /// names of the module's are [escaped](super::Escaped) here, so that they begin no line.
+        why: String,
+        /// How long the host waits before it starts the next one.
+        after: Duration,
+    },
+    /// A new generation of a service serves from now on; those before it go on with the connections
+    /// that they have.
+    Reloaded {
+        /// Its number.
+        generation: u32,
+    },
+    /// A new generation of a service has failed before it was ready: nothing has changed.
+    ReloadFailed {
+        /// Its number.
+        generation: u32,
+        /// The reason, as of [`InstanceRestarted`](Self::InstanceRestarted).
+        why: String,
+    },
+    /// A generation of a service has drained for as long as it may: what was left was reset.
+    DrainTimeout {
+        /// Its number.
+        generation: u32,
+        /// How many connections that were.
+        connections: usize,
     },
     /// A guest is not started anew, because the last instances in a row lived less than a
     /// second each. It ends by the trap of the last.

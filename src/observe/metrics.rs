@@ -9,6 +9,15 @@ pub struct Metrics {
     /// By listener, in the order in which they began to listen. Those at one address count as one,
     /// whichever instance has them.
     pub listeners: Vec<ListenerMetrics>,
+    /// How often an instance was started anew after its end, as
+    /// [`Restart`](crate::Restart) says.
+    pub restarts: u64,
+    /// Reloads that put a new generation in the place of the old one.
+    pub reloads: u64,
+    /// Reloads that changed nothing, because the new generation failed.
+    pub failed_reloads: u64,
+    /// Connections that were reset because their instance had drained for as long as it may.
+    pub drain_resets: u64,
 }
 
 /// What was counted at one listener.

@@ -14,13 +14,14 @@ use tokio::runtime::Handle;
 
 use super::directory::absolute;
 use super::paths::name_in;
-use super::{Open, OpenFile, Process, Settings, unpoisoned};
+use super::{Directory, Open, OpenFile, Process, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::{Descriptor, Rights};
 use crate::file::Dir;
 use crate::io::own_reactor;
 use crate::policy::{Grant, Policy};
+use crate::socket::held::Made;
 use crate::socket::unix::Held;
 use crate::socket::{Family, Inherited, Socket};
 
@@ -35,6 +36,8 @@ pub struct InheritedSockets {
     pub(crate) reactor: Option<Handle>,
     /// Does a guest that starts anew find them again?
     pub(crate) are_kept: bool,
+    /// Are there other instances, which find them when this one has ended?
+    pub(crate) outlive_instances: bool,
     /// Are they nonblocking at first? Unless set, the kind of program decides.
     ///
     pub(crate) are_nonblocking: Option<bool>,
@@ -85,6 +88,22 @@ impl InheritedSockets {
         Ok(())
     }
 
+    /// The sockets, for a service that holds them and whose guests have these `directories`; and
+    /// whether another process may have each too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Inherited::to_be_held`].
+    pub(crate) fn into_held(self, directories: &[Directory]) -> Result<Vec<(Made, bool)>, Errno> {
+        let sockets = self.sockets.into_iter().filter_map(|socket| {
+            let fd = unpoisoned(&socket.fd).take()?;
+            let local = socket.seen_from(directories).local;
+            let made = socket.inherited.to_be_held(fd, local);
+            Some(made.map(|made| (made, socket.inherited.is_shared)))
+        });
+        sockets.collect()
+    }
+
     /// Their names, in the order of their numbers.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.sockets.iter().map(|socket| socket.name.as_str()).collect()
@@ -102,6 +121,9 @@ impl InheritedSockets {
 
     /// Closes what was kept for another start, and removes the names that go with it.
     pub(super) fn let_go(&self) {
+        if self.outlive_instances {
+            return;
+        }
         for socket in &self.sockets {
             drop(unpoisoned(&socket.fd).take());
             drop(unpoisoned(&socket.held).take());
@@ -131,7 +153,7 @@ impl InheritedSockets {
             // Without one the guest has ended it, and does not start anew.
             let Some(fd) = socket.take(self.are_kept)? else { continue };
             let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
-            let inherited = socket.seen_from(process.settings());
+            let inherited = socket.seen_from(&process.settings().directories);
             let (socket, rights) = open(fd, inherited, held, number, process)?;
             let is_nonblocking = self.are_nonblocking.unwrap_or(false);
             let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
@@ -175,10 +197,9 @@ impl InheritedSocket {
     }
 
     /// What it is, with the guest's names where the guest has some.
-    fn seen_from(&self, settings: &Settings) -> Inherited {
+    fn seen_from(&self, directories: &[Directory]) -> Inherited {
         let root = |name: &String| absolute("/", name);
-        let directories: Vec<(String, Arc<Dir>)> = settings
-            .directories
+        let directories: Vec<(String, Arc<Dir>)> = directories
             .iter()
             .filter_map(|it| Some((root(it.preopened_as.as_ref()?), Arc::clone(&it.dir))))
             .collect();

@@ -45,7 +45,7 @@ use crate::policy::Policy;
 use crate::service::{HostFailed, Instance, Report, Service};
 use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
-use crate::socket::{Domain, Refusal, Resolver, Socket};
+use crate::socket::{Domain, Refusal, Resolver, Socket, Stream};
 
 pub use change_log::Batch;
 use change_log::ChangeLog;
@@ -450,9 +450,41 @@ impl Process {
                 self.instance.closed_by_guest(&claim);
             }
         }
+        self.instance.note_closed();
         if let Some(event) = event {
             self.report().tell(event);
         }
+    }
+
+    /// The connections that the guest has accepted and not closed.
+    fn accepted(&self) -> Vec<Arc<Socket>> {
+        let mut sockets = self.sockets();
+        sockets.retain(|socket| socket.stream().is_ok_and(Stream::is_accepted));
+        // Duplicates of one are one connection.
+        sockets.sort_unstable_by_key(|socket| Arc::as_ptr(socket).addr());
+        sockets.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        sockets
+    }
+
+    /// How many connections the guest has accepted and not closed, one that it is about to get
+    /// included.
+    pub(crate) fn open_connections(&self) -> usize {
+        // First those on their way, then those that have arrived: none is missed between.
+        let arriving = usize::from(self.instance.is_accepting());
+        self.accepted().len().saturating_add(arriving)
+    }
+
+    /// Has it datagram sockets?
+    pub(crate) fn has_datagrams(&self) -> bool {
+        self.sockets().iter().any(|socket| matches!(&**socket, Socket::Datagram(_)))
+    }
+
+    /// Has the connections that the guest has accepted reset when they are closed; tells how
+    /// many there are.
+    pub(crate) fn reset_connections(&self) -> usize {
+        let accepted = self.accepted();
+        accepted.iter().filter_map(|socket| socket.stream().ok()).for_each(Stream::reset_when_closed);
+        accepted.len()
     }
 
     /// What is reported at the end of a socket.

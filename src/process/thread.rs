@@ -1,6 +1,8 @@
 //! One thread of a guest: what the calls of every dialect act on.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -308,6 +310,20 @@ impl Thread {
         nonblocking: bool,
         has_polled: bool,
     ) -> Result<(u32, Address), Refusal> {
+        let mut accept = pin!(self.accept_and_open(listener, nonblocking, has_polled));
+        poll_fn(|context| {
+            let _accepting = self.process.instance().accepting();
+            accept.as_mut().poll(context)
+        })
+        .await
+    }
+
+    async fn accept_and_open(
+        &self,
+        listener: &SocketRef,
+        nonblocking: bool,
+        has_polled: bool,
+    ) -> Result<(u32, Address), Refusal> {
         let reservation = self.reserve_accept(listener)?;
         let waits = listener.waits && !nonblocking;
         let accept = ready::accept(&listener.socket, waits, has_polled);
@@ -330,6 +346,7 @@ impl Thread {
         listener: &SocketRef,
         nonblocking: bool,
     ) -> Poll<Result<(u32, Address), Refusal>> {
+        let _accepting = self.process.instance().accepting();
         let reservation = match self.reserve_accept(listener) {
             Ok(reservation) => reservation,
             Err(refusal) => return Poll::Ready(Err(refusal)),

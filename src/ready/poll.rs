@@ -20,7 +20,7 @@ use super::interrupt::interruptible;
 use super::pollable::{Pollable, poll_readiness};
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Interest, Timer, coarse_until};
+use crate::io::{AsyncFd, Interest, OnReport as _, Timer, coarse_until};
 use crate::socket::listen::Queue;
 use crate::socket::{ReadinessSource, Socket, Stream};
 
@@ -389,15 +389,12 @@ impl<'a> PollSet<'a> {
     }
 
     /// Adds `socket`. `None` if the kernel cannot report its readiness: it has a queue of the
-    /// host, or a filter; or it is held, and what is reported of it is noted.
+    /// host, or a filter.
     #[inline]
     pub fn add(&mut self, socket: &'a Socket, interest: Interest) -> Option<()> {
         let is_connected = socket.stream().is_ok_and(|stream| stream.known_connection().is_some());
-        let is_told_elsewhere = || {
-            socket.claim().is_some()
-                || socket.is_filtered()
-                || matches!(socket.readiness_source(), ReadinessSource::Queue(_))
-        };
+        let is_told_elsewhere =
+            || socket.is_filtered() || matches!(socket.readiness_source(), ReadinessSource::Queue(_));
         if !is_connected && is_told_elsewhere() {
             return None;
         }
@@ -422,6 +419,14 @@ impl<'a> PollSet<'a> {
     /// What the kernel's events mean.
     pub fn readiness(answer: &PollFd<'_>, interest: Interest) -> Option<Readiness> {
         socket_readiness(answer.as_fd(), interest, answer.revents(), false)
+    }
+
+    /// Notes that the guest is told of a connection, where `socket` is a held listener.
+    #[inline]
+    pub fn note_report(socket: &Socket) {
+        if let Some(claim) = socket.claim() {
+            claim.note_report();
+        }
     }
 
     /// Clears the readiness of a socket that was found ready: before its owner

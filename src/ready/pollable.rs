@@ -114,6 +114,9 @@ impl Pollable for Socket {
             return Events::ALL.and(Events::from_bits(!Events::PRI.bits()));
         }
         let events = kernel_events(self);
+        if self.receives_nothing() {
+            return events.and(Events::OF_WRITERS);
+        }
         // An error is kept for the next receive.
         let has_data = events.and(Events::IN.or(Events::ERR)) == Events::IN;
         if has_data && self.is_filtered() && self.discard_filtered() { kernel_events(self) } else { events }

@@ -227,7 +227,7 @@ async fn recv_message(
     peek: bool,
     mut has_looked: bool,
 ) -> Result<Received, Errno> {
-    let io = datagram.registration()?;
+    let io = datagram.registration(Interest::Read)?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
     let mut slice = TimeSlice::new();
@@ -298,7 +298,7 @@ pub fn try_recv_message(
     buffer: &mut [u8],
     peek: bool,
 ) -> Option<Poll<Result<Received, Errno>>> {
-    let io = datagram.registration().ok()?;
+    let io = datagram.registration(Interest::Read).ok()?;
     match io.try_io(Interest::Read, || message_once(datagram, &mut *buffer, peek)) {
         Poll::Pending => Some(Poll::Pending),
         Poll::Ready(Ok(received)) => received.map(|received| Poll::Ready(Ok(received))),
@@ -323,7 +323,7 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     let stream = match socket {
         Socket::Stream(stream) => stream,
         Socket::Datagram(datagram) => {
-            let io = datagram.registration()?;
+            let io = datagram.registration(Interest::Write)?;
             let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, None));
             return blocking(&io, Interest::Write, limit, attempt, false).await?;
         }
@@ -362,7 +362,7 @@ pub fn try_send(socket: &Socket, data: &[IoSlice<'_>]) -> Option<Poll<Result<usi
             Some(connected.try_io(Interest::Write, attempt))
         }
         Socket::Datagram(datagram) => {
-            let io = datagram.registration().ok()?;
+            let io = datagram.registration(Interest::Write).ok()?;
             Some(io.try_io(Interest::Write, || pending_on(Errno::EAGAIN, datagram.try_send(data, None))))
         }
     }
@@ -379,7 +379,7 @@ pub fn try_send_to(
     to: &Destination,
 ) -> Option<Poll<Result<usize, Errno>>> {
     let Destination::Inet(_) = to else { return None };
-    let io = datagram.registration().ok()?;
+    let io = datagram.registration(Interest::Write).ok()?;
     Some(io.try_io(Interest::Write, || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)))))
 }
 
@@ -401,7 +401,7 @@ pub async fn send_to(
 ) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);
     if let Destination::Inet(_) = to {
-        let io = datagram.registration()?;
+        let io = datagram.registration(Interest::Write)?;
         let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)));
         return blocking(&io, Interest::Write, limit, attempt, false).await?;
     }

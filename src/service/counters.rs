@@ -1,4 +1,4 @@
-//! What is counted at the listeners of a service.
+//! What is counted of a service and at its listeners.
 //!
 //! A counter is one atomic word beside what it counts, and costs no system call.
 
@@ -14,9 +14,13 @@ use crate::observe::{ListenerMetrics, Metrics};
 /// memory. The oldest that are gone are forgotten first.
 const MOST: usize = 1024;
 
-/// The counters of all listeners.
+/// The counters of a service.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    pub(super) restarts: AtomicU64,
+    pub(super) reloads: AtomicU64,
+    pub(super) failed_reloads: AtomicU64,
+    pub(super) drain_resets: AtomicU64,
     listeners: Mutex<Vec<Arc<ListenerCounters>>>,
 }
 
@@ -65,7 +69,13 @@ impl Counters {
     /// All of them now.
     pub(super) fn read(&self) -> Metrics {
         let listeners = unpoisoned(&self.listeners);
-        Metrics { listeners: listeners.iter().map(|listener| listener.read()).collect() }
+        Metrics {
+            listeners: listeners.iter().map(|listener| listener.read()).collect(),
+            restarts: self.restarts.load(Relaxed),
+            reloads: self.reloads.load(Relaxed),
+            failed_reloads: self.failed_reloads.load(Relaxed),
+            drain_resets: self.drain_resets.load(Relaxed),
+        }
     }
 }
 

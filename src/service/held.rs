@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::report::unpoisoned;
+use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::held::{Binding, BoundAt, Claim, HeldSocket, Made, Owner};
 
@@ -16,7 +17,8 @@ use crate::socket::held::{Binding, BoundAt, Claim, HeldSocket, Made, Owner};
 /// the listener to be released.
 pub(super) const MEANT_AFTER: Duration = Duration::from_secs(2);
 
-/// The held sockets, in the order in which they began to listen.
+/// The held sockets: those that were inherited, then the others in the order in which they began
+/// to listen or to receive.
 #[derive(Default)]
 pub(crate) struct HeldSockets {
     all: Mutex<Vec<Entry>>,
@@ -25,6 +27,11 @@ pub(crate) struct HeldSockets {
 struct Entry {
     socket: Arc<HeldSocket>,
     binding: Binding,
+    local: Address,
+    /// Was it given to the service, which keeps it whatever its guests do?
+    is_inherited: bool,
+    /// Was it reported that nobody takes what comes in?
+    is_reported: bool,
     /// Where the host chose the port: which one it was of those of its instance.
     number: Option<u32>,
     /// The file of its name.
@@ -38,19 +45,53 @@ struct Entry {
 }
 
 impl Entry {
+    fn new(socket: Arc<HeldSocket>, binding: Binding, local: Address, file: Option<(u64, u64)>) -> Self {
+        Self {
+            socket,
+            binding,
+            local,
+            is_inherited: false,
+            is_reported: false,
+            number: None,
+            file,
+            hidden_from: Vec::new(),
+            is_removed: false,
+            closed: None,
+        }
+    }
+
     fn claim(&mut self, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
         if !self.socket.is_free_for(owner) {
             return None;
         }
         let claim = self.socket.claim(owner, None, state).ok()?;
         self.closed = None;
+        self.is_reported = false;
         self.is_removed = false;
         self.hidden_from.retain(|other| *other != owner);
         Some(claim)
     }
 }
 
+/// A held socket that no instance which serves has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unclaimed {
+    pub(super) local: Address,
+    /// Was it closed?
+    pub(super) is_closed: bool,
+}
+
 impl HeldSockets {
+    /// Holds a socket that was opened outside, for as long as the service lives.
+    pub(super) fn inherit(&self, made: Made, is_shared: bool) {
+        let Made { binding, local, fd, name, .. } = made;
+        let file = name.as_ref().and_then(|name| name.file_id());
+        let socket = HeldSocket::new(fd, name, is_shared);
+        let mut entry = Entry::new(socket, binding, local, file);
+        entry.is_inherited = true;
+        unpoisoned(&self.all).push(entry);
+    }
+
     /// The socket that is bound there. Several that share an address match by their order.
     pub(super) fn adopt(&self, wanted: &Binding, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
         let mut all = unpoisoned(&self.all);
@@ -87,24 +128,18 @@ impl HeldSockets {
         owner: Owner,
         state: (bool, bool),
     ) -> Result<Arc<Claim>, Errno> {
-        let Made { binding, fd, name, .. } = made;
+        let Made { binding, local, fd, name, .. } = made;
         let file = name.as_ref().and_then(|name| name.file_id());
-        let socket = HeldSocket::new(Arc::clone(&fd), name);
+        let socket = HeldSocket::new(Arc::clone(&fd), name, false);
         let claim = socket.claim(owner, Some(fd), state)?;
         let mut all = unpoisoned(&self.all);
         // The one before it at that place is found by its address alone.
         all.iter_mut().filter(|entry| number.is_some() && entry.number == number).for_each(|entry| {
             entry.number = None;
         });
-        all.push(Entry {
-            socket,
-            binding,
-            number,
-            file,
-            hidden_from: Vec::new(),
-            is_removed: false,
-            closed: None,
-        });
+        let mut entry = Entry::new(socket, binding, local, file);
+        entry.number = number;
+        all.push(entry);
         Ok(claim)
     }
 
@@ -114,7 +149,9 @@ impl HeldSockets {
     pub(super) fn closed(&self, claim: &Claim) -> bool {
         let mut all = unpoisoned(&self.all);
         let entry = all.iter_mut().find(|entry| Arc::ptr_eq(&entry.socket, claim.socket()));
-        let Some(entry) = entry.filter(|entry| !entry.socket.is_claimed()) else { return false };
+        let Some(entry) = entry.filter(|entry| !entry.is_inherited && !entry.socket.is_claimed()) else {
+            return false;
+        };
         entry.closed = Instant::now().checked_add(MEANT_AFTER).map(|meant| (claim.owner(), meant));
         true
     }
@@ -123,7 +160,7 @@ impl HeldSockets {
     pub(super) fn let_go_of_closed(&self) {
         let now = Instant::now();
         let is_meant = |entry: &Entry| entry.closed.is_some_and(|(_, meant)| meant <= now);
-        self.let_go(|entry| is_meant(entry) && !entry.socket.is_claimed());
+        drop(self.let_go(|entry| is_meant(entry) && !entry.socket.is_claimed()));
     }
 
     /// Hides the name that `file` has from `owner`, which removes it; one that is retired changes
@@ -161,9 +198,53 @@ impl HeldSockets {
         }
     }
 
-    /// Releases everything.
+    /// Closes what no instance that serves has, and returns it; of what was inherited too, which
+    /// stays open, but once only.
+    pub(super) fn close_unclaimed(&self) -> Vec<Unclaimed> {
+        let unclaimed = self.let_go(|entry| !entry.is_inherited && !entry.socket.is_served());
+        unclaimed.iter().for_each(|entry| entry.socket.shut_down());
+        let closed = unclaimed.iter().map(|entry| Unclaimed { local: entry.local.clone(), is_closed: true });
+        let mut found: Vec<_> = closed.collect();
+        for entry in unpoisoned(&self.all).iter_mut() {
+            if !entry.socket.is_served() && !std::mem::replace(&mut entry.is_reported, true) {
+                found.push(Unclaimed { local: entry.local.clone(), is_closed: false });
+            }
+        }
+        found
+    }
+
+    /// How many sockets the instances of the generation `before` take from, and those of `after`
+    /// do not; and does `after` take from any?
+    pub(super) fn missing(&self, before: u32, after: u32) -> (usize, bool) {
+        let (mut missing, mut has_any) = (0, false);
+        for entry in unpoisoned(&self.all).iter() {
+            let takers = entry.socket.takers();
+            let is_of = |generation| takers.iter().any(|owner| owner.generation == generation);
+            has_any |= is_of(after);
+            missing += usize::from(is_of(before) && !is_of(after));
+        }
+        (missing, has_any)
+    }
+
+    /// Does `owner` take from any?
+    pub(super) fn takes_any(&self, owner: Owner) -> bool {
+        unpoisoned(&self.all).iter().any(|entry| entry.socket.takers().contains(&owner))
+    }
+
+    /// Releases everything that the guests have made.
     pub(super) fn clear(&self) {
-        self.let_go(|_| true);
+        drop(self.let_go(|entry| !entry.is_inherited));
+    }
+
+    /// Releases everything, and ends it for the instances too, but for what others have.
+    pub(super) fn shut_down(&self) {
+        let all = self.let_go(|_| true);
+        all.iter().filter(|entry| !entry.is_inherited).for_each(|entry| entry.socket.shut_down());
+    }
+
+    /// Releases everything.
+    pub(super) fn release(&self) {
+        drop(self.let_go(|_| true));
     }
 
     /// How many there are.
@@ -171,15 +252,12 @@ impl HeldSockets {
         unpoisoned(&self.all).len()
     }
 
-    fn let_go(&self, is_over: impl Fn(&Entry) -> bool) {
-        let over: Vec<Entry> = {
-            let mut all = unpoisoned(&self.all);
-            let (over, kept) = std::mem::take(&mut *all).into_iter().partition(|entry| is_over(entry));
-            *all = kept;
-            over
-        };
-        // Closed when the lock is free again.
-        drop(over);
+    /// Takes out what is over: it is closed when the result goes, with the lock free again.
+    fn let_go(&self, is_over: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut all = unpoisoned(&self.all);
+        let (over, kept) = std::mem::take(&mut *all).into_iter().partition(|entry| is_over(entry));
+        *all = kept;
+        over
     }
 }
 

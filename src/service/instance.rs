@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::Service;
@@ -17,10 +17,41 @@ pub struct Instance {
     owner: Owner,
     /// How many sockets have begun to listen at a port of the host's choice.
     chosen: AtomicU32,
+    state: Arc<State>,
+    claims: Mutex<Vec<Weak<Claim>>>,
+    /// Is it to be looked at later whether it has taken all that it is to take?
+    is_watched: AtomicBool,
+    /// How many calls are about to take a connection.
+    accepting: AtomicUsize,
+}
+
+/// How an instance stands.
+#[derive(Debug)]
+pub(super) struct State {
     is_ready: AtomicBool,
     is_retired: AtomicBool,
-    claims: Mutex<Vec<Weak<Claim>>>,
     has_ended: AtomicBool,
+}
+
+impl State {
+    /// Does it take what comes in, for good?
+    pub(super) fn serves(&self) -> bool {
+        self.is_ready.load(SeqCst) && !self.is_retired.load(SeqCst) && !self.has_ended.load(SeqCst)
+    }
+}
+
+/// A call that is about to take a connection.
+pub(crate) struct Accepting<'a>(Option<&'a Instance>);
+
+impl Drop for Accepting<'_> {
+    fn drop(&mut self) {
+        if let Some(instance) = self.0 {
+            instance.accepting.fetch_sub(1, SeqCst);
+            if instance.is_retired() {
+                instance.service.changed();
+            }
+        }
+    }
 }
 
 impl Instance {
@@ -29,10 +60,14 @@ impl Instance {
             service: Arc::clone(service),
             owner,
             chosen: AtomicU32::new(0),
-            is_ready: AtomicBool::new(is_ready),
-            is_retired: AtomicBool::new(false),
+            state: Arc::new(State {
+                is_ready: AtomicBool::new(is_ready),
+                is_retired: AtomicBool::new(false),
+                has_ended: AtomicBool::new(false),
+            }),
             claims: Mutex::default(),
-            has_ended: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
+            accepting: AtomicUsize::new(0),
         }
     }
 
@@ -61,7 +96,7 @@ impl Instance {
 
     /// It has ended. Asked for once more, this does nothing.
     pub(crate) fn end(&self) {
-        if !self.has_ended.swap(true, SeqCst) {
+        if !self.state.has_ended.swap(true, SeqCst) {
             self.service.held().begin_anew(self.owner);
             self.service.instance_ended();
         }
@@ -77,35 +112,70 @@ impl Instance {
     /// Begins anew: what it had is closed.
     pub(crate) fn begin_anew(&self) {
         self.chosen.store(0, SeqCst);
+        self.is_watched.store(false, SeqCst);
         self.service.held().begin_anew(self.owner);
     }
 
     /// Does what it sets on a held socket take effect?
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_ready.load(SeqCst)
+        self.state.is_ready.load(SeqCst)
     }
 
     /// From now on what it sets on a held socket takes effect.
     pub(crate) fn make_ready(&self) {
-        self.is_ready.store(true, SeqCst);
+        self.state.is_ready.store(true, SeqCst);
+        self.watch_unclaimed();
     }
 
     /// Is nothing to come in any more?
     pub(crate) fn is_retired(&self) -> bool {
-        self.is_retired.load(SeqCst)
+        self.state.is_retired.load(SeqCst)
     }
 
     /// Its listeners are never readable from now on, a blocking accept waits, and a nonblocking
     /// one finds nothing.
     pub(crate) fn retire(&self) {
-        self.is_retired.store(true, SeqCst);
+        self.state.is_retired.store(true, SeqCst);
         self.claims().iter().for_each(|claim| claim.retire());
     }
 
     /// Takes a retirement back.
     pub(crate) fn unretire(&self) {
-        self.is_retired.store(false, SeqCst);
+        self.state.is_retired.store(false, SeqCst);
         self.claims().iter().for_each(|claim| claim.unretire());
+    }
+
+    /// Does it listen, or receive, at a held socket?
+    pub(crate) fn takes_any(&self) -> bool {
+        self.service.held().takes_any(self.owner)
+    }
+
+    /// To be held while a call takes a connection, until the guest has it.
+    pub(crate) fn accepting(&self) -> Accepting<'_> {
+        if !self.service.holds() {
+            return Accepting(None);
+        }
+        self.accepting.fetch_add(1, SeqCst);
+        Accepting(Some(self))
+    }
+
+    /// Is a call about to take a connection?
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting.load(SeqCst) > 0
+    }
+
+    /// Something that it had is closed.
+    pub(crate) fn note_closed(&self) {
+        if self.is_retired() {
+            self.service.changed();
+        }
+    }
+
+    /// From its first listener on it has a while to take the other held sockets too.
+    fn watch_unclaimed(&self) {
+        if self.state.serves() && self.takes_any() && !self.is_watched.swap(true, SeqCst) {
+            self.service.close_unclaimed_later(&self.state);
+        }
     }
 
     fn claims(&self) -> Vec<Arc<Claim>> {
@@ -149,12 +219,21 @@ impl Keeper for Instance {
         Some(self.note(claim))
     }
 
+    fn takes_in(&self, claim: &Claim) {
+        claim.note_taking();
+        self.watch_unclaimed();
+        self.service.changed();
+    }
+
     fn hold(&self, made: Made) -> Option<Arc<Claim>> {
+        if !self.service.holds_made() {
+            return None;
+        }
         let number = made.is_chosen.then(|| self.chosen.fetch_add(1, SeqCst));
         match self.service.held().hold(made, number, self.owner, self.state()) {
             Ok(claim) => Some(self.note(claim)),
             Err(errno) => {
-                tracing::warn!("a listener is not held, and ends with its instance: {errno}");
+                tracing::warn!("a socket is not held, and ends with its instance: {errno}");
                 None
             }
         }

@@ -17,15 +17,16 @@ use std::time::Duration;
 
 use crate::account::Account;
 use crate::address::Address;
-use crate::io::own_reactor;
-use crate::observe::Observer;
+use crate::io::{Watchers, own_reactor};
+use crate::observe::{Event, Observer};
 use crate::policy::{Grant, Policy};
 use crate::socket::Socket;
-use crate::socket::held::{Claim, Owner};
+use crate::socket::held::{Claim, Made, Owner};
 use crate::socket::listen::{ConnectionLimiter, ListenConfig, ListenProfile};
 
-use held::{HeldSockets, MEANT_AFTER};
+use held::{HeldSockets, MEANT_AFTER, Unclaimed};
 pub(crate) use instance::Instance;
+use instance::State;
 pub(crate) use report::{HostFailed, PolicyReceiveFilter, Report};
 use report::{PolicyAcceptFilter, ReportedLimits};
 
@@ -49,17 +50,22 @@ pub struct ServiceConfig {
     pub max_socket_buffer: Option<u32>,
     /// Do the names that Unix sockets make go when they close?
     pub removes_unix_names: bool,
-    /// Which listeners stay open when an instance ends.
+    /// Which sockets stay open when an instance ends.
     pub held: Holding,
+    /// How long an instance that serves may leave a held socket unclaimed.
+    pub unclaimed_timeout: Duration,
     /// Receives events.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
-/// Which listeners of the guests stay open when an instance ends.
+/// Which sockets stay open when an instance ends: those that listen, and those that receive
+/// datagrams at an address that was not left to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
     /// None.
     Nothing,
+    /// Those that were given to the service, and none that a guest makes.
+    Inherited,
     /// All, as long as some instance is there: between an instance and the one that takes its
     /// place.
     WhileRunning,
@@ -100,6 +106,9 @@ pub struct Service {
     last_instance: AtomicU64,
     /// The generation of the newest instance.
     generation: AtomicU32,
+    /// Woken by what a supervisor looks at: an instance listens, or has ended, or a retired one
+    /// has closed something.
+    changes: Watchers,
 }
 
 impl Service {
@@ -113,6 +122,7 @@ impl Service {
             instances: AtomicUsize::new(0),
             last_instance: AtomicU64::new(0),
             generation: AtomicU32::new(0),
+            changes: Watchers::default(),
             config,
         })
     }
@@ -120,21 +130,24 @@ impl Service {
     /// The first instance of the next generation. What it sets on held sockets takes effect when
     /// it is ready; at once, where there is no other instance.
     pub(crate) fn next_generation(self: &Arc<Self>) -> Instance {
-        let generation = self.generation.fetch_add(1, SeqCst).saturating_add(1);
-        self.instance(generation, 0)
+        self.instance_of(self.begin_generation(), 0, false)
     }
 
-    /// Another worker of the newest generation.
+    /// Another worker of the newest generation, which serves already.
     pub(crate) fn worker(self: &Arc<Self>, worker: u32) -> Instance {
-        self.instance(self.generation.load(SeqCst), worker)
+        self.instance_of(self.generation.load(SeqCst), worker, worker > 0)
     }
 
-    fn instance(self: &Arc<Self>, generation: u32, worker: u32) -> Instance {
+    /// The number of the next generation, of which there is no instance yet.
+    pub(crate) fn begin_generation(&self) -> u32 {
+        self.generation.fetch_add(1, SeqCst).saturating_add(1)
+    }
+
+    /// A worker of this generation. Does that serve already? So it does where nobody else is there.
+    pub(crate) fn instance_of(self: &Arc<Self>, generation: u32, worker: u32, serves: bool) -> Instance {
         let instance = self.last_instance.fetch_add(1, SeqCst).saturating_add(1);
         let others = self.instances.fetch_add(1, SeqCst);
-        // A worker of a generation that serves already serves as well.
-        let is_ready = others == 0 || worker > 0;
-        Instance::new(self, Owner { instance, generation, worker }, is_ready)
+        Instance::new(self, Owner { instance, generation, worker }, serves || others == 0)
     }
 
     /// An instance has ended. With the last one goes what was held for the next.
@@ -143,6 +156,56 @@ impl Service {
         if was_last && self.config.held != Holding::Always {
             self.held.clear();
         }
+        self.changed();
+    }
+
+    /// Wakes who watches the instances.
+    pub(crate) fn changed(&self) {
+        self.changes.wake_all();
+    }
+
+    /// What is woken when an instance listens, or has ended, or a retired one has closed
+    /// something.
+    pub(crate) fn changes(&self) -> &Watchers {
+        &self.changes
+    }
+
+    /// Holds a socket that was opened outside.
+    pub(crate) fn inherit(&self, made: Made, is_shared: bool) {
+        self.held.inherit(made, is_shared);
+    }
+
+    /// How many held sockets the generation `before` takes from and `after` does not; and whether
+    /// `after` takes from any.
+    pub(crate) fn missing(&self, before: u32, after: u32) -> (usize, bool) {
+        self.held.missing(before, after)
+    }
+
+    /// Closes in a while what no instance that serves has, if the one with this `state` serves
+    /// still.
+    fn close_unclaimed_later(self: &Arc<Self>, state: &Arc<State>) {
+        let (service, state) = (Arc::downgrade(self), Arc::downgrade(state));
+        self.later(self.config.unclaimed_timeout, move || {
+            if let (Some(service), Some(state)) = (service.upgrade(), state.upgrade())
+                && state.serves()
+            {
+                for Unclaimed { local, is_closed } in service.held.close_unclaimed() {
+                    service.report.tell(Event::Unclaimed { local, is_closed });
+                }
+            }
+        });
+    }
+
+    /// Calls `call` in a while.
+    fn later(&self, after: Duration, call: impl FnOnce() + Send + 'static) {
+        match own_reactor() {
+            Ok(reactor) => drop(reactor.spawn(async move {
+                tokio::time::sleep(after).await;
+                call();
+            })),
+            // What was to be closed stays open until the service ends.
+            Err(errno) => tracing::debug!("the service has no clock: {errno}"),
+        }
     }
 
     /// The held sockets.
@@ -150,9 +213,14 @@ impl Service {
         &self.held
     }
 
-    /// Are listeners held?
+    /// Are sockets held?
     pub(crate) fn holds(&self) -> bool {
         self.config.held != Holding::Nothing
+    }
+
+    /// Are those held that guests make?
+    fn holds_made(&self) -> bool {
+        self.config.held != Holding::Inherited
     }
 
     /// How many sockets are held.
@@ -162,7 +230,13 @@ impl Service {
 
     /// Releases every held socket that no instance has open.
     pub(crate) fn let_go(&self) {
-        self.held.clear();
+        self.held.release();
+    }
+
+    /// Releases every held socket, and ends those for the instances that have them, but for what
+    /// others have too: whoever comes from now on is refused.
+    pub(crate) fn shut_down(&self) {
+        self.held.shut_down();
     }
 
     /// A guest that goes on has closed a listener, which it had as the last one: after a while
@@ -172,17 +246,11 @@ impl Service {
             return;
         }
         let service = Arc::downgrade(self);
-        let later = async move {
-            tokio::time::sleep(MEANT_AFTER).await;
+        self.later(MEANT_AFTER, move || {
             if let Some(service) = service.upgrade() {
                 service.held.let_go_of_closed();
             }
-        };
-        match own_reactor() {
-            Ok(reactor) => drop(reactor.spawn(later)),
-            // It is held until the service ends.
-            Err(errno) => tracing::debug!("a closed listener is still held: {errno}"),
-        }
+        });
     }
 
     /// What its guests may do.

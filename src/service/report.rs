@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,22 @@ impl Report {
     /// What was counted so far.
     pub(crate) fn metrics(&self) -> Metrics {
         self.counters.read()
+    }
+
+    /// An instance has ended and is started anew.
+    pub(crate) fn counted_restart(&self) {
+        count(&self.counters.restarts);
+    }
+
+    /// A reload is over; did it put the new generation in the old one's place?
+    pub(crate) fn counted_reload(&self, is_done: bool) {
+        count(if is_done { &self.counters.reloads } else { &self.counters.failed_reloads });
+    }
+
+    /// So many connections were reset at the end of a drain.
+    pub(crate) fn counted_reset(&self, connections: usize) {
+        let connections = u64::try_from(connections).unwrap_or(u64::MAX);
+        self.counters.drain_resets.fetch_add(connections, Relaxed);
     }
 
     /// Reports an event.

@@ -13,9 +13,10 @@ use std::task::{Context, Poll};
 use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::endpoint::Endpoint;
+use super::held::{Claim, Keeper};
 use super::listen::DescriptorFreed;
 use super::multicast::{Groups, Membership};
-use super::option::{SocketLimits, take_own_groups_only};
+use super::option::{SetOption, SocketLimits, take_own_groups_only};
 use super::receive_filter::{DatagramFilter, First, ReceiveFilter};
 use super::recent::RecentSenders;
 use super::unix::{self, NamedSocketFile};
@@ -47,6 +48,11 @@ pub struct Datagram {
 struct DatagramInner {
     /// Its registration with the reactor, made at the first wait.
     registration: Option<Arc<AsyncFd>>,
+    /// Where it is held, that of the gate before what comes in.
+    incoming: Option<Arc<AsyncFd>>,
+    /// What the guest has set: a socket that this one becomes gets it too.
+    #[expect(clippy::box_collection, reason = "most have none")]
+    set: Option<Box<Vec<SetOption>>>,
     peer: Option<Address>,
     /// The address that the guest gave it, with the port that it has since.
     bound: Option<SocketAddr>,
@@ -107,7 +113,15 @@ impl Datagram {
     ///
     /// `EAFNOSUPPORT` for an address of another family; `EINVAL` where the socket has an
     /// address already; a denial of the policy; what the host reports.
-    pub fn bind(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
+    ///
+    /// Where `keeper` holds a socket there, this becomes that very socket. From then on `keeper`
+    /// holds one whose port was not left to the host.
+    pub fn bind(
+        &self,
+        address: &Address,
+        policy: &Policy,
+        keeper: Option<&dyn Keeper>,
+    ) -> Result<(), Refusal> {
         self.endpoint.domain.check(address)?;
         let mut inner = self.lock();
         if self.is_bound() {
@@ -117,7 +131,15 @@ impl Datagram {
         if let Some(port) = address.port() {
             inner.groups.check(port, policy)?;
         }
-        self.endpoint.bind(address, policy, None)?;
+        let bound = self.endpoint.bind(address, policy, keeper)?;
+        if let Some(keeper) = keeper {
+            self.endpoint.hold(&bound, keeper);
+            if let Some(claim) = self.claim() {
+                keeper.takes_in(claim);
+            }
+            // Both are made anew, for the socket that it is now.
+            (inner.registration, inner.incoming) = (None, None);
+        }
         inner.bound = self.local_address()?.inet();
         if inner.bound.is_some() && policy.lets_answer() {
             self.let_answer();
@@ -134,6 +156,11 @@ impl Datagram {
     pub fn connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         let (name, destination) = self.find(address, policy, |_| false)?;
         let mut inner = self.lock();
+        if let Some(claim) = self.claim() {
+            // With a peer it would receive from nobody else, and so would the other instances.
+            self.endpoint.leave(claim)?;
+            inner.registration = None;
+        }
         match destination {
             Destination::Inet(there) => rustix::net::connect(self.endpoint.fd(), &there)?,
             Destination::Name(target) => rustix::net::connect(self.endpoint.fd(), &target.address()?)?,
@@ -153,6 +180,10 @@ impl Datagram {
         // "If the sa_family member of address is AF_UNSPEC, the socket's peer address shall
         // be reset." - connect(3p)
         let mut inner = self.lock();
+        if self.claim().is_some() {
+            // It has none: see `connect`.
+            return Ok(());
+        }
         rustix::net::connect_unspec(self.endpoint.fd())?;
         inner.peer = None;
         // Linux takes back a port that it chose itself, although the guest asked for one:
@@ -171,7 +202,12 @@ impl Datagram {
     pub(super) fn join(&self, membership: Membership, policy: &Policy) -> Result<(), Refusal> {
         let mut inner = self.lock();
         let port = self.local_address()?.port().unwrap_or(0);
-        inner.groups.join(self.host_fd(), membership, port, policy)
+        let joined = inner.groups.join(self.host_fd(), membership, port, policy);
+        match joined {
+            // An earlier instance has joined, and the socket is the same.
+            Err(Refusal::Errno(Errno::EADDRINUSE)) if self.claim().is_some() => Ok(()),
+            joined => joined,
+        }
     }
 
     /// Leaves a group.
@@ -180,6 +216,10 @@ impl Datagram {
     ///
     /// As for [`Socket::leave`](super::Socket::leave).
     pub(super) fn leave(&self, membership: Membership) -> Result<(), Errno> {
+        if self.is_retired() {
+            // The next instance is in it.
+            return Ok(());
+        }
         self.lock().groups.leave(self.host_fd(), membership)
     }
 
@@ -230,8 +270,32 @@ impl Datagram {
         !self.endpoint.is_inherited && !self.is_filtered()
     }
 
+    /// May the kernel report more of what comes in than the guest is told? So it is with refused
+    /// senders, and with a socket that another instance receives from.
     pub(super) fn is_filtered(&self) -> bool {
-        self.filter.get().is_some()
+        self.filter.get().is_some() || self.endpoint.was_held()
+    }
+
+    /// Set where the service holds the socket.
+    pub(super) fn claim(&self) -> Option<&Arc<Claim>> {
+        self.endpoint.claim()
+    }
+
+    /// Does the instance receive nothing any more?
+    pub(super) fn is_retired(&self) -> bool {
+        self.claim().is_some_and(|claim| claim.is_retired())
+    }
+
+    pub(super) fn note_set(&self, option: SetOption) {
+        let mut inner = self.lock();
+        let set = inner.set.get_or_insert_default();
+        set.retain(|before| !option.replaces(before));
+        set.push(option);
+    }
+
+    /// What the guest has set, in that order.
+    pub(super) fn set_options(&self) -> Vec<SetOption> {
+        self.lock().set.as_deref().cloned().unwrap_or_default()
     }
 
     /// How many messages were kept from the guest, because of their senders.
@@ -272,6 +336,9 @@ impl Datagram {
     ///
     /// `EAGAIN` where none is there, and what the host reports.
     pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
+        if self.is_retired() {
+            return Err(Errno::EAGAIN);
+        }
         let Some(filter) = self.filter.get() else { return self.take(buffer, peek).map(Some) };
         let mut kept = filter.lock();
         if let Some(errno) = kept.take() {
@@ -401,27 +468,34 @@ impl Datagram {
         if is_open { Status::Opened } else { Status::Opening }
     }
 
-    /// Its registration with the reactor.
+    /// Its registration with the reactor, for `interest`.
     ///
     /// # Errors
     ///
     /// As for [`AsyncFd::new`].
-    pub fn registration(&self) -> Result<Arc<AsyncFd>, Errno> {
+    pub fn registration(&self, interest: Interest) -> Result<Arc<AsyncFd>, Errno> {
         let mut inner = self.lock();
-        if let Some(registration) = &inner.registration {
+        let is_gate = interest == Interest::Read && self.endpoint.was_held();
+        let known = if is_gate { &mut inner.incoming } else { &mut inner.registration };
+        if let Some(registration) = known {
             return Ok(Arc::clone(registration));
         }
-        let registration = AsyncFd::new(Arc::clone(self.endpoint.fd()))?;
-        inner.registration = Some(Arc::clone(&registration));
+        let registration = match (is_gate, self.endpoint.was_held()) {
+            (true, _) => AsyncFd::new(Arc::clone(self.endpoint.incoming()))?,
+            // What comes in is not for a waiter here, and wakes none.
+            (false, true) => AsyncFd::for_writing(Arc::clone(self.endpoint.fd()))?,
+            (false, false) => AsyncFd::new(Arc::clone(self.endpoint.fd()))?,
+        };
+        *known = Some(Arc::clone(&registration));
         Ok(registration)
     }
 
     pub(super) fn readiness_source(&self) -> ReadinessSource {
-        self.registration().map_or(ReadinessSource::None, ReadinessSource::Reactor)
+        self.registration(Interest::Read).map_or(ReadinessSource::None, ReadinessSource::Reactor)
     }
 
     pub(super) fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        match self.registration() {
+        match self.registration(interest) {
             Ok(registration) => registration.poll_change(interest, context),
             // A waiter learns the result by trying again.
             Err(_) => Poll::Ready(Change::Closed),
@@ -433,12 +507,16 @@ impl Datagram {
         self.endpoint.remove_name();
     }
 
-    pub(super) fn is_inherited(&self) -> bool {
-        self.endpoint.is_inherited
+    pub(super) fn outlives_guest(&self) -> bool {
+        self.endpoint.outlives_guest()
     }
 
     pub(super) fn is_shared(&self) -> bool {
-        self.endpoint.is_shared
+        self.endpoint.is_shared()
+    }
+
+    pub(super) fn option_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.option_fd()
     }
 
     pub(super) fn domain(&self) -> &Domain {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno as Os;
+use rustix::net::addr::SocketAddrArg;
 use rustix::net::sockopt;
 
 use super::held::{Binding, BoundAt, Claim, Keeper, Made};
@@ -27,6 +28,8 @@ pub(super) struct Endpoint {
     /// May others have it too: another process, or the embedder? Then nothing is set that they
     /// would feel, neither options nor flags nor the backlog.
     pub(super) is_shared: bool,
+    /// Is it a connection that was accepted?
+    pub(super) is_accepted: bool,
     /// The name that it has, over `AF_UNIX`.
     named: OnceLock<Box<BoundName>>,
     /// The address that it has for the guest, where its port is published.
@@ -81,7 +84,17 @@ impl Endpoint {
     pub(super) fn new(fd: OwnedFd, domain: Domain, kind: Kind) -> Self {
         let (named, published, claim) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let own = Arc::new(fd);
-        Self { own, domain, kind, is_inherited: false, is_shared: false, named, published, claim }
+        Self {
+            own,
+            domain,
+            kind,
+            is_inherited: false,
+            is_shared: false,
+            is_accepted: false,
+            named,
+            published,
+            claim,
+        }
     }
 
     /// One from outside that has its address already, and that others have too if it
@@ -106,7 +119,7 @@ impl Endpoint {
     pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
         let named =
             self.named.get().map(|named| Box::new(BoundName { name: named.name.clone(), held: None }));
-        let accepted = Self::new(fd, self.domain.clone(), self.kind);
+        let accepted = Self { is_accepted: true, ..Self::new(fd, self.domain.clone(), self.kind) };
         if let Some(published) = self.published.get() {
             accepted.published.get_or_init(|| Box::new(Published { is_accepted: true, ..**published }));
         }
@@ -134,14 +147,29 @@ impl Endpoint {
     /// on one that it shares with an earlier instance takes effect.
     pub(super) fn option_fd(&self) -> BorrowedFd<'_> {
         match self.claim.get() {
-            Some(claim) if claim.is_ready() => claim.fd().as_fd(),
+            Some(claim) if claim.is_ready() || claim.has_left() => claim.fd().as_fd(),
             _ => self.own.as_fd(),
         }
     }
 
     /// Set where the service holds the socket.
     pub(super) fn claim(&self) -> Option<&Arc<Claim>> {
-        self.claim.get()
+        self.claim.get().filter(|claim| !claim.has_left())
+    }
+
+    /// The descriptor of the host at which is waited for what comes in.
+    pub(super) fn incoming(&self) -> &Arc<OwnedFd> {
+        self.claim.get().map_or(&self.own, |claim| claim.gate())
+    }
+
+    /// Was it ever a held socket?
+    pub(super) fn was_held(&self) -> bool {
+        self.claim.get().is_some()
+    }
+
+    /// May others have it too?
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared || self.claim.get().is_some_and(|claim| claim.is_shared())
     }
 
     /// Is it open when the guest has closed it?
@@ -149,20 +177,44 @@ impl Endpoint {
         self.is_inherited || self.claim.get().is_some()
     }
 
+    /// Takes a socket of the guest's own in the place of a held one, at the same address, for
+    /// what the others that have it must not feel.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub(super) fn leave(&self, claim: &Claim) -> Result<(), Errno> {
+        let own = Self::open(self.domain.clone(), self.kind)?.own;
+        if self.domain.family() != Family::Unix {
+            let local = rustix::net::getsockname(claim.fd())?;
+            if self.domain.family() == Family::Inet6 {
+                sockopt::set_ipv6_v6only(&own, sockopt::ipv6_v6only(claim.fd())?)?;
+            }
+            bind_beside(&own, claim.fd(), &local)?;
+        }
+        claim.leave_for(own);
+        Ok(())
+    }
+
     /// Becomes the socket of `claim`.
     pub(super) fn adopt(&self, claim: Arc<Claim>) {
         self.claim.get_or_init(|| claim);
     }
 
-    /// Has `keeper` hold the socket, which listens now.
+    /// Has `keeper` hold the socket, which listens or receives now.
     pub(super) fn hold(&self, asked: &Address, keeper: &dyn Keeper) {
         if self.claim.get().is_some() || self.is_inherited {
             return;
         }
-        let Some(binding) = self.binding_of_host() else { return };
+        let (Some(binding), Ok(local)) = (self.binding_of_host(), self.local_address()) else { return };
         let is_chosen = self.asked_of_host(asked).is_some_and(|asked| asked.port() == 0);
         let name = self.named.get().and_then(|named| named.held.clone());
-        if let Some(claim) = keeper.hold(Made { binding, is_chosen, fd: Arc::clone(&self.own), name }) {
+        if is_chosen && self.kind == Kind::Datagram {
+            // The next instance gets another port.
+            return;
+        }
+        let fd = Arc::clone(&self.own);
+        if let Some(claim) = keeper.hold(Made { binding, local, is_chosen, fd, name }) {
             self.claim.get_or_init(|| claim);
         }
     }
@@ -280,7 +332,11 @@ impl Endpoint {
     ///
     /// What the host reports.
     pub(super) fn reuse_address(&self) -> Result<bool, Errno> {
-        if self.is_inherited || self.domain.family() == Family::Unix || self.is_reusing()? {
+        if self.is_inherited
+            || self.is_shared()
+            || self.domain.family() == Family::Unix
+            || self.is_reusing()?
+        {
             return Ok(false);
         }
         sockopt::set_socket_reuseaddr(self.fd(), true)?;
@@ -344,7 +400,7 @@ impl Endpoint {
 
     /// Removes the name, if it is to be removed when the socket closes.
     pub(super) fn remove_name(&self) {
-        if self.claim.get().is_some() {
+        if self.was_held() {
             // The name is the service's, as the socket is.
             return;
         }
@@ -352,4 +408,17 @@ impl Endpoint {
             held.remove();
         }
     }
+}
+
+/// Binds the datagram socket `own` to the address of `held`, `local`: "For AF_INET sockets this
+/// means that a socket may bind" beside another where both have the option (socket(7),
+/// SO_REUSEADDR). No other socket may, once it is off again.
+fn bind_beside(own: &OwnedFd, held: &OwnedFd, local: &impl SocketAddrArg) -> Result<(), Errno> {
+    let was_on = sockopt::socket_reuseaddr(held)?;
+    sockopt::set_socket_reuseaddr(held, true)?;
+    sockopt::set_socket_reuseaddr(own, true)?;
+    let bound = rustix::net::bind(own, local);
+    sockopt::set_socket_reuseaddr(own, false)?;
+    sockopt::set_socket_reuseaddr(held, was_on)?;
+    Ok(bound?)
 }

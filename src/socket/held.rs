@@ -1,5 +1,5 @@
 //! Sockets that are held: they stay open when the instance that bound them ends, and the
-//! next one that binds there gets them.
+//! next one that binds there gets them. They listen, or carry datagrams.
 //!
 //! A [`HeldSocket`] is one socket of the kernel's. Each instance that has it has a [`Claim`]:
 //! a descriptor of its own, and a [`Gate`], which is an epoll of the kernel's with the socket
@@ -10,18 +10,23 @@
 //! makes no waiter ready any more, whatever it waits in, and wakes none. Putting the
 //! socket back wakes them where connections wait.
 //!
+//! A datagram socket sends too, and a retired instance may go on with that: it watches the
+//! gate for what comes in, and the socket itself for space to send.
+//!
 //! Which sockets are held, and for how long, is for a [`Keeper`] to say.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicI32};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
+use super::lease::Lease;
 use super::listen::Queue;
 use super::unix::{Held, NameId};
 use super::{Family, Kind};
+use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{OnReport, Watchers};
 
@@ -65,10 +70,12 @@ impl Owner {
     }
 }
 
-/// A socket that begins to listen, and may be held from now on.
+/// A socket that begins to listen, or to receive datagrams, and may be held from now on.
 pub struct Made {
     /// Where it is bound.
     pub binding: Binding,
+    /// The same, as the guest or the operator knows it.
+    pub local: Address,
     /// Did the guest leave the port to the host?
     pub is_chosen: bool,
     /// The socket.
@@ -89,11 +96,17 @@ pub trait Keeper: Send + Sync {
 
     /// Holds a socket from now on; `None` where the host has no descriptor for that.
     fn hold(&self, made: Made) -> Option<Arc<Claim>>;
+
+    /// The instance takes what comes in at the socket of `claim` from now on.
+    fn takes_in(&self, claim: &Claim);
 }
 
 /// A socket of the kernel's that is open while instances come and go.
 pub struct HeldSocket {
     fd: Arc<OwnedFd>,
+    /// May another process have it too: the service manager that passed it to this one? Then
+    /// nothing is set that it would feel.
+    is_shared: bool,
     /// The file of its name, which goes with the socket where it is to be removed.
     name: Option<Arc<Held>>,
     claims: Mutex<Vec<Weak<Claim>>>,
@@ -104,8 +117,8 @@ pub struct HeldSocket {
 
 impl HeldSocket {
     /// Holds `fd`.
-    pub fn new(fd: Arc<OwnedFd>, name: Option<Arc<Held>>) -> Arc<Self> {
-        Arc::new(Self { fd, name, claims: Mutex::default(), queue: Mutex::default() })
+    pub fn new(fd: Arc<OwnedFd>, name: Option<Arc<Held>>, is_shared: bool) -> Arc<Self> {
+        Arc::new(Self { fd, is_shared, name, claims: Mutex::default(), queue: Mutex::default() })
     }
 
     /// The socket.
@@ -126,6 +139,30 @@ impl HeldSocket {
     /// Does any instance have it?
     pub fn is_claimed(&self) -> bool {
         !self.live().is_empty()
+    }
+
+    /// Does an instance that is not retired have it?
+    pub fn is_served(&self) -> bool {
+        self.live().iter().any(|claim| !claim.is_retired())
+    }
+
+    /// Which instances take what comes in here.
+    pub fn takers(&self) -> Vec<Owner> {
+        self.live().iter().filter(|claim| claim.takes_in.load(SeqCst)).map(|claim| claim.owner).collect()
+    }
+
+    /// Ends it for every instance that has it, and resets the clients that wait.
+    pub fn shut_down(&self) {
+        if let Some(queue) = unpoisoned(&self.queue).take() {
+            queue.close();
+        }
+        // A datagram socket without a peer refuses, and has nobody who waits.
+        let _gone = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+
+    /// What keeps `O_NONBLOCK` of a socket as others want it.
+    pub(super) fn lease(&self) -> Result<Option<Lease>, Errno> {
+        self.is_shared.then(|| Lease::new(Arc::clone(&self.fd))).transpose()
     }
 
     /// Gives it to `owner`; `fd` is the descriptor of it that this instance has already, if it
@@ -154,8 +191,10 @@ impl HeldSocket {
             is_ready: AtomicBool::new(is_ready),
             is_retired: AtomicBool::new(is_retired),
             is_closed: AtomicBool::new(false),
+            takes_in: AtomicBool::new(false),
             was_reported: AtomicBool::new(false),
             changes: Watchers::default(),
+            left_for: OnceLock::new(),
         });
         let mut claims = unpoisoned(&self.claims);
         claims.retain(|claim| claim.strong_count() > 0);
@@ -192,6 +231,9 @@ impl HeldSocket {
     ///
     /// What the kernel reports.
     fn apply_backlog(&self) -> Result<(), Errno> {
+        if self.is_shared {
+            return Ok(());
+        }
         let serves = |claim: &Arc<Claim>| claim.is_ready.load(SeqCst) && !claim.is_retired.load(SeqCst);
         let live = self.live();
         let backlogs = live.iter().filter(|claim| serves(claim)).map(|claim| claim.backlog.load(SeqCst));
@@ -230,10 +272,14 @@ pub struct Claim {
     is_ready: AtomicBool,
     is_retired: AtomicBool,
     is_closed: AtomicBool,
+    /// Does the instance take what comes in: does it listen, or receive?
+    takes_in: AtomicBool,
     /// Was the guest told that a connection waits, and has it not accepted since?
     was_reported: AtomicBool,
     /// Those that wait for the end of its retirement and watch no gate.
     changes: Watchers,
+    /// The socket that the instance goes on with, where it has left the held one.
+    left_for: OnceLock<Arc<OwnedFd>>,
 }
 
 impl Claim {
@@ -249,7 +295,26 @@ impl Claim {
 
     /// The instance's descriptor of the socket.
     pub(super) fn fd(&self) -> &Arc<OwnedFd> {
-        &self.fd
+        self.left_for.get().unwrap_or(&self.fd)
+    }
+
+    /// May another process have the socket too?
+    pub(super) fn is_shared(&self) -> bool {
+        self.socket.is_shared
+    }
+
+    /// Has the instance another socket instead by now?
+    pub(super) fn has_left(&self) -> bool {
+        self.left_for.get().is_some()
+    }
+
+    /// The instance goes on with `own` and leaves the held socket to others. Who waits for what
+    /// comes in waits at `own` from now on.
+    pub(super) fn leave_for(&self, own: Arc<OwnedFd>) {
+        self.close();
+        let own = self.left_for.get_or_init(|| own);
+        self.gate.open_before(own);
+        self.is_retired.store(false, SeqCst);
     }
 
     /// What is readable where a connection waits that the instance may have.
@@ -269,7 +334,12 @@ impl Claim {
 
     /// Does what the instance sets take effect?
     pub(super) fn is_ready(&self) -> bool {
-        self.is_ready.load(SeqCst)
+        self.is_ready.load(SeqCst) && !self.socket.is_shared
+    }
+
+    /// Notes that the instance takes what comes in.
+    pub(crate) fn note_taking(&self) {
+        self.takes_in.store(true, SeqCst);
     }
 
     /// Has the kernel let so many connections wait, once the instance is ready.
@@ -290,12 +360,14 @@ impl Claim {
 
     /// Nothing comes in any more: a connection makes no waiter ready, and wakes none.
     pub fn retire(&self) {
-        if !self.is_retired.swap(true, SeqCst) {
+        if !self.has_left() && !self.is_retired.swap(true, SeqCst) {
             self.gate.close_before(&self.fd);
             self.settle_backlog();
+            // They ask again, and watch nothing but the end of the retirement from then on.
             if let Some(queue) = unpoisoned(&self.socket.queue).as_ref() {
                 queue.wake_waiters();
             }
+            self.changes.wake_all();
         }
     }
 

@@ -1,9 +1,13 @@
 //! Sockets that were opened outside: by the operator, or by a service manager.
 
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
 
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
+use super::held::{Binding, BoundAt, Made};
 use super::lease::set_nonblocking;
 use super::unix::{self, Held};
 use super::{Datagram, Domain, Endpoint, Family, Kind, Socket, Stream, sockaddr};
@@ -57,6 +61,37 @@ impl Inherited {
         // Whether it is in nonblocking mode says nothing: some other user may have set that,
         // or have left it behind.
         Ok(Self { family, kind, local, peer, is_listening, is_shared: true })
+    }
+
+    /// The socket `fd`, which this describes, for a service that holds it; guests know it as
+    /// `local`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a connection, and for one without an address; what the host reports.
+    pub fn to_be_held(&self, fd: OwnedFd, local: Address) -> Result<Made, Errno> {
+        let is_open_to_all = self.is_listening || (self.kind == Kind::Datagram && self.peer.is_none());
+        if !is_open_to_all {
+            return Err(Errno::EINVAL);
+        }
+        let (mut only_v6, mut name) = (false, None);
+        let at = match &self.local {
+            Address::Inet(at) => {
+                if matches!(at, SocketAddr::V6(at) if at.ip().is_unspecified()) {
+                    only_v6 = sockopt::ipv6_v6only(&fd)?;
+                }
+                BoundAt::Inet(*at)
+            }
+            Address::Unix(path) => {
+                let held = Held::known(Path::new(path.path().ok_or(Errno::EINVAL)?))?;
+                BoundAt::Name(name.insert(Arc::new(held)).id()?)
+            }
+        };
+        if !self.is_shared {
+            set_nonblocking(&fd, true)?;
+        }
+        let binding = Binding { family: self.family, kind: self.kind, only_v6, at };
+        Ok(Made { binding, local, is_chosen: false, fd: Arc::new(fd), name })
     }
 }
 

@@ -251,7 +251,7 @@ impl Socket {
     fn option_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stream(stream) => stream.option_fd(),
-            Self::Datagram(datagram) => datagram.host_fd(),
+            Self::Datagram(datagram) => datagram.option_fd(),
         }
     }
 
@@ -259,7 +259,7 @@ impl Socket {
     pub fn claim(&self) -> Option<&Arc<Claim>> {
         match self {
             Self::Stream(stream) => stream.claim(),
-            Self::Datagram(_) => None,
+            Self::Datagram(datagram) => datagram.claim(),
         }
     }
 
@@ -275,13 +275,11 @@ impl Socket {
         keeper: Option<&dyn Keeper>,
     ) -> Result<(), Refusal> {
         match self {
-            Self::Stream(stream) => {
-                stream.bind(address, policy, keeper)?;
-                self.set_on_adopted(stream);
-                Ok(())
-            }
-            Self::Datagram(datagram) => datagram.bind(&address, policy),
+            Self::Stream(stream) => stream.bind(address, policy, keeper)?,
+            Self::Datagram(datagram) => datagram.bind(&address, policy, keeper)?,
         }
+        self.set_on_adopted();
+        Ok(())
     }
 
     /// Begins to connect, or gives the socket its peer.
@@ -292,7 +290,14 @@ impl Socket {
     pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         match self {
             Self::Stream(stream) => stream.try_connect(address, policy),
-            Self::Datagram(datagram) => datagram.connect(address, policy),
+            Self::Datagram(datagram) => {
+                let was_held = datagram.claim().is_some();
+                datagram.connect(address, policy)?;
+                if was_held {
+                    self.set_again();
+                }
+                Ok(())
+            }
         }
     }
 
@@ -407,7 +412,12 @@ impl Socket {
         matches!(self, Self::Datagram(datagram) if datagram.discard_filtered())
     }
 
-    /// Are received messages filtered by sender?
+    /// Does the guest receive nothing any more, since its instance is retired?
+    pub(crate) fn receives_nothing(&self) -> bool {
+        matches!(self, Self::Datagram(datagram) if datagram.is_retired())
+    }
+
+    /// May the kernel report messages that the guest is not told of?
     pub(crate) fn is_filtered(&self) -> bool {
         matches!(self, Self::Datagram(datagram) if datagram.is_filtered())
     }
@@ -417,7 +427,7 @@ impl Socket {
     pub fn outlives_guest(&self) -> bool {
         match self {
             Self::Stream(stream) => stream.outlives_guest(),
-            Self::Datagram(datagram) => datagram.is_inherited(),
+            Self::Datagram(datagram) => datagram.outlives_guest(),
         }
     }
 

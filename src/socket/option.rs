@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use super::{Family, Kind, Socket, Stream};
+use super::{Family, Kind, Socket};
 use crate::error::Errno;
 
 pub(super) use kernel::take_own_groups_only;
@@ -110,14 +110,18 @@ impl Socket {
     /// What the guest sets on a held socket takes effect from now on, and what it has set so
     /// far. The rest stays as an earlier instance had it.
     pub(crate) fn make_ready(&self) {
-        let (Self::Stream(stream), Some(claim)) = (self, self.claim()) else { return };
+        let Some(claim) = self.claim() else { return };
         claim.make_ready();
-        self.set_again(stream);
+        self.set_on_adopted();
     }
 
     /// Sets on a socket that was adopted what the guest had set on its own.
-    pub(super) fn set_again(&self, stream: &Stream) {
-        for option in stream.set_options() {
+    pub(super) fn set_again(&self) {
+        let options = match self {
+            Self::Stream(stream) => stream.set_options(),
+            Self::Datagram(datagram) => datagram.set_options(),
+        };
+        for option in options {
             // What was good for its own socket is good for this one, as far as it may still be
             // set.
             let _as_before = match option {
@@ -132,15 +136,16 @@ impl Socket {
 
     /// As [`set_again`](Self::set_again), where the socket was adopted just now and what the guest
     /// sets takes effect.
-    pub(super) fn set_on_adopted(&self, stream: &Stream) {
-        if stream.claim().is_some_and(|claim| claim.is_ready()) {
-            self.set_again(stream);
+    pub(super) fn set_on_adopted(&self) {
+        if self.claim().is_some_and(|claim| claim.is_ready()) {
+            self.set_again();
         }
     }
 
     fn note_set(&self, option: SetOption) {
-        if let Self::Stream(stream) = self {
-            stream.note_set(option);
+        match self {
+            Self::Stream(stream) => stream.note_set(option),
+            Self::Datagram(datagram) => datagram.note_set(option),
         }
     }
 

@@ -1,16 +1,25 @@
 //! Listeners that a service holds, and the instances that adopt them: the rows of "Adoption" in
 //! the operations contract. Each test is named as its row.
 
+#[path = "adoption/datagrams.rs"]
+mod datagrams;
+#[path = "adoption/inherited.rs"]
+mod inherited;
+
 use super::{WAIT_TIMEOUT, plain};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use wasmtime::Engine;
-use wasock::{Access, Ended, Guest, Handle, ListenProfile, Service, WasockCtx, WasockCtxBuilder};
+use wasock::{Access, Ended, Event, Guest, Handle, ListenProfile, Service, WasockCtx, WasockCtxBuilder};
 
 /// How long something that must not happen is waited for.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -23,12 +32,31 @@ struct Site {
     first: Option<WasockCtx>,
 }
 
+/// The connection to a guest that does as it is told.
+pub(super) struct Control {
+    control: BufReader<TcpStream>,
+}
+
 /// A running instance.
 struct Instance {
-    control: BufReader<TcpStream>,
+    control: Control,
     handle: Handle,
     thread: JoinHandle<wasmtime::Result<Ended>>,
     tid: i32,
+}
+
+impl Deref for Instance {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.control
+    }
+}
+
+impl DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut Control {
+        &mut self.control
+    }
 }
 
 impl Site {
@@ -60,48 +88,64 @@ impl Site {
 
     fn run(&self, ctx: WasockCtx) -> Result<Instance> {
         let (guest, handle) = (self.guest.clone(), ctx.handle());
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let thread = thread::spawn(move || {
             _ = sender.send(rustix::thread::gettid().as_raw_nonzero().get());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(guest.run(ctx))
         });
         let tid = receiver.recv_timeout(WAIT_TIMEOUT)?;
-        let (control, _) = self.control.accept()?;
-        control.set_read_timeout(Some(WAIT_TIMEOUT))?;
-        Ok(Instance { control: BufReader::new(control), handle, thread, tid })
+        Ok(Instance { control: Control::accept(&self.control)?, handle, thread, tid })
     }
 }
 
-impl Instance {
+impl Control {
+    /// That of the next guest that begins.
+    pub(super) fn accept(listener: &TcpListener) -> Result<Self> {
+        let (control, _) = listener.accept()?;
+        control.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        Ok(Self { control: BufReader::new(control) })
+    }
+
+    /// Waits for the end of the guest.
+    pub(super) fn is_gone(&mut self) -> Result<()> {
+        let mut rest = String::new();
+        while self.control.read_line(&mut rest).is_ok_and(|count| count > 0) {}
+        // A reset is an end, too; a wait that was too long is none.
+        self.control.get_ref().set_read_timeout(Some(MOMENT))?;
+        let end = self.control.read(&mut [0]).map_err(|error| error.kind());
+        ensure!(end != Err(ErrorKind::WouldBlock), "it is there, and has said {rest:?}");
+        Ok(())
+    }
+
     /// Gives an order, and does not wait for its end.
-    fn tell(&mut self, order: &str) -> Result<()> {
+    pub(super) fn tell(&mut self, order: &str) -> Result<()> {
         Ok(writeln!(self.control.get_mut(), "{order}")?)
     }
 
-    fn answer(&mut self) -> Result<String> {
+    pub(super) fn answer(&mut self) -> Result<String> {
         let mut answer = String::new();
         self.control.read_line(&mut answer)?;
         Ok(answer.trim_end().to_owned())
     }
 
-    fn ask(&mut self, order: &str) -> Result<String> {
+    pub(super) fn ask(&mut self, order: &str) -> Result<String> {
         self.tell(order)?;
         self.answer().with_context(|| order.to_owned())
     }
 
-    fn expect(&mut self, order: &str, expected: &str) -> Result<()> {
+    pub(super) fn expect(&mut self, order: &str, expected: &str) -> Result<()> {
         let answer = self.ask(order)?;
         ensure!(answer == expected, "{order}: {answer}, not {expected}");
         Ok(())
     }
 
-    fn each(&mut self, orders: &[&str]) -> Result<()> {
+    pub(super) fn each(&mut self, orders: &[&str]) -> Result<()> {
         orders.iter().try_for_each(|order| self.expect(order, "ok"))
     }
 
     /// A listener at `place` with the name `name`; tells where it is.
-    fn listen(&mut self, name: &str, place: &str) -> Result<SocketAddr> {
+    pub(super) fn listen(&mut self, name: &str, place: &str) -> Result<SocketAddr> {
         self.each(&[
             &format!("open {name} tcp"),
             &format!("bind {name} {place}"),
@@ -109,7 +153,9 @@ impl Instance {
         ])?;
         Ok(self.ask(&format!("local {name}"))?.parse()?)
     }
+}
 
+impl Instance {
     fn exit(mut self) -> Result<()> {
         self.tell("exit 0")?;
         match self.thread.join() {
@@ -127,21 +173,21 @@ impl Instance {
     }
 }
 
-fn connect(addr: SocketAddr) -> Result<TcpStream> {
+pub(super) fn connect(addr: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?;
     stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     Ok(stream)
 }
 
 /// The instance that serves the client says this.
-fn is_served(mut client: impl std::io::Read, by: &str) -> Result<()> {
+pub(super) fn is_served(mut client: impl std::io::Read, by: &str) -> Result<()> {
     let mut said = String::new();
     client.read_to_string(&mut said)?;
     ensure!(said == by, "served by {said:?}, not {by:?}");
     Ok(())
 }
 
-fn is_refused(addr: SocketAddr) -> bool {
+pub(super) fn is_refused(addr: SocketAddr) -> bool {
     TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)
         .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
@@ -165,6 +211,32 @@ fn a1_bind_gives_the_held_socket() -> Result<()> {
     let client = connect(addr)?;
     let mut two = site.start()?;
     ensure!(two.listen("a", &addr.to_string())? == addr, "it is somewhere else");
+    two.expect("accept a two", "ok")?;
+    is_served(client, "two")?;
+    two.exit()
+}
+
+#[test]
+fn a1_the_policy_is_asked_before_a_held_socket_is_given() -> Result<()> {
+    let is_denied = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_denied);
+    let mut site = Site::new(|builder| Ok(builder.check(move |_| !asked.load(SeqCst))))?;
+    let mut one = site.start()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    one.exit()?;
+    let client = connect(addr)?;
+    let mut two = site.start()?;
+    is_denied.store(true, SeqCst);
+    two.expect("open a tcp", "ok")?;
+    two.expect(&format!("bind a {addr}"), "EACCES (2)")?;
+    // Nor does it get the port of the one before, where it leaves that to the host.
+    is_denied.store(false, SeqCst);
+    two.expect("bind a 127.0.0.1:0", "ok")?;
+    is_denied.store(true, SeqCst);
+    two.expect("listen a 4", "EACCES (2)")?;
+    ensure!(site.service.held_listeners() == 1, "it is gone");
+    is_denied.store(false, SeqCst);
+    two.each(&["close a", "open a tcp", &format!("bind a {addr}"), "listen a 4"])?;
     two.expect("accept a two", "ok")?;
     is_served(client, "two")?;
     two.exit()
@@ -235,6 +307,40 @@ fn a2_ports_of_the_hosts_choice_survive_in_the_order_of_listen() -> Result<()> {
     ensure!(three.ask("local x")? == known && known != b, "its port has changed");
     ensure!(three.listen("y", "127.0.0.1:0")?.to_string() == a, "the second one is not the second one");
     three.exit()
+}
+
+#[test]
+fn a2_sockets_that_share_an_address_match_by_their_order() -> Result<()> {
+    let mut site = Site::new(Ok)?;
+    let mut one = site.start()?;
+    one.each(&["open a tcp", "shared a", "bind a 127.0.0.1:0", "listen a 64"])?;
+    let addr: SocketAddr = one.ask("local a")?.parse()?;
+    one.each(&["open b tcp", "shared b", &format!("bind b {addr}"), "listen b 64"])?;
+    one.exit()?;
+    ensure!(site.service.held_listeners() == 2, "one of the two is gone");
+    // The kernel chooses the queue of each.
+    let mut clients: Vec<_> = (0..64).map(|_| connect(addr)).collect::<Result<_>>()?;
+    let mut two = site.start()?;
+    let mut served = 0;
+    for name in ["a", "b"] {
+        two.each(&[
+            &format!("open {name} tcp"),
+            &format!("shared {name}"),
+            &format!("bind {name} {addr}"),
+            &format!("listen {name} 64"),
+            &format!("nonblock {name}"),
+        ])?;
+        let mut of_this = 0;
+        while two.ask(&format!("accept {name} two"))? == "ok" {
+            of_this += 1;
+        }
+        ensure!(of_this > 0, "nobody waits at {name}");
+        served += of_this;
+    }
+    ensure!(served == clients.len(), "{served} of {}", clients.len());
+    clients.drain(..).try_for_each(|client| is_served(client, "two"))?;
+    ensure!(site.service.held_listeners() == 2, "another socket was made");
+    two.exit()
 }
 
 #[test]
@@ -469,6 +575,60 @@ fn a9_an_address_of_somebody_else_is_in_use() -> Result<()> {
     one.exit()
 }
 
+/// A site whose unclaimed sockets are closed soon, and what is reported of them.
+fn impatient(
+    choose: impl FnOnce(WasockCtxBuilder) -> Result<WasockCtxBuilder>,
+) -> Result<(Site, mpsc::Receiver<Event>)> {
+    let (sender, events) = mpsc::channel();
+    let site = Site::new(|builder| {
+        let tell = move |event: &Event| {
+            if let Event::Unclaimed { .. } = event {
+                _ = sender.send(event.clone());
+            }
+        };
+        choose(builder.unclaimed_timeout(MOMENT).observer(tell))
+    })?;
+    Ok((site, events))
+}
+
+#[test]
+fn a9_what_an_instance_that_serves_leaves_unclaimed_is_closed() -> Result<()> {
+    let (mut site, events) = impatient(Ok)?;
+    let mut one = site.start()?;
+    let kept = one.listen("a", "127.0.0.1:0")?;
+    let left = one.listen("b", "127.0.0.1:0")?;
+    let mut waiting = connect(left)?;
+    let mut two = site.start()?;
+    two.listen("a", &kept.to_string())?;
+    // The one before serves, and this one is not ready: nothing is closed, however long it takes.
+    ensure!(events.recv_timeout(2 * MOMENT).is_err(), "it was closed");
+    one.handle.retire();
+    two.handle.ready();
+    let event = events.recv_timeout(WAIT_TIMEOUT)?;
+    ensure!(event == Event::Unclaimed { local: left.into(), is_closed: true }, "{event:?}");
+    // Although the retired one has it still.
+    let read = waiting.read(&mut [0]);
+    ensure!(read.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{read:?}");
+    ensure!(is_refused(left) && !is_refused(kept), "the wrong one is closed");
+    ensure!(site.service.held_listeners() == 1, "it is held");
+    one.exit()?;
+    two.exit()
+}
+
+#[test]
+fn a9_an_instance_that_has_ended_closes_nothing() -> Result<()> {
+    let (mut site, events) = impatient(Ok)?;
+    let mut one = site.start()?;
+    let (a, b) = (one.listen("a", "127.0.0.1:0")?, one.listen("b", "127.0.0.1:0")?);
+    one.exit()?;
+    let mut two = site.start()?;
+    two.listen("a", &a.to_string())?;
+    two.exit()?;
+    ensure!(events.recv_timeout(2 * MOMENT).is_err(), "it was closed");
+    ensure!(!is_refused(a) && !is_refused(b), "it was closed");
+    Ok(())
+}
+
 /// Two workers at one listener.
 fn workers() -> Result<(Site, Instance, Instance, SocketAddr)> {
     let mut site = Site::new(Ok)?;
@@ -546,9 +706,9 @@ fn a11_a_retired_instance_hears_of_nobody_and_a_rollback_undoes_it() -> Result<(
             }
             one.tell(order)?;
             thread::sleep(MOMENT);
-            one.control.get_ref().set_nonblocking(true)?;
-            let early = one.control.fill_buf().map(<[u8]>::len).map_err(|error| error.kind());
-            one.control.get_ref().set_nonblocking(false)?;
+            one.control.control.get_ref().set_nonblocking(true)?;
+            let early = one.control.control.fill_buf().map(<[u8]>::len).map_err(|error| error.kind());
+            one.control.control.get_ref().set_nonblocking(false)?;
             ensure!(early == Err(ErrorKind::WouldBlock), "{profile}: {order} has ended: {early:?}");
             one.handle.unretire();
             let found = one.answer()?;
@@ -562,8 +722,10 @@ fn a11_a_retired_instance_hears_of_nobody_and_a_rollback_undoes_it() -> Result<(
 
 #[test]
 fn a11_a_retired_instance_wakes_0_times_for_its_listener() -> Result<()> {
-    for order in ["accept a one", "poll a 60000", "wait 60000"] {
-        let mut site = Site::new(Ok)?;
+    let orders = ["accept a one", "poll a 60000", "wait 60000"];
+    let profiles = [ListenProfile::Wasix, ListenProfile::Winsock];
+    for (order, profile) in orders.into_iter().flat_map(|order| profiles.map(|profile| (order, profile))) {
+        let mut site = Site::new(|builder| Ok(builder.listen_profile(profile)))?;
         let mut one = site.start()?;
         let addr = one.listen("a", "127.0.0.1:0")?;
         one.expect("watch a", "ok")?;
@@ -581,7 +743,7 @@ fn a11_a_retired_instance_wakes_0_times_for_its_listener() -> Result<()> {
             is_served(client, "two")?;
         }
         let woken = one.sleeps()? - before;
-        ensure!(woken == 0, "{order}: it was woken {woken} times");
+        ensure!(woken == 0, "{profile}, {order}: it was woken {woken} times");
         one.handle.terminate();
         two.exit()?;
     }

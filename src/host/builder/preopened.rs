@@ -9,10 +9,38 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::{SOCKET_VARIABLES, WasockCtxBuilder};
+use crate::address::Address;
 use crate::file::{Access, Dir};
+use crate::policy::Grant;
 use crate::process::{Directory, MAIN};
+use crate::service::{Holding, ServiceConfig};
+use crate::socket::Kind;
+use crate::socket::held::Made;
 
 impl WasockCtxBuilder {
+    /// Has the service hold this socket, which listens or receives datagrams: a guest that binds
+    /// to its very address gets it, as if an earlier instance had made it, and needs no other
+    /// grant for that. So a program that knows nothing of socket activation serves those that a
+    /// service manager keeps. No descriptor of the guest's stands for it before.
+    ///
+    /// As with [`preopened_socket`](Self::preopened_socket), another process may have the socket
+    /// too: what the guest sets on it (options, the backlog) is the guest's own idea, and changes
+    /// nothing. It is never closed before the service ends.
+    ///
+    /// The guest finds a Unix socket at its own path, in one of its
+    /// [directories](Self::preopened_dir).
+    ///
+    /// # Errors
+    ///
+    /// Where it is none of those.
+    pub fn adoptable_socket(mut self, socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.adoptable.push("", socket.into()).map_err(|errno| {
+            let wanted = "expected a listener or a datagram socket, over TCP, UDP or AF_UNIX";
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
+        })?;
+        Ok(self)
+    }
+
     /// Listens on `address`, and passes the listener to the guest as a descriptor: the
     /// first one is 3, the next 4. For programs that can't open sockets themselves, as
     /// those of WASI preview 1. It listens from now on, with the largest backlog
@@ -124,5 +152,20 @@ impl WasockCtxBuilder {
                 self.settings.environment.push(format!("{name}={value}"));
             }
         }
+    }
+}
+
+/// Grants the addresses of sockets that were given to the service, and has it hold them.
+pub(super) fn grant_adoptable(service: &mut ServiceConfig, adoptable: &[(Made, bool)]) {
+    let policy = Arc::make_mut(&mut service.policy);
+    for (made, _) in adoptable {
+        let grant = Grant::from(&made.local);
+        match (made.binding.kind, &made.local) {
+            (Kind::Datagram, Address::Inet(_)) => policy.allow_udp_bind(&grant),
+            _ => policy.allow_listen(&grant),
+        }
+    }
+    if !adoptable.is_empty() && service.held == Holding::Nothing {
+        service.held = Holding::Inherited;
     }
 }

@@ -38,7 +38,7 @@ impl Stream {
     /// Has the peer see a reset when the socket is closed, whatever the guest chose. Not
     /// where others have the socket too.
     pub fn reset_when_closed(&self) {
-        if self.endpoint.is_shared {
+        if self.endpoint.is_shared() {
             return;
         }
         self.note_linger(false);
@@ -64,7 +64,7 @@ impl Drop for Stream {
         if !self.lingers.load(Relaxed) || self.endpoint.claim().is_some() {
             return;
         }
-        if !self.endpoint.is_shared {
+        if !self.endpoint.is_shared() {
             let _gone = sockopt::set_socket_linger(self.endpoint.fd(), None);
             return;
         }

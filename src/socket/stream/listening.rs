@@ -61,14 +61,15 @@ impl PendingQueue {
         capacity: u32,
         config: &ListenConfig,
     ) -> Result<Self, Errno> {
+        let held = claim.socket();
         if !config.rules.needs_queue() {
             return Ok(Self::Kernel(
                 AsyncFd::with_hook(Arc::clone(claim.gate()), Arc::<Claim>::clone(claim))?,
-                None,
+                held.lease()?.map(Arc::new),
             ));
         }
-        let held = claim.socket();
-        let make = || Queue::new(Arc::clone(held.fd()), None, endpoint.domain.clone(), capacity, config);
+        let make =
+            || Queue::new(Arc::clone(held.fd()), held.lease()?, endpoint.domain.clone(), capacity, config);
         Ok(Self::Queue(held.queue(make)?))
     }
 }
@@ -113,6 +114,9 @@ impl Listening {
                 }
             })?;
         let is_held = endpoint.claim().is_some();
+        if let (Some(claim), Some((keeper, _))) = (endpoint.claim(), keeper) {
+            keeper.takes_in(claim);
+        }
         let listening = Self { config, backlog, capacity, pending, is_held };
         listening.config.accept_filter.listens(&local, listening.capacity());
         if let PendingQueue::Queue(queue) = &listening.pending {
@@ -226,7 +230,7 @@ impl Drop for Listening {
 /// implementation which the implementation shall use to limit the number of outstanding
 /// connections in the socket's listen queue." - listen(3p)
 fn set_kernel_backlog(endpoint: &Endpoint, capacity: u32) -> Result<(), Errno> {
-    if endpoint.is_shared {
+    if endpoint.is_shared() {
         return Ok(());
     }
     match endpoint.claim() {

@@ -436,6 +436,11 @@ impl Stream {
         }
     }
 
+    /// Is it a connection that was accepted?
+    pub fn is_accepted(&self) -> bool {
+        self.endpoint.is_accepted
+    }
+
     /// Does the socket listen?
     pub fn is_listening(&self) -> bool {
         self.inspect(|state| matches!(state, StreamState::Listening(_))).unwrap_or(false)
@@ -448,7 +453,7 @@ impl Stream {
     }
 
     pub(super) fn is_shared(&self) -> bool {
-        self.endpoint.is_shared
+        self.endpoint.is_shared()
     }
 
     pub(super) fn domain(&self) -> &Domain {

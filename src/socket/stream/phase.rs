@@ -72,6 +72,10 @@ impl Stream {
         match self.readiness_source() {
             ReadinessSource::None => Poll::Pending,
             ReadinessSource::Reactor(registration) => registration.poll_change(interest, context),
+            // The queue is every instance's: a retired one waits for the end of its retirement.
+            ReadinessSource::Queue(_) if self.endpoint.claim().is_some_and(|it| it.is_retired()) => {
+                Poll::Pending
+            }
             ReadinessSource::Queue(queue) => queue.poll_change(interest, context),
         }
     }

@@ -65,14 +65,23 @@ impl Held {
     ///
     /// What the host reports of the way there.
     pub fn adopt(path: &Path) -> Result<Self, Errno> {
+        let mut held = Self::known(path)?;
+        held.file = Some(held.open()?);
+        Ok(held)
+    }
+
+    /// A name that others made, and that stays.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports of the way there.
+    pub fn known(path: &Path) -> Result<Self, Errno> {
         // "EINVAL": there is no name in what ends in "..", or is the root.
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(Errno::EINVAL)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
-        let mut held = Self { directory, name: name.to_owned(), file: None };
-        held.file = Some(held.open()?);
-        Ok(held)
+        Ok(Self { directory, name: name.to_owned(), file: None })
     }
 
     /// What tells the name from every other one.

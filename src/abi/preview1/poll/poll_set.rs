@@ -112,9 +112,11 @@ fn take<'a>(
         left -= 1;
         let WantedEvent::Fd(fd, interest) = wanted(subscription).ok()? else { return None };
         if let Some(ready) = PollSet::readiness(answer, interest) {
+            let socket = socket(fd, place)?;
             if is_alone {
-                PollSet::clear_ready(socket(fd, place)?, interest);
+                PollSet::clear_ready(socket, interest);
             }
+            PollSet::note_report(socket);
             events.push(ready_event(subscription.userdata, interest, ready));
         }
     }

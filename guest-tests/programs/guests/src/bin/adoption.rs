@@ -73,6 +73,21 @@ impl Sockets {
                 let accepted = socket::accept_raw(call, self.fd(name), 0, &mut addr)?;
                 self.name(other, accepted);
             }
+            ["connect", name, place] => socket::connect(self.fd(name), place.parse().expect("an address"))?,
+            // One message, and who sent it.
+            ["receive", name] => {
+                let mut message = [0; 64];
+                let (count, _, from) = socket::recv_whole(self.fd(name), &mut message, 0)?;
+                return Ok(format!("{} from {from}", String::from_utf8_lossy(&message[..count])));
+            }
+            ["send", name, place, word] => {
+                socket::send_to(self.fd(name), word.as_bytes(), 0, place.parse().expect("an address"))?;
+            }
+            ["poll_write", name] => {
+                let of = [Subscription::write(self.fd(name), 1), Subscription::clock(MONOTONIC, 5_000_000_000, 2)];
+                let is_ready = poll(&of)?.iter().any(|event| event.userdata == 1);
+                return Ok(if is_ready { "ready" } else { "nothing" }.to_owned());
+            }
             ["say", name, word] => socket::send_all(self.fd(name), word.as_bytes())?,
             ["poll", name, milliseconds] => {
                 let limit = milliseconds.parse::<u64>().expect("a number") * 1_000_000;
@@ -109,6 +124,8 @@ impl Sockets {
                 let (folder, name) = path.rsplit_once('/').expect("a path");
                 file::path_stat(file::folder(folder)?, 0, name)?;
             }
+            // A trap.
+            ["unreachable"] => std::process::abort(),
             ["exit", code] => std::process::exit(code.parse().expect("a number")),
             _ => panic!("{words:?}"),
         }

@@ -1,0 +1,159 @@
+//! What a service is told to do: by whoever builds it, and while it runs.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::{Guest, Handle};
+use crate::error::ParseError;
+use crate::process::Signal;
+
+/// When an instance that has ended is started anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// Never.
+    #[default]
+    Never,
+    /// After a trap, a limit to its time, or an exit code other than 0.
+    OnFailure,
+    /// After any end.
+    Always,
+}
+
+/// How a reload goes from one generation to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReloadMode {
+    /// The new one starts beside the old one, which is retired when the new one is ready. At no
+    /// moment does nobody accept. For servers without state of their own: for a while two of
+    /// them run.
+    #[default]
+    Overlap,
+    /// The old one ends before the new one starts; clients that come meanwhile wait in the queue.
+    /// For servers that write files: two generations would be two writers.
+    Sequential,
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Never => "never",
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+        })
+    }
+}
+
+impl FromStr for Restart {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Never, Self::OnFailure, Self::Always];
+        let found = all.into_iter().find(|it| it.to_string() == text);
+        found.ok_or_else(|| ParseError::new("expected never, on-failure or always"))
+    }
+}
+
+impl fmt::Display for ReloadMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overlap => "overlap",
+            Self::Sequential => "sequential",
+        })
+    }
+}
+
+impl FromStr for ReloadMode {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Overlap, Self::Sequential];
+        let found = all.into_iter().find(|it| it.to_string() == text);
+        found.ok_or_else(|| ParseError::new("expected overlap or sequential"))
+    }
+}
+
+/// How a service starts, replaces and ends its instances.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) restart: Restart,
+    pub(super) workers: u32,
+    pub(super) reload_mode: ReloadMode,
+    pub(super) ready_timeout: Duration,
+    pub(super) drain_timeout: Duration,
+    pub(super) drain_signal: Option<Signal>,
+    pub(super) max_generations: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            restart: Restart::Never,
+            workers: 1,
+            reload_mode: ReloadMode::Overlap,
+            ready_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(30),
+            drain_signal: None,
+            max_generations: 8,
+        }
+    }
+}
+
+/// Why a reload has changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The service does not run, or it ends.
+    NotRunning,
+    /// An instance of the new generation ended before it was ready: the reason.
+    Ended(String),
+    /// The new generation did not listen anywhere in time.
+    NotListening,
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning => f.write_str("the service does not run any more"),
+            Self::Ended(why) => write!(f, "the new program ended before it was ready: {why}"),
+            Self::NotListening => f.write_str("the new program did not listen in time"),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
+
+pub(super) type Reply = oneshot::Sender<Result<u32, ReloadError>>;
+
+/// What a service was told to do, and what runs: shared by all handles on it.
+#[derive(Default)]
+pub(super) struct Supervision {
+    pub(super) options: Options,
+    orders: Mutex<Orders>,
+}
+
+/// Orders to the loop of the service, and what it says of itself.
+#[derive(Default)]
+pub(super) struct Orders {
+    pub(super) reloads: VecDeque<(Guest, Reply)>,
+    pub(super) drains: bool,
+    /// An end is not followed by a restart any more.
+    pub(super) stops: bool,
+    pub(super) is_running: bool,
+    /// The instances that there are.
+    pub(super) live: Vec<Handle>,
+}
+
+impl Supervision {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, orders: Mutex::default() }
+    }
+
+    pub(super) fn orders(&self) -> MutexGuard<'_, Orders> {
+        // Whole whenever the lock is free.
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,106 @@
+//! What an embedder chooses for a service.
+
+use std::time::Duration;
+
+use super::super::builder::{BuildError, WasockCtxBuilder};
+use super::super::service::Service;
+use super::super::supervision::{Options, ReloadMode, Restart};
+use crate::process::Signal;
+
+/// Builds a [`Service`] that starts, restarts, reloads and drains its instances by itself.
+///
+/// The defaults: one worker, no restart, a reload that overlaps, 10 s for a new generation to be
+/// ready, 30 s for an old one to drain, no signal to one that drains, 8 generations at once.
+#[must_use = "a builder is of use once it is built"]
+pub struct ServiceBuilder {
+    ctx: WasockCtxBuilder,
+    options: Options,
+}
+
+impl Service {
+    /// A service whose instances are given what `ctx` says. It holds their listeners, and the
+    /// datagram sockets whose port was not left to the host, as long as it lives.
+    ///
+    /// ```no_run
+    /// use wasock::{Guest, Restart, Service, WasockCtx};
+    ///
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?);
+    /// let service = Service::builder(ctx).restart(Restart::OnFailure).workers(2).build()?;
+    /// let load = || Guest::load(&Guest::new_engine(&Guest::engine_config())?, "server.wasm".as_ref());
+    /// # fn load() -> Result<Guest, Box<dyn std::error::Error>> { unimplemented!() }
+    /// let running = tokio::spawn({
+    ///     let (service, guest) = (service.clone(), load()?);
+    ///     async move { service.run(guest).await }
+    /// });
+    /// // Later, with another server.wasm: no client notices.
+    /// service.reload(load()?).await?;
+    /// service.drain();
+    /// running.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(ctx: WasockCtxBuilder) -> ServiceBuilder {
+        ServiceBuilder { ctx, options: Options::default() }
+    }
+}
+
+impl ServiceBuilder {
+    /// When an instance that has ended is started anew: at once the first time, then after
+    /// 100 ms, doubling to 10 s, and at once again after an instance that lived for 10 s. Five
+    /// in a row that lived less than a second each end the service.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.options.restart = restart;
+        self
+    }
+
+    /// How many equal instances serve at once, each on a thread of its own and with a memory of
+    /// its own; one at least.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.options.workers = workers.max(1);
+        self
+    }
+
+    /// How a reload goes from one generation to the next.
+    pub fn reload_mode(mut self, mode: ReloadMode) -> Self {
+        self.options.reload_mode = mode;
+        self
+    }
+
+    /// How long a new generation may take to listen wherever the old one does. One that listens at
+    /// least somewhere by then takes over; any other is ended, and the old one goes on.
+    pub fn ready_timeout(mut self, time: Duration) -> Self {
+        self.options.ready_timeout = time;
+        self
+    }
+
+    /// How long a retired instance may go on with its connections. Then they are reset.
+    pub fn drain_timeout(mut self, time: Duration) -> Self {
+        self.options.drain_timeout = time;
+        self
+    }
+
+    /// Sends this signal to an instance when it is retired, for programs that take it as
+    /// *gracefully*. For most servers SIGTERM means *now*. In [`ReloadMode::Sequential`] it is
+    /// SIGTERM unless this is called.
+    pub fn drain_signal(mut self, signal: Signal) -> Self {
+        self.options.drain_signal = Some(signal);
+        self
+    }
+
+    /// How many generations may live at once, two at least: one more reload ends the one that has
+    /// drained longest.
+    pub fn max_generations(mut self, generations: usize) -> Self {
+        self.options.max_generations = generations.max(2);
+        self
+    }
+
+    /// The service, of which nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Service, BuildError> {
+        Ok(Service::supervised(self.ctx.keep_listeners(true).template(true)?, self.options))
+    }
+}

@@ -1,0 +1,343 @@
+//! One generation: its workers, and how each of them stands.
+
+use std::time::{Duration, Instant};
+
+use super::super::outcome::{Ended, describe_trap};
+use super::super::restart::{Backoff, MAX_SHORT_LIVES, Next};
+use super::super::service::Service;
+use super::super::supervision::Restart;
+use super::super::{Guest, Handle};
+use super::instance::{Outcome, Running};
+use crate::error::Terminated;
+use crate::observe::Event;
+use crate::process::Signal;
+
+/// How long a retired instance with nothing but datagram sockets goes on: for answers.
+const DATAGRAM_LINGER: Duration = Duration::from_secs(2);
+
+/// How long the other workers wait for the first one to listen: then they get its sockets.
+const FIRST_WORKER: Duration = Duration::from_secs(1);
+
+/// How long an instance that got SIGTERM at its deadline has to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a generation is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is to take the place of `before`.
+    Starting {
+        before: u32,
+        deadline: Instant,
+    },
+    Serving,
+    Draining {
+        since: Instant,
+        deadline: Instant,
+    },
+}
+
+/// The instances of one module.
+pub(super) struct Generation {
+    pub(super) number: u32,
+    pub(super) guest: Guest,
+    pub(super) stage: Stage,
+    started: Instant,
+    workers: Vec<Worker>,
+    /// Why an instance of it ended before it served.
+    failure: Option<String>,
+}
+
+struct Worker {
+    number: u32,
+    life: Life,
+    backoff: Backoff,
+}
+
+enum Life {
+    /// It starts when the first worker listens.
+    ToStart,
+    Running(Running),
+    /// It starts anew then.
+    Waiting(Instant),
+    /// It was sent SIGTERM at the deadline, and ends at once then.
+    Ending(Running, Instant),
+    Over,
+}
+
+impl Worker {
+    fn running(&self) -> Option<&Running> {
+        match &self.life {
+            Life::Running(running) | Life::Ending(running, _) => Some(running),
+            _ => None,
+        }
+    }
+}
+
+impl Generation {
+    /// Starts the first worker of `guest`; the others follow. `before` is the generation that it is
+    /// to replace, where there is one.
+    pub(super) fn start(service: &Service, guest: Guest, before: Option<u32>) -> Self {
+        let (options, now) = (service.supervision().options, Instant::now());
+        let deadline = later(now, options.ready_timeout);
+        let number = service.inner().begin_generation();
+        let worker = |number| Worker { number, life: Life::ToStart, backoff: Backoff::default() };
+        let mut generation = Self {
+            number,
+            guest,
+            stage: before.map_or(Stage::Serving, |before| Stage::Starting { before, deadline }),
+            started: now,
+            workers: (0..options.workers).map(worker).collect(),
+            failure: None,
+        };
+        generation.start_worker(service, 0);
+        generation
+    }
+
+    fn start_worker(&mut self, service: &Service, index: usize) {
+        let Some(worker) = self.workers.get_mut(index) else { return };
+        let name = format!("guest-{}.{}", self.number, worker.number);
+        let serves = matches!(self.stage, Stage::Serving);
+        let instance = service.inner().instance_of(self.number, worker.number, serves);
+        let started = service.context(instance).map_err(|error| error.to_string()).and_then(|mut ctx| {
+            ctx.adapt_to(self.guest.module());
+            let started = Running::start(self.guest.clone(), ctx, name, service.inner());
+            started.map_err(|errno| format!("the host can't start a thread: {errno}"))
+        });
+        worker.life = match started {
+            Ok(running) => Life::Running(running),
+            Err(why) => {
+                self.failure.get_or_insert(why);
+                Life::Over
+            }
+        };
+    }
+
+    /// The handles on what runs.
+    pub(super) fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.workers.iter().filter_map(Worker::running).map(|running| &running.handle)
+    }
+
+    /// Why it is of no use, where an instance of it has ended.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.clone()
+    }
+
+    /// Has every worker been started?
+    pub(super) fn has_started_all(&self) -> bool {
+        !self.workers.iter().any(|worker| matches!(worker.life, Life::ToStart))
+    }
+
+    /// Is nothing of it left?
+    pub(super) fn is_over(&self) -> bool {
+        self.workers.iter().all(|worker| matches!(worker.life, Life::Over))
+    }
+
+    /// Takes note of the instances that have ended, and starts what is to start. Returns whether
+    /// anything has changed.
+    pub(super) fn collect(
+        &mut self,
+        service: &Service,
+        now: Instant,
+        stops: bool,
+        last: &mut Option<Outcome>,
+    ) -> bool {
+        let mut has_changed = false;
+        for index in 0..self.workers.len() {
+            has_changed |= self.collect_one(service, index, now, stops, last);
+        }
+        has_changed
+    }
+
+    fn collect_one(
+        &mut self,
+        service: &Service,
+        index: usize,
+        now: Instant,
+        stops: bool,
+        last: &mut Option<Outcome>,
+    ) -> bool {
+        let others_may_start = self.others_may_start(now);
+        let is_draining = matches!(self.stage, Stage::Draining { .. });
+        let Some(worker) = self.workers.get_mut(index) else { return false };
+        match &worker.life {
+            Life::ToStart | Life::Waiting(_) if stops || is_draining => worker.life = Life::Over,
+            Life::ToStart if others_may_start => self.start_worker(service, index),
+            Life::Waiting(until) if *until <= now => self.start_worker(service, index),
+            Life::Running(running) | Life::Ending(running, _) => {
+                let Some(outcome) = running.take_outcome() else { return false };
+                let lived = running.started.elapsed();
+                self.ended(service, index, outcome, lived, stops, last);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Has the first worker begun to listen, so that the others find its sockets held?
+    fn others_may_start(&self, now: Instant) -> bool {
+        let first = self.workers.first().and_then(Worker::running);
+        first.is_none_or(|first| first.handle.takes_any()) || now >= later(self.started, FIRST_WORKER)
+    }
+
+    /// What follows from the end of an instance.
+    fn ended(
+        &mut self,
+        service: &Service,
+        index: usize,
+        outcome: Outcome,
+        lived: Duration,
+        stops: bool,
+        last: &mut Option<Outcome>,
+    ) {
+        let Some(worker) = self.workers.get_mut(index) else { return };
+        worker.life = Life::Over;
+        match self.stage {
+            Stage::Starting { .. } => {
+                self.failure.get_or_insert_with(|| reason(&outcome));
+                return;
+            }
+            Stage::Draining { .. } => return,
+            Stage::Serving => {}
+        }
+        let restart = service.supervision().options.restart;
+        let is_ordered = matches!(&outcome, Err(error) if error.downcast_ref() == Some(&Terminated::Order));
+        if stops || is_ordered || !follows(restart, &outcome) {
+            *last = Some(outcome);
+            return;
+        }
+        let report = service.inner().report();
+        match worker.backoff.failed(lived) {
+            Next::StartAfter(after) => {
+                worker.life = Life::Waiting(later(Instant::now(), after));
+                report.counted_restart();
+                let (generation, worker, why) = (self.number, worker.number, reason(&outcome));
+                report.tell(Event::InstanceRestarted { generation, worker, why, after });
+            }
+            Next::GiveUp => {
+                report.tell(Event::GaveUp { instances: MAX_SHORT_LIVES });
+                // The others would end so, too.
+                self.handles().for_each(Handle::terminate);
+                *last = Some(outcome);
+                self.stage = Stage::Draining { since: Instant::now(), deadline: Instant::now() };
+            }
+        }
+    }
+
+    /// Retires all instances: they go on with what they have.
+    pub(super) fn retire(&mut self, service: &Service, now: Instant) {
+        let options = &service.supervision().options;
+        self.retire_with(options.drain_signal, options.drain_timeout, now);
+    }
+
+    /// The same for a sequential reload, where most programs are to end at once.
+    pub(super) fn retire_for_successor(&mut self, service: &Service, now: Instant) {
+        let options = &service.supervision().options;
+        self.retire_with(options.drain_signal.or(Some(Signal::Term)), options.drain_timeout, now);
+    }
+
+    fn retire_with(&mut self, signal: Option<Signal>, timeout: Duration, now: Instant) {
+        if matches!(self.stage, Stage::Draining { .. }) {
+            return;
+        }
+        self.stage = Stage::Draining { since: now, deadline: later(now, timeout) };
+        for handle in self.handles() {
+            handle.retire();
+            if let Some(signal) = signal {
+                handle.signal(signal);
+            }
+        }
+    }
+
+    /// Ends the instances that have drained, and those whose time is over. At the end of the service
+    /// one that handles signals `may_say_goodbye` first.
+    pub(super) fn end_drained(&mut self, service: &Service, now: Instant, may_say_goodbye: bool) {
+        let Stage::Draining { since, deadline } = self.stage else { return };
+        let mut reset = 0;
+        for worker in &mut self.workers {
+            let (handle, is_late) = match &worker.life {
+                Life::Running(running) => (&running.handle, now >= deadline),
+                Life::Ending(running, until) if *until <= now => (&running.handle, true),
+                _ => continue,
+            };
+            let lingers = handle.has_datagrams() && now < later(since, DATAGRAM_LINGER);
+            let is_done = handle.open_connections() == 0 && !lingers;
+            if !is_done && !is_late {
+                continue;
+            }
+            let is_first_time = matches!(worker.life, Life::Running(_));
+            if !is_done && may_say_goodbye && is_first_time && handle.handles_signals() {
+                handle.signal(Signal::Term);
+            } else {
+                reset += handle.reset_connections();
+                handle.terminate();
+            }
+            match std::mem::replace(&mut worker.life, Life::Over) {
+                Life::Running(running) | Life::Ending(running, _) => {
+                    worker.life = Life::Ending(running, later(now, LAST_WORDS));
+                }
+                other => worker.life = other,
+            }
+        }
+        if reset > 0 {
+            service.inner().report().counted_reset(reset);
+            let generation = self.number;
+            service.inner().report().tell(Event::DrainTimeout { generation, connections: reset });
+        }
+    }
+
+    /// Ends what drains, for another one to come.
+    pub(super) fn end_at_once(&mut self, service: &Service, now: Instant) {
+        if let Stage::Draining { since, .. } = self.stage {
+            self.stage = Stage::Draining { since, deadline: now };
+            self.end_drained(service, now, false);
+        }
+    }
+
+    /// Ends what has never served.
+    pub(super) fn drop_at_once(&mut self) {
+        self.handles().for_each(Handle::terminate);
+        let now = Instant::now();
+        self.stage = Stage::Draining { since: now, deadline: now };
+    }
+
+    /// When it is to be looked at again, if nothing changes before.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        let of_stage = match self.stage {
+            Stage::Starting { deadline, .. } => [Some(deadline), None],
+            Stage::Draining { since, deadline } => [Some(deadline), Some(later(since, DATAGRAM_LINGER))],
+            Stage::Serving => [None, None],
+        };
+        let of_workers = self.workers.iter().filter_map(|worker| match &worker.life {
+            Life::ToStart => Some(later(self.started, FIRST_WORKER)),
+            Life::Waiting(until) | Life::Ending(_, until) => Some(*until),
+            _ => None,
+        });
+        of_stage.into_iter().flatten().chain(of_workers).filter(|at| *at > now).min()
+    }
+}
+
+/// Does `restart` have another instance follow one that ended so?
+fn follows(restart: Restart, outcome: &Outcome) -> bool {
+    match restart {
+        Restart::Never => false,
+        Restart::OnFailure => !matches!(outcome, Ok(Ended { code: 0 })),
+        Restart::Always => true,
+    }
+}
+
+/// How an instance has ended, in words.
+fn reason(outcome: &Outcome) -> String {
+    match outcome {
+        Ok(Ended { code }) => format!("exit code {code}"),
+        Err(error) => match error.downcast_ref::<Terminated>() {
+            Some(why) => why.to_string(),
+            None => describe_trap(error),
+        },
+    }
+}
+
+/// `after` from `now`; in the far future where that is no moment.
+fn later(now: Instant, after: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    now.checked_add(after).or_else(|| now.checked_add(FAR)).unwrap_or(now)
+}

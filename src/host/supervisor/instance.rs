@@ -1,0 +1,75 @@
+//! One instance of a service, on a thread of its own.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::runtime::Builder;
+
+use super::super::{Ended, Guest, Handle, WasockCtx};
+use crate::error::{Errno, Terminated};
+use crate::io::{can_drive, start_thread};
+use crate::service;
+
+/// How an instance has ended.
+pub(super) type Outcome = wasmtime::Result<Ended>;
+
+/// A running instance.
+pub(super) struct Running {
+    pub(super) handle: Handle,
+    pub(super) started: Instant,
+    outcome: Arc<Mutex<Option<Outcome>>>,
+}
+
+impl Running {
+    /// Starts `guest` with `ctx`, on a thread with a runtime of its own.
+    ///
+    /// # Errors
+    ///
+    /// Where the host can't start the thread.
+    pub(super) fn start(
+        guest: Guest,
+        ctx: WasockCtx,
+        name: String,
+        service: &Arc<service::Service>,
+    ) -> Result<Self, Errno> {
+        let handle = ctx.handle();
+        let outcome = Arc::new(Mutex::default());
+        let ends = Ends { outcome: Arc::clone(&outcome), service: Arc::clone(service), found: None };
+        start_thread(name, move || {
+            let mut ends = ends;
+            ends.found = Some(run(&guest, ctx));
+        })?;
+        Ok(Self { handle, started: Instant::now(), outcome })
+    }
+
+    /// How it has ended, once.
+    pub(super) fn take_outcome(&self) -> Option<Outcome> {
+        unpoisoned(&self.outcome).take()
+    }
+}
+
+fn run(guest: &Guest, ctx: WasockCtx) -> Outcome {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| wasmtime::Error::new(Errno::from(error)))?;
+    can_drive(runtime.handle());
+    runtime.block_on(guest.run(ctx))
+}
+
+/// Tells the service that the instance has ended, also after a panic of the host's.
+struct Ends {
+    outcome: Arc<Mutex<Option<Outcome>>>,
+    service: Arc<service::Service>,
+    found: Option<Outcome>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let failed = || Err(wasmtime::Error::new(Terminated::HostPanic("ran an instance")));
+        *unpoisoned(&self.outcome) = Some(self.found.take().unwrap_or_else(failed));
+        self.service.changed();
+    }
+}
+
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

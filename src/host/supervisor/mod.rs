@@ -1,0 +1,423 @@
+//! A service that starts, restarts, replaces and ends its instances.
+//!
+//! # How
+//!
+//! [`Service::run`] is one loop: it looks at how the instances stand, does what follows from that,
+//! and sleeps until something changes or a time is over. What changes says so to the service
+//! ([`changes`](crate::service::Service::changes)): an instance listens, or has ended, or a retired one has
+//! closed something. Orders (a reload, a drain) are left in [`Orders`](super::supervision::Orders) and change something too.
+//! So an order of events that nobody thought of is looked at as any other.
+//!
+//! # The life of a generation
+//!
+//! ```text
+//!             ready                 reload, drain               no connection left,
+//!  Starting --------> Serving ---------------------> Draining -------------------> gone
+//!     |                                                          or the deadline
+//!     '--> gone: rolled back, where an instance ends or does not listen in time
+//! ```
+//!
+//! The first generation serves from its start on.
+
+mod builder;
+mod generation;
+mod instance;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::outcome::Ended;
+use super::service::Service;
+use super::supervision::{ReloadError, ReloadMode, Reply};
+use super::{Guest, Handle};
+use crate::io::sleep;
+use crate::observe::{Event, Metrics};
+use crate::process::Signal;
+
+pub use builder::ServiceBuilder;
+use generation::{Generation, Stage};
+use instance::Outcome;
+
+type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Service {
+    /// Runs `guest` as the first generation, until the service ends: by its instances, as
+    /// [`Restart`] says, or by [`drain`](Self::drain). Each instance has a thread of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends every instance.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guest::run`] for the instance that ended last.
+    pub async fn run(&self, guest: Guest) -> wasmtime::Result<Ended> {
+        let mut supervisor = Supervisor::new(self.clone());
+        supervisor.start_generation(guest, None);
+        let mut wait: Option<(Instant, Pause)> = None;
+        poll_fn(|context| {
+            loop {
+                // First it is watched, then it is looked at: no change lies between.
+                self.inner().changes().add(context.waker());
+                let now = Instant::now();
+                let next = match supervisor.step(now) {
+                    Step::Done(outcome) => return Poll::Ready(outcome),
+                    Step::Again => continue,
+                    Step::Wait(next) => next,
+                };
+                if wait.as_ref().map(|(until, _)| *until) != next {
+                    wait = next.map(|until| {
+                        let pause: Pause = Box::pin(sleep(until.saturating_duration_since(now)));
+                        (until, pause)
+                    });
+                }
+                let Some((_, pause)) = &mut wait else { return Poll::Pending };
+                if pause.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                wait = None;
+            }
+        })
+        .await
+    }
+
+    /// Starts `guest` as the next generation, and retires the one that serves when the new one is
+    /// ready. Returns its number then. A reload that comes while another one is not done yet waits
+    /// for that. A new generation is best in an engine of its own.
+    ///
+    /// # Cancel safety
+    ///
+    /// Where the future is dropped, the reload goes on.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReloadError`]: nothing has changed then, and the old generation goes on. In
+    /// [`ReloadMode::Sequential`] it has been started anew.
+    pub async fn reload(&self, guest: Guest) -> Result<u32, ReloadError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut orders = self.supervision().orders();
+            if !orders.is_running || orders.drains {
+                return Err(ReloadError::NotRunning);
+            }
+            orders.reloads.push_back((guest, reply));
+        }
+        self.inner().changed();
+        answer.await.unwrap_or(Err(ReloadError::NotRunning))
+    }
+
+    /// Ends the service gracefully: nobody is let in any more, and [`run`](Self::run) returns once
+    /// the connections have ended, or with what is left of them reset after the
+    /// [time for that](ServiceBuilder::drain_timeout).
+    pub fn drain(&self) {
+        self.supervision().orders().drains = true;
+        self.inner().changed();
+    }
+
+    /// What was counted so far.
+    pub fn metrics(&self) -> Metrics {
+        self.inner().report().metrics()
+    }
+
+    /// As [`Handle::flush_events`].
+    ///
+    /// # Blocking
+    ///
+    /// Stops its thread.
+    pub fn flush_events(&self, limit: Duration) -> bool {
+        self.inner().report().flush(limit)
+    }
+
+    /// Sends a signal to every instance, as [`Handle::signal`] does. One that a user ends a
+    /// program with is the end of the service: what it ends does not start anew.
+    pub fn signal(&self, signal: Signal) {
+        let live = {
+            let mut orders = self.supervision().orders();
+            orders.stops |= signal.ends();
+            orders.live.clone()
+        };
+        live.iter().for_each(|handle| handle.signal(signal));
+    }
+
+    /// Does an instance handle signals?
+    pub fn handles_signals(&self) -> bool {
+        self.supervision().orders().live.iter().any(Handle::handles_signals)
+    }
+
+    /// Ends every instance at once, and the service with them.
+    pub fn terminate(&self) {
+        let live = {
+            let mut orders = self.supervision().orders();
+            orders.stops = true;
+            orders.live.clone()
+        };
+        live.iter().for_each(Handle::terminate);
+    }
+}
+
+/// What a look at the instances has led to.
+enum Step {
+    Done(wasmtime::Result<Ended>),
+    /// Something was changed, from which more may follow.
+    Again,
+    /// Nothing is to be done before this moment, unless something changes.
+    Wait(Option<Instant>),
+}
+
+/// The loop of one [`Service::run`].
+struct Supervisor {
+    service: Service,
+    /// The oldest first. At most one is starting, and it is the last.
+    generations: Vec<Generation>,
+    /// Who asked for the one that starts.
+    reply: Option<Reply>,
+    /// In a sequential reload: what starts once the old generation has ended.
+    next: Option<(Guest, Reply)>,
+    /// What serves now, for where its successor fails.
+    guest: Option<Guest>,
+    /// How the last instance that mattered has ended.
+    last: Option<Outcome>,
+    is_draining: bool,
+}
+
+impl Supervisor {
+    fn new(service: Service) -> Self {
+        service.supervision().orders().is_running = true;
+        Self {
+            service,
+            generations: Vec::new(),
+            reply: None,
+            next: None,
+            guest: None,
+            last: None,
+            is_draining: false,
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        self.service.inner().report().tell(event);
+    }
+
+    /// Does what is due.
+    fn step(&mut self, now: Instant) -> Step {
+        let (drains, stops) = {
+            let orders = self.service.supervision().orders();
+            (orders.drains, orders.stops)
+        };
+        if drains && !self.is_draining {
+            self.begin_to_drain(now);
+            return Step::Again;
+        }
+        let mut has_changed = false;
+        for generation in &mut self.generations {
+            has_changed |= generation.collect(&self.service, now, stops || drains, &mut self.last);
+        }
+        has_changed |= self.settle_candidate(now);
+        has_changed |= self.end_drained(now);
+        has_changed |= self.begin_reload(now);
+        self.publish();
+        if has_changed {
+            return Step::Again;
+        }
+        if self.generations.is_empty() && self.next.is_none() {
+            let last = if self.is_draining { None } else { self.last.take() };
+            return Step::Done(last.unwrap_or(Ok(Ended { code: 0 })));
+        }
+        Step::Wait(self.generations.iter().filter_map(|it| it.next_look(now)).min())
+    }
+
+    /// Says which instances there are.
+    fn publish(&self) {
+        let live = self.generations.iter().flat_map(Generation::handles).cloned().collect();
+        self.service.supervision().orders().live = live;
+    }
+
+    /// Starts `guest` as the next generation, in the place of the one with the number `before`.
+    fn start_generation(&mut self, guest: Guest, before: Option<u32>) {
+        let generation = Generation::start(&self.service, guest.clone(), before);
+        if before.is_none() {
+            self.guest = Some(guest);
+        }
+        self.generations.push(generation);
+        self.publish();
+    }
+
+    fn serving(&mut self) -> Option<&mut Generation> {
+        self.generations.iter_mut().find(|it| matches!(it.stage, Stage::Serving))
+    }
+
+    /// Is the generation that starts ready, or a failure?
+    fn settle_candidate(&mut self, now: Instant) -> bool {
+        let Some(candidate) = self.generations.last() else { return false };
+        let Stage::Starting { before, deadline } = candidate.stage else { return false };
+        let number = candidate.number;
+        if let Some(why) = candidate.failure() {
+            self.roll_back(ReloadError::Ended(why));
+            return true;
+        }
+        let (missing, has_any) = self.service.inner().missing(before, number);
+        let is_late = now >= deadline;
+        let is_complete = missing == 0 && (has_any || self.generations.len() > 1);
+        if !is_complete && !is_late {
+            return false;
+        }
+        if !is_complete && !has_any {
+            self.roll_back(ReloadError::NotListening);
+            return true;
+        }
+        if self.generations.last().is_some_and(|it| !it.has_started_all()) {
+            // All of its workers serve before those of the old one stop.
+            return false;
+        }
+        self.take_over(now);
+        true
+    }
+
+    /// The generation that starts serves from now on, and those before it drain.
+    fn take_over(&mut self, now: Instant) {
+        let Some(candidate) = self.generations.last_mut() else { return };
+        candidate.stage = Stage::Serving;
+        candidate.handles().for_each(Handle::ready);
+        let number = candidate.number;
+        self.guest = Some(candidate.guest.clone());
+        for generation in &mut self.generations {
+            if generation.number != number {
+                generation.retire(&self.service, now);
+            }
+        }
+        self.service.inner().report().counted_reload(true);
+        self.tell(Event::Reloaded { generation: number });
+        if let Some(reply) = self.reply.take() {
+            let _unheard = reply.send(Ok(number));
+        }
+    }
+
+    /// The generation that starts is ended: nothing has changed.
+    fn roll_back(&mut self, why: ReloadError) {
+        if let Some(candidate) = self.generations.last_mut() {
+            candidate.drop_at_once();
+            let generation = candidate.number;
+            self.service.inner().report().counted_reload(false);
+            self.tell(Event::ReloadFailed { generation, why: why.to_string() });
+        }
+        let serves = self.generations.iter().any(|it| matches!(it.stage, Stage::Serving));
+        if let Some(previous) = self.guest.clone().filter(|_| !serves && !self.is_draining) {
+            // A sequential reload has ended the old one.
+            self.start_generation(previous, None);
+        }
+        if let Some(reply) = self.reply.take() {
+            let _unheard = reply.send(Err(why));
+        }
+    }
+
+    /// Ends what has drained, and forgets what has ended.
+    fn end_drained(&mut self, now: Instant) -> bool {
+        for generation in &mut self.generations {
+            generation.end_drained(&self.service, now, self.is_draining);
+            // What could not even be started has no outcome.
+            if let (Stage::Serving, Some(why), None) = (generation.stage, generation.failure(), &self.last) {
+                self.last = Some(Err(wasmtime::Error::msg(why)));
+            }
+        }
+        let before = self.generations.len();
+        self.generations.retain(|generation| !generation.is_over());
+        before != self.generations.len()
+    }
+
+    /// Begins the reload that was asked for first, if none is on its way.
+    fn begin_reload(&mut self, now: Instant) -> bool {
+        let is_busy = self.generations.iter().any(|it| matches!(it.stage, Stage::Starting { .. }));
+        if is_busy || self.is_draining {
+            return false;
+        }
+        if self.next.is_some() {
+            if !self.generations.is_empty() {
+                return false;
+            }
+            return self.start_sequentially();
+        }
+        let Some((guest, reply)) = self.service.supervision().orders().reloads.pop_front() else {
+            return false;
+        };
+        if self.generations.is_empty() {
+            let _unheard = reply.send(Err(ReloadError::NotRunning));
+            return true;
+        }
+        if self.service.supervision().options.reload_mode == ReloadMode::Sequential {
+            self.next = Some((guest, reply));
+            for generation in &mut self.generations {
+                generation.retire_for_successor(&self.service, now);
+            }
+            return true;
+        }
+        self.make_room(now);
+        self.reply = Some(reply);
+        let before = self.serving().map_or(0, |it| it.number);
+        self.start_generation(guest, Some(before));
+        true
+    }
+
+    /// Nothing else runs: the next generation starts at the held sockets.
+    fn start_sequentially(&mut self) -> bool {
+        let Some((guest, reply)) = self.next.take() else { return false };
+        self.reply = Some(reply);
+        self.start_generation(guest, Some(0));
+        true
+    }
+
+    /// Ends the generation that has drained longest, where there are as many as there may be.
+    fn make_room(&mut self, now: Instant) {
+        let most = self.service.supervision().options.max_generations;
+        if self.generations.len() < most {
+            return;
+        }
+        if let Some(oldest) =
+            self.generations.iter_mut().find(|it| matches!(it.stage, Stage::Draining { .. }))
+        {
+            oldest.end_at_once(&self.service, now);
+        }
+    }
+
+    /// The service ends: all drain, and whoever comes is refused.
+    fn begin_to_drain(&mut self, now: Instant) {
+        self.is_draining = true;
+        if let Some(candidate) = self.generations.last()
+            && matches!(candidate.stage, Stage::Starting { .. })
+        {
+            self.roll_back(ReloadError::NotRunning);
+        }
+        for generation in &mut self.generations {
+            generation.retire(&self.service, now);
+        }
+        self.service.inner().shut_down();
+        self.refuse_reloads();
+    }
+
+    fn refuse_reloads(&mut self) {
+        let refused: Vec<_> = {
+            let mut orders = self.service.supervision().orders();
+            orders.reloads.drain(..).chain(self.next.take()).collect()
+        };
+        for (_, reply) in refused {
+            let _unheard = reply.send(Err(ReloadError::NotRunning));
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        for generation in &self.generations {
+            generation.handles().for_each(Handle::terminate);
+        }
+        {
+            let mut orders = self.service.supervision().orders();
+            orders.is_running = false;
+            orders.live.clear();
+        }
+        self.refuse_reloads();
+    }
+}
