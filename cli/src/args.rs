@@ -1,6 +1,7 @@
 //! What an operator may say.
 
 mod grants;
+mod service;
 mod sockets;
 
 use std::ops::RangeInclusive;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 use wasock::{ListenProfile, OnTrap};
 
 pub(crate) use grants::GrantArgs;
+pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
 
 use crate::check::Wish;
@@ -58,7 +60,8 @@ localhost:8080 is the loopback address of both families, and :8080 or 8080 is an
 Example: wasock run --listen 127.0.0.1:8080 server.wasm
 
 SIGINT, SIGTERM and SIGHUP go to a guest that handles signals, and end any other. A second
-SIGINT or SIGTERM within five seconds ends the guest in any case.
+SIGINT or SIGTERM within five seconds ends the guest in any case. With --drain-timeout the first
+one ends a service gracefully, and the second one at once.
 
 Exit code: the guest's own; 128 + n after signal n (129, 130 and 143 after SIGHUP, SIGINT and
 SIGTERM); 134 after a trap; 124 after --timeout; 152 after --max-cpu-time; 2 for wrong arguments;
@@ -77,6 +80,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "Sockets that the guest has from its start on")]
     pub(crate) sockets: SocketArgs,
+
+    #[command(flatten, next_help_heading = "Service")]
+    pub(crate) service: ServiceArgs,
 
     /// Give the guest a directory, under its own or another name
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]

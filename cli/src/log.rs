@@ -130,10 +130,12 @@ fn described(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ];
             ("info", "closed", fields)
         }
-        other => of_limits(other).or_else(|| of_guest(other)).unwrap_or_else(|| {
-            // A newer library has it.
-            ("info", "other", vec![("message", Json::from(format!("{other:?}")))])
-        }),
+        other => {
+            of_limits(other).or_else(|| of_guest(other)).or_else(|| of_service(other)).unwrap_or_else(|| {
+                // A newer library has it.
+                ("info", "other", vec![("message", Json::from(format!("{other:?}")))])
+            })
+        }
     })
 }
 
@@ -200,6 +202,37 @@ fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
         Event::ThreadsLeftBehind { count } => {
             let count = u64::try_from(*count).unwrap_or(u64::MAX);
             ("info", "threads_left_behind", vec![("count", count.into())])
+        }
+        _ => return None,
+    })
+}
+
+/// What became of the instances of a service, and of what it holds.
+fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
+    Some(match event {
+        Event::InstanceRestarted { generation, worker, why, after } => {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            let fields = vec![
+                ("generation", (*generation).into()),
+                ("worker", (*worker).into()),
+                ("reason", why.as_str().into()),
+                ("after_ms", after.into()),
+            ];
+            ("error", "instance_restarted", fields)
+        }
+        Event::Reloaded { generation } => ("notice", "reloaded", vec![("generation", (*generation).into())]),
+        Event::ReloadFailed { generation, why } => {
+            let fields = vec![("generation", (*generation).into()), ("reason", why.as_str().into())];
+            ("error", "reload_failed", fields)
+        }
+        Event::DrainTimeout { generation, connections } => {
+            let connections = u64::try_from(*connections).unwrap_or(u64::MAX);
+            let fields = vec![("generation", (*generation).into()), ("connections", connections.into())];
+            ("warn", "drain_timeout", fields)
+        }
+        Event::Unclaimed { local, is_closed } => {
+            let address = Json::from(local.to_string());
+            ("warn", "unclaimed", vec![("address", address), ("closed", Json::Bool(*is_closed))])
         }
         _ => return None,
     })

@@ -14,6 +14,7 @@ mod json;
 mod log;
 mod report;
 mod run;
+mod serve;
 mod signal;
 mod sockets;
 mod start;

@@ -126,6 +126,12 @@ fn event(event: &Event) {
         Event::TableFull { most } => {
             say!("wasock: the guest was denied a descriptor: it has as many as --max-fds {most} allows");
         }
+        Event::Unclaimed { local, is_closed: true } => {
+            say!("wasock: closed {local}: the guest does not bind there any more");
+        }
+        Event::Unclaimed { local, .. } => {
+            say!("wasock: {local} was passed, and the guest does not bind there")
+        }
         Event::Stubbed { module, name } => {
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
@@ -145,6 +151,21 @@ fn event(event: &Event) {
             Lines::default()
                 .block(format_args!("wasock: the guest trapped and starts anew{when}: {trap}"))
                 .say();
+        }
+        Event::InstanceRestarted { generation, worker, why, after } => {
+            let when = if after.is_zero() { String::new() } else { format!(" in {after:?}") };
+            let which = if *worker == 0 { String::new() } else { format!(" {worker}") };
+            let which = format!("worker{which} of generation {generation}");
+            Lines::default().block(format_args!("wasock: {which} ended and starts anew{when}: {why}")).say();
+        }
+        Event::Reloaded { generation } => say!("wasock: generation {generation} serves"),
+        Event::ReloadFailed { generation, why } => {
+            let text =
+                format!("wasock: no reload, the running program goes on: generation {generation}: {why}");
+            Lines::default().block(text).say();
+        }
+        Event::DrainTimeout { generation, connections } => {
+            say!("wasock: reset {connections} connections of generation {generation} (--drain-timeout)");
         }
         Event::GaveUp { instances } => {
             say!("wasock: {instances} instances in a row lived less than a second: the guest stays ended");

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
 use wasock::{Access, Ended, Guest, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
 use crate::report::{self, Lines, say};
+use crate::serve::serve;
+use crate::signal::Target;
 use crate::{FAILURE, log, signal, sockets, start};
 
 /// The exit code after a trap: that of a program that aborted.
@@ -31,6 +34,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
+    if args.service.is_service() {
+        return serve(args, guest);
+    }
     let running = signal::Running::default();
     let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
     // The guest has a thread of its own, unless it has handlers of events. This one drives what that
@@ -38,7 +44,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let runtime = start::runtime()?;
     let code = runtime.block_on(async {
         let ctx = context(&args, &guest)?;
-        _ = running.set(ctx.handle());
+        _ = running.set(Target::Guest(ctx.handle()));
         if let Some(timeout) = args.timeout {
             signal::end_after(timeout).context("cannot watch the time")?;
         }
@@ -46,16 +52,30 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
             Ok(code) = &mut signals => return Ok(code),
             ended = guest.run(ctx) => ended,
         };
-        match &ended {
-            // Only a signal orders that: its number is on the way.
-            Err(error) if error.downcast_ref() == Some(&Terminated::Order) => Ok(signals.await?),
-            _ => exit_code(ended, args.max_stack),
-        }
+        code_of(ended, signals, args.max_stack).await
     })?;
+    finish(&running, code)
+}
+
+/// The exit code for what has ended; `signals` has that of a signal.
+pub(crate) async fn code_of(
+    ended: wasmtime::Result<Ended>,
+    signals: oneshot::Receiver<u8>,
+    max_stack: u32,
+) -> Result<u8> {
+    match &ended {
+        // Only a signal orders that: its number is on the way.
+        Err(error) if error.downcast_ref() == Some(&Terminated::Order) => Ok(signals.await?),
+        _ => exit_code(ended, max_stack),
+    }
+}
+
+/// Ends this process, once the last events are printed.
+pub(crate) fn finish(running: &signal::Running, code: u8) -> Result<ExitCode> {
     std::io::stdout().flush().ok();
-    if let Some(handle) = running.get() {
+    if let Some(target) = running.get() {
         // They have no reader any more if this takes long.
-        handle.flush_events(WAIT_TIMEOUT);
+        target.flush_events(WAIT_TIMEOUT);
     }
     WasockCtx::restore_shared_sockets();
     std::process::exit(code.into())
@@ -98,7 +118,7 @@ fn flag(why: Terminated) -> &'static str {
 }
 
 /// Loads a module, by several threads or, where the host has none to spare, by this one.
-fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
+pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
     let parallel = engine_for(args, true)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
@@ -161,10 +181,14 @@ fn cache() -> wasmtime::Result<Cache> {
 }
 
 fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
+    // The runtime of this command has every driver.
+    Ok(builder(args)?.sockets_on(&Handle::current()).build_for(guest.module())?)
+}
+
+/// What every instance is given.
+pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
     let mut builder = WasockCtx::builder()
         .inherit_stdio()
-        // The runtime of this command has every driver.
-        .sockets_on(&Handle::current())
         .blocks_on_files(true)
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
@@ -195,7 +219,7 @@ fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
                 .with_context(|| format!("cannot open the directory {}", host.display()))?;
         }
     }
-    Ok(builder.build_for(guest.module())?)
+    Ok(builder)
 }
 
 /// What the guest may do, and what it may not.

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use wasock::{Handle, Signal, Terminated, WasockCtx};
 
 use crate::report::say;
+use crate::serve::{Served, Taken};
 use crate::start;
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
@@ -57,8 +58,52 @@ const PASSED_ON: &[(Signal, Host)] = &[
     (Signal::Stkflt, Host::STKFLT),
 ];
 
-/// The guest, once there is one.
-pub(crate) type Running = Arc<OnceLock<Handle>>;
+/// What runs, once there is something.
+pub(crate) type Running = Arc<OnceLock<Target>>;
+
+/// What signals are for.
+pub(crate) enum Target {
+    Guest(Handle),
+    Service(Box<Served>),
+}
+
+impl Target {
+    fn take(&self, signal: Signal) -> Taken {
+        match self {
+            Self::Guest(_) => Taken::Not,
+            Self::Service(served) => served.take(signal),
+        }
+    }
+
+    fn handles_signals(&self) -> bool {
+        match self {
+            Self::Guest(guest) => guest.handles_signals(),
+            Self::Service(served) => served.service.handles_signals(),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        match self {
+            Self::Guest(guest) => guest.signal(signal),
+            Self::Service(served) => served.service.signal(signal),
+        }
+    }
+
+    fn terminate(&self) {
+        match self {
+            Self::Guest(guest) => guest.terminate(),
+            Self::Service(served) => served.service.terminate(),
+        }
+    }
+
+    /// As [`Handle::flush_events`].
+    pub(crate) fn flush_events(&self, limit: Duration) -> bool {
+        match self {
+            Self::Guest(guest) => guest.flush_events(limit),
+            Self::Service(served) => served.service.flush_events(limit),
+        }
+    }
+}
 
 /// The signals that this process was started with ignored, as `nohup` does with `SIGHUP`:
 /// they are not caught, and a guest learns that they are ignored. Those that a user ends a
@@ -152,8 +197,13 @@ async fn next_order(signals: &mut HostSignals, running: &Running) -> Signal {
         let signal = signals.next().await;
         let before = last.insert(signal, Instant::now());
         let is_order = ENDING.contains(&signal) && before.is_some_and(|it| it.elapsed() < TWICE);
+        match running.get().map_or(Taken::Not, |target| target.take(signal)) {
+            Taken::Done => continue,
+            Taken::Ends => return signal,
+            Taken::Not => {}
+        }
         match running.get() {
-            Some(guest) if !is_order && guest.handles_signals() => guest.signal(signal),
+            Some(target) if !is_order && target.handles_signals() => target.signal(signal),
             _ if signal.ends() => return signal,
             _ => {}
         }

@@ -37,7 +37,7 @@ const FIRST_BACKLOG: i32 = 128;
 const PORT_ATTEMPTS: u32 = 8;
 
 /// Gives `builder` the sockets of --preopen-listen, --preopen-connect, --preopen-udp and
-/// --listen-fds, in this order.
+/// --listen-fds, in this order, and those of --adopt.
 ///
 /// # Errors
 ///
@@ -69,8 +69,15 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
             builder = builder.preopened_exclusive_socket(name, socket)?;
         }
     }
+    if args.adopt {
+        for (name, socket) in passed("--adopt")? {
+            builder = builder
+                .adoptable_socket(socket)
+                .with_context(|| format!("cannot use the socket {name:?} (--adopt)"))?;
+        }
+    }
     if args.listen_fds {
-        for (name, socket) in passed()? {
+        for (name, socket) in passed("--listen-fds")? {
             builder = builder
                 .preopened_socket(&name, socket)
                 .with_context(|| format!("cannot use the socket {name:?} (--listen-fds)"))?;
@@ -148,16 +155,16 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 /// The sockets that this process was started with, and their names.
-fn passed() -> Result<Vec<(String, OwnedFd)>> {
+fn passed(flag: &str) -> Result<Vec<(String, OwnedFd)>> {
     let names = std::env::var(NAMES).unwrap_or_default();
     let mut names = names.split(':');
     let mut passed = ListenFd::from_env();
-    ensure!(passed.len() > 0, "--listen-fds: LISTEN_FDS and LISTEN_PID do not say that a socket was passed");
+    ensure!(passed.len() > 0, "{flag}: LISTEN_FDS and LISTEN_PID do not say that a socket was passed");
     let mut sockets = Vec::new();
     for index in 0..passed.len() {
         let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
         let socket = take(&mut passed, index);
-        let socket = socket.with_context(|| format!("the socket {name:?} that was passed (--listen-fds)"))?;
+        let socket = socket.with_context(|| format!("the socket {name:?} that was passed ({flag})"))?;
         sockets.push((name.to_owned(), socket));
     }
     Ok(sockets)

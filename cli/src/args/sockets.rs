@@ -34,6 +34,12 @@ pub(crate) struct SocketArgs {
     /// datagram sockets over TCP, UDP and Unix
     #[arg(long)]
     pub(crate) listen_fds: bool,
+
+    /// Hold the sockets that the service manager passed to this process (LISTEN_FDS): where the
+    /// guest binds to the very address of one, it gets that one. For programs that know nothing
+    /// of socket activation. It needs no --listen
+    #[arg(long, conflicts_with = "listen_fds")]
+    pub(crate) adopt: bool,
 }
 
 /// A socket that the host opens, and the name by which the guest learns of it.

@@ -35,6 +35,7 @@ mod preopened;
 mod publish;
 mod real_programs;
 mod server;
+mod service;
 mod signals;
 mod states;
 mod stress;

@@ -1,0 +1,257 @@
+//! The command as a service: `--restart`, reloads, `--drain-timeout`, `--workers`, `--adopt`.
+
+use super::{run, run_on_loopback};
+use anyhow::{Context as _, Result, ensure};
+use guest_tests::{HttpClient, Running};
+use rustix::process::Signal;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread;
+use std::time::Duration;
+
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The connection to a guest that does as it is told.
+struct Control(BufReader<TcpStream>);
+
+impl Control {
+    fn accept(listener: &TcpListener) -> Result<Self> {
+        let (control, _) = listener.accept()?;
+        control.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        Ok(Self(BufReader::new(control)))
+    }
+
+    fn ask(&mut self, order: &str) -> Result<String> {
+        writeln!(self.0.get_mut(), "{order}")?;
+        let mut answer = String::new();
+        self.0.read_line(&mut answer)?;
+        Ok(answer.trim_end().to_owned())
+    }
+
+    fn each(&mut self, orders: &[&str]) -> Result<()> {
+        for order in orders {
+            let answer = self.ask(order)?;
+            ensure!(answer == "ok", "{order}: {answer}");
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, place: &str) -> Result<SocketAddr> {
+        self.each(&["open a tcp", &format!("bind a {place}"), "listen a 16"])?;
+        Ok(self.ask("local a")?.parse()?)
+    }
+}
+
+fn is_served(client: TcpStream, by: &str) -> Result<()> {
+    let mut said = String::new();
+    (&client).read_to_string(&mut said)?;
+    ensure!(said == by, "served by {said:?}");
+    Ok(())
+}
+
+/// A server of pages that is a service with these flags; and the module that it runs.
+fn serve(flags: &[&str]) -> Result<(tempfile::TempDir, Running, SocketAddr)> {
+    let folder = tempfile::tempdir()?;
+    let module = folder.path().join("server.wasm");
+    std::fs::copy(guest_tests::HTTP_SERVER, &module)?;
+    let module = module.to_str().context("a path")?;
+    let mut running = run_on_loopback().args(flags).args([module, "127.0.0.1:0"]).start()?;
+    let addr = running.listening()?;
+    Ok((folder, running, addr))
+}
+
+fn is_page(client: &mut HttpClient) -> Result<()> {
+    let response = client.get("/")?;
+    ensure!(response.status == 200, "answered {response:?}");
+    Ok(())
+}
+
+#[test]
+fn restart_keeps_the_listener_and_says_so() -> Result<()> {
+    let control = TcpListener::bind("127.0.0.1:0")?;
+    let at = control.local_addr()?.to_string();
+    let flags = ["--restart", "on-failure", "--listen", "127.0.0.1:0", "--connect", &at];
+    let mut running = run().args(flags).args([guest_tests::ADOPTION, &at]).start()?;
+    let mut one = Control::accept(&control)?;
+    let addr = one.listen("127.0.0.1:0")?;
+    let client = TcpStream::connect(addr)?;
+    _ = one.ask("exit 3");
+    running.wait_for_stderr("ended and starts anew: exit code 3")?;
+    let mut two = Control::accept(&control)?;
+    ensure!(two.listen("127.0.0.1:0")? == addr, "another port");
+    two.each(&["accept a two"])?;
+    is_served(client, "two")?;
+    _ = two.ask("exit 0");
+    running.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn five_short_lives_end_with_the_code_of_a_trap() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let module = folder.path().join("trap.wat");
+    std::fs::write(&module, "(module (func (export \"_start\") unreachable))")?;
+    let finished = run().args(["--restart", "always"]).arg(&module).finish()?.expect_code(134)?;
+    ensure!(finished.stderr_lines_with("starts anew").len() == 4, "{finished}");
+    finished.expect_stderr("5 instances in a row lived less than a second").map(drop)
+}
+
+/// R10: a connection for each request, and reloads one after the other.
+#[test]
+fn reloads_under_load_lose_nobody() -> Result<()> {
+    const RELOADS: usize = 12;
+    let (_folder, mut running, addr) = serve(&["--reload-signal", "USR2"])?;
+    let (is_over, requests) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let loads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| -> Result<()> {
+                    while !is_over.load(SeqCst) {
+                        is_page(&mut HttpClient::connect(addr)?)?;
+                        requests.fetch_add(1, SeqCst);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let mut keeps = HttpClient::connect(addr)?;
+        let reloads = || -> Result<()> {
+            is_page(&mut keeps)?;
+            for generation in 2..=RELOADS + 1 {
+                running.signal(Signal::USR2)?;
+                running.wait_for_stderr(&format!("generation {generation} serves"))?;
+                // Its connection is older than the generation that serves now.
+                is_page(&mut keeps)?;
+                // Each serves for a moment.
+                let before = requests.load(SeqCst);
+                while requests.load(SeqCst) < before + 20 && loads.iter().all(|load| !load.is_finished()) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+            Ok(())
+        };
+        let reloaded = { reloads }();
+        is_over.store(true, SeqCst);
+        for load in loads {
+            load.join().ok().context("it panicked")??;
+        }
+        reloaded
+    })?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn a_module_that_does_not_load_changes_nothing() -> Result<()> {
+    let (folder, mut running, addr) = serve(&["--reload-signal", "HUP"])?;
+    let module = folder.path().join("server.wasm");
+    let replace = |by: &[u8]| -> Result<()> {
+        let new = folder.path().join("new.wasm");
+        std::fs::write(&new, by)?;
+        Ok(std::fs::rename(new, &module)?)
+    };
+    replace(b"no module")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("no reload, the running program goes on: ")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    replace(b"(module (func (export \"_start\") unreachable))")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("no reload, the running program goes on: generation 2: ")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    replace(&std::fs::read(Path::new(guest_tests::HTTP_SERVER))?)?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("generation 3 serves")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn the_first_sigterm_drains_and_the_second_one_ends() -> Result<()> {
+    let (_folder, running, addr) = serve(&["--drain-timeout", "20s"])?;
+    let mut client = HttpClient::connect(addr)?;
+    is_page(&mut client)?;
+    running.signal(Signal::TERM)?;
+    while TcpStream::connect(addr).is_ok() {}
+    is_page(&mut client)?;
+    drop(client);
+    running.finish()?.expect_code(0)?;
+    let (_folder, running, addr) = serve(&["--drain-timeout", "20s"])?;
+    let mut client = HttpClient::connect(addr)?;
+    is_page(&mut client)?;
+    running.signal(Signal::TERM)?;
+    while TcpStream::connect(addr).is_ok() {}
+    running.stop().map(drop)
+}
+
+#[test]
+fn without_a_drain_timeout_sigterm_is_as_ever() -> Result<()> {
+    let (_folder, running, addr) = serve(&["--workers", "2"])?;
+    let mut client = HttpClient::connect(addr)?;
+    is_page(&mut client)?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn workers_serve_at_one_address() -> Result<()> {
+    let control = TcpListener::bind("127.0.0.1:0")?;
+    let at = control.local_addr()?.to_string();
+    let flags = ["--workers", "2", "--listen", "127.0.0.1:0", "--connect", &at];
+    let running = run().args(flags).args([guest_tests::ADOPTION, &at]).start()?;
+    let mut one = Control::accept(&control)?;
+    let addr = one.listen("127.0.0.1:0")?;
+    let mut two = Control::accept(&control)?;
+    ensure!(two.listen("127.0.0.1:0")? == addr, "another port");
+    let clients = [TcpStream::connect(addr)?, TcpStream::connect(addr)?];
+    one.each(&["accept a w"])?;
+    two.each(&["accept a w"])?;
+    for client in clients {
+        is_served(client, "w")?;
+    }
+    _ = one.ask("exit 0");
+    _ = two.ask("exit 6");
+    running.finish()?.expect_code(6).map(drop)
+}
+
+#[test]
+fn a7_adopt_gives_a_program_the_listener_of_the_service_manager() -> Result<()> {
+    let control = TcpListener::bind("127.0.0.1:0")?;
+    let at = control.local_addr()?.to_string();
+    let kept = TcpListener::bind("127.0.0.1:0")?;
+    let addr = kept.local_addr()?;
+    let early = TcpStream::connect(addr)?;
+    let passed = OwnedFd::from(kept.try_clone()?);
+    let host = run().args(["--adopt", "--connect", &at]).args([guest_tests::ADOPTION, &at]);
+    let running = host.passing("web", passed).start()?;
+    let mut guest = Control::accept(&control)?;
+    guest.each(&["open b tcp"])?;
+    ensure!(guest.ask("bind b 127.0.0.1:0")? == "EACCES (2)", "more is granted");
+    guest.listen(&addr.to_string())?;
+    guest.each(&["accept a guest"])?;
+    is_served(early, "guest")?;
+    _ = guest.ask("exit 0");
+    running.finish()?.expect_code(0)?;
+    // The service manager has it still, and it blocks as before.
+    let flags = rustix::fs::fcntl_getfl(&kept)?;
+    ensure!(!flags.contains(rustix::fs::OFlags::NONBLOCK), "it does not block any more");
+    let waiting = TcpStream::connect(addr)?;
+    drop(kept.accept()?);
+    drop(waiting);
+    Ok(())
+}
+
+#[test]
+fn wrong_words_say_what_is_expected() -> Result<()> {
+    for (flag, word, expected) in [
+        ("--restart", "sometimes", "expected never, on-failure or always"),
+        ("--reload-signal", "TERM", "expected HUP or USR2"),
+        ("--reload-mode", "fast", "expected overlap or sequential"),
+        ("--workers", "0", "expected a number from 1 to 1024, or auto"),
+        ("--drain-signal", "KILL", "expected HUP, INT"),
+    ] {
+        let finished = run().args([flag, word, guest_tests::HTTP_SERVER]).finish()?.expect_code(2)?;
+        finished.expect_stderr(expected)?.expect_one_line()?;
+    }
+    Ok(())
+}
