@@ -32,6 +32,8 @@ impl Running {
         name: String,
         service: &Arc<service::Service>,
     ) -> Result<Self, Errno> {
+        // Its calls wait in the kernel, each for exactly what it waits for.
+        let guest = guest.own_thread(true);
         let handle = ctx.handle();
         let outcome = Arc::new(Mutex::default());
         let ends = Ends { outcome: Arc::clone(&outcome), service: Arc::clone(service), found: None };
