@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser as _};
+use clap::{ArgAction, ArgMatches, CommandFactory as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -29,6 +29,9 @@ const NO_KEYS: [&str; 3] = ["config", "help", "version"];
 /// How alike a wrong key and a right one are, of 1, for the right one to be suggested.
 const ALIKE: f64 = 0.7;
 
+/// How many wrong values are shown at once.
+const MOST_SHOWN: usize = 20;
+
 /// What a file says, in its order.
 pub(crate) struct Config {
     pub(crate) values: Vec<ConfigValue>,
@@ -44,7 +47,8 @@ pub(crate) struct ConfigValue {
     id: String,
     /// The flag and its value, as on the command line.
     pub(crate) argument: String,
-    /// Where it stands: the number of the line, and its text.
+    /// Where it stands: in bytes, the number of the line, and its text.
+    span: Range<usize>,
     pub(crate) line: usize,
     pub(crate) text: String,
 }
@@ -72,7 +76,7 @@ impl Config {
     }
 
     fn read(source: &Source<'_>) -> Result<Self, Lines> {
-        let table = DeTable::parse(source.text).map_err(|error| source.show(&[Mistake::from(&error)]))?;
+        let table = DeTable::parse(source.text).map_err(|error| source.show(vec![Mistake::from(&error)]))?;
         let mut entries: Vec<_> = table.get_ref().iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let keys = keys();
@@ -92,8 +96,9 @@ impl Config {
         if module.is_none() && !arguments.is_empty() {
             mistakes.push(Mistake::new(0..0, "`args` are those of a `module`, which is missing"));
         }
+        mistakes.extend(config.wrong_values());
         if !mistakes.is_empty() {
-            return Err(source.show(&mistakes));
+            return Err(source.show(mistakes));
         }
         config.command = module.into_iter().chain(arguments).collect();
         Ok(config)
@@ -112,12 +117,31 @@ impl Config {
             return Err(unknown(keys, text, span));
         };
         for (argument, span) in arguments(key, value)? {
-            check(&argument).map_err(|reason| Mistake::new(span.clone(), format!("`{text}`: {reason}")))?;
             let (line, text) = source.line(span.start);
             let text = text.trim().to_owned();
-            self.values.push(ConfigValue { key: key.name.clone(), id: key.id.clone(), argument, line, text });
+            let (key, id) = (key.name.clone(), key.id.clone());
+            self.values.push(ConfigValue { key, id, argument, span, line, text });
         }
         Ok(())
+    }
+
+    /// The values that the command line does not take.
+    fn wrong_values(&self) -> Vec<Mistake> {
+        let mut parser = Args::command();
+        let mut parse = |values: &[ConfigValue]| {
+            let values = values.iter().map(|value| value.argument.as_str());
+            parser.try_get_matches_from_mut(["wasock", "run"].into_iter().chain(values).chain(["module"]))
+        };
+        // Mostly they are good, and it takes its time to ask of one after the other.
+        if parse(&self.values).is_ok() {
+            return Vec::new();
+        }
+        let mistake = |value: &ConfigValue| {
+            let error = parse(std::slice::from_ref(value)).err()?;
+            let reason = error.source().map_or_else(|| crate::reason(&error), ToString::to_string);
+            Some(Mistake::new(value.span.clone(), format!("`{}`: {reason}", value.key)))
+        };
+        self.values.iter().filter_map(mistake).take(MOST_SHOWN).collect()
     }
 
     /// The command line with what the file adds to it: a flag that is given there takes the place of
@@ -211,14 +235,6 @@ fn scalar(value: &Spanned<DeValue<'_>>) -> Result<String, Mistake> {
     }
 }
 
-/// Does the command line take this argument?
-fn check(argument: &str) -> Result<(), String> {
-    match Args::try_parse_from(["wasock", "run", argument, "module"]) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.source().map_or_else(|| crate::reason(&error), ToString::to_string)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,8 +313,21 @@ mod tests {
             "connect = [\"a\", \"b\"]\nlisten = 1.5\nconfig = \"x\"\ntrace = \"yes\"\nverbose = 3\nargs = []",
         );
         let found = found.err().unwrap_or_default();
-        assert_eq!(found.matches("wasock: s.toml:").count(), 5, "{found}");
+        assert_eq!(found.matches("wasock: s.toml:").count(), 6, "{found}");
         assert!(found.contains("s.toml:3: unknown key `config`"), "{found}");
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_its_mistake() {
+        let values = vec!["\"127.0.0.1:80\""; 500].join(", ");
+        let found = read(&format!("listen = [{values}, 1.5]")).err().unwrap_or_default();
+        let mut lines = found.lines();
+        assert_eq!(lines.next(), Some("wasock: s.toml:1: expected a text, a number, or true or false"));
+        let (shown, marks) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+        assert!(shown.len() < 120 && marks.ends_with("^^^"), "{found}");
+        assert_eq!(marks.find('^'), shown.find("1.5"));
+        // All of them are read at once.
+        assert_eq!(read(&format!("listen = [{values}]")).map(|values| values.len()), Ok(500));
     }
 
     #[test]

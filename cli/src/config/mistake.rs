@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::report::Lines;
 
+/// How much of a line is shown, in characters.
+const WIDEST: usize = 100;
+
 /// A mistake in a file.
 pub(super) struct Mistake {
     /// Where it is, in bytes.
@@ -51,18 +54,24 @@ impl<'a> Source<'a> {
         (before.matches('\n').count() + 1, start, end)
     }
 
-    /// The mistakes, to print: each with its line, underlined.
-    pub(super) fn show(&self, mistakes: &[Mistake]) -> Lines {
+    /// The mistakes, to print in the order of the file: each with its line, underlined.
+    pub(super) fn show(&self, mut mistakes: Vec<Mistake>) -> Lines {
+        mistakes.sort_by_key(|mistake| mistake.span.start);
         let mut lines = Lines::default();
-        for Mistake { span, text } in mistakes {
+        for Mistake { span, text } in &mistakes {
             let (number, start, end) = self.bounds(span.start);
             let part = |from: usize, to: usize| self.text.get(from..to.min(end)).unwrap_or_default();
             // As wide as it is shown.
             let width = |text: &str| text.chars().count();
             let (indent, marked) = (width(part(start, span.start)), width(part(span.start, span.end)).max(1));
+            // Of a long line what is around the mistake.
+            let skipped = if indent > WIDEST / 2 { indent - WIDEST / 4 } else { 0 };
+            let shown: String =
+                part(start, end).replace('\t', " ").chars().skip(skipped).take(WIDEST).collect();
+            let (indent, marked) = (indent - skipped, marked.min(WIDEST));
             let gutter = " ".repeat(number.to_string().len());
             lines.line(place(self.path, number, text));
-            lines.line(format_args!("  {number} | {}", part(start, end).replace('\t', " ")));
+            lines.line(format_args!("  {number} | {shown}"));
             lines.line(format_args!("  {gutter} | {}{}", " ".repeat(indent), "^".repeat(marked)));
         }
         lines
