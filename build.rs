@@ -62,13 +62,16 @@ const NOT_IN_WASIX: Without = &["fd_renumber", "sock_accept"];
 const NOT_IN_UNSTABLE: Without =
     &["fd_filestat_get", "fd_seek", "path_filestat_get", "poll_oneoff", "sock_accept"];
 
-/// The calls that are made as futures: they can wait for the network, the clock, another thread,
-/// or the disk, and are not tried before. `sock_listen` and
-/// `sock_pair` do not wait, but give a socket its place in a reactor, and a blocking
-/// embedder's reactor is entered for async calls alone. Those that send a signal or name
+/// The calls that may wait: for the network, the clock, another thread, or the disk. Each tries, and
+/// only where that is not enough there is a future, for the rest of the call (`abi/call.rs`). Their
+/// out-pointers are parameters, since the rest of a call writes its results itself.
+///
+/// `sock_listen` and `sock_pair` do not wait, but give a socket its place in a reactor, and a
+/// blocking embedder's reactor is entered for these calls alone. Those that send a signal or name
 /// the callback for signals do not wait either, but a handler may run before they return.
-const WAITS: &[&str] = &[
+const MAY_WAIT: &[&str] = &[
     "callback_signal",
+    "epoll_wait",
     "fd_allocate",
     "fd_datasync",
     "fd_filestat_get",
@@ -76,8 +79,10 @@ const WAITS: &[&str] = &[
     "fd_filestat_set_times",
     "fd_pread",
     "fd_pwrite",
+    "fd_read",
     "fd_readdir",
     "fd_sync",
+    "fd_write",
     "futex_wait",
     "path_create_directory",
     "path_filestat_get",
@@ -90,58 +95,28 @@ const WAITS: &[&str] = &[
     "path_rename",
     "path_symlink",
     "path_unlink_file",
+    "poll_oneoff",
     "port_addr_list",
     "proc_raise",
     "proc_signal",
+    "random_get",
     "resolve",
     "sched_yield",
+    "sock_accept",
+    "sock_accept_v2",
     "sock_bind",
     "sock_connect",
     "sock_listen",
     "sock_pair",
+    "sock_recv",
+    "sock_recv_from",
+    "sock_send",
     "sock_send_file",
+    "sock_send_to",
     "thread_join",
     "thread_signal",
     "thread_sleep",
 ];
-
-/// The calls that have two phases: they try, and only where that is not enough there is a
-/// future, for the rest of the call. Their out-pointers are parameters, since the rest of a call
-/// writes its results itself.
-const TWO_PHASES: &[&str] = &[
-    "epoll_wait",
-    "fd_read",
-    "fd_write",
-    "poll_oneoff",
-    "random_get",
-    "sock_accept",
-    "sock_accept_v2",
-    "sock_recv",
-    "sock_recv_from",
-    "sock_send",
-    "sock_send_to",
-];
-
-/// How a call is linked.
-#[derive(Clone, Copy, PartialEq)]
-enum Phases {
-    /// It never waits.
-    Now,
-    /// It tries, and may have a waiting half.
-    Two,
-    /// It is a future.
-    Waits,
-}
-
-impl Phases {
-    fn of(name: &str) -> Self {
-        match name {
-            _ if WAITS.contains(&name) => Self::Waits,
-            _ if TWO_PHASES.contains(&name) => Self::Two,
-            _ => Self::Now,
-        }
-    }
-}
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=witx");
@@ -149,7 +124,7 @@ fn main() -> Result<()> {
     let out = env::var("OUT_DIR").context("OUT_DIR")?;
     let out = Path::new(&out);
     for (abi_module, files) in abi_modules() {
-        fs::write(out.join(format!("bindings_{abi_module}.rs")), bindings(&files)?)?;
+        fs::write(out.join(format!("bindings_{abi_module}.rs")), bindings(&files))?;
     }
     fs::write(out.join("dialects.rs"), registry())?;
     let mut table = Vec::new();
@@ -202,20 +177,15 @@ fn load(file: &str) -> Result<Document> {
 }
 
 /// The invocation of `from_witx!` for the files of a module.
-fn bindings(files: &[&str]) -> Result<String> {
-    let (mut paths, mut waits) = (String::new(), String::new());
+fn bindings(files: &[&str]) -> String {
+    let mut paths = String::new();
     for file in files {
         _ = write!(paths, "\"witx/{file}.witx\", ");
-        for module in load(file)?.modules() {
-            for function in module.funcs().filter(|f| Phases::of(f.name.as_str()) == Phases::Waits) {
-                _ = write!(waits, "{}::{}, ", module.name.as_str(), function.name.as_str());
-            }
-        }
     }
-    Ok(format!(
+    format!(
         "wiggle::from_witx!({{\n    witx: [{paths}],\n    errors: {{ errno => Error }},\n    \
-         async: {{ {waits} }},\n    wasmtime: false,\n    tracing: false,\n    mutable: true,\n}});\n"
-    ))
+         wasmtime: false,\n    tracing: false,\n    mutable: true,\n}});\n"
+    )
 }
 
 /// The one function of `wasi`, the module of wasi-threads. It returns a number or a
@@ -229,7 +199,7 @@ fn thread_spawn() -> Entry {
         noun: "wasi".to_owned(),
         binding: "thread_spawn".to_owned(),
         name: "thread-spawn".to_owned(),
-        phases: Phases::Now,
+        may_wait: false,
         params: vec![WasmType::I32],
         result: Some(WasmType::I32),
         arguments: vec![("start_arg".to_owned(), "Pointer")],
@@ -247,7 +217,7 @@ struct Entry {
     binding: String,
     /// What programs call it.
     name: String,
-    phases: Phases,
+    may_wait: bool,
     params: Vec<WasmType>,
     result: Option<WasmType>,
     arguments: Vec<(String, &'static str)>,
@@ -272,7 +242,7 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                     noun: module.name.as_str().to_owned(),
                     binding: name.to_owned(),
                     name: imported_as(&function).unwrap_or(name).to_owned(),
-                    phases: Phases::of(name),
+                    may_wait: MAY_WAIT.contains(&name),
                     params,
                     result: results.first().copied(),
                     arguments: arguments(&function).with_context(|| format!("{import}.{name}"))?,
@@ -367,7 +337,7 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 /// means.
 fn link(table: &[Entry], others: &[Entry]) -> Result<String> {
     let mut out = String::from(
-        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $two_phases:ident, $waits:ident, $refused:ident) => {\n",
+        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $may_wait:ident, $refused:ident) => {\n",
     );
     let rows = table.iter().enumerate().map(|(at, entry)| (format!("FUNCTIONS[{at}]"), entry));
     let others = others.iter().enumerate().map(|(at, entry)| (format!("OTHER_TYPES[{at}]"), entry));
@@ -384,11 +354,7 @@ fn link(table: &[Entry], others: &[Entry]) -> Result<String> {
         };
         let (noun, binding) = (&entry.noun, &entry.binding);
         let call = format!("crate::abi::{abi_module}::bindings::{noun}::{binding}");
-        let kind = match entry.phases {
-            Phases::Now => "now",
-            Phases::Two => "two_phases",
-            Phases::Waits => "waits",
-        };
+        let kind = if entry.may_wait { "may_wait" } else { "now" };
         writeln!(out, "        if $wants({index}) {{ ${kind}!({row}, {call}, [{params}] -> {result}); }}")?;
     }
     out.push_str("    };\n}\n");
@@ -412,8 +378,7 @@ fn functions(visibility: &str, name: &str, table: &[Entry]) -> Result<String> {
             Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
             None => out.push_str("None"),
         }
-        let waits = entry.phases != Phases::Now;
-        write!(out, ", waits: {waits}, refused: {:?}, arguments: &[", entry.refused)?;
+        write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.may_wait, entry.refused)?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
             write!(out, "Argument {{ name: {name:?}, kind: ArgumentKind::{kind} }}, ")?;

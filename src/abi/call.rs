@@ -42,6 +42,8 @@ pub(crate) struct Call<'a> {
     thread: &'a mut Thread,
     /// What the trace says of the call besides its results.
     pub(crate) annotation: Option<TraceAnnotation>,
+    /// A wait of it stops this thread, and nothing else is run here meanwhile.
+    pub(crate) parks: bool,
     wait: Option<Wait>,
 }
 
@@ -49,7 +51,7 @@ impl<'a> Call<'a> {
     /// A call of `thread` that has not begun.
     #[inline]
     pub(crate) fn new(thread: &'a mut Thread) -> Self {
-        Self { thread, annotation: None, wait: None }
+        Self { thread, annotation: None, parks: false, wait: None }
     }
 
     /// Ends the first phase: `resume` makes the future that does the rest.

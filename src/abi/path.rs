@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wiggle::{GuestMemory, GuestPtr};
 
+use super::call::Call;
 use super::flags;
 use super::memory::{check_out_value, read_bytes};
 use crate::error::{Errno, Error};
@@ -79,8 +80,8 @@ const OFLAG_TRUNC: u16 = 8;
 /// # Errors
 ///
 /// `EMFILE` before anything is created, and those of [`crate::file::Dir::open`].
-pub(crate) async fn open(
-    thread: &Thread,
+pub(crate) fn open(
+    call: &mut Call<'_>,
     memory: &mut GuestMemory<'_>,
     request: &OpenRequest,
     path: GuestPtr<[u8]>,
@@ -88,16 +89,31 @@ pub(crate) async fn open(
 ) -> Result<(), Error> {
     let oflags = flags::known(request.oflags, 0b1111);
     let needed = needed(*oflags.as_ref().unwrap_or(&0));
-    if thread.is_devices(request.fd, needed)? {
-        return open_device(thread, memory, request, path, ret_fd);
+    if call.is_devices(request.fd, needed)? {
+        return open_device(call, memory, request, path, ret_fd);
     }
-    let dir = thread.directory(request.fd, needed)?;
-    let passed_on = thread.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
+    let dir = call.directory(request.fd, needed)?;
+    let passed_on = call.descriptor(request.fd, Rights::PATH_OPEN)?.inheriting;
     check_out_value(memory, ret_fd)?;
-    let path = below(thread, memory, request.fd, path)?;
+    let path = below(call, memory, request.fd, path)?;
     let options = options(request, oflags?, passed_on)?;
-    thread.process().fds().check_room()?;
-    let opened = thread.on_disk(move || dir.open(&path, &options)).await?;
+    call.process().fds().check_room()?;
+    let close_on_exec = request.close_on_exec;
+    let install = move |thread: &Thread, memory: &mut GuestMemory<'_>, opened| {
+        let descriptor = opened_as(opened, &options, passed_on, close_on_exec);
+        let fd = thread.process().fds().insert(descriptor)?;
+        Ok(memory.write(ret_fd, fd)?)
+    };
+    call.file_call_as(memory, move || dir.open(&path, &options), install)
+}
+
+/// The descriptor of what was opened.
+fn opened_as(
+    opened: Opened,
+    options: &OpenOptions,
+    passed_on: Rights,
+    close_on_exec: bool,
+) -> Descriptor<OpenFile> {
     let (open, most) = match opened {
         Opened::File(file) => (Open::File(Arc::new(file)), Rights::FILE),
         Opened::Dir(dir) => {
@@ -105,14 +121,12 @@ pub(crate) async fn open(
             (Open::Directory(directory), Rights::DIRECTORY)
         }
     };
-    let descriptor = Descriptor {
+    Descriptor {
         open: OpenFile::with_nonblocking(open, options.nonblock),
-        rights: (passed_on & most).without(unused(&options)),
+        rights: (passed_on & most).without(unused(options)),
         inheriting: passed_on,
-        close_on_exec: request.close_on_exec,
-    };
-    let fd = thread.process().fds().insert(descriptor)?;
-    Ok(memory.write(ret_fd, fd)?)
+        close_on_exec,
+    }
 }
 
 /// [`open`], below the directory of the built-in devices.

@@ -1,4 +1,5 @@
-//! The two phases of the calls that every dialect has: to accept, to receive, to write.
+//! The two phases of the calls that every dialect has: to accept, to receive, to read and write, to
+//! work on a file.
 //!
 //! Each takes what was decoded, tries, and if that is not enough leaves the rest of the call to its
 //! waiting half. The dialect decides how the results reach the guest: it passes the same function
@@ -13,8 +14,9 @@ use super::call::{Call, Tried};
 use super::memory::Buffers;
 use super::transfer::{self, Answer, Written};
 use crate::address::Address;
-use crate::error::Error;
-use crate::process::{OpenFile, SocketRef, TraceAnnotation};
+use crate::error::{Errno, Error};
+use crate::file::File;
+use crate::process::{OpenFile, SocketRef, Thread, TraceAnnotation};
 use crate::socket::{RecvFlags, Refusal};
 
 impl Call<'_> {
@@ -82,6 +84,115 @@ impl Call<'_> {
                 })
             })),
         }
+    }
+
+    /// Reads from `open`, and writes how much that was at `ret_n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transfer::read`].
+    #[inline]
+    pub(super) fn read_as(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        open: Arc<OpenFile>,
+        buffers: Buffers,
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        match transfer::try_read(self, memory, &buffers, &open)? {
+            Tried::Done(count) => Ok(memory.write(ret_n, count)?),
+            Tried::Waits { has_polled } => Err(self.wait(move |call, memory| {
+                Box::pin(async move {
+                    let count = transfer::read(call, memory, &buffers, &open, has_polled).await?;
+                    Ok(memory.write(ret_n, count)?)
+                })
+            })),
+        }
+    }
+
+    /// Reads from `file` at `offset`, and writes how much that was at `ret_n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transfer::read_at`].
+    pub(super) fn read_at_as(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        file: Arc<File>,
+        buffers: Buffers,
+        offset: u64,
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        if let Tried::Done(count) = transfer::try_read_at(self, memory, &buffers, &file, offset)? {
+            return Ok(memory.write(ret_n, count)?);
+        }
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let count = transfer::read_at(call, memory, &buffers, &file, offset).await?;
+                Ok(memory.write(ret_n, count)?)
+            })
+        }))
+    }
+
+    /// Writes to `file` at `offset`, and how much that was at `ret_n`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`transfer::write_at`].
+    pub(super) fn write_at_as(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        file: Arc<File>,
+        buffers: Buffers,
+        offset: u64,
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        match transfer::try_write_at(self, memory, &buffers, &file, offset)? {
+            Written::All(count) => Ok(memory.write(ret_n, count)?),
+            Written::Some(done) => Err(self.wait(move |call, memory| {
+                Box::pin(async move {
+                    let rest = transfer::write_at_rest(call, memory, &buffers, done, &file, offset);
+                    let count = rest.await?;
+                    Ok(memory.write(ret_n, count)?)
+                })
+            })),
+        }
+    }
+
+    /// Runs a file operation that has no result but its success.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Thread::on_disk`].
+    pub(super) fn file_call(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        operation: impl FnOnce() -> Result<(), Errno> + Send + 'static,
+    ) -> Result<(), Error> {
+        self.file_call_as(memory, operation, |_, _, ()| Ok(()))
+    }
+
+    /// Runs a file operation, on the spot where it may stop the thread; `write` returns what it
+    /// found to the guest.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Thread::on_disk`] and of `write`.
+    pub(super) fn file_call_as<T: Send + 'static>(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        operation: impl FnOnce() -> Result<T, Errno> + Send + 'static,
+        write: impl FnOnce(&Thread, &mut GuestMemory<'_>, T) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        if self.blocks_on_files() {
+            return write(self, memory, operation()?);
+        }
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let found = call.on_disk(operation).await?;
+                write(call, memory, found)
+            })
+        }))
     }
 
     /// Writes to `open`, to the address `to` where a socket has no connection, and how much that

@@ -22,7 +22,7 @@ use crate::ready::{self, TimeSlice};
 use crate::socket::{Family, Received, RecvFlags, SizeOption, Socket};
 pub(crate) use copy::MAX_COPY;
 use copy::{SharedCopy, charge_message};
-pub(crate) use file::{read_at, write_at};
+pub(crate) use file::{read_at, try_read_at, try_write_at, write_at_rest};
 
 /// The most bytes of a message that are copied. Linux takes no message that is larger than
 /// the sender's buffer, by default at most 416 KiB: "the `wmem_max` limit" - socket(7),
@@ -166,10 +166,26 @@ pub(crate) fn try_write(
     dont_wait: bool,
     to: Option<&Address>,
 ) -> Result<Written, Error> {
-    let attempt = |data: &[IoSlice<'_>]| match to {
+    let waits = !open.is_nonblocking() && !dont_wait;
+    try_from(memory, buffers, waits, |data| match to {
         None => thread.try_write(open, data),
         Some(to) => thread.try_send_to(open, data, to),
-    };
+    })
+}
+
+/// Makes one of the tries of `attempt` with the guest's buffers, in place, or with a copy that is not
+/// large.
+///
+/// # Errors
+///
+/// Those of the try; `EAGAIN` where it would wait, and `waits` says that it may not.
+#[inline]
+fn try_from(
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    waits: bool,
+    attempt: impl FnOnce(&[IoSlice<'_>]) -> Option<Poll<Result<usize, Errno>>>,
+) -> Result<Written, Error> {
     let written = if let Some(buffer) = buffers.single_mut(memory)? {
         attempt(&[IoSlice::new(buffer)])
     } else if !memory.is_shared_memory() {
@@ -181,7 +197,6 @@ pub(crate) fn try_write(
     } else {
         None
     };
-    let waits = !open.is_nonblocking() && !dont_wait;
     Ok(match tried(written, waits)? {
         Tried::Waits { .. } => Written::Some(0),
         Tried::Done(written) => {

@@ -28,7 +28,7 @@ include!(concat!(env!("OUT_DIR"), "/link.rs"));
 /// is served by the function that it means in the dialect of `module`, by its module, name and
 /// type.
 ///
-/// Calls that can wait are async functions; the others are not, which is faster. Imports
+/// Calls that may wait are async functions; the others are not, which is faster. Imports
 /// that no dialect has are left to you, or to
 /// [`link_unknown_imports`](super::link_unknown_imports).
 ///
@@ -212,31 +212,24 @@ fn link_function<T: Send + 'static>(
     // every `T`, whether it uses it or not.
     macro_rules! now {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Now<($($ty,)*), $result> =
+            const CALL: edge::Binding<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
             edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }
-    macro_rules! waits {
+    macro_rules! may_wait {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Waits<($($ty,)*), $result> =
-                |call, memory, ($($arg,)*)| Box::pin($call(call, memory, $($arg),*));
-            edge::link_waits(linker, get, import, &$function, calls, CALL)?;
-        }};
-    }
-    macro_rules! two_phases {
-        ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Now<($($ty,)*), $result> =
+            const CALL: edge::Binding<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
-            edge::link_two_phases(linker, get, import, &$function, calls, CALL)?;
+            edge::link_may_wait(linker, get, import, &$function, calls, CALL)?;
         }};
     }
     macro_rules! refused {
         ($function:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Now<($($ty,)*), $result> = |_, _, _| edge::refuse();
+            const CALL: edge::Binding<($($ty,)*), $result> = |_, _, _| edge::refuse();
             edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }
-    every_function!(wants, now, two_phases, waits, refused);
+    every_function!(wants, now, may_wait, refused);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::Thread;
 use crate::error::{Errno, Error};
@@ -57,9 +58,45 @@ impl Thread {
         }
     }
 
+    /// As [`read_file`](Self::read_file), once and without a future: `Pending` where there is nothing to
+    /// read yet, `None` where that was not looked for, since it may not stop the thread or takes its time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_file`](Self::read_file).
+    pub(crate) fn read_here(
+        &self,
+        file: &File,
+        offset: Option<u64>,
+        buffer: &mut [u8],
+    ) -> Option<Poll<Result<usize, Errno>>> {
+        if !self.blocks_on_files() || buffer.len() > PIECE {
+            return None;
+        }
+        Some(read_at(file, offset, buffer).transpose().map_or(Poll::Pending, Poll::Ready))
+    }
+
+    /// As [`write_file`](Self::write_file), once and without a future: `Pending` where the file is
+    /// full, `None` where that was not tried, since it may not stop the thread or takes its time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write_file`](Self::write_file).
+    pub(crate) fn write_here(
+        &self,
+        file: &File,
+        offset: Option<u64>,
+        data: &[IoSlice<'_>],
+    ) -> Option<Poll<Result<usize, Errno>>> {
+        if !self.blocks_on_files() || data.iter().map(|slice| slice.len()).sum::<usize>() > PIECE {
+            return None;
+        }
+        Some(write_at(file, offset, data).transpose().map_or(Poll::Pending, Poll::Ready))
+    }
+
     /// How much of `length` bytes one operation on a file moves.
     fn most_at_once(&self, length: usize) -> usize {
-        if self.process().settings().blocks_on_files { length } else { length.min(MAX_FILE_COPY) }
+        if self.blocks_on_files() { length } else { length.min(MAX_FILE_COPY) }
     }
 
     /// `None` where there is nothing to read yet.
@@ -69,7 +106,7 @@ impl Thread {
         offset: Option<u64>,
         buffer: &mut [u8],
     ) -> Result<Option<usize>, Error> {
-        if self.process().settings().blocks_on_files {
+        if self.blocks_on_files() {
             return Ok(read_in_pieces(file, offset, buffer).await?);
         }
         let length = buffer.len().min(MAX_FILE_COPY);
@@ -139,7 +176,7 @@ impl Thread {
         offset: Option<u64>,
         data: &[IoSlice<'_>],
     ) -> Result<Option<usize>, Error> {
-        if self.process().settings().blocks_on_files {
+        if self.blocks_on_files() {
             return Ok(write_in_pieces(file, offset, data).await?);
         }
         let bytes = first_bytes(data, MAX_FILE_COPY);

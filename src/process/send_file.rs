@@ -18,7 +18,7 @@ use crate::socket::{Kind, RecvFlags};
 const CHUNK: usize = 64 * 1024;
 
 /// Where the bytes come from.
-enum FileSource {
+pub(crate) enum FileSource {
     /// A file, from an offset on: its own position is ignored, and unchanged.
     File(Arc<File>, u64),
     /// What comes by itself.
@@ -41,20 +41,14 @@ impl Thread {
     ///
     /// # Errors
     ///
-    /// For `out`: `EBADF` for what is not written to, `EINVAL` for a file whose writes go to
-    /// its end. For `source`: `EBADF`, `EISDIR` for a directory, `EINVAL` for what is neither a
-    /// file nor flows, `ESPIPE` for what flows with an offset, `ENOTCAPABLE`. Where
-    /// nothing was sent: `EMSGSIZE` for more than one message holds, and those of the socket
+    /// Where nothing was sent: `EMSGSIZE` for more than one message holds, and those of `out`
     /// and of `source`.
     pub(crate) async fn send_file(
         &self,
-        out: u32,
-        source: u32,
-        offset: u64,
+        out: &OpenFile,
+        source: &FileSource,
         count: u64,
     ) -> Result<u64, Error> {
-        let out = &*self.target(out)?;
-        let source = self.source(source, offset)?;
         let is_message = carries_messages(&out.open);
         // One byte more shows that there is too much for one message.
         let room = if is_message { CHUNK + 1 } else { CHUNK };
@@ -68,7 +62,7 @@ impl Thread {
             }
             let most = usize::try_from(count - sent).unwrap_or(room).min(buffer.len());
             let chunk = buffer.get_mut(..most).unwrap_or_default();
-            let step = match &source {
+            let step = match source {
                 FileSource::File(file, offset) => self.send_of_file(out, file, *offset, sent, chunk).await,
                 FileSource::Flowing(from) => self.send_of_flow(out, from, chunk).await,
             };
@@ -89,7 +83,12 @@ impl Thread {
     }
 
     /// Where the bytes go: "Since Linux 2.6.33 it can be any file." - sendfile(2), out_fd
-    fn target(&self, fd: u32) -> Result<Arc<OpenFile>, Errno> {
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` for what is not written to, `EINVAL` for a file whose writes go to its end,
+    /// `ENOTCAPABLE`.
+    pub(crate) fn send_target(&self, fd: u32) -> Result<Arc<OpenFile>, Errno> {
         let fds = self.process().fds();
         let descriptor = fds.get(fd)?;
         let open = &descriptor.open.open;
@@ -110,7 +109,13 @@ impl Thread {
         Ok(Arc::clone(&descriptor.open))
     }
 
-    fn source(&self, fd: u32, offset: u64) -> Result<FileSource, Errno> {
+    /// Where the bytes come from.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, `EISDIR` for a directory, `EINVAL` for what is neither a file nor flows, `ESPIPE`
+    /// for what flows with an offset, `ENOTCAPABLE`.
+    pub(crate) fn send_source(&self, fd: u32, offset: u64) -> Result<FileSource, Errno> {
         let fds = self.process().fds();
         let descriptor = fds.get(fd)?;
         descriptor.open.open.check_direction(Rights::FD_READ)?;

@@ -449,20 +449,34 @@ impl Thread {
         self.process.names()
     }
 
-    /// Gives a socket an address. If that makes it receive messages, it is reported to the operator.
+    /// What gives `socket` the address: [`bound`](Self::bound) is to follow. That of a name is a file
+    /// operation.
+    pub(crate) fn bind(
+        &self,
+        socket: &SocketRef,
+        address: &Address,
+    ) -> impl FnOnce() -> Result<Result<(), Refusal>, Errno> + Send + use<> {
+        let (binder, at) = (Arc::clone(&socket.socket), address.clone());
+        let process = Arc::clone(&self.process);
+        move || {
+            // The name that a socket gets is one that moves: see `moves.rs`.
+            let _alone = matches!(at, Address::Unix(_)).then(|| process.moves());
+            Ok(binder.bind(at, process.policy(), process.keeper()))
+        }
+    }
+
+    /// Takes in how [`bind`](Self::bind) ended. If the address makes the socket receive messages, it is
+    /// reported to the operator.
     ///
     /// # Errors
     ///
     /// Those of [`Socket::bind`].
-    pub(crate) async fn bind(&self, socket: &SocketRef, address: Address) -> Result<(), Error> {
-        let (binder, at) = (Arc::clone(&socket.socket), address.clone());
-        let process = Arc::clone(&self.process);
-        let bind = move || {
-            // The name that a socket gets is one that moves: see `moves.rs`.
-            let _alone = matches!(at, Address::Unix(_)).then(|| process.moves());
-            Ok(binder.bind(at, process.policy(), process.keeper()))
-        };
-        let outcome = self.at_name(&address, bind).await?;
+    pub(crate) fn bound(
+        &self,
+        socket: &SocketRef,
+        address: Address,
+        outcome: Result<(), Refusal>,
+    ) -> Result<(), Error> {
         if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {
             let local = datagram.local_address()?;
             self.process.report().tell(Event::Bound { fd: socket.fd, local });
@@ -471,21 +485,45 @@ impl Thread {
         self.process.answer("sock_bind", outcome)
     }
 
-    /// Connects a socket to `address`.
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`ready::connect`].
+    /// Begins to connect a socket to `address`: `Pending` where [`connect`](Self::connect) is to
+    /// wait for the rest.
     ///
     /// # Errors
     ///
-    /// Those of [`ready::connect`]; `ETIMEDOUT` too where a queue stays full for too long.
-    pub(crate) async fn connect(&self, socket: &SocketRef, address: Address) -> Result<(), Error> {
-        let (policy, waits) = (self.process.policy(), socket.waits);
-        let outcome = match &address {
-            Address::Inet(_) => ready::connect(&socket.socket, waits, &address, policy).await,
-            Address::Unix(_) => self.connect_to_name(socket, &address).await?,
+    /// `EINPROGRESS` where the descriptor does not block, and those of
+    /// [`Socket::try_connect`].
+    pub(crate) fn try_connect(&self, socket: &SocketRef, address: &Address) -> Poll<Result<(), Error>> {
+        let waits_on = match address {
+            Address::Inet(_) => Errno::EINPROGRESS,
+            Address::Unix(_) if self.blocks_on_files() => Errno::EAGAIN,
+            // A name is looked for where that may take its time.
+            Address::Unix(_) => return Poll::Pending,
         };
+        match socket.socket.try_connect(address, self.process.policy()) {
+            Err(Refusal::Errno(errno)) if errno == waits_on && socket.waits => Poll::Pending,
+            outcome => Poll::Ready(self.connected(socket, outcome)),
+        }
+    }
+
+    /// Connects a socket to `address`, after [`try_connect`](Self::try_connect).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`ready::finish_connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ready::finish_connect`] and of [`Socket::try_connect`]; `ETIMEDOUT` too where a queue
+    /// stays full for too long.
+    pub(crate) async fn connect(&self, socket: &SocketRef, address: &Address) -> Result<(), Error> {
+        let outcome = match address {
+            Address::Inet(_) => ready::finish_connect(&socket.socket).await,
+            Address::Unix(_) => self.connect_to_name(socket, address).await?,
+        };
+        self.connected(socket, outcome)
+    }
+
+    fn connected(&self, socket: &SocketRef, outcome: Result<(), Refusal>) -> Result<(), Error> {
         self.process.note_change(socket.fd);
         self.process.answer("sock_connect", outcome)
     }
@@ -572,6 +610,11 @@ impl Thread {
         }
     }
 
+    /// May a file operation stop this thread?
+    pub(crate) fn blocks_on_files(&self) -> bool {
+        self.process.settings().blocks_on_files
+    }
+
     /// Runs a file operation where it may stop its thread.
     ///
     /// # Cancel safety
@@ -586,7 +629,7 @@ impl Thread {
         &self,
         operation: impl FnOnce() -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Error> {
-        if self.process.settings().blocks_on_files {
+        if self.blocks_on_files() {
             return Ok(operation()?);
         }
         let signals = Arc::clone(self.process.signals());

@@ -247,22 +247,18 @@ impl Thread {
         Ok(tid)
     }
 
-    /// Waits for the end of another thread.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when the future is dropped.
+    /// Has another thread ended? If not, [`Threads::join`] waits for that.
     ///
     /// # Errors
     ///
-    /// `EDEADLK` for the thread itself, `EINTR` where a signal is handled.
-    pub(crate) async fn join(&self, tid: u32) -> Result<(), Errno> {
+    /// `EDEADLK` for the thread itself.
+    pub(crate) fn has_joined(&self, tid: u32) -> Result<bool, Errno> {
         // "EDEADLK: ... the value specified by the thread argument to pthread_join()
         // refers to the calling thread" - pthread_join(3p)
         if tid == self.tid {
             return Err(Errno::EDEADLK);
         }
-        self.threads.join(tid).await
+        Ok(!self.threads.lock().alive.contains_key(&tid))
     }
 }
 

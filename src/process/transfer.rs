@@ -86,6 +86,7 @@ impl Thread {
                 Some(received.map(|received| received.map(|(count, _)| count)))
             }
             Open::PipeReader(reader) => Some(unless_again(reader.try_read(buffer, false))),
+            Open::File(file) => self.read_here(file, None, buffer),
             Open::Event(event) => {
                 // A smaller buffer is an error, which `read` knows.
                 let word = buffer.first_chunk_mut()?;
@@ -225,6 +226,7 @@ impl Thread {
         let written = match &open.open {
             Open::Socket(socket) => ready::try_send(socket, data)?,
             Open::PipeWriter(writer) => unless_again(writer.try_write(data)),
+            Open::File(file) => self.write_here(file, None, data)?,
             Open::Event(event) => {
                 // More words than one are added one by one.
                 let [word] = data else { return None };

@@ -40,6 +40,7 @@ pub use pollable::Pollable;
 pub use readiness::{retry_with_backoff, timeout};
 pub use ready_list::ReadyList;
 pub use socket::{
-    accept, connect, recv, send, send_to, try_accept, try_recv, try_recv_message, try_send, try_send_to,
+    accept, finish_connect, recv, send, send_to, try_accept, try_recv, try_recv_message, try_send,
+    try_send_to,
 };
 pub use time_slice::TimeSlice;

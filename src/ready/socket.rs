@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::readiness::{blocking, receiving, retry_with_backoff, timeout};
 use super::time_slice::TimeSlice;
-use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{AsyncFd, Interest};
-use crate::policy::Policy;
 use crate::socket::{
     Accepted, Connected, Datagram, Destination, ReadinessSource, Received, RecvFlags, Refusal, Socket,
     Stream, TimeOption,
@@ -85,8 +83,7 @@ pub fn try_accept(socket: &Socket) -> Poll<Result<Accepted, Refusal>> {
     }
 }
 
-/// Connects to `address`. A name is connected at once or not at all; `EAGAIN` means that its queue is
-/// full.
+/// Waits for the end of an attempt to connect, on a descriptor that blocks.
 ///
 /// # Cancel safety
 ///
@@ -94,19 +91,9 @@ pub fn try_accept(socket: &Socket) -> Poll<Result<Accepted, Refusal>> {
 ///
 /// # Errors
 ///
-/// `EINPROGRESS` where the descriptor does not block, `ETIMEDOUT` where the time is
-/// over and `EINTR` where a signal is handled (the attempt goes on), and those of
-/// [`Socket::try_connect`] and [`Stream::try_finish_connect`].
-pub async fn connect(
-    socket: &Socket,
-    waits: bool,
-    address: &Address,
-    policy: &Policy,
-) -> Result<(), Refusal> {
-    match socket.try_connect(address, policy) {
-        Err(Refusal::Errno(Errno::EINPROGRESS)) if waits => {}
-        other => return other,
-    }
+/// `ETIMEDOUT` where the time is over and `EINTR` where a signal is handled (the attempt goes on),
+/// and those of [`Stream::try_finish_connect`].
+pub async fn finish_connect(socket: &Socket) -> Result<(), Refusal> {
     let stream = socket.stream()?;
     let ReadinessSource::Reactor(io) = stream.readiness_source() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use wiggle::{GuestMemory, GuestPtr};
+use wiggle::{GuestMemory, GuestPtr, GuestType};
 
 use super::bindings::preview1_fd::Preview1Fd;
 use super::bindings::types;
 use super::stat;
-use crate::abi::call::{Call, Tried};
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out, check_out_value, write_bytes};
-use crate::abi::transfer::{self, count};
+use crate::abi::transfer::count;
 use crate::account::Charge;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::file::{Advice, DirEntry, FileFlags, Listing, Whence};
+use crate::file::{Advice, Dir, DirEntry, FileFlags, Listing, Stat, Whence};
 use crate::observe::Closed;
 use crate::process::{Open, Thread, device};
 use crate::ready::TimeSlice;
@@ -41,9 +41,9 @@ impl Preview1Fd for Call<'_> {
         Ok(file.advise(offset, len, advice_of(advice)?)?)
     }
 
-    async fn fd_allocate(
+    fn fd_allocate(
         &mut self,
-        _: &mut GuestMemory<'_>,
+        memory: &mut GuestMemory<'_>,
         fd: u32,
         offset: u64,
         len: u64,
@@ -53,7 +53,7 @@ impl Preview1Fd for Call<'_> {
             Errno::ESPIPE if !self.is_pipe(fd) => Errno::ENODEV,
             other => other,
         })?;
-        self.on_disk(move || file.allocate(offset, len)).await
+        self.file_call(memory, move || file.allocate(offset, len))
     }
 
     fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
@@ -64,29 +64,29 @@ impl Preview1Fd for Call<'_> {
         Ok(())
     }
 
-    async fn fd_datasync(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
+    fn fd_datasync(&mut self, memory: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
         match self.stored(fd, Rights::FD_DATASYNC)?.open {
             Open::File(ref file) => {
                 let file = Arc::clone(file);
-                self.on_disk(move || file.datasync()).await
+                self.file_call(memory, move || file.datasync())
             }
             Open::Directory(ref directory) => {
                 let dir = Arc::clone(&directory.dir);
-                self.on_disk(move || dir.datasync()).await
+                self.file_call(memory, move || dir.datasync())
             }
             _ => Err(Errno::EINVAL.into()),
         }
     }
 
-    async fn fd_sync(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
+    fn fd_sync(&mut self, memory: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
         match self.stored(fd, Rights::FD_SYNC)?.open {
             Open::File(ref file) => {
                 let file = Arc::clone(file);
-                self.on_disk(move || file.sync()).await
+                self.file_call(memory, move || file.sync())
             }
             Open::Directory(ref directory) => {
                 let dir = Arc::clone(&directory.dir);
-                self.on_disk(move || dir.sync()).await
+                self.file_call(memory, move || dir.sync())
             }
             _ => Err(Errno::EINVAL.into()),
         }
@@ -135,25 +135,18 @@ impl Preview1Fd for Call<'_> {
         Ok(())
     }
 
-    async fn fd_filestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Filestat, Error> {
-        let descriptor = self.descriptor(fd, Rights::FD_FILESTAT_GET)?;
-        let found = match &descriptor.open.open {
-            Open::File(file) => {
-                let file = Arc::clone(file);
-                self.on_disk(move || file.stat()).await?
-            }
-            Open::Directory(directory) => {
-                let dir = Arc::clone(&directory.dir);
-                self.on_disk(move || dir.stat_self()).await?
-            }
-            other => return Ok(stat::of_no_file(other)),
-        };
-        Ok(stat::filestat(&found))
+    fn fd_filestat_get(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        ret_stat: GuestPtr<types::Filestat>,
+    ) -> Result<(), Error> {
+        self.fd_stat_as(memory, fd, ret_stat)
     }
 
-    async fn fd_filestat_set_size(
+    fn fd_filestat_set_size(
         &mut self,
-        _: &mut GuestMemory<'_>,
+        memory: &mut GuestMemory<'_>,
         fd: u32,
         size: u64,
     ) -> Result<(), Error> {
@@ -161,12 +154,12 @@ impl Preview1Fd for Call<'_> {
         // what has no size is EINVAL, as on Linux. - ftruncate(3p)
         let no_size = |errno| if errno == Errno::ESPIPE { Errno::EINVAL } else { errno };
         let file = self.file(fd, Rights::FD_FILESTAT_SET_SIZE).map_err(no_size)?;
-        self.on_disk(move || file.set_size(size)).await
+        self.file_call(memory, move || file.set_size(size))
     }
 
-    async fn fd_filestat_set_times(
+    fn fd_filestat_set_times(
         &mut self,
-        _: &mut GuestMemory<'_>,
+        memory: &mut GuestMemory<'_>,
         fd: u32,
         atim: u64,
         mtim: u64,
@@ -177,48 +170,54 @@ impl Preview1Fd for Call<'_> {
         match stored.open {
             Open::File(ref file) => {
                 let file = Arc::clone(file);
-                self.on_disk(move || file.set_times(times)).await
+                self.file_call(memory, move || file.set_times(times))
             }
             Open::Directory(ref directory) => {
                 let dir = Arc::clone(&directory.dir);
-                self.on_disk(move || dir.set_times_self(times)).await
+                self.file_call(memory, move || dir.set_times_self(times))
             }
             _ => Err(Errno::EINVAL.into()),
         }
     }
 
-    async fn fd_pread(
+    fn fd_pread(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::IovecArray,
         offset: u64,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let rights = Rights::FD_READ | Rights::FD_SEEK;
-        if let Some(device) = self.device(fd, rights)? {
-            let buffers = Buffers::read(memory, iovs)?;
-            return transfer::read(self, memory, &buffers, &device, false).await;
-        }
-        let file = self.file(fd, rights)?;
+        let device = self.device(fd, rights)?;
+        let file = if device.is_none() { Some(self.file(fd, rights)?) } else { None };
+        check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::read_at(self, memory, &buffers, &file, offset).await
+        match (device, file) {
+            (Some(device), _) => self.read_as(memory, device, buffers, ret_n),
+            (None, Some(file)) => self.read_at_as(memory, file, buffers, offset, ret_n),
+            (None, None) => Err(Errno::EBADF.into()),
+        }
     }
 
-    async fn fd_pwrite(
+    fn fd_pwrite(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         iovs: types::CiovecArray,
         offset: u64,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         let rights = Rights::FD_WRITE | Rights::FD_SEEK;
-        if let Some(device) = self.device(fd, rights)? {
-            let buffers = Buffers::read(memory, iovs)?;
-            return transfer::write(self, memory, &buffers, &device, false, None).await;
-        }
-        let file = self.file(fd, rights)?;
+        let device = self.device(fd, rights)?;
+        let file = if device.is_none() { Some(self.file(fd, rights)?) } else { None };
+        check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
-        transfer::write_at(self, memory, &buffers, &file, offset).await
+        match (device, file) {
+            (Some(device), _) => self.write_as(memory, device, buffers, false, None, ret_n),
+            (None, Some(file)) => self.write_at_as(memory, file, buffers, offset, ret_n),
+            (None, None) => Err(Errno::EBADF.into()),
+        }
     }
 
     fn fd_read(
@@ -231,15 +230,7 @@ impl Preview1Fd for Call<'_> {
         let open = self.descriptor(fd, Rights::FD_READ)?.open;
         check_out_value(memory, ret_n)?;
         let buffers = Buffers::read(memory, iovs)?;
-        match transfer::try_read(self, memory, &buffers, &open)? {
-            Tried::Done(count) => Ok(memory.write(ret_n, count)?),
-            Tried::Waits { has_polled } => Err(self.wait(move |call, memory| {
-                Box::pin(async move {
-                    let count = transfer::read(call, memory, &buffers, &open, has_polled).await?;
-                    Ok(memory.write(ret_n, count)?)
-                })
-            })),
-        }
+        self.read_as(memory, open, buffers, ret_n)
     }
 
     fn fd_write(
@@ -280,42 +271,29 @@ impl Preview1Fd for Call<'_> {
         write_bytes(memory, path, name.as_bytes())
     }
 
-    async fn fd_readdir(
+    fn fd_readdir(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         buf: GuestPtr<u8>,
         buf_len: u32,
         cookie: u64,
-    ) -> Result<u32, Error> {
-        if self.is_devices(fd, Rights::FD_READDIR)? {
-            return list_devices(memory, buf, buf_len, cookie);
-        }
-        let dir = self.directory(fd, Rights::FD_READDIR)?;
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
+        let is_devices = self.is_devices(fd, Rights::FD_READDIR)?;
+        let dir = if is_devices { None } else { Some(self.directory(fd, Rights::FD_READDIR)?) };
         check_out(memory, buf.offset(), buf_len)?;
+        check_out_value(memory, ret_n)?;
         let room = usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?;
-        let mut host = self.on_disk(move || Listing::new(dir)).await?;
-        let mut listing = Vec::new();
-        let mut held = Charge::none(self.process().host_memory());
-        let mut slice = TimeSlice::new();
-        while listing.len() < room && !host.is_over() {
-            slice.step_on().await;
-            let entries;
-            (host, entries) = self
-                .on_disk(move || {
-                    let entries = host.read(ENTRIES, cookie)?;
-                    Ok((host, entries))
-                })
-                .await?;
-            for (place, entry) in entries {
-                push_entry(&mut listing, &entry, place)?;
-            }
-            charge_listing(&mut held, listing.len())?;
-        }
-        // A truncated last entry shows the guest that there is more.
-        listing.truncate(room);
-        write_bytes(memory, buf, &listing)?;
-        count(listing.len())
+        let Some(dir) = dir else {
+            return write_listing(memory, (buf, room), ret_n, list_devices(cookie)?);
+        };
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let listing = call.list(dir, room, cookie).await?;
+                write_listing(memory, (buf, room), ret_n, listing)
+            })
+        }))
     }
 
     fn fd_renumber(&mut self, _: &mut GuestMemory<'_>, fd: u32, to: u32) -> Result<(), Error> {
@@ -358,7 +336,62 @@ impl Preview1Fd for Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// What is known of the file `fd`, in the layout of any snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(super) fn fd_stat_as<T: GuestType + From<types::Filestat> + 'static>(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        ret_stat: GuestPtr<T>,
+    ) -> Result<(), Error> {
+        let descriptor = self.descriptor(fd, Rights::FD_FILESTAT_GET)?;
+        check_out_value(memory, ret_stat)?;
+        let at = ret_stat.offset();
+        let write = move |_: &Thread, memory: &mut GuestMemory<'_>, found: Stat| {
+            Ok(memory.write(GuestPtr::<T>::new(at), stat::filestat(&found).into())?)
+        };
+        match &descriptor.open.open {
+            Open::File(file) => {
+                let file = Arc::clone(file);
+                self.file_call_as(memory, move || file.stat(), write)
+            }
+            Open::Directory(directory) => {
+                let dir = Arc::clone(&directory.dir);
+                self.file_call_as(memory, move || dir.stat_self(), write)
+            }
+            other => Ok(memory.write(ret_stat, stat::of_no_file(other).into())?),
+        }
+    }
+}
+
 impl Thread {
+    /// Lists `dir` from `cookie` on, `room` bytes or more if there is more.
+    async fn list(&self, dir: Arc<Dir>, room: usize, cookie: u64) -> Result<Vec<u8>, Error> {
+        let mut host = self.on_disk(move || Listing::new(dir)).await?;
+        let mut listing = Vec::new();
+        let mut held = Charge::none(self.process().host_memory());
+        let mut slice = TimeSlice::new();
+        while listing.len() < room && !host.is_over() {
+            slice.step_on().await;
+            let entries;
+            (host, entries) = self
+                .on_disk(move || {
+                    let entries = host.read(ENTRIES, cookie)?;
+                    Ok((host, entries))
+                })
+                .await?;
+            for (place, entry) in entries {
+                push_entry(&mut listing, &entry, place)?;
+            }
+            charge_listing(&mut held, listing.len())?;
+        }
+        Ok(listing)
+    }
+
     fn is_pipe(&self, fd: u32) -> bool {
         let open = self.descriptor(fd, Rights::NONE);
         open.is_ok_and(|it| matches!(it.open.open, Open::PipeReader(_) | Open::PipeWriter(_)))
@@ -410,22 +443,27 @@ fn flag_bits(file: FileFlags) -> u16 {
         | bit(file.sync, flags::FDFLAG_SYNC)
 }
 
-/// `fd_readdir` of the built-in devices.
-fn list_devices(
-    memory: &mut GuestMemory<'_>,
-    buf: GuestPtr<u8>,
-    buf_len: u32,
-    cookie: u64,
-) -> Result<u32, Error> {
-    check_out(memory, buf.offset(), buf_len)?;
+/// Lists the built-in devices.
+fn list_devices(cookie: u64) -> Result<Vec<u8>, Error> {
     let mut listing = Vec::new();
     let first = usize::try_from(cookie).unwrap_or(usize::MAX);
     for (entry, next) in device::entries().iter().zip(1..).skip(first) {
         push_entry(&mut listing, entry, next)?;
     }
-    listing.truncate(usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?);
+    Ok(listing)
+}
+
+/// Writes as much of a listing as there is room for, and how much that is at `ret_n`.
+fn write_listing(
+    memory: &mut GuestMemory<'_>,
+    (buf, room): (GuestPtr<u8>, usize),
+    ret_n: GuestPtr<u32>,
+    mut listing: Vec<u8>,
+) -> Result<(), Error> {
+    // A truncated last entry shows the guest that there is more.
+    listing.truncate(room);
     write_bytes(memory, buf, &listing)?;
-    count(listing.len())
+    Ok(memory.write(ret_n, count(listing.len())?)?)
 }
 
 /// How much of a listing is part of what every thread is charged for, and how much more is

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use wiggle::{GuestMemory, GuestPtr};
+use wiggle::{GuestMemory, GuestPtr, GuestType};
 
 use super::bindings::preview1_path::Preview1Path;
 use super::bindings::types;
 use super::stat;
 use crate::abi::call::Call;
-use crate::abi::memory::{check_out, write_bytes};
+use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::abi::path::{self, OpenRequest, follows};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::device;
+use crate::file::Stat;
+use crate::process::{Thread, device};
 
 type Path = GuestPtr<[u8]>;
 
 impl Preview1Path for Call<'_> {
-    async fn path_create_directory(
+    fn path_create_directory(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -26,28 +27,21 @@ impl Preview1Path for Call<'_> {
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_CREATE_DIRECTORY)?;
         let path = path::below(self, memory, fd, path)?;
-        self.on_disk(move || dir.create_dir(&path)).await
+        self.file_call(memory, move || dir.create_dir(&path))
     }
 
-    async fn path_filestat_get(
+    fn path_filestat_get(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         flags: u32,
         path: Path,
-    ) -> Result<types::Filestat, Error> {
-        if self.is_devices(fd, Rights::PATH_FILESTAT_GET)? {
-            follows(flags)?;
-            return Ok(stat::of_device(device::entry(&path::read(memory, path)?)?));
-        }
-        let dir = self.directory(fd, Rights::PATH_FILESTAT_GET)?;
-        let path = path::below(self, memory, fd, path)?;
-        let follow = follows(flags)?;
-        let process = Arc::clone(self.process());
-        Ok(stat::filestat(&self.on_disk(move || process.stat((&dir, &path), follow)).await?))
+        ret_stat: GuestPtr<types::Filestat>,
+    ) -> Result<(), Error> {
+        self.path_stat_as(memory, fd, flags, path, ret_stat)
     }
 
-    async fn path_filestat_set_times(
+    fn path_filestat_set_times(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -61,10 +55,10 @@ impl Preview1Path for Call<'_> {
         let path = path::below(self, memory, fd, path)?;
         let follow = follows(flags)?;
         let times = stat::times(atim, mtim, fst_flags)?;
-        self.on_disk(move || dir.set_times(&path, follow, times)).await
+        self.file_call(memory, move || dir.set_times(&path, follow, times))
     }
 
-    async fn path_link(
+    fn path_link(
         &mut self,
         memory: &mut GuestMemory<'_>,
         old_fd: u32,
@@ -79,10 +73,10 @@ impl Preview1Path for Call<'_> {
         let new = path::below(self, memory, new_fd, new_path)?;
         let follow = follows(old_flags)?;
         let process = Arc::clone(self.process());
-        self.on_disk(move || process.link((&old_dir, &old), follow, (&new_dir, &new))).await
+        self.file_call(memory, move || process.link((&old_dir, &old), follow, (&new_dir, &new)))
     }
 
-    async fn path_open(
+    fn path_open(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -95,17 +89,18 @@ impl Preview1Path for Call<'_> {
         ret_fd: GuestPtr<u32>,
     ) -> Result<(), Error> {
         let request = OpenRequest { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec: false };
-        path::open(self, memory, &request, path, ret_fd).await
+        path::open(self, memory, &request, path, ret_fd)
     }
 
-    async fn path_readlink(
+    fn path_readlink(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         path: Path,
         buf: GuestPtr<u8>,
         buf_len: u32,
-    ) -> Result<u32, Error> {
+        ret_n: GuestPtr<u32>,
+    ) -> Result<(), Error> {
         if self.is_devices(fd, Rights::PATH_READLINK)? {
             device::entry(&path::read(memory, path)?)?;
             // "EINVAL: The path argument names a file that is not a symbolic link." - readlink(3p)
@@ -114,14 +109,18 @@ impl Preview1Path for Call<'_> {
         let dir = self.directory(fd, Rights::PATH_READLINK)?;
         let path = path::below(self, memory, fd, path)?;
         check_out(memory, buf.offset(), buf_len)?;
-        let mut target = self.on_disk(move || dir.readlink(&path)).await?;
-        // "If the buf argument is not large enough ... the first bufsize bytes" - readlink(3p)
-        target.truncate(usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?);
-        write_bytes(memory, buf, &target)?;
-        count(target.len())
+        check_out_value(memory, ret_n)?;
+        let room = usize::try_from(buf_len).map_err(|_| Errno::EINVAL)?;
+        let write = move |_: &Thread, memory: &mut GuestMemory<'_>, mut target: Vec<u8>| {
+            // "If the buf argument is not large enough ... the first bufsize bytes" - readlink(3p)
+            target.truncate(room);
+            write_bytes(memory, buf, &target)?;
+            Ok(memory.write(ret_n, count(target.len())?)?)
+        };
+        self.file_call_as(memory, move || dir.readlink(&path), write)
     }
 
-    async fn path_remove_directory(
+    fn path_remove_directory(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -129,10 +128,10 @@ impl Preview1Path for Call<'_> {
     ) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_REMOVE_DIRECTORY)?;
         let path = path::below(self, memory, fd, path)?;
-        self.on_disk(move || dir.remove_dir(&path)).await
+        self.file_call(memory, move || dir.remove_dir(&path))
     }
 
-    async fn path_rename(
+    fn path_rename(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -145,10 +144,10 @@ impl Preview1Path for Call<'_> {
         let old = path::below(self, memory, fd, old_path)?;
         let new = path::below(self, memory, new_fd, new_path)?;
         let process = Arc::clone(self.process());
-        self.on_disk(move || process.rename((&old_dir, &old), (&new_dir, &new))).await
+        self.file_call(memory, move || process.rename((&old_dir, &old), (&new_dir, &new)))
     }
 
-    async fn path_symlink(
+    fn path_symlink(
         &mut self,
         memory: &mut GuestMemory<'_>,
         old_path: Path,
@@ -158,18 +157,45 @@ impl Preview1Path for Call<'_> {
         let dir = self.directory(fd, Rights::PATH_SYMLINK)?;
         let target = path::read(memory, old_path)?;
         let path = path::below(self, memory, fd, new_path)?;
-        self.on_disk(move || dir.symlink(&target, &path)).await
+        self.file_call(memory, move || dir.symlink(&target, &path))
     }
 
-    async fn path_unlink_file(
-        &mut self,
-        memory: &mut GuestMemory<'_>,
-        fd: u32,
-        path: Path,
-    ) -> Result<(), Error> {
+    fn path_unlink_file(&mut self, memory: &mut GuestMemory<'_>, fd: u32, path: Path) -> Result<(), Error> {
         let dir = self.directory(fd, Rights::PATH_UNLINK_FILE)?;
         let path = path::below(self, memory, fd, path)?;
         let process = Arc::clone(self.process());
-        self.on_disk(move || process.unlink((&dir, &path))).await
+        self.file_call(memory, move || process.unlink((&dir, &path)))
+    }
+}
+
+impl Call<'_> {
+    /// What is known of the file `path`, in the layout of any snapshot.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(super) fn path_stat_as<T: GuestType + From<types::Filestat> + 'static>(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        fd: u32,
+        flags: u32,
+        path: Path,
+        ret_stat: GuestPtr<T>,
+    ) -> Result<(), Error> {
+        let is_devices = self.is_devices(fd, Rights::PATH_FILESTAT_GET)?;
+        let dir = if is_devices { None } else { Some(self.directory(fd, Rights::PATH_FILESTAT_GET)?) };
+        check_out_value(memory, ret_stat)?;
+        let Some(dir) = dir else {
+            follows(flags)?;
+            let entry = device::entry(&path::read(memory, path)?)?;
+            return Ok(memory.write(ret_stat, stat::of_device(entry).into())?);
+        };
+        let path = path::below(self, memory, fd, path)?;
+        let follow = follows(flags)?;
+        let (process, at) = (Arc::clone(self.process()), ret_stat.offset());
+        let write = move |_: &Thread, memory: &mut GuestMemory<'_>, found: Stat| {
+            Ok(memory.write(GuestPtr::<T>::new(at), stat::filestat(&found).into())?)
+        };
+        self.file_call_as(memory, move || process.stat((&dir, &path), follow), write)
     }
 }

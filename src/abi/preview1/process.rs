@@ -12,7 +12,7 @@ impl Preview1Process for Call<'_> {
         Exit(code).into()
     }
 
-    async fn proc_raise(&mut self, _: &mut GuestMemory<'_>, sig: u32) -> Result<(), Error> {
+    fn proc_raise(&mut self, _: &mut GuestMemory<'_>, sig: u32) -> Result<(), Error> {
         let signals = self.process().signals();
         if let Some(signal) = signals.numbering().signal(sig)? {
             // "The effect of the raise() function shall be equivalent to calling:
@@ -22,8 +22,16 @@ impl Preview1Process for Call<'_> {
         Ok(())
     }
 
-    async fn sched_yield(&mut self, _: &mut GuestMemory<'_>) -> Result<(), Error> {
-        yield_now().await;
-        Ok(())
+    fn sched_yield(&mut self, _: &mut GuestMemory<'_>) -> Result<(), Error> {
+        if self.parks {
+            std::thread::yield_now();
+            return Ok(());
+        }
+        Err(self.wait(|_, _| {
+            Box::pin(async {
+                yield_now().await;
+                Ok(())
+            })
+        }))
     }
 }

@@ -3,7 +3,6 @@
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::preview1_fd::Preview1Fd;
-use super::bindings::preview1_path::Preview1Path;
 use super::bindings::types;
 use super::bindings::unstable::Unstable;
 use super::poll::Layout;
@@ -11,12 +10,13 @@ use crate::abi::call::Call;
 use crate::error::Error;
 
 impl Unstable for Call<'_> {
-    async fn fd_filestat_get(
+    fn fd_filestat_get(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
-    ) -> Result<types::UnstableFilestat, Error> {
-        Ok(Preview1Fd::fd_filestat_get(self, memory, fd).await?.into())
+        ret_stat: GuestPtr<types::UnstableFilestat>,
+    ) -> Result<(), Error> {
+        self.fd_stat_as(memory, fd, ret_stat)
     }
 
     fn fd_seek(
@@ -36,14 +36,15 @@ impl Unstable for Call<'_> {
         Preview1Fd::fd_seek(self, memory, fd, offset, whence)
     }
 
-    async fn path_filestat_get(
+    fn path_filestat_get(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         flags: u32,
         path: GuestPtr<[u8]>,
-    ) -> Result<types::UnstableFilestat, Error> {
-        Ok(Preview1Path::path_filestat_get(self, memory, fd, flags, path).await?.into())
+        ret_stat: GuestPtr<types::UnstableFilestat>,
+    ) -> Result<(), Error> {
+        self.path_stat_as(memory, fd, flags, path, ret_stat)
     }
 
     fn poll_oneoff(

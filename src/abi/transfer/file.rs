@@ -6,7 +6,8 @@ use std::sync::Arc;
 use wiggle::GuestMemory;
 
 use super::copy::SharedCopy;
-use super::{MAX_COPY, count, is_last};
+use super::{MAX_COPY, Written, count, is_last, tried, try_from, try_into};
+use crate::abi::call::Tried;
 use crate::abi::memory::Buffers;
 use crate::error::{Errno, Error};
 use crate::file::File;
@@ -45,6 +46,67 @@ pub(crate) async fn read_at(
         }
     }
     Ok(done)
+}
+
+/// Reads from a file at `offset` into the guest's buffers, where that may stop the thread.
+///
+/// # Errors
+///
+/// As for [`read_at`].
+pub(crate) fn try_read_at(
+    thread: &mut Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    file: &File,
+    offset: u64,
+) -> Result<Tried<u32>, Error> {
+    let attempt = |thread: &Thread, buffer: &mut [u8]| thread.read_here(file, Some(offset), buffer);
+    let read = try_into(thread, memory, buffers, attempt, |read| *read)?;
+    Ok(match tried(read, !file.flags().nonblock)? {
+        Tried::Done(read) => Tried::Done(count(read)?),
+        Tried::Waits { has_polled } => Tried::Waits { has_polled },
+    })
+}
+
+/// Writes the guest's buffers to a file at `offset`, where that may stop the thread.
+///
+/// # Errors
+///
+/// As for [`write_at`].
+pub(crate) fn try_write_at(
+    thread: &Thread,
+    memory: &mut GuestMemory<'_>,
+    buffers: &Buffers,
+    file: &File,
+    offset: u64,
+) -> Result<Written, Error> {
+    let waits = !file.flags().nonblock;
+    try_from(memory, buffers, waits, |data| thread.write_here(file, Some(offset), data))
+}
+
+/// Writes what is left of the guest's buffers after `done` bytes, and returns how much is written
+/// in all.
+///
+/// # Errors
+///
+/// Those of [`write_at`], where nothing was written before.
+pub(crate) async fn write_at_rest(
+    thread: &Thread,
+    memory: &GuestMemory<'_>,
+    buffers: &Buffers,
+    done: u32,
+    file: &Arc<File>,
+    offset: u64,
+) -> Result<u32, Error> {
+    if done == 0 {
+        return write_at(thread, memory, buffers, file, offset).await;
+    }
+    let Some(at) = offset.checked_add(done.into()) else { return Ok(done) };
+    match write_at(thread, memory, &buffers.after(done), file, at).await {
+        Ok(more) => Ok(done.saturating_add(more)),
+        Err(Error::Errno(_)) => Ok(done),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes the guest's buffers to a file, at `offset`.

@@ -11,7 +11,7 @@ use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
 
 impl WasixPath for Call<'_> {
-    async fn path_open2(
+    fn path_open2(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
@@ -26,7 +26,7 @@ impl WasixPath for Call<'_> {
     ) -> Result<(), Error> {
         let close_on_exec = flags::known(fdflagsext, 1)? != 0;
         let request = OpenRequest { fd, lookup: dirflags, oflags, rights, fdflags, close_on_exec };
-        path::open(self, memory, &request, path, ret_fd).await
+        path::open(self, memory, &request, path, ret_fd)
     }
 
     fn getcwd(

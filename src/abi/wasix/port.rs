@@ -28,7 +28,7 @@ const FIRST: PortLayout = PortLayout { width: AddressWidth::Narrow, cidr: 20, ro
 const LATER: PortLayout = PortLayout { width: AddressWidth::Wide, cidr: 28, route: 176 };
 
 impl WasixPort for Call<'_> {
-    async fn port_addr_list(
+    fn port_addr_list(
         &mut self,
         memory: &mut GuestMemory<'_>,
         addrs: GuestPtr<u8>,
@@ -36,13 +36,17 @@ impl WasixPort for Call<'_> {
     ) -> Result<(), Error> {
         check_out_value(memory, naddrs)?;
         let PortLayout { width, cidr, .. } = self.port_layout();
-        let policy = self.process().policy();
         // Nothing is looked up if it could not be returned.
-        let mut found =
-            if policy.shows_addresses() { self.on_disk(HostAddress::all).await? } else { Vec::new() };
-        found.retain(|address| policy.shows(address.network.addr()));
-        let entries = found.iter().map(|address| encode(address, width, cidr)).collect();
-        write_list(memory, addrs, naddrs, entries)
+        if !self.process().policy().shows_addresses() {
+            return write_list(memory, addrs, naddrs, Vec::new());
+        }
+        let write = move |thread: &Thread, memory: &mut GuestMemory<'_>, mut found: Vec<HostAddress>| {
+            let policy = thread.process().policy();
+            found.retain(|address| policy.shows(address.network.addr()));
+            let entries = found.iter().map(|address| encode(address, width, cidr)).collect();
+            write_list(memory, addrs, naddrs, entries)
+        };
+        self.file_call_as(memory, HostAddress::all, write)
     }
 
     fn port_route_list(

@@ -34,7 +34,7 @@ impl WasixSignal for Call<'_> {
         write_bytes(memory, buf, &bytes)
     }
 
-    async fn callback_signal(&mut self, memory: &mut GuestMemory<'_>, name: GuestPtr<str>) {
+    fn callback_signal(&mut self, memory: &mut GuestMemory<'_>, name: GuestPtr<str>) {
         // What is no text is no export's name. Only a pointer that is none traps, and not
         // here: the call has no result.
         self.named_callback =
@@ -46,7 +46,7 @@ impl WasixSignal for Call<'_> {
         self.pending_signals.ask();
     }
 
-    async fn thread_signal(&mut self, _: &mut GuestMemory<'_>, tid: u32, sig: u32) -> Result<(), Error> {
+    fn thread_signal(&mut self, _: &mut GuestMemory<'_>, tid: u32, sig: u32) -> Result<(), Error> {
         let signals = self.process().signals();
         let Some(signal) = signals.numbering().signal(sig)? else { return Ok(()) };
         match tid {
@@ -58,7 +58,7 @@ impl WasixSignal for Call<'_> {
         Ok(())
     }
 
-    async fn proc_signal(&mut self, _: &mut GuestMemory<'_>, pid: u32, sig: u32) -> Result<(), Error> {
+    fn proc_signal(&mut self, _: &mut GuestMemory<'_>, pid: u32, sig: u32) -> Result<(), Error> {
         let signals = self.process().signals();
         let signal = signals.numbering().signal(sig)?;
         // "If pid is 0, sig shall be sent to all processes ... whose process group ID is equal

@@ -1,5 +1,7 @@
 //! Sockets.
 
+use std::task::Poll;
+
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::address;
@@ -8,6 +10,7 @@ use super::bindings::wasix_socket::WasixSocket;
 use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out_value};
+use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::process::Thread;
@@ -36,18 +39,20 @@ impl WasixSocket for Call<'_> {
         Ok(memory.write(ret_fd, fd)?)
     }
 
-    async fn sock_bind(
-        &mut self,
-        memory: &mut GuestMemory<'_>,
-        fd: u32,
-        addr: GuestPtr<u8>,
-    ) -> Result<(), Error> {
+    fn sock_bind(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let address = address::read(memory, addr, self.address_width())?;
-        self.bind(&socket, address).await
+        let bind = self.bind(&socket, &address);
+        match address {
+            Address::Inet(_) => self.bound(&socket, address, bind()?),
+            // A name is looked for, and made, where that may take its time.
+            Address::Unix(_) => self.file_call_as(memory, bind, move |thread, _, outcome| {
+                thread.bound(&socket, address, outcome)
+            }),
+        }
     }
 
-    async fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
+    fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
         self.annotation = Some(self.listen(fd, backlog)?);
         Ok(())
     }
@@ -82,16 +87,21 @@ impl WasixSocket for Call<'_> {
         })
     }
 
-    async fn sock_connect(
+    fn sock_connect(
         &mut self,
         memory: &mut GuestMemory<'_>,
         fd: u32,
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
-        match address::read_peer(memory, addr, self.address_width())? {
-            Some(address) => self.connect(&socket, address).await,
-            None => Ok(socket.socket.dissolve()?),
+        let Some(address) = address::read_peer(memory, addr, self.address_width())? else {
+            return Ok(socket.socket.dissolve()?);
+        };
+        match self.try_connect(&socket, &address) {
+            Poll::Ready(connected) => connected,
+            Poll::Pending => {
+                Err(self.wait(move |call, _| Box::pin(async move { call.connect(&socket, &address).await })))
+            }
         }
     }
 
@@ -142,15 +152,24 @@ impl WasixSocket for Call<'_> {
         self.write_as(memory, open, buffers, dont_wait, Some(to), ret_n)
     }
 
-    async fn sock_send_file(
+    fn sock_send_file(
         &mut self,
-        _: &mut GuestMemory<'_>,
+        memory: &mut GuestMemory<'_>,
         out_fd: u32,
         in_fd: u32,
         offset: u64,
         count: u64,
-    ) -> Result<u64, Error> {
-        self.send_file(out_fd, in_fd, offset, count).await
+        ret_n: GuestPtr<u64>,
+    ) -> Result<(), Error> {
+        let out = self.send_target(out_fd)?;
+        let source = self.send_source(in_fd, offset)?;
+        check_out_value(memory, ret_n)?;
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let sent = call.send_file(&out, &source, count).await?;
+                Ok(memory.write(ret_n, sent)?)
+            })
+        }))
     }
 
     fn sock_status(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<u8, Error> {

@@ -49,16 +49,20 @@ impl WasixThread for Call<'_> {
         Ok(())
     }
 
-    async fn thread_join(&mut self, _: &mut GuestMemory<'_>, tid: u32) -> Result<(), Error> {
-        Ok(self.join(tid).await?)
+    fn thread_join(&mut self, _: &mut GuestMemory<'_>, tid: u32) -> Result<(), Error> {
+        if self.has_joined(tid)? {
+            return Ok(());
+        }
+        Err(self.wait(move |call, _| Box::pin(async move { Ok(call.threads.join(tid).await?) })))
     }
 
     fn thread_exit(&mut self, _: &mut GuestMemory<'_>, _code: u32) -> wiggle::error::Error {
         ThreadExit.into()
     }
 
-    async fn thread_sleep(&mut self, _: &mut GuestMemory<'_>, duration: u64) -> Result<(), Error> {
-        Ok(interruptible(sleep(Duration::from_nanos(duration))).await?)
+    fn thread_sleep(&mut self, _: &mut GuestMemory<'_>, duration: u64) -> Result<(), Error> {
+        let duration = Duration::from_nanos(duration);
+        Err(self.wait(move |_, _| Box::pin(async move { Ok(interruptible(sleep(duration)).await?) })))
     }
 
     fn thread_parallelism(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
@@ -82,17 +86,26 @@ impl WasixThread for Call<'_> {
         Ok(self.local_get(key)?)
     }
 
-    async fn futex_wait(
+    fn futex_wait(
         &mut self,
         memory: &mut GuestMemory<'_>,
         futex: GuestPtr<u32>,
         expected: u32,
         timeout: GuestPtr<types::OptionTimestamp>,
-    ) -> Result<u8, Error> {
+        ret_woken: GuestPtr<u8>,
+    ) -> Result<(), Error> {
+        check_out_value(memory, ret_woken)?;
         let limit = time(memory.read(timeout)?)?;
-        let look = || word(memory, futex);
-        let woken = self.wait_for_word(futex.offset(), expected, limit, look).await?;
-        Ok(u8::from(woken == Woken::Yes))
+        if word(memory, futex)? != expected {
+            return Ok(memory.write(ret_woken, 1)?);
+        }
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let look = || word(memory, futex);
+                let woken = call.wait_for_word(futex.offset(), expected, limit, look).await?;
+                Ok(memory.write(ret_woken, u8::from(woken == Woken::Yes))?)
+            })
+        }))
     }
 
     fn futex_wake(&mut self, memory: &mut GuestMemory<'_>, futex: GuestPtr<u32>) -> Result<u8, Error> {

@@ -144,7 +144,7 @@ impl WasixWait for Call<'_> {
         Ok(memory.write(ret_write_fd, write_fd)?)
     }
 
-    async fn sock_pair(
+    fn sock_pair(
         &mut self,
         memory: &mut GuestMemory<'_>,
         af: u32,

@@ -18,14 +18,8 @@ use crate::host::call_mode::CallMode;
 use crate::host::signal::{handle, handle_here, see_through};
 use crate::io::{own_reactor, yield_now};
 
-/// What wiggle made of a call that never waits, or of one that has two phases.
-pub(super) type Now<P, R> = fn(&mut Call<'_>, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
-
-/// A call that may wait.
-pub(super) type Waits<P, R> =
-    for<'a> fn(&'a mut Call<'_>, &'a mut GuestMemory<'_>, P) -> BoxFuture<'a, wasmtime::Result<R>>;
-
-type BoxFuture<'a, R> = Pin<Box<dyn Future<Output = R> + Send + 'a>>;
+/// What wiggle made of a call.
+pub(super) type Binding<P, R> = fn(&mut Call<'_>, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
 
 /// Finds the context in a store's data.
 pub(super) trait Get<T>: Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static {}
@@ -42,7 +36,7 @@ pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     get: impl Get<T>,
     import: &ImportType<'_>,
     function: &'static Function,
-    call: Now<P, R>,
+    call: Binding<P, R>,
 ) -> wasmtime::Result<()> {
     P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
         let mut guest = CallContext::of(&mut caller, get)?;
@@ -53,94 +47,19 @@ pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     })
 }
 
-/// Links a call that is a future. It is allocated apart from Wasmtime's own, which is
-/// what keeps it out of the code for each `T`; the calls that are hot have two phases instead.
-///
-/// # Errors
-///
-/// When `linker` has the function already.
-pub(super) fn link_waits<T: Send + 'static, P: Params, R: CallResult>(
-    linker: &mut Linker<T>,
-    get: impl Get<T>,
-    import: &ImportType<'_>,
-    function: &'static Function,
-    calls: CallMode,
-    call: Waits<P, R>,
-) -> wasmtime::Result<()> {
-    match calls {
-        CallMode::Async => {
-            linker.func_wrap_async(
-                import.module(),
-                import.name(),
-                move |caller: Caller<'_, T>, params: P| {
-                    Box::new(whole(caller, get, calls, function, params, call))
-                },
-            )?;
-            Ok(())
-        }
-        CallMode::Blocking | CallMode::OwnThread => {
-            P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
-                inside_reactor(calls, || {
-                    let mut guest = CallContext::of(&mut caller, get)?;
-                    let line = guest.begin(function, params);
-                    let made = call(&mut guest.call, &mut guest.memory, params);
-                    let result = guest.interrupts.wait_for(made);
-                    guest.end(line, &result);
-                    let answer = result?;
-                    handle_due_here(&mut caller, get, calls)?;
-                    Ok(answer)
-                })
-            })
-        }
-    }
-}
-
-/// Makes a call that may park this thread.
-#[inline]
-fn inside_reactor<R>(calls: CallMode, call: impl FnOnce() -> wasmtime::Result<R>) -> wasmtime::Result<R> {
-    if calls == CallMode::OwnThread {
-        return call();
-    }
-    // What the caller's own runtime is may be one that this thread stops.
-    let reactor = own_reactor()?;
-    let _inside = reactor.enter();
-    call()
-}
-
-/// A call that is a future, from its first line to its last.
-async fn whole<T: Send + 'static, P: Params, R: CallResult>(
-    mut caller: Caller<'_, T>,
-    get: impl Get<T>,
-    calls: CallMode,
-    function: &'static Function,
-    params: P,
-    call: Waits<P, R>,
-) -> wasmtime::Result<R> {
-    let result = {
-        let mut guest = CallContext::of(&mut caller, get)?;
-        let line = guest.begin(function, params);
-        let made = call(&mut guest.call, &mut guest.memory, params);
-        let result = see_through(&guest.interrupts.pending_signals, guest.runs_on, pin!(made)).await;
-        guest.end(line, &result);
-        result?
-    };
-    handle_due(&mut caller, get, calls).await?;
-    Ok(result)
-}
-
-/// Links a call of two phases: it is tried on the spot, and only the half that waits is a
+/// Links a call that may wait: it is tried on the spot, and only the half that waits is a
 /// future. A traced call takes the same way.
 ///
 /// # Errors
 ///
 /// When `linker` has the function already.
-pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
+pub(super) fn link_may_wait<T: Send + 'static, P: Params, R: CallResult>(
     linker: &mut Linker<T>,
     get: impl Get<T>,
     import: &ImportType<'_>,
     function: &'static Function,
     calls: CallMode,
-    call: Now<P, i32>,
+    call: Binding<P, R>,
 ) -> wasmtime::Result<()> {
     match calls {
         CallMode::Async => {
@@ -154,60 +73,67 @@ pub(super) fn link_two_phases<T: Send + 'static, P: Params>(
                     params,
                     call,
                 ) {
-                    Ok(FirstPhase::Done(answer)) if has_budget() => known(answer),
+                    Ok(FirstPhase::Done(answer)) if has_budget() => answer.known(),
                     Ok(first) => Box::new(rest(caller, get, calls, first)),
                     Err(error) => Box::new(std::future::ready(Err(error))),
                 },
             )?;
             Ok(())
         }
-        CallMode::Blocking | CallMode::OwnThread => {
-            P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
-                inside_reactor(calls, || here(&mut caller, get, calls, function, params, call))
-            })
-        }
+        CallMode::Blocking => P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
+            // What the caller's own runtime is may be one that this thread stops.
+            let reactor = own_reactor()?;
+            let _inside = reactor.enter();
+            here(&mut caller, get, calls, function, params, call)
+        }),
+        CallMode::OwnThread => P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
+            here(&mut caller, get, calls, function, params, call)
+        }),
     }
 }
 
-/// A call of two phases on this thread, which it parks where it waits.
+/// A call on this thread, which it parks where it waits.
 #[inline]
-fn here<T: Send + 'static, P: Params>(
+fn here<T: Send + 'static, P: Params, R: CallResult>(
     caller: &mut Caller<'_, T>,
     get: impl Get<T>,
     calls: CallMode,
     function: &'static Function,
     params: P,
-    call: Now<P, i32>,
-) -> wasmtime::Result<i32> {
+    call: Binding<P, R>,
+) -> wasmtime::Result<R> {
     let mut guest = CallContext::of(caller, get)?;
+    guest.call.parks = true;
     let line = guest.begin(function, params);
     let mut result = call(&mut guest.call, &mut guest.memory, params);
     if let Some(wait) = guest.call.take_wait() {
-        result = guest.wait_here(wait);
+        result = guest.wait_here(wait).map(R::of);
     }
     guest.end(line, &result);
     let answer = result?;
-    handle_due_here(caller, get, calls)?;
+    if guest.interrupts.pending_signals.is_due() {
+        handle_here(caller, get, calls)?;
+    }
     Ok(answer)
 }
 
-/// How the first phase of a call ended.
-enum FirstPhase {
-    Done(i32),
+/// How the first phase of a call ended, in a store that runs async.
+enum FirstPhase<R> {
+    Done(R),
     /// It is done, and there is a signal to be handled before it returns.
-    Due(i32),
+    Due(R),
     Waits(Wait, Option<Box<Line>>),
 }
 
 /// The first phase of a call.
 #[inline]
-fn first<T: 'static, P: Params>(
+fn first<T: 'static, P: Params, R: CallResult>(
     caller: &mut Caller<'_, T>,
     get: impl Get<T>,
     function: &'static Function,
     params: P,
-    call: Now<P, i32>,
-) -> wasmtime::Result<FirstPhase> {
+    call: Binding<P, R>,
+) -> wasmtime::Result<FirstPhase<R>> {
     let mut guest = CallContext::of(caller, get)?;
     let line = guest.begin(function, params);
     let result = call(&mut guest.call, &mut guest.memory, params);
@@ -216,20 +142,17 @@ fn first<T: 'static, P: Params>(
     }
     guest.end(line, &result);
     let answer = result?;
-    Ok(if guest.interrupts.pending_signals.is_due() {
-        FirstPhase::Due(answer)
-    } else {
-        FirstPhase::Done(answer)
-    })
+    let is_due = guest.interrupts.pending_signals.is_due();
+    Ok(if is_due { FirstPhase::Due(answer) } else { FirstPhase::Done(answer) })
 }
 
 /// What comes after the first phase of a call.
-async fn rest<T: Send + 'static>(
+async fn rest<T: Send + 'static, R: CallResult>(
     mut caller: Caller<'_, T>,
     get: impl Get<T>,
     calls: CallMode,
-    first: FirstPhase,
-) -> wasmtime::Result<i32> {
+    first: FirstPhase<R>,
+) -> wasmtime::Result<R> {
     let answer = match first {
         FirstPhase::Done(answer) => {
             // Its budget is used up.
@@ -240,48 +163,17 @@ async fn rest<T: Send + 'static>(
         FirstPhase::Waits(wait, line) => {
             let mut guest = CallContext::of(&mut caller, get)?;
             let half = wait.resume(&mut guest.call, &mut guest.memory);
-            let half = async { errno::answer(half.await) };
+            let half = async { errno::answer(half.await).map(R::of) };
             let result = see_through(&guest.interrupts.pending_signals, guest.runs_on, pin!(half)).await;
             guest.end(line, &result);
             result?
         }
     };
-    handle_due(&mut caller, get, calls).await?;
-    Ok(answer)
-}
-
-/// Handles what signals there are before a call returns.
-///
-/// # Errors
-///
-/// Those of the handlers.
-async fn handle_due<T: Send + 'static>(
-    caller: &mut Caller<'_, T>,
-    get: impl Get<T>,
-    calls: CallMode,
-) -> wasmtime::Result<()> {
     if get(caller.data_mut()).interrupts.pending_signals.is_due() {
         // Apart, so that the future of every call is not as large as this one.
-        Box::pin(handle(caller, get, calls)).await?;
+        Box::pin(handle(&mut caller, get, calls)).await?;
     }
-    Ok(())
-}
-
-/// As [`handle_due`], in a store that does not run async.
-///
-/// # Errors
-///
-/// Those of the handlers.
-#[inline]
-fn handle_due_here<T: Send + 'static>(
-    caller: &mut Caller<'_, T>,
-    get: impl Get<T>,
-    calls: CallMode,
-) -> wasmtime::Result<()> {
-    if get(caller.data_mut()).interrupts.pending_signals.is_due() {
-        return handle_here(caller, get, calls);
-    }
-    Ok(())
+    Ok(answer)
 }
 
 /// Takes a little of the task's budget, so that a guest that never has to wait still
@@ -305,18 +197,6 @@ impl<const ANSWER: i32> Future for ReadyResult<ANSWER> {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(ANSWER))
-    }
-}
-
-/// The future of a known result: nothing is allocated for the usual ones.
-pub(super) fn known(answer: i32) -> Box<dyn Future<Output = wasmtime::Result<i32>> + Send> {
-    const SUCCESS: i32 = 0;
-    /// `EAGAIN`, in every dialect.
-    const AGAIN: i32 = 6;
-    match answer {
-        SUCCESS => Box::new(ReadyResult::<SUCCESS>),
-        AGAIN => Box::new(ReadyResult::<AGAIN>),
-        other => Box::new(std::future::ready(Ok(other))),
     }
 }
 
@@ -410,18 +290,49 @@ impl Bits for i64 {
 }
 
 /// What a call returns to the guest.
-pub(super) trait CallResult: WasmRet + Send + 'static {
+pub(super) trait CallResult: WasmRet + Sized + Send + Sync + 'static {
+    /// What a call returns whose waiting half has ended with `errno`.
+    fn of(errno: i32) -> Self;
+
     fn errno(&self) -> Option<i32>;
+
+    /// The future of a known result.
+    fn known(self) -> BoxFuture<Self>;
 }
 
+type BoxFuture<R> = Box<dyn Future<Output = wasmtime::Result<R>> + Send>;
+
 impl CallResult for i32 {
+    fn of(errno: i32) -> Self {
+        errno
+    }
+
     fn errno(&self) -> Option<i32> {
         Some(*self)
+    }
+
+    /// Nothing is allocated for the usual ones.
+    #[inline]
+    fn known(self) -> BoxFuture<Self> {
+        const SUCCESS: i32 = 0;
+        /// `EAGAIN`, in every dialect.
+        const AGAIN: i32 = 6;
+        match self {
+            SUCCESS => Box::new(ReadyResult::<SUCCESS>),
+            AGAIN => Box::new(ReadyResult::<AGAIN>),
+            other => Box::new(std::future::ready(Ok(other))),
+        }
     }
 }
 
 impl CallResult for () {
+    fn of(_: i32) -> Self {}
+
     fn errno(&self) -> Option<i32> {
         None
+    }
+
+    fn known(self) -> BoxFuture<Self> {
+        Box::new(std::future::ready(Ok(self)))
     }
 }
