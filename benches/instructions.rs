@@ -10,7 +10,7 @@ mod support;
 
 use std::env;
 
-use support::{CASES, Case, Guest, MEMORIES};
+use support::{CASES, Case, Guest, SETUPS};
 use wasmtime::Result;
 
 /// How many calls there are in the two stretches of a case. What they differ by is free of
@@ -24,12 +24,12 @@ const WARM_UP: u64 = 100;
 fn main() -> Result<()> {
     // Cargo adds `--bench`, which says nothing here.
     let is_run = env::args().skip(1).any(|argument| argument == "run");
-    for memory in MEMORIES {
+    for setup in SETUPS {
         if !is_run {
-            CASES.iter().map(Case::label).for_each(|label| println!("{} {label}", memory.name()));
+            CASES.iter().map(Case::label).for_each(|label| println!("{} {label}", setup.name()));
             continue;
         }
-        let mut guest = Guest::new(memory)?;
+        let mut guest = Guest::new(setup)?;
         for case in 0..CASES.len() {
             guest.run(case, WARM_UP)?;
             between();

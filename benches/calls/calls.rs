@@ -9,13 +9,13 @@ mod support;
 use std::time::Instant;
 
 use criterion::Criterion;
-use support::{CASES, Guest, MEMORIES};
+use support::{CASES, Guest, SETUPS};
 
 fn main() -> wasmtime::Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
-    for memory in MEMORIES {
-        let mut guest = Guest::new(memory)?;
-        let mut group = criterion.benchmark_group(memory.name());
+    for setup in SETUPS {
+        let mut guest = Guest::new(setup)?;
+        let mut group = criterion.benchmark_group(setup.name());
         for (place, case) in CASES.iter().enumerate() {
             // So that a case that does not work says so.
             guest.run(place, 100)?;

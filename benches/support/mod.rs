@@ -11,16 +11,37 @@ use wasock::WasockCtx;
 
 /// How the guest has its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory {
+enum Memory {
     Plain,
     SharedExported,
     SharedImported,
 }
 
-pub(crate) const MEMORIES: [Memory; 3] = [Memory::Plain, Memory::SharedExported, Memory::SharedImported];
+/// How the guest is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    memory: Memory,
+    /// By synchronous calls, as on a thread of its own; otherwise they are async.
+    own_thread: bool,
+}
+
+pub(crate) const SETUPS: [Setup; 5] = [
+    Setup { memory: Memory::Plain, own_thread: false },
+    Setup { memory: Memory::SharedExported, own_thread: false },
+    Setup { memory: Memory::SharedImported, own_thread: false },
+    Setup { memory: Memory::Plain, own_thread: true },
+    Setup { memory: Memory::SharedImported, own_thread: true },
+];
+
+impl Setup {
+    pub(crate) fn name(self) -> String {
+        let how = if self.own_thread { "-own-thread" } else { "" };
+        format!("{}{how}", self.memory.name())
+    }
+}
 
 impl Memory {
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::SharedExported => "shared-exported",
@@ -298,6 +319,7 @@ fn function(case: &Case) -> String {
 
 /// The guest, ready to make calls.
 pub(crate) struct Guest {
+    own_thread: bool,
     runtime: Runtime,
     store: Store<WasockCtx>,
     functions: Vec<TypedFunc<i64, i32>>,
@@ -306,7 +328,7 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(memory: Memory) -> Result<Self> {
+    pub(crate) fn new(Setup { memory, own_thread }: Setup) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let functions: String = CASES.iter().map(function).collect();
         // Imports come first in a module.
@@ -321,9 +343,14 @@ impl Guest {
         ctx.adapt_to(&module);
         ctx.expect_single_instance();
         let mut linker: Linker<WasockCtx> = Linker::new(&engine);
-        wasock::add_to_linker(&mut linker, &module, |ctx| ctx)?;
         linker.func_wrap("bench", "nothing", || 0_i32)?;
-        linker.func_wrap_async("bench", "nothing_async", |_, ()| Box::new(std::future::ready(0_i32)))?;
+        if own_thread {
+            wasock::internals::add_to_linker_on_own_thread(&mut linker, &module)?;
+            linker.func_wrap("bench", "nothing_async", || 0_i32)?;
+        } else {
+            wasock::add_to_linker(&mut linker, &module, |ctx| ctx)?;
+            linker.func_wrap_async("bench", "nothing_async", |_, ()| Box::new(std::future::ready(0_i32)))?;
+        }
         let shared = match memory {
             Memory::SharedImported => Some(SharedMemory::new(&engine, MemoryType::shared(1, 1))?),
             _ => None,
@@ -337,22 +364,37 @@ impl Guest {
         }
         // It is not interrupted.
         store.set_epoch_deadline(u64::MAX / 2);
-        let instance = runtime.block_on(linker.instantiate_async(&mut store, &module))?;
+        let instance = if own_thread {
+            linker.instantiate(&mut store, &module)?
+        } else {
+            runtime.block_on(linker.instantiate_async(&mut store, &module))?
+        };
         let setup = instance.get_typed_func::<(), i32>(&mut store, "setup")?;
-        let answer = runtime.block_on(setup.call_async(&mut store, ()))?;
+        let answer = if own_thread {
+            let _inside = runtime.enter();
+            setup.call(&mut store, ())?
+        } else {
+            runtime.block_on(setup.call_async(&mut store, ()))?
+        };
         if answer != 0 {
             return Err(Error::msg(format!("the guest cannot begin: {answer}")));
         }
         let find = |case: &Case| instance.get_typed_func(&mut store, case.name);
         let functions = CASES.iter().map(find).collect::<Result<_>>()?;
-        Ok(Self { runtime, store, functions, _silent: silent })
+        Ok(Self { own_thread, runtime, store, functions, _silent: silent })
     }
 
     /// Makes the calls of the case at `place` so many times.
     pub(crate) fn run(&mut self, place: usize, times: u64) -> Result<()> {
         let function = self.functions.get(place).ok_or_else(|| Error::msg("no such case"))?;
         let times = i64::try_from(times)?;
-        match self.runtime.block_on(function.call_async(&mut self.store, times))? {
+        let answer = if self.own_thread {
+            let _inside = self.runtime.enter();
+            function.call(&mut self.store, times)?
+        } else {
+            self.runtime.block_on(function.call_async(&mut self.store, times))?
+        };
+        match answer {
             0 => Ok(()),
             wrong => Err(Error::msg(format!("a call answered otherwise than it shall: {wrong:#x}"))),
         }

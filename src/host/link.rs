@@ -103,6 +103,16 @@ pub fn add_to_linker_blocking<T: Send + 'static>(
     link(linker, module, get, CallMode::Blocking)
 }
 
+/// As [`add_to_linker_blocking`], for a thread that is the guest's own and inside of a reactor. It is how
+/// [`Guest::run`](super::Guest::run) links such a guest, for the benchmark of calls.
+///
+/// # Errors
+///
+/// Those of [`add_to_linker`].
+pub fn add_to_linker_on_own_thread(linker: &mut Linker<WasockCtx>, module: &Module) -> wasmtime::Result<()> {
+    link(linker, module, |ctx| ctx, CallMode::OwnThread)
+}
+
 /// As [`add_to_linker`], for a linker that serves `module` alone. What it has already is kept.
 ///
 /// They are for a store that runs as `calls` says, or async where `linker` has something that the

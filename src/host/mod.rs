@@ -42,7 +42,7 @@ pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::Epochs;
 pub use handle::Handle;
 pub use inspect::Inspection;
-pub use link::{add_to_linker, add_to_linker_blocking};
+pub use link::{add_to_linker, add_to_linker_blocking, add_to_linker_on_own_thread};
 pub use load::{Guest, LoadError};
 pub use on_trap::OnTrap;
 pub use outcome::Ended;
