@@ -18,12 +18,12 @@ use crate::{FAILURE, USAGE, run};
 pub(crate) struct Wish {
     /// As it was written.
     text: String,
-    verb: Verb,
-    target: Target,
+    verb: WishVerb,
+    target: WishTarget,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Verb {
+enum WishVerb {
     Listen,
     AcceptFrom,
     Connect,
@@ -33,20 +33,20 @@ enum Verb {
 }
 
 #[derive(Clone, Debug)]
-enum Target {
+enum WishTarget {
     Inet(SocketAddr),
     Unix(String),
     Name(String),
 }
 
 /// The verbs, as they are written: those of the grants.
-const VERBS: [(&str, Verb); 6] = [
-    ("listen", Verb::Listen),
-    ("accept-from", Verb::AcceptFrom),
-    ("connect", Verb::Connect),
-    ("udp-bind", Verb::UdpBind),
-    ("udp-send", Verb::UdpSend),
-    ("resolve", Verb::Resolve),
+const VERBS: [(&str, WishVerb); 6] = [
+    ("listen", WishVerb::Listen),
+    ("accept-from", WishVerb::AcceptFrom),
+    ("connect", WishVerb::Connect),
+    ("udp-bind", WishVerb::UdpBind),
+    ("udp-send", WishVerb::UdpSend),
+    ("resolve", WishVerb::Resolve),
 ];
 
 impl std::str::FromStr for Wish {
@@ -63,9 +63,9 @@ impl std::str::FromStr for Wish {
             VERBS.iter().find(|(name, _)| *name == verb).map(|(_, verb)| *verb).ok_or_else(expected)?;
         let target = target.trim();
         let target = match (verb, target.strip_prefix("unix:")) {
-            (Verb::Resolve, _) => Target::Name(target.to_owned()),
-            (Verb::Listen | Verb::Connect, Some(path)) => Target::Unix(path.to_owned()),
-            _ => Target::Inet(target.parse().map_err(|_| expected())?),
+            (WishVerb::Resolve, _) => WishTarget::Name(target.to_owned()),
+            (WishVerb::Listen | WishVerb::Connect, Some(path)) => WishTarget::Unix(path.to_owned()),
+            _ => WishTarget::Inet(target.parse().map_err(|_| expected())?),
         };
         Ok(Self { text: text.trim().to_owned(), verb, target })
     }
@@ -75,14 +75,14 @@ impl Wish {
     /// Do these grants allow it?
     fn is_allowed(&self, builder: &WasockCtxBuilder) -> bool {
         let wish = match (self.verb, &self.target) {
-            (Verb::Listen, Target::Inet(address)) => Use::TcpListen(*address),
-            (Verb::Listen, Target::Unix(path)) => Use::UnixListen(path),
-            (Verb::AcceptFrom, Target::Inet(address)) => Use::TcpAccept(*address),
-            (Verb::Connect, Target::Inet(address)) => Use::TcpConnect(*address),
-            (Verb::Connect, Target::Unix(path)) => Use::UnixConnect(path),
-            (Verb::UdpBind, Target::Inet(address)) => Use::UdpBind(*address),
-            (Verb::UdpSend, Target::Inet(address)) => Use::UdpSend(*address),
-            (_, Target::Name(name)) => Use::Resolve(name),
+            (WishVerb::Listen, WishTarget::Inet(address)) => Use::TcpListen(*address),
+            (WishVerb::Listen, WishTarget::Unix(path)) => Use::UnixListen(path),
+            (WishVerb::AcceptFrom, WishTarget::Inet(address)) => Use::TcpAccept(*address),
+            (WishVerb::Connect, WishTarget::Inet(address)) => Use::TcpConnect(*address),
+            (WishVerb::Connect, WishTarget::Unix(path)) => Use::UnixConnect(path),
+            (WishVerb::UdpBind, WishTarget::Inet(address)) => Use::UdpBind(*address),
+            (WishVerb::UdpSend, WishTarget::Inet(address)) => Use::UdpSend(*address),
+            (_, WishTarget::Name(name)) => Use::Resolve(name),
             _ => return false,
         };
         builder.allows(wish)
@@ -92,12 +92,12 @@ impl Wish {
     fn key(&self) -> String {
         let verb = VERBS.iter().find(|(name, _)| self.text.starts_with(name)).map_or("", |(name, _)| name);
         match &self.target {
-            Target::Inet(address) if matches!(self.verb, Verb::AcceptFrom) => {
+            WishTarget::Inet(address) if matches!(self.verb, WishVerb::AcceptFrom) => {
                 format!("{verb} = \"{}\"", address.ip())
             }
-            Target::Inet(address) => format!("{verb} = \"{address}\""),
-            Target::Unix(path) => format!("{verb} = \"unix:{path}\""),
-            Target::Name(name) => format!("{verb} = \"{name}\""),
+            WishTarget::Inet(address) => format!("{verb} = \"{address}\""),
+            WishTarget::Unix(path) => format!("{verb} = \"unix:{path}\""),
+            WishTarget::Name(name) => format!("{verb} = \"{name}\""),
         }
     }
 }
@@ -156,7 +156,8 @@ fn explain(lines: &mut Lines, config: &Config, wish: &Wish) -> Result<bool> {
     let is_allowed = allows(&rules)?;
     let by = |value: &ConfigValue| format!("line {}: {}", value.line, value.text);
     // Peers are taken unless they are narrowed, so another grant says nothing of them.
-    let decides = |grant: &&ConfigValue| !matches!(wish.verb, Verb::AcceptFrom) || grant.key == "accept-from";
+    let decides =
+        |grant: &&ConfigValue| !matches!(wish.verb, WishVerb::AcceptFrom) || grant.key == "accept-from";
     let deciding: Vec<&ConfigValue> = grants.iter().copied().filter(decides).collect();
     let text = match (is_allowed, allows(&grants)?) {
         (true, _) if allows(&[])? && deciding.is_empty() => "allowed without a grant".to_owned(),

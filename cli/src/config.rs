@@ -54,7 +54,7 @@ pub(crate) struct ConfigValue {
 }
 
 /// A flag.
-struct Key {
+struct ConfigKey {
     name: String,
     id: String,
     action: ArgAction,
@@ -107,7 +107,7 @@ impl Config {
     /// Adds the values of a key that is a flag.
     fn add(
         &mut self,
-        keys: &[Key],
+        keys: &[ConfigKey],
         name: &Spanned<impl AsRef<str>>,
         value: &Spanned<DeValue<'_>>,
         source: &Source<'_>,
@@ -164,18 +164,18 @@ impl Config {
 }
 
 /// The flags that may be keys.
-fn keys() -> Vec<Key> {
+fn keys() -> Vec<ConfigKey> {
     let command = Args::command();
     let run = command.find_subcommand("run");
     let flags = run.into_iter().flat_map(|run| run.get_arguments());
     let key = |flag: &clap::Arg| {
         let name = flag.get_long().filter(|name| !NO_KEYS.contains(name))?.to_owned();
-        Some(Key { name, id: flag.get_id().to_string(), action: flag.get_action().clone() })
+        Some(ConfigKey { name, id: flag.get_id().to_string(), action: flag.get_action().clone() })
     };
     flags.filter_map(key).collect()
 }
 
-fn unknown(keys: &[Key], text: &str, span: Range<usize>) -> Mistake {
+fn unknown(keys: &[ConfigKey], text: &str, span: Range<usize>) -> Mistake {
     let names = keys.iter().map(|key| key.name.as_str()).chain([MODULE, ARGUMENTS]);
     let alike = names.map(|name| (strsim::jaro(text, name), name)).filter(|(alike, _)| *alike > ALIKE);
     let nearest = alike.max_by(|(one, _), (other, _)| one.total_cmp(other));
@@ -187,7 +187,7 @@ fn unknown(keys: &[Key], text: &str, span: Range<usize>) -> Mistake {
 }
 
 /// The values of a key as arguments, and where each of them stands.
-fn arguments(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, Range<usize>)>, Mistake> {
+fn arguments(key: &ConfigKey, value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, Range<usize>)>, Mistake> {
     let flag = format!("--{}", key.name);
     let with = |text: String| format!("{flag}={text}");
     match (&key.action, value.get_ref()) {
