@@ -61,7 +61,8 @@ struct TickerState {
     has_task: bool,
 }
 
-/// Those of all engines whose epoch wasock manages.
+/// Those of all engines whose epoch wasock manages. It is a property of an engine, for which
+/// Wasmtime has no place: so there is one list for all engines of the process.
 static TICKERS: Mutex<Vec<Arc<Ticker>>> = Mutex::new(Vec::new());
 
 impl Ticker {

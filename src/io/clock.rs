@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::start_thread;
+use super::{HostRuntime, start_thread};
 use crate::error::Errno;
 
 /// How long the thread remains without a deadline.
@@ -20,16 +20,25 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A deadline, and a number of its own.
 type Key = (Instant, u64);
 
-struct Clock {
+struct Waiting {
     waiting: BTreeMap<Key, Waker>,
     next: u64,
     is_running: bool,
 }
 
-static CLOCK: Mutex<Clock> = Mutex::new(Clock { waiting: BTreeMap::new(), next: 0, is_running: false });
+/// The deadlines, and the thread that sleeps until the earliest.
+pub(super) struct Clock {
+    waiting: Mutex<Waiting>,
+    /// Wakes the thread because there is an earlier deadline.
+    earlier: Condvar,
+}
 
-/// Wakes the thread because there is an earlier deadline.
-static EARLIER: Condvar = Condvar::new();
+impl Clock {
+    pub(super) const fn new() -> Self {
+        let waiting = Waiting { waiting: BTreeMap::new(), next: 0, is_running: false };
+        Self { waiting: Mutex::new(waiting), earlier: Condvar::new() }
+    }
+}
 
 /// Waits until `deadline`; never less.
 ///
@@ -71,7 +80,7 @@ impl Future for Until {
             }
             clock.is_running = true;
         } else if clock.waiting.first_key_value().is_some_and(|(first, _)| *first == key) {
-            EARLIER.notify_one();
+            earlier().notify_one();
         }
         Poll::Pending
     }
@@ -117,7 +126,7 @@ fn run() {
             None => IDLE_TIMEOUT,
         };
         let was_empty = clock.waiting.is_empty();
-        let (woken, waited) = EARLIER.wait_timeout(clock, pause).unwrap_or_else(PoisonError::into_inner);
+        let (woken, waited) = earlier().wait_timeout(clock, pause).unwrap_or_else(PoisonError::into_inner);
         clock = woken;
         if was_empty && waited.timed_out() && clock.waiting.is_empty() {
             clock.is_running = false;
@@ -126,9 +135,13 @@ fn run() {
     }
 }
 
-fn clock() -> MutexGuard<'static, Clock> {
+fn clock() -> MutexGuard<'static, Waiting> {
     // Consistent whenever it is unlocked.
-    CLOCK.lock().unwrap_or_else(PoisonError::into_inner)
+    HostRuntime::of_process().clock.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn earlier() -> &'static Condvar {
+    &HostRuntime::of_process().clock.earlier
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@
 //! [`Watchable`] is a source that can be watched together with many others. A [`Timer`] is a
 //! descriptor too.
 //!
+//! What all guests of a process share (threads, a clock, a reactor, descriptors) is in one
+//! [`HostRuntime`].
+//!
 //! A thread starts by [`start_thread`], which fails softly where the host is at its limit,
 //! and is kept for reuse for a short time. Calls of the operating system that may block run in a
 //! [`BlockingPool`], of which each guest has its own: however many of its calls block, and
@@ -20,6 +23,8 @@ mod async_fd;
 mod block_on;
 mod blocking;
 mod clock;
+mod descriptors;
+mod host_runtime;
 mod parker;
 mod parker_poll;
 mod pollable;
@@ -34,8 +39,12 @@ pub(crate) use async_fd::OnReport;
 pub use block_on::block_on;
 pub(crate) use block_on::park_on;
 pub use blocking::BlockingPool;
+pub(crate) use descriptors::{DescriptorDemand, DescriptorFreed};
+pub(crate) use host_runtime::HostRuntime;
 pub use pollable::{Change, Events, Interest, Watchable};
-pub(crate) use reactor::{AtPanic, can_drive, inside_a_runtime, own_reactor, reactor, spawn_guarded};
+pub(crate) use reactor::{
+    AtPanic, can_drive, inside_a_runtime, no_longer_drives, own_reactor, reactor, spawn_guarded,
+};
 pub(crate) use thread::{start as start_thread, start_with_stack as start_thread_with_stack};
 pub(crate) use timer::coarse_until;
 pub use timer::{Timer, sleep, yield_now};

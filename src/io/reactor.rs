@@ -2,33 +2,76 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock, mpsc};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard, mpsc};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle, Id};
 use tokio::task::AbortHandle;
 
+use super::HostRuntime;
 use crate::error::Errno;
 
 /// How many runtimes are remembered as able to drive sockets. Forgetting an older one costs its
 /// sockets a thread switch for each wait, and nothing else.
 const MOST: usize = 64;
 
-/// The runtimes that their owners have [named](can_drive).
-static NAMED: RwLock<Vec<Id>> = RwLock::new(Vec::new());
+/// The runtime of the host's own, and those of embedders that may drive sockets too.
+pub(super) struct OwnReactor {
+    started: OnceLock<Handle>,
+    /// One at a time: a second runtime would have to be ended again.
+    starting: Mutex<()>,
+    /// The runtimes that their owners have [named](can_drive).
+    named: RwLock<Vec<Id>>,
+}
+
+impl OwnReactor {
+    pub(super) const fn new() -> Self {
+        Self { started: OnceLock::new(), starting: Mutex::new(()), named: RwLock::new(Vec::new()) }
+    }
+
+    fn handle(&self) -> Result<Handle, Errno> {
+        if let Some(handle) = self.started.get() {
+            return Ok(handle.clone());
+        }
+        let _starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = self.started.get() {
+            return Ok(handle.clone());
+        }
+        let handle = start()?;
+        Ok(self.started.get_or_init(|| handle).clone())
+    }
+
+    fn is_named(&self, runtime: &Handle) -> bool {
+        self.named.read().unwrap_or_else(PoisonError::into_inner).contains(&runtime.id())
+    }
+
+    fn named(&self) -> RwLockWriteGuard<'_, Vec<Id>> {
+        self.named.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Notes that `runtime` has its driver for I/O enabled, and may drive sockets.
 ///
 /// There is no way to ask a runtime: it panics where it has none.
 pub(crate) fn can_drive(runtime: &Handle) {
     let id = runtime.id();
-    let mut named = NAMED.write().unwrap_or_else(PoisonError::into_inner);
+    let mut named = own().named();
     if !named.contains(&id) {
         if named.len() >= MOST {
             named.remove(0);
         }
         named.push(id);
     }
+}
+
+/// Notes that `runtime` ends.
+pub(crate) fn no_longer_drives(runtime: &Handle) {
+    let id = runtime.id();
+    own().named().retain(|named| *named != id);
+}
+
+fn own() -> &'static OwnReactor {
+    &HostRuntime::of_process().reactor
 }
 
 /// The runtime of the caller where that was [named](can_drive), or else one of our own with a
@@ -41,10 +84,8 @@ pub(crate) fn can_drive(runtime: &Handle) {
 /// `EAGAIN` where the host can't start that thread, `ENFILE` where it has no descriptors
 /// for it.
 pub fn reactor() -> Result<Handle, Errno> {
-    let is_named =
-        |current: &Handle| NAMED.read().unwrap_or_else(PoisonError::into_inner).contains(&current.id());
     match Handle::try_current() {
-        Ok(current) if is_named(&current) => Ok(current),
+        Ok(current) if own().is_named(&current) => Ok(current),
         _ => own_reactor(),
     }
 }
@@ -71,18 +112,7 @@ pub(crate) fn inside_a_runtime<T>(poll: impl FnOnce() -> T) -> Result<T, Errno> 
 /// `EAGAIN` where the host can't start its thread, `ENFILE` where it has no descriptors
 /// for it. A later call tries again.
 pub(crate) fn own_reactor() -> Result<Handle, Errno> {
-    static OWN: OnceLock<Handle> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(handle) = OWN.get() {
-        return Ok(handle.clone());
-    }
-    // One at a time: a second runtime would have to be ended again.
-    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(handle) = OWN.get() {
-        return Ok(handle.clone());
-    }
-    let handle = start()?;
-    Ok(OWN.get_or_init(|| handle).clone())
+    own().handle()
 }
 
 /// Starts a thread that drives a runtime until the process ends.

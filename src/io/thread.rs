@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use super::HostRuntime;
 use crate::error::Errno;
 
 /// The stack of a host thread that runs no guest's code on it.
@@ -26,11 +27,13 @@ const NAME: &str = "wasock-idle";
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The idle workers, last in, first out, so that the others' timeouts run.
-///
-///
-/// The lock is taken before that of a [`Worker`].
-static IDLE: Mutex<Vec<Arc<Worker>>> = Mutex::new(Vec::new());
+/// The threads that wait for work.
+pub(super) struct ThreadPool {
+    /// Last in, first out, so that the others' timeouts run.
+    ///
+    /// The lock is taken before that of a [`Worker`].
+    idle: Mutex<Vec<Arc<Worker>>>,
+}
 
 /// Where an idle thread waits for work.
 struct Worker {
@@ -59,38 +62,53 @@ pub(crate) fn start_with_stack(
     stack: usize,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<(), Errno> {
-    let rename = name.clone();
-    let named: Work = Box::new(move || {
-        call_this_thread(&rename);
-        work();
-    });
-    // In a statement of its own: the lock is free then.
-    let idle = take_idle(stack);
-    if let Some(worker) = idle {
-        *locked(&worker.work) = Some(named);
-        worker.has_come.notify_one();
-        return Ok(());
+    HostRuntime::of_process().threads.start(name, stack, work)
+}
+
+impl ThreadPool {
+    pub(super) const fn new() -> Self {
+        Self { idle: Mutex::new(Vec::new()) }
     }
-    let started = Builder::new().name(name).stack_size(stack).spawn(move || live(stack, named));
-    started.map(drop).map_err(|_| Errno::EAGAIN)
-}
 
-/// The worker that has been idle for the shortest time of those with `stack` bytes of stack.
-fn take_idle(stack: usize) -> Option<Arc<Worker>> {
-    let mut idle = locked(&IDLE);
-    let found = idle.iter().rposition(|worker| worker.stack >= stack)?;
-    Some(idle.remove(found))
-}
+    fn start(
+        &'static self,
+        name: String,
+        stack: usize,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Errno> {
+        let rename = name.clone();
+        let named: Work = Box::new(move || {
+            call_this_thread(&rename);
+            work();
+        });
+        // In a statement of its own: the lock is free then.
+        let idle = self.take_idle(stack);
+        if let Some(worker) = idle {
+            *locked(&worker.work) = Some(named);
+            worker.has_come.notify_one();
+            return Ok(());
+        }
+        let started = Builder::new().name(name).stack_size(stack).spawn(move || self.live(stack, named));
+        started.map(drop).map_err(|_| Errno::EAGAIN)
+    }
 
-/// The loop of one worker thread. A panic ends it.
-fn live(stack: usize, mut work: Work) {
-    let worker = Arc::new(Worker { stack, work: Mutex::default(), has_come: Condvar::new() });
-    loop {
-        work();
-        call_this_thread(NAME);
-        match worker.next() {
-            Some(next) => work = next,
-            None => return,
+    /// The worker that has been idle for the shortest time of those with `stack` bytes of stack.
+    fn take_idle(&self, stack: usize) -> Option<Arc<Worker>> {
+        let mut idle = locked(&self.idle);
+        let found = idle.iter().rposition(|worker| worker.stack >= stack)?;
+        Some(idle.remove(found))
+    }
+
+    /// The loop of one worker thread. A panic ends it.
+    fn live(&self, stack: usize, mut work: Work) {
+        let worker = Arc::new(Worker { stack, work: Mutex::default(), has_come: Condvar::new() });
+        loop {
+            work();
+            call_this_thread(NAME);
+            match worker.next(self) {
+                Some(next) => work = next,
+                None => return,
+            }
         }
     }
 }
@@ -98,9 +116,9 @@ fn live(stack: usize, mut work: Work) {
 impl Worker {
     /// Waits for work; `None` after the timeout, or if enough workers are idle already.
     ///
-    fn next(self: &Arc<Self>) -> Option<Work> {
+    fn next(self: &Arc<Self>, pool: &ThreadPool) -> Option<Work> {
         {
-            let mut idle = locked(&IDLE);
+            let mut idle = locked(&pool.idle);
             if idle.len() >= MOST {
                 return None;
             }
@@ -114,7 +132,7 @@ impl Worker {
             return Some(work);
         }
         drop(work);
-        let mut idle = locked(&IDLE);
+        let mut idle = locked(&pool.idle);
         if let Some(place) = idle.iter().position(|worker| Arc::ptr_eq(worker, self)) {
             idle.remove(place);
             return None;

@@ -14,7 +14,6 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 
 use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
-use super::listen::DescriptorFreed;
 use super::multicast::{Groups, Membership};
 use super::option::{SetOption, SocketLimits, take_own_groups_only};
 use super::receive_filter::{DatagramFilter, First, ReceiveFilter};
@@ -23,7 +22,7 @@ use super::unix::{self, NamedSocketFile};
 use super::{Domain, Kind, ReadinessSource, Received, Refusal, ShutdownHow, Status, address, transfer};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Change, Interest, Watchable as _};
+use crate::io::{AsyncFd, Change, DescriptorFreed, Interest, Watchable as _};
 use crate::policy::Policy;
 
 /// A datagram socket.

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::super::{Ended, Guest, Handle, WasockCtx};
 use crate::error::{Errno, Terminated};
-use crate::io::{can_drive, start_thread};
+use crate::io::{can_drive, no_longer_drives, start_thread};
 use crate::service;
 
 /// How an instance has ended.
@@ -54,7 +54,17 @@ fn run(guest: &Guest, ctx: WasockCtx) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| wasmtime::Error::new(Errno::from(error)))?;
     can_drive(runtime.handle());
+    let _named = Named(&runtime);
     runtime.block_on(guest.run(ctx))
+}
+
+/// A runtime that drives sockets as long as this lives.
+struct Named<'a>(&'a Runtime);
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        no_longer_drives(self.0.handle());
+    }
 }
 
 /// Tells the service that the instance has ended, also after a panic of the host's.

@@ -25,7 +25,7 @@ pub use profile::{
     ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen,
 };
 pub use queue::Queue;
-pub(crate) use queue::{DescriptorFreed, reset};
+pub(crate) use queue::reset;
 
 /// How a socket listens: the settings of the operator and of the kernel.
 #[derive(Clone)]

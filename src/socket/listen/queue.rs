@@ -18,7 +18,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -27,7 +26,6 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 use rustix::net::SocketFlags;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::{
@@ -37,16 +35,14 @@ use super::{
 use crate::account::{Account, Charge, sized};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Change, Interest, Watchable, own_reactor, spawn_guarded};
+use crate::io::{
+    AsyncFd, Change, DescriptorDemand, HostRuntime, Interest, Watchable, own_reactor, spawn_guarded,
+};
 use crate::socket::lease::Lease;
 use crate::socket::{Domain, Refusal};
 
 /// How many connections a server task takes before it yields to others.
 const BATCH: usize = 64;
-
-/// How long a task without descriptors waits at most: something other than a socket
-/// may have released one.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the host and its kernel hold for a connection that waits.
 const WAITING: u64 = sized::<PendingConnection>(2) + 4096;
@@ -157,8 +153,9 @@ impl Queue {
             match poll_fn(|context| self.poll_serve(context)).await {
                 // What the guest frees is for the listener that it asked.
                 Stopped::OutOfDescriptors => loop {
-                    wait_for_descriptor().await;
-                    if self.lock().demand.is_some() || !DescriptorDemand::exists() {
+                    let descriptors = &HostRuntime::of_process().descriptors;
+                    descriptors.wait().await;
+                    if self.lock().demand.is_some() || !descriptors.has_demand() {
                         break;
                     }
                 },
@@ -325,7 +322,8 @@ impl Queue {
             // "EBADF: the other thread closed it" - docs/listen.md, rule 13
             None if state.listener.is_none() => Poll::Ready(Err(Errno::EBADF.into())),
             None if state.is_out_of_descriptors => {
-                state.demand.get_or_insert_with(DescriptorDemand::new);
+                let demand = || HostRuntime::of_process().descriptors.demand();
+                state.demand.get_or_insert_with(demand);
                 Poll::Ready(Err(Errno::ENFILE.into()))
             }
             None => {
@@ -458,61 +456,6 @@ impl std::fmt::Debug for Queue {
 pub(crate) fn reset(socket: impl AsFd) {
     // A socket that refuses the option has no peer any more.
     let _gone = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
-}
-
-/// Server tasks that wait for a descriptor, and what wakes them.
-static WAITING_TASKS: AtomicUsize = AtomicUsize::new(0);
-static DESCRIPTOR_FREED: Notify = Notify::const_new();
-
-async fn wait_for_descriptor() {
-    WAITING_TASKS.fetch_add(1, SeqCst);
-    let _until_done = DescriptorWait;
-    // Ended by either; a descriptor that was freed just before costs one timeout.
-    let _either = tokio::time::timeout(RETRY_INTERVAL, DESCRIPTOR_FREED.notified()).await;
-}
-
-struct DescriptorWait;
-
-impl Drop for DescriptorWait {
-    fn drop(&mut self) {
-        WAITING_TASKS.fetch_sub(1, SeqCst);
-    }
-}
-
-/// How many queues have a connection that their guest could not accept.
-static DEMANDS: AtomicUsize = AtomicUsize::new(0);
-
-/// One queue with a connection that its guest could not accept: the others leave it the next descriptor.
-struct DescriptorDemand(());
-
-impl DescriptorDemand {
-    fn new() -> Self {
-        DEMANDS.fetch_add(1, SeqCst);
-        Self(())
-    }
-
-    fn exists() -> bool {
-        DEMANDS.load(SeqCst) > 0
-    }
-}
-
-impl Drop for DescriptorDemand {
-    fn drop(&mut self) {
-        DEMANDS.fetch_sub(1, SeqCst);
-    }
-}
-
-/// Wakes the waiting tasks when it is dropped, because a descriptor is free. The last
-/// field of what closes one.
-#[derive(Debug)]
-pub(crate) struct DescriptorFreed;
-
-impl Drop for DescriptorFreed {
-    fn drop(&mut self) {
-        if WAITING_TASKS.load(SeqCst) > 0 {
-            DESCRIPTOR_FREED.notify_waiters();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
-use super::listen::{Capacity, ConnectionPermit, DescriptorFreed, ListenConfig, PendingConnection, Queue};
+use super::listen::{Capacity, ConnectionPermit, ListenConfig, PendingConnection, Queue};
 use super::option::{SetOption, SocketLimits};
 use super::{Domain, Kind, ReadinessSource, Refusal, Socket};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Watchers};
+use crate::io::{AsyncFd, DescriptorFreed, Watchers};
 use crate::policy::Policy;
 
 use bound::Bound;
