@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use wasock::{Ended, Event, Guest, ReloadError, ReloadMode, Restart, Service, ServiceBuilder, WasockCtx};
+use wasock::{
+    Ended, Event, Guest, ReloadError, ReloadMode, Restart, Service, ServiceBuilder, Terminated, WasockCtx,
+};
 
 /// How long something that must not happen is waited for.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -340,6 +342,26 @@ fn r8_what_is_left_when_a_drain_takes_too_long_is_reset() -> Result<()> {
     running.service.drain();
     is_reset(&kept)?;
     ensure!(running.ended()? == 0, "another code");
+    Ok(())
+}
+
+#[test]
+fn r8_an_order_ends_what_drains_at_once() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let _kept = connect(addr)?;
+    one.expect("take a kept", "ok")?;
+    running.service.drain();
+    let begun = Instant::now();
+    while !is_refused(addr) {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it lets clients in");
+    }
+    running.service.terminate();
+    one.is_gone()?;
+    let ended = running.thread.join().ok().context("it panicked")?;
+    let order = ended.err().and_then(|error| error.downcast_ref().copied());
+    ensure!(order == Some(Terminated::Order), "{order:?}");
     Ok(())
 }
 

@@ -34,6 +34,7 @@ use super::outcome::Ended;
 use super::service::Service;
 use super::supervision::{ReloadError, ReloadMode, Reply};
 use super::{Guest, Handle};
+use crate::error::Terminated;
 use crate::io::sleep;
 use crate::observe::{Event, Metrics};
 use crate::process::Signal;
@@ -148,11 +149,12 @@ impl Service {
         self.supervision().orders().live.iter().any(Handle::handles_signals)
     }
 
-    /// Ends every instance at once, and the service with them.
+    /// Ends every instance at once, and the service with them: [`run`](Self::run) fails with
+    /// [`Terminated::Order`].
     pub fn terminate(&self) {
         let live = {
             let mut orders = self.supervision().orders();
-            orders.stops = true;
+            (orders.stops, orders.is_terminated) = (true, true);
             orders.live.clone()
         };
         live.iter().for_each(Handle::terminate);
@@ -224,10 +226,18 @@ impl Supervisor {
             return Step::Again;
         }
         if self.generations.is_empty() && self.next.is_none() {
-            let last = if self.is_draining { None } else { self.last.take() };
-            return Step::Done(last.unwrap_or(Ok(Ended { code: 0 })));
+            return Step::Done(self.outcome());
         }
         Step::Wait(self.generations.iter().filter_map(|it| it.next_look(now)).min())
+    }
+
+    /// How the service has ended.
+    fn outcome(&mut self) -> Outcome {
+        if self.service.supervision().orders().is_terminated {
+            return Err(wasmtime::Error::new(Terminated::Order));
+        }
+        let last = if self.is_draining { None } else { self.last.take() };
+        last.unwrap_or(Ok(Ended { code: 0 }))
     }
 
     /// Says which instances there are.
