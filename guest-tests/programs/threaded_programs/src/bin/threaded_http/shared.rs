@@ -46,10 +46,9 @@ impl Server {
         loop {
             match threaded::accept(self.listener, true) {
                 Ok(fd) => self.advance(Box::new(Connection::new(fd)), ADD),
-                Err(MFILE | NFILE) => {
-                    IS_FULL.store(true, SeqCst);
-                    return;
-                }
+                // Once more after that is known: what was closed before watches nothing.
+                Err(MFILE | NFILE) if !IS_FULL.swap(true, SeqCst) => {}
+                Err(MFILE | NFILE) => return,
                 Err(_) => break,
             }
         }
