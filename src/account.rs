@@ -45,8 +45,7 @@ impl Account {
         Arc::new(Self { limit, most, used: AtomicU64::new(0), tell: OnceLock::new() })
     }
 
-    /// An account without a limit, for tests.
-    #[cfg(test)]
+    /// An account without a limit, for what is charged elsewhere.
     pub(crate) fn unlimited() -> Arc<Self> {
         Self::new(Limit::HostMemory, u64::MAX)
     }

@@ -16,10 +16,9 @@ use super::signal::handle_between;
 use crate::abi::errno::number;
 use crate::error::Errno;
 use crate::fd::Rights;
-use crate::io::{Change, Timer, block_on, sleep};
+use crate::io::{Timer, block_on, sleep};
 use crate::observe::Closed;
 use crate::process::{Process, SocketRef, Thread};
-use crate::ready::interruptible;
 use crate::socket::{Connected, Phase, Socket, Stream};
 
 use interest_list::{Id, InterestKinds, InterestList, Reported};
@@ -225,7 +224,7 @@ impl EventLoop {
                 self.catch_up(store).await?;
                 continue;
             }
-            let next = match pending_signals.waiting(interruptible(self.next())).await {
+            let next = match pending_signals.waiting(self.next()).await {
                 Some(Ok(Some(next))) => next,
                 Some(Ok(None)) => {
                     self.retry_without_descriptor();
@@ -234,11 +233,11 @@ impl EventLoop {
                 // There is a signal.
                 Some(Err(_)) | None => continue,
             };
-            let (id, change) = next;
+            let (id, is_over) = next;
             match self.phase(id) {
                 None | Some(Phase::Connecting(_)) => {}
                 Some(Phase::Listening(_)) => self.accept(store, id).await?,
-                Some(Phase::Connected(connected)) => self.dispatch(store, id, connected, change).await?,
+                Some(Phase::Connected(connected)) => self.dispatch(store, id, connected, is_over).await?,
                 // An attempt to connect has failed. The guest may have found that out since.
                 Some(Phase::Failed | Phase::Idle) => self.report_end(store, id).await?,
             }
@@ -249,9 +248,13 @@ impl EventLoop {
 
     /// The next socket that changed; nothing when it is time to retry what the host had
     /// no descriptor for.
-    async fn next(&mut self) -> Option<(Id, Change)> {
+    ///
+    /// # Errors
+    ///
+    /// The reason where it is [interrupted](crate::ready::interruptible).
+    async fn next(&mut self) -> Result<Option<(Id, bool)>, Errno> {
         if self.without_descriptor.is_empty() {
-            return Some(self.interests.next().await);
+            return self.interests.next().await.map(Some);
         }
         let retry = async {
             match &self.timer {
@@ -260,8 +263,8 @@ impl EventLoop {
             }
         };
         tokio::select! {
-            next = self.interests.next() => Some(next),
-            () = retry => None,
+            next = self.interests.next() => next.map(Some),
+            () = retry => Ok(None),
         }
     }
 
@@ -337,7 +340,7 @@ impl EventLoop {
         store: &mut Store<T>,
         id: Id,
         connected: Connected,
-        change: Change,
+        is_over: bool,
     ) -> wasmtime::Result<()> {
         let Some(watch) = self.interests.get_mut(id) else { return Ok(()) };
         let Some(fd) = watch.fd() else { return Ok(()) };
@@ -348,16 +351,13 @@ impl EventLoop {
             // What the guest closes in the handler closes at once.
             drop(connected);
             self.call(store, &handler, fd.cast_signed(), Some(fd)).await?;
-            if change == Change::Closed || self.left_some(id) {
+            if is_over || self.left_some(id) {
                 self.interests.requeue(id);
             }
             return Ok(());
         }
         drop(connected);
-        match change {
-            Change::More => Ok(()),
-            Change::Closed => self.report_end(store, id).await,
-        }
+        if is_over { self.report_end(store, id).await } else { Ok(()) }
     }
 
     /// Did the guest read some of what was reported, and leave some?

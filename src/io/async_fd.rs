@@ -9,20 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::unix::{AsyncFd as TokioFd, AsyncFdReadyGuard};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd as TokioFd;
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 
 use super::parker_poll;
 use super::reactor::{own_reactor, reactor};
-use super::{Change, Interest, Watchable, Watchers};
+use super::{Events, KernelFd, Pollable, Watchers, look_at};
 use crate::error::Errno;
-
-/// Takes note that the guest is told of something. A held socket has one.
-pub(crate) trait OnReport: std::fmt::Debug + Send + Sync {
-    /// The guest is told that something came in.
-    fn note_report(&self);
-}
 
 /// A host socket, or a timer, with its registration with the reactor.
 ///
@@ -61,13 +56,19 @@ pub struct AsyncFd {
     is_watched: AtomicBool,
     /// Did the last receive that could wait have to wait?
     is_slow: AtomicBool,
-    /// Takes note of what the guest is told of it.
-    on_report: Option<Arc<dyn OnReport>>,
     /// Does nobody wait for what comes in?
     is_for_writing: bool,
 }
 
 type ReactorFd = TokioFd<Arc<OwnedFd>>;
+
+/// How often readiness that was reported is cleared before a look.
+const MOST_CLEARED: u32 = 2;
+
+/// The direction that `mask` is of.
+fn to_tokio(mask: Events) -> Interest {
+    if mask.are_of_writers() { Interest::WRITABLE } else { Interest::READABLE }
+}
 
 impl AsyncFd {
     /// A registration of `fd` with the caller's reactor.
@@ -77,15 +78,6 @@ impl AsyncFd {
     /// `EAGAIN` where the host can't start a reactor.
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
         Ok(Self::with(&reactor()?, fd))
-    }
-
-    /// As [`new`](Self::new), with what takes note of each report.
-    ///
-    /// # Errors
-    ///
-    /// As for [`new`](Self::new).
-    pub(crate) fn with_hook(fd: Arc<OwnedFd>, on_report: Arc<dyn OnReport>) -> Result<Arc<Self>, Errno> {
-        Ok(Arc::new(Self { on_report: Some(on_report), ..Self::unshared(&reactor()?, fd) }))
     }
 
     /// As [`new`](Self::new), where nobody waits for what comes in: it wakes nobody then.
@@ -113,15 +105,7 @@ impl AsyncFd {
             watchers: Default::default(),
             is_watched: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
-            on_report: None,
             is_for_writing: false,
-        }
-    }
-
-    /// Notes that readiness was reported to the guest.
-    pub(crate) fn note_report(&self) {
-        if let Some(on_report) = &self.on_report {
-            on_report.note_report();
         }
     }
 
@@ -169,9 +153,10 @@ impl AsyncFd {
 
     fn register_with(&self, reactor: &Handle) -> Result<ReactorFd, Error> {
         let _inside = reactor.enter();
-        let reads = if self.is_for_writing { None } else { Some(tokio::io::Interest::READABLE) };
-        let interest = tokio::io::Interest::WRITABLE;
-        let interest = reads.map_or(interest, |reads| interest | reads);
+        let interest = match self.is_for_writing {
+            true => Interest::WRITABLE,
+            false => Interest::READABLE | Interest::WRITABLE,
+        };
         // Deprecated because an arbitrary type could close or swap its descriptor while
         // it is registered. A shared `OwnedFd` can do neither.
         #[expect(
@@ -208,15 +193,15 @@ impl AsyncFd {
     /// # Errors
     ///
     /// Those of the operating system's event queue.
-    pub async fn ready(&self, interest: Interest) -> Result<(), Errno> {
+    pub async fn ready(&self, mask: Events) -> Result<(), Errno> {
         let mut noted = None;
-        if poll_fn(|context| parker_poll::poll_wait(&mut noted, context, &self.fd, interest)).await {
+        if poll_fn(|context| parker_poll::poll_wait(&mut noted, context, &self.fd, mask)).await {
             return Ok(());
         }
-        let mut guard = match self.io()?.ready(interest.to_tokio()).await {
+        let mut guard = match self.io()?.ready(to_tokio(mask)).await {
             Ok(guard) => guard,
             // Its runtime has ended, now or before.
-            Err(_) => self.moved()?.ready(interest.to_tokio()).await?,
+            Err(_) => self.moved()?.ready(to_tokio(mask)).await?,
         };
         guard.retain_ready();
         Ok(())
@@ -228,15 +213,11 @@ impl AsyncFd {
     /// # Errors
     ///
     /// `EIO` where the reactor has ended: it is for those in wasock's own, and ends with it.
-    pub(crate) fn poll_ready(
-        &self,
-        context: &mut Context<'_>,
-        interest: Interest,
-    ) -> Poll<Result<(), Errno>> {
+    pub(crate) fn poll_ready(&self, context: &mut Context<'_>, mask: Events) -> Poll<Result<(), Errno>> {
         let io = self.io()?;
-        let ready = match interest {
-            Interest::Read => io.poll_read_ready(context),
-            Interest::Write => io.poll_write_ready(context),
+        let ready = match mask.are_of_writers() {
+            false => io.poll_read_ready(context),
+            true => io.poll_write_ready(context),
         };
         ready.map(|ready| {
             ready?.retain_ready();
@@ -246,11 +227,11 @@ impl AsyncFd {
 
     /// Calls `attempt` once. If it is pending, the readiness that was reported before
     /// is cleared, without a system call.
-    pub fn try_io<T>(&self, interest: Interest, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+    pub fn try_io<T>(&self, mask: Events, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
         // Without a registration no readiness is recorded.
         let Some(io) = self.registered_fd() else { return attempt() };
         let mut found = None;
-        let _readiness: Result<(), Error> = io.try_io(interest.to_tokio(), |_| {
+        let _readiness: Result<(), Error> = io.try_io(to_tokio(mask), |_| {
             let answer = found.insert(attempt());
             if answer.is_pending() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
@@ -258,33 +239,36 @@ impl AsyncFd {
         found.unwrap_or_else(attempt)
     }
 
-    /// The readiness reported so far, for a poll of many sources: see [`ReadyGuard::clear_ready`].
-    ///
-    pub fn ready_guard(&self, interest: Interest) -> ReadyGuard<'_> {
-        let Some(io) = self.registered_fd() else { return ReadyGuard(None) };
-        let ready = pin!(io.ready(interest.to_tokio()));
-        match ready.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(guard)) => ReadyGuard(Some(guard)),
-            _ => ReadyGuard(None),
-        }
-    }
-
     /// Clears the readiness reported so far, without a system call.
-    pub fn clear_ready(&self, interest: Interest) {
+    pub fn clear_ready(&self, mask: Events) {
         let Some(io) = self.registered_fd() else { return };
-        let forgotten: Result<(), Error> =
-            io.try_io(interest.to_tokio(), |_| Err(ErrorKind::WouldBlock.into()));
+        let forgotten: Result<(), Error> = io.try_io(to_tokio(mask), |_| Err(ErrorKind::WouldBlock.into()));
         debug_assert!(forgotten.is_err());
     }
 
-    fn watchers(&self, interest: Interest) -> &OnceLock<Arc<Watchers>> {
+    fn watchers(&self, mask: Events) -> &OnceLock<Arc<Watchers>> {
         let [readers, writers] = &self.watchers;
-        if interest == Interest::Read { readers } else { writers }
+        if mask.are_of_writers() { writers } else { readers }
+    }
+
+    /// Wakes `context` at the next change of one direction; returns whether there was one before.
+    fn watch(&self, direction: Events, context: &mut Context<'_>) -> bool {
+        let watchers = self.watchers(direction).get_or_init(Arc::default);
+        self.is_watched.store(true, SeqCst);
+        watchers.add(context.waker());
+        let waker = Waker::from(Arc::clone(watchers));
+        // Without a registration there are no changes.
+        let Ok(io) = self.io() else { return false };
+        if let Some(has_change) = arm(io, direction, &waker, context) {
+            return has_change;
+        }
+        let Ok(io) = self.moved() else { return false };
+        arm(io, direction, &waker, context).unwrap_or(false)
     }
 
     /// Wakes the watchers to try again, as after a change.
-    pub(crate) fn wake_all(&self, interest: Interest) {
-        if let Some(watchers) = self.watchers(interest).get() {
+    pub(crate) fn wake_all(&self, mask: Events) {
+        if let Some(watchers) = self.watchers(mask).get() {
             watchers.wake_all();
         }
     }
@@ -321,60 +305,60 @@ impl AsyncFd {
     }
 }
 
-/// The readiness that was reported up to one moment.
-pub struct ReadyGuard<'a>(Option<AsyncFdReadyGuard<'a, Arc<OwnedFd>>>);
-
-impl ReadyGuard<'_> {
-    /// Clears it: a try after that moment would have blocked.
-    pub fn clear_ready(self) {
-        if let Self(Some(mut guard)) = self {
-            guard.clear_ready();
+impl Pollable for AsyncFd {
+    /// Through the thread's own [poll](parker_poll), or the reactor, which then has nothing left that
+    /// was reported before.
+    fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        if parker_poll::note(context, &self.fd, mask) {
+            return false;
         }
+        let mut has_change = false;
+        if mask.are_of_readers() {
+            has_change |= self.watch(Events::READ, context);
+        }
+        if mask.are_of_writers() {
+            has_change |= self.watch(Events::WRITE, context);
+        }
+        has_change
+    }
+
+    fn look(&self) -> Events {
+        look_at(self.host_fd())
+    }
+
+    fn kernel_fd(&self) -> KernelFd<'_> {
+        KernelFd::Now(self.host_fd())
     }
 }
 
-impl Watchable for AsyncFd {
-    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        let watchers = self.watchers(interest).get_or_init(Arc::default);
-        self.is_watched.store(true, SeqCst);
-        watchers.add(context.waker());
-        self.clear_ready(interest);
-        // Without a registration there are no changes.
-        let Ok(io) = self.io() else { return Poll::Ready(Change::Closed) };
-        let waker = Waker::from(Arc::clone(watchers));
-        if let Some(guard) = change_in(io, interest, &waker, context) {
-            return guard;
+/// Has the reactor wake `waker` at the next change, and clears what it has reported before; returns
+/// whether it had reported anything. `None` if the reactor has ended.
+fn arm(io: &ReactorFd, direction: Events, waker: &Waker, context: &mut Context<'_>) -> Option<bool> {
+    let mut has_change = false;
+    // One that is reported again and again is looked at by then.
+    for _ in 0..MOST_CLEARED {
+        // Beyond a task's budget the reactor wakes spuriously, and an edge would be reported twice.
+        let asked = pin!(unconstrained(poll_fn(|_| {
+            let mut context = Context::from_waker(waker);
+            Poll::Ready(match direction.are_of_writers() {
+                false => io.poll_read_ready(&mut context),
+                true => io.poll_write_ready(&mut context),
+            })
+        })));
+        let Poll::Ready(asked) = asked.poll(context) else { return None };
+        let Poll::Ready(guard) = asked else { return Some(has_change) };
+        let mut guard = guard.ok()?;
+        let ready = guard.ready();
+        let is_over =
+            if direction.are_of_writers() { ready.is_write_closed() } else { ready.is_read_closed() };
+        if is_over {
+            // It was the last change, which wakes those that were there.
+            guard.retain_ready();
+            return Some(has_change);
         }
-        let Ok(io) = self.moved() else { return Poll::Ready(Change::Closed) };
-        change_in(io, interest, &waker, context).unwrap_or(Poll::Ready(Change::Closed))
+        guard.clear_ready();
+        has_change = true;
     }
-}
-
-/// The readiness at a reactor, which wakes `waker` at later changes; `None` if the reactor has
-/// ended.
-fn change_in(
-    io: &ReactorFd,
-    interest: Interest,
-    waker: &Waker,
-    context: &mut Context<'_>,
-) -> Option<Poll<Change>> {
-    // Beyond a task's budget the reactor wakes spuriously, and an edge would be reported twice.
-    //
-    let asked = pin!(unconstrained(poll_fn(|_| {
-        let mut context = Context::from_waker(waker);
-        Poll::Ready(match interest {
-            Interest::Read => io.poll_read_ready(&mut context),
-            Interest::Write => io.poll_write_ready(&mut context),
-        })
-    })));
-    let Poll::Ready(guard) = asked.poll(context) else { return None };
-    let Poll::Ready(guard) = guard else { return Some(Poll::Pending) };
-    let mut guard = guard.ok()?;
-    let ready = guard.ready();
-    guard.retain_ready();
-    let is_over = match interest {
-        Interest::Read => ready.is_read_closed(),
-        Interest::Write => ready.is_write_closed(),
-    };
-    Some(Poll::Ready(if is_over { Change::Closed } else { Change::More }))
+    context.waker().wake_by_ref();
+    Some(true)
 }

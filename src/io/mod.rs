@@ -3,9 +3,10 @@
 //!
 //! An [`AsyncFd`] is a descriptor that the reactor watches once something waits for it; [`reactor`]
 //! says which one. A thread of [`block_on`] needs none: it parks in the kernel's own poll, at what
-//! its future waits for. [`Watchers`] are the wakers of those that wait for one source, and a
-//! [`Watchable`] is a source that can be watched together with many others. A [`Timer`] is a
-//! descriptor too.
+//! its future waits for. [`Pollable`] is what can be waited for, alone or with many others: sockets,
+//! pipes, epolls; [`KernelFd`] is the descriptor by which the kernel knows it. [`Watchers`] are the
+//! wakers of those that wait for one thing, and a [`ReadyList`] has those of many that may be ready. A
+//! [`Timer`] is a descriptor too.
 //!
 //! What all guests of a process share (threads, a clock, a reactor, descriptors) is in one
 //! [`HostRuntime`].
@@ -25,26 +26,29 @@ mod blocking;
 mod clock;
 mod descriptors;
 mod host_runtime;
+mod look;
 mod parker;
 mod parker_poll;
 mod pollable;
 mod reactor;
+mod ready_list;
 mod thread;
 mod timer;
 mod wake_fd;
 mod watchers;
 
 pub use async_fd::AsyncFd;
-pub(crate) use async_fd::OnReport;
 pub use block_on::block_on;
 pub(crate) use block_on::park_on;
 pub use blocking::BlockingPool;
 pub(crate) use descriptors::{DescriptorDemand, DescriptorFreed};
 pub(crate) use host_runtime::HostRuntime;
-pub use pollable::{Change, Events, Interest, Watchable};
+pub(crate) use look::{ask, look_at, look_at_all};
+pub use pollable::{Events, KernelFd, OnReport, Pollable};
 pub(crate) use reactor::{
     AtPanic, can_drive, inside_a_runtime, no_longer_drives, own_reactor, reactor, spawn_guarded,
 };
+pub use ready_list::{DirectionWaker, Node, READ, ReadyList, WRITE, WaiterSlot};
 pub(crate) use thread::{start as start_thread, start_with_stack as start_thread_with_stack};
 pub(crate) use timer::coarse_until;
 pub use timer::{Timer, sleep, yield_now};

@@ -24,7 +24,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
-use super::Interest;
+use super::Events;
 
 /// How many are noted at most; others go to the reactor. Every sleep asks the kernel
 /// about each.
@@ -40,7 +40,9 @@ struct PollRound {
     thread: ThreadId,
     number: u64,
     waker: Waker,
-    interests: Vec<(Weak<OwnedFd>, Interest)>,
+    interests: Vec<(Weak<OwnedFd>, Events)>,
+    /// The interest that is [noted](note) next if the round has the same ones once more.
+    next: usize,
     is_off: bool,
 }
 
@@ -62,6 +64,7 @@ impl ParkerPoll {
             number: 0,
             waker: waker.clone(),
             interests: Vec::new(),
+            next: 0,
             is_off: true,
         };
         let outer = HERE.replace(Some(round));
@@ -75,16 +78,17 @@ impl ParkerPoll {
                 round.number = LAST.get() + 1;
                 LAST.set(round.number);
                 round.interests.clear();
+                round.next = 0;
                 round.is_off = is_off;
             }
         });
     }
 
     /// The interests of this round whose descriptors are still open.
-    pub(crate) fn interests(&self) -> Vec<(Arc<OwnedFd>, Interest)> {
+    pub(crate) fn interests(&self) -> Vec<(Arc<OwnedFd>, Events)> {
         HERE.with_borrow(|round| {
             let interests = round.iter().flat_map(|round| &round.interests);
-            interests.filter_map(|(fd, interest)| Some((fd.upgrade()?, *interest))).collect()
+            interests.filter_map(|(fd, mask)| Some((fd.upgrade()?, *mask))).collect()
         })
     }
 }
@@ -101,7 +105,7 @@ pub(super) fn poll_wait(
     interests: &mut RoundId,
     context: &Context<'_>,
     fd: &Arc<OwnedFd>,
-    interest: Interest,
+    mask: Events,
 ) -> Poll<bool> {
     HERE.with_borrow_mut(|round| {
         let round = round.as_mut().filter(|round| round.waker.will_wake(context.waker()));
@@ -109,11 +113,33 @@ pub(super) fn poll_wait(
             (Some(before), Some(round)) if before == (round.thread, round.number) => Poll::Pending,
             (Some(_), _) => Poll::Ready(true),
             (None, Some(round)) if !round.is_off && round.interests.len() < MOST => {
-                round.interests.push((Arc::downgrade(fd), interest));
+                round.interests.push((Arc::downgrade(fd), mask));
                 *interests = Some((round.thread, round.number));
                 Poll::Pending
             }
             (None, _) => Poll::Ready(false),
         }
+    })
+}
+
+/// Adds an interest to this round, for a waiter that comes again in each; false if this thread has
+/// no `ParkerPoll` for this future. What a round has already, in the same order, is not added again.
+pub(super) fn note(context: &Context<'_>, fd: &Arc<OwnedFd>, mask: Events) -> bool {
+    HERE.with_borrow_mut(|round| {
+        let round = round.as_mut().filter(|round| !round.is_off && round.waker.will_wake(context.waker()));
+        let Some(round) = round else { return false };
+        let is_next = |(known, of): &(Weak<OwnedFd>, Events)| {
+            std::ptr::eq(known.as_ptr(), Arc::as_ptr(fd)) && *of == mask
+        };
+        if round.interests.get(round.next).is_some_and(is_next) {
+            round.next = (round.next + 1) % round.interests.len();
+            return true;
+        }
+        if round.interests.len() >= MOST {
+            return false;
+        }
+        round.interests.push((Arc::downgrade(fd), mask));
+        round.next = 0;
+        true
     })
 }

@@ -1,11 +1,29 @@
-//! What can be waited for, and what a thing is ready for.
+//! What can be waited for: one trait for sockets, listeners, pipes, counters, streams and epoll.
+//!
+//! Whoever waits for a thing does what this loop does:
+//!
+//! ```text
+//! loop {
+//!     if let Ready(done) = attempt() { return done }      // try
+//!     thing.register(mask, context);                      // have the next change wake
+//!     if !thing.look().and(mask).is_empty() { continue }  // what came before that
+//!     sleep();                                            // what comes after it
+//! }
+//! ```
+//!
+//! A change between the try and the registration is found by the look, and one after the registration
+//! ends the sleep, begun or not: so no wake-up is lost. [`Pollable::poll`] is the two steps in the
+//! middle. They are two methods because whoever waits for many things registers with all of them,
+//! and has the kernel look at all that it [knows](Pollable::kernel_fd) by one system call.
 
-use std::task::{Context, Poll};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::task::Context;
 
 use rustix::event::PollFlags;
 
-/// What a thing is ready for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a thing is ready for, or what is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Events(u32);
 
 impl Events {
@@ -26,9 +44,13 @@ impl Events {
     /// "epoll_wait(2) will always wait for this event; it is not necessary to set it"
     /// - epoll_ctl(2), EPOLLERR and EPOLLHUP
     pub const ALWAYS: Self = Self(16 | 32);
-    /// The events for a reader.
+    /// What a call waits for that reads: data, a connection, or the end of the stream.
+    pub const READ: Self = Self(1 | 4);
+    /// What a call waits for that writes: space, or the end of a connection attempt.
+    pub const WRITE: Self = Self::OUT;
+    /// All that concerns a reader.
     pub(crate) const OF_READERS: Self = Self(1 | 4 | 8 | 16 | 32);
-    /// The events for a writer.
+    /// All that concerns a writer.
     pub(crate) const OF_WRITERS: Self = Self(2 | 16 | 32);
 
     /// The events that these bits name; other bits are left out.
@@ -63,50 +85,118 @@ impl Events {
     pub(crate) const fn when(self, condition: bool) -> Self {
         if condition { self } else { Self(0) }
     }
-}
 
-/// What a caller waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Interest {
-    /// Data, a connection, or the end of the stream.
-    Read,
-    /// Space to send, or the end of a connection attempt.
-    Write,
-}
+    /// Does a writer wait for them? Of one direction, it is the other one else.
+    pub(crate) const fn are_of_writers(self) -> bool {
+        self.0 & Self::OUT.0 != 0
+    }
 
-impl Interest {
-    /// What poll(2) is asked for it.
+    /// Does a reader wait for them?
+    pub(crate) const fn are_of_readers(self) -> bool {
+        self.0 & (Self::IN.0 | Self::RDHUP.0 | Self::PRI.0) != 0
+    }
+
+    /// What poll(2) is asked for them.
+    #[inline]
     pub(crate) fn to_poll(self) -> PollFlags {
         match self {
-            Self::Read => PollFlags::IN | PollFlags::RDHUP,
-            Self::Write => PollFlags::OUT,
+            Self::READ => PollFlags::IN | PollFlags::RDHUP,
+            Self::WRITE => PollFlags::OUT,
+            mask => FLAGS.iter().fold(PollFlags::empty(), |flags, (event, flag)| {
+                if mask.and(*event).is_empty() { flags } else { flags | *flag }
+            }),
         }
     }
 
-    pub(super) fn to_tokio(self) -> tokio::io::Interest {
+    /// What poll(2) reports.
+    pub(crate) fn from_poll(flags: PollFlags) -> Self {
+        let invalid = Self::ERR.when(flags.contains(PollFlags::NVAL));
+        FLAGS.iter().fold(invalid, |all, (event, flag)| all.or(event.when(flags.contains(*flag))))
+    }
+}
+
+/// The events, as bits of ours and of poll(2).
+const FLAGS: [(Events, PollFlags); 6] = [
+    (Events::IN, PollFlags::IN),
+    (Events::OUT, PollFlags::OUT),
+    (Events::RDHUP, PollFlags::RDHUP),
+    (Events::PRI, PollFlags::PRI),
+    (Events::ERR, PollFlags::ERR),
+    (Events::HUP, PollFlags::HUP),
+];
+
+/// The descriptor of the kernel's that reports what a thing is ready for.
+#[derive(Clone, Copy, Debug)]
+pub enum KernelFd<'a> {
+    /// None does: the kernel does not have the thing, or says more or less of it than is true for
+    /// the guest.
+    None,
+    /// This one, as the thing is now.
+    Now(BorrowedFd<'a>),
+    /// This one, for as long as the thing is open; and no other process has it too.
+    Stable(BorrowedFd<'a>),
+}
+
+impl<'a> KernelFd<'a> {
+    /// The one that reports it now.
+    pub fn now(self) -> Option<BorrowedFd<'a>> {
         match self {
-            Self::Read => tokio::io::Interest::READABLE,
-            Self::Write => tokio::io::Interest::WRITABLE,
+            Self::None => None,
+            Self::Now(fd) | Self::Stable(fd) => Some(fd),
+        }
+    }
+
+    /// The one that always will.
+    pub fn stable(self) -> Option<BorrowedFd<'a>> {
+        match self {
+            Self::None | Self::Now(_) => None,
+            Self::Stable(fd) => Some(fd),
         }
     }
 }
 
-/// A change of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It changed: poll it. There may be more changes later.
-    More,
-    /// It changed for the last time: the peer has closed, or the source is gone.
-    Closed,
+/// Takes note that the guest is told that a thing is ready. A held listener does.
+pub trait OnReport: std::fmt::Debug + Send + Sync {
+    /// The guest is told.
+    fn note_report(&self);
 }
 
-/// A source that can be watched together with many others: a socket, a listen queue
-/// of the host, or one without a host descriptor.
-pub trait Watchable: Send + Sync {
-    /// Clears the changes so far, and wakes `context` once at the next one. Ready
-    /// if there is one already; then `context` is not woken.
+/// Something that can be waited for, alone or together with many others.
+pub trait Pollable: Send + Sync {
+    /// Wakes `context` once, at the next change of what `mask` names, or at one of
+    /// [those that always count](Events::ALWAYS). Spurious wake-ups are allowed, and happen.
     ///
-    /// Any number may watch. A waker that is no longer needed is dropped at the next
-    /// change.
-    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change>;
+    /// Any number may wait. A waker that is no longer needed is dropped at the next change.
+    ///
+    /// Returns whether there may have been a change since the last time: who has looked before and
+    /// waits alone need not look again where there was none, if the kernel
+    /// [knows](Self::kernel_fd) the thing. Who waits for a thing that the kernel does not know, or
+    /// that others wait for too, looks in any case.
+    fn register(&self, mask: Events, context: &mut Context<'_>) -> bool;
+
+    /// What it is ready for now. Takes nothing.
+    fn look(&self) -> Events;
+
+    /// The descriptor by which the kernel reports the same as [`look`](Self::look). Many
+    /// of them are looked at by one system call.
+    fn kernel_fd(&self) -> KernelFd<'_> {
+        KernelFd::None
+    }
+
+    /// Registers, then looks: what of `mask` and of [those that always count](Events::ALWAYS) it
+    /// is ready for now. What comes later wakes `context`.
+    fn poll(&self, mask: Events, context: &mut Context<'_>) -> Events {
+        self.register(mask, context);
+        self.look().and(mask.or(Events::ALWAYS))
+    }
+
+    /// How many bytes can be read at once.
+    fn readable_bytes(&self) -> u64 {
+        1
+    }
+
+    /// What takes note when the guest is told that it is ready.
+    fn on_report(&self) -> Option<Arc<dyn OnReport>> {
+        None
+    }
 }

@@ -69,7 +69,7 @@ mod kernel {
     use std::time::Duration;
 
     use super::Errno;
-    use crate::io::{AsyncFd, Interest};
+    use crate::io::{AsyncFd, Events};
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
@@ -117,13 +117,13 @@ mod kernel {
         /// Nothing is lost when the future is dropped.
         pub async fn expired(&self) {
             loop {
-                self.io.clear_ready(Interest::Read);
+                self.io.clear_ready(Events::READ);
                 let mut count = [0; 8];
                 match rustix::io::read(self.io.host_fd(), &mut count) {
                     Err(rustix::io::Errno::AGAIN) => {}
                     _ => return,
                 }
-                if self.io.ready(Interest::Read).await.is_err() {
+                if self.io.ready(Events::READ).await.is_err() {
                     return;
                 }
             }

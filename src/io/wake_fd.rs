@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::Interest;
+use super::Events;
 use crate::error::Errno;
 
 /// A descriptor that a thread watches by itself, and what for.
-pub(super) type PollInterest = (Arc<OwnedFd>, Interest);
+pub(super) type PollInterest = (Arc<OwnedFd>, Events);
 
 /// One thread polls it, any thread may wake it.
 pub(super) struct WakeFd(OwnedFd);
@@ -38,7 +38,7 @@ impl WakeFd {
     pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<bool, Errno> {
         let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len() + 1);
         asked.push(PollFd::new(&self.0, PollFlags::IN));
-        asked.extend(watched.iter().map(|(fd, interest)| PollFd::new(fd, interest.to_poll())));
+        asked.extend(watched.iter().map(|(fd, mask)| PollFd::new(fd, mask.to_poll())));
         match rustix::event::poll(&mut asked, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),

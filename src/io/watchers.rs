@@ -1,7 +1,9 @@
 //! The wakers of those that watch one source.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Wake, Waker};
+
+use crate::sync::Mutex;
 
 /// How many may watch one source before all of them are woken, which empties the
 /// list: watchers that were dropped without notice are in it too.

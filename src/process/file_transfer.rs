@@ -7,7 +7,7 @@ use std::task::Poll;
 use super::Thread;
 use crate::error::{Errno, Error};
 use crate::file::File;
-use crate::io::{AsyncFd, Interest, yield_now};
+use crate::io::{AsyncFd, Events, yield_now};
 use crate::ready::{TimeSlice, interruptible};
 
 /// The most that one operation on a file moves where it goes through a buffer of
@@ -52,7 +52,7 @@ impl Thread {
                 }
                 Ok(None) | Err(_) if done > 0 => return Ok(done),
                 Ok(None) if dont_wait || file.flags().nonblock => return Err(Errno::EAGAIN.into()),
-                Ok(None) => until_ready(file, Interest::Read).await?,
+                Ok(None) => until_ready(file, Events::READ).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -147,7 +147,7 @@ impl Thread {
         loop {
             let written = match self.try_write_file(file, further(offset, done)?, data).await {
                 Ok(None) if file.flags().nonblock => Err(Errno::EAGAIN.into()),
-                Ok(None) => until_ready(file, Interest::Write).await.map(|()| None).map_err(Error::from),
+                Ok(None) => until_ready(file, Events::WRITE).await.map(|()| None).map_err(Error::from),
                 written => written,
             };
             match written {
@@ -294,8 +294,8 @@ fn unless_empty(done: Result<usize, Errno>) -> Result<Option<usize>, Errno> {
 ///
 /// `EINTR` where a signal ends it; `ENFILE` where the host has no descriptor for it; those
 /// of the operating system's event queue.
-async fn until_ready(file: &File, interest: Interest) -> Result<(), Errno> {
+async fn until_ready(file: &File, mask: Events) -> Result<(), Errno> {
     let fd = rustix::io::fcntl_dupfd_cloexec(file, 0)?;
     let watched = AsyncFd::new(Arc::new(fd))?;
-    interruptible(watched.ready(interest)).await?
+    interruptible(watched.ready(mask)).await?
 }

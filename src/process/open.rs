@@ -1,10 +1,9 @@
 //! What stands behind a descriptor.
 
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use tokio::sync::Notify;
 
@@ -14,10 +13,9 @@ use crate::account::{Account, Charge, allocated};
 use crate::error::Errno;
 use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
-use crate::io::{Change, Events, Interest};
-use crate::ready::{Epoll, EventFd, PIPE_CAPACITY, PipeReader, PipeWriter, Pollable};
+use crate::io::{Events, KernelFd, OnReport, Pollable};
+use crate::ready::{Epoll, EventFd, PIPE_CAPACITY, PipeReader, PipeWriter};
 use crate::socket::Socket;
-use crate::socket::held::Claim;
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
 /// included.
@@ -329,32 +327,24 @@ impl Open {
 
 /// An epoll watches open things, not numbers: "the open file description" - epoll(7).
 impl Pollable for OpenFile {
-    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        self.open.pollable().map_or(Poll::Pending, |it| it.poll_change(interest, context))
+    fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        self.open.pollable().is_some_and(|it| it.register(mask, context))
     }
 
-    fn events(&self) -> Events {
-        self.open.pollable().map_or(Events::IN.or(Events::OUT), Pollable::events)
+    fn look(&self) -> Events {
+        self.open.pollable().map_or(Events::IN.or(Events::OUT), Pollable::look)
     }
 
-    fn host_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.open.pollable().and_then(Pollable::host_fd)
-    }
-
-    fn claim(&self) -> Option<&Arc<Claim>> {
-        self.open.pollable().and_then(Pollable::claim)
-    }
-
-    fn stable_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.open.pollable().and_then(Pollable::stable_fd)
+    fn kernel_fd(&self) -> KernelFd<'_> {
+        self.open.pollable().map_or(KernelFd::None, Pollable::kernel_fd)
     }
 
     fn readable_bytes(&self) -> u64 {
         self.open.pollable().map_or(1, Pollable::readable_bytes)
     }
 
-    fn epoll(&self) -> Option<&Arc<Epoll>> {
-        self.open.epoll().ok()
+    fn on_report(&self) -> Option<Arc<dyn OnReport>> {
+        self.open.pollable().and_then(Pollable::on_report)
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader};
 use wasmtime_wasi::cli::{StdinStream, StdoutStream};
 
 use crate::error::Errno;
-use crate::io::{Change, Events, Interest, Watchers, inside_a_runtime};
-use crate::ready::{Pollable, TimeSlice, interruptible};
+use crate::io::{Events, Pollable, Watchers, inside_a_runtime};
+use crate::ready::{TimeSlice, interruptible};
 
 pub use host::{HostOutput, HostStdin};
 
@@ -141,14 +141,14 @@ fn take(data: &[u8], buffer: &mut [u8]) -> (usize, usize) {
 }
 
 impl Pollable for Input {
-    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
+    fn register(&self, _: Events, context: &mut Context<'_>) -> bool {
         self.watchers.add(context.waker());
         // The stream has one waker, which wakes all waiters.
-        _ = self.events();
-        Poll::Pending
+        _ = self.look();
+        false
     }
 
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         let waker = Waker::from(Arc::clone(&self.watchers));
         let filled = self.poll_fill(&mut Context::from_waker(&waker), false, |data| (0, data.len()));
         match filled {
@@ -250,12 +250,12 @@ impl Output {
 }
 
 impl Pollable for Output {
-    fn poll_change(&self, _: Interest, _: &mut Context<'_>) -> Poll<Change> {
-        Poll::Pending
+    fn register(&self, _: Events, _: &mut Context<'_>) -> bool {
+        false
     }
 
     /// A write waits for itself to be seen out.
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         Events::OUT
     }
 }
@@ -303,7 +303,7 @@ mod tests {
     async fn an_end_that_was_polled_is_there_to_be_read() {
         let input = Input::new(&Script([None].into()));
         for _ in 0..3 {
-            assert_eq!(input.events(), Events::IN.or(Events::HUP));
+            assert_eq!(input.look(), Events::IN.or(Events::HUP));
         }
         assert_eq!(input.read(false, &mut [0; 4]).await, Ok(0));
         // A terminal goes on after its end.
@@ -313,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_that_was_polled_is_there_to_be_read() {
         let input = Input::new(&Script([Some(io::ErrorKind::BrokenPipe)].into()));
-        assert_eq!((input.events(), input.events()), (Events::IN, Events::IN));
+        assert_eq!((input.look(), input.look()), (Events::IN, Events::IN));
         assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EPIPE));
         assert_eq!(input.read(false, &mut [0; 4]).await, Err(Errno::EAGAIN));
     }

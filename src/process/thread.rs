@@ -17,7 +17,7 @@ use crate::fd::{Descriptor, Rights};
 use crate::file::{Dir, File};
 use crate::io::{AtPanic, Timer, sleep};
 use crate::observe::Event;
-use crate::ready::{self, Happened, Readiness, Sharing, Watched};
+use crate::ready::{self, Before, Happened, Readiness, Watched};
 use crate::socket::listen::{Capacity, ListenConfig};
 use crate::socket::{Accepted, Domain, Refusal, Socket, TimeOption};
 
@@ -581,12 +581,8 @@ impl Thread {
         limit: Option<Duration>,
         has_polled: bool,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
-        let sharing = match (has_polled, self.threads.are_many()) {
-            (_, true) => Sharing::Shared,
-            (false, false) => Sharing::Alone,
-            (true, false) => Sharing::AgainAlone,
-        };
-        ready::poll(watched, limit, &mut self.timer, sharing).await
+        let before = Before { has_looked: has_polled, are_shared: self.threads.are_many() };
+        ready::poll(watched, limit, &mut self.timer, before).await
     }
 
     /// The addresses of `name`, which the policy grants to look up.

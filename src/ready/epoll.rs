@@ -5,65 +5,43 @@
 //!
 //! # Correctness
 //!
-//! An epoll has *entries*, one for each watched pair of a number and an open thing, and a *list* of
-//! those entries that may be ready. An entry has two *wakers*, for reading and for writing. Every
-//! change of the thing wakes one of them, which records the direction in its entry, puts the entry
-//! at the end of the list unless it is there, and wakes one of the waiters. So:
+//! An epoll has *entries*, one for each watched pair of a number and an open thing, as nodes of a
+//! [`ReadyList`], which says why no wake-up of an entry or a waiter is lost. Beyond that:
 //!
-//! 1. *What is not listed is armed.* An entry leaves the list in [`Epoll::take`], which
-//!    arms both wakers first and polls the thing then. What happened before the
-//!    poll is found by it; what happens later wakes, and lists the entry again. Every
-//!    new or modified entry is listed, since earlier changes are unknown.
-//!    And it leaves the list if a poll without a take, of `poll` or of another epoll, finds nothing:
-//!    that arms the wakers too while it is still listed, and takes it out only if neither was
-//!    woken since. So no waiter sees the list without an entry that is ready.
-//! 2. *A sleeping waiter has seen an empty list.* A waiter adds its slot first, takes from the
-//!    list then, and sleeps only if it got nothing. What is listed after that wakes the
-//!    latest waiter, whose thread is warmest, and removes its slot. A waiter
-//!    whose slot was removed and that returns, with something or because its time is over or its call
-//!    was dropped, wakes the next one if the list is not empty. So as long as something
-//!    is listed, no waiter sleeps, or a woken one is about to run. Epolls and polls that
-//!    watch this epoll are no waiters: all of them are woken.
-//! 3. *Level*: a reported entry is put at the end of the list again, and so is
-//!    polled by the next wait, after the others. It leaves the list when a poll
+//! 1. *Level*: a reported entry is put at the end of the list again, and so is
+//!    looked at by the next wait, after the others. It leaves the list when a look
 //!    finds nothing.
-//! 4. *Edge*: an entry is reported only if one of its wakers was woken since the last time, for a
+//! 2. *Edge*: an entry is reported only if one of its wakers was woken since the last time, for a
 //!    direction that is ready now. Spurious wakes are allowed: an edge may be reported
-//!    twice, and is never missed.
-//! 5. *One-shot*: whether an entry is on, and with which mask, is checked and changed in
+//!    twice, and is never missed. A new or modified entry counts as woken.
+//! 3. *One-shot*: whether an entry is on, and with which mask, is checked and changed in
 //!    one step under the entry's lock. Two waiters never both report it.
-//! 6. A modified entry counts from the next take on; one that was removed, or whose
+//! 4. A modified entry counts from the next take on; one that was removed, or whose
 //!    thing is closed, is no longer reported. An epoll keeps nothing open.
-//! 7. *The kernel's part*: one of the waiters is the *leader*, which is woken by it too.
-//!    A waiter adds its slot before it checks for a leader, and a leader that returns wakes
-//!    another waiter, which becomes the leader and polls. So as long as there is a waiter, there is a
-//!    leader, or a woken waiter is about to run. When the kernel's part is created,
-//!    a sleeping waiter is woken.
+//! 5. *The kernel's part*: one of the waiters is woken by it too, the [`leader`].
 //!
 //! Locks: the map of entries, the kernel's records below it, an entry's own, the list's.
 //! Except for these two, none is held while another is taken, while a waker is called, or
-//! while a thing is polled: polling a watched epoll takes that one's locks. [`NESTING`]
+//! while a thing is looked at: looking at a watched epoll takes that one's locks. [`NESTING`]
 //! alone comes before all of them.
 
 mod entry;
 mod kernel;
+mod leader;
 mod nesting;
-mod ready_list;
 mod wait;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::pollable::Pollable;
 use super::time_slice::TimeSlice;
 use crate::account::{Account, Charge, sized};
 use crate::error::Errno;
-use crate::io::{Events, Timer};
-use entry::{ENTRY_BYTES, EntryState, EpollEntry, READ, WRITE};
+use crate::io::{Events, Node, Pollable, READ, ReadyList, Timer, WRITE};
+use entry::{ENTRY_BYTES, EntryState, EpollEntry, EpollNode};
 use kernel::Kernel;
-use ready_list::EpollReadyList;
+use leader::Leadership;
 
 /// How many entries are processed between two readings of the clock: some ten microseconds.
 const STEP: usize = 32;
@@ -115,7 +93,8 @@ pub struct Data {
 pub struct Epoll {
     entries: Mutex<Entries>,
     kernel: Kernel,
-    list: Arc<EpollReadyList>,
+    list: Arc<ReadyList<EpollEntry>>,
+    leadership: Leadership,
     /// Which of the two is taken first, alternating, so that neither starves.
     is_kernel_first: AtomicBool,
     /// Epolls that watch this one, each once.
@@ -128,7 +107,7 @@ pub struct Epoll {
 
 /// What is left of an entry that was removed, until the epoll ends: its slots in the map, the
 /// records and the list, which do not shrink. Twice, since they double as they grow.
-const LEFT_BYTES: u64 = sized::<(EntryKey, Watch)>(2) + sized::<EpollEntry>(1) + 4 * sized::<usize>(2);
+const LEFT_BYTES: u64 = sized::<(EntryKey, Watch)>(2) + sized::<EpollNode>(1) + 4 * sized::<usize>(2);
 
 struct Entries {
     by_key: HashMap<EntryKey, Watch>,
@@ -148,7 +127,7 @@ type EntryKey = (u32, usize);
 
 /// What watches a thing.
 enum Watch {
-    Entry(Arc<EpollEntry>),
+    Entry(Arc<EpollNode>),
     /// The kernel, by the record of this number.
     Kernel(u32),
 }
@@ -166,6 +145,7 @@ impl Epoll {
             }),
             kernel: Kernel::default(),
             list: Arc::default(),
+            leadership: Leadership::default(),
             is_kernel_first: AtomicBool::new(false),
             parents: Mutex::default(),
             children: Mutex::default(),
@@ -183,19 +163,39 @@ impl Epoll {
     ///
     /// # Errors
     ///
-    /// `EEXIST` where it does already; `ENOSPC` where the host may hold no more for the guest;
-    /// `ELOOP` where epolls would watch one another, or too many in a chain.
-    pub fn add(self: &Arc<Self>, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
-        let Some(inner) = target.epoll() else { return self.insert(fd, target, request) };
+    /// `EEXIST` where it does already; `ENOSPC` where the host may hold no more for the guest.
+    pub fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
+        self.insert(fd, target, request, None)
+    }
+
+    /// As [`add`](Self::add), for a `target` that stands for an epoll, `inner`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add`](Self::add); `ELOOP` where epolls would watch one another, or too many in a
+    /// chain.
+    pub fn add_epoll(
+        self: &Arc<Self>,
+        fd: u32,
+        target: &Arc<dyn Pollable>,
+        inner: &Arc<Self>,
+        request: Request,
+    ) -> Result<(), Errno> {
         let _alone = unpoisoned(&NESTING);
         self.check_nesting(inner)?;
-        self.insert(fd, target, request)?;
+        self.insert(fd, target, request, Some(inner))?;
         note(&inner.parents, self);
         note(&self.children, inner);
         Ok(())
     }
 
-    fn insert(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
+    fn insert(
+        &self,
+        fd: u32,
+        target: &Arc<dyn Pollable>,
+        request: Request,
+        inner: Option<&Arc<Self>>,
+    ) -> Result<(), Errno> {
         let mut entries = unpoisoned(&self.entries);
         // "EEXIST: op was EPOLL_CTL_ADD, and the supplied file descriptor fd is already
         // registered with this epoll instance." - epoll_ctl(2)
@@ -211,11 +211,12 @@ impl Epoll {
             entries.by_key.insert(key(fd, target), Watch::Kernel(record));
             drop(entries);
             if is_first {
-                self.list.has_kernel();
+                self.leadership.need(&self.list);
             }
             return Ok(());
         }
-        let entry = EpollEntry::new(fd, target, request, &self.list);
+        let state = Mutex::new(EntryState { request, is_on: true });
+        let entry = Node::new(&self.list, target, EpollEntry { fd, state, inner: inner.map(Arc::downgrade) });
         entries.by_key.insert(key(fd, target), Watch::Entry(Arc::clone(&entry)));
         entries.own += 1;
         drop(entries);
@@ -246,11 +247,11 @@ impl Epoll {
     /// Removes entries of closed things, once there are twice as many entries as the last time.
     fn sweep(&self, entries: &mut Entries) {
         entries.by_key.retain(|_, watch| match watch {
-            Watch::Entry(entry) => entry.target.strong_count() > 0,
+            Watch::Entry(entry) => entry.is_open(),
             Watch::Kernel(record) => self.kernel.keep(*record),
         });
         entries.own = entries.by_key.values().filter(|watch| matches!(watch, Watch::Entry(_))).count();
-        self.list.keep(|entry| entry.target.strong_count() > 0);
+        self.list.keep(|entry| entry.is_open());
         entries.sweep_at = (entries.by_key.len() * 2).max(FIRST_SWEEP);
         entries.charge(0);
     }
@@ -277,20 +278,20 @@ impl Epoll {
             drop(entries);
             self.retire(&entry);
             if is_first {
-                self.list.has_kernel();
+                self.leadership.need(&self.list);
             }
             return Ok(());
         }
         drop(entries);
-        *unpoisoned(&entry.state) = EntryState { request, is_on: true };
+        *unpoisoned(&entry.value.state) = EntryState { request, is_on: true };
         self.list.mark_ready(&entry, READ | WRITE);
         Ok(())
     }
 
     /// Stops reporting an entry.
-    fn retire(&self, retired: &Arc<EpollEntry>) {
-        unpoisoned(&retired.state).is_on = false;
-        if retired.is_listed.load(SeqCst) {
+    fn retire(&self, retired: &Arc<EpollNode>) {
+        unpoisoned(&retired.value.state).is_on = false;
+        if retired.is_listed() {
             self.list.keep(|entry| !Arc::ptr_eq(entry, retired));
         }
     }
@@ -314,15 +315,15 @@ impl Epoll {
         entries.own -= 1;
         drop(entries);
         self.retire(&removed);
-        if let Some(inner) = target.epoll() {
+        if let Some(inner) = removed.value.inner.as_ref().and_then(Weak::upgrade) {
             let is_it = |watch: &Watch| match watch {
-                Watch::Entry(entry) => std::ptr::addr_eq(entry.target.as_ptr(), Arc::as_ptr(target)),
+                Watch::Entry(entry) => entry.value.inner.as_ref().is_some_and(|other| is(other, &inner)),
                 Watch::Kernel(_) => false,
             };
             let still = unpoisoned(&self.entries).by_key.values().any(is_it);
             if !still {
                 forget_one(&inner.parents, self);
-                forget_one(&self.children, inner);
+                forget_one(&self.children, &inner);
             }
         }
         Ok(())
@@ -339,7 +340,7 @@ impl Epoll {
     }
 
     /// All that are not the kernel's.
-    fn entries(&self) -> Vec<Arc<EpollEntry>> {
+    fn entries(&self) -> Vec<Arc<EpollNode>> {
         let entries = unpoisoned(&self.entries);
         let all = entries.by_key.values().filter_map(|watch| match watch {
             Watch::Entry(entry) => Some(Arc::clone(entry)),
@@ -375,15 +376,15 @@ impl Epoll {
         ready.is_some()
     }
 
-    /// Arms the wakers of a listed entry, and polls it: is it ready?
-    fn is_ready(&self, entry: &Arc<EpollEntry>) -> bool {
-        let Some(target) = entry.target.upgrade() else {
+    /// Arms the wakers of a listed entry, and looks at it: is it ready?
+    fn is_ready(&self, entry: &Arc<EpollNode>) -> bool {
+        let Some(target) = entry.target() else {
             self.remove_entry(entry);
             return false;
         };
-        entry.changed.fetch_or(self.arm(entry, target.as_ref()), SeqCst);
-        let ready = target.events();
-        let state = unpoisoned(&entry.state);
+        entry.note_changes(entry.arm(target.as_ref()));
+        let ready = target.look();
+        let state = unpoisoned(&entry.value.state);
         state.is_on && !ready.and(state.request.events.or(Events::ALWAYS)).is_empty()
     }
 
@@ -410,8 +411,8 @@ impl Epoll {
         Ok(())
     }
 
-    fn remove_entry(&self, entry: &Arc<EpollEntry>) {
-        let key = (entry.fd, entry.target.as_ptr().addr());
+    fn remove_entry(&self, entry: &Arc<EpollNode>) {
+        let key = (entry.value.fd, entry.address());
         let mut entries = unpoisoned(&self.entries);
         let is_it = |watch: &Watch| matches!(watch, Watch::Entry(found) if Arc::ptr_eq(found, entry));
         if entries.by_key.get(&key).is_some_and(is_it) {
@@ -448,7 +449,7 @@ impl std::fmt::Debug for Epoll {
 impl Drop for Epoll {
     fn drop(&mut self) {
         // The list's entries would keep their wakers, which would be woken in vain.
-        self.list.clear();
+        self.list.keep(|_| false);
     }
 }
 
@@ -456,13 +457,17 @@ impl Drop for Epoll {
 fn note(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Arc<Epoll>) {
     let mut known = unpoisoned(known);
     known.retain(|each| each.strong_count() > 0);
-    if !known.iter().any(|each| std::ptr::eq(each.as_ptr(), Arc::as_ptr(epoll))) {
+    if !known.iter().any(|each| is(each, epoll)) {
         known.push(Arc::downgrade(epoll));
     }
 }
 
 fn forget_one(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Epoll) {
-    unpoisoned(known).retain(|each| !std::ptr::eq(each.as_ptr(), epoll));
+    unpoisoned(known).retain(|each| !is(each, epoll));
+}
+
+fn is(one: &Weak<Epoll>, other: &Epoll) -> bool {
+    std::ptr::eq(one.as_ptr(), other)
 }
 
 fn key(fd: u32, target: &Arc<dyn Pollable>) -> EntryKey {

@@ -1,12 +1,11 @@
 //! Event descriptors: a counter that can be waited for, as eventfd(2) has it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::pipe::attempts;
-use super::pollable::Pollable;
 use crate::error::Errno;
-use crate::io::{Change, Events, Interest, Watchers};
+use crate::io::{Events, Pollable, Watchers};
 
 /// "The maximum value that may be stored in the counter is the largest unsigned 64-bit
 /// value minus 1" - eventfd(2)
@@ -110,15 +109,17 @@ impl EventFd {
 }
 
 impl Pollable for EventFd {
-    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        match interest {
-            Interest::Read => self.readers.add(context.waker()),
-            Interest::Write => self.writers.add(context.waker()),
+    fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        if mask.are_of_readers() {
+            self.readers.add(context.waker());
         }
-        Poll::Pending
+        if mask.are_of_writers() {
+            self.writers.add(context.waker());
+        }
+        false
     }
 
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         let counter = *self.lock();
         // "writable ... if it is possible to write a value of at least 1 without blocking"
         // - eventfd(2)
@@ -137,7 +138,7 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-    use std::task::{Wake, Waker};
+    use std::task::{Poll, Wake, Waker};
 
     #[derive(Default)]
     struct Count(AtomicU32);

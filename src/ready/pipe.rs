@@ -12,10 +12,9 @@ use std::task::{Context, Poll};
 use tokio::task::coop::consume_budget;
 
 use super::interrupt::interruptible;
-use super::pollable::Pollable;
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
-use crate::io::{Change, Events, Interest, Watchers};
+use crate::io::{Events, Pollable, Watchers};
 
 /// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
 const CAPACITY: usize = 64 * 1024;
@@ -256,12 +255,12 @@ impl Drop for PipeWriter {
 }
 
 impl Pollable for PipeReader {
-    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
+    fn register(&self, _: Events, context: &mut Context<'_>) -> bool {
         self.pipe.readers.add(context.waker());
-        Poll::Pending
+        false
     }
 
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         let state = self.pipe.lock();
         // "POLLHUP: ... when reading from a channel such as a pipe or a stream socket,
         // this event merely indicates that the peer closed its end of the channel"
@@ -275,13 +274,13 @@ impl Pollable for PipeReader {
 }
 
 impl Pollable for PipeWriter {
-    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
+    fn register(&self, _: Events, context: &mut Context<'_>) -> bool {
         // A writer is woken when its reader closes, whatever it waits for.
         self.pipe.writers.add(context.waker());
-        Poll::Pending
+        false
     }
 
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         let state = self.pipe.lock();
         let room = CAPACITY.saturating_sub(state.bytes.len());
         // "POLLERR: ... This bit is also set for a file descriptor referring to the write

@@ -9,7 +9,7 @@ use tokio::task::coop::consume_budget;
 
 use super::interrupt::interruptible;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Interest, sleep};
+use crate::io::{AsyncFd, Events, sleep};
 
 /// Repeats `attempt` until it is ready, sleeping in between until the socket changes.
 ///
@@ -27,12 +27,12 @@ use crate::io::{AsyncFd, Interest, sleep};
 /// [interrupted](interruptible).
 pub async fn blocking<T>(
     io: &AsyncFd,
-    interest: Interest,
+    mask: Events,
     limit: Option<Duration>,
     attempt: impl FnMut() -> Poll<T>,
     has_tried: bool,
 ) -> Result<T, Errno> {
-    repeating(io, interest, limit, attempt, has_tried && limit != Some(Duration::ZERO)).await
+    repeating(io, mask, limit, attempt, has_tried && limit != Some(Duration::ZERO)).await
 }
 
 /// As [`blocking`], for a receive. If it is [likely](AsyncFd::is_slow) that there
@@ -52,12 +52,12 @@ pub async fn receiving<T>(
     has_tried: bool,
 ) -> Result<T, Errno> {
     let sleeps_first = limit != Some(Duration::ZERO) && (has_tried || io.is_slow());
-    repeating(io, Interest::Read, limit, attempt, sleeps_first).await
+    repeating(io, Events::READ, limit, attempt, sleeps_first).await
 }
 
 async fn repeating<T>(
     io: &AsyncFd,
-    interest: Interest,
+    mask: Events,
     limit: Option<Duration>,
     mut attempt: impl FnMut() -> Poll<T>,
     sleeps_first: bool,
@@ -69,14 +69,14 @@ async fn repeating<T>(
     let mut tries_now = !sleeps_first;
     loop {
         // Try, clear, sleep: what arrives after the try ends the sleep.
-        if tries_now && let Poll::Ready(done) = io.try_io(interest, &mut attempt) {
+        if tries_now && let Poll::Ready(done) = io.try_io(mask, &mut attempt) {
             return Ok(done);
         }
         if limit == Some(Duration::ZERO) {
             return Err(Errno::EAGAIN);
         }
         let has_tried = std::mem::replace(&mut tries_now, true);
-        let mut ready = pin!(io.ready(interest));
+        let mut ready = pin!(io.ready(mask));
         let polled = poll_fn(|context| Poll::Ready(ready.as_mut().poll(context))).await;
         // Another watcher may have cleared what arrived before this waker was registered: so it
         // tries once more.

@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use super::readiness::{blocking, receiving, retry_with_backoff, timeout};
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Interest};
+use crate::io::{AsyncFd, Events};
 use crate::socket::{
-    Accepted, Connected, Datagram, Destination, ReadinessSource, Received, RecvFlags, Refusal, Socket,
-    Stream, TimeOption,
+    Accepted, Connected, Datagram, Destination, Received, RecvFlags, Refusal, Socket, Stream, TimeOption,
 };
 
 fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
@@ -48,14 +47,12 @@ pub async fn accept(socket: &Socket, waits: bool, has_looked: bool) -> Result<Ac
     // "Timeouts only have effect for system calls that perform socket I/O (e.g.,
     // accept(2), ...)" - socket(7), SO_RCVTIMEO. A limit of its own goes first.
     let limit = limit(socket, waits, TimeOption::Accept).or(limit(socket, waits, TimeOption::Receive));
-    match stream.readiness_source() {
-        ReadinessSource::None => stream.try_accept(),
-        ReadinessSource::Reactor(io) => {
-            blocking(&io, Interest::Read, limit, || accept_once(stream), has_looked).await?
-        }
-        ReadinessSource::Queue(queue) => {
-            timeout(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?
-        }
+    if let Some(io) = stream.async_fd() {
+        return blocking(&io, Events::READ, limit, || accept_once(stream), has_looked).await?;
+    }
+    match stream.queue() {
+        Some(queue) => timeout(limit, poll_fn(|context| stream.poll_accept(&queue, context))).await?,
+        None => stream.try_accept(),
     }
 }
 
@@ -76,10 +73,12 @@ pub fn try_accept(socket: &Socket) -> Poll<Result<Accepted, Refusal>> {
         Ok(stream) => stream,
         Err(errno) => return Poll::Ready(Err(errno.into())),
     };
-    match stream.readiness_source() {
-        ReadinessSource::None => Poll::Ready(stream.try_accept()),
-        ReadinessSource::Reactor(io) => io.try_io(Interest::Read, || accept_once(stream)),
-        ReadinessSource::Queue(queue) => stream.poll_accept(&queue, &mut Context::from_waker(Waker::noop())),
+    if let Some(io) = stream.async_fd() {
+        return io.try_io(Events::READ, || accept_once(stream));
+    }
+    match stream.queue() {
+        Some(queue) => stream.poll_accept(&queue, &mut Context::from_waker(Waker::noop())),
+        None => Poll::Ready(stream.try_accept()),
     }
 }
 
@@ -95,11 +94,11 @@ pub fn try_accept(socket: &Socket) -> Poll<Result<Accepted, Refusal>> {
 /// and those of [`Stream::try_finish_connect`].
 pub async fn finish_connect(socket: &Socket) -> Result<(), Refusal> {
     let stream = socket.stream()?;
-    let ReadinessSource::Reactor(io) = stream.readiness_source() else { return Err(Errno::ENOTCONN.into()) };
+    let Some(io) = stream.async_fd() else { return Err(Errno::ENOTCONN.into()) };
     let limit = socket.timeout(TimeOption::Connect);
     let ended = blocking(
         &io,
-        Interest::Write,
+        Events::WRITE,
         limit,
         || pending_on(Errno::EINPROGRESS, stream.try_finish_connect()),
         false,
@@ -120,14 +119,13 @@ pub async fn finish_connect(socket: &Socket) -> Result<(), Refusal> {
 /// The connection; a blocking descriptor waits for an attempt that is on its way.
 async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connected, Errno> {
     let waiting: Arc<AsyncFd> = match stream.connected() {
-        Err(Errno::EAGAIN) => match stream.readiness_source() {
-            ReadinessSource::Reactor(io) => io,
-            _ => return stream.connected(),
+        Err(Errno::EAGAIN) => match stream.async_fd() {
+            Some(io) => io,
+            None => return stream.connected(),
         },
         found => return found,
     };
-    blocking(&waiting, Interest::Write, limit, || pending_on(Errno::EAGAIN, stream.connected()), false)
-        .await?
+    blocking(&waiting, Events::WRITE, limit, || pending_on(Errno::EAGAIN, stream.connected()), false).await?
 }
 
 /// Receives into `buffer`: what is there of a stream, where 0 is its end, or one message.
@@ -183,7 +181,7 @@ pub async fn recv(
             false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek)),
         };
         let received = match whole || low_water > 1 {
-            true => blocking(&io, Interest::Read, limit, attempt, false).await,
+            true => blocking(&io, Events::READ, limit, attempt, false).await,
             false => receiving(&io, limit, attempt, has_looked).await,
         };
         match received.flatten() {
@@ -214,20 +212,20 @@ async fn recv_message(
     peek: bool,
     mut has_looked: bool,
 ) -> Result<Received, Errno> {
-    let io = datagram.registration(Interest::Read)?;
+    let io = datagram.registration(Events::READ)?;
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut left = limit;
     let mut slice = TimeSlice::new();
     loop {
         let attempt = || message_once(datagram, &mut *buffer, peek);
         let has_looked = std::mem::take(&mut has_looked);
-        if let Some(received) = blocking(&io, Interest::Read, left, attempt, has_looked).await?? {
+        if let Some(received) = blocking(&io, Events::READ, left, attempt, has_looked).await?? {
             return Ok(received);
         }
         left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
             // An admitted message may be queued behind refused ones: the call tries again.
-            io.wake_all(Interest::Read);
+            io.wake_all(Events::READ);
             return Err(Errno::EAGAIN);
         }
         slice.yield_now().await?;
@@ -266,8 +264,8 @@ pub fn try_recv(
     if waits && (connected.is_slow() || is_stream && socket.receive_low_water() > 1) {
         return None;
     }
-    let received = connected
-        .try_io(Interest::Read, || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek)));
+    let received =
+        connected.try_io(Events::READ, || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek)));
     if received.is_pending() && waits {
         connected.note_slow(true);
     }
@@ -285,8 +283,8 @@ pub fn try_recv_message(
     buffer: &mut [u8],
     peek: bool,
 ) -> Option<Poll<Result<Received, Errno>>> {
-    let io = datagram.registration(Interest::Read).ok()?;
-    match io.try_io(Interest::Read, || message_once(datagram, &mut *buffer, peek)) {
+    let io = datagram.registration(Events::READ).ok()?;
+    match io.try_io(Events::READ, || message_once(datagram, &mut *buffer, peek)) {
         Poll::Pending => Some(Poll::Pending),
         Poll::Ready(Ok(received)) => received.map(|received| Poll::Ready(Ok(received))),
         Poll::Ready(Err(errno)) => Some(Poll::Ready(Err(errno))),
@@ -310,9 +308,9 @@ pub async fn send(socket: &Socket, waits: bool, mut data: &mut [IoSlice<'_>]) ->
     let stream = match socket {
         Socket::Stream(stream) => stream,
         Socket::Datagram(datagram) => {
-            let io = datagram.registration(Interest::Write)?;
+            let io = datagram.registration(Events::WRITE)?;
             let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, None));
-            return blocking(&io, Interest::Write, limit, attempt, false).await?;
+            return blocking(&io, Events::WRITE, limit, attempt, false).await?;
         }
     };
     let connected = connection(stream, limit).await?;
@@ -346,11 +344,11 @@ pub fn try_send(socket: &Socket, data: &[IoSlice<'_>]) -> Option<Poll<Result<usi
         Socket::Stream(stream) => {
             let connected = stream.known_connection()?;
             let attempt = || pending_on(Errno::EAGAIN, connected.try_send(data));
-            Some(connected.try_io(Interest::Write, attempt))
+            Some(connected.try_io(Events::WRITE, attempt))
         }
         Socket::Datagram(datagram) => {
-            let io = datagram.registration(Interest::Write).ok()?;
-            Some(io.try_io(Interest::Write, || pending_on(Errno::EAGAIN, datagram.try_send(data, None))))
+            let io = datagram.registration(Events::WRITE).ok()?;
+            Some(io.try_io(Events::WRITE, || pending_on(Errno::EAGAIN, datagram.try_send(data, None))))
         }
     }
 }
@@ -366,8 +364,8 @@ pub fn try_send_to(
     to: &Destination,
 ) -> Option<Poll<Result<usize, Errno>>> {
     let Destination::Inet(_) = to else { return None };
-    let io = datagram.registration(Interest::Write).ok()?;
-    Some(io.try_io(Interest::Write, || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)))))
+    let io = datagram.registration(Events::WRITE).ok()?;
+    Some(io.try_io(Events::WRITE, || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)))))
 }
 
 /// Sends `data` as one message to `to`.
@@ -388,9 +386,9 @@ pub async fn send_to(
 ) -> Result<usize, Errno> {
     let limit = limit(socket, waits, TimeOption::Send);
     if let Destination::Inet(_) = to {
-        let io = datagram.registration(Interest::Write)?;
+        let io = datagram.registration(Events::WRITE)?;
         let attempt = || pending_on(Errno::EAGAIN, datagram.try_send(data, Some(to)));
-        return blocking(&io, Interest::Write, limit, attempt, false).await?;
+        return blocking(&io, Events::WRITE, limit, attempt, false).await?;
     }
     let is_again = |errno: &Errno| *errno == Errno::EAGAIN;
     retry_with_backoff(limit, is_again, || std::future::ready(datagram.try_send(data, Some(to)))).await
@@ -402,6 +400,5 @@ async fn send_some(
     limit: Option<Duration>,
     data: &[IoSlice<'_>],
 ) -> Result<usize, Errno> {
-    blocking(io, Interest::Write, limit, || pending_on(Errno::EAGAIN, connected.try_send(data)), false)
-        .await?
+    blocking(io, Events::WRITE, limit, || pending_on(Errno::EAGAIN, connected.try_send(data)), false).await?
 }

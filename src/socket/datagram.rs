@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 
 use rustix::net::{AddressFamily, SocketAddrAny};
 
@@ -19,10 +18,10 @@ use super::option::{SetOption, SocketLimits, take_own_groups_only};
 use super::receive_filter::{DatagramFilter, First, ReceiveFilter};
 use super::recent::RecentSenders;
 use super::unix::{self, NamedSocketFile};
-use super::{Domain, Kind, ReadinessSource, Received, Refusal, ShutdownHow, Status, address, transfer};
+use super::{Domain, Kind, Received, Refusal, ShutdownHow, Status, address, transfer};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Change, DescriptorFreed, Interest, Watchable as _};
+use crate::io::{AsyncFd, DescriptorFreed, Events};
 use crate::policy::Policy;
 
 /// A datagram socket.
@@ -264,11 +263,6 @@ impl Datagram {
         self.filter.get_or_init(|| DatagramFilter::new(receive_filter));
     }
 
-    /// As [`Socket::is_stable`](super::Socket::is_stable).
-    pub(super) fn is_stable(&self) -> bool {
-        !self.endpoint.is_inherited && !self.is_filtered()
-    }
-
     /// May the kernel report more of what comes in than the guest is told? So it is with refused
     /// senders, and with a socket that another instance receives from.
     pub(super) fn is_filtered(&self) -> bool {
@@ -307,7 +301,8 @@ impl Datagram {
         self.filter.get().map_or(0, DatagramFilter::take_dropped)
     }
 
-    /// As [`Socket::discard_filtered`](super::Socket::discard_filtered).
+    /// Discards refused messages at the head of the queue, before readiness is reported.
+    /// Returns whether anything was discarded.
     pub(super) fn discard_filtered(&self) -> bool {
         let Some(filter) = self.filter.get() else { return false };
         let before = filter.dropped();
@@ -467,14 +462,14 @@ impl Datagram {
         if is_open { Status::Opened } else { Status::Opening }
     }
 
-    /// Its registration with the reactor, for `interest`.
+    /// Its registration with the reactor, for the direction of `mask`.
     ///
     /// # Errors
     ///
     /// As for [`AsyncFd::new`].
-    pub fn registration(&self, interest: Interest) -> Result<Arc<AsyncFd>, Errno> {
+    pub fn registration(&self, mask: Events) -> Result<Arc<AsyncFd>, Errno> {
         let mut inner = self.lock();
-        let is_gate = interest == Interest::Read && self.endpoint.was_held();
+        let is_gate = !mask.are_of_writers() && self.endpoint.was_held();
         let known = if is_gate { &mut inner.incoming } else { &mut inner.registration };
         if let Some(registration) = known {
             return Ok(Arc::clone(registration));
@@ -489,21 +484,14 @@ impl Datagram {
         Ok(registration)
     }
 
-    pub(super) fn readiness_source(&self) -> ReadinessSource {
-        self.registration(Interest::Read).map_or(ReadinessSource::None, ReadinessSource::Reactor)
-    }
-
-    pub(super) fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        match self.registration(interest) {
-            Ok(registration) => registration.poll_change(interest, context),
-            // A waiter learns the result by trying again.
-            Err(_) => Poll::Ready(Change::Closed),
-        }
-    }
-
     /// Ends the socket where a call still has hold of it.
     pub(super) fn close(&self) {
         self.endpoint.remove_name();
+    }
+
+    /// Was it opened outside?
+    pub(super) fn is_inherited(&self) -> bool {
+        self.endpoint.is_inherited
     }
 
     pub(super) fn outlives_guest(&self) -> bool {

@@ -45,6 +45,7 @@ mod lease;
 pub mod listen;
 mod multicast;
 mod option;
+mod pollable;
 mod receive_filter;
 mod recent;
 mod resolve;
@@ -56,12 +57,11 @@ pub mod unix;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Change, Interest};
+use crate::io::{AsyncFd, Events};
 use crate::policy::{Denial, Policy, Use};
 
 pub use address::{Domain, Family};
@@ -141,17 +141,6 @@ impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         Self::Denied(denial)
     }
-}
-
-/// Where readiness changes of a socket come from.
-#[derive(Clone, Debug)]
-pub enum ReadinessSource {
-    /// Nothing: it never changes by itself.
-    None,
-    /// The reactor.
-    Reactor(Arc<AsyncFd>),
-    /// The queue of a listener, where the host owns it.
-    Queue(Arc<listen::Queue>),
 }
 
 /// A socket of a guest.
@@ -406,22 +395,6 @@ impl Socket {
         }
     }
 
-    /// Discards refused messages at the head of the queue, before readiness is reported.
-    ///  Returns whether anything was discarded.
-    pub(crate) fn discard_filtered(&self) -> bool {
-        matches!(self, Self::Datagram(datagram) if datagram.discard_filtered())
-    }
-
-    /// Does the guest receive nothing any more, since its instance is retired?
-    pub(crate) fn receives_nothing(&self) -> bool {
-        matches!(self, Self::Datagram(datagram) if datagram.is_retired())
-    }
-
-    /// May the kernel report messages that the guest is not told of?
-    pub(crate) fn is_filtered(&self) -> bool {
-        matches!(self, Self::Datagram(datagram) if datagram.is_filtered())
-    }
-
     /// Is it open when the guest has closed it: was it opened outside, or does the service hold
     /// it?
     pub fn outlives_guest(&self) -> bool {
@@ -439,29 +412,12 @@ impl Socket {
         }
     }
 
-    /// Does the kernel report everything that happens to the socket for as long as it is open, and to
-    /// this process only?
-    pub fn is_stable(&self) -> bool {
+    /// The registration of its descriptor for the direction of `mask`, where it has something to
+    /// wait for.
+    pub fn async_fd(&self, mask: Events) -> Option<Arc<AsyncFd>> {
         match self {
-            Self::Stream(stream) => stream.is_stable(),
-            Self::Datagram(datagram) => datagram.is_stable(),
-        }
-    }
-
-    /// Where readiness changes of the socket come from.
-    pub fn readiness_source(&self) -> ReadinessSource {
-        match self {
-            Self::Stream(stream) => stream.readiness_source(),
-            Self::Datagram(datagram) => datagram.readiness_source(),
-        }
-    }
-
-    /// Wakes `context` at the next change of the socket, whatever its state: a call that
-    /// makes it listen or connect is a change too.
-    pub fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        match self {
-            Self::Stream(stream) => stream.poll_change(interest, context),
-            Self::Datagram(datagram) => datagram.poll_change(interest, context),
+            Self::Stream(stream) => stream.async_fd(),
+            Self::Datagram(datagram) => datagram.registration(mask).ok(),
         }
     }
 

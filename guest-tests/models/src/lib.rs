@@ -20,7 +20,6 @@
 )]
 
 pub mod futexes;
-pub mod interests;
 pub mod parkers;
 pub mod signals;
 
@@ -36,3 +35,5 @@ mod error;
 mod io;
 mod process;
 mod ready;
+
+pub use ready::lists;

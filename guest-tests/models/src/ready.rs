@@ -9,10 +9,9 @@ use shuttle::rand::{Rng, thread_rng};
 
 use crate::error::Errno;
 
-#[path = "../../../src/ready/ready_list.rs"]
-mod ready_list;
-
-pub(crate) use ready_list::ReadyList;
+#[path = "../../../src/ready/epoll/leader.rs"]
+mod leader;
+pub mod lists;
 
 shuttle::thread_local! {
     static REASON: Cell<Option<Errno>> = Cell::new(None);

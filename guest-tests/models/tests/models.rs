@@ -1,7 +1,7 @@
 //! Each situation in thousands of orders: random ones, and those with few changes of
 //! threads at the worst places. `MODEL_ITERATIONS` has them tried more often.
 
-use models::{futexes, interests, parkers, signals};
+use models::{futexes, lists, parkers, signals};
 
 fn holds(situation: fn()) {
     let times = std::env::var("MODEL_ITERATIONS").ok().and_then(|times| times.parse().ok()).unwrap_or(4000);
@@ -30,8 +30,23 @@ fn a_dropped_waiter_hands_its_wake_up_on() {
 }
 
 #[test]
-fn the_next_one_with_news_is_found() {
-    holds(interests::the_next_one_with_news_is_found);
+fn every_change_finds_a_waiter() {
+    holds(lists::every_change_finds_a_waiter);
+}
+
+#[test]
+fn the_kernels_part_has_a_leader() {
+    holds(lists::the_kernels_part_has_a_leader);
+}
+
+#[test]
+fn a_dropped_waiter_hands_on() {
+    holds(lists::a_dropped_waiter_hands_on);
+}
+
+#[test]
+fn a_look_takes_no_wake_up() {
+    holds(lists::a_look_takes_no_wake_up);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::abi::errno::number;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error};
 use crate::file::File;
-use crate::io::Interest;
+use crate::io::Events;
 use crate::process::{Open, PollScratch, Thread};
 use crate::ready::{PollSource, Readiness, TimeSlice, Watched};
 
@@ -120,8 +120,7 @@ impl Call<'_> {
         for subscription in &scratch.subscriptions {
             asked.add(self, subscription)?;
         }
-        // A thread that shares the sockets polls again, after its wakers are registered.
-        Ok(Some((asked, found.is_some() && !self.threads.are_many())))
+        Ok(Some((asked, found.is_some())))
     }
 
     /// Reads the subscriptions if a list of them besides would exceed the account.
@@ -174,12 +173,12 @@ impl Thread {
         }
         let mut watched = Vec::with_capacity(asked.watches.len());
         let mut slice = TimeSlice::new();
-        for (place, (open, interest)) in asked.watches.iter().enumerate() {
+        for (place, (open, mask)) in asked.watches.iter().enumerate() {
             // Each may ask the host, how much is left of a file.
             if place % STEP == STEP - 1 {
                 slice.step().await?;
             }
-            watched.push(Watched { source: source(&open.open, *interest), interest: *interest });
+            watched.push(Watched { source: source(&open.open, *mask), mask: *mask });
         }
         Ok(self.poll(&watched, limit, has_polled).await?)
     }
@@ -199,12 +198,12 @@ impl Thread {
                     Some((clock, until)) if clock.now(self)? >= *until => clock_event(*userdata),
                     _ => continue,
                 },
-                What::Wrong(errno, interest) => failed(*userdata, interest, errno),
-                What::Open(place, interest) => match at(&asked.watches, place) {
+                What::Wrong(errno, mask) => failed(*userdata, mask, errno),
+                What::Open(place, mask) => match at(&asked.watches, place) {
                     // Another thread closed it meanwhile.
-                    Some((open, _)) if open.is_closed() => failed(*userdata, interest, Errno::EBADF),
+                    Some((open, _)) if open.is_closed() => failed(*userdata, mask, Errno::EBADF),
                     _ => match at(found, place).copied().flatten() {
-                        Some(ready) => ready_event(*userdata, interest, ready),
+                        Some(ready) => ready_event(*userdata, mask, ready),
                         None => continue,
                     },
                 },
@@ -245,19 +244,20 @@ async fn unless<T>(end: impl Future<Output = ()>, call: impl Future<Output = T>)
     .await
 }
 
-fn failed(userdata: u64, interest: Interest, errno: Errno) -> [u8; 32] {
-    failed_event(userdata, interest, u16::try_from(number(errno)).unwrap_or(u16::MAX))
+fn failed(userdata: u64, mask: Events, errno: Errno) -> [u8; 32] {
+    failed_event(userdata, mask, u16::try_from(number(errno)).unwrap_or(u16::MAX))
 }
 
-fn source(open: &Open, interest: Interest) -> PollSource<'_> {
+fn source(open: &Open, mask: Events) -> PollSource<'_> {
+    let writes = mask.are_of_writers();
     match open {
-        Open::Socket(socket) => socket.as_ref().into(),
+        Open::Epoll(epoll) => PollSource::Epoll(epoll),
         Open::File(file) => PollSource::Always(bytes_left(file)),
         // Programs ask whether they may write to their input, and are used to a yes.
-        Open::Input(_) if interest == Interest::Write => PollSource::Always(1),
-        Open::Device(_) if interest == Interest::Write => PollSource::Always(1),
+        Open::Input(_) if writes => PollSource::Always(1),
+        Open::Device(_) if writes => PollSource::Always(1),
         Open::Output(_) | Open::Directory(_) => PollSource::Always(1),
-        other => other.pollable().map_or(PollSource::Always(1), PollSource::Own),
+        other => other.pollable().map_or(PollSource::Always(1), PollSource::Thing),
     }
 }
 

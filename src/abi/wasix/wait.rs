@@ -13,9 +13,9 @@ use crate::abi::flags::{FDFLAG_NONBLOCK, known};
 use crate::abi::memory::{check_out, check_out_value};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::io::Events;
+use crate::io::{Events, Pollable};
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Data, Epoll, EventFd, Happened, Pollable, Request, pipe};
+use crate::ready::{Data, Epoll, EventFd, Happened, Request, pipe};
 use crate::socket::{Family, Kind, Socket, check_protocol};
 
 const EVENT_SIZE: u32 = 32;
@@ -64,11 +64,15 @@ impl WasixWait for Call<'_> {
             return Err(Errno::EINVAL.into());
         }
         descriptor.rights.require(Rights::POLL_FD_READWRITE)?;
+        let inner = if op > 1 { None } else { descriptor.open.open.epoll().ok().cloned() };
         let target: Arc<dyn Pollable> = descriptor.open;
         // The reference host's numbers, which are those of its C library (1 to 3) and of
         // its own description (0) where the two do not contradict each other.
         match op {
-            0 | 1 => epoll.add(fd, &target, read_request(memory, event)?)?,
+            0 | 1 => match inner {
+                Some(inner) => epoll.add_epoll(fd, &target, &inner, read_request(memory, event)?)?,
+                None => epoll.add(fd, &target, read_request(memory, event)?)?,
+            },
             2 => epoll.remove(fd, &target)?,
             3 => epoll.modify(fd, &target, read_request(memory, event)?)?,
             // "EINVAL: ... the requested operation op is not supported by this interface."

@@ -4,12 +4,22 @@
 //! once, under the number that the guest has had longest. Nothing here keeps a
 //! socket open that the guest has closed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
-use crate::io::{Change, Interest, Watchable};
-use crate::ready::ReadyList;
+use tokio::task::coop::consume_budget;
+
+use crate::account::Account;
+use crate::error::Errno;
+use crate::io::{Events, Pollable};
+use crate::ready::{Data, Epoll, Happened, Request};
 use crate::socket::{Phase, Socket};
+
+/// The number under which the epoll knows every socket: here a socket is one thing.
+const NUMBER: u32 = 0;
+
+/// How many changes are taken from the epoll at once.
+const MOST_AT_ONCE: usize = 256;
 
 /// Names a watch; never used again for another one.
 pub(super) type Id = u64;
@@ -17,7 +27,13 @@ pub(super) type Id = u64;
 /// All that is watched for one guest.
 pub(super) struct InterestList {
     wanted: InterestKinds,
-    ready_list: ReadyList<Id>,
+    epoll: Arc<Epoll>,
+    /// What changed, in the order of the changes, and what is to have another turn.
+    queue: VecDeque<Id>,
+    /// How many of the queue come before the epoll is asked again.
+    round: usize,
+    /// How many are watched.
+    count: usize,
     by_id: HashMap<Id, WatchedSocket>,
     /// By the address of the socket, which no other socket can have while its watch is
     /// here.
@@ -36,10 +52,14 @@ pub(super) struct InterestKinds {
 /// One watched socket.
 pub(super) struct WatchedSocket {
     pub(super) socket: Weak<Socket>,
-    /// Distinguishes one connection of a socket from its next one.
-    source: Weak<dyn Watchable>,
+    /// Distinguishes one connection of a socket from its next one; nothing for an attempt that failed.
+    source: Option<Weak<dyn Pollable>>,
     /// Oldest first.
     fds: Vec<u32>,
+    is_watched: bool,
+    is_queued: bool,
+    /// Has it changed for the last time?
+    is_over: bool,
     pub(super) told: Reported,
 }
 
@@ -63,7 +83,10 @@ impl InterestList {
     pub(super) fn new(wanted: InterestKinds) -> Self {
         Self {
             wanted,
-            ready_list: ReadyList::new(),
+            epoll: Epoll::charged_on(&Account::unlimited()),
+            queue: VecDeque::new(),
+            round: 0,
+            count: 0,
             by_id: HashMap::new(),
             by_socket: HashMap::new(),
             by_fd: HashMap::new(),
@@ -73,16 +96,52 @@ impl InterestList {
 
     /// Is nothing watched that could still change?
     pub(super) fn is_empty(&self) -> bool {
-        self.ready_list.is_empty()
+        self.count == 0
     }
 
-    /// The next one that changed.
+    /// The next one that changed, and whether that was for the last time. Look at it then: later
+    /// changes are returned anew.
     ///
     /// # Cancel safety
     ///
-    /// As for [`ReadyList::next`].
-    pub(super) async fn next(&mut self) -> (Id, Change) {
-        self.ready_list.next().await
+    /// No change is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The reason where it is [interrupted](crate::ready::interruptible).
+    pub(super) async fn next(&mut self) -> Result<(Id, bool), Errno> {
+        // A list that is always busy still yields to other tasks, the reactor included.
+        consume_budget().await;
+        loop {
+            if self.round == 0 && !self.queue.is_empty() {
+                // What changed meanwhile comes after what has waited for another turn.
+                let mut found = Vec::new();
+                self.epoll.take(MOST_AT_ONCE, &mut found);
+                self.enqueue(&found);
+                self.round = self.queue.len();
+            }
+            while let Some(id) = self.queue.pop_front() {
+                self.round = self.round.saturating_sub(1);
+                if let Some(watch) = self.by_id.get_mut(&id) {
+                    watch.is_queued = false;
+                    if watch.is_watched {
+                        return Ok((id, watch.is_over));
+                    }
+                }
+            }
+            let found = self.epoll.wait(MOST_AT_ONCE, None, true).await?;
+            self.enqueue(&found);
+            self.round = self.queue.len();
+        }
+    }
+
+    fn enqueue(&mut self, found: &[Happened]) {
+        for Happened { events, data, .. } in found {
+            if let Some(watch) = self.by_id.get_mut(&data.data2) {
+                watch.is_over |= !events.and(Events::RDHUP.or(Events::HUP)).is_empty();
+                self.requeue(data.data2);
+            }
+        }
     }
 
     pub(super) fn get(&self, id: Id) -> Option<&WatchedSocket> {
@@ -94,14 +153,22 @@ impl InterestList {
     }
 
     /// Queues `id` again, after all that are queued already.
-    pub(super) fn requeue(&self, id: Id) {
-        self.ready_list.requeue(&id);
+    pub(super) fn requeue(&mut self, id: Id) {
+        if let Some(watch) = self.by_id.get_mut(&id).filter(|watch| watch.is_watched && !watch.is_queued) {
+            watch.is_queued = true;
+            self.queue.push_back(id);
+        }
     }
 
     /// Stops watching `id`. Its numbers are kept, so that it is not watched anew.
-    ///
     pub(super) fn unregister(&mut self, id: Id) {
-        self.ready_list.remove(&id);
+        let Some(watch) = self.by_id.get_mut(&id).filter(|watch| watch.is_watched) else { return };
+        watch.is_watched = false;
+        self.count -= 1;
+        if let Some(socket) = watch.socket.upgrade() {
+            let socket: Arc<dyn Pollable> = socket;
+            let _gone = self.epoll.remove(NUMBER, &socket);
+        }
     }
 
     /// Learns what `fd` stands for now.
@@ -109,8 +176,9 @@ impl InterestList {
         let found = socket.and_then(|socket| Some((self.source_of(&socket)?, socket)));
         let Some((source, socket)) = found else { return self.remove_fd(fd) };
         let is_same = |watch: &WatchedSocket| {
+            let sources = (&watch.source, &source);
             std::ptr::eq(watch.socket.as_ptr(), Arc::as_ptr(&socket))
-                && Weak::ptr_eq(&watch.source, &Arc::downgrade(&source))
+                && matches!(sources, (Some(known), Some(source)) if Weak::ptr_eq(known, source))
         };
         if self.by_fd.get(&fd).and_then(|id| self.by_id.get(id)).is_some_and(is_same) {
             return;
@@ -127,32 +195,39 @@ impl InterestList {
                 let mut fds = earlier.fds.clone();
                 fds.iter().for_each(|fd| self.remove_fd(*fd));
                 fds.push(fd);
-                self.watch(fds, &socket, &source);
+                self.watch(fds, &socket, source);
             }
-            None => self.watch(vec![fd], &socket, &source),
+            None => self.watch(vec![fd], &socket, source),
         }
     }
 
-    /// The source of the socket's changes that there is a handler for.
-    fn source_of(&self, socket: &Socket) -> Option<Arc<dyn Watchable>> {
+    /// The source of the socket's changes, if there is a handler for them.
+    fn source_of(&self, socket: &Socket) -> Option<Option<Weak<dyn Pollable>>> {
         let phase = socket.stream().ok()?.phase();
         let is_wanted = match phase {
             Phase::Idle => false,
             Phase::Listening(_) => self.wanted.listeners,
             Phase::Connecting(_) | Phase::Failed | Phase::Connected(_) => self.wanted.connections,
         };
-        phase.source().filter(|_| is_wanted)
+        is_wanted.then(|| phase.source().as_ref().map(Arc::downgrade))
     }
 
-    fn watch(&mut self, fds: Vec<u32>, socket: &Arc<Socket>, source: &Arc<dyn Watchable>) {
+    fn watch(&mut self, fds: Vec<u32>, socket: &Arc<Socket>, source: Option<Weak<dyn Pollable>>) {
         let id = self.next_id;
         self.next_id += 1;
         self.by_fd.extend(fds.iter().map(|fd| (*fd, id)));
         self.by_socket.insert(Arc::as_ptr(socket).addr(), id);
         // What ends an attempt to connect without success is the end, which is read too.
-        self.ready_list.insert(id, source, Interest::Read);
-        let (socket, source) = (Arc::downgrade(socket), Arc::downgrade(source));
-        self.by_id.insert(id, WatchedSocket { socket, source, fds, told: Reported::default() });
+        let data = Data { data2: id, ..Data::default() };
+        let request = Request { events: Events::READ, edge: true, one_shot: false, data };
+        let target: Arc<dyn Pollable> = Arc::<Socket>::clone(socket);
+        // What has happened already is reported first. No account limits it, and the socket is not
+        // watched by another number.
+        let is_watched = self.epoll.add(NUMBER, &target, request).is_ok();
+        self.count += usize::from(is_watched);
+        let socket = Arc::downgrade(socket);
+        let (is_queued, is_over, told) = (false, false, Reported::default());
+        self.by_id.insert(id, WatchedSocket { socket, source, fds, is_watched, is_queued, is_over, told });
     }
 
     /// The guest knows nothing watched by `fd` any more.
@@ -161,9 +236,14 @@ impl InterestList {
         let Some(watch) = self.by_id.get_mut(&id) else { return };
         watch.fds.retain(|other| *other != fd);
         if watch.fds.is_empty() {
-            self.by_socket.remove(&watch.socket.as_ptr().addr());
-            self.by_id.remove(&id);
-            self.ready_list.remove(&id);
+            self.unregister(id);
+            if let Some(watch) = self.by_id.remove(&id) {
+                self.by_socket.remove(&watch.socket.as_ptr().addr());
+            }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "interest_list/tests.rs"]
+mod tests;

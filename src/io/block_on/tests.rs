@@ -1,5 +1,5 @@
 use super::*;
-use crate::io::{AsyncFd, Interest, sleep, yield_now};
+use crate::io::{AsyncFd, Events, sleep, yield_now};
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -63,7 +63,7 @@ fn later<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> thread:
 fn it_watches_a_descriptor_without_the_reactor() -> std::io::Result<()> {
     let (near, mut far) = watched()?;
     let saying = later(move || far.write_all(b"news"));
-    assert_eq!(block_on(near.ready(Interest::Read)), Ok(Ok(())));
+    assert_eq!(block_on(near.ready(Events::READ)), Ok(Ok(())));
     assert!(!near.is_registered());
     assert!(matches!(saying.join(), Ok(Ok(()))), "it was not said");
     Ok(())
@@ -80,7 +80,7 @@ fn another_thread_wakes_it_at_a_descriptor() -> std::io::Result<()> {
             tokio::select! {
                 biased;
                 woken = receiver => woken,
-                heard = near.ready(Interest::Read) => panic!("there is no news: {heard:?}"),
+                heard = near.ready(Events::READ) => panic!("there is no news: {heard:?}"),
             }
         });
         assert_eq!(woken, Ok(Ok(())));
@@ -96,7 +96,7 @@ fn a_wait_that_was_dropped_is_not_watched() -> std::io::Result<()> {
     let (near, mut far) = watched()?;
     let turns = block_on(async {
         {
-            let mut ready = pin!(near.ready(Interest::Read));
+            let mut ready = pin!(near.ready(Events::READ));
             poll_fn(|context| Poll::Ready(ready.as_mut().poll(context).is_pending())).await;
         }
         drop(near);
@@ -129,7 +129,7 @@ fn a_part_that_is_polled_when_it_is_woken_goes_to_the_reactor() -> std::io::Resu
     }
     let (near, mut far) = watched()?;
     let saying = later(move || far.write_all(b"news"));
-    let mut ready = pin!(near.ready(Interest::Read));
+    let mut ready = pin!(near.ready(Events::READ));
     let mut flag: Option<Arc<Flag>> = None;
     let heard = block_on(poll_fn(|context| {
         let flag = flag.get_or_insert_with(|| Arc::new(Flag(true.into(), context.waker().clone())));
@@ -149,7 +149,7 @@ fn a_part_that_is_polled_when_it_is_woken_goes_to_the_reactor() -> std::io::Resu
 fn one_inside_of_another_leaves_it_alone() -> std::io::Result<()> {
     let (outer, mut far) = watched()?;
     let saying = later(move || far.write_all(b"news"));
-    let mut ready = pin!(outer.ready(Interest::Read));
+    let mut ready = pin!(outer.ready(Events::READ));
     let mut has_been_inside = false;
     let heard = block_on(poll_fn(|context| {
         let heard = ready.as_mut().poll(context);
@@ -170,7 +170,7 @@ fn it_parks_while_nothing_changes() -> std::io::Result<()> {
     let mut turns = 0;
     let mut looking = pin!(async {
         loop {
-            assert_eq!(near.ready(Interest::Read).await, Ok(()));
+            assert_eq!(near.ready(Events::READ).await, Ok(()));
         }
     });
     let counted = poll_fn(|context| {

@@ -2,7 +2,7 @@
 //!
 //! The kernel's own epoll has levels, edges and single shots, reports any number of things by one
 //! system call, and an idle socket in it costs the host a few machine words. So what has a [stable
-//! descriptor](Pollable::stable_fd) goes there. Everything else is an entry of the list: what has
+//! descriptor](crate::io::KernelFd::Stable) goes there. Everything else is an entry of the list: what has
 //! no host descriptor, what the kernel would report too much or too little of, and the second
 //! number of a socket that is watched under another one already.
 //!
@@ -17,20 +17,17 @@
 //! Lock: that of the records, below the map of entries. No other one is taken under it.
 
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{Data, Happened, Request, unpoisoned};
 use crate::error::Errno;
-use crate::io::{AsyncFd, Change, Events, Interest, OnReport as _, Watchable as _, sleep};
-use crate::ready::Pollable;
-use crate::ready::poll::ask;
-use crate::socket::held::Claim;
+use crate::io::{AsyncFd, Events, OnReport, Pollable, look_at, sleep};
 
 /// How many events one system call returns: further ones are returned by the next call. They are on
 /// the stack.
@@ -66,17 +63,17 @@ struct KernelWatch {
     target: Weak<dyn Pollable>,
     data: Data,
     /// Notes what is reported to the guest.
-    claim: Option<Weak<Claim>>,
+    on_report: Option<Weak<dyn OnReport>>,
 }
 
 impl Kernel {
     /// Watches `target`; returns the number of its record. `None` if the kernel cannot watch
     /// it.
     pub(super) fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Option<u32> {
-        let socket = target.stable_fd()?;
+        let socket = target.kernel_fd().stable()?;
         let host = self.host()?;
-        let claim = target.claim().map(Arc::downgrade);
-        let watched = KernelWatch { fd, target: Arc::downgrade(target), data: request.data, claim };
+        let on_report = target.on_report().as_ref().map(Arc::downgrade);
+        let watched = KernelWatch { fd, target: Arc::downgrade(target), data: request.data, on_report };
         let (number, word) = unpoisoned(&self.records).insert(watched)?;
         if epoll::add(host, socket, EventData::new_u64(word), asked(request)).is_ok() {
             return Some(number);
@@ -92,7 +89,7 @@ impl Kernel {
     ///
     /// What the host reports.
     pub(super) fn modify(&self, number: u32, target: &dyn Pollable, request: Request) -> Result<(), Errno> {
-        let (Some(host), Some(socket)) = (self.fd.get(), target.stable_fd()) else {
+        let (Some(host), Some(socket)) = (self.fd.get(), target.kernel_fd().stable()) else {
             return Err(Errno::ENOENT);
         };
         let mut records = unpoisoned(&self.records);
@@ -103,7 +100,7 @@ impl Kernel {
     /// Watches `target` no more.
     pub(super) fn remove(&self, number: u32, target: &dyn Pollable) {
         unpoisoned(&self.records).remove(number);
-        if let (Some(host), Some(socket)) = (self.fd.get(), target.stable_fd()) {
+        if let (Some(host), Some(socket)) = (self.fd.get(), target.kernel_fd().stable()) {
             // It is there as long as it is open.
             let _gone = epoll::delete(host, socket);
         }
@@ -131,7 +128,7 @@ impl Kernel {
         let Some(host) = self.fd.get().filter(|_| room > 0) else { return };
         let mut attempt = || self.ask(host, room, found);
         let _looked = match self.registration.get() {
-            Some(registration) => registration.try_io(Interest::Read, attempt),
+            Some(registration) => registration.try_io(Events::READ, attempt),
             None => attempt(),
         };
     }
@@ -149,8 +146,8 @@ impl Kernel {
             let Event { flags, data, .. } = *event;
             // One that was removed, or closed, since the kernel reported it.
             let Some(watched) = records.of_word(data.u64()) else { continue };
-            if let Some(claim) = watched.claim.as_ref().and_then(Weak::upgrade) {
-                claim.note_report();
+            if let Some(on_report) = watched.on_report.as_ref().and_then(Weak::upgrade) {
+                on_report.note_report();
             }
             found.push(Happened { fd: watched.fd, events: told(flags), data: watched.data });
         }
@@ -164,7 +161,7 @@ impl Kernel {
     /// Nothing is lost when the future is dropped.
     pub(super) async fn changed(&self) {
         let heard = match self.registration() {
-            Some(registration) => registration.ready(Interest::Read).await,
+            Some(registration) => registration.ready(Events::READ).await,
             None => Err(Errno::ENOMEM),
         };
         if heard.is_err() {
@@ -173,19 +170,14 @@ impl Kernel {
         }
     }
 
-    /// As [`Pollable::poll_change`], for watchers of the epoll.
-    pub(super) fn poll_change(&self, context: &mut Context<'_>) -> Poll<Change> {
-        match self.registration() {
-            Some(registration) => registration.poll_change(Interest::Read, context),
-            None => Poll::Pending,
-        }
+    /// As [`Pollable::register`], for watchers of the epoll.
+    pub(super) fn register(&self, context: &mut Context<'_>) -> bool {
+        self.registration().is_some_and(|registration| registration.register(Events::READ, context))
     }
 
     /// Is anything ready? Takes nothing.
     pub(super) fn has_ready(&self) -> bool {
-        let Some(host) = self.fd.get() else { return false };
-        let mut asked = [PollFd::new(host, PollFlags::IN)];
-        ask(&mut asked).is_ok() && asked.iter().any(|answer| !answer.revents().is_empty())
+        self.fd.get().is_some_and(|host| look_at(host.as_fd()).and(Events::IN) == Events::IN)
     }
 
     /// How many records there are, and have been at once.

@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::{Epoll, unpoisoned};
 use crate::error::Errno;
-use crate::io::{Change, Events, Interest};
-use crate::ready::Pollable;
+use crate::io::{Events, Pollable};
 
 /// How many epolls one chain may have: "a nesting depth of epoll instances greater than
 /// 5" - epoll_ctl(2), ELOOP.
@@ -79,25 +78,16 @@ impl Epoll {
 }
 
 impl Pollable for Epoll {
-    fn poll_change(&self, interest: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        if interest != Interest::Read {
-            return Poll::Pending;
+    fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        if !mask.are_of_readers() {
+            return false;
         }
-        // First it is watched, then the kernel's part is polled, so that no change is missed in between.
-        // The poll that follows arms the wakers of what is listed.
-        self.list.watchers.add(context.waker());
-        match self.kernel.poll_change(context) {
-            // The list may change later.
-            Poll::Ready(_) => Poll::Ready(Change::More),
-            Poll::Pending => Poll::Pending,
-        }
+        // The look that follows arms the wakers of what is listed.
+        self.list.watchers().add(context.waker());
+        self.kernel.register(context)
     }
 
-    fn as_epoll(&self) -> Option<&Epoll> {
-        Some(self)
-    }
-
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         // "An epoll file descriptor ... If [it] has events waiting, then it will indicate
         // as being readable." - epoll(7)
         Events::IN.when(self.has_ready())

@@ -10,6 +10,7 @@ mod waiters;
 
 use std::io::IoSlice;
 use std::pin::pin;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -17,8 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::*;
-use crate::io::{Change, Interest, Watchers, block_on};
-use crate::ready::pollable::poll_readiness;
+use crate::io::{Watchers, block_on};
 use crate::ready::{EventFd, pipe};
 
 const THINGS: u32 = 4;
@@ -189,7 +189,7 @@ impl World {
     /// As a poll does that has no time.
     fn check_events(&self) {
         let before = self.is_mere_look.swap(true, SeqCst);
-        _ = self.epoll.events();
+        _ = self.epoll.look();
         self.is_mere_look.store(before, SeqCst);
     }
 
@@ -197,9 +197,9 @@ impl World {
     fn poll_look(&self, waker: &Waker) -> bool {
         let before = self.is_mere_look.swap(true, SeqCst);
         let mut context = Context::from_waker(waker);
-        let found = poll_readiness(self.epoll.as_ref(), Interest::Read, &mut context);
+        let found = self.epoll.poll(Events::READ, &mut context);
         self.is_mere_look.store(before, SeqCst);
-        found.is_some()
+        !found.is_empty()
     }
 
     fn told(&self, fd: u32) {
@@ -226,15 +226,15 @@ impl World {
 }
 
 impl Pollable for Thing {
-    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
+    fn register(&self, _: Events, context: &mut Context<'_>) -> bool {
         let world = self.world.upgrade().unwrap();
         world.meanwhile();
         self.watchers.add(context.waker());
         world.meanwhile();
-        Poll::Pending
+        false
     }
 
-    fn events(&self) -> Events {
+    fn look(&self) -> Events {
         let world = self.world.upgrade().unwrap();
         world.meanwhile();
         let (found, edges) = (self.is_ready.load(SeqCst), self.edges.load(SeqCst));
@@ -316,12 +316,12 @@ fn a_poll_unlists_what_is_not_ready() {
         world.epoll.add(at, &target, request(Mode::Level)).unwrap();
     }
     assert_eq!(world.epoll.list.len(), THINGS as usize);
-    assert!(world.epoll.events().is_empty());
+    assert!(world.epoll.look().is_empty());
     assert_eq!(world.epoll.list.len(), 0);
     world.thing(2).is_ready.store(true, SeqCst);
     world.thing(2).watchers.wake_all();
     assert_eq!(world.epoll.list.len(), 1);
-    assert_eq!(world.epoll.events(), Events::IN);
+    assert_eq!(world.epoll.look(), Events::IN);
     assert_eq!(world.epoll.list.len(), 1);
     assert_eq!(taken(&world.epoll, 9).len(), 1);
 }

@@ -3,19 +3,19 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
 
-use super::entry::{Armed, EpollEntry, READ, WRITE, poll_entries};
+use super::entry::{Armed, EpollNode, look_at_entries};
+use super::leader::Waiter;
 use super::{Epoll, Happened, STEP, unpoisoned};
 use crate::error::Errno;
-use crate::io::{Change, Events, Interest, yield_now};
+use crate::io::{Events, Pollable, READ, WRITE, yield_now};
 use crate::ready::interrupt::interruptible;
 use crate::ready::poll::Deadline;
-use crate::ready::pollable::Pollable;
 use crate::ready::time_slice::TimeSlice;
 
 /// How many entries one round goes through: some hundred microseconds.
@@ -73,13 +73,11 @@ impl Epoll {
     ) -> Result<(), Errno> {
         let mut elapsed = pin!(deadline.elapsed());
         let mut changed = pin!(self.kernel.changed());
-        // It is dropped last: the waiter that it wakes finds no leader.
-        let mut leader = self.list.leader();
-        let mut place = self.list.place();
+        let mut waiter = Waiter::new(&self.list, &self.leadership);
         let mut was_polled = false;
         let listed = poll_fn(|context| {
             // Its slot first, so that what is listed after the take wakes it.
-            place.take(context.waker());
+            waiter.take_slot(context.waker());
             if self.list.is_closed() {
                 return Poll::Ready(Err(Errno::EBADF));
             }
@@ -88,14 +86,14 @@ impl Epoll {
                 // There are more, after other tasks of this thread have run.
                 context.waker().wake_by_ref();
             }
-            if leader.take() {
+            if waiter.lead() {
                 // The previous leader may have left something.
                 if std::mem::replace(&mut was_polled, true) {
                     self.kernel.take(most, found);
                 }
                 changed.set(self.kernel.changed());
             }
-            while leader.is_leader() && found.is_empty() && changed.as_mut().poll(context).is_ready() {
+            while waiter.is_leader() && found.is_empty() && changed.as_mut().poll(context).is_ready() {
                 self.kernel.take(most, found);
                 changed.set(self.kernel.changed());
             }
@@ -147,10 +145,10 @@ impl Epoll {
                 let Some(entry) = self.list.pop() else { break };
                 armed.extend(self.armed(entry));
             }
-            for (armed, ready) in poll_entries(armed) {
-                let Some((happened, again)) = armed.judge(ready) else { continue };
+            for looked in look_at_entries(armed) {
+                let Some((happened, again)) = looked.judge() else { continue };
                 if again {
-                    self.list.mark_ready(&armed.entry, 0);
+                    self.list.mark_ready(&looked.armed.entry, 0);
                 }
                 found.push(happened);
             }
@@ -158,38 +156,19 @@ impl Epoll {
         is_all
     }
 
-    /// An entry that was just taken from the list, ready to be polled; `None` if there
-    /// is nothing to poll.
-    fn armed(&self, entry: Arc<EpollEntry>) -> Option<(Armed, Arc<dyn Pollable>)> {
-        let changed = entry.changed.swap(0, SeqCst);
-        let Some(target) = entry.target.upgrade() else {
+    /// An entry that was just taken from the list, ready to be looked at; `None` if there
+    /// is nothing to look at.
+    fn armed(&self, entry: Arc<EpollNode>) -> Option<(Armed, Arc<dyn Pollable>)> {
+        let changed = entry.take_changes();
+        let Some(target) = entry.target() else {
             self.remove_entry(&entry);
             return None;
         };
-        if !unpoisoned(&entry.state).is_on {
+        if !unpoisoned(&entry.value.state).is_on {
             return None;
         }
-        let changed = changed | self.arm(&entry, target.as_ref());
+        let changed = changed | entry.arm(target.as_ref());
         Some((Armed { entry, changed }, target))
-    }
-
-    /// Arms both wakers; returns the directions that have changed already.
-    pub(super) fn arm(&self, entry: &Arc<EpollEntry>, target: &dyn Pollable) -> u8 {
-        let mut changed = 0;
-        for (waker, direction) in entry.wakers.iter().zip([READ, WRITE]) {
-            let interest = if direction == READ { Interest::Read } else { Interest::Write };
-            match target.poll_change(interest, &mut Context::from_waker(waker)) {
-                Poll::Pending => _ = entry.closed.fetch_and(!direction, SeqCst),
-                // It changed just now, and the waker may be unarmed: poll again later.
-                Poll::Ready(Change::More) => self.list.mark_ready(entry, direction),
-                Poll::Ready(Change::Closed) => {
-                    if entry.closed.fetch_or(direction, SeqCst) & direction == 0 {
-                        changed |= direction;
-                    }
-                }
-            }
-        }
-        changed
     }
 
     /// Lists what is ready though no waker was called yet: the reactor may not have run. Not
@@ -204,15 +183,15 @@ impl Epoll {
                 slice.step().await?;
             }
             let wanted = {
-                let state = unpoisoned(&entry.state);
+                let state = unpoisoned(&entry.value.state);
                 let wanted = state.request.events.or(Events::ALWAYS);
-                wanted.when(state.is_on && !state.request.edge && !entry.is_listed.load(SeqCst))
+                wanted.when(state.is_on && !state.request.edge && !entry.is_listed())
             };
             if wanted.is_empty() {
                 continue;
             }
-            if let Some(target) = entry.target.upgrade()
-                && !target.events().and(wanted).is_empty()
+            if let Some(target) = entry.target()
+                && !target.look().and(wanted).is_empty()
             {
                 self.list.mark_ready(&entry, READ | WRITE);
             }

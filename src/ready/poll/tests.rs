@@ -4,12 +4,12 @@
 use std::io::{IoSlice, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::*;
 use crate::address::Address;
-use crate::io::{Events, block_on};
+use crate::io::block_on;
 use crate::policy::Policy;
 use crate::ready::{Data, Epoll, Request, finish_connect, recv, send};
 use crate::socket::{Domain, Kind, Received, RecvFlags};
@@ -27,9 +27,10 @@ fn take(socket: &Socket, left: &AtomicUsize) {
 
 fn poll_for(socket: &Socket, left: &AtomicUsize) {
     let mut timer = None;
+    let before = Before { has_looked: false, are_shared: true };
     while left.load(SeqCst) > 0 {
-        let watched = [Watched { source: socket.into(), interest: Interest::Read }];
-        block_on(poll(&watched, None, &mut timer, Sharing::Shared)).unwrap().unwrap();
+        let watched = [Watched { source: PollSource::Thing(socket), mask: Events::READ }];
+        block_on(poll(&watched, None, &mut timer, before)).unwrap().unwrap();
         take(socket, left);
     }
 }
@@ -104,13 +105,13 @@ fn a_poll_set_reports_what_is_ready_and_keeps_its_buffer() {
     let mut places = Vec::new();
     for _ in 0..2 {
         let mut poll_set = PollSet::new(&mut buffer, 3);
-        for (socket, interest) in [(&near, Interest::Read), (&far, Interest::Read), (&far, Interest::Write)] {
-            poll_set.add(socket, interest).unwrap();
+        for (socket, mask) in [(&near, Events::READ), (&far, Events::READ), (&far, Events::WRITE)] {
+            poll_set.add(socket, mask).unwrap();
         }
         assert_eq!(poll_set.poll(), Some(2));
         let are_ready: Vec<bool> = poll_set.answers().map(|answer| !answer.revents().is_empty()).collect();
         assert_eq!(are_ready, [false, true, true]);
-        PollSet::clear_ready(&far, Interest::Read);
+        PollSet::clear_ready(&far, Events::READ);
         poll_set.end(&mut buffer);
         assert!(buffer.is_empty() && buffer.capacity() >= 3);
         places.push(buffer.as_ptr());

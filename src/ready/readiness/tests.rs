@@ -61,9 +61,9 @@ fn its_time_ends() -> std::io::Result<()> {
 async fn cleared_readiness_is_found() -> std::io::Result<()> {
     let (io, near, mut far) = pair()?;
     far.write_all(b"news")?;
-    assert_eq!(io.ready(Interest::Read).await, Ok(()));
+    assert_eq!(io.ready(Events::READ).await, Ok(()));
     assert!(io.is_registered());
-    io.clear_ready(Interest::Read);
+    io.clear_ready(Events::READ);
     io.note_slow(true);
     let received =
         tokio::time::timeout(Duration::from_secs(20), receiving(&io, None, || read(&near), false)).await;

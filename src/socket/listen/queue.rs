@@ -35,9 +35,7 @@ use super::{
 use crate::account::{Account, Charge, sized};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{
-    AsyncFd, Change, DescriptorDemand, HostRuntime, Interest, Watchable, own_reactor, spawn_guarded,
-};
+use crate::io::{AsyncFd, DescriptorDemand, Events, HostRuntime, Pollable, own_reactor, spawn_guarded};
 use crate::socket::lease::Lease;
 use crate::socket::{Domain, Refusal};
 
@@ -169,9 +167,9 @@ impl Queue {
         let mut state = self.lock();
         let Some(listener) = state.listener.clone() else { return Poll::Ready(Stopped::Closed) };
         // Clear, try, sleep: what arrives after the try ends the sleep.
-        listener.clear_ready(Interest::Read);
+        listener.clear_ready(Events::READ);
         match self.take_from_kernel(&mut state, BATCH) {
-            Stopped::Empty => listener.poll_ready(context, Interest::Read).map(|ready| match ready {
+            Stopped::Empty => listener.poll_ready(context, Events::READ).map(|ready| match ready {
                 Ok(()) => Stopped::Empty,
                 // The reactor has ended, and this task with it.
                 Err(_) => Stopped::Closed,
@@ -335,30 +333,11 @@ impl Queue {
 
     /// Is a connection pending, or will an accept return at once?
     pub(crate) fn has_waiting(&self) -> bool {
-        self.poll_waiting(&mut Context::from_waker(Waker::noop())).is_ready()
-    }
-
-    /// Does a connection wait? Wakes the caller once one does.
-    pub fn poll_waiting(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.waiting.is_empty() {
             self.take_from_kernel(&mut state, BATCH);
         }
-        if state.waiting.is_empty() && !state.is_out_of_descriptors && state.listener.is_some() {
-            state.sleep(context);
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }
-
-    /// Wakes the caller once the next connection waits; ready where none ever will.
-    pub(crate) fn watch(&self, context: &Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.listener.is_none() {
-            return Poll::Ready(());
-        }
-        state.sleep(context);
-        Poll::Pending
+        !state.waiting.is_empty() || state.is_out_of_descriptors || state.listener.is_none()
     }
 
     /// Changes how many may wait. Those that no longer fit are reset, the newest
@@ -436,9 +415,18 @@ impl QueueState {
     }
 }
 
-impl Watchable for Queue {
-    fn poll_change(&self, _: Interest, context: &mut Context<'_>) -> Poll<Change> {
-        self.watch(context).map(|()| Change::Closed)
+impl Pollable for Queue {
+    fn register(&self, _: Events, context: &mut Context<'_>) -> bool {
+        let mut state = self.lock();
+        // One that is closed does not change any more.
+        if state.listener.is_some() {
+            state.sleep(context);
+        }
+        false
+    }
+
+    fn look(&self) -> Events {
+        Events::IN.when(self.has_waiting())
     }
 }
 

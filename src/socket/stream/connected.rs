@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net as host;
@@ -11,7 +11,7 @@ use rustix::net as host;
 use super::{Status, Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Interest};
+use crate::io::{AsyncFd, Events, Pollable as _};
 use crate::socket::{Kind, Received, ShutdownHow, transfer};
 
 /// A connection. Cheap to clone: it is the same one.
@@ -33,8 +33,8 @@ impl Connected {
     }
 
     /// Calls `attempt`, as [`AsyncFd::try_io`] does.
-    pub fn try_io<T>(&self, interest: Interest, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
-        self.registration.try_io(interest, attempt)
+    pub fn try_io<T>(&self, mask: Events, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
+        self.registration.try_io(mask, attempt)
     }
 
     /// Is there likely nothing to receive, as [`AsyncFd::is_slow`] guesses?
@@ -48,8 +48,13 @@ impl Connected {
     }
 
     /// Clears the readiness, as [`AsyncFd::clear_ready`] does.
-    pub(crate) fn clear_ready(&self, interest: Interest) {
-        self.registration.clear_ready(interest);
+    pub(crate) fn clear_ready(&self, mask: Events) {
+        self.registration.clear_ready(mask);
+    }
+
+    /// As [`Pollable::register`](crate::io::Pollable::register).
+    pub(super) fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        self.registration.register(mask, context)
     }
 
     pub(super) fn peer(&self) -> &Address {
@@ -81,7 +86,7 @@ impl Connected {
 
     /// Are so many bytes there to be received, or has the stream ended?
     pub fn holds(&self, bytes: usize) -> bool {
-        let ended = PollFlags::HUP | PollFlags::ERR | (Interest::Read.to_poll() - PollFlags::IN);
+        let ended = PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP;
         let mut fds = [PollFd::from_borrowed_fd(self.fd(), ended)];
         let count = rustix::io::ioctl_fionread(self.fd()).unwrap_or(0);
         usize::try_from(count).is_ok_and(|count| count >= bytes)

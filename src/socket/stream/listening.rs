@@ -7,7 +7,7 @@ use rustix::net::{Shutdown, SocketFlags};
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Watchable};
+use crate::io::{AsyncFd, Pollable};
 use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::held::{Claim, Keeper};
@@ -16,7 +16,7 @@ use crate::socket::listen::{
     AcceptFilter, Capacity, ListenConfig, ListenerQuota, LockedCounts, PendingConnection, Queue,
     RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
 };
-use crate::socket::{ReadinessSource, Refusal, Socket};
+use crate::socket::{Refusal, Socket};
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -63,10 +63,8 @@ impl PendingQueue {
     ) -> Result<Self, Errno> {
         let held = claim.socket();
         if !config.rules.needs_queue() {
-            return Ok(Self::Kernel(
-                AsyncFd::with_hook(Arc::clone(claim.gate()), Arc::<Claim>::clone(claim))?,
-                held.lease()?.map(Arc::new),
-            ));
+            let lease = held.lease()?.map(Arc::new);
+            return Ok(Self::Kernel(AsyncFd::new(Arc::clone(claim.gate()))?, lease));
         }
         let make =
             || Queue::new(Arc::clone(held.fd()), held.lease()?, endpoint.domain.clone(), capacity, config);
@@ -200,17 +198,27 @@ impl Listening {
         }
     }
 
-    pub(super) fn watchable(&self) -> Arc<dyn Watchable> {
+    /// What says that a connection waits.
+    pub(super) fn pollable(&self) -> Arc<dyn Pollable> {
         match &self.pending {
-            PendingQueue::Kernel(registration, _) => Arc::<AsyncFd>::clone(registration),
+            PendingQueue::Kernel(io, _) => Arc::<AsyncFd>::clone(io),
             PendingQueue::Queue(queue) => Arc::<Queue>::clone(queue),
         }
     }
 
-    pub(super) fn readiness_source(&self) -> ReadinessSource {
+    /// The registration of what connections wait at in the kernel.
+    pub(super) fn async_fd(&self) -> Option<&Arc<AsyncFd>> {
         match &self.pending {
-            PendingQueue::Kernel(registration, _) => ReadinessSource::Reactor(Arc::clone(registration)),
-            PendingQueue::Queue(queue) => ReadinessSource::Queue(Arc::clone(queue)),
+            PendingQueue::Kernel(io, _) => Some(io),
+            PendingQueue::Queue(_) => None,
+        }
+    }
+
+    /// The queue where it is the host's.
+    pub(super) fn queue(&self) -> Option<&Arc<Queue>> {
+        match &self.pending {
+            PendingQueue::Kernel(..) => None,
+            PendingQueue::Queue(queue) => Some(queue),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
 use super::listen::{Capacity, ConnectionPermit, ListenConfig, PendingConnection, Queue};
 use super::option::{SetOption, SocketLimits};
-use super::{Domain, Kind, ReadinessSource, Refusal, Socket};
+use super::{Domain, Kind, Refusal, Socket};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{AsyncFd, DescriptorFreed, Watchers};
@@ -505,13 +505,21 @@ impl Stream {
         &self.limits
     }
 
-    /// Where readiness changes of the socket come from.
-    pub fn readiness_source(&self) -> ReadinessSource {
+    /// The registration of its descriptor, where it has something to wait for.
+    pub fn async_fd(&self) -> Option<Arc<AsyncFd>> {
         match &self.lock().state {
-            Some(StreamState::Connecting(connecting)) => ReadinessSource::Reactor(connecting.registration()),
-            Some(StreamState::Listening(listening)) => listening.readiness_source(),
-            Some(StreamState::Connected(connected)) => ReadinessSource::Reactor(connected.registration()),
-            _ => ReadinessSource::None,
+            Some(StreamState::Connecting(connecting)) => Some(connecting.registration()),
+            Some(StreamState::Listening(listening)) => listening.async_fd().cloned(),
+            Some(StreamState::Connected(connected)) => Some(connected.registration()),
+            _ => None,
+        }
+    }
+
+    /// The queue of a listener, where it is the host's.
+    pub fn queue(&self) -> Option<Arc<Queue>> {
+        match &self.lock().state {
+            Some(StreamState::Listening(listening)) => listening.queue().cloned(),
+            _ => None,
         }
     }
 }

@@ -1,44 +1,35 @@
-//! What can happen to a socket without a call, for its watchers.
+//! What can happen to a socket without a call, and where changes of it come from.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::{Connected, Stream, StreamState};
-use crate::io::{Change, Interest, Watchable};
-use crate::socket::ReadinessSource;
+use crate::io::{Events, KernelFd, Pollable};
+use crate::socket::pollable::of_kernel;
 
 /// What can happen to a socket without a call.
 pub enum Phase {
     /// Nothing.
     Idle,
     /// An attempt to connect ends.
-    Connecting(Arc<dyn Watchable>),
+    Connecting(Arc<dyn Pollable>),
     /// An attempt to connect has failed, and the error has not been read yet.
     Failed,
     /// Connections come.
-    Listening(Arc<dyn Watchable>),
+    Listening(Arc<dyn Pollable>),
     /// Data comes, and the end.
     Connected(Connected),
 }
 
 impl Phase {
-    /// The source of its changes.
-    pub fn source(&self) -> Option<Arc<dyn Watchable>> {
+    /// The source of its changes, which tells one connection of a socket from its next one; nothing
+    /// where no change comes any more.
+    pub fn source(&self) -> Option<Arc<dyn Pollable>> {
         match self {
-            Self::Idle => None,
-            Self::Failed => Some(Arc::new(Over)),
+            Self::Idle | Self::Failed => None,
             Self::Connecting(source) | Self::Listening(source) => Some(Arc::clone(source)),
             Self::Connected(connected) => Some(connected.registration()),
         }
-    }
-}
-
-/// A source without further changes.
-struct Over;
-
-impl Watchable for Over {
-    fn poll_change(&self, _: Interest, _: &mut Context<'_>) -> Poll<Change> {
-        Poll::Ready(Change::Closed)
     }
 }
 
@@ -53,48 +44,47 @@ impl Stream {
             Some(StreamState::Unbound(_) | StreamState::Bound(_)) if has_failed => Phase::Failed,
             Some(StreamState::Unbound(_) | StreamState::Bound(_) | StreamState::Closed) | None => Phase::Idle,
             Some(StreamState::Connecting(connecting)) => Phase::Connecting(connecting.registration()),
-            Some(StreamState::Listening(listening)) => Phase::Listening(listening.watchable()),
+            Some(StreamState::Listening(listening)) => Phase::Listening(listening.pollable()),
             Some(StreamState::Connected(connected)) => Phase::Connected(connected.clone()),
         }
     }
 
-    /// As [`Socket::poll_change`](crate::socket::Socket::poll_change).
-    pub(in crate::socket) fn poll_change(
-        &self,
-        interest: Interest,
-        context: &mut Context<'_>,
-    ) -> Poll<Change> {
+    /// As [`Pollable::register`](crate::io::Pollable::register).
+    pub(in crate::socket) fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        // Nothing but the end comes after a connection.
+        if let Some(connected) = self.known_connection() {
+            return connected.register(mask, context);
+        }
         // First it is watched, then its state is asked for: no change lies between.
         self.changes.add(context.waker());
         if let Some(claim) = self.endpoint.claim() {
             claim.wake_at_change(context.waker());
         }
-        match self.readiness_source() {
-            ReadinessSource::None => Poll::Pending,
-            ReadinessSource::Reactor(registration) => registration.poll_change(interest, context),
-            // The queue is every instance's: a retired one waits for the end of its retirement.
-            ReadinessSource::Queue(_) if self.endpoint.claim().is_some_and(|it| it.is_retired()) => {
-                Poll::Pending
-            }
-            ReadinessSource::Queue(queue) => queue.poll_change(interest, context),
+        if let Some(io) = self.async_fd() {
+            return io.register(mask, context);
         }
+        // The queue is every instance's: a retired one waits for the end of its retirement.
+        let is_retired = self.endpoint.claim().is_some_and(|claim| claim.is_retired());
+        !is_retired && self.queue().is_some_and(|queue| queue.register(mask, context))
     }
 
-    /// As [`Socket::is_stable`](crate::socket::Socket::is_stable).
-    pub(in crate::socket) fn is_stable(&self) -> bool {
-        let is_kernels = |state: &StreamState| match state {
-            StreamState::Connected(_) => true,
-            StreamState::Listening(listening) => {
-                matches!(listening.readiness_source(), ReadinessSource::Reactor(_))
+    /// As [`Pollable::kernel_fd`](crate::io::Pollable::kernel_fd).
+    pub(in crate::socket) fn kernel_fd(&self) -> KernelFd<'_> {
+        let will_stay = self.known_connection().is_some() || {
+            let mut inner = self.lock();
+            inner.settle(&self.endpoint);
+            match &inner.state {
+                Some(StreamState::Connected(_)) => true,
+                Some(StreamState::Listening(listening)) if listening.queue().is_some() => {
+                    return KernelFd::None;
+                }
+                Some(StreamState::Listening(_)) => true,
+                // The kernel's error is taken already.
+                _ if inner.connect_error.is_some() => return KernelFd::None,
+                _ => false,
             }
-            _ => false,
         };
-        !self.endpoint.is_inherited && self.inspect(is_kernels).unwrap_or(false)
-    }
-
-    /// Did the last attempt to connect fail, and is the error still unread?
-    pub fn has_failed(&self) -> bool {
-        matches!(self.phase(), Phase::Failed)
+        of_kernel(self.poll_fd(), will_stay && !self.endpoint.is_inherited)
     }
 }
 

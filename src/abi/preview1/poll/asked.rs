@@ -8,7 +8,7 @@ use crate::abi::preview1::clock::GuestClock;
 use crate::account::{Account, Charge};
 use crate::error::Errno;
 use crate::fd::Rights;
-use crate::io::Interest;
+use crate::io::Events;
 use crate::process::{OpenFile, Subscription, Thread};
 
 /// What a poll asks for. Whatever is asked for it costs 48 bytes a subscription at most, as many
@@ -16,9 +16,9 @@ use crate::process::{OpenFile, Subscription, Thread};
 pub(super) struct Asked {
     pub(super) asks: Vec<Ask>,
     pub(super) clocks: Vec<(GuestClock, u64)>,
-    pub(super) watches: Vec<(Arc<OpenFile>, Interest)>,
+    pub(super) watches: Vec<(Arc<OpenFile>, Events)>,
     /// The indexes of the watches, if there are too many to search.
-    places: HashMap<(u32, Interest), u32>,
+    places: HashMap<(u32, Events), u32>,
     held: Charge,
 }
 
@@ -34,9 +34,9 @@ pub(super) enum What {
     /// Until the time of the clock at this index.
     Clock(u32),
     /// Something of the descriptor at this index.
-    Open(u32, Interest),
+    Open(u32, Events),
     /// Nothing valid: fails with this error at once.
-    Wrong(Errno, Interest),
+    Wrong(Errno, Events),
 }
 
 /// What one source of a poll takes: its slots in this list, in those of `ready` and in the
@@ -72,9 +72,9 @@ impl Asked {
                 let start = if is_absolute { 0 } else { clock.now(thread)? };
                 self.clock(clock, start.saturating_add(time))
             }
-            WantedEvent::Fd(fd, interest) => match thread.descriptor(fd, Rights::POLL_FD_READWRITE) {
-                Ok(descriptor) => self.watch(fd, &descriptor.open, interest)?,
-                Err(errno) => What::Wrong(errno, interest),
+            WantedEvent::Fd(fd, mask) => match thread.descriptor(fd, Rights::POLL_FD_READWRITE) {
+                Ok(descriptor) => self.watch(fd, &descriptor.open, mask)?,
+                Err(errno) => What::Wrong(errno, mask),
             },
         };
         self.asks.push(Ask { userdata: subscription.userdata, what });
@@ -91,20 +91,20 @@ impl Asked {
     /// # Errors
     ///
     /// As for [`new`](Self::new).
-    fn watch(&mut self, fd: u32, open: &Arc<OpenFile>, interest: Interest) -> Result<What, Errno> {
+    fn watch(&mut self, fd: u32, open: &Arc<OpenFile>, mask: Events) -> Result<What, Errno> {
         let is_charged = self.held.bytes() > 0;
-        if is_charged && let Some(place) = self.places.get(&(fd, interest)) {
-            return Ok(What::Open(*place, interest));
+        if is_charged && let Some(place) = self.places.get(&(fd, mask)) {
+            return Ok(What::Open(*place, mask));
         }
         if is_charged {
             self.held.add(WATCH)?;
         }
-        self.watches.push((Arc::clone(open), interest));
+        self.watches.push((Arc::clone(open), mask));
         let place = last(&self.watches);
         if is_charged {
-            self.places.insert((fd, interest), place);
+            self.places.insert((fd, mask), place);
         }
-        Ok(What::Open(place, interest))
+        Ok(What::Open(place, mask))
     }
 }
 
@@ -130,18 +130,18 @@ mod tests {
         let account = Account::new(Limit::HostMemory, 100_000);
         let open = OpenFile::shared(Open::Event(EventFd::new(0, false)?));
         let mut few = Asked::new(FREE, &account)?;
-        few.watch(3, &open, Interest::Read)?;
+        few.watch(3, &open, Events::READ)?;
         assert_eq!(account.used(), 0);
         let mut asked = Asked::new(1000, &account)?;
         for _ in 0..1000 {
-            asked.watch(3, &open, Interest::Read)?;
+            asked.watch(3, &open, Events::READ)?;
         }
         assert_eq!((account.used(), asked.watches.len()), (48_000 + WATCH, 1));
         for fd in 4..100 {
-            asked.watch(fd, &open, Interest::Read)?;
+            asked.watch(fd, &open, Events::READ)?;
         }
         assert_eq!(Asked::new(1000, &account).err(), Some(Errno::ENOMEM));
-        let denied = (100..300).find_map(|fd| asked.watch(fd, &open, Interest::Write).err());
+        let denied = (100..300).find_map(|fd| asked.watch(fd, &open, Events::WRITE).err());
         assert_eq!(denied, Some(Errno::ENOMEM));
         drop((few, asked));
         assert_eq!(account.used(), 0);

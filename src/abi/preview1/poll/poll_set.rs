@@ -80,8 +80,8 @@ fn ask<'a>(
     let mut place = 0;
     for subscription in all {
         match wanted(subscription).ok()? {
-            WantedEvent::Fd(fd, interest) => {
-                poll_set.add(socket(fd, place)?, interest)?;
+            WantedEvent::Fd(fd, mask) => {
+                poll_set.add(socket(fd, place)?, mask)?;
                 place += 1;
             }
             // Not over yet, in any case.
@@ -110,14 +110,14 @@ fn take<'a>(
             continue;
         }
         left -= 1;
-        let WantedEvent::Fd(fd, interest) = wanted(subscription).ok()? else { return None };
-        if let Some(ready) = PollSet::readiness(answer, interest) {
+        let WantedEvent::Fd(fd, mask) = wanted(subscription).ok()? else { return None };
+        if let Some(ready) = PollSet::readiness(answer, mask) {
             let socket = socket(fd, place)?;
             if is_alone {
-                PollSet::clear_ready(socket, interest);
+                PollSet::clear_ready(socket, mask);
             }
             PollSet::note_report(socket);
-            events.push(ready_event(subscription.userdata, interest, ready));
+            events.push(ready_event(subscription.userdata, mask, ready));
         }
     }
     Some(())

@@ -6,7 +6,7 @@
 use crate::abi::flags;
 use crate::abi::preview1::clock::GuestClock;
 use crate::error::Errno;
-use crate::io::Interest;
+use crate::io::Events;
 use crate::process::Subscription;
 use crate::ready::Readiness;
 
@@ -77,7 +77,7 @@ fn numbers<const SIZE: usize, const ID: usize>(raw: &[u8; SIZE]) -> Option<Subsc
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WantedEvent {
     /// Something of a descriptor.
-    Fd(u32, Interest),
+    Fd(u32, Events),
     /// A time of a clock: from now, or of the clock itself.
     Clock { clock: GuestClock, time: u64, is_absolute: bool },
 }
@@ -88,8 +88,8 @@ pub(super) enum WantedEvent {
 #[inline]
 pub(super) fn wanted(subscription: &Subscription) -> Result<WantedEvent, Errno> {
     match subscription.kind {
-        FD_READ => Ok(WantedEvent::Fd(subscription.id, Interest::Read)),
-        FD_WRITE => Ok(WantedEvent::Fd(subscription.id, Interest::Write)),
+        FD_READ => Ok(WantedEvent::Fd(subscription.id, Events::READ)),
+        FD_WRITE => Ok(WantedEvent::Fd(subscription.id, Events::WRITE)),
         CLOCK => {
             let clock = GuestClock::of(subscription.id)?;
             // "ENOTSUP: The clock_id argument specifies a clock for which
@@ -112,21 +112,18 @@ pub(super) fn clock_event(userdata: u64) -> [u8; 32] {
 
 /// The event of a descriptor that is ready.
 #[inline]
-pub(super) fn ready_event(userdata: u64, interest: Interest, ready: Readiness) -> [u8; 32] {
+pub(super) fn ready_event(userdata: u64, mask: Events, ready: Readiness) -> [u8; 32] {
     let flags = if ready.hangup { HANGUP } else { 0 };
-    event(userdata, 0, kind_of(interest), ready.bytes, flags)
+    event(userdata, 0, kind_of(mask), ready.bytes, flags)
 }
 
 /// The event of a descriptor that can't be waited for, with the number of the reason.
-pub(super) fn failed_event(userdata: u64, interest: Interest, error: u16) -> [u8; 32] {
-    event(userdata, error, kind_of(interest), 0, 0)
+pub(super) fn failed_event(userdata: u64, mask: Events, error: u16) -> [u8; 32] {
+    event(userdata, error, kind_of(mask), 0, 0)
 }
 
-fn kind_of(interest: Interest) -> u8 {
-    match interest {
-        Interest::Read => FD_READ,
-        Interest::Write => FD_WRITE,
-    }
+fn kind_of(mask: Events) -> u8 {
+    if mask.are_of_writers() { FD_WRITE } else { FD_READ }
 }
 
 /// An event: the guest's data at 0, the error at 8, the kind at 10, the bytes at 16,
@@ -165,10 +162,10 @@ mod tests {
             let memory = GuestMemory::Unshared(&mut bytes);
             types::Event::read(&memory, GuestPtr::new(0))
         };
-        let event = read(ready_event(USERDATA, Interest::Write, Readiness { bytes: 7, hangup: true }))?;
+        let event = read(ready_event(USERDATA, Events::WRITE, Readiness { bytes: 7, hangup: true }))?;
         assert_eq!((event.userdata, event.error, event.type_), (USERDATA, 0, FD_WRITE));
         assert_eq!((event.nbytes, event.flags), (7, HANGUP));
-        let event = read(failed_event(USERDATA, Interest::Read, 0x0102))?;
+        let event = read(failed_event(USERDATA, Events::READ, 0x0102))?;
         assert_eq!((event.userdata, event.error, event.type_), (USERDATA, 0x0102, FD_READ));
         assert_eq!((event.nbytes, event.flags), (0, 0));
         let event = read(clock_event(USERDATA))?;
@@ -231,8 +228,8 @@ mod tests {
     fn what_a_subscription_means() {
         let of =
             |kind, id, timeout, flags| wanted(&Subscription { userdata: USERDATA, timeout, id, flags, kind });
-        assert_eq!(of(FD_READ, 4, 0, 0), Ok(WantedEvent::Fd(4, Interest::Read)));
-        assert_eq!(of(FD_WRITE, 4, 0, 0), Ok(WantedEvent::Fd(4, Interest::Write)));
+        assert_eq!(of(FD_READ, 4, 0, 0), Ok(WantedEvent::Fd(4, Events::READ)));
+        assert_eq!(of(FD_WRITE, 4, 0, 0), Ok(WantedEvent::Fd(4, Events::WRITE)));
         let clock =
             |time, is_absolute| Ok(WantedEvent::Clock { clock: GuestClock::Monotonic, time, is_absolute });
         assert_eq!(of(CLOCK, 1, 1, 0), clock(1, false));

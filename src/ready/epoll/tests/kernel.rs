@@ -187,9 +187,9 @@ fn a_leader_that_returns_is_followed_by_another() {
     waiters.pop();
     assert!(waiters[0].is_woken());
     assert!(waiters[0].poll().is_pending());
-    assert!(!epoll.list.lacks_leader());
+    assert!(!epoll.leadership.is_vacant());
     waiters.pop();
-    assert!(epoll.list.lacks_leader());
+    assert!(epoll.leadership.is_vacant());
 }
 
 /// The first socket is added while a waiter sleeps that saw no kernel's part.
@@ -201,7 +201,7 @@ fn a_sleeping_waiter_is_woken_by_the_first_socket() {
         write(&far);
         thread::scope(|scope| {
             let waits = scope.spawn(|| block_on(epoll.wait(8, None, false)).unwrap().unwrap());
-            while unpoisoned(&epoll.list.waiters).by_number.is_empty() {
+            while !epoll.list.has_waiters() {
                 thread::yield_now();
             }
             epoll.add(3, &target(&near), request(Mode::Level)).unwrap();
