@@ -4,14 +4,15 @@
 //! after the policy was asked. So clients that come while an instance ends and another one
 //! begins wait in the kernel's queue, and none is refused.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::{Arc, Mutex};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::report::unpoisoned;
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::held::{Binding, BoundAt, Claim, HeldSocket, Made, Owner};
+use crate::socket::unix::Held;
 
 /// How long an instance lives on after it has closed a listener, for the close to mean that
 /// the listener to be released.
@@ -22,6 +23,18 @@ pub(super) const MEANT_AFTER: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct HeldSockets {
     all: Mutex<Vec<Entry>>,
+    /// Sockets that workers have bound and that do not listen yet. Its lock is taken before that of
+    /// the entries.
+    bound: Mutex<Vec<Bound>>,
+}
+
+/// A socket of a worker that does not listen yet.
+struct Bound {
+    owner: Owner,
+    fd: Weak<OwnedFd>,
+    binding: Binding,
+    local: Address,
+    name: Option<Arc<Held>>,
 }
 
 struct Entry {
@@ -94,8 +107,38 @@ impl HeldSockets {
 
     /// The socket that is bound there. Several that share an address match by their order.
     pub(super) fn adopt(&self, wanted: &Binding, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
-        let mut all = unpoisoned(&self.all);
-        all.iter_mut().filter(|entry| entry.binding == *wanted).find_map(|entry| entry.claim(owner, state))
+        let held = {
+            let mut all = unpoisoned(&self.all);
+            let mut there = all.iter_mut().filter(|entry| entry.binding == *wanted);
+            there.find_map(|entry| entry.claim(owner, state))
+        };
+        held.or_else(|| self.adopt_bound(wanted, owner, state))
+    }
+
+    /// The socket that another worker of the same generation has bound there.
+    fn adopt_bound(&self, wanted: &Binding, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
+        let mut bound = unpoisoned(&self.bound);
+        let is_it = |it: &Bound| {
+            it.binding == *wanted
+                && it.owner.generation == owner.generation
+                && it.owner.worker != owner.worker
+        };
+        let place = bound.iter().position(is_it)?;
+        let Bound { fd, binding, local, name, .. } = bound.remove(place);
+        let file = name.as_ref().and_then(|name| name.file_id());
+        let socket = HeldSocket::new(fd.upgrade()?, name, false);
+        let mut entry = Entry::new(socket, binding, local, file);
+        let claim = entry.claim(owner, state)?;
+        unpoisoned(&self.all).push(entry);
+        Some(claim)
+    }
+
+    /// Notes that `owner` has bound a socket, for its fellow workers.
+    pub(super) fn note_bound(&self, made: Made, owner: Owner) {
+        let Made { binding, local, fd, name, .. } = made;
+        let mut bound = unpoisoned(&self.bound);
+        bound.retain(|known| known.fd.strong_count() > 0);
+        bound.push(Bound { owner, fd: Arc::downgrade(&fd), binding, local, name });
     }
 
     /// The socket that had this `number` among those whose port the host chose.
@@ -129,6 +172,13 @@ impl HeldSockets {
         state: (bool, bool),
     ) -> Result<Arc<Claim>, Errno> {
         let Made { binding, local, fd, name, .. } = made;
+        unpoisoned(&self.bound).retain(|known| !std::ptr::eq(known.fd.as_ptr(), Arc::as_ptr(&fd)));
+        // Another worker may have got it since it was bound.
+        let same = |entry: &&Entry| Arc::ptr_eq(entry.socket.fd(), &fd);
+        let known = unpoisoned(&self.all).iter().find(same).map(|entry| Arc::clone(&entry.socket));
+        if let Some(socket) = known {
+            return socket.claim(owner, Some(fd), state);
+        }
         let file = name.as_ref().and_then(|name| name.file_id());
         let socket = HeldSocket::new(Arc::clone(&fd), name, false);
         let claim = socket.claim(owner, Some(fd), state)?;

@@ -219,6 +219,12 @@ impl Keeper for Instance {
         Some(self.note(claim))
     }
 
+    fn bound(&self, made: Made) {
+        if self.service.has_workers() && self.service.holds_made() {
+            self.service.held().note_bound(made, self.owner);
+        }
+    }
+
     fn takes_in(&self, claim: &Claim) {
         claim.note_taking();
         self.watch_unclaimed();

@@ -11,7 +11,7 @@ mod instance;
 mod report;
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -109,6 +109,8 @@ pub struct Service {
     /// Woken by what a supervisor looks at: an instance listens, or has ended, or a retired one
     /// has closed something.
     changes: Watchers,
+    /// Has a generation several workers?
+    has_workers: AtomicBool,
 }
 
 impl Service {
@@ -123,6 +125,7 @@ impl Service {
             last_instance: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             changes: Watchers::default(),
+            has_workers: AtomicBool::new(false),
             config,
         })
     }
@@ -136,6 +139,15 @@ impl Service {
     /// Another worker of the newest generation, which serves already.
     pub(crate) fn worker(self: &Arc<Self>, worker: u32) -> Instance {
         self.instance_of(self.generation.load(SeqCst), worker, worker > 0)
+    }
+
+    /// Several workers of a generation run from now on.
+    pub(crate) fn expect_workers(&self) {
+        self.has_workers.store(true, SeqCst);
+    }
+
+    fn has_workers(&self) -> bool {
+        self.has_workers.load(SeqCst)
     }
 
     /// The number of the next generation, of which there is no instance yet.

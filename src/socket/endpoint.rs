@@ -206,17 +206,31 @@ impl Endpoint {
         if self.claim.get().is_some() || self.is_inherited {
             return;
         }
-        let (Some(binding), Ok(local)) = (self.binding_of_host(), self.local_address()) else { return };
-        let is_chosen = self.asked_of_host(asked).is_some_and(|asked| asked.port() == 0);
-        let name = self.named.get().and_then(|named| named.held.clone());
-        if is_chosen && self.kind == Kind::Datagram {
+        let Some(made) = self.made(asked) else { return };
+        if made.is_chosen && self.kind == Kind::Datagram {
             // The next instance gets another port.
             return;
         }
-        let fd = Arc::clone(&self.own);
-        if let Some(claim) = keeper.hold(Made { binding, local, is_chosen, fd, name }) {
+        if let Some(claim) = keeper.hold(made) {
             self.claim.get_or_init(|| claim);
         }
+    }
+
+    /// Tells `keeper` of the socket, which is bound now and may listen later.
+    pub(super) fn note_bound(&self, asked: &Address, keeper: &dyn Keeper) {
+        if self.claim.get().is_none()
+            && let Some(made) = self.made(asked).filter(|made| !made.is_chosen)
+        {
+            keeper.bound(made);
+        }
+    }
+
+    /// The socket, as the kernel has it.
+    fn made(&self, asked: &Address) -> Option<Made> {
+        let (binding, local) = (self.binding_of_host()?, self.local_address().ok()?);
+        let is_chosen = self.asked_of_host(asked).is_some_and(|asked| asked.port() == 0);
+        let name = self.named.get().and_then(|named| named.held.clone());
+        Some(Made { binding, local, is_chosen, fd: Arc::clone(&self.own), name })
     }
 
     /// Where the kernel has it.

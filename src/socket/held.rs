@@ -97,6 +97,9 @@ pub trait Keeper: Send + Sync {
     /// Holds a socket from now on; `None` where the host has no descriptor for that.
     fn hold(&self, made: Made) -> Option<Arc<Claim>>;
 
+    /// A socket is bound that may listen later. Another worker that binds there meanwhile gets it.
+    fn bound(&self, made: Made);
+
     /// The instance takes what comes in at the socket of `claim` from now on.
     fn takes_in(&self, claim: &Claim);
 }

@@ -79,6 +79,9 @@ impl Generation {
     pub(super) fn start(service: &Service, guest: Guest, before: Option<u32>) -> Self {
         let (options, now) = (service.supervision().options, Instant::now());
         let deadline = later(now, options.ready_timeout);
+        if options.workers > 1 {
+            service.inner().expect_workers();
+        }
         let number = service.inner().begin_generation();
         let worker = |number| Worker { number, life: Life::ToStart, backoff: Backoff::default() };
         let mut generation = Self {

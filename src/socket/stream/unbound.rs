@@ -36,7 +36,12 @@ impl Unbound {
             return Ok(Bound::deferred(address));
         }
         match endpoint.bind(&address, policy, keeper) {
-            Ok(address) => Ok(Bound::new(address)),
+            Ok(address) => {
+                if let Some(keeper) = keeper {
+                    endpoint.note_bound(&address, keeper);
+                }
+                Ok(Bound::new(address))
+            }
             Err(refusal) => Err((refusal, self)),
         }
     }
