@@ -47,7 +47,7 @@ type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Service {
     /// Runs `guest` as the first generation, until the service ends: by its instances, as
-    /// [`Restart`] says, or by [`drain`](Self::drain). Each instance has a thread of its own.
+    /// [`Restart`](super::Restart) says, or by [`drain`](Self::drain). Each instance has a thread of its own.
     ///
     /// # Cancel safety
     ///
