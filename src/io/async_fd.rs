@@ -86,7 +86,9 @@ impl AsyncFd {
     ///
     /// As for [`new`](Self::new).
     pub(crate) fn for_writing(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        Ok(Arc::new(Self { is_for_writing: true, ..Self::unshared(&reactor()?, fd) }))
+        let mut registration = Self::unshared(&reactor()?, fd);
+        registration.is_for_writing = true;
+        Ok(Arc::new(registration))
     }
 
     /// A registration of `fd` with this reactor.
@@ -302,6 +304,14 @@ impl AsyncFd {
     /// How many bytes were received through this socket.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Relaxed)
+    }
+}
+
+/// Wakes all that watch it. It ends before its thing does where an attempt to connect has failed, which
+/// any call may be the first to find: the reactor then reports nothing any more.
+impl Drop for AsyncFd {
+    fn drop(&mut self) {
+        self.watchers.iter().filter_map(OnceLock::get).for_each(|watchers| watchers.wake_all());
     }
 }
 

@@ -2,13 +2,17 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::io::IoSlice;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::time::timeout;
 
 use super::*;
+use crate::address::Address;
+use crate::policy::Policy;
 use crate::ready::{recv, send};
-use crate::socket::{Domain, Kind, RecvFlags};
+use crate::socket::{Domain, Kind, RecvFlags, Status};
 
 const MOMENT: Duration = Duration::from_millis(50);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -143,4 +147,29 @@ async fn a_number_that_is_used_again_is_another_socket() {
     interests.learn(10, None);
     write(&its_peer).await;
     assert_eq!(next(&mut interests).await, (11, false));
+}
+
+/// A call of the guest's finds that the attempt has failed before the reactor reports it.
+#[tokio::test]
+async fn an_attempt_that_a_call_finds_failed_is_reported_as_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // One connection fills the queue; a second attempt goes on until the listener is gone.
+    rustix::net::listen(&listener, 0).unwrap();
+    let _first = TcpStream::connect(address).unwrap();
+    let mut policy = Policy::default();
+    policy.allow_connect(&"127.0.0.1:*".parse().unwrap());
+    let socket = Arc::new(Socket::open(Domain::Inet4, Kind::Stream, 0).unwrap());
+    let begun = socket.try_connect(&Address::Inet(address), &policy);
+    assert_eq!(begun.unwrap_err().errno(), Errno::EINPROGRESS);
+    let mut interests = InterestList::new(InterestKinds { listeners: false, connections: true });
+    interests.learn(4, Some(Arc::clone(&socket)));
+    assert!(is_quiet(&mut interests).await);
+    drop(listener);
+    // On the reactor's own thread, which reports nothing meanwhile.
+    let mut fds = [PollFd::from_borrowed_fd(socket.poll_fd(), PollFlags::OUT)];
+    let most = Timespec { tv_sec: 20, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut fds, Some(&most)), Ok(1));
+    assert_eq!(socket.status(), Ok(Status::Failed));
+    assert_eq!(next(&mut interests).await, (4, true));
 }
