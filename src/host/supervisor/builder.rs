@@ -27,8 +27,11 @@ impl Service {
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     /// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?);
     /// let service = Service::builder(ctx).restart(Restart::OnFailure).workers(2).build()?;
-    /// let load = || Guest::load(&Guest::new_engine(&Guest::engine_config())?, "server.wasm".as_ref());
-    /// # fn load() -> Result<Guest, Box<dyn std::error::Error>> { unimplemented!() }
+    /// // Each generation has an engine of its own.
+    /// let load = || {
+    ///     let engine = Guest::new_engine(&Guest::engine_config())?;
+    ///     Guest::load(&engine, "server.wasm".as_ref()).map_err(wasmtime::Error::new)
+    /// };
     /// let running = tokio::spawn({
     ///     let (service, guest) = (service.clone(), load()?);
     ///     async move { service.run(guest).await }
