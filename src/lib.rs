@@ -88,7 +88,7 @@ mod service;
 mod socket;
 mod sync;
 
-pub use abi::{Detected, Dialect, Generation, Import, MemoryKind};
+pub use abi::{Detected, Dialect, Import, MemoryKind, WasixGeneration};
 pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, ParseError, Terminated, ThreadExit};
 pub use file::Access;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use wasock::Inspection;
-use wasock::{Detected, Generation, Import, MemoryKind};
+use wasock::{Detected, Import, MemoryKind, WasixGeneration};
 
 use crate::args::{InspectArgs, InspectFormat};
 use crate::json::Json;
@@ -70,10 +70,10 @@ fn list(text: &mut Lines, title: &str, imports: &[Import]) {
 fn as_json(found: &Inspection) -> Json {
     let detected = found.detected();
     let generation = detected.generation.map(|generation| match generation {
-        Generation::V1 => "1",
-        Generation::V1Late => "1-late",
-        Generation::V2 => "2",
-        Generation::V2Later => "2-later",
+        WasixGeneration::V1 => "1",
+        WasixGeneration::V1Late => "1-late",
+        WasixGeneration::V2 => "2",
+        WasixGeneration::V2Later => "2-later",
         _ => "other",
     });
     let memory = match detected.memory {

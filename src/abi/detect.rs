@@ -7,7 +7,7 @@ use wasmtime::{ExternType, ImportType, MemoryType, Module};
 use super::dialect::{self, DIALECTS};
 use super::interface::{ImportItem, Interface, ItemType};
 use super::table::Function;
-use super::wasix::{self, Generation, added_in};
+use super::wasix::{self, WasixGeneration, added_in};
 use crate::observe::Escaped;
 use crate::process::Personality;
 
@@ -82,7 +82,7 @@ pub struct Detected {
     /// The dialect.
     pub dialect: Dialect,
     /// The generation, where the dialect has several.
-    pub generation: Option<Generation>,
+    pub generation: Option<WasixGeneration>,
     /// The import that shows the generation; without one it is a guess.
     pub told_by: Option<Import>,
     /// The memory.
@@ -294,7 +294,7 @@ mod tests {
         detected(&(wat + ")"))
     }
 
-    fn holds(functions: Functions<'_>, generation: Generation, told_by: &str) -> wasmtime::Result<()> {
+    fn holds(functions: Functions<'_>, generation: WasixGeneration, told_by: &str) -> wasmtime::Result<()> {
         let found = importing(functions)?;
         let found_by = found.told_by.map(|import| import.name).unwrap_or_default();
         assert_eq!((found.dialect.id(), found.generation), ("wasix", Some(generation)), "{functions:?}");
@@ -305,18 +305,22 @@ mod tests {
     #[test]
     fn distinguishes_the_generations() -> wasmtime::Result<()> {
         let close = (PREVIEW1, "fd_close", 1);
-        holds(&[close, (WASIX, "sock_accept", 4)], Generation::V1, "sock_accept")?;
-        holds(&[(WASIX, "fd_close", 1)], Generation::V1, "fd_close")?;
-        holds(&[(WASIX, "proc_join", 2)], Generation::V1, "proc_join")?;
-        holds(&[close, (WASIX, "thread_spawn", 5)], Generation::V1, "thread_spawn")?;
-        holds(&[close, (WASIX, "bus_poll", 5)], Generation::V1, "bus_poll")?;
-        holds(&[(WASIX, "fd_close", 1), (WASIX, "proc_join", 3)], Generation::V1Late, "proc_join")?;
-        holds(&[(WASIX, "proc_join", 3), close], Generation::V2, "")?;
-        holds(&[(WASIX, "fd_close", 1), (WASIX, "sock_accept_v2", 4)], Generation::V2, "sock_accept_v2")?;
-        holds(&[(WASIX, "sock_open", 4), close], Generation::V2, "")?;
-        holds(&[(WASIX, "sock_open", 4), (THREADS, "thread-spawn", 1)], Generation::V2, "thread-spawn")?;
+        holds(&[close, (WASIX, "sock_accept", 4)], WasixGeneration::V1, "sock_accept")?;
+        holds(&[(WASIX, "fd_close", 1)], WasixGeneration::V1, "fd_close")?;
+        holds(&[(WASIX, "proc_join", 2)], WasixGeneration::V1, "proc_join")?;
+        holds(&[close, (WASIX, "thread_spawn", 5)], WasixGeneration::V1, "thread_spawn")?;
+        holds(&[close, (WASIX, "bus_poll", 5)], WasixGeneration::V1, "bus_poll")?;
+        holds(&[(WASIX, "fd_close", 1), (WASIX, "proc_join", 3)], WasixGeneration::V1Late, "proc_join")?;
+        holds(&[(WASIX, "proc_join", 3), close], WasixGeneration::V2, "")?;
+        holds(
+            &[(WASIX, "fd_close", 1), (WASIX, "sock_accept_v2", 4)],
+            WasixGeneration::V2,
+            "sock_accept_v2",
+        )?;
+        holds(&[(WASIX, "sock_open", 4), close], WasixGeneration::V2, "")?;
+        holds(&[(WASIX, "sock_open", 4), (THREADS, "thread-spawn", 1)], WasixGeneration::V2, "thread-spawn")?;
         let later = [(WASIX, "thread_spawn_v2", 2), (WASIX, "fd_dup2", 4), (WASIX, "epoll_create", 1)];
-        holds(&later, Generation::V2Later, "fd_dup2")?;
+        holds(&later, WasixGeneration::V2Later, "fd_dup2")?;
         for (functions, dialect) in [
             (&[(UNSTABLE, "fd_close", 1)][..], "wasi_unstable"),
             (&[(UNSTABLE, "fd_close", 1), close], "wasi_snapshot_preview1"),

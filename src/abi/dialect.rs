@@ -10,7 +10,7 @@
 use super::detect::{Dialect, Import};
 use super::interface::{ImportItem, Interface};
 use super::table::Function;
-use super::wasix::Generation;
+use super::wasix::WasixGeneration;
 use crate::process::Personality;
 
 /// A dialect, as the registry has it.
@@ -30,7 +30,7 @@ pub(crate) struct Definition {
 }
 
 /// A generation, and the import that tells it; without one it is a guess.
-type FoundGeneration = (Generation, Option<Import>);
+type FoundGeneration = (WasixGeneration, Option<Import>);
 
 include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
 

@@ -33,4 +33,4 @@ pub(crate) use interface::Interface;
 pub(crate) use table::OTHER_TYPES;
 pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};
 pub(crate) use toolchain::is_go;
-pub use wasix::{Generation, added_in};
+pub use wasix::{WasixGeneration, added_in};

@@ -23,7 +23,7 @@ use crate::io::can_drive;
 use crate::observe::{Observer, TraceSink};
 use crate::policy::Grant;
 use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal};
-use crate::service::{Holding, Limits, Service, ServiceConfig};
+use crate::service::{Holding, Limits, ServiceConfig, ServiceState};
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
 /// The default for descriptors that a guest may have open at once.
@@ -448,7 +448,7 @@ impl WasockCtxBuilder {
         if self.inherits_stderr {
             settings.stderr = own(HostOutput::stderr());
         }
-        let service = Service::new(service);
+        let service = ServiceState::new(service);
         for (made, is_shared) in adoptable {
             service.inherit(made, is_shared);
         }

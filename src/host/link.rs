@@ -222,21 +222,21 @@ fn link_function<T: Send + 'static>(
     // every `T`, whether it uses it or not.
     macro_rules! now {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Binding<($($ty,)*), $result> =
+            const CALL: edge::GeneratedCall<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
             edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }
     macro_rules! may_wait {
         ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Binding<($($ty,)*), $result> =
+            const CALL: edge::GeneratedCall<($($ty,)*), $result> =
                 |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
             edge::link_may_wait(linker, get, import, &$function, calls, CALL)?;
         }};
     }
     macro_rules! refused {
         ($function:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
-            const CALL: edge::Binding<($($ty,)*), $result> = |_, _, _| edge::refuse();
+            const CALL: edge::GeneratedCall<($($ty,)*), $result> = |_, _, _| edge::refuse();
             edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }

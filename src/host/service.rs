@@ -44,7 +44,7 @@ impl Service {
         &self.supervision
     }
 
-    pub(super) fn inner(&self) -> &Arc<service::Service> {
+    pub(super) fn inner(&self) -> &Arc<service::ServiceState> {
         &self.template.service
     }
 

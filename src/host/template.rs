@@ -14,7 +14,7 @@ use crate::service;
 /// Makes the contexts of one service.
 #[derive(Clone)]
 pub(super) struct Template {
-    pub(super) service: Arc<service::Service>,
+    pub(super) service: Arc<service::ServiceState>,
     pub(super) settings: Arc<Settings>,
     pub(super) trace: Option<Arc<dyn TraceSink>>,
     pub(super) on_trap: OnTrap,

@@ -20,7 +20,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A deadline, and a number of its own.
 type Key = (Instant, u64);
 
-struct Waiting {
+struct Deadlines {
     waiting: BTreeMap<Key, Waker>,
     next: u64,
     is_running: bool,
@@ -28,14 +28,14 @@ struct Waiting {
 
 /// The deadlines, and the thread that sleeps until the earliest.
 pub(super) struct Clock {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Deadlines>,
     /// Wakes the thread because there is an earlier deadline.
     earlier: Condvar,
 }
 
 impl Clock {
     pub(super) const fn new() -> Self {
-        let waiting = Waiting { waiting: BTreeMap::new(), next: 0, is_running: false };
+        let waiting = Deadlines { waiting: BTreeMap::new(), next: 0, is_running: false };
         Self { waiting: Mutex::new(waiting), earlier: Condvar::new() }
     }
 }
@@ -135,7 +135,7 @@ fn run() {
     }
 }
 
-fn clock() -> MutexGuard<'static, Waiting> {
+fn clock() -> MutexGuard<'static, Deadlines> {
     // Consistent whenever it is unlocked.
     HostRuntime::of_process().clock.waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -32,7 +32,7 @@ impl DescriptorPressure {
     /// Waits until a descriptor may be free.
     pub(crate) async fn wait(&self) {
         self.waiting_tasks.fetch_add(1, SeqCst);
-        let _until_done = Waiting(&self.waiting_tasks);
+        let _until_done = DemandGuard(&self.waiting_tasks);
         // Ended by either; a descriptor that was freed just before costs one timeout.
         let _either = tokio::time::timeout(RETRY_INTERVAL, self.freed.notified()).await;
     }
@@ -49,9 +49,9 @@ impl DescriptorPressure {
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+struct DemandGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for DemandGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }

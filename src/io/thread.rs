@@ -31,12 +31,12 @@ type Work = Box<dyn FnOnce() + Send>;
 pub(super) struct ThreadPool {
     /// Last in, first out, so that the others' timeouts run.
     ///
-    /// The lock is taken before that of a [`Worker`].
-    idle: Mutex<Vec<Arc<Worker>>>,
+    /// The lock is taken before that of a [`PooledThread`].
+    idle: Mutex<Vec<Arc<PooledThread>>>,
 }
 
 /// Where an idle thread waits for work.
-struct Worker {
+struct PooledThread {
     /// The size of its stack.
     stack: usize,
     work: Mutex<Option<Work>>,
@@ -93,7 +93,7 @@ impl ThreadPool {
     }
 
     /// The worker that has been idle for the shortest time of those with `stack` bytes of stack.
-    fn take_idle(&self, stack: usize) -> Option<Arc<Worker>> {
+    fn take_idle(&self, stack: usize) -> Option<Arc<PooledThread>> {
         let mut idle = locked(&self.idle);
         let found = idle.iter().rposition(|worker| worker.stack >= stack)?;
         Some(idle.remove(found))
@@ -101,7 +101,7 @@ impl ThreadPool {
 
     /// The loop of one worker thread. A panic ends it.
     fn live(&self, stack: usize, mut work: Work) {
-        let worker = Arc::new(Worker { stack, work: Mutex::default(), has_come: Condvar::new() });
+        let worker = Arc::new(PooledThread { stack, work: Mutex::default(), has_come: Condvar::new() });
         loop {
             work();
             call_this_thread(NAME);
@@ -113,7 +113,7 @@ impl ThreadPool {
     }
 }
 
-impl Worker {
+impl PooledThread {
     /// Waits for work; `None` after the timeout, or if enough workers are idle already.
     ///
     fn next(self: &Arc<Self>, pool: &ThreadPool) -> Option<Work> {

@@ -52,12 +52,12 @@ impl Default for Futexes {
 #[derive(Default)]
 struct Bucket {
     /// By address, in the order in which they came. No queue is empty.
-    queues: HashMap<u32, BTreeMap<u64, Arc<Waiter>>>,
+    queues: HashMap<u32, BTreeMap<u64, Arc<FutexWaiter>>>,
     next: u64,
 }
 
 #[derive(Default)]
-struct Waiter {
+struct FutexWaiter {
     state: Mutex<WaiterState>,
 }
 
@@ -129,7 +129,7 @@ impl Futexes {
 }
 
 impl Bucket {
-    fn enqueue(&mut self, address: u32) -> (u64, Arc<Waiter>) {
+    fn enqueue(&mut self, address: u32) -> (u64, Arc<FutexWaiter>) {
         let (number, waiter) = (self.next, Arc::default());
         self.next += 1;
         self.queues.entry(address).or_default().insert(number, Arc::clone(&waiter));
@@ -147,7 +147,7 @@ impl Bucket {
     }
 }
 
-impl Waiter {
+impl FutexWaiter {
     fn wake(&self) {
         let waker = {
             let mut state = unpoisoned(&self.state);
@@ -177,7 +177,7 @@ struct QueuedWaiter<'a> {
     futexes: &'a Futexes,
     address: u32,
     number: u64,
-    waiter: Arc<Waiter>,
+    waiter: Arc<FutexWaiter>,
     /// Its wake-up, if there was one, has arrived.
     has_ended: bool,
 }

@@ -42,7 +42,7 @@ use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
 use crate::observe::{Closed, Event, Limit};
 use crate::policy::Policy;
-use crate::service::{HostFailed, Instance, Report, Service};
+use crate::service::{HostFailed, Instance, Report, ServiceState};
 use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
 use crate::socket::{Domain, Refusal, Resolver, Socket, Stream};
@@ -372,7 +372,7 @@ impl Process {
     }
 
     /// What outlives this instance.
-    pub(crate) fn service(&self) -> &Arc<Service> {
+    pub(crate) fn service(&self) -> &Arc<ServiceState> {
         self.instance.service()
     }
 

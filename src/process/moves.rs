@@ -30,7 +30,7 @@ use crate::file::{Dir, EntryName, FileId, FileType, Move, Stat, Way};
 use crate::policy::{Denial, PathRules, PathUse};
 
 /// A directory, and a path in it.
-pub(crate) type Named<'a> = (&'a Dir, &'a str);
+pub(crate) type PathIn<'a> = (&'a Dir, &'a str);
 
 /// Where paths lead that are granted, or denied.
 struct Rules<'a> {
@@ -87,7 +87,7 @@ impl Process {
     /// # Errors
     ///
     /// `EACCES` where a grant would lead to another socket by it; those of [`Dir::link_if`].
-    pub(crate) fn link(&self, old: Named<'_>, old_follow: bool, new: Named<'_>) -> Result<(), Errno> {
+    pub(crate) fn link(&self, old: PathIn<'_>, old_follow: bool, new: PathIn<'_>) -> Result<(), Errno> {
         let _alone = self.moves();
         let may = |it: &Move<'_>| self.check_move("path_link", it);
         old.0.link_if(&may, old_follow, old.1, new.0, new.1)
@@ -99,7 +99,7 @@ impl Process {
     ///
     /// `EACCES` where a grant would lead to another socket by it; those of
     /// [`Dir::rename_if`].
-    pub(crate) fn rename(&self, old: Named<'_>, new: Named<'_>) -> Result<(), Errno> {
+    pub(crate) fn rename(&self, old: PathIn<'_>, new: PathIn<'_>) -> Result<(), Errno> {
         let _alone = self.moves();
         let may = |it: &Move<'_>| self.check_move("path_rename", it);
         old.0.rename_if(&may, old.1, new.0, new.1)
@@ -110,7 +110,7 @@ impl Process {
     /// # Errors
     ///
     /// `ENOENT` where it is hidden already; those of [`Dir::unlink`].
-    pub(crate) fn unlink(&self, (dir, path): Named<'_>) -> Result<(), Errno> {
+    pub(crate) fn unlink(&self, (dir, path): PathIn<'_>) -> Result<(), Errno> {
         if self.service().holds()
             && let Ok(stat) = dir.stat(path, false)
             && stat.kind == FileType::SocketStream
@@ -126,7 +126,7 @@ impl Process {
     /// # Errors
     ///
     /// `ENOENT` for a name that is hidden; those of [`Dir::stat`].
-    pub(crate) fn stat(&self, (dir, path): Named<'_>, follow: bool) -> Result<Stat, Errno> {
+    pub(crate) fn stat(&self, (dir, path): PathIn<'_>, follow: bool) -> Result<Stat, Errno> {
         let stat = dir.stat(path, follow)?;
         if self.instance().has_unlinked((stat.dev, stat.ino)) {
             return Err(Errno::ENOENT);

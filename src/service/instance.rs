@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::Service;
+use super::ServiceState;
 use super::report::unpoisoned;
 use crate::error::Errno;
 use crate::socket::held::{Binding, Claim, Keeper, Made, Owner};
@@ -13,7 +13,7 @@ use crate::socket::held::{Binding, Claim, Keeper, Made, Owner};
 /// A program of a service from its start to its end. A restart after a trap is the same one,
 /// which begins anew.
 pub struct Instance {
-    service: Arc<Service>,
+    service: Arc<ServiceState>,
     owner: Owner,
     /// How many sockets have begun to listen at a port of the host's choice.
     chosen: AtomicU32,
@@ -55,7 +55,7 @@ impl Drop for Accepting<'_> {
 }
 
 impl Instance {
-    pub(super) fn new(service: &Arc<Service>, owner: Owner, is_ready: bool) -> Self {
+    pub(super) fn new(service: &Arc<ServiceState>, owner: Owner, is_ready: bool) -> Self {
         Self {
             service: Arc::clone(service),
             owner,
@@ -72,7 +72,7 @@ impl Instance {
     }
 
     /// The service.
-    pub(crate) fn service(&self) -> &Arc<Service> {
+    pub(crate) fn service(&self) -> &Arc<ServiceState> {
         &self.service
     }
 

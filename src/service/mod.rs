@@ -1,7 +1,7 @@
 //! What outlives the instances of a guest: the operator's policy and limits, the observer, on
 //! what terms sockets listen, and the sockets that are [held](held) while instances come and go.
 //!
-//! A [`Service`] is made once for each context that an embedder builds, and every instance
+//! A [`ServiceState`] is made once for each context that an embedder builds, and every instance
 //! that follows the first one, by a restart for instance, belongs to it. An instance keeps
 //! its service alive; the service knows nothing of how an instance runs.
 
@@ -95,7 +95,7 @@ pub struct Limits {
 }
 
 /// What the instances of a guest share, and what outlives each of them.
-pub struct Service {
+pub struct ServiceState {
     config: ServiceConfig,
     /// Changes while guests run.
     max_backlog: AtomicU32,
@@ -113,7 +113,7 @@ pub struct Service {
     has_workers: AtomicBool,
 }
 
-impl Service {
+impl ServiceState {
     /// A service without instances.
     pub fn new(mut config: ServiceConfig) -> Arc<Self> {
         let report = Arc::new(Report::new(config.observer.take()));

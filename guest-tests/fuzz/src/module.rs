@@ -273,7 +273,7 @@ fn running(dialect: Dialect) -> String {
 mod tests {
     use super::*;
     use wasmtime::{Engine, Module};
-    use wasock::Generation;
+    use wasock::WasixGeneration;
     use wasock::internals::detect;
 
     #[test]
@@ -285,7 +285,11 @@ mod tests {
                 !matches!(dialect, Dialect::Preview1 | Dialect::Unstable | Dialect::Preview1Threads);
             assert_eq!(found.dialect.id() == "wasix", is_wasix, "{dialect:?}");
             let is_first = matches!(dialect, Dialect::WasixFirst | Dialect::WasixFirstThreads);
-            assert_eq!(found.generation.is_some_and(Generation::is_first), is_first, "{dialect:?} {found:?}");
+            assert_eq!(
+                found.generation.is_some_and(WasixGeneration::is_first),
+                is_first,
+                "{dialect:?} {found:?}"
+            );
             assert_eq!(found.threads, dialect.has_threads(), "{dialect:?}");
             assert!(found.stubbed.is_empty() && found.missing.is_empty(), "{dialect:?} {found:?}");
         }

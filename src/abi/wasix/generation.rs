@@ -13,7 +13,7 @@ const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// The generation of WASIX. There is no version in a module; its imports tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Generation {
+pub enum WasixGeneration {
     /// May 2022 to March 2023.
     V1,
     /// March to May 2023: `proc_join` has three parameters.
@@ -24,7 +24,7 @@ pub enum Generation {
     V2Later,
 }
 
-impl fmt::Display for Generation {
+impl fmt::Display for WasixGeneration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::V1 => "1 (May 2022 to March 2023)",
@@ -35,7 +35,7 @@ impl fmt::Display for Generation {
     }
 }
 
-impl Generation {
+impl WasixGeneration {
     /// Is it the first, late or not?
     pub fn is_first(self) -> bool {
         matches!(self, Self::V1 | Self::V1Late)
@@ -87,7 +87,7 @@ pub fn added_in(name: &str) -> Option<&'static str> {
 
 /// The generation, and the import that told it: a function that only one of them has;
 /// without any, the module from which preview 1's names come.
-pub(super) fn of(interface: &Interface) -> (Generation, Option<Import>) {
+pub(super) fn of(interface: &Interface) -> (WasixGeneration, Option<Import>) {
     let first = |is: fn(&str, &str, usize) -> bool| {
         let is_it = |item: &&ImportItem| {
             let params = item.signature().map(|ty| ty.params.len());
@@ -98,19 +98,19 @@ pub(super) fn of(interface: &Interface) -> (Generation, Option<Import>) {
     let of_wasix = interface.imports.iter().map(|item| &item.import).filter(|import| import.module == MODULE);
     let latest = of_wasix.max_by_key(|import| addition(&import.name));
     if let Some(latest) = latest.filter(|import| addition(&import.name).is_some()) {
-        return (Generation::V2Later, Some(latest.clone()));
+        return (WasixGeneration::V2Later, Some(latest.clone()));
     }
     if let Some(told_by) = first(is_only_v2) {
-        return (Generation::V2, Some(told_by));
+        return (WasixGeneration::V2, Some(told_by));
     }
     let of_wasix = || match first(|module, _, _| module == PREVIEW1) {
         None => first(is_preview1_of_wasix),
         Some(_) => None,
     };
-    let Some(told_by) = first(is_only_v1).or_else(of_wasix) else { return (Generation::V2, None) };
+    let Some(told_by) = first(is_only_v1).or_else(of_wasix) else { return (WasixGeneration::V2, None) };
     match first(is_proc_join_of_three) {
-        Some(join) => (Generation::V1Late, Some(join)),
-        None => (Generation::V1, Some(told_by)),
+        Some(join) => (WasixGeneration::V1Late, Some(join)),
+        None => (WasixGeneration::V1, Some(told_by)),
     }
 }
 

@@ -19,7 +19,7 @@ mod thread;
 mod tty;
 mod wait;
 
-pub use generation::{Generation, added_in};
+pub use generation::{WasixGeneration, added_in};
 
 use super::detect::Dialect;
 use super::dialect::{Definition, by_name, by_other_name, imports_from};
@@ -64,7 +64,7 @@ fn personality(interface: &Interface) -> Personality {
         wide_addresses: !is_first_generation,
         has_devices: opens_paths(interface),
         // WASIX's own numbers came together with the new type of `proc_join`.
-        numbering: if generation == Generation::V1 { Numbering::Preview1 } else { Numbering::Linux },
+        numbering: if generation == WasixGeneration::V1 { Numbering::Preview1 } else { Numbering::Linux },
     }
 }
 

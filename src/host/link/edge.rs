@@ -19,7 +19,7 @@ use crate::host::signal::{handle, handle_here, see_through};
 use crate::io::{own_reactor, yield_now};
 
 /// What wiggle made of a call.
-pub(super) type Binding<P, R> = fn(&mut Call<'_>, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
+pub(super) type GeneratedCall<P, R> = fn(&mut Call<'_>, &mut GuestMemory<'_>, P) -> wasmtime::Result<R>;
 
 /// Finds the context in a store's data.
 pub(super) trait Get<T>: Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static {}
@@ -36,7 +36,7 @@ pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     get: impl Get<T>,
     import: &ImportType<'_>,
     function: &'static Function,
-    call: Binding<P, R>,
+    call: GeneratedCall<P, R>,
 ) -> wasmtime::Result<()> {
     P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
         let mut guest = CallContext::of(&mut caller, get)?;
@@ -59,7 +59,7 @@ pub(super) fn link_may_wait<T: Send + 'static, P: Params, R: CallResult>(
     import: &ImportType<'_>,
     function: &'static Function,
     calls: CallMode,
-    call: Binding<P, R>,
+    call: GeneratedCall<P, R>,
 ) -> wasmtime::Result<()> {
     match calls {
         CallMode::Async => {
@@ -100,7 +100,7 @@ fn here<T: Send + 'static, P: Params, R: CallResult>(
     calls: CallMode,
     function: &'static Function,
     params: P,
-    call: Binding<P, R>,
+    call: GeneratedCall<P, R>,
 ) -> wasmtime::Result<R> {
     let mut guest = CallContext::of(caller, get)?;
     guest.call.parks = true;
@@ -132,7 +132,7 @@ fn first<T: 'static, P: Params, R: CallResult>(
     get: impl Get<T>,
     function: &'static Function,
     params: P,
-    call: Binding<P, R>,
+    call: GeneratedCall<P, R>,
 ) -> wasmtime::Result<FirstPhase<R>> {
     let mut guest = CallContext::of(caller, get)?;
     let line = guest.begin(function, params);

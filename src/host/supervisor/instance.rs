@@ -30,7 +30,7 @@ impl Running {
         guest: Guest,
         ctx: WasockCtx,
         name: String,
-        service: &Arc<service::Service>,
+        service: &Arc<service::ServiceState>,
     ) -> Result<Self, Errno> {
         // Its calls wait in the kernel, each for exactly what it waits for.
         let guest = guest.own_thread(true);
@@ -70,7 +70,7 @@ impl Drop for Named<'_> {
 /// Tells the service that the instance has ended, also after a panic of the host's.
 struct Ends {
     outcome: Arc<Mutex<Option<Outcome>>>,
-    service: Arc<service::Service>,
+    service: Arc<service::ServiceState>,
     found: Option<Outcome>,
 }
 

@@ -4,7 +4,7 @@
 //!
 //! [`Service::run`] is one loop: it looks at how the instances stand, does what follows from that,
 //! and sleeps until something changes or a time is over. What changes says so to the service
-//! ([`changes`](crate::service::Service::changes)): an instance listens, or has ended, or a retired one has
+//! ([`changes`](crate::service::ServiceState::changes)): an instance listens, or has ended, or a retired one has
 //! closed something. Orders (a reload, a drain) are left in [`Orders`](super::supervision::Orders) and change something too.
 //! So an order of events that nobody thought of is looked at as any other.
 //!
