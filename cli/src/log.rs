@@ -53,6 +53,11 @@ pub(crate) fn message(text: &str) -> String {
     line("warn", "message", vec![("message", text.strip_prefix("wasock: ").unwrap_or(text).into())])
 }
 
+/// A line that begins with `wasock: `, in the chosen format.
+pub(crate) fn formatted(text: &str) -> String {
+    if is_json() { message(text) } else { format!("{text}\n") }
+}
+
 /// A call of the guest.
 pub(crate) fn call(call: &TraceLine<'_>) -> String {
     let micros = u64::try_from(call.duration.as_micros()).unwrap_or(u64::MAX);

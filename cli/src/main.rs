@@ -18,6 +18,7 @@ mod serve;
 mod signal;
 mod sockets;
 mod start;
+mod stderr;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Events and calls as lines on standard error.
 //!
-//! Standard error may have no reader any more: that is no reason for a server to stop, so
-//! [`say!`] does not fail, where `eprintln!` would panic.
+//! Standard error may have no reader any more, or one that has stalled: that is no reason for a
+//! server to stop, so [`say!`] does not fail, where `eprintln!` would panic, nor block for long.
 //!
 //! Much of what is printed are names that a guest or a peer chose. All that the command
 //! prints goes through [`Lines`], which escapes it; a test holds it to that.
@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::format;
 use wasock::{Address, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, TraceLine};
 
 use crate::log::{self, LogLines};
+use crate::stderr;
 
 /// Prints a line on standard error, if it has a reader. A line feed in it is escaped.
 macro_rules! say {
@@ -53,7 +54,7 @@ impl Lines {
         if log::is_json() {
             print_record(&log::message(self.0.trim_end()));
         } else {
-            let _unread = std::io::stderr().write_all(self.0.as_bytes());
+            stderr::print(self.0.as_bytes());
         }
     }
 
@@ -71,7 +72,7 @@ impl Display for Lines {
 
 /// Prints a line of JSON on standard error.
 fn print_record(line: &str) {
-    let _unread = std::io::stderr().write_all(line.as_bytes());
+    stderr::print(line.as_bytes());
 }
 
 /// Prints a text of the command's own on standard output, as it is.
@@ -249,7 +250,7 @@ pub(crate) fn log(verbose: u8) {
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("WASOCK_LOG").unwrap_or_else(|_| EnvFilter::new(level)))
-        .with_writer(std::io::stderr)
+        .with_writer(|| stderr::Stderr)
         .with_ansi(has_colors && !log::is_json())
         .log_internal_errors(false)
         .fmt_fields(fields.delimited(" "));

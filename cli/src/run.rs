@@ -38,7 +38,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         return serve(args, guest);
     }
     let running = signal::Running::default();
-    let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
+    let mut signals = signal::watch(running.clone(), None).context("cannot watch for signals")?;
     // The guest has a thread of its own, unless it has handlers of events. This one drives what that
     // can't watch itself.
     let runtime = start::runtime()?;

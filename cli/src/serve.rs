@@ -20,7 +20,8 @@ pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
     let service = service(&args)?;
     let args = Arc::new(args);
     let running = signal::Running::default();
-    let mut signals = signal::watch(running.clone()).context("cannot watch for signals")?;
+    let mut signals =
+        signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
     let reloads =
         args.service.reload_signal.map(|signal| Ok::<_, anyhow::Error>((signal, reloader(&args, &service)?)));
     let runtime = start::runtime()?;
@@ -121,8 +122,9 @@ impl Served {
         if self.has_begun_to_drain.swap(true, SeqCst) {
             return Taken::Ends;
         }
-        say!("wasock: {signal}: the connections may end within --drain-timeout");
+        // First of all: standard error may be full.
         self.service.drain();
+        say!("wasock: {signal}: the connections may end within --drain-timeout");
         Taken::Done
     }
 }

@@ -127,9 +127,11 @@ struct HostSignals {
 }
 
 impl HostSignals {
-    fn catch() -> io::Result<Self> {
+    /// `asked` is caught though it be ignored: the operator has named it.
+    fn catch(asked: Option<Signal>) -> io::Result<Self> {
         let ignored = ignored_from_the_start();
-        let wanted = PASSED_ON.iter().filter(|(signal, _)| !ignored.contains(signal));
+        let wanted =
+            PASSED_ON.iter().filter(|(signal, _)| !ignored.contains(signal) || asked == Some(*signal));
         let catch = |(signal, host): &(Signal, Host)| {
             Ok((*signal, unix::signal(SignalKind::from_raw(host.as_raw()))?))
         };
@@ -151,21 +153,27 @@ impl HostSignals {
 
 /// Watches for signals on a thread of its own, because the guest may never yield.
 /// Returns the exit code, once, when one is to end the guest: and by then the
-/// guest's code has been stopped too.
+/// guest's code has been stopped too. The signal `asked` is caught even if this process was
+/// started with it ignored.
 ///
 /// # Errors
 ///
 /// Where signals can't be caught, or no thread be started.
-pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
+pub(crate) fn watch(running: Running, asked: Option<Signal>) -> Result<oneshot::Receiver<u8>> {
     let runtime = start::runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
-        HostSignals::catch()?
+        HostSignals::catch(asked)?
     };
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new().name("wasock-signals".to_owned()).spawn(move || {
         let watching = AssertUnwindSafe(|| runtime.block_on(next_order(&mut signals, &running)));
-        let code = match catch_unwind(watching) {
+        let ended = catch_unwind(watching);
+        // First of all: standard error may be full.
+        if let Some(guest) = running.get() {
+            guest.terminate();
+        }
+        let code = match ended {
             Ok(signal) => {
                 if signal != Signal::Int {
                     say!("wasock: {signal} ended the guest");
@@ -179,10 +187,8 @@ pub(crate) fn watch(running: Running) -> Result<oneshot::Receiver<u8>> {
                 failed.exit_code()
             }
         };
+        // Whoever gets it ends the process, and so comes after the line.
         let _gone = sender.send(code);
-        if let Some(guest) = running.get() {
-            guest.terminate();
-        }
         thread::sleep(WAIT_TIMEOUT);
         WasockCtx::restore_shared_sockets();
         std::process::exit(code.into());

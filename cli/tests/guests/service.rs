@@ -4,14 +4,17 @@ use super::{run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{HttpClient, Running};
 use rustix::process::Signal;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, PipeWriter, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -190,6 +193,74 @@ fn without_a_drain_timeout_sigterm_is_as_ever() -> Result<()> {
     let (_folder, running, addr) = serve(&["--workers", "2"])?;
     let mut client = HttpClient::connect(addr)?;
     is_page(&mut client)?;
+    running.stop().map(drop)
+}
+
+/// Fills the pipe. Its writers block from then on.
+fn fill(pipe: &PipeWriter) -> Result<()> {
+    // Another open file of the same pipe: only this one does not block.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits())?;
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    let mut filler = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    for part in [4096, 1] {
+        while filler.write(&vec![b'x'; part]).is_ok() {}
+    }
+    Ok(())
+}
+
+/// Waits for a child to end; ends it itself after a while.
+fn ending(child: &mut Child) -> Result<ExitStatus> {
+    let deadline = Instant::now() + WAIT_TIMEOUT;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill()?;
+    child.wait()?;
+    anyhow::bail!("it did not end")
+}
+
+#[test]
+fn a_full_standard_error_stops_neither_the_server_nor_its_end() -> Result<()> {
+    for (flags, code) in [(&[][..], 143), (&["--workers", "1"], 143), (&["--drain-timeout", "20s"], 0)] {
+        let control = TcpListener::bind("127.0.0.1:0")?;
+        let at = control.local_addr()?.to_string();
+        let (_stalled, errors) = std::io::pipe()?;
+        fill(&errors)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wasock"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--connect", &at]).args(flags);
+        command.args([guest_tests::ADOPTION, &at]).stdin(Stdio::null()).stderr(errors);
+        let mut child = command.spawn()?;
+        // The guest ends when its control does.
+        let works = || -> Result<Control> {
+            let mut guest = Control::accept(&control)?;
+            let client = TcpStream::connect(guest.listen("127.0.0.1:0")?)?;
+            guest.each(&["accept a guest"])?;
+            is_served(client, "guest")?;
+            let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+            rustix::process::kill_process(id.context("an id")?, Signal::TERM)?;
+            Ok(guest)
+        };
+        let worked = works();
+        if worked.is_err() {
+            child.kill()?;
+        }
+        let status = ending(&mut child)?;
+        drop(worked?);
+        ensure!(status.code() == Some(code), "{flags:?}: {status}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_that_is_asked_for_is_caught_though_ignored_from_the_start() -> Result<()> {
+    let args = ["--reload-signal", "HUP", guest_tests::HTTP_SERVER, "127.0.0.1:0"];
+    let mut running = run_on_loopback().args(args).after_shell("trap '' HUP").start()?;
+    running.listening()?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("generation 2 serves")?;
     running.stop().map(drop)
 }
 
