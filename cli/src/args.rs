@@ -4,11 +4,13 @@ mod grants;
 mod service;
 mod sockets;
 
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use wasock::{ListenProfile, OnTrap};
 
@@ -27,6 +29,25 @@ use crate::log::LogFormat;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Args {
+    /// Reads a whole command line: a part of one may have a flag without the one that it needs.
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(words)?.complete()
+    }
+
+    /// As it is, unless a flag lacks the one that it needs.
+    pub(crate) fn complete(self) -> Result<Self, clap::Error> {
+        let Command::Run(run) = &self.command else { return Ok(self) };
+        match run.service.without_reload() {
+            Some(flag) => {
+                let text = format!("{flag} has no effect without --reload-signal");
+                Err(Self::command().error(ErrorKind::MissingRequiredArgument, text))
+            }
+            None => Ok(self),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,13 +175,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = LIMITS)]
     pub(crate) max_socket_buffer: Option<u32>,
 
-    /// How long the guest may run; then it ends with code 124. A number with its unit: 500ms, 10s,
+    /// How long the guest may run, or each instance under --restart; then it ends with code 124. A number with its unit: 500ms, 10s,
     /// 2m, 1h30m [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(crate) timeout: Option<Duration>,
 
-    /// How much processor time the guest may use, all its threads together; then it ends with
-    /// code 152 [default: no limit]
+    /// How much processor time the guest may use, or each instance under --restart, all its threads
+    /// together; then it ends with code 152 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(crate) max_cpu_time: Option<Duration>,
 
@@ -174,7 +195,7 @@ pub(crate) struct RunArgs {
     pub(crate) max_backlog: Option<u32>,
 
     /// After a trap in a handler of events (wasock_on_accept and the like): stop the guest, or
-    /// restart it as from its start. A trap anywhere else always stops it
+    /// restart it as from its start. With --restart any trap ends the instance
     #[arg(long, value_name = "stop|restart", default_value_t, help_heading = RUNNING)]
     pub(crate) on_trap: OnTrap,
 
@@ -291,7 +312,6 @@ fn parse_bytes(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_definitions_are_sound() {
@@ -319,7 +339,7 @@ mod tests {
     fn what_follows_the_module_is_the_guests() -> Result<(), clap::Error> {
         let args = Args::try_parse_from(["wasock", "run", "--trace", "m.wasm", "--listen", "-x"])?;
         let Command::Run(run) = args.command else {
-            return Err(clap::Error::new(clap::error::ErrorKind::Io));
+            return Err(clap::Error::new(ErrorKind::Io));
         };
         assert!(run.trace && run.grants.listen.is_empty());
         assert_eq!(run.command, ["m.wasm", "--listen", "-x"]);

@@ -10,8 +10,8 @@ use wasock::{Use, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{Args, CheckArgs, Command};
 use crate::config::{Config, ConfigValue};
-use crate::report::Lines;
-use crate::{FAILURE, USAGE, run};
+use crate::report::{Lines, say};
+use crate::{FAILURE, USAGE, reason, run};
 
 /// What `--explain` asks about.
 #[derive(Clone, Debug)]
@@ -111,6 +111,10 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
+    if let Err(error) = config.check_together() {
+        say!("wasock: {}: {}", args.config.display(), reason(&error));
+        return Ok(ExitCode::from(USAGE));
+    }
     let mut lines = Lines::default();
     if args.explain.is_empty() {
         describe(&mut lines, &config);

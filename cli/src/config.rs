@@ -85,7 +85,12 @@ impl Config {
         let mut mistakes = Vec::new();
         for (name, value) in entries {
             let read = match &**name.get_ref() {
-                MODULE => scalar(value).map(|text| module = Some(text)),
+                MODULE => match scalar(value) {
+                    Ok(text) if text.is_empty() => {
+                        Err(Mistake::new(value.span(), "expected the path of a module"))
+                    }
+                    read => read.map(|text| module = Some(text)),
+                },
                 ARGUMENTS => {
                     list(value).map(|texts| arguments.extend(texts.into_iter().map(|(text, _)| text)))
                 }
@@ -142,6 +147,17 @@ impl Config {
             Some(Mistake::new(value.span.clone(), format!("`{}`: {reason}", value.key)))
         };
         self.values.iter().filter_map(mistake).take(MOST_SHOWN).collect()
+    }
+
+    /// Whether the command line takes all values together, without flags besides.
+    ///
+    /// # Errors
+    ///
+    /// Where one excludes another one, or needs one that is missing.
+    pub(crate) fn check_together(&self) -> Result<(), clap::Error> {
+        let values = self.values.iter().map(|value| value.argument.as_str());
+        let words = ["wasock", "run"].into_iter().chain(values).chain(["module"]);
+        Args::read(words.map(OsString::from)).map(drop)
     }
 
     /// The command line with what the file adds to it: a flag that is given there takes the place of

@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::{Args, Command};
 use config::Config;
@@ -64,13 +64,15 @@ fn arguments(given: Vec<OsString>) -> Result<Args, ExitCode> {
     let matches = Args::command().try_get_matches_from(&given).map_err(|error| usage(&error))?;
     let args = Args::from_arg_matches(&matches).map_err(|error| usage(&error))?;
     let Command::Run(run) = &args.command else { return Ok(args) };
-    let (Some(path), Some(("run", matches))) = (&run.config, matches.subcommand()) else { return Ok(args) };
+    let (Some(path), Some(("run", matches))) = (&run.config, matches.subcommand()) else {
+        return args.complete().map_err(|error| usage(&error));
+    };
     let config = Config::load(path).map_err(|mistakes| {
         mistakes.say();
         ExitCode::from(USAGE)
     })?;
     let combined = config.combined(&given, matches);
-    let args = Args::try_parse_from(combined).map_err(|error| usage(&error))?;
+    let args = Args::read(combined).map_err(|error| usage(&error))?;
     match &args.command {
         Command::Run(run) if run.command.is_empty() => {
             say!("wasock: no module: neither an argument nor the key `module` names one (--config)");

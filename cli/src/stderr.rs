@@ -32,7 +32,7 @@ struct State {
 /// Prints `text`, whole, unless there is no room for it within a moment: then it is dropped, and
 /// the number of those that were is printed once there is room.
 pub(crate) fn print(text: &[u8]) {
-    print_to(&STATE, &std::io::stderr(), text);
+    print_to(&STATE, &io::stderr(), text);
 }
 
 fn print_to(state: &Mutex<State>, to: &impl AsFd, text: &[u8]) {

@@ -7,6 +7,9 @@ use wasock::{ReloadMode, Restart, Signal};
 
 use crate::duration::parse_duration;
 
+/// How many generations may live at once, where the operator does not say.
+const MAX_GENERATIONS: u16 = 8;
+
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArgs {
     /// Start the guest anew when it has ended: never, on-failure (a trap, a limit to its time, an
@@ -19,7 +22,7 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "HUP|USR2", value_parser = parse_reload_signal)]
     pub(crate) reload_signal: Option<Signal>,
 
-    /// How a reload goes: overlap starts the new program beside the old one; sequential ends the old
+    /// How a reload (--reload-signal) goes: overlap starts the new program beside the old one; sequential ends the old
     /// one first (SIGTERM), for programs that write files
     #[arg(long, value_name = "overlap|sequential", default_value_t)]
     pub(crate) reload_mode: ReloadMode,
@@ -39,12 +42,12 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "TERM|QUIT|...", value_parser = parse_signal)]
     pub(crate) drain_signal: Option<Signal>,
 
-    /// How many generations may live at once: one more reload ends the one that has drained longest
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..))]
+    /// How many generations may live at once (--reload-signal): one more reload ends the one that has drained longest
+    #[arg(long, value_name = "N", default_value_t = MAX_GENERATIONS, value_parser = clap::value_parser!(u16).range(2..))]
     pub(crate) max_generations: u16,
 
     /// Run this many equal instances, each with a thread and a memory of its own, at the same
-    /// listeners; auto is one for each processor
+    /// listeners; auto is one for each processor [default: 1]
     #[arg(long, value_name = "N|auto", value_parser = parse_workers)]
     pub(crate) workers: Option<u32>,
 }
@@ -57,6 +60,20 @@ impl ServiceArgs {
             || self.drain_timeout.is_some()
             || self.drain_signal.is_some()
             || self.workers.is_some()
+    }
+
+    /// What has no effect, because nothing is ever reloaded.
+    pub(crate) fn without_reload(&self) -> Option<&'static str> {
+        if self.reload_signal.is_some() {
+            return None;
+        }
+        [
+            (self.reload_mode != ReloadMode::default(), "--reload-mode"),
+            (self.ready_timeout.is_some(), "--ready-timeout"),
+            (self.max_generations != MAX_GENERATIONS, "--max-generations"),
+        ]
+        .into_iter()
+        .find_map(|(is_given, flag)| is_given.then_some(flag))
     }
 }
 

@@ -145,6 +145,25 @@ fn check_explains_which_line_decides() -> Result<()> {
 }
 
 #[test]
+fn check_refuses_what_run_would() -> Result<()> {
+    for (text, expected) in [
+        (
+            "module = \"x.wasm\"\nlisten-fds = true\nadopt = true\n",
+            "'--listen-fds' cannot be used with '--adopt'",
+        ),
+        ("reload-mode = \"sequential\"\n", "--reload-mode has no effect without --reload-signal"),
+        ("module = \"\"\n", "expected the path of a module"),
+    ] {
+        let (_folder, path) = file("service.toml", text)?;
+        wasock().arg("check").arg(&path).finish()?.expect_code(2)?.expect_stderr(expected)?;
+    }
+    // What the file lacks may be on the command line.
+    let (_folder, path) = file("service.toml", "reload-mode = \"sequential\"\n")?;
+    let flags = ["--reload-signal", "HUP", guest_tests::ARGS_ENV_EXIT, "0"];
+    run().arg("--config").arg(&path).args(flags).succeed().map(drop)
+}
+
+#[test]
 fn variables_come_from_a_file() -> Result<()> {
     let (_folder, path) = file("server.env", "# of the server\nONE=1\n\nTWO=a=b\n")?;
     let finished =
