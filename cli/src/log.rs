@@ -223,7 +223,9 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
                 ("reason", why.as_str().into()),
                 ("after_ms", after.into()),
             ];
-            ("error", "instance_restarted", fields)
+            // With `--restart always` that is as it should be.
+            let level = if why == "exit code 0" { "notice" } else { "error" };
+            (level, "instance_restarted", fields)
         }
         Event::Reloaded { generation } => ("notice", "reloaded", vec![("generation", (*generation).into())]),
         Event::ReloadFailed { generation, why } => {
@@ -316,6 +318,7 @@ impl Visit for Found {
 mod tests {
     use super::*;
     use serde_json::Value;
+    use std::time::Duration;
 
     fn read(line: &str) -> Result<Value, serde_json::Error> {
         assert_eq!(line.matches('\n').count(), 1, "{line}");
@@ -332,6 +335,17 @@ mod tests {
         let time = text("time").unwrap_or_default();
         assert!(time.ends_with('Z') && time.contains('T'), "{time}");
         assert_eq!(read(&message("wasock: so"))?.get("message"), Some(&Value::from("so")));
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_without_a_failure_is_no_error() -> Result<(), serde_json::Error> {
+        for (why, level) in [("exit code 0", "notice"), ("exit code 1", "error")] {
+            let event =
+                Event::InstanceRestarted { generation: 1, worker: 0, why: why.into(), after: Duration::ZERO };
+            let found = read(&super::event(&event, false).unwrap_or_default())?;
+            assert_eq!(found.get("level").and_then(Value::as_str), Some(level));
+        }
         Ok(())
     }
 

@@ -14,7 +14,9 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
-use wasock::{Address, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, TraceLine};
+use wasock::{
+    Address, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, ReloadError, TraceLine,
+};
 
 use crate::log::{self, LogLines};
 use crate::stderr;
@@ -160,6 +162,9 @@ fn event(event: &Event) {
             Lines::default().block(format_args!("wasock: {which} ended and starts anew{when}: {why}")).say();
         }
         Event::Reloaded { generation } => say!("wasock: generation {generation} serves"),
+        Event::ReloadFailed { generation, why } if *why == ReloadError::NotRunning.to_string() => {
+            say!("wasock: no reload: the service ends, and generation {generation} with it");
+        }
         Event::ReloadFailed { generation, why } => {
             let text =
                 format!("wasock: no reload, the running program goes on: generation {generation}: {why}");

@@ -110,6 +110,10 @@ impl Served {
     /// Does what `signal` means to the service.
     pub(crate) fn take(&self, signal: Signal) -> Taken {
         match &self.reloads {
+            Some((of_reload, _)) if *of_reload == signal && self.has_begun_to_drain.load(SeqCst) => {
+                say!("wasock: {signal}: no reload: the service ends");
+                return Taken::Done;
+            }
             Some((of_reload, orders)) if *of_reload == signal => {
                 let _ended = orders.send(());
                 return Taken::Done;

@@ -3,6 +3,7 @@
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::backtrace::Backtrace;
+use super::stub::MissingImports;
 use crate::error::{Exit, Terminated, ThreadExit};
 use crate::observe::Escaped;
 use crate::process::Ending;
@@ -60,9 +61,14 @@ pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
 
 /// See [`Guest::describe_trap`](super::Guest::describe_trap).
 pub(super) fn describe_trap(trap: &wasmtime::Error) -> String {
-    let reason = Escaped(trap.root_cause());
+    let root = trap.root_cause();
+    let reason = match root.downcast_ref::<MissingImports>() {
+        // Its names are escaped; it is to be one line all the same.
+        Some(missing) => missing.to_string().replace(":\n  ", ": ").replace("\n  ", ", "),
+        None => Escaped(root).to_string(),
+    };
     match trap.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),
-        None => reason.to_string(),
+        None => reason,
     }
 }

@@ -189,6 +189,37 @@ fn the_first_sigterm_drains_and_the_second_one_ends() -> Result<()> {
 }
 
 #[test]
+fn a_reload_while_the_service_ends_is_refused() -> Result<()> {
+    let (folder, mut running, addr) = serve(&["--drain-timeout", "20s", "--reload-signal", "HUP"])?;
+    let mut client = HttpClient::connect(addr)?;
+    is_page(&mut client)?;
+    let new = folder.path().join("new.wasm");
+    // It never listens.
+    std::fs::write(&new, "(module (func (export \"_start\") (loop $ever (br $ever))))")?;
+    std::fs::rename(new, folder.path().join("server.wasm"))?;
+    running.signal(Signal::HUP)?;
+    // Its thread is there before it has to be ready.
+    let tasks = format!("/proc/{}/task", running.id());
+    let starts = || -> Result<bool> {
+        let tasks = std::fs::read_dir(&tasks)?.flatten();
+        let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        Ok(names.any(|name| name.starts_with("guest-2.")))
+    };
+    let deadline = Instant::now() + WAIT_TIMEOUT;
+    while !starts()? {
+        ensure!(Instant::now() < deadline, "no second generation");
+        thread::sleep(Duration::from_millis(5));
+    }
+    running.signal(Signal::TERM)?;
+    running.wait_for_stderr("no reload: the service ends, and generation 2 with it")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("SIGHUP: no reload: the service ends")?;
+    is_page(&mut client)?;
+    drop(client);
+    running.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
 fn without_a_drain_timeout_sigterm_is_as_ever() -> Result<()> {
     let (_folder, running, addr) = serve(&["--workers", "2"])?;
     let mut client = HttpClient::connect(addr)?;
@@ -310,6 +341,31 @@ fn a7_adopt_gives_a_program_the_listener_of_the_service_manager() -> Result<()> 
     drop(kept.accept()?);
     drop(waiting);
     Ok(())
+}
+
+#[test]
+fn what_is_for_reloads_needs_their_signal() -> Result<()> {
+    for flag in ["--reload-mode=sequential", "--ready-timeout=1s", "--max-generations=3"] {
+        let (name, _) = flag.split_once('=').context("a value")?;
+        let args = ["--restart", "always", flag, guest_tests::HTTP_SERVER];
+        let finished = run().args(args).finish()?.expect_code(2)?;
+        let expected = format!("{name} has no effect without --reload-signal");
+        finished.expect_stderr(&expected)?.expect_one_line()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_that_lacks_imports_says_so_in_one_line() -> Result<()> {
+    let (folder, mut running, _) = serve(&["--reload-signal", "HUP"])?;
+    let import = |name: &str| format!("(import \"a\" \"{name}\" (func))");
+    let text = format!("(module {}{} (func (export \"_start\")))", import("b"), import("c\\0a"));
+    let new = folder.path().join("new.wasm");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, folder.path().join("server.wasm"))?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("does not have: a.b (a function), a.c\\n (a function)")?;
+    running.stop().map(drop)
 }
 
 #[test]
