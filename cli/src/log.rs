@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use wasock::{Closed, Event, Refused, TraceLine};
+use wasock::{Closed, DrainEnd, Event, Refused, TraceLine};
 
 use crate::json::Json;
 
@@ -232,9 +232,32 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             let fields = vec![("generation", (*generation).into()), ("reason", why.as_str().into())];
             ("error", "reload_failed", fields)
         }
-        Event::DrainTimeout { generation, connections } => {
+        Event::InstanceEnded { generation, worker, why, left } => {
+            let fields = vec![
+                ("generation", (*generation).into()),
+                ("worker", (*worker).into()),
+                ("reason", why.as_str().into()),
+                ("left", u64::try_from(*left).unwrap_or(u64::MAX).into()),
+            ];
+            ("error", "instance_ended", fields)
+        }
+        Event::ServiceEnds { why, generations } => {
+            let generations = u64::try_from(*generations).unwrap_or(u64::MAX);
+            let fields = vec![("reason", why.as_str().into()), ("generations", generations.into())];
+            ("error", "service_ends", fields)
+        }
+        Event::DrainTimeout { generation, connections, cause } => {
             let connections = u64::try_from(*connections).unwrap_or(u64::MAX);
-            let fields = vec![("generation", (*generation).into()), ("connections", connections.into())];
+            let cause = match cause {
+                DrainEnd::Timeout => "drain-timeout",
+                DrainEnd::Generations => "max-generations",
+                _ => "failed",
+            };
+            let fields = vec![
+                ("generation", (*generation).into()),
+                ("connections", connections.into()),
+                ("cause", cause.into()),
+            ];
             ("warn", "drain_timeout", fields)
         }
         Event::Unclaimed { local, is_closed } => {

@@ -15,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
 use wasock::{
-    Address, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, ReloadError, TraceLine,
+    Address, DrainEnd, Errno, Escaped, Event, Limit, MissingImports, Observer, Refused, ReloadError,
+    TraceLine,
 };
 
 use crate::log::{self, LogLines};
@@ -170,8 +171,25 @@ fn event(event: &Event) {
                 format!("wasock: no reload, the running program goes on: generation {generation}: {why}");
             Lines::default().block(text).say();
         }
-        Event::DrainTimeout { generation, connections } => {
-            say!("wasock: reset {connections} connections of generation {generation} (--drain-timeout)");
+        Event::DrainTimeout { generation, connections, cause } => {
+            let why = match cause {
+                DrainEnd::Timeout => "--drain-timeout",
+                DrainEnd::Generations => "--max-generations",
+                _ => "it failed",
+            };
+            say!("wasock: reset {connections} connections of generation {generation} ({why})");
+        }
+        Event::InstanceEnded { generation, worker, why, left } => {
+            let text = format!(
+                "wasock: worker {worker} of generation {generation} ended and stays so, {left} go on: {why}"
+            );
+            Lines::default().block(text).say();
+        }
+        Event::ServiceEnds { why, generations } => {
+            let text = format!(
+                "wasock: the guest ended, and {generations} generations drain; clients are refused: {why}"
+            );
+            Lines::default().block(text).say();
         }
         Event::GaveUp { instances } => {
             say!("wasock: {instances} instances in a row lived less than a second: the guest stays ended");

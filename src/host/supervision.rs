@@ -142,6 +142,8 @@ pub(super) struct Orders {
     pub(super) drains: bool,
     /// An end is not followed by a restart any more.
     pub(super) stops: bool,
+    /// A signal that ends programs was sent to the instances that live now.
+    pub(super) ends_living: bool,
     /// Every instance is ended at once.
     pub(super) is_terminated: bool,
     pub(super) is_running: bool,

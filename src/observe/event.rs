@@ -206,6 +206,25 @@ pub enum Event {
         /// How long the host waits before it starts the next one.
         after: Duration,
     },
+    /// An instance of a service has ended for good, and others of its generation go on.
+    InstanceEnded {
+        /// Its generation.
+        generation: u32,
+        /// Which of the workers of that generation it was.
+        worker: u32,
+        /// The reason, as of [`InstanceRestarted`](Self::InstanceRestarted).
+        why: String,
+        /// How many workers are left.
+        left: usize,
+    },
+    /// The generation of a service that served has ended for good, and older ones drain: nobody is let
+    /// in any more, and the service ends with them.
+    ServiceEnds {
+        /// The reason, as of [`InstanceRestarted`](Self::InstanceRestarted).
+        why: String,
+        /// How many generations drain.
+        generations: usize,
+    },
     /// A new generation of a service serves from now on; those before it go on with the connections
     /// that they have.
     Reloaded {
@@ -219,12 +238,14 @@ pub enum Event {
         /// The reason, as of [`InstanceRestarted`](Self::InstanceRestarted).
         why: String,
     },
-    /// A generation of a service has drained for as long as it may: what was left was reset.
+    /// A generation of a service was ended while it had connections: what was left was reset.
     DrainTimeout {
         /// Its number.
         generation: u32,
         /// How many connections that were.
         connections: usize,
+        /// Why it was ended.
+        cause: DrainEnd,
     },
     /// A guest is not started anew, because the last instances in a row lived less than a
     /// second each. It ends by the trap of the last.
@@ -240,6 +261,19 @@ pub enum Event {
         /// How many.
         count: usize,
     },
+}
+
+/// Why a generation that drains was ended before its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DrainEnd {
+    /// It has drained for as long as it [may](crate::ServiceBuilder::drain_timeout).
+    Timeout,
+    /// There were [as many generations](crate::ServiceBuilder::max_generations) as there may be, and
+    /// another one came.
+    Generations,
+    /// It has failed, and is no generation that goes on.
+    Failed,
 }
 
 /// Why a peer was reset before the guest saw it.

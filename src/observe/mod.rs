@@ -12,7 +12,7 @@ pub(crate) mod text;
 mod trace;
 
 pub use delivery::Delivery;
-pub use event::{Closed, Event, Limit, Observer, Refused};
+pub use event::{Closed, DrainEnd, Event, Limit, Observer, Refused};
 pub use metrics::{ListenerMetrics, Metrics};
 pub use text::Escaped;
 pub use trace::{TraceLine, TraceSink};

@@ -53,6 +53,8 @@ struct Entry {
     hidden_from: Vec<Owner>,
     /// Has the last one that said anything of the name removed it? Then it goes with the socket.
     is_removed: bool,
+    /// The generations whose instances have taken what came in, of those that there are.
+    taken_by: Vec<u32>,
     /// Closed by an instance that had it as the last one, and when that means it.
     closed: Option<(Owner, Instant)>,
 }
@@ -69,6 +71,7 @@ impl Entry {
             file,
             hidden_from: Vec::new(),
             is_removed: false,
+            taken_by: Vec::new(),
             closed: None,
         }
     }
@@ -263,15 +266,38 @@ impl HeldSockets {
         found
     }
 
-    /// How many sockets the instances of the generation `before` take from, and those of `after`
-    /// do not; and does `after` take from any?
+    /// Notes that the owner of `claim` takes what comes in.
+    pub(super) fn note_taking(&self, claim: &Claim) {
+        claim.note_taking();
+        let mut all = unpoisoned(&self.all);
+        let entry = all.iter_mut().find(|entry| Arc::ptr_eq(&entry.socket, claim.socket()));
+        let generation = claim.owner().generation;
+        if let Some(entry) = entry.filter(|entry| !entry.taken_by.contains(&generation)) {
+            entry.taken_by.push(generation);
+        }
+    }
+
+    /// Has an instance of this generation listened, or received, at a socket that is still held?
+    pub(super) fn has_listened(&self, generation: u32) -> bool {
+        unpoisoned(&self.all).iter().any(|entry| entry.taken_by.contains(&generation))
+    }
+
+    /// Forgets what the generations took that are not among those that are `left`.
+    pub(super) fn forget_but(&self, left: impl Fn(u32) -> bool) {
+        for entry in unpoisoned(&self.all).iter_mut() {
+            entry.taken_by.retain(|generation| left(*generation));
+        }
+    }
+
+    /// How many sockets the generation `before` has taken from, though it may be between two
+    /// instances now, and those of `after` do not; and does `after` take from any?
     pub(super) fn missing(&self, before: u32, after: u32) -> (usize, bool) {
         let (mut missing, mut has_any) = (0, false);
         for entry in unpoisoned(&self.all).iter() {
             let takers = entry.socket.takers();
-            let is_of = |generation| takers.iter().any(|owner| owner.generation == generation);
-            has_any |= is_of(after);
-            missing += usize::from(is_of(before) && !is_of(after));
+            let has_it = takers.iter().any(|owner| owner.generation == after);
+            has_any |= has_it;
+            missing += usize::from(entry.taken_by.contains(&before) && !has_it);
         }
         (missing, has_any)
     }

@@ -226,7 +226,7 @@ impl Keeper for Instance {
     }
 
     fn takes_in(&self, claim: &Claim) {
-        claim.note_taking();
+        self.service.held().note_taking(claim);
         self.watch_unclaimed();
         self.service.changed();
     }

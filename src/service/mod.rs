@@ -187,7 +187,17 @@ impl ServiceState {
         self.held.inherit(made, is_shared);
     }
 
-    /// How many held sockets the generation `before` takes from and `after` does not; and whether
+    /// Has the generation taken from a socket that is still held?
+    pub(crate) fn has_listened(&self, generation: u32) -> bool {
+        self.held.has_listened(generation)
+    }
+
+    /// Forgets what generations took that are not among those that are `left`.
+    pub(crate) fn forget_but(&self, left: impl Fn(u32) -> bool) {
+        self.held.forget_but(left);
+    }
+
+    /// How many held sockets the generation `before` has taken from and `after` does not; and whether
     /// `after` takes from any.
     pub(crate) fn missing(&self, before: u32, after: u32) -> (usize, bool) {
         self.held.missing(before, after)
@@ -261,6 +271,8 @@ impl ServiceState {
         self.later(MEANT_AFTER, move || {
             if let Some(service) = service.upgrade() {
                 service.held.let_go_of_closed();
+                // A new generation need not listen there any more.
+                service.changed();
             }
         });
     }

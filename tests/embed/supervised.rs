@@ -11,7 +11,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use wasock::{
-    Ended, Event, Guest, ReloadError, ReloadMode, Restart, Service, ServiceBuilder, Terminated, WasockCtx,
+    DrainEnd, Ended, Event, Guest, ReloadError, ReloadMode, Restart, Service, ServiceBuilder, Signal,
+    Terminated, WasockCtx,
 };
 
 /// How long something that must not happen is waited for.
@@ -58,6 +59,8 @@ impl Running {
             .connect(&addr.parse()?)
             .args(["guest", &addr])
             .inherit_stdio()
+            .ignore_signal(Signal::Usr1)
+            .ignore_signal(Signal::Int)
             .observer(move |event: &Event| _ = sender.send(event.clone()));
         let service = choose(Service::builder(ctx)).build()?;
         let (runs, guest) = (service.clone(), guest()?);
@@ -166,6 +169,55 @@ fn r1_never_and_always() -> Result<()> {
 }
 
 #[test]
+fn r1_a_signal_that_a_guest_lives_on_with_leaves_restarts_on() -> Result<()> {
+    let running = Running::start(|builder| builder.restart(Restart::OnFailure))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    running.service.signal(Signal::Usr1);
+    running.service.signal(Signal::Int);
+    one.expect("poll a 50", "nothing")?;
+    one.tell("unreachable")?;
+    ensure!(running.restarted()?.0 == 0, "another worker");
+    let mut two = running.next()?;
+    two.listen("a", &addr.to_string())?;
+    // What it ends does not start anew.
+    running.service.signal(Signal::Term);
+    two.is_gone()?;
+    ensure!(running.ended()? == 143, "another code");
+    Ok(())
+}
+
+#[test]
+fn r1_workers_that_are_still_to_start_do_so_after_a_signal() -> Result<()> {
+    let running = Running::start(|builder| builder.workers(2))?;
+    let mut one = running.next()?;
+    running.service.signal(Signal::Int);
+    running.service.signal(Signal::Usr1);
+    one.listen("a", "127.0.0.1:0")?;
+    let mut two = running.next()?;
+    two.listen("a", "127.0.0.1:0")?;
+    running.service.terminate();
+    running.thread.join().ok().context("it panicked")?.map(drop).err().context("no order").map(drop)
+}
+
+/// One that ends under `Restart::Never` is told of.
+#[test]
+fn r1_a_worker_that_stays_ended_is_reported() -> Result<()> {
+    let (running, mut one, mut two, _) = two_workers(|builder| builder)?;
+    two.tell("exit 3")?;
+    let ended = running.event(|event| match event {
+        Event::InstanceEnded { generation, worker, why, left } => {
+            Some((*generation, *worker, why.clone(), *left))
+        }
+        _ => None,
+    })?;
+    ensure!(ended == (1, 1, "exit code 3".to_owned(), 1), "{ended:?}");
+    one.tell("exit 0")?;
+    ensure!(running.ended()? == 0, "another code");
+    Ok(())
+}
+
+#[test]
 fn r1_five_short_lives_end_the_service_with_the_guests_code() -> Result<()> {
     let running = Running::start(|builder| builder.restart(Restart::OnFailure))?;
     for _ in 0..5 {
@@ -233,6 +285,103 @@ fn r3_a_new_one_that_ends_is_rolled_back() -> Result<()> {
 }
 
 #[test]
+fn r3_a_new_one_that_listens_and_dies_at_once_is_rolled_back() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let reload = running.reload()?;
+    let mut two = running.next()?;
+    two.listen("a", "127.0.0.1:0")?;
+    two.tell("exit 7")?;
+    ensure!(reload.done()? == Err(ReloadError::Ended("exit code 7".to_owned())), "another outcome");
+    let client = connect(addr)?;
+    one.expect("accept a one", "ok")?;
+    is_served(client, "one")?;
+    one.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r3_while_the_old_one_is_between_two_instances_the_new_one_must_listen_where_that_did() -> Result<()> {
+    let running = Running::start(|builder| builder.restart(Restart::OnFailure).ready_timeout(4 * MOMENT))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    one.tell("exit 1")?;
+    let mut two = running.next()?;
+    two.listen("a", "127.0.0.1:0")?;
+    two.tell("exit 1")?;
+    running.restarted()?;
+    ensure!(running.restarted()?.2 == Duration::from_millis(100), "another delay");
+    // The one that begins first is the new generation, or not: neither listens.
+    let reload = running.reload()?;
+    let mut next = [running.next()?, running.next()?];
+    ensure!(reload.done()? == Err(ReloadError::NotListening), "another outcome");
+    let mut old = next.iter_mut().filter_map(|it| it.listen("a", &addr.to_string()).ok().map(|_| it));
+    let old = old.next().context("the old one is gone")?;
+    old.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+/// A new one that has nowhere to listen is to live for a second.
+#[test]
+fn r3_a_new_one_of_an_old_one_that_has_not_listened_shows_by_its_life_that_it_is_good() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let reload = running.reload()?;
+    running.next()?.tell("exit 7")?;
+    ensure!(reload.done()? == Err(ReloadError::Ended("exit code 7".to_owned())), "another outcome");
+    let reload = running.reload()?;
+    let mut three = running.next()?;
+    ensure!(reload.done()? == Ok(3), "another outcome");
+    one.is_gone()?;
+    three.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r3_an_old_one_that_ends_for_good_leaves_its_place_to_one_that_lives() -> Result<()> {
+    let running = Running::start(|builder| builder.ready_timeout(2 * MOMENT))?;
+    let mut one = running.next()?;
+    one.listen("a", "127.0.0.1:0")?;
+    let reload = running.reload()?;
+    let mut two = running.next()?;
+    let begun = Instant::now();
+    one.tell("exit 1")?;
+    ensure!(reload.done()? == Ok(2), "another outcome");
+    ensure!(begun.elapsed() > MOMENT, "it was ready after {:?}", begun.elapsed());
+    two.tell("exit 4")?;
+    ensure!(running.ended()? == 4, "another code");
+    Ok(())
+}
+
+#[test]
+fn r9_where_only_what_drains_is_left_whoever_comes_is_refused() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = connect(addr)?;
+    one.expect("take a kept", "ok")?;
+    let reload = running.reload()?;
+    let mut two = running.next()?;
+    two.listen("a", "127.0.0.1:0")?;
+    ensure!(reload.done()? == Ok(2), "another outcome");
+    two.tell("exit 6")?;
+    let ends = running.event(|event| match event {
+        Event::ServiceEnds { why, generations } => Some((why.clone(), *generations)),
+        _ => None,
+    })?;
+    ensure!(ends == ("exit code 6".to_owned(), 1), "{ends:?}");
+    ensure!(is_refused(addr), "it lets clients in");
+    let again = block_on(running.service.reload(guest()?));
+    ensure!(again == Err(ReloadError::NotRunning), "{again:?}");
+    one.expect("say kept one", "ok")?;
+    one.tell("close kept")?;
+    is_served(kept, "one")?;
+    ensure!(running.ended()? == 6, "another code");
+    Ok(())
+}
+
+#[test]
 fn r3_after_a_while_one_listener_is_enough_and_none_is_not() -> Result<()> {
     let running = Running::start(|builder| builder.ready_timeout(MOMENT))?;
     let mut one = running.next()?;
@@ -254,7 +403,7 @@ fn r3_after_a_while_one_listener_is_enough_and_none_is_not() -> Result<()> {
 #[test]
 fn r5_a_drain_signal_is_sent_to_what_is_retired() -> Result<()> {
     // Without a handler it ends the guest, whatever connections there are.
-    let running = Running::start(|builder| builder.drain_signal(wasock::Signal::Term))?;
+    let running = Running::start(|builder| builder.drain_signal(Signal::Term))?;
     let mut one = running.next()?;
     let addr = one.listen("a", "127.0.0.1:0")?;
     let kept = connect(addr)?;
@@ -282,7 +431,7 @@ fn r6_what_is_left_at_the_deadline_is_reset_and_counted() -> Result<()> {
     ensure!(reload.done()? == Ok(2), "another outcome");
     is_reset(&kept)?;
     let reset = running.event(|event| match event {
-        Event::DrainTimeout { generation: 1, connections } => Some(*connections),
+        Event::DrainTimeout { generation: 1, connections, cause: DrainEnd::Timeout } => Some(*connections),
         _ => None,
     })?;
     ensure!((reset, running.service.metrics().drain_resets) == (1, 1), "{reset} were reset");
@@ -379,6 +528,11 @@ fn r9_one_generation_more_than_may_be_ends_the_oldest() -> Result<()> {
     one.expect("poll a 50", "nothing")?;
     let reload = running.reload()?;
     is_reset(&kept)?;
+    let cause = running.event(|event| match event {
+        Event::DrainTimeout { generation: 1, cause, .. } => Some(*cause),
+        _ => None,
+    })?;
+    ensure!(cause == DrainEnd::Generations, "{cause:?}");
     one.is_gone()?;
     let mut three = running.next()?;
     three.listen("a", "127.0.0.1:0")?;

@@ -9,7 +9,7 @@ use super::super::supervision::Restart;
 use super::super::{Guest, Handle};
 use super::instance::{Outcome, Running};
 use crate::error::Terminated;
-use crate::observe::Event;
+use crate::observe::{DrainEnd, Event};
 use crate::process::Signal;
 
 /// How long a retired instance with nothing but datagram sockets goes on: for answers.
@@ -17,6 +17,13 @@ const DATAGRAM_LINGER: Duration = Duration::from_secs(2);
 
 /// How long the other workers wait for the first one to listen: then they get its sockets.
 const FIRST_WORKER: Duration = Duration::from_secs(1);
+
+/// How long a new generation that is ready lives on beside the old one before it takes over: one
+/// that listens and dies at once is rolled back.
+const PROBATION: Duration = Duration::from_millis(100);
+
+/// How long one lives that has nowhere to listen, where only its life shows that it is good.
+const PROBATION_WITHOUT_LISTENER: Duration = Duration::from_secs(1);
 
 /// How long an instance that got SIGTERM at its deadline has to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -41,16 +48,24 @@ pub(super) struct Generation {
     pub(super) number: u32,
     pub(super) guest: Guest,
     pub(super) stage: Stage,
+    /// Since when it is ready, where it starts.
+    pub(super) ready_since: Option<Instant>,
     started: Instant,
     workers: Vec<Worker>,
     /// Why an instance of it ended before it served.
     failure: Option<String>,
+    /// Why its connections are reset, where they are.
+    pub(super) cause: DrainEnd,
+    /// Has an instance exited after it was told to end?
+    has_ended_as_told: bool,
 }
 
 struct Worker {
     number: u32,
     life: Life,
     backoff: Backoff,
+    /// Was its instance sent a signal that ends programs?
+    is_told_to_end: bool,
 }
 
 enum Life {
@@ -83,14 +98,22 @@ impl Generation {
             service.inner().expect_workers();
         }
         let number = service.inner().begin_generation();
-        let worker = |number| Worker { number, life: Life::ToStart, backoff: Backoff::default() };
+        let worker = |number| Worker {
+            number,
+            life: Life::ToStart,
+            backoff: Backoff::default(),
+            is_told_to_end: false,
+        };
         let mut generation = Self {
             number,
             guest,
             stage: before.map_or(Stage::Serving, |before| Stage::Starting { before, deadline }),
+            ready_since: None,
             started: now,
             workers: (0..options.workers).map(worker).collect(),
             failure: None,
+            cause: DrainEnd::Timeout,
+            has_ended_as_told: false,
         };
         generation.start_worker(service, 0);
         generation
@@ -106,6 +129,7 @@ impl Generation {
             let started = Running::start(self.guest.clone(), ctx, name, service.inner());
             started.map_err(|errno| format!("the host can't start a thread: {errno}"))
         });
+        worker.is_told_to_end = false;
         worker.life = match started {
             Ok(running) => Life::Running(running),
             Err(why) => {
@@ -123,6 +147,38 @@ impl Generation {
     /// Why it is of no use, where an instance of it has ended.
     pub(super) fn failure(&self) -> Option<String> {
         self.failure.clone()
+    }
+
+    /// A signal that ends programs was sent to what runs. A worker that waits for its next instance
+    /// stays ended where nobody is left who may handle the signal.
+    pub(super) fn is_told_to_end(&mut self) {
+        let is_handled = self.handles().any(Handle::handles_signals);
+        for worker in &mut self.workers {
+            match worker.life {
+                Life::Running(_) | Life::Ending(..) => worker.is_told_to_end = true,
+                Life::Waiting(_) if !is_handled => worker.life = Life::Over,
+                _ => {}
+            }
+        }
+    }
+
+    /// Has an instance of it exited because a signal told it to?
+    pub(super) fn has_ended_as_told(&self) -> bool {
+        self.has_ended_as_told
+    }
+
+    /// Does each of its workers that has not ended for good run, or is yet to start?
+    pub(super) fn is_whole(&self) -> bool {
+        let is_running = |worker: &Worker| worker.running().is_some();
+        self.workers.iter().any(is_running)
+            && !self.workers.iter().any(|worker| matches!(worker.life, Life::Waiting(_)))
+    }
+
+    /// Has it been ready for long enough? One that listens nowhere is to live for longer.
+    pub(super) fn has_proved_itself(&mut self, listens: bool, now: Instant) -> bool {
+        let probation = if listens { PROBATION } else { PROBATION_WITHOUT_LISTENER };
+        let since = *self.ready_since.get_or_insert(now);
+        now >= later(since, probation)
     }
 
     /// Has every worker been started?
@@ -163,7 +219,9 @@ impl Generation {
         let is_draining = matches!(self.stage, Stage::Draining { .. });
         let Some(worker) = self.workers.get_mut(index) else { return false };
         match &worker.life {
-            Life::ToStart | Life::Waiting(_) if stops || is_draining => worker.life = Life::Over,
+            Life::ToStart | Life::Waiting(_) if stops || is_draining || self.has_ended_as_told => {
+                worker.life = Life::Over;
+            }
             Life::ToStart if others_may_start => self.start_worker(service, index),
             Life::Waiting(until) if *until <= now => self.start_worker(service, index),
             Life::Running(running) | Life::Ending(running, _) => {
@@ -194,6 +252,9 @@ impl Generation {
     ) {
         let Some(worker) = self.workers.get_mut(index) else { return };
         worker.life = Life::Over;
+        let number = worker.number;
+        let is_as_told = worker.is_told_to_end && outcome.is_ok();
+        self.has_ended_as_told |= is_as_told;
         match self.stage {
             Stage::Starting { .. } => {
                 self.failure.get_or_insert_with(|| reason(&outcome));
@@ -204,11 +265,18 @@ impl Generation {
         }
         let restart = service.supervision().options.restart;
         let is_ordered = matches!(&outcome, Err(error) if error.downcast_ref() == Some(&Terminated::Order));
-        if stops || is_ordered || !follows(restart, &outcome) {
+        let left = self.workers.iter().filter(|worker| !matches!(worker.life, Life::Over)).count();
+        if stops || is_as_told || is_ordered || !follows(restart, &outcome) {
+            if left > 0 && !stops {
+                let (generation, why) = (self.number, reason(&outcome));
+                let ended = Event::InstanceEnded { generation, worker: number, why, left };
+                service.inner().report().tell(ended);
+            }
             *last = Some(outcome);
             return;
         }
         let report = service.inner().report();
+        let Some(worker) = self.workers.get_mut(index) else { return };
         match worker.backoff.failed(lived) {
             Next::StartAfter(after) => {
                 worker.life = Life::Waiting(later(Instant::now(), after));
@@ -221,6 +289,7 @@ impl Generation {
                 // The others would end so, too.
                 self.handles().for_each(Handle::terminate);
                 *last = Some(outcome);
+                self.cause = DrainEnd::Failed;
                 self.stage = Stage::Draining { since: Instant::now(), deadline: Instant::now() };
             }
         }
@@ -284,7 +353,11 @@ impl Generation {
         if reset > 0 {
             service.inner().report().counted_reset(reset);
             let generation = self.number;
-            service.inner().report().tell(Event::DrainTimeout { generation, connections: reset });
+            service.inner().report().tell(Event::DrainTimeout {
+                generation,
+                connections: reset,
+                cause: self.cause,
+            });
         }
     }
 
@@ -292,6 +365,7 @@ impl Generation {
     pub(super) fn end_at_once(&mut self, service: &Service, now: Instant) {
         if let Stage::Draining { since, .. } = self.stage {
             self.stage = Stage::Draining { since, deadline: now };
+            self.cause = DrainEnd::Generations;
             self.end_drained(service, now, false);
         }
     }
@@ -300,13 +374,18 @@ impl Generation {
     pub(super) fn drop_at_once(&mut self) {
         self.handles().for_each(Handle::terminate);
         let now = Instant::now();
+        self.cause = DrainEnd::Failed;
         self.stage = Stage::Draining { since: now, deadline: now };
     }
 
     /// When it is to be looked at again, if nothing changes before.
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
         let of_stage = match self.stage {
-            Stage::Starting { deadline, .. } => [Some(deadline), None],
+            Stage::Starting { deadline, .. } => {
+                let short = self.ready_since.map(|since| later(since, PROBATION));
+                let long = self.ready_since.map(|since| later(since, PROBATION_WITHOUT_LISTENER));
+                [Some(deadline), short.filter(|at| *at > now).or(long)]
+            }
             Stage::Draining { since, deadline } => [Some(deadline), Some(later(since, DATAGRAM_LINGER))],
             Stage::Serving => [None, None],
         };
@@ -329,7 +408,7 @@ fn follows(restart: Restart, outcome: &Outcome) -> bool {
 }
 
 /// How an instance has ended, in words.
-fn reason(outcome: &Outcome) -> String {
+pub(super) fn reason(outcome: &Outcome) -> String {
     match outcome {
         Ok(Ended { code }) => format!("exit code {code}"),
         Err(error) => match error.downcast_ref::<Terminated>() {

@@ -36,12 +36,15 @@ use super::supervision::{ReloadError, ReloadMode, Reply};
 use super::{Guest, Handle};
 use crate::error::Terminated;
 use crate::io::sleep;
-use crate::observe::{Event, Metrics};
+use crate::observe::{DrainEnd, Event, Metrics};
 use crate::process::Signal;
 
 pub use builder::ServiceBuilder;
-use generation::{Generation, Stage};
+use generation::{Generation, Stage, reason};
 use instance::Outcome;
+
+/// Stands for the generation before, where a sequential reload has ended that.
+const FROM_NOTHING: u32 = 0;
 
 type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -133,12 +136,13 @@ impl Service {
         self.inner().report().flush(limit)
     }
 
-    /// Sends a signal to every instance, as [`Handle::signal`] does. One that a user ends a
-    /// program with is the end of the service: what it ends does not start anew.
+    /// Sends a signal to every instance, as [`Handle::signal`] does. SIGINT, SIGTERM and SIGQUIT,
+    /// with which a user ends a program, are the end of the service where an instance exits by them
+    /// or later: it does not start anew. One that handles them, lives on and traps does.
     pub fn signal(&self, signal: Signal) {
         let live = {
             let mut orders = self.supervision().orders();
-            orders.stops |= signal.ends();
+            orders.ends_living |= matches!(signal, Signal::Int | Signal::Term | Signal::Quit);
             orders.live.clone()
         };
         live.iter().for_each(|handle| handle.signal(signal));
@@ -184,6 +188,8 @@ struct Supervisor {
     /// How the last instance that mattered has ended.
     last: Option<Outcome>,
     is_draining: bool,
+    /// Was it told to drain?
+    is_ordered: bool,
 }
 
 impl Supervisor {
@@ -197,6 +203,7 @@ impl Supervisor {
             guest: None,
             last: None,
             is_draining: false,
+            is_ordered: false,
         }
     }
 
@@ -206,10 +213,13 @@ impl Supervisor {
 
     /// Does what is due.
     fn step(&mut self, now: Instant) -> Step {
-        let (drains, stops) = {
-            let orders = self.service.supervision().orders();
-            (orders.drains, orders.stops)
+        let (drains, stops, ends_living) = {
+            let mut orders = self.service.supervision().orders();
+            (orders.drains, orders.stops, std::mem::take(&mut orders.ends_living))
         };
+        if ends_living {
+            self.generations.iter_mut().for_each(Generation::is_told_to_end);
+        }
         if drains && !self.is_draining {
             self.begin_to_drain(now);
             return Step::Again;
@@ -221,6 +231,7 @@ impl Supervisor {
         has_changed |= self.settle_candidate(now);
         has_changed |= self.end_drained(now);
         has_changed |= self.begin_reload(now);
+        has_changed |= self.end_with_what_drains();
         self.publish();
         if has_changed {
             return Step::Again;
@@ -236,7 +247,7 @@ impl Supervisor {
         if self.service.supervision().orders().is_terminated {
             return Err(wasmtime::Error::new(Terminated::Order));
         }
-        let last = if self.is_draining { None } else { self.last.take() };
+        let last = if self.is_ordered { None } else { self.last.take() };
         last.unwrap_or(Ok(Ended { code: 0 }))
     }
 
@@ -271,16 +282,24 @@ impl Supervisor {
         }
         let (missing, has_any) = self.service.inner().missing(before, number);
         let is_late = now >= deadline;
-        let is_complete = missing == 0 && (has_any || self.generations.len() > 1);
+        let old = self.generations.iter().find(|it| it.number == before && it.stage == Stage::Serving);
+        let old_is_gone = old.is_none();
+        // There is nowhere to listen for it only where the old one shows that by its own life.
+        let needs_none = old.is_some_and(Generation::is_whole) && !self.service.inner().has_listened(before);
+        let is_complete = missing == 0 && (has_any || needs_none);
+        let Some(candidate) = self.generations.last_mut() else { return false };
         if !is_complete && !is_late {
+            candidate.ready_since = None;
             return false;
         }
-        if !is_complete && !has_any {
+        // What lives is better than nothing, which is left of an old one that has ended for good.
+        let is_alone = before != FROM_NOTHING && old_is_gone;
+        if !is_complete && !has_any && !is_alone {
             self.roll_back(ReloadError::NotListening);
             return true;
         }
-        if self.generations.last().is_some_and(|it| !it.has_started_all()) {
-            // All of its workers serve before those of the old one stop.
+        // All of its workers serve before those of the old one stop.
+        if !candidate.has_started_all() || !candidate.has_proved_itself(has_any || is_late, now) {
             return false;
         }
         self.take_over(now);
@@ -308,15 +327,19 @@ impl Supervisor {
 
     /// The generation that starts is ended: nothing has changed.
     fn roll_back(&mut self, why: ReloadError) {
+        let (mut is_sequential, mut was_told) = (false, false);
         if let Some(candidate) = self.generations.last_mut() {
+            was_told = candidate.has_ended_as_told();
+            is_sequential = matches!(candidate.stage, Stage::Starting { before: FROM_NOTHING, .. });
             candidate.drop_at_once();
             let generation = candidate.number;
             self.service.inner().report().counted_reload(false);
             self.tell(Event::ReloadFailed { generation, why: why.to_string() });
         }
-        let serves = self.generations.iter().any(|it| matches!(it.stage, Stage::Serving));
-        if let Some(previous) = self.guest.clone().filter(|_| !serves && !self.is_draining) {
-            // A sequential reload has ended the old one.
+        let serves = self.generations.iter().any(|it| it.stage == Stage::Serving);
+        if let Some(previous) =
+            self.guest.clone().filter(|_| is_sequential && !serves && !was_told && !self.is_draining)
+        {
             self.start_generation(previous, None);
         }
         if let Some(reply) = self.reply.take() {
@@ -335,7 +358,11 @@ impl Supervisor {
         }
         let before = self.generations.len();
         self.generations.retain(|generation| !generation.is_over());
-        before != self.generations.len()
+        let has_changed = before != self.generations.len();
+        if has_changed {
+            self.service.inner().forget_but(|number| self.generations.iter().any(|it| it.number == number));
+        }
+        has_changed
     }
 
     /// Begins the reload that was asked for first, if none is on its way.
@@ -366,7 +393,7 @@ impl Supervisor {
         }
         self.make_room(now);
         self.reply = Some(reply);
-        let before = self.serving().map_or(0, |it| it.number);
+        let before = self.serving().map_or(FROM_NOTHING, |it| it.number);
         self.start_generation(guest, Some(before));
         true
     }
@@ -375,7 +402,7 @@ impl Supervisor {
     fn start_sequentially(&mut self) -> bool {
         let Some((guest, reply)) = self.next.take() else { return false };
         self.reply = Some(reply);
-        self.start_generation(guest, Some(0));
+        self.start_generation(guest, Some(FROM_NOTHING));
         true
     }
 
@@ -394,7 +421,7 @@ impl Supervisor {
 
     /// The service ends: all drain, and whoever comes is refused.
     fn begin_to_drain(&mut self, now: Instant) {
-        self.is_draining = true;
+        (self.is_draining, self.is_ordered) = (true, true);
         if let Some(candidate) = self.generations.last()
             && matches!(candidate.stage, Stage::Starting { .. })
         {
@@ -405,6 +432,29 @@ impl Supervisor {
         }
         self.service.inner().shut_down();
         self.refuse_reloads();
+    }
+
+    /// What served has ended for good, and older generations drain: nobody accepts any more. So
+    /// whoever comes is refused, as at the end of any service.
+    fn end_with_what_drains(&mut self) -> bool {
+        let drains = |it: &Generation| matches!(it.stage, Stage::Draining { .. });
+        if self.is_draining
+            || self.next.is_some()
+            || self.generations.is_empty()
+            || !self.generations.iter().all(drains)
+        {
+            return false;
+        }
+        self.is_draining = true;
+        self.service.supervision().orders().drains = true;
+        self.service.inner().shut_down();
+        self.refuse_reloads();
+        let generations = self.generations.iter().filter(|it| it.cause == DrainEnd::Timeout).count();
+        if let Some(last) = self.last.as_ref().filter(|_| generations > 0) {
+            let why = reason(last);
+            self.tell(Event::ServiceEnds { why, generations });
+        }
+        true
     }
 
     fn refuse_reloads(&mut self) {
