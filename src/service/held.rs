@@ -76,16 +76,21 @@ impl Entry {
         }
     }
 
-    fn claim(&mut self, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
+    /// Gives it to `owner`; `None` where that has it already.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
+    fn claim(&mut self, owner: Owner, state: (bool, bool)) -> Result<Option<Arc<Claim>>, Errno> {
         if !self.socket.is_free_for(owner) {
-            return None;
+            return Ok(None);
         }
-        let claim = self.socket.claim(owner, None, state).ok()?;
+        let claim = self.socket.claim(owner, None, state)?;
         self.closed = None;
         self.is_reported = false;
         self.is_removed = false;
         self.hidden_from.retain(|other| *other != owner);
-        Some(claim)
+        Ok(Some(claim))
     }
 }
 
@@ -109,31 +114,46 @@ impl HeldSockets {
     }
 
     /// The socket that is bound there. Several that share an address match by their order.
-    pub(super) fn adopt(&self, wanted: &Binding, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
+    pub(super) fn adopt(
+        &self,
+        wanted: &Binding,
+        owner: Owner,
+        state: (bool, bool),
+    ) -> Result<Option<Arc<Claim>>, Errno> {
         let held = {
             let mut all = unpoisoned(&self.all);
             let mut there = all.iter_mut().filter(|entry| entry.binding == *wanted);
-            there.find_map(|entry| entry.claim(owner, state))
+            there.find_map(|entry| entry.claim(owner, state).transpose()).transpose()?
         };
-        held.or_else(|| self.adopt_bound(wanted, owner, state))
+        if held.is_some() { Ok(held) } else { self.adopt_bound(wanted, owner, state) }
     }
 
     /// The socket that another worker of the same generation has bound there.
-    fn adopt_bound(&self, wanted: &Binding, owner: Owner, state: (bool, bool)) -> Option<Arc<Claim>> {
+    fn adopt_bound(
+        &self,
+        wanted: &Binding,
+        owner: Owner,
+        state: (bool, bool),
+    ) -> Result<Option<Arc<Claim>>, Errno> {
         let mut bound = unpoisoned(&self.bound);
         let is_it = |it: &Bound| {
             it.binding == *wanted
                 && it.owner.generation == owner.generation
                 && it.owner.worker != owner.worker
         };
-        let place = bound.iter().position(is_it)?;
-        let Bound { fd, binding, local, name, .. } = bound.remove(place);
+        let known = bound.iter().find(|it| is_it(it));
+        let Some((known, fd)) = known.and_then(|it| Some((it, it.fd.upgrade()?))) else { return Ok(None) };
+        let (binding, local, name) = (known.binding.clone(), known.local.clone(), known.name.clone());
         let file = name.as_ref().and_then(|name| name.file_id());
-        let socket = HeldSocket::new(fd.upgrade()?, name, false);
-        let mut entry = Entry::new(socket, binding, local, file);
+        let mut entry = Entry::new(HeldSocket::new(Arc::clone(&fd), name, false), binding, local, file);
         let claim = entry.claim(owner, state)?;
+        bound.retain(|it| !std::ptr::eq(it.fd.as_ptr(), Arc::as_ptr(&fd)));
         unpoisoned(&self.all).push(entry);
-        Some(claim)
+        Ok(claim)
     }
 
     /// Notes that `owner` has bound a socket, for its fellow workers.
@@ -145,6 +165,10 @@ impl HeldSockets {
     }
 
     /// The socket that had this `number` among those whose port the host chose.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
     pub(super) fn adopt_chosen(
         &self,
         wanted: &Binding,
@@ -152,14 +176,14 @@ impl HeldSockets {
         may: &dyn Fn(BorrowedFd<'_>) -> bool,
         owner: Owner,
         state: (bool, bool),
-    ) -> Option<Arc<Claim>> {
+    ) -> Result<Option<Arc<Claim>>, Errno> {
         let mut all = unpoisoned(&self.all);
         let entry = all.iter_mut().find(|entry| {
             entry.number == Some(number)
                 && is_same_but_port(&entry.binding, wanted)
                 && may(entry.socket.fd().as_fd())
-        })?;
-        entry.claim(owner, state)
+        });
+        entry.map_or(Ok(None), |entry| entry.claim(owner, state))
     }
 
     /// Holds a socket of `owner`'s.

@@ -207,16 +207,22 @@ impl Drop for Instance {
 }
 
 impl Keeper for Instance {
-    fn adopt(&self, wanted: &Binding) -> Option<Arc<Claim>> {
+    fn adopt(&self, wanted: &Binding) -> Result<Option<Arc<Claim>>, Errno> {
         let claim = self.service.held().adopt(wanted, self.owner, self.state())?;
-        Some(self.note(claim))
+        Ok(claim.map(|claim| self.note(claim)))
     }
 
-    fn adopt_chosen(&self, wanted: &Binding, may: &dyn Fn(BorrowedFd<'_>) -> bool) -> Option<Arc<Claim>> {
+    fn adopt_chosen(
+        &self,
+        wanted: &Binding,
+        may: &dyn Fn(BorrowedFd<'_>) -> bool,
+    ) -> Result<Option<Arc<Claim>>, Errno> {
         let number = self.chosen.load(SeqCst);
         let claim = self.service.held().adopt_chosen(wanted, number, may, self.owner, self.state())?;
-        self.chosen.fetch_add(1, SeqCst);
-        Some(self.note(claim))
+        Ok(claim.map(|claim| {
+            self.chosen.fetch_add(1, SeqCst);
+            self.note(claim)
+        }))
     }
 
     fn bound(&self, made: Made) {

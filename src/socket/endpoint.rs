@@ -275,7 +275,7 @@ impl Endpoint {
         match (address, &self.domain) {
             (Address::Unix(name), Domain::Unix(paths)) => {
                 let (name, place) = unix::place(name, paths.as_ref(), policy)?;
-                let held = match self.adopt_at(keeper, || Some(BoundAt::Name(place.id().ok()?))) {
+                let held = match self.adopt_at(keeper, || Some(BoundAt::Name(place.id().ok()?)))? {
                     Some(claim) => claim.name(),
                     None => Some(Arc::new(unix::bind(self.host_fd(), place, paths.as_ref())?)),
                 };
@@ -288,7 +288,7 @@ impl Endpoint {
                 let published = policy.published_at(wish);
                 let there = published.unwrap_or(*inet);
                 let is_fixed = there.port() != 0;
-                if self.adopt_at(keeper, || is_fixed.then_some(BoundAt::Inet(there))).is_none() {
+                if self.adopt_at(keeper, || is_fixed.then_some(BoundAt::Inet(there)))?.is_none() {
                     self.bind_inet(&there)?;
                 }
                 if self.kind == Kind::Datagram && there.port() == 0 {
@@ -305,14 +305,19 @@ impl Endpoint {
     }
 
     /// Becomes the socket that `keeper` holds there, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
     fn adopt_at(
         &self,
         keeper: Option<&dyn Keeper>,
         at: impl FnOnce() -> Option<BoundAt>,
-    ) -> Option<&Arc<Claim>> {
-        let claim = keeper?.adopt(&self.binding(at()?))?;
+    ) -> Result<Option<&Arc<Claim>>, Errno> {
+        let Some((keeper, at)) = keeper.and_then(|keeper| Some((keeper, at()?))) else { return Ok(None) };
+        let Some(claim) = keeper.adopt(&self.binding(at))? else { return Ok(None) };
         self.adopt(claim);
-        self.claim()
+        Ok(self.claim())
     }
 
     /// Binds; remains of old connections do not prevent it

@@ -87,12 +87,24 @@ pub struct Made {
 /// Keeps sockets for one instance.
 pub trait Keeper: Send + Sync {
     /// The held socket that is bound there, where the instance may have it.
-    fn adopt(&self, wanted: &Binding) -> Option<Arc<Claim>>;
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
+    fn adopt(&self, wanted: &Binding) -> Result<Option<Arc<Claim>>, Errno>;
 
     /// The held socket that takes the place of this one, which is about to listen at a port of
     /// the host's choice: the one that listened there as the same in the order of such. `may`
     /// says whether the policy allows the address that it has.
-    fn adopt_chosen(&self, wanted: &Binding, may: &dyn Fn(BorrowedFd<'_>) -> bool) -> Option<Arc<Claim>>;
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptor left.
+    fn adopt_chosen(
+        &self,
+        wanted: &Binding,
+        may: &dyn Fn(BorrowedFd<'_>) -> bool,
+    ) -> Result<Option<Arc<Claim>>, Errno>;
 
     /// Holds a socket from now on; `None` where the host has no descriptor for that.
     fn hold(&self, made: Made) -> Option<Arc<Claim>>;

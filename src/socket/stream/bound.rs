@@ -73,12 +73,12 @@ impl Bound {
 
     /// Becomes the socket that `keeper` has for one whose port the host chooses. Not where the
     /// guest knows the port that this one has.
-    fn adopt_chosen(&self, endpoint: &Endpoint, policy: &Policy, keeper: &dyn Keeper) {
-        let Some(asked) = endpoint.asked_of_host(&self.asked) else { return };
+    fn adopt_chosen(&self, endpoint: &Endpoint, policy: &Policy, keeper: &dyn Keeper) -> Result<(), Errno> {
+        let Some(asked) = endpoint.asked_of_host(&self.asked) else { return Ok(()) };
         if asked.port() != 0 || self.is_known.load(Relaxed) {
-            return;
+            return Ok(());
         }
-        adopt_chosen(endpoint, asked, policy, keeper);
+        adopt_chosen(endpoint, asked, policy, keeper)
     }
 
     /// Listens; on failure the state comes back with the reason.
@@ -96,7 +96,7 @@ impl Bound {
             .and_then(|()| self.make_real(endpoint, policy))
             .and_then(|()| {
                 if let Some(keeper) = keeper {
-                    self.adopt_chosen(endpoint, policy, keeper);
+                    self.adopt_chosen(endpoint, policy, keeper)?;
                 }
                 let chosen = self.port_to_ask_for(endpoint, policy);
                 Listening::start(endpoint, backlog, config, chosen, keeper.map(|it| (it, &self.asked)))
@@ -107,7 +107,16 @@ impl Bound {
 
 /// Has `endpoint`, which listens at a port of the host's choice, become the socket that `keeper`
 /// has in its place.
-pub(super) fn adopt_chosen(endpoint: &Endpoint, asked: SocketAddr, policy: &Policy, keeper: &dyn Keeper) {
+///
+/// # Errors
+///
+/// `ENFILE` where the host has no descriptor left.
+pub(super) fn adopt_chosen(
+    endpoint: &Endpoint,
+    asked: SocketAddr,
+    policy: &Policy,
+    keeper: &dyn Keeper,
+) -> Result<(), Errno> {
     let wanted = endpoint.binding(BoundAt::Inet(asked));
     let may = |held: BorrowedFd<'_>| {
         let local = rustix::net::getsockname(held).map_err(Errno::from);
@@ -116,9 +125,10 @@ pub(super) fn adopt_chosen(endpoint: &Endpoint, asked: SocketAddr, policy: &Poli
             is_allowed.is_ok()
         })
     };
-    if let Some(claim) = keeper.adopt_chosen(&wanted, &may) {
+    if let Some(claim) = keeper.adopt_chosen(&wanted, &may)? {
         // Linux gives a port of its own choice up with it: see `Endpoint::confirm_port`.
         let _unbound = rustix::net::connect_unspec(endpoint.fd());
         endpoint.adopt(claim);
     }
+    Ok(())
 }

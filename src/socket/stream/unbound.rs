@@ -66,7 +66,7 @@ impl Unbound {
         // The kernel binds as it listens, and undoes it where that fails.
         let listening = policy.check(endpoint.use_of(&wildcard)).map_err(Refusal::from).and_then(|()| {
             if let (Some(keeper), Some(asked)) = (keeper, wildcard.inet()) {
-                adopt_chosen(endpoint, asked, policy, keeper);
+                adopt_chosen(endpoint, asked, policy, keeper)?;
             }
             Listening::start(endpoint, backlog, config, Some(policy), keeper.map(|it| (it, &wildcard)))
         });
