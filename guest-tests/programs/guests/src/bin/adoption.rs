@@ -84,7 +84,8 @@ impl Sockets {
                 socket::send_to(self.fd(name), word.as_bytes(), 0, place.parse().expect("an address"))?;
             }
             ["poll_write", name] => {
-                let of = [Subscription::write(self.fd(name), 1), Subscription::clock(MONOTONIC, 5_000_000_000, 2)];
+                let of =
+                    [Subscription::write(self.fd(name), 1), Subscription::clock(MONOTONIC, 5_000_000_000, 2)];
                 let is_ready = poll(&of)?.iter().any(|event| event.userdata == 1);
                 return Ok(if is_ready { "ready" } else { "nothing" }.to_owned());
             }
