@@ -98,8 +98,8 @@ pub use host::{
     add_to_linker_blocking, deliver_events, deliver_events_blocking, link_unknown_imports,
 };
 pub use observe::{
-    Closed, DrainEnd, Escaped, Event, Limit, ListenerMetrics, Metrics, Observer, Refused, TraceLine,
-    TraceSink,
+    Closed, DrainEnd, DurationHistogram, Escaped, Event, Limit, ListenerMetrics, Metrics, Observer, Refused,
+    TraceLine, TraceSink, status,
 };
 pub use policy::{Grant, IpNet, NamePattern, Publish, Use};
 pub use process::Signal;

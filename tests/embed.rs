@@ -45,6 +45,8 @@ mod runtimes;
 mod shared;
 #[path = "embed/signals.rs"]
 mod signals;
+#[path = "embed/status.rs"]
+mod status;
 #[path = "embed/supervised.rs"]
 mod supervised;
 #[path = "embed/threads.rs"]

@@ -130,7 +130,12 @@ pub(crate) fn try_receive(
         let attempt = |_: &Thread, buffer: &mut [u8]| ready::try_recv_message(datagram, buffer, flags.peek);
         let received = try_into(thread, memory, buffers, attempt, |received| received.count)?;
         return Ok(match tried(received, waits)? {
-            Tried::Done(received) => Tried::Done(Answer::of(received, flags)?),
+            Tried::Done(received) => {
+                if !flags.peek {
+                    thread.note_received(received.count);
+                }
+                Tried::Done(Answer::of(received, flags)?)
+            }
             Tried::Waits { has_polled } => Tried::Waits { has_polled },
         });
     }
@@ -138,6 +143,9 @@ pub(crate) fn try_receive(
     let received = try_into(thread, memory, buffers, attempt, |(count, _)| *count)?;
     Ok(match tried(received, waits)? {
         Tried::Done((count, length)) => {
+            if !flags.peek {
+                thread.note_received(count);
+            }
             Tried::Done(Answer::of(Received { count, length, from: None }, flags)?)
         }
         Tried::Waits { has_polled } => Tried::Waits { has_polled },

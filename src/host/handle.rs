@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::WasockCtx;
 use crate::error::Terminated;
 use crate::observe::Metrics;
+use crate::observe::status::InstanceStatus;
 use crate::process::{Process, Signal};
-use crate::service::Report;
+use crate::service::{GuestListener, Report};
 
 /// A handle on a guest that may be running. Cheap to clone; it does not keep the
 /// guest's sockets open.
@@ -133,6 +134,12 @@ impl Handle {
     /// Does it listen, or receive, at a held socket?
     pub(super) fn takes_any(&self) -> bool {
         self.process.upgrade().is_some_and(|process| process.instance().takes_any())
+    }
+
+    /// What the instance has, `age` after its start, and where it listens.
+    pub(super) fn look(&self, age: Duration) -> Option<(InstanceStatus, Vec<GuestListener>)> {
+        let process = self.process.upgrade().filter(|process| !process.has_ended())?;
+        Some((process.status(age), process.listeners()))
     }
 
     pub(super) fn has_datagrams(&self) -> bool {

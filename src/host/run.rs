@@ -204,7 +204,9 @@ impl Guest {
             return ended(Err(error)).map(Outcome::Ended);
         }
         store.data_mut().limiter.begin_start()?;
+        let begun = Instant::now();
         let made = pre.instantiate_async(&mut store).await;
+        process.report().counted_instantiation(begun.elapsed());
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);
         self.live(&mut store, &instance, process, calls).await

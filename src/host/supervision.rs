@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::{Guest, Handle};
 use crate::error::ParseError;
+use crate::observe::status::{GenerationState, WorkerState};
 use crate::process::Signal;
 
 /// When an instance that has ended is started anew.
@@ -149,6 +150,31 @@ pub(super) struct Orders {
     pub(super) is_running: bool,
     /// The instances that there are.
     pub(super) live: Vec<Handle>,
+    /// The generations that there are.
+    pub(super) generations: Vec<GenerationView>,
+    /// How often the loop has looked at the instances.
+    pub(super) looks: u64,
+}
+
+/// A generation, as the loop of the service has left it.
+#[derive(Clone)]
+pub(super) struct GenerationView {
+    pub(super) number: u32,
+    pub(super) state: GenerationState,
+    pub(super) started: Instant,
+    /// Until when it may drain, where it does.
+    pub(super) deadline: Option<Instant>,
+    pub(super) workers: Vec<WorkerView>,
+}
+
+/// A worker, as the loop has left it.
+#[derive(Clone)]
+pub(super) struct WorkerView {
+    pub(super) number: u32,
+    pub(super) state: WorkerState,
+    pub(super) restarts: u64,
+    /// Its instance, where one runs, and since when.
+    pub(super) instance: Option<(Handle, Instant)>,
 }
 
 impl Supervision {

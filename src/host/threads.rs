@@ -67,9 +67,9 @@ use super::outcome::{Ended, Outcome, ended, error_of};
 use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
-use crate::io::{own_reactor, park_on, reactor, start_thread, start_thread_with_stack};
+use crate::io::{own_reactor, park_on, reactor, start_thread, start_thread_with_stack, thread_time};
 use crate::observe::{Event, TraceSink};
-use crate::process::{EntryPoint, MAIN, PendingSignals, Process, Starter, Thread, Threads, thread_time};
+use crate::process::{EntryPoint, MAIN, PendingSignals, Process, Starter, Thread, Threads};
 
 /// Where a thread of today's programs begins, with its number and its argument.
 const WASI_ENTRY: &str = "wasi_thread_start";
@@ -282,6 +282,7 @@ impl ThreadGroup {
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>,
     {
         let (tid, RunMode { epochs, calls }) = (ctx.thread.tid, self.mode);
+        let _counted = self.process.instance().usage().own_thread();
         // Where calls park the thread, all of it is one poll.
         let life = async move {
             let mut store = Store::new(self.engine(), ctx);
@@ -291,7 +292,9 @@ impl ThreadGroup {
             }
             store.limiter(|ctx| ctx.limiter());
             store.data_mut().limiter.begin_start()?;
+            let begun = Instant::now();
             let made = calls.instantiate(&self.pre, &mut store).await;
+            self.process.report().counted_instantiation(begun.elapsed());
             let (instance, needs) = store.data_mut().limiter.end_start(made)?;
             self.instance_needs.store(needs, Relaxed);
             store.data_mut().instance = Some(instance);

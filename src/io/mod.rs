@@ -33,6 +33,7 @@ mod pollable;
 mod reactor;
 mod ready_list;
 mod thread;
+mod thread_time;
 mod timer;
 mod wake_fd;
 mod watchers;
@@ -50,6 +51,7 @@ pub(crate) use reactor::{
 };
 pub use ready_list::{DirectionWaker, Node, READ, ReadyList, WRITE, WaiterSlot};
 pub(crate) use thread::{start as start_thread, start_with_stack as start_thread_with_stack};
+pub(crate) use thread_time::{thread_time, thread_time_ns};
 pub(crate) use timer::coarse_until;
 pub use timer::{Timer, sleep, yield_now};
 pub use watchers::Watchers;

@@ -301,6 +301,8 @@ pub enum Limit {
     ConnectionsPerListener,
     /// Connections of one peer. One more is reset.
     ConnectionsPerPeer,
+    /// Connections that wait at a listener. A larger backlog is cut down to it.
+    Backlog,
     /// Bytes of a socket's buffer. It gets these, and no more.
     SocketBuffer,
     /// Bytes of the guest's memories and tables. They grow no further.
@@ -313,12 +315,35 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Connections,
+        Self::ConnectionsPerListener,
+        Self::ConnectionsPerPeer,
+        Self::Backlog,
+        Self::SocketBuffer,
+        Self::Memory,
+        Self::HostMemory,
+        Self::Descriptors,
+    ];
+
+    /// Can it be changed while a service runs?
+    pub(crate) const fn is_changeable(self) -> bool {
+        match self {
+            Self::Connections | Self::ConnectionsPerListener | Self::ConnectionsPerPeer | Self::Backlog => {
+                true
+            }
+            Self::SocketBuffer | Self::Memory | Self::HostMemory | Self::Descriptors => false,
+        }
+    }
+
     /// Its name in the trace; that of its flag, without the dashes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connections => "max-connections",
             Self::ConnectionsPerListener => "max-connections-per-listener",
             Self::ConnectionsPerPeer => "max-connections-per-peer",
+            Self::Backlog => "max-backlog",
             Self::SocketBuffer => "max-socket-buffer",
             Self::Memory => "max-memory",
             Self::HostMemory => "max-host-memory",

@@ -1,5 +1,8 @@
 //! What is counted, as values.
 
+use std::time::Duration;
+
+use super::DurationHistogram;
 use crate::address::Address;
 
 /// What a service has counted since it began.
@@ -18,6 +21,16 @@ pub struct Metrics {
     pub failed_reloads: u64,
     /// Connections that were reset because their instance had drained for as long as it may.
     pub drain_resets: u64,
+    /// Calls that the policy refused, by the call: `sock_bind`.
+    pub denied_calls: Vec<(&'static str, u64)>,
+    /// Bytes that guests have received from sockets. What a guest only looks at is not among them.
+    pub received_bytes: u64,
+    /// Bytes that guests have sent to sockets.
+    pub sent_bytes: u64,
+    /// Processor time of the guests' own threads, those that have ended included.
+    pub cpu_time: Duration,
+    /// How long it took to make instances of the module, its start function not included.
+    pub instantiations: DurationHistogram,
 }
 
 /// What was counted at one listener.

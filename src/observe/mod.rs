@@ -7,12 +7,16 @@
 
 mod delivery;
 mod event;
+mod histogram;
 mod metrics;
+pub mod status;
 pub(crate) mod text;
 mod trace;
 
 pub use delivery::Delivery;
 pub use event::{Closed, DrainEnd, Event, Limit, Observer, Refused};
+pub use histogram::DurationHistogram;
+pub(crate) use histogram::Histogram;
 pub use metrics::{ListenerMetrics, Metrics};
 pub use text::Escaped;
 pub use trace::{TraceLine, TraceSink};

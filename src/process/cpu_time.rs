@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::io::thread_time_ns;
 
 thread_local! {
     /// Up to when this thread's time is counted, in nanoseconds of its own clock, while it
@@ -92,20 +92,10 @@ impl CpuTime {
     }
 }
 
-/// The processor time that the calling thread has used.
-pub(crate) fn thread_time() -> Duration {
-    Duration::from_nanos(thread_time_ns())
-}
-
-fn thread_time_ns() -> u64 {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::thread_time;
     use std::time::Instant;
 
     /// Computes for 20 ms of the thread's own time.

@@ -24,6 +24,7 @@ mod poll_scratch;
 mod send_file;
 mod settings;
 mod signal;
+mod status;
 mod stdio;
 mod thread;
 mod thread_local;
@@ -49,7 +50,7 @@ use crate::socket::{Domain, Refusal, Resolver, Socket, Stream};
 
 pub use change_log::Batch;
 use change_log::ChangeLog;
-pub(crate) use cpu_time::{CpuTime, thread_time};
+pub(crate) use cpu_time::CpuTime;
 pub use futex::Woken;
 pub use inherited::InheritedSockets;
 pub use open::{Directory, Open, OpenFile};

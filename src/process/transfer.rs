@@ -80,10 +80,14 @@ impl Thread {
             Open::Socket(socket) => {
                 if let Socket::Datagram(datagram) = socket.as_ref() {
                     let received = ready::try_recv_message(datagram, buffer, false)?;
-                    return Some(received.map(|received| received.map(|received| received.count)));
+                    let received = received.map(|received| received.map(|received| received.count));
+                    return Some(
+                        received.map(|received| received.inspect(|count| self.note_received(*count))),
+                    );
                 }
                 let received = ready::try_recv(socket, waits, buffer, false)?;
-                Some(received.map(|received| received.map(|(count, _)| count)))
+                let received = received.map(|received| received.map(|(count, _)| count));
+                Some(received.map(|received| received.inspect(|count| self.note_received(*count))))
             }
             Open::PipeReader(reader) => Some(unless_again(reader.try_read(buffer, false))),
             Open::File(file) => self.read_here(file, None, buffer),
@@ -108,7 +112,9 @@ impl Thread {
         let waits = !open.is_nonblocking() && !dont_wait;
         match &open.open {
             Open::Socket(socket) => {
-                Ok(ready::recv(socket, waits, buffer, RecvFlags::default(), has_polled).await?.count)
+                let received = ready::recv(socket, waits, buffer, RecvFlags::default(), has_polled).await?;
+                self.note_received(received.count);
+                Ok(received.count)
             }
             Open::Input(input) => Ok(input.read(waits, buffer).await?),
             Open::PipeReader(reader) => Ok(reader.read(waits, buffer).await?),
@@ -144,7 +150,11 @@ impl Thread {
     ) -> Result<Received, Error> {
         let receive = async {
             let waits = !open.is_nonblocking();
-            Ok(ready::recv(open.open.socket()?, waits, buffer, flags, has_polled).await?)
+            let received = ready::recv(open.open.socket()?, waits, buffer, flags, has_polled).await?;
+            if !flags.peek {
+                self.note_received(received.count);
+            }
+            Ok(received)
         };
         if self.threads.are_many() { open.unless_closed(receive).await } else { receive.await }
     }
@@ -179,7 +189,7 @@ impl Thread {
         let found = self.at_name(address, find).await?;
         let to = self.process().answer("sock_send_to", found)?;
         let waits = !open.is_nonblocking() && !dont_wait;
-        let send = async { Ok(ready::send_to(socket, datagram, waits, data, &to).await?) };
+        let send = async { Ok(self.note_sent(ready::send_to(socket, datagram, waits, data, &to).await?)) };
         if self.threads.are_many() { open.unless_closed(send).await } else { send.await }
     }
 
@@ -202,7 +212,10 @@ impl Thread {
             (Socket::Datagram(datagram), Address::Inet(_)) => {
                 let found = datagram.destination(address, self.process().policy());
                 match self.process().answer("sock_send_to", found) {
-                    Ok(to) => ready::try_send_to(datagram, data, &to),
+                    Ok(to) => {
+                        let sent = ready::try_send_to(datagram, data, &to)?;
+                        Some(sent.map(|sent| sent.map(|count| self.note_sent(count))))
+                    }
                     Err(Error::Errno(errno)) => Some(Poll::Ready(Err(errno))),
                     Err(_) => None,
                 }
@@ -224,7 +237,9 @@ impl Thread {
         data: &[IoSlice<'_>],
     ) -> Option<Poll<Result<usize, Errno>>> {
         let written = match &open.open {
-            Open::Socket(socket) => ready::try_send(socket, data)?,
+            Open::Socket(socket) => {
+                ready::try_send(socket, data)?.map(|sent| sent.map(|count| self.note_sent(count)))
+            }
             Open::PipeWriter(writer) => unless_again(writer.try_write(data)),
             Open::File(file) => self.write_here(file, None, data)?,
             Open::Event(event) => {
@@ -269,6 +284,19 @@ impl Thread {
         written
     }
 
+    /// Counts bytes that came in by a socket.
+    #[inline]
+    pub(crate) fn note_received(&self, bytes: usize) {
+        self.process().instance().usage().received(bytes);
+    }
+
+    /// Counts bytes that went out by a socket, and returns their number.
+    #[inline]
+    fn note_sent(&self, bytes: usize) -> usize {
+        self.process().instance().usage().sent(bytes);
+        bytes
+    }
+
     /// Sends the signal that goes with `EPIPE`. A datagram socket has none.
     #[cold]
     fn signal_broken_pipe(&self, open: &OpenFile) {
@@ -287,7 +315,7 @@ impl Thread {
     ) -> Result<usize, Error> {
         let waits = !open.is_nonblocking() && !dont_wait;
         match &open.open {
-            Open::Socket(socket) => Ok(ready::send(socket, waits, data).await?),
+            Open::Socket(socket) => Ok(self.note_sent(ready::send(socket, waits, data).await?)),
             Open::Output(output) => Ok(output.write(data).await?),
             Open::PipeWriter(writer) => Ok(writer.write(waits, data).await?),
             Open::Event(event) => write_event(event, waits, data).await,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::report::unpoisoned;
 use crate::address::Address;
-use crate::observe::{ListenerMetrics, Metrics};
+use crate::observe::{Histogram, Limit, ListenerMetrics, Metrics};
 
 /// How many listeners are remembered: a guest may listen at one port after another, and each costs
 /// memory. The oldest that are gone are forgotten first.
@@ -21,6 +21,8 @@ pub(super) struct Counters {
     pub(super) reloads: AtomicU64,
     pub(super) failed_reloads: AtomicU64,
     pub(super) drain_resets: AtomicU64,
+    pub(super) instantiations: Histogram,
+    reached: [AtomicU64; Limit::ALL.len()],
     listeners: Mutex<Vec<Arc<ListenerCounters>>>,
 }
 
@@ -66,6 +68,23 @@ impl Counters {
         new
     }
 
+    /// A limit was reached.
+    pub(super) fn count_reached(&self, limit: Limit) {
+        if let Some(counter) = self.of_limit(limit) {
+            count(counter);
+        }
+    }
+
+    /// How often it was.
+    pub(super) fn reached(&self, limit: Limit) -> u64 {
+        self.of_limit(limit).map_or(0, |counter| counter.load(Relaxed))
+    }
+
+    fn of_limit(&self, limit: Limit) -> Option<&AtomicU64> {
+        let place = Limit::ALL.iter().position(|it| *it == limit)?;
+        self.reached.get(place)
+    }
+
     /// All of them now.
     pub(super) fn read(&self) -> Metrics {
         let listeners = unpoisoned(&self.listeners);
@@ -75,6 +94,8 @@ impl Counters {
             reloads: self.reloads.load(Relaxed),
             failed_reloads: self.failed_reloads.load(Relaxed),
             drain_resets: self.drain_resets.load(Relaxed),
+            instantiations: self.instantiations.read(),
+            ..Metrics::default()
         }
     }
 }

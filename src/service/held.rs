@@ -4,14 +4,19 @@
 //! after the policy was asked. So clients that come while an instance ends and another one
 //! begins wait in the kernel's queue, and none is refused.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use super::report::unpoisoned;
+use super::status::{inode_of, queue};
 use crate::address::Address;
 use crate::error::Errno;
+use crate::observe::status::ListenerStatus;
+use crate::socket::Kind;
 use crate::socket::held::{Binding, BoundAt, Claim, HeldSocket, Made, Owner};
+use crate::socket::listen::KernelQueues;
 use crate::socket::unix::Held;
 
 /// How long an instance lives on after it has closed a listener, for the close to mean that
@@ -306,6 +311,12 @@ impl HeldSockets {
         unpoisoned(&self.all).iter().any(|entry| entry.taken_by.contains(&generation))
     }
 
+    /// Do datagrams come in at a socket that an instance of this generation has?
+    pub(super) fn takes_datagrams(&self, generation: u32) -> bool {
+        let takes = |entry: &Entry| entry.socket.takers().iter().any(|owner| owner.generation == generation);
+        unpoisoned(&self.all).iter().any(|entry| entry.binding.kind == Kind::Datagram && takes(entry))
+    }
+
     /// Forgets what the generations took that are not among those that are `left`.
     pub(super) fn forget_but(&self, left: impl Fn(u32) -> bool) {
         for entry in unpoisoned(&self.all).iter_mut() {
@@ -345,6 +356,31 @@ impl HeldSockets {
     /// Releases everything.
     pub(super) fn release(&self) {
         drop(self.let_go(|_| true));
+    }
+
+    /// Those at which connections come in, and how their queues stand. Notes their inodes in `seen`.
+    pub(super) fn listeners(&self, kernel: &KernelQueues, seen: &mut HashSet<u64>) -> Vec<ListenerStatus> {
+        let all = unpoisoned(&self.all);
+        let listening = all.iter().filter(|entry| entry.binding.kind != Kind::Datagram);
+        let status = listening.map(|entry| {
+            let inode = inode_of(entry.socket.fd());
+            seen.extend(inode);
+            let (queue_length, queue_capacity) =
+                inode.map_or((None, None), |inode| queue(kernel, inode, entry.socket.waiting()));
+            let mut generations: Vec<_> =
+                entry.socket.takers().iter().map(|owner| owner.generation).collect();
+            generations.sort_unstable();
+            generations.dedup();
+            let local = entry.local.clone();
+            ListenerStatus {
+                local,
+                queue_length,
+                queue_capacity,
+                is_inherited: entry.is_inherited,
+                generations,
+            }
+        });
+        status.collect()
     }
 
     /// How many there are.

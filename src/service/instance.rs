@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::ServiceState;
 use super::report::unpoisoned;
+use super::{ServiceState, Usage};
 use crate::error::Errno;
 use crate::socket::held::{Binding, Claim, Keeper, Made, Owner};
 
@@ -23,6 +23,7 @@ pub struct Instance {
     is_watched: AtomicBool,
     /// How many calls are about to take a connection.
     accepting: AtomicUsize,
+    usage: Arc<Usage>,
 }
 
 /// How an instance stands.
@@ -55,7 +56,7 @@ impl Drop for Accepting<'_> {
 }
 
 impl Instance {
-    pub(super) fn new(service: &Arc<ServiceState>, owner: Owner, is_ready: bool) -> Self {
+    pub(super) fn new(service: &Arc<ServiceState>, owner: Owner, is_ready: bool, usage: Arc<Usage>) -> Self {
         Self {
             service: Arc::clone(service),
             owner,
@@ -68,7 +69,19 @@ impl Instance {
             claims: Mutex::default(),
             is_watched: AtomicBool::new(false),
             accepting: AtomicUsize::new(0),
+            usage,
         }
+    }
+
+    /// Counts what it uses.
+    #[inline]
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
+    }
+
+    /// Its generation.
+    pub(crate) fn generation(&self) -> u32 {
+        self.owner.generation
     }
 
     /// The service.
@@ -203,6 +216,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.end();
+        self.service.forget_instance(self.owner);
     }
 }
 

@@ -6,9 +6,12 @@
 //! its service alive; the service knows nothing of how an instance runs.
 
 mod counters;
+mod denials;
 mod held;
 mod instance;
 mod report;
+mod status;
+mod usage;
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
@@ -22,13 +25,15 @@ use crate::observe::{Event, Observer};
 use crate::policy::{Grant, Policy};
 use crate::socket::Socket;
 use crate::socket::held::{Claim, Made, Owner};
-use crate::socket::listen::{ConnectionLimiter, ListenConfig, ListenProfile};
+use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenConfig, ListenProfile};
 
 use held::{HeldSockets, MEANT_AFTER, Unclaimed};
 pub(crate) use instance::Instance;
 use instance::State;
 pub(crate) use report::{HostFailed, PolicyReceiveFilter, Report};
 use report::{PolicyAcceptFilter, ReportedLimits};
+pub(crate) use status::{GuestListener, Peak, inode_of};
+pub(crate) use usage::Usage;
 
 /// What the operator chose for a service.
 pub struct ServiceConfig {
@@ -159,7 +164,17 @@ impl ServiceState {
     pub(crate) fn instance_of(self: &Arc<Self>, generation: u32, worker: u32, serves: bool) -> Instance {
         let instance = self.last_instance.fetch_add(1, SeqCst).saturating_add(1);
         let others = self.instances.fetch_add(1, SeqCst);
-        Instance::new(self, Owner { instance, generation, worker }, serves || others == 0)
+        Instance::new(
+            self,
+            Owner { instance, generation, worker },
+            serves || others == 0,
+            self.report.usage().begin(instance),
+        )
+    }
+
+    /// An instance is gone, and uses nothing any more.
+    fn forget_instance(&self, owner: Owner) {
+        self.report.usage().end(owner.instance);
     }
 
     /// An instance has ended. With the last one goes what was held for the next.
@@ -185,6 +200,11 @@ impl ServiceState {
     /// Holds a socket that was opened outside.
     pub(crate) fn inherit(&self, made: Made, is_shared: bool) {
         self.held.inherit(made, is_shared);
+    }
+
+    /// Do datagrams come in at a socket that this generation has?
+    pub(crate) fn takes_datagrams(&self, generation: u32) -> bool {
+        self.held.takes_datagrams(generation)
     }
 
     /// Has the generation taken from a socket that is still held?
@@ -305,6 +325,16 @@ impl ServiceState {
     /// Changes the operator's maximum for backlogs, for sockets that will listen.
     pub(crate) fn set_max_backlog(&self, maximum: u32) {
         self.max_backlog.store(maximum, Relaxed);
+    }
+
+    /// The operator's maximum for backlogs.
+    pub(crate) fn max_backlog(&self) -> u32 {
+        self.max_backlog.load(Relaxed)
+    }
+
+    /// How many connections may be open at once.
+    pub(crate) fn connection_limits(&self) -> ConnectionLimits {
+        self.config.connection_limiter.as_ref().map_or_else(ConnectionLimits::default, |it| it.limits())
     }
 
     /// Installs the policy's receive filter on `socket`, if the policy restricts senders.

@@ -11,15 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::counters::{Counters, ListenerCounters, count};
+use super::denials::Denials;
+use super::usage::UsageOfAll;
 use crate::address::Address;
+use crate::observe::status::DenialStatus;
 use crate::observe::{Delivery, Event, Limit, Metrics, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
 use crate::socket::{ReceiveFilter, Socket};
-
-/// How many distinct refusals are remembered, so that each is reported once. Beyond that,
-/// further refusals of a guest are not reported.
-const MAX_REPORTED_DENIALS: usize = 1024;
 
 /// How long a reported limit is not reported again: a busy server reaches it all
 /// the time.
@@ -29,9 +28,10 @@ const LIMIT_REST: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Report {
     delivery: Option<Delivery>,
-    told: Mutex<HashSet<(&'static str, Denial)>>,
+    denials: Denials,
     reported_limits: ReportedLimits,
     counters: Counters,
+    usage: UsageOfAll,
 }
 
 /// Ends an instance where a thread or a task of the host's has panicked, which did this for it.
@@ -41,15 +41,43 @@ impl Report {
     pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
         Self {
             delivery: observer.map(Delivery::new),
-            told: Mutex::default(),
+            denials: Denials::default(),
             reported_limits: ReportedLimits::default(),
             counters: Counters::default(),
+            usage: UsageOfAll::default(),
         }
     }
 
     /// What was counted so far.
     pub(crate) fn metrics(&self) -> Metrics {
-        self.counters.read()
+        let used = self.usage.read();
+        Metrics {
+            denied_calls: self.denials.by_call(),
+            received_bytes: used.received_bytes,
+            sent_bytes: used.sent_bytes,
+            cpu_time: used.cpu_time,
+            ..self.counters.read()
+        }
+    }
+
+    /// What the instances use.
+    pub(super) fn usage(&self) -> &UsageOfAll {
+        &self.usage
+    }
+
+    /// The newest distinct refusals.
+    pub(crate) fn denials(&self) -> Vec<DenialStatus> {
+        self.denials.newest()
+    }
+
+    /// How often a limit was reached.
+    pub(crate) fn reached(&self, limit: Limit) -> u64 {
+        self.counters.reached(limit)
+    }
+
+    /// An instance of the module was made, in so much time.
+    pub(crate) fn counted_instantiation(&self, took: Duration) {
+        self.counters.instantiations.add(took);
     }
 
     /// An instance has ended and is started anew.
@@ -82,11 +110,7 @@ impl Report {
 
     /// Reports a refusal of `call`, each distinct one once.
     pub(crate) fn report_denial(&self, call: &'static str, denial: Denial) {
-        let is_new = {
-            let mut told = unpoisoned(&self.told);
-            told.len() < MAX_REPORTED_DENIALS && told.insert((call, denial.clone()))
-        };
-        if is_new {
+        if self.denials.add(call, &denial) {
             self.tell(Event::Denied { call, what: denial.what, rule: denial.rule, flag: denial.flag });
         }
     }
@@ -94,6 +118,7 @@ impl Report {
     /// Reports that `fd`, with this address, asked for a larger buffer than allowed.
     pub(crate) fn report_buffer(&self, fd: u32, local: Address, most: u32) {
         let limit = Limit::SocketBuffer;
+        self.counters.count_reached(limit);
         if self.reported_limits.is_due(limit) {
             self.tell(Event::Limited { fd, local, peer: None, limit, most });
         }
@@ -101,6 +126,7 @@ impl Report {
 
     /// Reports that the guest was denied memory.
     pub(crate) fn report_memory(&self, limit: Limit, most: u64) {
+        self.counters.count_reached(limit);
         if self.reported_limits.is_due(limit) {
             self.tell(Event::MemoryDenied { limit, most });
         }
@@ -108,6 +134,7 @@ impl Report {
 
     /// Tells that the descriptor table of the guest was full.
     pub(crate) fn tell_table_full(&self, most: u64) {
+        self.counters.count_reached(Limit::Descriptors);
         if self.reported_limits.is_due(Limit::Descriptors) {
             self.tell(Event::TableFull { most });
         }
@@ -122,6 +149,9 @@ impl Report {
 /// How many refused senders of one socket are reported: datagrams may come from any number of
 /// addresses, and the guest's own refusals should be reported too.
 const MAX_REPORTED_SENDERS: usize = 16;
+
+/// The call to which a datagram does not come in.
+const RECEIVE: &str = "sock_recv_from";
 
 /// Stands before one datagram socket.
 pub(crate) struct PolicyReceiveFilter {
@@ -147,8 +177,9 @@ impl ReceiveFilter for PolicyReceiveFilter {
             let mut told = unpoisoned(&self.told);
             told.len() < MAX_REPORTED_SENDERS && told.insert(from.ip())
         };
-        if is_new {
-            self.report.report_denial("sock_recv_from", denial);
+        match is_new {
+            true => self.report.report_denial(RECEIVE, denial),
+            false => self.report.denials.count(RECEIVE),
         }
         false
     }
@@ -241,6 +272,7 @@ impl PolicyAcceptFilter {
 
     fn report_limit(&self, reached: LimitExceeded, peer: Option<Address>) {
         let LimitExceeded { limit, most } = reached;
+        self.report.counters.count_reached(limit);
         if self.told.is_due(limit) {
             let (fd, local) = (self.listener, self.local.clone());
             self.report.tell(Event::Limited { fd, local, peer, limit, most });

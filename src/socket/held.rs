@@ -233,6 +233,11 @@ impl HeldSocket {
         Ok(Arc::clone(queue.insert(make()?)))
     }
 
+    /// How many connections wait in a queue of the host's, and how many may, where it has one.
+    pub(crate) fn waiting(&self) -> Option<(u32, u32)> {
+        unpoisoned(&self.queue).as_ref().map(|queue| queue.waiting())
+    }
+
     fn live(&self) -> Vec<Arc<Claim>> {
         let claims = unpoisoned(&self.claims);
         let live = claims.iter().filter_map(Weak::upgrade);

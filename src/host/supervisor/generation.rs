@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::super::outcome::{Ended, describe_trap};
 use super::super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::super::service::Service;
-use super::super::supervision::Restart;
+use super::super::supervision::{GenerationView, Restart, WorkerView};
 use super::super::{Guest, Handle};
 use super::instance::{Outcome, Running};
 use crate::error::Terminated;
+use crate::observe::status::{GenerationState, WorkerState};
 use crate::observe::{DrainEnd, Event};
 use crate::process::Signal;
 
@@ -66,6 +67,8 @@ struct Worker {
     backoff: Backoff,
     /// Was its instance sent a signal that ends programs?
     is_told_to_end: bool,
+    /// How often it was started anew.
+    restarts: u64,
 }
 
 enum Life {
@@ -86,6 +89,19 @@ impl Worker {
             _ => None,
         }
     }
+
+    /// How it stands.
+    fn view(&self) -> WorkerView {
+        let state = match self.life {
+            Life::ToStart => WorkerState::Starting,
+            Life::Running(_) => WorkerState::Running,
+            Life::Waiting(_) => WorkerState::Waiting,
+            Life::Ending(..) => WorkerState::Ending,
+            Life::Over => WorkerState::Ended,
+        };
+        let instance = self.running().map(|running| (running.handle.clone(), running.started));
+        WorkerView { number: self.number, state, restarts: self.restarts, instance }
+    }
 }
 
 impl Generation {
@@ -103,6 +119,7 @@ impl Generation {
             life: Life::ToStart,
             backoff: Backoff::default(),
             is_told_to_end: false,
+            restarts: 0,
         };
         let mut generation = Self {
             number,
@@ -137,6 +154,17 @@ impl Generation {
                 Life::Over
             }
         };
+    }
+
+    /// How it stands.
+    pub(super) fn view(&self) -> GenerationView {
+        let (state, deadline) = match self.stage {
+            Stage::Starting { .. } => (GenerationState::Starting, None),
+            Stage::Serving => (GenerationState::Serving, None),
+            Stage::Draining { deadline, .. } => (GenerationState::Draining, Some(deadline)),
+        };
+        let workers = self.workers.iter().map(Worker::view).collect();
+        GenerationView { number: self.number, state, started: self.started, deadline, workers }
     }
 
     /// The handles on what runs.
@@ -280,6 +308,7 @@ impl Generation {
         match worker.backoff.failed(lived) {
             Next::StartAfter(after) => {
                 worker.life = Life::Waiting(later(Instant::now(), after));
+                worker.restarts = worker.restarts.saturating_add(1);
                 report.counted_restart();
                 let (generation, worker, why) = (self.number, worker.number, reason(&outcome));
                 report.tell(Event::InstanceRestarted { generation, worker, why, after });

@@ -22,6 +22,7 @@
 mod builder;
 mod generation;
 mod instance;
+mod status;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -215,6 +216,7 @@ impl Supervisor {
     fn step(&mut self, now: Instant) -> Step {
         let (drains, stops, ends_living) = {
             let mut orders = self.service.supervision().orders();
+            orders.looks = orders.looks.wrapping_add(1);
             (orders.drains, orders.stops, std::mem::take(&mut orders.ends_living))
         };
         if ends_living {
@@ -254,7 +256,9 @@ impl Supervisor {
     /// Says which instances there are.
     fn publish(&self) {
         let live = self.generations.iter().flat_map(Generation::handles).cloned().collect();
-        self.service.supervision().orders().live = live;
+        let generations = self.generations.iter().map(Generation::view).collect();
+        let mut orders = self.service.supervision().orders();
+        (orders.live, orders.generations) = (live, generations);
     }
 
     /// Starts `guest` as the next generation, in the place of the one with the number `before`.
@@ -477,6 +481,7 @@ impl Drop for Supervisor {
             let mut orders = self.service.supervision().orders();
             orders.is_running = false;
             orders.live.clear();
+            orders.generations.clear();
         }
         self.refuse_reloads();
     }

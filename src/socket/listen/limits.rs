@@ -66,6 +66,11 @@ impl ConnectionLimiter {
         is_needed.then(|| Arc::new(Self { limits, counts: Mutex::default() }))
     }
 
+    /// What it allows.
+    pub(crate) fn limits(&self) -> ConnectionLimits {
+        self.limits
+    }
+
     /// The quota of one more listener.
     pub fn quota(self: &Arc<Self>) -> ListenerQuota {
         let mut counts = self.lock();

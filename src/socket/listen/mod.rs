@@ -3,6 +3,7 @@
 //!
 //! Key types: [`ListenProfile`], [`ListenConfig`], [`Queue`], [`AcceptFilter`], [`ListenerQuota`].
 
+mod kernel_queue;
 mod limits;
 mod profile;
 mod queue;
@@ -18,6 +19,7 @@ use crate::account::{Account, Charge};
 use crate::address::Address;
 use crate::policy::Denial;
 
+pub(crate) use kernel_queue::{KernelQueues, kernel_queues};
 pub(crate) use limits::LockedCounts;
 pub use limits::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded, ListenerQuota};
 pub(crate) use profile::kernel_backlog;

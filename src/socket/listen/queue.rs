@@ -331,6 +331,13 @@ impl Queue {
         }
     }
 
+    /// How many connections wait, and how many may.
+    pub(crate) fn waiting(&self) -> (u32, u32) {
+        let state = self.lock();
+        let of = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        (of(state.waiting.len()), of(state.capacity))
+    }
+
     /// Is a connection pending, or will an accept return at once?
     pub(crate) fn has_waiting(&self) -> bool {
         let mut state = self.lock();

@@ -1,0 +1,101 @@
+//! How a service stands, for an operator's look.
+
+use std::time::{Duration, Instant};
+
+use super::super::service::Service;
+use super::super::supervision::{GenerationView, WorkerView};
+use crate::observe::status::{GenerationState, GenerationStatus, ServiceStatus, WorkerStatus};
+use crate::service::{GuestListener, Peak};
+
+/// How often is looked whether the loop of the service has answered.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Service {
+    /// How the service stands now: its generations with what their instances have, its listeners with their
+    /// queues, its limits, and what was counted.
+    ///
+    /// The kernel is asked for the queues of all listeners of this machine and for the processor time of each
+    /// thread of the guests; the guests do not wait for it. Not for each request of a busy operator.
+    ///
+    /// # Blocking
+    ///
+    /// Makes system calls, none of which waits for anybody.
+    pub fn status(&self) -> ServiceStatus {
+        let now = Instant::now();
+        let mut of_guests = Vec::new();
+        let (is_running, is_draining, generations) = {
+            let orders = self.supervision().orders();
+            (orders.is_running, orders.drains, orders.generations.clone())
+        };
+        let generations: Vec<_> = generations.into_iter().map(|it| look(it, now, &mut of_guests)).collect();
+        let instances =
+            || generations.iter().flat_map(|it| &it.workers).filter_map(|it| it.instance.as_ref());
+        let connections = instances().map(|it| it.open_connections).fold(0, u64::saturating_add);
+        let peak = Peak {
+            descriptors: instances().map(|it| it.descriptors).max().unwrap_or(0),
+            memory: instances().map(|it| it.memory).max().unwrap_or(0),
+            host_memory: instances().map(|it| it.host_memory).max().unwrap_or(0),
+        };
+        let listeners = self.inner().listeners(of_guests);
+        let serving = generations.iter().find(|it| it.state == GenerationState::Serving);
+        let listens = |number| listeners.iter().any(|it| it.generations.contains(&number));
+        let is_ready = !is_draining
+            && serving.is_some_and(|it| {
+                it.workers.iter().any(|worker| worker.instance.is_some())
+                    && (listens(it.number) || self.inner().takes_datagrams(it.number))
+            });
+        ServiceStatus {
+            is_running,
+            is_draining,
+            is_ready,
+            limits: self.inner().limit_status(peak, connections),
+            denials: self.inner().report().denials(),
+            metrics: self.metrics(),
+            generations,
+            listeners,
+        }
+    }
+
+    /// Does the loop of [`run`](Self::run) answer within `limit`? For a watchdog: where it does not, no
+    /// instance is started, replaced or ended any more.
+    ///
+    /// # Blocking
+    ///
+    /// Stops its thread until then.
+    pub fn answers(&self, limit: Duration) -> bool {
+        let looks = || {
+            let orders = self.supervision().orders();
+            orders.is_running.then_some(orders.looks)
+        };
+        let Some(before) = looks() else { return false };
+        let begun = Instant::now();
+        self.inner().changed();
+        loop {
+            match looks() {
+                Some(now) if now != before => return true,
+                Some(_) if begun.elapsed() < limit => std::thread::sleep(LOOK),
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// How a generation stands; adds where its instances listen to `listeners`.
+fn look(view: GenerationView, now: Instant, listeners: &mut Vec<GuestListener>) -> GenerationStatus {
+    let worker = |worker: WorkerView| {
+        let look =
+            worker.instance.and_then(|(handle, since)| handle.look(now.saturating_duration_since(since)));
+        let instance = look.map(|(instance, found)| {
+            listeners.extend(found);
+            instance
+        });
+        WorkerStatus { number: worker.number, state: worker.state, restarts: worker.restarts, instance }
+    };
+    GenerationStatus {
+        number: view.number,
+        state: view.state,
+        age: now.saturating_duration_since(view.started),
+        left: view.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        workers: view.workers.into_iter().map(worker).collect(),
+    }
+}

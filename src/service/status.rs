@@ -1,0 +1,108 @@
+//! How the sockets and the limits of a service stand, for an operator's look.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+
+use super::ServiceState;
+use crate::address::Address;
+use crate::observe::Limit;
+use crate::observe::status::{LimitStatus, ListenerStatus};
+use crate::socket::listen::{ConnectionLimits, KernelQueues, kernel_queues};
+
+/// A listener that no service holds, as its guest has it.
+pub(crate) struct GuestListener {
+    /// Its address.
+    pub(crate) local: Address,
+    /// What tells it from others.
+    pub(crate) inode: u64,
+    /// The generation of the guest.
+    pub(crate) generation: u32,
+    /// How many wait in a queue of the host's, and how many may, where it has one.
+    pub(crate) queue: Option<(u32, u32)>,
+}
+
+/// The most that an instance uses of what each may have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peak {
+    pub(crate) descriptors: u64,
+    pub(crate) memory: u64,
+    pub(crate) host_memory: u64,
+}
+
+impl ServiceState {
+    /// Where connections come in: the held sockets, and those that only guests have.
+    pub(crate) fn listeners(&self, of_guests: Vec<GuestListener>) -> Vec<ListenerStatus> {
+        let kernel = kernel_queues();
+        let mut seen = HashSet::new();
+        let mut listeners = self.held.listeners(&kernel, &mut seen);
+        for guest in of_guests {
+            if !seen.insert(guest.inode) {
+                continue;
+            }
+            let (queue_length, queue_capacity) = queue(&kernel, guest.inode, guest.queue);
+            listeners.push(ListenerStatus {
+                local: guest.local,
+                queue_length,
+                queue_capacity,
+                is_inherited: false,
+                generations: vec![guest.generation],
+            });
+        }
+        listeners
+    }
+
+    /// What is limited; the instance with the most of each uses as much as `peak`, and all have so many
+    /// `connections`.
+    pub(crate) fn limit_status(&self, peak: Peak, connections: u64) -> Vec<LimitStatus> {
+        let limits = self.limits();
+        let connection = self.connection_limits();
+        let status = |limit: Limit, unit, most, used| LimitStatus {
+            name: limit.name(),
+            unit,
+            most,
+            used,
+            reached: self.report.reached(limit),
+            is_changeable: limit.is_changeable(),
+        };
+        let fixed =
+            |name, unit, most| LimitStatus { name, unit, most, used: None, reached: 0, is_changeable: false };
+        let ConnectionLimits { in_all, per_listener, per_peer, .. } = connection;
+        let [in_all, per_listener, per_peer] = [in_all, per_listener, per_peer].map(|it| it.map(u64::from));
+        let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
+        vec![
+            status(Limit::Connections, "connections", in_all, Some(connections)),
+            status(Limit::ConnectionsPerListener, "connections", per_listener, None),
+            status(Limit::ConnectionsPerPeer, "connections", per_peer, None),
+            status(Limit::Backlog, "connections", Some(self.max_backlog().into()), None),
+            status(Limit::Descriptors, "descriptors", Some(limits.max_fds.into()), Some(peak.descriptors)),
+            status(Limit::Memory, "bytes", Some(limits.max_memory), Some(peak.memory)),
+            status(Limit::HostMemory, "bytes", Some(limits.max_host_memory), Some(peak.host_memory)),
+            status(Limit::SocketBuffer, "bytes", self.max_socket_buffer().map(u64::from), None),
+            fixed("max-threads", "threads", Some(limits.max_threads.into())),
+            fixed("max-stack", "bytes", Some(limits.max_stack.into())),
+            fixed("timeout", "seconds", seconds(limits.timeout)),
+            fixed("max-cpu-time", "seconds", seconds(limits.max_cpu_time)),
+        ]
+    }
+}
+
+/// What tells a socket from others.
+pub(crate) fn inode_of(fd: impl AsFd) -> Option<u64> {
+    rustix::fs::fstat(fd).ok().map(|stat| stat.st_ino)
+}
+
+/// How many wait at the listener with this `inode`, and how many may; one of the `host` counts itself.
+pub(super) fn queue(
+    kernel: &KernelQueues,
+    inode: u64,
+    host: Option<(u32, u32)>,
+) -> (Option<u32>, Option<u32>) {
+    match (host, kernel.get(&inode)) {
+        // What the kernel has it takes at once.
+        (Some((waiting, capacity)), found) => {
+            let more = found.map_or(0, |queue| queue.length);
+            (Some(waiting.saturating_add(more)), Some(capacity))
+        }
+        (None, found) => (found.map(|queue| queue.length), found.map(|queue| queue.capacity)),
+    }
+}
