@@ -22,6 +22,7 @@ mod grant;
 mod path;
 mod path_use;
 mod publish;
+mod reserved;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,8 @@ use path::PathPattern;
 pub use path_use::{PathRules, PathUse};
 use publish::Protocol;
 pub use publish::Publish;
+pub use reserved::FileId;
+use reserved::Reserved;
 
 /// An IP network, as [`Policy::allow_accept_from`] takes it.
 pub use ipnet::IpNet;
@@ -119,6 +122,8 @@ pub struct Policy {
     published: Vec<Publish>,
     /// Refused whatever was granted.
     denied: Denied,
+    /// The host's own.
+    reserved: Reserved,
     /// Called after the grants.
     checks: Vec<Check>,
 }
@@ -221,6 +226,34 @@ impl Policy {
     /// Refuses looking up the names of `pattern`, whatever else is granted.
     pub fn deny_resolve(&mut self, pattern: NamePattern) {
         self.denied.add_names(pattern);
+    }
+
+    /// Refuses a socket of the host's own at this address, whatever else is granted: to reach it, by any
+    /// writing of its address, and to have it.
+    pub fn reserve_address(&mut self, address: SocketAddr) {
+        self.reserved.add_address(address);
+    }
+
+    /// Refuses a socket of the host's own that has its name in this file, by whatever name.
+    pub fn reserve_file(&mut self, file: FileId) {
+        self.reserved.add_file(file);
+    }
+
+    /// Is a [file](Self::check_file) to be asked for?
+    pub(crate) fn reserves_files(&self) -> bool {
+        self.reserved.has_files()
+    }
+
+    /// May `wish` lead to this file?
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check), which does not ask it.
+    pub(crate) fn check_file(&self, wish: Use<'_>, file: FileId) -> Result<(), Denial> {
+        match self.reserved.has_file(file) {
+            true => Err(Denial::by_rule(wish, reserved::RULE)),
+            false => Ok(()),
+        }
     }
 
     /// Calls `check` for every use that the grants allow: if it returns `false`, or panics,
@@ -346,6 +379,9 @@ impl Policy {
     }
 
     fn check_denied(&self, wish: Use<'_>) -> Result<(), Denial> {
+        if self.reserved.has(wish) {
+            return Err(Denial::by_rule(wish, reserved::RULE));
+        }
         match self.denied.find(wish) {
             Some(rule) => Err(Denial::by_rule(wish, format!("{rule} forbids it"))),
             None => Ok(()),

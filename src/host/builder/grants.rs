@@ -1,5 +1,8 @@
 //! What a guest may do, and what it may not.
 
+use std::fs::Metadata;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -140,6 +143,22 @@ impl WasockCtxBuilder {
     /// Refuses looking up these names.
     pub fn deny_resolve(mut self, names: NamePattern) -> Self {
         self.policy().deny_resolve(names);
+        self
+    }
+
+    /// Keeps guests from a socket of the embedder's own at this address, whatever was granted: no
+    /// guest connects or sends there, by any writing of the address (`0.0.0.0`, `::ffff:127.0.0.1`), or has a
+    /// socket there. Over TCP and UDP.
+    pub fn reserve_address(mut self, address: SocketAddr) -> Self {
+        self.policy().reserve_address(address);
+        self
+    }
+
+    /// Keeps guests from the Unix socket whose name this is the file of
+    /// ([`metadata`](std::fs::metadata) of its path), by whatever name they find it: a link, another name that it
+    /// gets later, a directory that has it.
+    pub fn reserve_file(mut self, file: &Metadata) -> Self {
+        self.policy().reserve_file((file.dev(), file.ino()));
         self
     }
 

@@ -144,6 +144,11 @@ pub(super) fn target(
     let (given, whole) = written(name, paths)?;
     let check = |path: &str| policy.check(Use::UnixConnect(path));
     let target = granted(paths.found(&whole), &whole, |target| &target.whole, check)?;
+    if policy.reserves_files() {
+        // By whatever name it was found: renamed, linked, or seen by another directory.
+        let stat = rustix::fs::fstat(&target.file).map_err(Errno::from)?;
+        policy.check_file(Use::UnixConnect(&target.whole), (stat.st_dev, stat.st_ino))?;
+    }
     if is_directory(given) && !is_kind(&target.file, rustix::fs::FileType::Directory)? {
         // "ENOTDIR: A component of the path prefix ... names an existing file that is
         // neither a directory nor a symbolic link to a directory" - connect(3p)
