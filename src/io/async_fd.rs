@@ -36,6 +36,9 @@ use crate::error::Errno;
 /// socket and one of them tries while another one is about to sleep.
 /// [`clear_ready`](Self::clear_ready) is for exclusive users, and for those that watch many
 /// sources: see [`is_watched`](Self::is_watched).
+///
+/// When it is dropped, what watches it is woken, and looks at the socket as it is then. So it is not
+/// dropped under a lock.
 #[derive(Debug)]
 pub struct AsyncFd {
     fd: Arc<OwnedFd>,
@@ -307,11 +310,13 @@ impl AsyncFd {
     }
 }
 
-/// Wakes all that watch it. It ends before its thing does where an attempt to connect has failed, which
-/// any call may be the first to find: the reactor then reports nothing any more.
+/// Wakes all that watch it. It may end before its socket does, as where an attempt to connect has
+/// failed, which any call may be the first to find: the reactor reports nothing any more then.
 impl Drop for AsyncFd {
     fn drop(&mut self) {
-        self.watchers.iter().filter_map(OnceLock::get).for_each(|watchers| watchers.wake_all());
+        for watchers in self.watchers.iter().filter_map(OnceLock::get) {
+            watchers.wake_all();
+        }
     }
 }
 
@@ -371,4 +376,40 @@ fn arm(io: &ReactorFd, direction: Events, waker: &Waker, context: &mut Context<'
     }
     context.waker().wake_by_ref();
     Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+    use std::os::unix::net::UnixStream;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_registration_wakes_what_watches_it() {
+        for direction in [Events::READ, Events::WRITE] {
+            let (near, _far) = UnixStream::pair().unwrap();
+            near.set_nonblocking(true).unwrap();
+            // Neither direction is ready, so the reactor reports nothing.
+            while rustix::io::write(&near, &[0; 4096]).is_ok() {}
+            let watched = AsyncFd::with(&own_reactor().unwrap(), Arc::new(near.into()));
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            assert!(!watched.register(direction, &mut Context::from_waker(&waker)));
+            assert!(!woken.0.load(SeqCst), "{direction:?}");
+            drop(watched);
+            assert!(woken.0.load(SeqCst), "{direction:?}");
+        }
+    }
 }

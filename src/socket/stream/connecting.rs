@@ -27,7 +27,12 @@ pub(super) struct Connecting {
 pub(super) enum Settled {
     Pending(Connecting),
     Connected(Connected),
-    Failed(Errno, StreamState),
+    /// The registration is over.
+    Failed {
+        errno: Errno,
+        before: StreamState,
+        registration: Arc<AsyncFd>,
+    },
 }
 
 /// Begins to connect; on failure the socket remains in `before`.
@@ -110,7 +115,8 @@ impl Connecting {
             Ok(Ok(())) => Settled::Connected(Connected::new(self.registration, self.peer, endpoint.kind)),
             Ok(Err(error)) | Err(error) => {
                 forget_attempt(endpoint, &self.before);
-                Settled::Failed(error.into(), *self.before)
+                let Self { registration, before, .. } = self;
+                Settled::Failed { errno: error.into(), before: *before, registration }
             }
         }
     }

@@ -150,10 +150,20 @@ impl Stream {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`lock`](Self::lock), after the outcome of a finished attempt to connect was recorded.
+    ///
+    fn settled(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        let Some(ended) = inner.settle(&self.endpoint) else { return inner };
+        // What watches the attempt is woken without the lock.
+        drop(inner);
+        drop(ended);
+        self.lock()
+    }
+
     /// Swaps the state for what `transition` makes of it.
     fn change<T>(&self, transition: impl FnOnce(StreamState) -> Transition<T>) -> Result<T, Refusal> {
-        let mut inner = self.lock();
-        inner.settle(&self.endpoint);
+        let mut inner = self.settled();
         let Some(state) = inner.state.take() else { return Err(Errno::EIO.into()) };
         if matches!(state, StreamState::Closed) {
             inner.state = Some(state);
@@ -168,9 +178,7 @@ impl Stream {
 
     /// Reads the state, after the outcome of a finished attempt to connect was recorded.
     fn inspect<T>(&self, look: impl FnOnce(&StreamState) -> T) -> Result<T, Errno> {
-        let mut inner = self.lock();
-        inner.settle(&self.endpoint);
-        match &inner.state {
+        match &self.settled().state {
             Some(StreamState::Closed) => Err(Errno::EBADF),
             Some(state) => Ok(look(state)),
             None => Err(Errno::EIO),
@@ -424,8 +432,7 @@ impl Stream {
     ///
     /// What the host reports.
     pub fn status(&self) -> Result<Status, Errno> {
-        let mut inner = self.lock();
-        inner.settle(&self.endpoint);
+        let inner = self.settled();
         let failed = inner.connect_error.is_some();
         match inner.state.as_ref().ok_or(Errno::EIO)? {
             StreamState::Unbound(_) | StreamState::Bound(_) if failed => Ok(Status::Failed),
@@ -447,9 +454,7 @@ impl Stream {
     }
 
     pub(super) fn take_connect_error(&self) -> Option<Errno> {
-        let mut inner = self.lock();
-        inner.settle(&self.endpoint);
-        inner.connect_error.take()
+        self.settled().connect_error.take()
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -525,21 +530,24 @@ impl Stream {
 }
 
 impl Inner {
-    /// Records the outcome of an attempt to connect that has ended meanwhile.
-    fn settle(&mut self, endpoint: &Endpoint) {
+    /// Records the outcome of an attempt to connect that has ended meanwhile; returns the registration of
+    /// one that has failed.
+    fn settle(&mut self, endpoint: &Endpoint) -> Option<Arc<AsyncFd>> {
         let Some(StreamState::Connecting(connecting)) =
             self.state.take_if(|state| matches!(state, StreamState::Connecting(_)))
         else {
-            return;
+            return None;
         };
-        self.state = Some(match connecting.settle(endpoint) {
-            Settled::Pending(connecting) => StreamState::Connecting(connecting),
-            Settled::Connected(connected) => StreamState::Connected(connected),
-            Settled::Failed(errno, before) => {
+        let (state, ended) = match connecting.settle(endpoint) {
+            Settled::Pending(connecting) => (StreamState::Connecting(connecting), None),
+            Settled::Connected(connected) => (StreamState::Connected(connected), None),
+            Settled::Failed { errno, before, registration } => {
                 self.connect_error = Some(errno);
-                before
+                (before, Some(registration))
             }
-        });
+        };
+        self.state = Some(state);
+        ended
     }
 }
 
@@ -547,3 +555,6 @@ fn started(listening: Listening) -> Transition<Capacity> {
     let capacity = listening.capacity();
     (StreamState::Listening(listening), Ok(capacity))
 }
+
+#[cfg(test)]
+mod tests;

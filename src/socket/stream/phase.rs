@@ -37,8 +37,7 @@ impl Stream {
     /// The socket's phase. Takes nothing from the socket: why an attempt to connect
     /// failed is still there for the guest.
     pub fn phase(&self) -> Phase {
-        let mut inner = self.lock();
-        inner.settle(&self.endpoint);
+        let inner = self.settled();
         let has_failed = inner.connect_error.is_some();
         match &inner.state {
             Some(StreamState::Unbound(_) | StreamState::Bound(_)) if has_failed => Phase::Failed,
@@ -71,8 +70,7 @@ impl Stream {
     /// As [`Pollable::kernel_fd`](crate::io::Pollable::kernel_fd).
     pub(in crate::socket) fn kernel_fd(&self) -> KernelFd<'_> {
         let will_stay = self.known_connection().is_some() || {
-            let mut inner = self.lock();
-            inner.settle(&self.endpoint);
+            let inner = self.settled();
             match &inner.state {
                 Some(StreamState::Connected(_)) => true,
                 Some(StreamState::Listening(listening)) if listening.queue().is_some() => {

@@ -6,10 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::*;
 use crate::address::Address;
+use crate::io::{can_drive, no_longer_drives};
 use crate::policy::Policy;
 use crate::ready::{recv, send};
 use crate::socket::{Domain, Kind, RecvFlags, Status};
@@ -152,6 +154,7 @@ async fn a_number_that_is_used_again_is_another_socket() {
 /// A call of the guest's finds that the attempt has failed before the reactor reports it.
 #[tokio::test]
 async fn an_attempt_that_a_call_finds_failed_is_reported_as_over() {
+    can_drive(&Handle::current());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // One connection fills the queue; a second attempt goes on until the listener is gone.
@@ -166,10 +169,11 @@ async fn an_attempt_that_a_call_finds_failed_is_reported_as_over() {
     interests.learn(4, Some(Arc::clone(&socket)));
     assert!(is_quiet(&mut interests).await);
     drop(listener);
-    // On the reactor's own thread, which reports nothing meanwhile.
+    // This thread is the reactor's, which reports nothing meanwhile.
     let mut fds = [PollFd::from_borrowed_fd(socket.poll_fd(), PollFlags::OUT)];
     let most = Timespec { tv_sec: 20, tv_nsec: 0 };
     assert_eq!(rustix::event::poll(&mut fds, Some(&most)), Ok(1));
     assert_eq!(socket.status(), Ok(Status::Failed));
     assert_eq!(next(&mut interests).await, (4, true));
+    no_longer_drives(&Handle::current());
 }
