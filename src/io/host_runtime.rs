@@ -5,11 +5,8 @@
 //! a test that looks for what guests share finds it here. [`HostRuntime::of_process`] is the only
 //! one that works for guests.
 //!
-//! Besides, the following is there once, since it belongs to the process or to the kernel: the
-//! process's standard streams (`process/stdio/host.rs`), `O_NONBLOCK` of sockets that other
-//! processes share (`socket/lease.rs`), the numbers in names of files, and facts of the kernel
-//! that are read once. Which epochs wasock increments is noted beside the engines
-//! (`host/epoch.rs`), which have no place for it.
+//! Besides, a few statics stand beside what they count or lease; ARCHITECTURE.md lists them, and says
+//! why none of this can be an object of an embedder's.
 
 use super::clock::Clock;
 use super::descriptors::DescriptorPressure;

@@ -43,6 +43,7 @@ use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
 use crate::observe::{Closed, Event, Limit};
 use crate::policy::Policy;
+use crate::ready::{Epoll, Nesting};
 use crate::service::{HostFailed, Instance, Report, ServiceState};
 use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
@@ -77,6 +78,8 @@ pub struct Process {
     resolver: Resolver,
     blocking: BlockingPool,
     signals: Arc<Signals>,
+    /// Keeps its epolls from watching one another in a loop.
+    nesting: Arc<Nesting>,
     /// What the guest's memories and tables are charged on.
     memory: Arc<Account>,
     /// What the host holds for the guest.
@@ -121,6 +124,7 @@ impl Process {
             resolver: Resolver::default(),
             blocking: BlockingPool::new(limits.max_blocking_calls),
             signals: Signals::new(&settings.ignored_signals),
+            nesting: Arc::default(),
             memory,
             host_memory,
             descriptors,
@@ -262,6 +266,11 @@ impl Process {
     /// What the host holds for the guest is charged on this.
     pub(crate) fn host_memory(&self) -> &Arc<Account> {
         &self.host_memory
+    }
+
+    /// An epoll that watches nothing.
+    pub(crate) fn new_epoll(&self) -> Arc<Epoll> {
+        Epoll::of_guest(&self.host_memory, &self.nesting)
     }
 
     /// Looks names up.

@@ -22,8 +22,8 @@
 //!
 //! Locks: the map of entries, the kernel's records below it, an entry's own, the list's.
 //! Except for these two, none is held while another is taken, while a waker is called, or
-//! while a thing is looked at: looking at a watched epoll takes that one's locks. [`NESTING`]
-//! alone comes before all of them.
+//! while a thing is looked at: looking at a watched epoll takes that one's locks. That of
+//! [`Nesting`] alone comes before all of them.
 
 mod entry;
 mod kernel;
@@ -42,17 +42,13 @@ use crate::io::{Events, Node, Pollable, READ, ReadyList, Timer, WRITE};
 use entry::{ENTRY_BYTES, EntryState, EpollEntry, EpollNode};
 use kernel::Kernel;
 use leader::Leadership;
+pub use nesting::Nesting;
 
 /// How many entries are processed between two readings of the clock: some ten microseconds.
 const STEP: usize = 32;
 
 /// How many entries there are before those of closed things are looked for.
 const FIRST_SWEEP: usize = 64;
-
-/// Held while one epoll is made to watch another, so that two threads can't close a
-/// loop between them. All guests share it: what is done under it goes by the number of epolls,
-/// which is bounded, and not by that of entries.
-static NESTING: Mutex<()> = Mutex::new(());
 
 /// What to wait for at an entry, and what to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +93,7 @@ pub struct Epoll {
     leadership: Leadership,
     /// Which of the two is taken first, alternating, so that neither starves.
     is_kernel_first: AtomicBool,
+    nesting: Arc<Nesting>,
     /// Epolls that watch this one, each once.
     parents: Mutex<Vec<Weak<Epoll>>>,
     /// Epolls that this one watches, each once.
@@ -133,8 +130,9 @@ enum Watch {
 }
 
 impl Epoll {
-    /// An epoll that watches nothing. Its entries are charged on `account`.
-    pub fn charged_on(account: &Arc<Account>) -> Arc<Self> {
+    /// An epoll that watches nothing. Its entries are charged on `account`; `nesting` is that of all
+    /// epolls of the guest.
+    pub fn of_guest(account: &Arc<Account>, nesting: &Arc<Nesting>) -> Arc<Self> {
         Arc::new(Self {
             entries: Mutex::new(Entries {
                 by_key: HashMap::new(),
@@ -147,16 +145,16 @@ impl Epoll {
             list: Arc::default(),
             leadership: Leadership::default(),
             is_kernel_first: AtomicBool::new(false),
+            nesting: Arc::clone(nesting),
             parents: Mutex::default(),
             children: Mutex::default(),
             timer: Mutex::default(),
         })
     }
 
-    /// An epoll that watches nothing, for tests.
-    #[cfg(test)]
-    pub(crate) fn new() -> Arc<Self> {
-        Self::charged_on(&Account::unlimited())
+    /// One of the host's own: no account limits it.
+    pub fn new() -> Arc<Self> {
+        Self::of_guest(&Account::unlimited(), &Arc::default())
     }
 
     /// Watches `target`, which the guest calls `fd`.
@@ -181,7 +179,7 @@ impl Epoll {
         inner: &Arc<Self>,
         request: Request,
     ) -> Result<(), Errno> {
-        let _alone = unpoisoned(&NESTING);
+        let _alone = self.nesting.lock();
         self.check_nesting(inner)?;
         self.insert(fd, target, request, Some(inner))?;
         note(&inner.parents, self);

@@ -31,7 +31,7 @@ mod readiness;
 mod socket;
 mod time_slice;
 
-pub use epoll::{Data, Epoll, Happened, Request};
+pub use epoll::{Data, Epoll, Happened, Nesting, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
 pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};

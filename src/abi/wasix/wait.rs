@@ -38,7 +38,7 @@ impl WasixWait for Call<'_> {
     fn epoll_create(&mut self, memory: &mut GuestMemory<'_>, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
         check_out_value(memory, ret_fd)?;
         self.process().fds().check_room()?;
-        let epoll = Epoll::charged_on(self.process().host_memory());
+        let epoll = self.process().new_epoll();
         let open = OpenFile::shared(Open::Epoll(epoll));
         let fd = self.insert(open, Rights::EPOLL, Rights::NONE)?;
         Ok(memory.write(ret_fd, fd)?)

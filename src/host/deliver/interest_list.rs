@@ -9,7 +9,6 @@ use std::sync::{Arc, Weak};
 
 use tokio::task::coop::consume_budget;
 
-use crate::account::Account;
 use crate::error::Errno;
 use crate::io::{Events, Pollable};
 use crate::ready::{Data, Epoll, Happened, Request};
@@ -83,7 +82,7 @@ impl InterestList {
     pub(super) fn new(wanted: InterestKinds) -> Self {
         Self {
             wanted,
-            epoll: Epoll::charged_on(&Account::unlimited()),
+            epoll: Epoll::new(),
             queue: VecDeque::new(),
             round: 0,
             count: 0,

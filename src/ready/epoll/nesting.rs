@@ -1,7 +1,7 @@
 //! Epolls that watch epolls: no loops, no long chains, not too many of them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Context;
 
 use super::{Epoll, unpoisoned};
@@ -14,6 +14,18 @@ const MOST_NESTED: usize = 5;
 
 /// How many chains may go through one link. Linux has such limits too, by depth.
 const MOST_CHAINS: usize = 1000;
+
+/// Held while one epoll of a guest is made to watch another, so that two threads can't close a
+/// loop between them. What is done under it goes by the number of epolls, which is bounded, and not
+/// by that of entries.
+#[derive(Debug, Default)]
+pub struct Nesting(Mutex<()>);
+
+impl Nesting {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+        unpoisoned(&self.0)
+    }
+}
 
 /// What begins at an epoll, upwards or downwards.
 struct Chains {
