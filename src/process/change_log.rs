@@ -9,8 +9,9 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::unpoisoned;
+use super::{Process, unpoisoned};
 use crate::error::Errno;
+use crate::socket::Socket;
 
 /// How many outcomes of `sock_listen` are kept until they are delivered: a guest that
 /// listens in a loop does not get all of them.
@@ -89,6 +90,57 @@ impl Notes {
         if self.noted.insert(fd) {
             self.batch.fds.push(fd);
         }
+    }
+}
+
+impl Process {
+    /// Starts logging changes of the descriptor table. Returns whether it did so before.
+    pub(crate) fn keep_changes(&self) -> bool {
+        let did_before = self.change_log.keep();
+        if !did_before {
+            self.note_inherited();
+        }
+        did_before
+    }
+
+    /// Has calls on the sockets that the guest has from its start on not wait, unless the
+    /// operator chose whether they do.
+    pub(crate) fn make_inherited_nonblocking(&self) {
+        let inherited = &self.settings.inherited_sockets;
+        if inherited.are_nonblocking.is_some() {
+            return;
+        }
+        let fds = self.fds();
+        for open in inherited.numbers().filter_map(|fd| fds.get(fd).ok()) {
+            open.open.set_nonblocking(true);
+        }
+    }
+
+    /// Logs the sockets that the guest has from its start on.
+    pub(super) fn note_inherited(&self) {
+        for fd in self.settings.inherited_sockets.numbers() {
+            let socket = self.fds().get(fd).and_then(|inherited| inherited.open.open.socket().cloned());
+            match socket.as_deref().map(Socket::stream) {
+                Ok(Ok(tcp)) if tcp.is_listening() => self.note_listen(fd, None),
+                _ => self.note_change(fd),
+            }
+        }
+    }
+
+    /// Logs that `fd` stands for something else now, or that its socket begins to
+    /// listen or to connect.
+    pub(crate) fn note_change(&self, fd: u32) {
+        self.change_log.note(fd);
+    }
+
+    /// Logs a `sock_listen`, and why it failed if it did.
+    pub(crate) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
+        self.change_log.note_listen(fd, failed);
+    }
+
+    /// What has changed since the last time.
+    pub(crate) fn take_changes(&self) -> Batch {
+        self.change_log.take()
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
+use super::Process;
+use crate::error::Terminated;
 use crate::io::thread_time_ns;
 
 thread_local! {
@@ -89,6 +91,39 @@ impl CpuTime {
         self.polling.fetch_sub(1, Relaxed);
         let _end = End(self);
         wait()
+    }
+}
+
+impl Process {
+    /// The processor time that it has used, where that is limited.
+    pub(crate) fn cpu_time(&self) -> Option<&CpuTime> {
+        self.cpu_time.as_ref()
+    }
+
+    /// Counts what the calling thread has used, and ends the guest where that is too much.
+    pub(crate) fn check_cpu_time(&self) {
+        if let Some(time) = &self.cpu_time {
+            time.count();
+            if time.left().is_zero() {
+                self.signals.terminate(Terminated::CpuTime(time.limit()));
+            }
+        }
+    }
+
+    /// Polls the guest by `poll`, and counts what that uses.
+    pub(crate) fn counted<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let Some(time) = &self.cpu_time else { return poll() };
+        let polled = time.counted(poll);
+        self.check_cpu_time();
+        polled
+    }
+
+    /// Does not count what `wait` uses, but for what is [counted](Self::counted) in it.
+    pub(crate) fn uncounted<T>(&self, wait: impl FnOnce() -> T) -> T {
+        match &self.cpu_time {
+            Some(time) => time.uncounted(wait),
+            None => wait(),
+        }
     }
 }
 

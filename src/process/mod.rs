@@ -10,6 +10,7 @@
 
 mod buffers;
 mod change_log;
+mod clocks;
 mod cpu_time;
 pub(crate) mod device;
 mod directory;
@@ -21,9 +22,11 @@ mod open;
 mod paths;
 mod personality;
 mod poll_scratch;
+mod refusal;
 mod send_file;
 mod settings;
 mod signal;
+mod sockets;
 mod status;
 mod stdio;
 mod thread;
@@ -34,22 +37,20 @@ mod transfer;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::account::Account;
 use crate::address::Address;
-use crate::error::{Errno, Error, Terminated};
+use crate::error::Errno;
 use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
-use crate::observe::{Closed, Event, Limit};
+use crate::observe::Limit;
 use crate::policy::Policy;
 use crate::ready::{Epoll, Nesting};
 use crate::service::{HostFailed, Instance, Report, ServiceState};
 use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
-use crate::socket::{Domain, Refusal, Resolver, Socket, Stream};
+use crate::socket::{Domain, Resolver};
 
-pub use change_log::Batch;
 use change_log::ChangeLog;
 pub(crate) use cpu_time::CpuTime;
 pub use futex::Woken;
@@ -191,56 +192,6 @@ impl Process {
         Domain::Unix(Arc::new(Arc::downgrade(self)))
     }
 
-    /// Starts logging changes of the descriptor table. Returns whether it did so before.
-    ///
-    pub(crate) fn keep_changes(&self) -> bool {
-        let did_before = self.change_log.keep();
-        if !did_before {
-            self.note_inherited();
-        }
-        did_before
-    }
-
-    /// Has calls on the sockets that the guest has from its start on not wait, unless the
-    /// operator chose whether they do.
-    pub(crate) fn make_inherited_nonblocking(&self) {
-        let inherited = &self.settings.inherited_sockets;
-        if inherited.are_nonblocking.is_some() {
-            return;
-        }
-        let fds = self.fds();
-        for open in inherited.numbers().filter_map(|fd| fds.get(fd).ok()) {
-            open.open.set_nonblocking(true);
-        }
-    }
-
-    /// Logs the sockets that the guest has from its start on.
-    fn note_inherited(&self) {
-        for fd in self.settings.inherited_sockets.numbers() {
-            let socket = self.fds().get(fd).and_then(|inherited| inherited.open.open.socket().cloned());
-            match socket.as_deref().map(Socket::stream) {
-                Ok(Ok(tcp)) if tcp.is_listening() => self.note_listen(fd, None),
-                _ => self.note_change(fd),
-            }
-        }
-    }
-
-    /// Logs that `fd` stands for something else now, or that its socket begins to
-    /// listen or to connect.
-    pub(crate) fn note_change(&self, fd: u32) {
-        self.change_log.note(fd);
-    }
-
-    /// Logs a `sock_listen`, and why it failed if it did.
-    pub(crate) fn note_listen(&self, fd: u32, failed: Option<Errno>) {
-        self.change_log.note_listen(fd, failed);
-    }
-
-    /// What has changed since the last time.
-    pub(crate) fn take_changes(&self) -> Batch {
-        self.change_log.take()
-    }
-
     /// The descriptor table. Hold it for a look-up, not for a wait.
     pub(crate) fn fds(&self) -> MutexGuard<'_, FdTable<OpenFile>> {
         unpoisoned(&self.fds)
@@ -288,28 +239,6 @@ impl Process {
         &self.settings
     }
 
-    /// The time since 1970.
-    pub(crate) fn wall_time(&self) -> Duration {
-        unpoisoned(&self.settings.wall_clock).now()
-    }
-
-    pub(crate) fn wall_resolution(&self) -> Duration {
-        unpoisoned(&self.settings.wall_clock).resolution()
-    }
-
-    /// Nanoseconds since some moment.
-    pub(crate) fn monotonic_time(&self) -> u64 {
-        unpoisoned(&self.settings.monotonic_clock).now()
-    }
-
-    pub(crate) fn monotonic_resolution(&self) -> u64 {
-        unpoisoned(&self.settings.monotonic_clock).resolution()
-    }
-
-    pub(crate) fn fill_random(&self, bytes: &mut [u8]) {
-        unpoisoned(&self.settings.random).fill_bytes(bytes);
-    }
-
     pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {
         unpoisoned(&self.working_directory)
     }
@@ -317,37 +246,6 @@ impl Process {
     /// The signals that are sent to the guest.
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.signals
-    }
-
-    /// The processor time that it has used, where that is limited.
-    pub(crate) fn cpu_time(&self) -> Option<&CpuTime> {
-        self.cpu_time.as_ref()
-    }
-
-    /// Counts what the calling thread has used, and ends the guest where that is too much.
-    pub(crate) fn check_cpu_time(&self) {
-        if let Some(time) = &self.cpu_time {
-            time.count();
-            if time.left().is_zero() {
-                self.signals.terminate(Terminated::CpuTime(time.limit()));
-            }
-        }
-    }
-
-    /// Polls the guest by `poll`, and counts what that uses.
-    pub(crate) fn counted<T>(&self, poll: impl FnOnce() -> T) -> T {
-        let Some(time) = &self.cpu_time else { return poll() };
-        let polled = time.counted(poll);
-        self.check_cpu_time();
-        polled
-    }
-
-    /// Does not count what `wait` uses, but for what is [counted](Self::counted) in it.
-    pub(crate) fn uncounted<T>(&self, wait: impl FnOnce() -> T) -> T {
-        match &self.cpu_time {
-            Some(time) => time.uncounted(wait),
-            None => wait(),
-        }
     }
 
     /// Records that `threads` have not all ended with their instance.
@@ -417,151 +315,6 @@ impl Process {
     /// On what terms its descriptor `listener`, with this address, listens.
     fn config(&self, listener: u32, local: Address) -> ListenConfig {
         self.service().config(&self.host_memory, listener, local, self.host_failed())
-    }
-
-    /// Changes the operator's maximum for backlogs, at every listener.
-    pub(crate) fn set_max_backlog(&self, maximum: u32) {
-        self.service().set_max_backlog(maximum);
-        for socket in self.sockets() {
-            if let Ok(stream) = socket.stream()
-                && let Err(refusal) = stream.set_max_backlog(maximum)
-            {
-                tracing::debug!("a listener keeps its backlog: {}", refusal.errno());
-            }
-        }
-    }
-
-    /// The sockets that are open.
-    fn sockets(&self) -> Vec<Arc<Socket>> {
-        let fds = self.fds();
-        let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
-        open.collect()
-    }
-
-    /// Closes what a descriptor was, after it left the table, whose lock is free again.
-    pub(crate) fn close(&self, fd: u32, closed: Descriptor<OpenFile>, why: Closed) {
-        let open = closed.open;
-        // Only the last descriptor closes what is open, whatever other references there are.
-        if !open.lose_descriptor() {
-            return;
-        }
-        let event = self.ending(fd, &open, why);
-        let claim = open.open.socket().ok().and_then(|socket| socket.claim().cloned());
-        // Calls of other threads may have hold of it, or of its socket.
-        let is_held = |socket: &Arc<Socket>| Arc::strong_count(socket) > 1;
-        if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
-            open.close();
-        }
-        // First it is closed, then that is reported: nothing more is accepted from a listener's queue.
-        drop(open);
-        if let Some(claim) = claim {
-            claim.close();
-            if why != Closed::Ended {
-                self.instance.closed_by_guest(&claim);
-            }
-        }
-        self.instance.note_closed();
-        if let Some(event) = event {
-            self.report().tell(event);
-        }
-    }
-
-    /// The connections that the guest has accepted and not closed.
-    fn accepted(&self) -> Vec<Arc<Socket>> {
-        let mut sockets = self.sockets();
-        sockets.retain(|socket| socket.stream().is_ok_and(Stream::is_accepted));
-        // Duplicates of one are one connection.
-        sockets.sort_unstable_by_key(|socket| Arc::as_ptr(socket).addr());
-        sockets.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        sockets
-    }
-
-    /// How many connections the guest has accepted and not closed, one that it is about to get
-    /// included.
-    pub(crate) fn open_connections(&self) -> usize {
-        // First those on their way, then those that have arrived: none is missed between.
-        let arriving = usize::from(self.instance.is_accepting());
-        self.accepted().len().saturating_add(arriving)
-    }
-
-    /// Has it datagram sockets?
-    pub(crate) fn has_datagrams(&self) -> bool {
-        self.sockets().iter().any(|socket| matches!(&**socket, Socket::Datagram(_)))
-    }
-
-    /// Has the connections that the guest has accepted reset when they are closed; tells how
-    /// many there are.
-    pub(crate) fn reset_connections(&self) -> usize {
-        let accepted = self.accepted();
-        accepted.iter().filter_map(|socket| socket.stream().ok()).for_each(Stream::reset_when_closed);
-        accepted.len()
-    }
-
-    /// What is reported at the end of a socket.
-    fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
-        let stream = match open.open.socket().ok()?.as_ref() {
-            Socket::Stream(stream) => stream,
-            Socket::Datagram(datagram) => {
-                let count = datagram.dropped();
-                let local = datagram.local_address().ok()?;
-                return (count > 0).then_some(Event::Dropped { fd, local, count });
-            }
-        };
-        let is_listening = stream.is_listening();
-        if !is_listening && !self.report().wants_connections() {
-            return None;
-        }
-        let peer = stream.peer_address().ok();
-        if !is_listening && peer.is_none() {
-            return None;
-        }
-        let local = stream.local_address().ok()?;
-        Some(Event::Closed { fd, local, peer, why })
-    }
-
-    /// Closes whatever is open.
-    pub(crate) fn close_all(&self) {
-        let end = self.fds().end();
-        for fd in 0..end {
-            let closed = self.fds().remove(fd);
-            if let Ok(closed) = closed {
-                self.close(fd, closed, Closed::Ended);
-            }
-        }
-    }
-
-    /// Where `socket` is on the host, if the guest binds it to `address`; a name in full.
-    fn place(&self, socket: &Socket, address: Address) -> Address {
-        match socket.published_at(&address, self.policy()) {
-            Some(there) => there.into(),
-            None => self.whole(address),
-        }
-    }
-
-    /// Reports that the host's system refused a granted address, if the operator can
-    /// do something about it.
-    pub(crate) fn report_unavailable<T>(
-        &self,
-        call: &'static str,
-        address: &Address,
-        outcome: &Result<T, Refusal>,
-    ) {
-        if let Err(Refusal::Errno(errno)) = *outcome
-            && matches!(errno, Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EACCES)
-        {
-            self.report().tell(Event::Unavailable { call, address: address.clone(), errno });
-        }
-    }
-
-    /// The guest's error for what a socket returned to `call`.
-    pub(crate) fn answer<T>(&self, call: &'static str, outcome: Result<T, Refusal>) -> Result<T, Error> {
-        outcome.map_err(|refusal| match refusal {
-            Refusal::Errno(_) | Refusal::Limited(_) => refusal.errno().into(),
-            Refusal::Denied(denial) => {
-                self.report().report_denial(call, denial);
-                Errno::EACCES.into()
-            }
-        })
     }
 }
 

@@ -1,0 +1,121 @@
+//! The sockets that a guest has open, all at once, and how they end.
+
+use std::sync::Arc;
+
+use super::{OpenFile, Process};
+use crate::fd::Descriptor;
+use crate::observe::{Closed, Event};
+use crate::socket::{Socket, Stream};
+
+impl Process {
+    /// Changes the operator's maximum for backlogs, at every listener.
+    pub(crate) fn set_max_backlog(&self, maximum: u32) {
+        self.service().set_max_backlog(maximum);
+        for socket in self.sockets() {
+            if let Ok(stream) = socket.stream()
+                && let Err(refusal) = stream.set_max_backlog(maximum)
+            {
+                tracing::debug!("a listener keeps its backlog: {}", refusal.errno());
+            }
+        }
+    }
+
+    /// The sockets that are open.
+    pub(super) fn sockets(&self) -> Vec<Arc<Socket>> {
+        let fds = self.fds();
+        let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
+        open.collect()
+    }
+
+    /// Closes what a descriptor was, after it left the table, whose lock is free again.
+    pub(crate) fn close(&self, fd: u32, closed: Descriptor<OpenFile>, why: Closed) {
+        let open = closed.open;
+        // Only the last descriptor closes what is open, whatever other references there are.
+        if !open.lose_descriptor() {
+            return;
+        }
+        let event = self.ending(fd, &open, why);
+        let claim = open.open.socket().ok().and_then(|socket| socket.claim().cloned());
+        // Calls of other threads may have hold of it, or of its socket.
+        let is_held = |socket: &Arc<Socket>| Arc::strong_count(socket) > 1;
+        if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
+            open.close();
+        }
+        // First it is closed, then that is reported: nothing more is accepted from a listener's queue.
+        drop(open);
+        if let Some(claim) = claim {
+            claim.close();
+            if why != Closed::Ended {
+                self.instance.closed_by_guest(&claim);
+            }
+        }
+        self.instance.note_closed();
+        if let Some(event) = event {
+            self.report().tell(event);
+        }
+    }
+
+    /// What is reported at the end of a socket.
+    fn ending(&self, fd: u32, open: &OpenFile, why: Closed) -> Option<Event> {
+        let stream = match open.open.socket().ok()?.as_ref() {
+            Socket::Stream(stream) => stream,
+            Socket::Datagram(datagram) => {
+                let count = datagram.dropped();
+                let local = datagram.local_address().ok()?;
+                return (count > 0).then_some(Event::Dropped { fd, local, count });
+            }
+        };
+        let is_listening = stream.is_listening();
+        if !is_listening && !self.report().wants_connections() {
+            return None;
+        }
+        let peer = stream.peer_address().ok();
+        if !is_listening && peer.is_none() {
+            return None;
+        }
+        let local = stream.local_address().ok()?;
+        Some(Event::Closed { fd, local, peer, why })
+    }
+
+    /// Closes whatever is open.
+    pub(crate) fn close_all(&self) {
+        let end = self.fds().end();
+        for fd in 0..end {
+            let closed = self.fds().remove(fd);
+            if let Ok(closed) = closed {
+                self.close(fd, closed, Closed::Ended);
+            }
+        }
+    }
+
+    /// The connections that the guest has accepted and not closed.
+    fn accepted(&self) -> Vec<Arc<Socket>> {
+        let mut sockets = self.sockets();
+        sockets.retain(|socket| socket.stream().is_ok_and(Stream::is_accepted));
+        // Duplicates of one are one connection.
+        sockets.sort_unstable_by_key(|socket| Arc::as_ptr(socket).addr());
+        sockets.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        sockets
+    }
+
+    /// How many connections the guest has accepted and not closed, one that it is about to get
+    /// included.
+    pub(crate) fn open_connections(&self) -> usize {
+        // First those on their way, then those that have arrived: none is missed between.
+        let arriving = usize::from(self.instance.is_accepting());
+        self.accepted().len().saturating_add(arriving)
+    }
+
+    /// Has it datagram sockets?
+    pub(crate) fn has_datagrams(&self) -> bool {
+        self.sockets().iter().any(|socket| matches!(&**socket, Socket::Datagram(_)))
+    }
+
+    /// Has the connections that the guest has accepted reset when they are closed; tells how
+    /// many there are.
+    pub(crate) fn reset_connections(&self) -> usize {
+        let accepted = self.accepted();
+        accepted.iter().filter_map(|socket| socket.stream().ok()).for_each(Stream::reset_when_closed);
+        accepted.len()
+    }
+}

@@ -1,0 +1,92 @@
+//! Gives a socket its address, and has it listen there.
+
+use std::sync::Arc;
+
+use super::{SocketRef, Thread, TraceAnnotation};
+use crate::address::{Address, UnixName};
+use crate::error::{Errno, Error};
+use crate::fd::Rights;
+use crate::observe::Event;
+use crate::socket::listen::{Capacity, ListenConfig};
+use crate::socket::{Domain, Refusal, Socket};
+
+impl Thread {
+    /// Makes the socket `fd` listen, and reports it to the operator and to the handlers of
+    /// events. Returns the capacity of the queue, for the trace.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`socket`](Self::socket) and of [`Stream::listen`](crate::socket::Stream::listen).
+    pub(crate) fn listen(&self, fd: u32, backlog: u32) -> Result<TraceAnnotation, Error> {
+        let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
+            self.process.answer("sock_listen", self.try_listen(fd, &socket.socket, backlog))
+        });
+        match &outcome {
+            Ok(_) => self.process.note_listen(fd, None),
+            Err(Error::Errno(errno)) => self.process.note_listen(fd, Some(*errno)),
+            Err(Error::Trap(_) | Error::Wait) => {}
+        }
+        let Capacity { now, .. } = outcome?;
+        Ok(TraceAnnotation { name: "capacity", value: now.into() })
+    }
+
+    fn try_listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
+        let stream = socket.stream()?;
+        let local = stream.local_address().ok();
+        let config = self.config(fd, local);
+        let outcome = stream.listen(backlog, config, self.process.policy(), self.process.keeper());
+        if let Err(refusal) = &outcome {
+            let (errno, local) = (refusal.errno(), stream.local_address()?);
+            self.process.report_unavailable("sock_listen", &local, &outcome);
+            self.process.report().tell(Event::Listening { fd, local, backlog, result: Err(errno) });
+        }
+        outcome
+    }
+
+    /// On what terms a socket with this address listens.
+    fn config(&self, listener: u32, local: Option<Address>) -> ListenConfig {
+        let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
+        self.process.config(listener, local)
+    }
+
+    /// What the addresses of a Unix socket mean to this guest.
+    pub(crate) fn names(&self) -> Domain {
+        self.process.names()
+    }
+
+    /// What gives `socket` the address: [`bound`](Self::bound) is to follow. That of a name is a file
+    /// operation.
+    pub(crate) fn bind(
+        &self,
+        socket: &SocketRef,
+        address: &Address,
+    ) -> impl FnOnce() -> Result<Result<(), Refusal>, Errno> + Send + use<> {
+        let (binder, at) = (Arc::clone(&socket.socket), address.clone());
+        let process = Arc::clone(&self.process);
+        move || {
+            // The name that a socket gets is one that moves: see `moves.rs`.
+            let _alone = matches!(at, Address::Unix(_)).then(|| process.moves());
+            Ok(binder.bind(at, process.policy(), process.keeper()))
+        }
+    }
+
+    /// Takes in how [`bind`](Self::bind) ended. If the address makes the socket receive messages, it is
+    /// reported to the operator.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::bind`].
+    pub(crate) fn bound(
+        &self,
+        socket: &SocketRef,
+        address: Address,
+        outcome: Result<(), Refusal>,
+    ) -> Result<(), Error> {
+        if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {
+            let local = datagram.local_address()?;
+            self.process.report().tell(Event::Bound { fd: socket.fd, local });
+        }
+        self.process.report_unavailable("sock_bind", &self.process.place(&socket.socket, address), &outcome);
+        self.process.answer("sock_bind", outcome)
+    }
+}
