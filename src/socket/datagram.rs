@@ -3,26 +3,29 @@
 //! There is little state: an address of its own or none, and a peer or none. The kernel
 //! keeps both too; this is the guest's view of them.
 
-use std::io::IoSlice;
+mod receive;
+mod send;
+
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::net::{AddressFamily, SocketAddrAny};
+use rustix::net::SocketAddrAny;
 
 use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
 use super::multicast::{Groups, Membership};
 use super::option::{SetOption, SocketLimits, take_own_groups_only};
-use super::receive_filter::{DatagramFilter, First, ReceiveFilter};
+use super::receive_filter::DatagramFilter;
 use super::recent::RecentSenders;
-use super::unix::{self, NamedSocketFile};
-use super::{Domain, Kind, Received, Refusal, ShutdownHow, Status, address, transfer};
+use super::{Domain, Kind, Refusal, ShutdownHow, Status, transfer};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{AsyncFd, DescriptorFreed, Events};
 use crate::policy::Policy;
+
+pub use send::Destination;
 
 /// A datagram socket.
 #[derive(Debug)]
@@ -33,7 +36,6 @@ pub struct Datagram {
     /// Is no more received, by [`shutdown`](Self::shutdown)?
     is_deaf: AtomicBool,
     /// Discards messages of refused senders, if senders are filtered. Its lock comes before the socket's.
-    ///
     filter: OnceLock<DatagramFilter>,
     /// Recent senders, which may be sent to without a grant. Boxed: a client has none.
     answers: OnceLock<Box<RecentSenders>>,
@@ -58,15 +60,6 @@ struct DatagramInner {
     /// The last sender by a name, as the kernel has it and as the guest does: most
     /// senders send again.
     last_sender: Option<(SocketAddrAny, Address)>,
-}
-
-/// Where a message goes.
-#[derive(Debug)]
-pub enum Destination {
-    /// A network address.
-    Inet(SocketAddr),
-    /// A name.
-    Name(NamedSocketFile),
 }
 
 impl Datagram {
@@ -121,6 +114,8 @@ impl Datagram {
         keeper: Option<&dyn Keeper>,
     ) -> Result<(), Refusal> {
         self.endpoint.domain.check(address)?;
+        // Goes after the lock: what watches one is woken then, and watches the next.
+        let mut _ended = [None, None];
         let mut inner = self.lock();
         if self.is_bound() {
             // "EINVAL: The socket is already bound to an address" - bind(3p)
@@ -136,7 +131,7 @@ impl Datagram {
                 keeper.takes_in(claim);
             }
             // Both are made anew, for the socket that it is now.
-            (inner.registration, inner.incoming) = (None, None);
+            _ended = [inner.registration.take(), inner.incoming.take()];
         }
         inner.bound = self.local_address()?.inet();
         if inner.bound.is_some() && policy.lets_answer() {
@@ -153,11 +148,13 @@ impl Datagram {
     /// `ECONNREFUSED`, `EPROTOTYPE` and what else the host reports.
     pub fn connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
         let (name, destination) = self.find(address, policy, |_| false)?;
+        // As in `bind`.
+        let mut _ended = None;
         let mut inner = self.lock();
         if let Some(claim) = self.claim() {
             // With a peer it would receive from nobody else, and so would the other instances.
             self.endpoint.leave(claim)?;
-            inner.registration = None;
+            _ended = inner.registration.take();
         }
         match destination {
             Destination::Inet(there) => rustix::net::connect(self.endpoint.fd(), &there)?,
@@ -221,54 +218,6 @@ impl Datagram {
         self.lock().groups.leave(self.host_fd(), membership)
     }
 
-    /// Where a message to `address` goes. A recent sender may be
-    /// [answered](super::Socket::let_answer), granted or not.
-    ///
-    ///
-    /// # Errors
-    ///
-    /// `EAFNOSUPPORT` for an address of another family; a denial of the policy; `ENOENT`
-    /// and what else resolving the path reports.
-    pub fn destination(&self, address: &Address, policy: &Policy) -> Result<Destination, Refusal> {
-        let has_sent = |there| self.answers.get().is_some_and(|recent| recent.has(there));
-        self.find(address, policy, has_sent).map(|(_, destination)| destination)
-    }
-
-    fn find(
-        &self,
-        address: &Address,
-        policy: &Policy,
-        may_answer: impl Fn(SocketAddr) -> bool,
-    ) -> Result<(Address, Destination), Refusal> {
-        self.endpoint.domain.check(address)?;
-        match (address, &self.endpoint.domain) {
-            (Address::Unix(name), Domain::Unix(paths)) => {
-                let (name, target) = unix::target(name, paths.as_ref(), policy)?;
-                Ok((Address::Unix(name), Destination::Name(target)))
-            }
-            (Address::Inet(there), _) => {
-                let there = address::destination(*there);
-                policy.check_send(there, || may_answer(there))?;
-                Ok((Address::Inet(there), Destination::Inet(there)))
-            }
-            (Address::Unix(_), _) => Err(Errno::EAFNOSUPPORT.into()),
-        }
-    }
-
-    pub(super) fn let_answer(&self) {
-        self.answers.get_or_init(|| Box::new(RecentSenders::new()));
-    }
-
-    pub(super) fn set_receive_filter(&self, receive_filter: Arc<dyn ReceiveFilter>) {
-        self.filter.get_or_init(|| DatagramFilter::new(receive_filter));
-    }
-
-    /// May the kernel report more of what comes in than the guest is told? So it is with refused
-    /// senders, and with a socket that another instance receives from.
-    pub(super) fn is_filtered(&self) -> bool {
-        self.filter.get().is_some() || self.endpoint.was_held()
-    }
-
     /// Set where the service holds the socket.
     pub(super) fn claim(&self) -> Option<&Arc<Claim>> {
         self.endpoint.claim()
@@ -289,107 +238,6 @@ impl Datagram {
     /// What the guest has set, in that order.
     pub(super) fn set_options(&self) -> Vec<SetOption> {
         self.lock().set.as_deref().cloned().unwrap_or_default()
-    }
-
-    /// How many messages were kept from the guest, because of their senders.
-    pub fn dropped(&self) -> u64 {
-        self.filter.get().map_or(0, DatagramFilter::dropped)
-    }
-
-    /// How many more of them there are than the last time.
-    pub fn take_dropped(&self) -> u64 {
-        self.filter.get().map_or(0, DatagramFilter::take_dropped)
-    }
-
-    /// Discards refused messages at the head of the queue, before readiness is reported.
-    /// Returns whether anything was discarded.
-    pub(super) fn discard_filtered(&self) -> bool {
-        let Some(filter) = self.filter.get() else { return false };
-        let before = filter.dropped();
-        let mut kept = filter.lock();
-        match filter.discard_filtered(self.host_fd(), self.inet_peer()) {
-            Ok(_) | Err(Errno::EAGAIN) => {}
-            Err(errno) => *kept = Some(errno),
-        }
-        filter.dropped() != before
-    }
-
-    /// Takes the error that an earlier poll consumed from the kernel.
-    pub(super) fn take_error(&self) -> Option<Errno> {
-        self.filter.get().and_then(|filter| filter.lock().take())
-    }
-
-    fn inet_peer(&self) -> Option<SocketAddr> {
-        self.lock().peer.as_ref().and_then(Address::inet)
-    }
-
-    /// Receives one message, with its sender. `None` after so many refused messages that the caller
-    /// should yield first.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` where none is there, and what the host reports.
-    pub fn try_recv(&self, buffer: &mut [u8], peek: bool) -> Result<Option<Received>, Errno> {
-        if self.is_retired() {
-            return Err(Errno::EAGAIN);
-        }
-        let Some(filter) = self.filter.get() else { return self.take(buffer, peek).map(Some) };
-        let mut kept = filter.lock();
-        if let Some(errno) = kept.take() {
-            return Err(errno);
-        }
-        match filter.discard_filtered(self.host_fd(), self.inet_peer())? {
-            First::Admitted => self.take(buffer, peek).map(Some),
-            First::Unknown => Ok(None),
-        }
-    }
-
-    fn take(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {
-        let (received, from) = transfer::receive_from(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
-        let from = from.map_or_else(|| Ok(self.endpoint.domain.wildcard()), |from| self.sender(from))?;
-        if let (Some(recent), Address::Inet(from)) = (self.answers.get(), &from) {
-            recent.note(*from);
-        }
-        Ok(Received { from: Some(from), ..received })
-    }
-
-    /// The guest's address for what the kernel calls a sender.
-    fn sender(&self, from: SocketAddrAny) -> Result<Address, Errno> {
-        if from.address_family() != AddressFamily::UNIX {
-            return self.endpoint.domain.read(from);
-        }
-        let mut inner = self.lock();
-        if let Some((known, address)) = &inner.last_sender
-            && *known == from
-        {
-            return Ok(address.clone());
-        }
-        let address = self.endpoint.domain.read(from.clone())?;
-        inner.last_sender = Some((from, address.clone()));
-        Ok(address)
-    }
-
-    /// Sends one message: to the peer, or to `to`.
-    ///
-    /// # Errors
-    ///
-    /// `EDESTADDRREQ` without either; `EAGAIN` if the buffer here or there is full;
-    /// `EMSGSIZE`, `ECONNREFUSED` and what else the host reports.
-    pub fn try_send(&self, data: &[IoSlice<'_>], to: Option<&Destination>) -> Result<usize, Errno> {
-        let fd = self.endpoint.host_fd();
-        match to {
-            Some(Destination::Inet(there)) => transfer::send_to(fd, data, there),
-            Some(Destination::Name(target)) => transfer::send_to(fd, data, &target.address()?),
-            // "EDESTADDRREQ: The socket is not connection-mode and no peer address is set."
-            // - send(3p)
-            None if self.lock().peer.is_none() => Err(Errno::EDESTADDRREQ),
-            None => transfer::send(fd, data).map_err(|errno| match errno {
-                // Linux drops the peer of a named socket at the first refusal; here it is
-                // kept, as `peer_address` reports.
-                Errno::ENOTCONN => Errno::ECONNREFUSED,
-                errno => errno,
-            }),
-        }
     }
 
     /// Ends one direction, or both.

@@ -133,4 +133,30 @@ impl Stream {
         })??;
         transfer::shutdown(connected.fd(), how)
     }
+
+    /// The connection, for data.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` while connecting, `ENOTCONN` in any other state; once, why the
+    /// last attempt to connect failed.
+    pub fn connected(&self) -> Result<Connected, Errno> {
+        let found = self.inspect(|state| match state {
+            StreamState::Connected(connected) => {
+                self.connection.get_or_init(|| connected.clone());
+                Ok(connected.clone())
+            }
+            StreamState::Connecting(_) => Err(Errno::EAGAIN),
+            _ => Err(Errno::ENOTCONN),
+        })?;
+        match found {
+            Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
+            other => other,
+        }
+    }
+
+    /// The connection, where a call has used it before.
+    pub fn known_connection(&self) -> Option<&Connected> {
+        self.connection.get()
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 
-use super::{Connected, StreamState, Transition};
+use super::{Connected, Stream, StreamState, Transition};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::io::AsyncFd;
@@ -33,6 +33,63 @@ pub(super) enum Settled {
         before: StreamState,
         registration: Arc<AsyncFd>,
     },
+}
+
+impl Stream {
+    /// Begins to connect. `Ok` means connected.
+    ///
+    /// # Errors
+    ///
+    /// `EINPROGRESS` once the attempt is on its way; `EALREADY` while an earlier one
+    /// is; `EISCONN` when connected; `EOPNOTSUPP` (`ENOTSUP`) on a listener;
+    /// `EAFNOSUPPORT` for another family; once, why the last attempt failed; a denial
+    /// of the policy; what the host reports: over `AF_UNIX`, `EAGAIN` where the queue
+    /// there is full.
+    pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
+        self.endpoint.domain.check(address)?;
+        // A program without another way to learn how its attempt went calls again, and
+        // would go on forever if each call began anew.
+        if let Some(errno) = self.take_connect_error() {
+            return Err(errno.into());
+        }
+        self.change(|state| match state {
+            StreamState::Unbound(unbound) => {
+                start(&self.endpoint, StreamState::Unbound(unbound), address, policy)
+            }
+            StreamState::Bound(bound) => start(&self.endpoint, StreamState::Bound(bound), address, policy),
+            // "EALREADY: A connection request is already in progress" - connect(3p)
+            StreamState::Connecting(connecting) => {
+                (StreamState::Connecting(connecting), Err(Errno::EALREADY.into()))
+            }
+            // "EISCONN: The specified socket is connection-mode and is already connected."
+            StreamState::Connected(connected) => {
+                (StreamState::Connected(connected), Err(Errno::EISCONN.into()))
+            }
+            // "EOPNOTSUPP: The socket is listening and cannot be connected."
+            StreamState::Listening(listening) => {
+                (StreamState::Listening(listening), Err(Errno::ENOTSUP.into()))
+            }
+            StreamState::Closed => (StreamState::Closed, Err(Errno::EBADF.into())),
+        })
+    }
+
+    /// How an attempt to connect stands: `EINPROGRESS`, connected, or why it failed.
+    ///
+    /// # Errors
+    ///
+    /// `EINPROGRESS`; `ECONNREFUSED`, `ETIMEDOUT` and what else the host reports;
+    /// `ENOTCONN` where no attempt was made.
+    pub fn try_finish_connect(&self) -> Result<(), Errno> {
+        let state = self.inspect(|state| match state {
+            StreamState::Connecting(_) => Err(Errno::EINPROGRESS),
+            StreamState::Connected(_) => Ok(()),
+            _ => Err(Errno::ENOTCONN),
+        })?;
+        match state {
+            Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
+            other => other,
+        }
+    }
 }
 
 /// Begins to connect; on failure the socket remains in `before`.

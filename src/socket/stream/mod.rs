@@ -5,6 +5,7 @@
 //! the only place that takes the state out, and nothing waits or returns early
 //! while it is out.
 
+mod accept;
 mod addresses;
 mod bound;
 mod connected;
@@ -15,15 +16,14 @@ mod phase;
 mod unbound;
 
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 
 use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
-use super::listen::{Capacity, ConnectionPermit, ListenConfig, PendingConnection, Queue};
+use super::listen::{Capacity, ConnectionPermit, ListenConfig, Queue};
 use super::option::{SetOption, SocketLimits};
-use super::{Domain, Kind, Refusal, Socket};
+use super::{Domain, Kind, Refusal};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{AsyncFd, DescriptorFreed, Watchers};
@@ -33,7 +33,7 @@ use bound::Bound;
 pub use connected::Connected;
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
-use listening::{AcceptSource, Listening};
+use listening::Listening;
 pub use phase::Phase;
 use unbound::Unbound;
 
@@ -267,163 +267,6 @@ impl Stream {
             }
             other => (other, Ok(None)),
         })
-    }
-
-    /// Takes a waiting connection, without waiting for one.
-    ///
-    /// A connection that was reset while it waited is passed over. One that the policy
-    /// or the limit of its peer refuses sees a reset, and is passed over too.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` where none waits; `EINVAL` where the socket does not listen;
-    /// `ENFILE` where the host has no descriptor left, and a limit to the number of
-    /// connections where that is reached (the connection goes on waiting); `EBADF` where
-    /// the last descriptor was closed meanwhile.
-    pub fn try_accept(&self) -> Result<Accepted, Refusal> {
-        let claim = self.endpoint.claim();
-        let source = self.inspect(|state| match state {
-            StreamState::Listening(listening) => {
-                Ok(listening.source(claim.is_some_and(|it| it.is_retired())))
-            }
-            // "EINVAL: The socket is not accepting connections." - accept(3p)
-            _ => Err(Errno::EINVAL),
-        })??;
-        let pending = match source {
-            AcceptSource::Kernel(accept_filter, lease, capacity) => {
-                listening::try_accept(&self.endpoint, accept_filter.as_ref(), lease.as_deref(), capacity)
-            }
-            AcceptSource::Queue(queue) => queue.try_accept(),
-            AcceptSource::Retired => Err(Errno::EAGAIN.into()),
-        };
-        self.accepted(self.unless_gone(pending)?)
-    }
-
-    /// Takes a waiting connection out of the host's own queue, and wakes the caller
-    /// where none waits yet.
-    ///
-    /// # Errors
-    ///
-    /// As for [`try_accept`](Self::try_accept).
-    pub fn poll_accept(&self, queue: &Queue, context: &mut Context<'_>) -> Poll<Result<Accepted, Refusal>> {
-        if let Some(claim) = self.endpoint.claim() {
-            // First it is woken by a change, then it asks.
-            claim.wake_at_change(context.waker());
-            if claim.is_retired() {
-                return match self.unless_gone::<PendingConnection>(Err(Errno::EAGAIN.into())) {
-                    Err(refusal) if refusal != Errno::EAGAIN.into() => Poll::Ready(Err(refusal)),
-                    _ => Poll::Pending,
-                };
-            }
-        }
-        queue.poll_accept(context).map(|pending| self.accepted(self.unless_gone(pending)?))
-    }
-
-    /// An accept after the guest was told of a connection, which finds none because another
-    /// instance took it or this one is retired, fails with `ECONNABORTED`: a server that polls
-    /// and accepts then does not stop there.
-    fn unless_gone<T>(&self, answer: Result<T, Refusal>) -> Result<T, Refusal> {
-        let Some(claim) = self.endpoint.claim() else { return answer };
-        match (claim.take_report(), answer) {
-            // "ECONNABORTED: A connection has been aborted." - accept(3p)
-            (true, Err(Refusal::Errno(Errno::EAGAIN))) => Err(Errno::ECONNABORTED.into()),
-            (_, answer) => answer,
-        }
-    }
-
-    /// The guest's socket; it lingers as the listener does, for so the kernel has it.
-    fn accepted(&self, pending: PendingConnection) -> Result<Accepted, Refusal> {
-        let PendingConnection { socket, peer, permit, _held: _ } = pending;
-        let endpoint = self.endpoint.accepted(socket);
-        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
-        let connected = StreamState::Connected(Connected::new(registration, peer.clone(), endpoint.kind));
-        let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.passed_on());
-        let mut stream = Self::with_state(endpoint, connected, lingers, limits);
-        stream.permit = permit.map(Box::new);
-        Ok(Accepted { socket: Socket::Stream(stream), peer })
-    }
-
-    /// Begins to connect. `Ok` means connected.
-    ///
-    /// # Errors
-    ///
-    /// `EINPROGRESS` once the attempt is on its way; `EALREADY` while an earlier one
-    /// is; `EISCONN` when connected; `EOPNOTSUPP` (`ENOTSUP`) on a listener;
-    /// `EAFNOSUPPORT` for another family; once, why the last attempt failed; a denial
-    /// of the policy; what the host reports: over `AF_UNIX`, `EAGAIN` where the queue
-    /// there is full.
-    pub fn try_connect(&self, address: &Address, policy: &Policy) -> Result<(), Refusal> {
-        self.endpoint.domain.check(address)?;
-        // A program without another way to learn how its attempt went calls again, and
-        // would go on forever if each call began anew.
-        if let Some(errno) = self.take_connect_error() {
-            return Err(errno.into());
-        }
-        self.change(|state| match state {
-            StreamState::Unbound(unbound) => {
-                connecting::start(&self.endpoint, StreamState::Unbound(unbound), address, policy)
-            }
-            StreamState::Bound(bound) => {
-                connecting::start(&self.endpoint, StreamState::Bound(bound), address, policy)
-            }
-            // "EALREADY: A connection request is already in progress" - connect(3p)
-            StreamState::Connecting(connecting) => {
-                (StreamState::Connecting(connecting), Err(Errno::EALREADY.into()))
-            }
-            // "EISCONN: The specified socket is connection-mode and is already connected."
-            StreamState::Connected(connected) => {
-                (StreamState::Connected(connected), Err(Errno::EISCONN.into()))
-            }
-            // "EOPNOTSUPP: The socket is listening and cannot be connected."
-            StreamState::Listening(listening) => {
-                (StreamState::Listening(listening), Err(Errno::ENOTSUP.into()))
-            }
-            StreamState::Closed => (StreamState::Closed, Err(Errno::EBADF.into())),
-        })
-    }
-
-    /// How an attempt to connect stands: `EINPROGRESS`, connected, or why it failed.
-    ///
-    /// # Errors
-    ///
-    /// `EINPROGRESS`; `ECONNREFUSED`, `ETIMEDOUT` and what else the host reports;
-    /// `ENOTCONN` where no attempt was made.
-    pub fn try_finish_connect(&self) -> Result<(), Errno> {
-        let state = self.inspect(|state| match state {
-            StreamState::Connecting(_) => Err(Errno::EINPROGRESS),
-            StreamState::Connected(_) => Ok(()),
-            _ => Err(Errno::ENOTCONN),
-        })?;
-        match state {
-            Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
-            other => other,
-        }
-    }
-
-    /// The connection, for data.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` while connecting, `ENOTCONN` in any other state; once, why the
-    /// last attempt to connect failed.
-    pub fn connected(&self) -> Result<Connected, Errno> {
-        let found = self.inspect(|state| match state {
-            StreamState::Connected(connected) => {
-                self.connection.get_or_init(|| connected.clone());
-                Ok(connected.clone())
-            }
-            StreamState::Connecting(_) => Err(Errno::EAGAIN),
-            _ => Err(Errno::ENOTCONN),
-        })?;
-        match found {
-            Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
-            other => other,
-        }
-    }
-
-    /// The connection, where a call has used it before.
-    pub fn known_connection(&self) -> Option<&Connected> {
-        self.connection.get()
     }
 
     /// What `sock_status` reports.

@@ -3,13 +3,14 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
 use super::*;
 use crate::io::{Events, Pollable, can_drive, no_longer_drives};
+use crate::socket::Socket;
 
 #[derive(Default)]
 struct Woken(AtomicBool);
