@@ -14,6 +14,15 @@ pub(super) enum CallMode {
     OwnThread,
 }
 
+/// What a function is called as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Enters the guest's code, where none of it runs.
+    Entry,
+    /// A handler or a destructor, maybe in the midst of the guest's code.
+    Callback,
+}
+
 impl CallMode {
     /// Makes the instance of a store.
     ///
@@ -31,27 +40,10 @@ impl CallMode {
         }
     }
 
-    /// Enters the guest's code, where none of it runs.
+    /// Calls a function of the guest's.
     ///
-    /// # Errors
-    ///
-    /// Those of [`TypedFunc::call`].
-    pub(super) async fn enter<P: WasmParams + Sync, R: WasmResults + Sync>(
-        self,
-        store: impl AsContextMut<Data: Send> + Send,
-        function: &TypedFunc<P, R>,
-        parameters: P,
-    ) -> wasmtime::Result<R> {
-        match self {
-            Self::Async => function.call_async(store, parameters).await,
-            Self::Blocking | Self::OwnThread => function.call(store, parameters),
-        }
-    }
-
-    /// Calls a function of the guest's, maybe from the midst of its code.
-    ///
-    /// On its own thread it runs on a fiber: a handler that interrupts running code needs one, and a
-    /// store that has had one takes no other call. It waits for nothing there but on the spot.
+    /// A callback on the guest's own thread runs on a fiber: a handler that interrupts running code needs it,
+    /// and a store that has had one takes no other call. It waits for nothing there but on the spot.
     ///
     /// # Errors
     ///
@@ -61,10 +53,13 @@ impl CallMode {
         store: impl AsContextMut<Data: Send> + Send,
         function: &TypedFunc<P, R>,
         parameters: P,
+        role: Role,
     ) -> wasmtime::Result<R> {
-        match self {
-            Self::Async | Self::OwnThread => function.call_async(store, parameters).await,
-            Self::Blocking => function.call(store, parameters),
+        match (self, role) {
+            (Self::Async, _) | (Self::OwnThread, Role::Callback) => {
+                function.call_async(store, parameters).await
+            }
+            (Self::Blocking, _) | (Self::OwnThread, Role::Entry) => function.call(store, parameters),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::coop::consume_budget;
 use wasmtime::{Instance, Store, TypedFunc, WasmParams};
 
 use super::WasockCtx;
-use super::call_mode::CallMode;
+use super::call_mode::{CallMode, Role};
 use super::handlers::Handlers;
 use super::outcome::{Ended, ended, is_mistake};
 use super::signal::handle_between;
@@ -398,7 +398,7 @@ impl EventLoop {
         about: Option<u32>,
     ) -> wasmtime::Result<()> {
         let about = about.and_then(|fd| Some((fd, Arc::downgrade(&self.socket(fd)?))));
-        let outcome = self.calls.call(&mut *store, handler, parameters).await;
+        let outcome = self.calls.call(&mut *store, handler, parameters, Role::Callback).await;
         if let Err(error) = &outcome
             && is_mistake(error)
             && let Some((fd, socket)) = about

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wasmtime::{Engine, Instance, InstancePre, Linker, SharedMemory, Store};
 
-use super::call_mode::CallMode;
+use super::call_mode::{CallMode, Role};
 use super::deliver::EventLoop;
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
@@ -245,7 +245,7 @@ impl Guest {
         calls: CallMode,
     ) -> wasmtime::Result<()> {
         if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
-            return calls.enter(store, &start, ()).await;
+            return calls.call(store, &start, (), Role::Entry).await;
         }
         if handler_names(self.module()).is_empty() {
             return Err(wasmtime::Error::msg(
@@ -253,7 +253,7 @@ impl Guest {
             ));
         }
         match instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
-            Ok(initialize) => calls.enter(store, &initialize, ()).await,
+            Ok(initialize) => calls.call(store, &initialize, (), Role::Entry).await,
             Err(_) => Ok(()),
         }
     }

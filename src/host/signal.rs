@@ -25,7 +25,7 @@ use wasmtime::{
 };
 
 use super::WasockCtx;
-use super::call_mode::CallMode;
+use super::call_mode::{CallMode, Role};
 use super::interrupt::{RunsOn, until_the_end, why_ended};
 use super::outcome::{describe_trap, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
@@ -156,7 +156,9 @@ pub(super) async fn handle<T: Send + 'static>(
         (ctx.interrupts.pending_signals.clone(), Arc::clone(ctx.thread.process().report()));
     while let Some(due) = next(&pending_signals)? {
         let outcome = match find(caller, &due.callback) {
-            ExportLookup::Handler(handler) => calls.call(&mut *caller, &handler, due.number).await,
+            ExportLookup::Handler(handler) => {
+                calls.call(&mut *caller, &handler, due.number, Role::Callback).await
+            }
             // Every instance of a module has the same exports.
             ExportLookup::Nothing | ExportLookup::Misfit => Ok(()),
         };
@@ -227,7 +229,7 @@ pub(super) async fn handle_between<T: Send + 'static>(
 ) -> wasmtime::Result<()> {
     while let Some(due) = next(&thread.pending_signals)? {
         let outcome = match instance.get_typed_func::<i32, ()>(&mut *store, &due.callback) {
-            Ok(handler) => calls.call(&mut *store, &handler, due.number).await,
+            Ok(handler) => calls.call(&mut *store, &handler, due.number, Role::Callback).await,
             Err(_) => Ok(()),
         };
         finished(&thread.pending_signals, &due, thread.process().report(), outcome)?;

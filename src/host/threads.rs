@@ -55,7 +55,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store};
 
-use super::call_mode::CallMode;
+use super::call_mode::{CallMode, Role};
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
 use super::guest_memory::{GuestMemoryHandle, MemorySource};
@@ -238,7 +238,7 @@ impl Starter for ThreadGroup {
         let calls = self.mode.calls;
         self.begin(ctx, async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;
-            calls.enter(store, &entry, arguments).await?;
+            calls.call(store, &entry, arguments, Role::Entry).await?;
             Ok(None)
         })
     }
@@ -430,7 +430,7 @@ async fn destroy_locals(
         let set = store.data_mut().thread.take_locals();
         for (user_data, value) in &set {
             let ((user_low, user_high), (low, high)) = (halves(*user_data), halves(*value));
-            calls.call(&mut *store, &destroy, (user_low, user_high, low, high)).await?;
+            calls.call(&mut *store, &destroy, (user_low, user_high, low, high), Role::Callback).await?;
         }
         if set.is_empty() {
             break;

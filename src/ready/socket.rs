@@ -162,23 +162,41 @@ pub async fn recv(
     if buffer.is_empty() && !connected.keeps_boundaries() {
         return Ok(Received::bytes(0));
     }
-    let io = connected.registration();
-    let buffer_len = buffer.len();
     let is_stream = !connected.keeps_boundaries();
     // "Receive calls normally block until the smaller of the low-water mark value or the
     // requested amount is available" - setsockopt(3p), SO_RCVLOWAT
     let low_water = if waits && is_stream { socket.receive_low_water() } else { 1 };
+    let whole = (flags.wait_all || buffer.len() < low_water) && waits && !flags.peek && is_stream;
+    recv_bytes(&connected, limit, buffer, flags.peek, Least { low_water, whole }, has_looked).await
+}
+
+/// What a receive waits for.
+struct Least {
+    /// So many bytes, where the buffer has room for them.
+    low_water: usize,
+    /// As many as the buffer has room for.
+    whole: bool,
+}
+
+async fn recv_bytes(
+    connected: &Connected,
+    limit: Option<Duration>,
+    buffer: &mut [u8],
+    peek: bool,
+    Least { low_water, whole }: Least,
+    mut has_looked: bool,
+) -> Result<Received, Errno> {
+    let io = connected.registration();
+    let buffer_len = buffer.len();
     let is_low = || low_water > 1 && buffer_len >= low_water && !connected.holds(low_water);
-    let whole = (flags.wait_all || buffer_len < low_water) && waits && !flags.peek && is_stream;
     let mut filled = 0;
     let mut slice = TimeSlice::new();
-    let mut has_looked = has_looked;
     loop {
         let has_looked = std::mem::take(&mut has_looked);
         let rest = buffer.get_mut(filled..).unwrap_or_default();
         let attempt = || match is_low() {
             true => Poll::Pending,
-            false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, flags.peek)),
+            false => pending_on(Errno::EAGAIN, connected.try_recv(&mut *rest, peek)),
         };
         let received = match whole || low_water > 1 {
             true => blocking(&io, Events::READ, limit, attempt, false).await,

@@ -30,11 +30,11 @@ pub(crate) struct HeldSockets {
     all: Mutex<Vec<Entry>>,
     /// Sockets that workers have bound and that do not listen yet. Its lock is taken before that of
     /// the entries.
-    bound: Mutex<Vec<Bound>>,
+    bound: Mutex<Vec<BoundSocket>>,
 }
 
 /// A socket of a worker that does not listen yet.
-struct Bound {
+struct BoundSocket {
     owner: Owner,
     fd: Weak<OwnedFd>,
     binding: Binding,
@@ -145,7 +145,7 @@ impl HeldSockets {
         state: (bool, bool),
     ) -> Result<Option<Arc<Claim>>, Errno> {
         let mut bound = unpoisoned(&self.bound);
-        let is_it = |it: &Bound| {
+        let is_it = |it: &BoundSocket| {
             it.binding == *wanted
                 && it.owner.generation == owner.generation
                 && it.owner.worker != owner.worker
@@ -166,7 +166,7 @@ impl HeldSockets {
         let Made { binding, local, fd, name, .. } = made;
         let mut bound = unpoisoned(&self.bound);
         bound.retain(|known| known.fd.strong_count() > 0);
-        bound.push(Bound { owner, fd: Arc::downgrade(&fd), binding, local, name });
+        bound.push(BoundSocket { owner, fd: Arc::downgrade(&fd), binding, local, name });
     }
 
     /// The socket that had this `number` among those whose port the host chose.
