@@ -12,7 +12,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
-use wasock::{Closed, DrainEnd, Event, Refused, TraceLine};
+use wasock::Event;
+use wasock::{Closed, DrainEnd, Refused, TraceLine};
 
 use crate::json::Json;
 
@@ -107,6 +108,20 @@ fn described(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ];
             ("info", "backlog_changed", fields)
         }
+        other => {
+            let of_any = of_connections(other).or_else(|| of_limits(other)).or_else(|| of_guest(other));
+            of_any.or_else(|| of_service(other)).unwrap_or_else(|| {
+                // A newer library has it.
+                ("info", "other", vec![("message", Json::from(format!("{other:?}")))])
+            })
+        }
+    })
+}
+
+/// What happened to a connection, and the end of a listener.
+fn of_connections(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
+    let text = |value: &dyn fmt::Display| Json::from(value.to_string());
+    Some(match event {
         Event::Accepted { listener, fd, peer, local } => {
             let fields = vec![
                 ("listener_fd", (*listener).into()),
@@ -135,12 +150,7 @@ fn described(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ];
             ("info", "closed", fields)
         }
-        other => {
-            of_limits(other).or_else(|| of_guest(other)).or_else(|| of_service(other)).unwrap_or_else(|| {
-                // A newer library has it.
-                ("info", "other", vec![("message", Json::from(format!("{other:?}")))])
-            })
-        }
+        _ => return None,
     })
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     if args.service.is_service() {
         return serve(args, guest);
     }
-    let running = signal::Running::default();
+    let running = signal::SignalTarget::default();
     let mut signals = signal::watch(running.clone(), None).context("cannot watch for signals")?;
     // The guest has a thread of its own, unless it has handlers of events. This one drives what that
     // can't watch itself.
@@ -71,7 +71,7 @@ pub(crate) async fn code_of(
 }
 
 /// Ends this process, once the last events are printed.
-pub(crate) fn finish(running: &signal::Running, code: u8) -> Result<ExitCode> {
+pub(crate) fn finish(running: &signal::SignalTarget, code: u8) -> Result<ExitCode> {
     std::io::stdout().flush().ok();
     if let Some(target) = running.get() {
         // They have no reader any more if this takes long.

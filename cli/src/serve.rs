@@ -19,7 +19,7 @@ use crate::{run, start};
 pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
     let service = service(&args)?;
     let args = Arc::new(args);
-    let running = signal::Running::default();
+    let running = signal::SignalTarget::default();
     let mut signals =
         signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
     let reloads =

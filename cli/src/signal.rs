@@ -58,10 +58,10 @@ const PASSED_ON: &[(Signal, Host)] = &[
     (Signal::Stkflt, Host::STKFLT),
 ];
 
-/// What runs, once there is something.
-pub(crate) type Running = Arc<OnceLock<Target>>;
+/// What signals are for, once it runs.
+pub(crate) type SignalTarget = Arc<OnceLock<Target>>;
 
-/// What signals are for.
+/// What runs.
 pub(crate) enum Target {
     Guest(Handle),
     Service(Box<Served>),
@@ -159,7 +159,7 @@ impl HostSignals {
 /// # Errors
 ///
 /// Where signals can't be caught, or no thread be started.
-pub(crate) fn watch(running: Running, asked: Option<Signal>) -> Result<oneshot::Receiver<u8>> {
+pub(crate) fn watch(running: SignalTarget, asked: Option<Signal>) -> Result<oneshot::Receiver<u8>> {
     let runtime = start::runtime()?;
     let mut signals = {
         let _inside = runtime.enter();
@@ -197,7 +197,7 @@ pub(crate) fn watch(running: Running, asked: Option<Signal>) -> Result<oneshot::
 }
 
 /// Passes signals to the guest, up to the first that is to end it.
-async fn next_order(signals: &mut HostSignals, running: &Running) -> Signal {
+async fn next_order(signals: &mut HostSignals, running: &SignalTarget) -> Signal {
     let mut last = HashMap::new();
     loop {
         let signal = signals.next().await;
