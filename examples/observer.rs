@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use wasock::{Ended, Escaped, Event, Guest, Observer, WasockCtx};
+use wasock::observe::Escaped;
+use wasock::{Ended, Event, Guest, Observer, WasockCtx};
 
 #[tokio::main]
 async fn main() -> wasmtime::Result<()> {

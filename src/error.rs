@@ -382,7 +382,8 @@ impl std::error::Error for Terminated {}
 
 /// The guest asked to end the calling thread, and it alone.
 ///
-/// It travels through the engine as [`Exit`] does.
+/// It travels through the engine as [`Exit`] does, and reaches no embedder: where the program can have no
+/// other thread, the end of its only one is an `Exit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadExit;
 

@@ -74,8 +74,7 @@ mod host;
 pub mod internals;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod io;
-#[expect(unreachable_pub, reason = "as in `fd`")]
-mod observe;
+pub mod observe;
 #[expect(unreachable_pub, reason = "as in `fd`")]
 mod policy;
 #[expect(unreachable_pub, reason = "as in `fd`")]
@@ -88,19 +87,15 @@ mod service;
 mod socket;
 mod sync;
 
-pub use abi::{Detected, Dialect, Import, MemoryKind, WasixGeneration};
 pub use address::{Address, UnixName};
-pub use error::{Errno, Exit, ParseError, Terminated, ThreadExit};
+pub use error::{Errno, Exit, ParseError, Terminated};
 pub use file::Access;
 pub use host::{
-    BuildError, Ended, Epochs, Guest, Handle, Inspection, LoadError, MissingImports, OnTrap, ReloadError,
-    ReloadMode, Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker,
-    add_to_linker_blocking, deliver_events, deliver_events_blocking, link_unknown_imports,
+    BuildError, Ended, Epochs, Guest, Handle, LoadError, MissingImports, OnTrap, ReloadError, ReloadMode,
+    Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker, add_to_linker_blocking,
+    deliver_events, deliver_events_blocking, inspect, link_unknown_imports,
 };
-pub use observe::{
-    Closed, DrainEnd, DurationHistogram, Escaped, Event, Limit, ListenerMetrics, Metrics, Observer, Refused,
-    TraceLine, TraceSink, status,
-};
+pub use observe::{Event, Observer};
 pub use policy::{Grant, IpNet, NamePattern, Publish, Use};
 pub use process::Signal;
 pub use socket::listen::ListenProfile;

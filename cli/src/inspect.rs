@@ -1,8 +1,8 @@
 //! `wasock inspect`: what a module wants of its host.
 
 use anyhow::Result;
-use wasock::Inspection;
-use wasock::{Detected, Import, MemoryKind, WasixGeneration};
+use wasock::inspect::Inspection;
+use wasock::inspect::{Detected, Import, MemoryKind, WasixGeneration};
 
 use crate::args::{InspectArgs, InspectFormat};
 use crate::json::Json;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use wasock::Escaped;
+use wasock::observe::Escaped;
 
 /// A value.
 pub(crate) enum Json {

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use wasock::Event;
-use wasock::{Closed, DrainEnd, Refused, TraceLine};
+use wasock::observe::{Closed, DrainEnd, Refused, TraceLine};
 
 use crate::json::Json;
 

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
-use wasock::{Escaped, TraceLine};
+use wasock::observe::{Escaped, TraceLine};
 use wasock::{Event, MissingImports, Observer};
 
 use crate::log::{self, LogLines};

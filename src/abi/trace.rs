@@ -26,7 +26,7 @@ const MAX_TEXT_BYTES: u32 = 4 * 64;
 /// A call that has begun. Its line is printed when it ends, with the outcome `?`
 /// if it never does.
 pub(crate) struct Line {
-    sink: Arc<dyn TraceSink>,
+    sink: Arc<TraceSink>,
     function: &'static Function,
     /// The core values of the parameters.
     values: Vec<u64>,
@@ -41,7 +41,7 @@ impl Line {
     #[cold]
     #[inline(never)]
     pub(crate) fn begin(
-        sink: &Arc<dyn TraceSink>,
+        sink: &Arc<TraceSink>,
         function: &'static Function,
         values: &[u64],
         memory: &GuestMemory<'_>,
@@ -114,7 +114,7 @@ impl Drop for Line {
             results: &self.results,
             duration: self.started.elapsed(),
         };
-        contained("trace sink", || self.sink.line(&line));
+        contained("trace sink", || (self.sink)(&line));
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
         let memory = GuestMemory::Unshared(&mut page[skip..skip + 1024]);
         let printed = Arc::new(Mutex::new(String::new()));
         let to = printed.clone();
-        let sink: Arc<dyn TraceSink> = Arc::new(move |line: &TraceLine<'_>| {
+        let sink: Arc<TraceSink> = Arc::new(move |line: &TraceLine<'_>| {
             *to.lock().unwrap() = line.to_string();
         });
         let function = Function::find("wasix_32v1", name).unwrap();

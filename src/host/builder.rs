@@ -20,7 +20,7 @@ use super::wall_clock::SystemClock;
 use super::{OnTrap, WasockCtx};
 use crate::error::Errno;
 use crate::io::can_drive;
-use crate::observe::{Observer, TraceSink};
+use crate::observe::{Observer, TraceLine, TraceSink};
 use crate::policy::Grant;
 use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal};
 use crate::service::{Holding, Limits, ServiceConfig, ServiceState};
@@ -102,7 +102,7 @@ pub struct WasockCtxBuilder {
     inherits_stderr: bool,
     on_trap: OnTrap,
     make_limiter: Option<MakeLimiter>,
-    trace: Option<Arc<dyn TraceSink>>,
+    trace: Option<Arc<TraceSink>>,
 }
 
 /// Why no context could be built.
@@ -361,8 +361,15 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// Takes a line for every call of the guest.
-    pub fn trace(mut self, sink: impl TraceSink + 'static) -> Self {
+    /// Calls `sink` with a line for every call of the guest, on the thread that runs it:
+    ///
+    /// ```
+    /// use wasock::WasockCtx;
+    /// use wasock::observe::TraceLine;
+    ///
+    /// let builder = WasockCtx::builder().trace(|line: &TraceLine<'_>| eprintln!("{line}"));
+    /// ```
+    pub fn trace(mut self, sink: impl Fn(&TraceLine<'_>) + Send + Sync + 'static) -> Self {
         self.trace = Some(Arc::new(sink));
         self
     }

@@ -32,7 +32,7 @@ pub struct WasockCtx {
     /// Where the memory of a call is.
     pub(crate) memory: MemorySource,
     /// Where the call trace goes.
-    pub(crate) trace: Option<Arc<dyn TraceSink>>,
+    pub(crate) trace: Option<Arc<TraceSink>>,
     /// What becomes of the guest when a handler traps.
     pub(crate) on_trap: OnTrap,
     /// How much memory the store may have.
@@ -44,7 +44,7 @@ impl WasockCtx {
     pub(crate) fn of(
         thread: Thread,
         memory: MemorySource,
-        trace: Option<Arc<dyn TraceSink>>,
+        trace: Option<Arc<TraceSink>>,
         on_trap: OnTrap,
     ) -> Self {
         let interrupts = Interrupts::of(&thread);

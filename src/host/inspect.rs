@@ -1,10 +1,15 @@
 //! What a module needs from its host, found without compiling it.
+//!
+//! [`Inspection::load`] is where to start; [`Guest::detected`](crate::Guest::detected) says the same of a
+//! module that is compiled.
 
 use std::path::Path;
 
 use super::handlers::handlers_among;
 use super::load::{LoadError, binary, read};
-use crate::abi::{Detected, Interface, detect_in};
+use crate::abi::{Interface, detect_in};
+
+pub use crate::abi::{Detected, Dialect, Import, MemoryKind, WasixGeneration};
 
 /// What a module wants of its host, from its imports and exports.
 ///
@@ -12,7 +17,7 @@ use crate::abi::{Detected, Interface, detect_in};
 /// seconds, and a module that no engine takes may be described well.
 ///
 /// ```
-/// use wasock::Inspection;
+/// use wasock::inspect::Inspection;
 ///
 /// let text = r#"(module (import "wasix_32v1" "sock_listen" (func (param i32 i32) (result i32))))"#;
 /// let found = Inspection::from_bytes("server.wat".as_ref(), text.as_bytes())?;

@@ -59,7 +59,7 @@ pub(crate) struct MemoryLimiter {
     pub(super) shared_growth: u64,
     /// The instance is being made: what it needs at the start, and whether that is too much.
     start: Option<Start>,
-    trace: Option<Arc<dyn TraceSink>>,
+    trace: Option<Arc<TraceSink>>,
     /// The embedder's own, which is asked too, and what makes one for another store.
     own: Option<Box<dyn ResourceLimiter + Send + Sync>>,
     make_own: Option<MakeLimiter>,
@@ -75,7 +75,7 @@ struct Start {
 }
 
 impl MemoryLimiter {
-    pub(super) fn new(account: &Arc<Account>, trace: Option<Arc<dyn TraceSink>>) -> Self {
+    pub(super) fn new(account: &Arc<Account>, trace: Option<Arc<TraceSink>>) -> Self {
         Self {
             held: Charge::none(account),
             used: 0,
@@ -182,7 +182,7 @@ impl MemoryLimiter {
         }
         if let Some(trace) = &self.trace {
             let most = self.held.account().most();
-            trace.line(&TraceLine {
+            trace(&TraceLine {
                 name: what,
                 arguments: &format!("bytes={current}, more={more}"),
                 outcome: "-1",

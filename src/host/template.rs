@@ -16,7 +16,7 @@ use crate::service;
 pub(super) struct Template {
     pub(super) service: Arc<service::ServiceState>,
     pub(super) settings: Arc<Settings>,
-    pub(super) trace: Option<Arc<dyn TraceSink>>,
+    pub(super) trace: Option<Arc<TraceSink>>,
     pub(super) on_trap: OnTrap,
     pub(super) make_limiter: Option<MakeLimiter>,
 }

@@ -149,6 +149,19 @@ fn a_guest_without_memory_traps() -> wasmtime::Result<()> {
 }
 
 #[test]
+fn the_end_of_the_only_thread_is_the_end_of_the_guest() -> wasmtime::Result<()> {
+    let (mut traced, instance, _) = instantiate(
+        r#"(module (import "wasix_32v1" "thread_exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (func (export "run") (call $exit (i32.const 3))))"#,
+    )?;
+    let run = instance.get_typed_func::<(), ()>(&mut traced.store, "run")?;
+    let error = run.call(&mut traced.store, ()).expect_err("the exit");
+    assert_eq!(error.downcast_ref::<Exit>(), Some(&Exit(0)));
+    Ok(())
+}
+
+#[test]
 fn a_call_that_ends_the_guest_has_no_outcome() -> wasmtime::Result<()> {
     let (mut traced, instance, _) = instantiate(
         r#"(module (import "wasix_32v1" "proc_exit2" (func $exit (param i32)))

@@ -120,7 +120,7 @@ pub(super) struct ThreadGroup {
     /// By how many bytes the shared memories may grow that each instance makes for itself.
     shared_growth: u64,
     make_limiter: Option<MakeLimiter>,
-    trace: Option<Arc<dyn TraceSink>>,
+    trace: Option<Arc<TraceSink>>,
     on_trap: OnTrap,
     mode: RunMode,
     process: Arc<Process>,

@@ -19,7 +19,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The events of one guest, on their way to its observer.
 #[derive(Clone)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     observer: Arc<dyn Observer>,
     wants_connections: bool,
     inline: bool,
@@ -43,19 +43,19 @@ struct Pending {
 
 impl Delivery {
     /// For `observer`.
-    pub fn new(observer: Arc<dyn Observer>) -> Self {
+    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
         let (wants_connections, inline) = (observer.wants_connections(), observer.inline());
         Self { observer, wants_connections, inline, shared: Arc::default() }
     }
 
     /// Does the observer want an event for each connection?
-    pub fn wants_connections(&self) -> bool {
+    pub(crate) fn wants_connections(&self) -> bool {
         self.wants_connections
     }
 
     /// Queues `event`; an [inline](Observer::inline) observer is called here instead.
     /// Never blocks.
-    pub fn send(&self, event: Event) {
+    pub(crate) fn send(&self, event: Event) {
         let mut pending = self.shared.lock();
         if self.inline {
             // The lock keeps the events apart, and in order.
@@ -87,7 +87,7 @@ impl Delivery {
 
     /// Waits until the observer has taken every event so far, for `limit` at most;
     /// tells whether it has. Stops its thread meanwhile.
-    pub fn flush(&self, limit: Duration) -> bool {
+    pub(crate) fn flush(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pending = self.shared.lock();
         while pending.has_thread && (pending.is_observing || !pending.events.is_empty()) {

@@ -1,9 +1,16 @@
 //! What the host reports to its operator: events, the call trace, metrics.
 //!
+//! An [`Event`] goes to an [`Observer`], which [`WasockCtxBuilder::observer`] takes; a [`TraceLine`] to the
+//! function that [`WasockCtxBuilder::trace`] takes; [`Handle::metrics`] returns [`Metrics`].
+//!
 //! Text from guests and peers is data: [`Escaped`] is how it is printed.
 //!
 //! Every module may call this one; it calls none. Events go to an [`Observer`] on a
-//! thread of their own; a [`TraceSink`] is called on the thread that runs the guest.
+//! thread of their own; the function for trace lines is called on the thread that runs the guest.
+//!
+//! [`WasockCtxBuilder::observer`]: crate::WasockCtxBuilder::observer
+//! [`WasockCtxBuilder::trace`]: crate::WasockCtxBuilder::trace
+//! [`Handle::metrics`]: crate::Handle::metrics
 
 mod delivery;
 mod event;
@@ -13,13 +20,14 @@ pub mod status;
 pub(crate) mod text;
 mod trace;
 
-pub use delivery::Delivery;
+pub(crate) use delivery::Delivery;
 pub use event::{Closed, DrainEnd, Event, Limit, Observer, Refused};
 pub use histogram::DurationHistogram;
 pub(crate) use histogram::Histogram;
 pub use metrics::{ListenerMetrics, Metrics};
 pub use text::Escaped;
-pub use trace::{TraceLine, TraceSink};
+pub use trace::TraceLine;
+pub(crate) use trace::TraceSink;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -17,7 +17,7 @@ use std::fmt::{self, Write};
 /// escaping twice changes nothing.
 ///
 /// ```
-/// use wasock::Escaped;
+/// use wasock::observe::Escaped;
 ///
 /// assert_eq!(Escaped("a\u{1b}[2J\nb").to_string(), r"a\u{1b}[2J\nb");
 /// assert_eq!(Escaped("ümlaut").to_string(), "ümlaut");

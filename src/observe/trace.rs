@@ -33,20 +33,5 @@ impl fmt::Display for TraceLine<'_> {
     }
 }
 
-/// Receives the lines of a call trace. A closure is one:
-///
-/// ```
-/// use wasock::{TraceLine, WasockCtx};
-///
-/// let builder = WasockCtx::builder().trace(|line: &TraceLine<'_>| eprintln!("{line}"));
-/// ```
-pub trait TraceSink: Send + Sync {
-    /// Takes one line, without a newline.
-    fn line(&self, line: &TraceLine<'_>);
-}
-
-impl<F: Fn(&TraceLine<'_>) + Send + Sync> TraceSink for F {
-    fn line(&self, line: &TraceLine<'_>) {
-        self(line);
-    }
-}
+/// Receives the lines of a call trace, on the thread that runs the guest.
+pub(crate) type TraceSink = dyn Fn(&TraceLine<'_>) + Send + Sync;

@@ -97,6 +97,11 @@ impl Threads {
         self.lock().starter = Some(starter);
     }
 
+    /// May there be others than the main thread, or might there have been?
+    pub(crate) fn may_be_many(&self) -> bool {
+        self.lock().starter.is_some() || self.has_ended()
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         usize::try_from(self.count.load(SeqCst)).unwrap_or(usize::MAX)

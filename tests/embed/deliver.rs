@@ -6,7 +6,8 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use wasmtime::{Engine, Instance, Linker, Module, Store};
-use wasock::{Closed, Ended, Event, Observer, WasockCtx};
+use wasock::observe::Closed;
+use wasock::{Ended, Event, Observer, WasockCtx};
 
 /// What an embedder keeps in its store.
 struct Data {

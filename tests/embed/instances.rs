@@ -5,7 +5,8 @@ use anyhow::{Result, ensure};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::{Event, Guest, Observer, TraceLine, WasockCtx};
+use wasock::observe::TraceLine;
+use wasock::{Event, Guest, Observer, WasockCtx};
 
 /// Names a file that is not there by the text of this instance: the trace shows whose memory
 /// was read. Then has its own number of arguments written, and returns it.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, DuplexStream};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasock::WasockCtxBuilder;
-use wasock::{Closed, Limit, Refused};
+use wasock::observe::{Closed, Limit, Refused};
 use wasock::{Event, Handle, ListenProfile, WasockCtx};
 
 /// The guest's end of a wire that the test writes to.

@@ -7,7 +7,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use wasmtime::{Engine, Instance, Module, ResourceLimiter, Store};
-use wasock::{Event, Guest, Limit, WasockCtx};
+use wasock::observe::Limit;
+use wasock::{Event, Guest, WasockCtx};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
-use wasock::{Event, TraceLine, WasockCtx};
+use wasock::observe::TraceLine;
+use wasock::{Event, WasockCtx};
 
 /// Writes what it reads, then both clocks and eight random bytes: raw, to stdout.
 const PIECES: &str = r#"(module

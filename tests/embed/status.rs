@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
-use wasock::status::{GenerationState, LimitStatus, ServiceStatus, WorkerState};
+use wasock::observe::status::{GenerationState, LimitStatus, ServiceStatus, WorkerState};
 use wasock::{Guest, Restart, Service, WasockCtx};
 
 /// A service of one instance that does as it is told, for as long as `test` takes.

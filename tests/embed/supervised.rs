@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use wasock::observe::DrainEnd;
 use wasock::{
-    DrainEnd, Ended, Event, Guest, ReloadError, ReloadMode, Restart, Service, ServiceBuilder, Signal,
-    Terminated, WasockCtx,
+    Ended, Event, Guest, ReloadError, ReloadMode, Restart, Service, ServiceBuilder, Signal, Terminated,
+    WasockCtx,
 };
 
 /// How long something that must not happen is waited for.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasock::{DrainEnd, Limit, Refused};
+use wasock::observe::{DrainEnd, Limit, Refused};
 use wasock::{Address, Errno, Event, ReloadError};
 
 use super::{Lines, say};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Memory, Module, Store, Val};
 use wasock::internals::Trap;
 use wasock::internals::{ArgumentKind, CoreType, FUNCTIONS, Function};
-use wasock::{Access, Exit, ThreadExit, WasockCtx, add_to_linker};
+use wasock::{Access, Exit, WasockCtx, add_to_linker};
 use wiggle::GuestError;
 
 const PAGES: u64 = 64;
@@ -162,7 +162,7 @@ impl Guest {
             Err(_) => Ok(Answer::Waits),
             Ok(Ok(())) => Ok(results.first().and_then(Val::i32).map_or(Answer::Nothing, Answer::Errno)),
             Ok(Err(error)) if error.is::<Trap>() || error.is::<GuestError>() => Ok(Answer::Trap),
-            Ok(Err(error)) if error.is::<Exit>() || error.is::<ThreadExit>() => Ok(Answer::Trap),
+            Ok(Err(error)) if error.is::<Exit>() => Ok(Answer::Trap),
             Ok(Err(error)) => Err(anyhow!("{name}: neither an answer nor a trap of ours: {error:?}")),
         }
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use wasock::internals::{FUNCTIONS, Function};
-use wasock::{TraceLine, TraceSink};
+use wasock::observe::TraceLine;
 
 use crate::layout::{ANSWERS, CALLED, OTHER};
 
@@ -226,10 +226,9 @@ impl States {
         let mut followed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut followed.coverage)
     }
-}
 
-impl TraceSink for States {
-    fn line(&self, line: &TraceLine<'_>) {
+    /// Takes one call into account.
+    pub(crate) fn line(&self, line: &TraceLine<'_>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).line(line);
     }
 }

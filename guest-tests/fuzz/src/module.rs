@@ -273,7 +273,7 @@ fn running(dialect: Dialect) -> String {
 mod tests {
     use super::*;
     use wasmtime::{Engine, Module};
-    use wasock::WasixGeneration;
+    use wasock::inspect::WasixGeneration;
     use wasock::internals::detect;
 
     #[test]

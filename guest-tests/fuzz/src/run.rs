@@ -197,7 +197,7 @@ fn context(
     }
     if terms.is_traced {
         let states = Arc::clone(states);
-        builder = builder.trace(move |line: &wasock::TraceLine<'_>| wasock::TraceSink::line(&*states, line));
+        builder = builder.trace(move |line: &wasock::observe::TraceLine<'_>| states.line(line));
     }
     if terms.has_peers || terms.is_observed {
         let orders = terms.has_peers.then(|| here.orders.clone());
@@ -262,7 +262,6 @@ fn is_expected(error: &wasmtime::Error) -> bool {
     }
     error.is::<wasock::internals::Trap>()
         || error.is::<wasock::Exit>()
-        || error.is::<wasock::ThreadExit>()
         || error.is::<wiggle::GuestError>()
         || error.is::<wasmtime::Trap>()
 }

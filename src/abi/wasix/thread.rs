@@ -10,7 +10,7 @@ use super::option::time;
 use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::check_out_value;
-use crate::error::{Errno, Error, ThreadExit};
+use crate::error::{Errno, Error, Exit, ThreadExit};
 use crate::io::sleep;
 use crate::process::{EntryPoint, Woken};
 use crate::ready::interruptible;
@@ -57,7 +57,8 @@ impl WasixThread for Call<'_> {
     }
 
     fn thread_exit(&mut self, _: &mut GuestMemory<'_>, _code: u32) -> wiggle::error::Error {
-        ThreadExit.into()
+        // "the last thread": its end is that of the program.
+        if self.threads.may_be_many() { ThreadExit.into() } else { Exit(0).into() }
     }
 
     fn thread_sleep(&mut self, _: &mut GuestMemory<'_>, duration: u64) -> Result<(), Error> {

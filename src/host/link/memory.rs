@@ -22,7 +22,7 @@ pub(super) struct CallContext<'a> {
     pub(super) interrupts: &'a Interrupts,
     pub(super) runs_on: Option<&'a RunsOn>,
     pub(super) memory: GuestMemory<'a>,
-    pub(super) trace: Option<&'a Arc<dyn TraceSink>>,
+    pub(super) trace: Option<&'a Arc<TraceSink>>,
 }
 
 impl<'a> CallContext<'a> {
