@@ -97,5 +97,5 @@ pub use host::{
 };
 pub use observe::{Event, Observer};
 pub use policy::{Grant, IpNet, NamePattern, Publish, Use};
-pub use process::Signal;
+pub use process::{ConnectionAs, Signal};
 pub use socket::listen::ListenProfile;

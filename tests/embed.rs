@@ -33,6 +33,8 @@ mod listening;
 mod memory;
 #[path = "embed/own_thread.rs"]
 mod own_thread;
+#[path = "embed/per_connection.rs"]
+mod per_connection;
 #[path = "embed/pieces.rs"]
 mod pieces;
 #[path = "embed/preopened.rs"]

@@ -62,6 +62,8 @@ const HOST: &[&str] = &[
     "template",
     "builder",
     "handle",
+    "live_instances",
+    "connection_options",
     "load",
     "supervision",
     "service",
@@ -72,6 +74,8 @@ const HOST: &[&str] = &[
     "deliver",
     "threads",
     "run",
+    "steps",
+    "per_connection",
     "supervisor",
 ];
 

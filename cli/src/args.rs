@@ -1,5 +1,6 @@
 //! What an operator may say.
 
+mod connections;
 mod grants;
 mod service;
 mod sockets;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use wasock::{ListenProfile, OnTrap};
+use wasock::{ListenProfile, OnTrap, ReloadMode, Restart};
 
+pub(crate) use connections::ConnectionArgs;
 pub(crate) use grants::GrantArgs;
 pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
@@ -40,13 +42,17 @@ impl Args {
     /// As it is, unless a flag lacks the one that it needs.
     pub(crate) fn complete(self) -> Result<Self, clap::Error> {
         let Command::Run(run) = &self.command else { return Ok(self) };
-        match run.service.without_reload() {
-            Some(flag) => {
-                let text = format!("{flag} has no effect without --reload-signal");
-                Err(Self::command().error(ErrorKind::MissingRequiredArgument, text))
-            }
-            None => Ok(self),
+        let missing = |text| Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
+        if let Some(flag) = run.service.without_reload() {
+            return missing(format!("{flag} has no effect without --reload-signal"));
         }
+        if let Some(flag) = run.connections.without_listener() {
+            return missing(format!("{flag} has no effect without --per-connection"));
+        }
+        if let Some(why) = run.connections.is_asked().then(|| run.against_connections()).flatten() {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, why));
+        }
+        Ok(self)
     }
 }
 
@@ -104,6 +110,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "Service")]
     pub(crate) service: ServiceArgs,
+
+    #[command(flatten, next_help_heading = "An instance for each connection")]
+    pub(crate) connections: ConnectionArgs,
 
     /// Give the guest a directory, under its own or another name
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
@@ -223,6 +232,47 @@ pub(crate) struct RunArgs {
     /// The module (.wasm or .wat), and the guest's arguments
     #[arg(required_unless_present = "config", trailing_var_arg = true, help_heading = "Program", value_names = ["MODULE", "ARGS"], num_args = 1..)]
     pub(crate) command: Vec<String>,
+}
+
+impl RunArgs {
+    /// Why something that is asked for does not go with an instance for each connection.
+    fn against_connections(&self) -> Option<String> {
+        let sockets = &self.sockets;
+        let has_sockets = [&sockets.preopen_listen, &sockets.preopen_connect, &sockets.preopen_udp]
+            .iter()
+            .any(|sockets| !sockets.is_empty());
+        [
+            (
+                self.service.restart != Restart::Never,
+                "--restart: an instance for a connection (--per-connection) ends with it, and none follows",
+            ),
+            (
+                self.service.reload_mode == ReloadMode::Sequential,
+                "--reload-mode sequential: instances for connections (--per-connection) run side by side in \
+                 any case",
+            ),
+            (
+                self.service.ready_timeout.is_some(),
+                "--ready-timeout: the host itself listens (--per-connection)",
+            ),
+            (
+                self.service.drain_signal.is_some(),
+                "--drain-signal: an instance for a connection (--per-connection) is told nothing, and may \
+                 end by itself within --drain-timeout",
+            ),
+            (
+                self.on_trap == OnTrap::Restart,
+                "--on-trap restart: a trap of an instance for a connection (--per-connection) ends that",
+            ),
+            (
+                has_sockets || sockets.listen_fds,
+                "--preopen-... and --listen-fds: an instance for a connection (--per-connection) is given \
+                 that one alone",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(is_given, why)| is_given.then(|| why.to_owned()))
+    }
 }
 
 #[derive(Debug, ClapArgs)]

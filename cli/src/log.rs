@@ -251,6 +251,15 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ];
             ("error", "instance_ended", fields)
         }
+        Event::InstanceFailed { generation, local, peer, why } => {
+            let fields = vec![
+                ("generation", (*generation).into()),
+                ("address", Json::from(local.to_string())),
+                ("peer", Json::from(peer.to_string())),
+                ("reason", why.as_str().into()),
+            ];
+            ("error", "instance_failed", fields)
+        }
         Event::ServiceEnds { why, generations } => {
             let generations = u64::try_from(*generations).unwrap_or(u64::MAX);
             let fields = vec![("reason", why.as_str().into()), ("generations", generations.into())];

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -127,13 +128,45 @@ pub(crate) fn call(line: &TraceLine<'_>) {
 /// Prints events, each one that repeats itself only once.
 pub(crate) struct Terminal {
     told: Mutex<HashSet<String>>,
+    failures: Mutex<Failures>,
     verbose: bool,
+}
+
+/// How many failures of instances for connections are printed in a second: a client chooses how
+/// many there are.
+const MOST_FAILURES: u32 = 10;
+
+/// Those of the current second.
+#[derive(Default)]
+struct Failures {
+    since: Option<Instant>,
+    printed: u32,
+    unprinted: u64,
+}
+
+impl Failures {
+    /// Is one more to be printed now? And how many were not, before the second that now begins.
+    fn next(&mut self, now: Instant) -> (bool, u64) {
+        let is_new = self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1));
+        let mut missed = 0;
+        if is_new {
+            missed = self.unprinted;
+            *self = Self { since: Some(now), printed: 0, unprinted: 0 };
+        }
+        let is_printed = self.printed < MOST_FAILURES;
+        if is_printed {
+            self.printed += 1;
+        } else {
+            self.unprinted += 1;
+        }
+        (is_printed, missed)
+    }
 }
 
 impl Terminal {
     /// With `-v` the connections too.
     pub(crate) fn new(verbose: u8) -> Self {
-        Self { told: Mutex::default(), verbose: verbose > 0 }
+        Self { told: Mutex::default(), failures: Mutex::default(), verbose: verbose > 0 }
     }
 }
 
@@ -142,6 +175,17 @@ impl Observer for Terminal {
         if let Event::Unavailable { .. } = event {
             let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if told.len() > 1024 || !told.insert(format!("{event:?}")) {
+                return;
+            }
+        }
+        if let Event::InstanceFailed { .. } = event {
+            let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let (is_printed, missed) = failures.next(Instant::now());
+            drop(failures);
+            if missed > 0 {
+                say!("wasock: {missed} more instances failed before");
+            }
+            if !is_printed {
                 return;
             }
         }
@@ -160,5 +204,19 @@ impl Observer for Terminal {
     /// is too much of it.
     fn inline(&self) -> bool {
         !self.verbose
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_failures_are_a_line() {
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        let printed = (0..25).filter(|_| failures.next(now) == (true, 0)).count();
+        assert_eq!(printed, 10);
+        assert_eq!(failures.next(now + Duration::from_secs(1)), (true, 15));
+        assert_eq!(failures.next(now + Duration::from_secs(1)), (true, 0));
     }
 }

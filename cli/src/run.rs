@@ -34,7 +34,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
-    if args.service.is_service() {
+    if args.service.is_service() || args.connections.is_asked() {
         return serve(args, guest);
     }
     let running = signal::SignalTarget::default();
@@ -189,7 +189,8 @@ fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
 pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
     let mut builder = WasockCtx::builder()
         .inherit_stdio()
-        .blocks_on_files(true)
+        // Instances for connections share threads.
+        .blocks_on_files(!args.connections.is_asked())
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
         .max_memory(args.max_memory)

@@ -1,4 +1,5 @@
-//! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout` or `--workers`.
+//! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout`, `--workers` or
+//! `--per-connection`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use wasock::{Guest, OnTrap, Restart, Service, Signal};
 use crate::args::RunArgs;
 use crate::report::say;
 use crate::signal::{self, Target};
-use crate::{run, start};
+use crate::{run, sockets, start};
 
 /// Runs `guest` as the first generation of a service, and returns its exit code.
 pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
@@ -62,6 +63,16 @@ fn service(args: &RunArgs) -> Result<Service> {
     }
     if let Some(signal) = chosen.drain_signal {
         builder = builder.drain_signal(signal);
+    }
+    builder = builder.connection_as(args.connections.per_connection_as);
+    if let Some(instances) = args.connections.max_instances {
+        builder = builder.max_instances(instances);
+    }
+    for place in &args.connections.per_connection {
+        let failed = || format!("cannot listen on {place} (--per-connection)");
+        for listener in sockets::listen(place).with_context(failed)? {
+            builder = builder.per_connection(listener)?;
+        }
     }
     Ok(builder.build()?)
 }

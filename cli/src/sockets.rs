@@ -49,12 +49,7 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
     }
     for NamedSocket { name, place } in &args.preopen_listen {
         let failed = || format!("cannot listen on {place} (--preopen-listen)");
-        if let SocketSource::Unix(path) = place {
-            let listener = UnixListener::bind(path).with_context(failed)?;
-            builder = builder.preopened_exclusive_socket(name, listener)?;
-            continue;
-        }
-        for listener in open(place, SocketType::STREAM).with_context(failed)? {
+        for listener in listen(place).with_context(failed)? {
             builder = builder.preopened_exclusive_socket(name, listener)?;
         }
     }
@@ -84,6 +79,18 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
         }
     }
     Ok(builder)
+}
+
+/// Listeners at `place`.
+///
+/// # Errors
+///
+/// Where the address is in use, or not this machine's.
+pub(crate) fn listen(place: &SocketSource) -> io::Result<Vec<OwnedFd>> {
+    match place {
+        SocketSource::Unix(path) => Ok(vec![UnixListener::bind(path)?.into()]),
+        _ => open(place, SocketType::STREAM),
+    }
 }
 
 /// The sockets of this kind at `place`: listeners, or for datagrams.

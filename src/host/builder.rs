@@ -22,7 +22,7 @@ use crate::error::Errno;
 use crate::io::can_drive;
 use crate::observe::{Observer, TraceLine, TraceSink};
 use crate::policy::Grant;
-use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal};
+use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal, is_variable};
 use crate::service::{Holding, Limits, ServiceConfig, ServiceState};
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
@@ -116,6 +116,9 @@ pub enum BuildError {
     NulInString(String),
     /// The host cannot listen on a preopened socket, or register it.
     Socket(Errno),
+    /// An instance for [each connection](super::ServiceBuilder::per_connection) has no other sockets
+    /// from its start on.
+    SocketsPerConnection,
 }
 
 impl BuildError {
@@ -137,6 +140,9 @@ impl fmt::Display for BuildError {
             ),
             Self::NulInString(string) => write!(f, "{string:?} holds a NUL"),
             Self::Socket(errno) => write!(f, "a socket for the guest can't be used: {errno}"),
+            Self::SocketsPerConnection => f.write_str(
+                "an instance for each connection is given that one, and no other preopened socket",
+            ),
         }
     }
 }
@@ -428,6 +434,19 @@ impl WasockCtxBuilder {
     pub fn build_for_any_module(self) -> Result<WasockCtx, BuildError> {
         let template = self.template(false)?;
         template.context(template.service.next_generation()).map_err(BuildError::of)
+    }
+
+    /// For instances that serve one connection each, of which nothing else may say that it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::SocketsPerConnection`].
+    pub(super) fn for_connections(mut self) -> Result<Self, BuildError> {
+        if !self.settings.inherited_sockets.names().is_empty() {
+            return Err(BuildError::SocketsPerConnection);
+        }
+        self.settings.environment.retain(|assignment| !is_variable(assignment));
+        Ok(self)
     }
 
     /// What contexts are made of, with a service that has no instance yet. Are the preopened sockets

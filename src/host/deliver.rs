@@ -18,7 +18,7 @@ use crate::error::Errno;
 use crate::fd::Rights;
 use crate::io::{Timer, block_on, sleep};
 use crate::observe::Closed;
-use crate::process::{Process, SocketRef, Thread};
+use crate::process::{GivenConnection, Process, SocketRef, Thread};
 use crate::socket::{Connected, Phase, Socket, Stream};
 
 use interest_list::{Id, InterestKinds, InterestList, Reported};
@@ -211,6 +211,27 @@ impl EventLoop {
                 false if listens => self.process.note_listen(fd, None),
                 _ => self.process.note_change(fd),
             }
+        }
+        self.catch_up(store).await
+    }
+
+    /// Opens the connection that the instance was made for, and delivers it as accepted, by a listener
+    /// of the number -1: it is none of the guest's.
+    ///
+    /// # Errors
+    ///
+    /// A full descriptor table; those of the handler.
+    pub(super) async fn deliver<T: Send + 'static>(
+        &mut self,
+        store: &mut Store<T>,
+        given: GivenConnection,
+    ) -> wasmtime::Result<()> {
+        let descriptor = given.descriptor();
+        drop(given);
+        let fd = self.thread.insert(descriptor.open, descriptor.rights, descriptor.inheriting);
+        let fd = fd.map_err(wasmtime::Error::new)?;
+        if let Some(handler) = self.handlers.on_accept.clone() {
+            self.call(store, &handler, (-1, fd.cast_signed()), Some(fd)).await?;
         }
         self.catch_up(store).await
     }

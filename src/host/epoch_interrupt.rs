@@ -18,13 +18,31 @@ pub(super) fn look_up_at_epochs(
     runs_on: RunsOn,
     epochs: Epochs,
 ) -> wasmtime::Result<()> {
+    at_epochs(store, runs_on, epochs, || UpdateDeadline::Continue(1))
+}
+
+/// The same for code on a fiber, which besides gives way to what else its thread has to do.
+///
+/// # Errors
+///
+/// As for [`look_up_at_epochs`].
+pub(super) fn give_way_at_epochs(store: &mut Store<WasockCtx>, epochs: Epochs) -> wasmtime::Result<()> {
+    at_epochs(store, RunsOn::Executor, epochs, || UpdateDeadline::Yield(1))
+}
+
+fn at_epochs(
+    store: &mut Store<WasockCtx>,
+    runs_on: RunsOn,
+    epochs: Epochs,
+    next: fn() -> UpdateDeadline,
+) -> wasmtime::Result<()> {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |mut context| {
         if epochs == Epochs::EndGuest {
             return Err(Trap::Interrupt.into());
         }
         look_up(&mut context, &runs_on)?;
-        Ok(UpdateDeadline::Continue(1))
+        Ok(next())
     });
     // What came before the deadline was set has not been seen.
     store.data().check_end()

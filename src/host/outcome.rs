@@ -59,6 +59,17 @@ pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
     }
 }
 
+/// How an instance has ended, in words.
+pub(super) fn reason(outcome: &wasmtime::Result<Ended>) -> String {
+    match outcome {
+        Ok(Ended { code }) => format!("exit code {code}"),
+        Err(error) => match error.downcast_ref::<Terminated>() {
+            Some(why) => why.to_string(),
+            None => describe_trap(error),
+        },
+    }
+}
+
 /// See [`Guest::describe_trap`](super::Guest::describe_trap).
 pub(super) fn describe_trap(trap: &wasmtime::Error) -> String {
     let root = trap.root_cause();

@@ -25,6 +25,7 @@ use crate::error::ThreadExit;
 use crate::io::sleep;
 use crate::observe::Event;
 use crate::process::Process;
+use crate::service::Report;
 
 impl Guest {
     /// Runs the guest: instantiates it, calls `_start`, and then its handlers as
@@ -102,7 +103,7 @@ impl Guest {
 
     /// One instance after another, until one has not trapped in a handler.
     async fn run_instances(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
-        let linked = self.link(linker, ctx.thread.process())?;
+        let linked = self.link(linker, ctx.thread.process().report())?;
         let mut backoff = Backoff::default();
         loop {
             if self.is_go() {
@@ -137,13 +138,13 @@ impl Guest {
     }
 
     /// Resolves the imports, once for all instances, and reports those that the host lacks.
-    fn link(&self, linker: &Linker<WasockCtx>, process: &Process) -> wasmtime::Result<Linked> {
+    pub(super) fn link(&self, linker: &Linker<WasockCtx>, report: &Report) -> wasmtime::Result<Linked> {
         let mut linker = linker.clone();
         linker.allow_shadowing(false);
         let calls = add_missing_to_linker(&mut linker, self.module(), self.calls())?;
         for import in link_unknown_imports(&mut linker, self.module())? {
             let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
-            process.report().tell(event);
+            report.tell(event);
         }
         if imported_memory(self.module()).is_some() {
             return Ok(Linked { calls, imports: Imports::ButForMemory(linker) });
@@ -164,7 +165,7 @@ impl Guest {
     }
 
     /// One instance, from its start to its end.
-    async fn run_once(&self, linked: &Linked, mut ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+    pub(super) async fn run_once(&self, linked: &Linked, mut ctx: WasockCtx) -> wasmtime::Result<Outcome> {
         let engine = self.module().engine();
         ctx.adapt_to(self.module());
         ctx.memory.set_only_instance();
@@ -238,7 +239,7 @@ impl Guest {
     }
 
     /// Calls the start function of a program, or the one of a module with handlers.
-    async fn start(
+    pub(super) async fn start(
         &self,
         store: &mut Store<WasockCtx>,
         instance: &Instance,
@@ -248,9 +249,7 @@ impl Guest {
             return calls.call(store, &start, (), Role::Entry).await;
         }
         if handler_names(self.module()).is_empty() {
-            return Err(wasmtime::Error::msg(
-                "the module exports no _start: it is a library; build it as a program (a command module)",
-            ));
+            return Err(no_start());
         }
         match instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
             Ok(initialize) => calls.call(store, &initialize, (), Role::Entry).await,
@@ -275,14 +274,21 @@ impl Guest {
     }
 }
 
-/// A module with its imports resolved, for as many instances as follow one another.
-struct Linked {
-    /// As the functions were linked.
-    calls: CallMode,
-    imports: Imports,
+/// The message where there is nothing to call.
+pub(super) fn no_start() -> wasmtime::Error {
+    wasmtime::Error::msg(
+        "the module exports no _start: it is a library; build it as a program (a command module)",
+    )
 }
 
-enum Imports {
+/// A module with its imports resolved, for as many instances as there will be.
+pub(super) struct Linked {
+    /// As the functions were linked.
+    pub(super) calls: CallMode,
+    pub(super) imports: Imports,
+}
+
+pub(super) enum Imports {
     Whole(InstancePre<WasockCtx>),
     /// Each instance gets a shared memory of its own.
     ButForMemory(Linker<WasockCtx>),
@@ -290,7 +296,7 @@ enum Imports {
 
 /// The end of a run, also where its future is dropped: nothing of the guest's remains open,
 /// even if a thread of it is left behind.
-struct EndOfRun(Arc<Process>);
+pub(super) struct EndOfRun(pub(super) Arc<Process>);
 
 impl Drop for EndOfRun {
     fn drop(&mut self) {

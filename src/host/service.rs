@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::WasockCtx;
 use super::builder::BuildError;
+use super::connection_options::ConnectionOptions;
 use super::supervision::{Options, Supervision};
 use super::template::Template;
 use crate::service;
@@ -36,8 +37,16 @@ impl WasockCtx {
 
 impl Service {
     /// One whose instances are supervised so.
-    pub(super) fn supervised(template: Template, options: Options) -> Self {
-        Self { template, supervision: Arc::new(Supervision::new(options)) }
+    pub(super) fn supervised(
+        template: Template,
+        options: Options,
+        connections: Option<ConnectionOptions>,
+    ) -> Self {
+        Self { template, supervision: Arc::new(Supervision::new(options, connections)) }
+    }
+
+    pub(super) fn template(&self) -> &Template {
+        &self.template
     }
 
     pub(super) fn supervision(&self) -> &Supervision {

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::connection_options::ConnectionOptions;
+use super::live_instances::LiveGenerations;
 use super::{Guest, Handle};
 use crate::error::ParseError;
 use crate::observe::status::{GenerationState, WorkerState};
@@ -133,6 +135,10 @@ pub(super) type Reply = oneshot::Sender<Result<u32, ReloadError>>;
 #[derive(Default)]
 pub(super) struct Supervision {
     pub(super) options: Options,
+    /// Where each connection has an instance of its own.
+    pub(super) connections: Option<ConnectionOptions>,
+    /// The instances that each serve one connection.
+    pub(super) live: LiveGenerations,
     orders: Mutex<Orders>,
 }
 
@@ -178,8 +184,15 @@ pub(super) struct WorkerView {
 }
 
 impl Supervision {
-    pub(super) fn new(options: Options) -> Self {
-        Self { options, orders: Mutex::default() }
+    pub(super) fn new(options: Options, connections: Option<ConnectionOptions>) -> Self {
+        Self { options, connections, ..Self::default() }
+    }
+
+    /// Handles on all instances that there are.
+    pub(super) fn handles(&self) -> Vec<Handle> {
+        let mut handles = self.orders().live.clone();
+        handles.extend(self.live.handles());
+        handles
     }
 
     pub(super) fn orders(&self) -> MutexGuard<'_, Orders> {

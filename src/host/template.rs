@@ -8,7 +8,7 @@ use super::limiter::MakeLimiter;
 use super::on_trap::OnTrap;
 use crate::error::Errno;
 use crate::observe::TraceSink;
-use crate::process::{Process, Settings, Thread};
+use crate::process::{GivenConnection, Process, Settings, Thread};
 use crate::service;
 
 /// Makes the contexts of one service.
@@ -40,10 +40,28 @@ impl Template {
     ///
     /// Those of [`Process::new`].
     pub(super) fn context(&self, instance: service::Instance) -> Result<WasockCtx, Errno> {
-        let process = Process::new(instance, Arc::clone(&self.settings))?;
+        Ok(self.context_of(Process::new(instance, Arc::clone(&self.settings))?))
+    }
+
+    /// A context for this instance, which serves one connection that `variables` describe.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Process::for_connection`].
+    pub(super) fn context_for_connection(
+        &self,
+        instance: service::Instance,
+        given: &GivenConnection,
+        variables: Vec<String>,
+    ) -> Result<WasockCtx, Errno> {
+        let settings = Arc::clone(&self.settings);
+        Ok(self.context_of(Process::for_connection(instance, settings, given, variables)?))
+    }
+
+    fn context_of(&self, process: Arc<Process>) -> WasockCtx {
         let memory = MemorySource::of_any_instance();
         let mut ctx = WasockCtx::of(Thread::new(process), memory, self.trace.clone(), self.on_trap);
         ctx.limiter.ask_too(self.make_limiter.clone());
-        Ok(ctx)
+        ctx
     }
 }

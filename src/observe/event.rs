@@ -21,7 +21,8 @@ use crate::error::Errno;
 pub enum Event {
     /// A guest asked a socket to listen that did not listen yet.
     Listening {
-        /// The guest's descriptor.
+        /// The guest's descriptor; `u32::MAX` for a listener of the host's own
+        /// ([`ServiceBuilder::per_connection`](crate::ServiceBuilder::per_connection)), here and below.
         fd: u32,
         /// The address in use. It holds the port that the host chose where the guest
         /// asked for port 0.
@@ -217,6 +218,19 @@ pub enum Event {
         /// How many workers are left.
         left: usize,
     },
+    /// An instance that served [one connection](crate::ServiceBuilder::per_connection) has ended by a trap,
+    /// a limit to its time, or an exit code other than 0. That connection is over, and nothing else
+    /// is.
+    InstanceFailed {
+        /// Its generation.
+        generation: u32,
+        /// The address that the peer connected to.
+        local: Address,
+        /// The peer.
+        peer: Address,
+        /// The reason, as of [`InstanceRestarted`](Self::InstanceRestarted).
+        why: String,
+    },
     /// The generation of a service that served has ended for good, and older ones drain: nobody is let
     /// in any more, and the service ends with them.
     ServiceEnds {
@@ -312,11 +326,14 @@ pub enum Limit {
     HostMemory,
     /// Descriptors that are open at once. A call that needs one more is `EMFILE`.
     Descriptors,
+    /// Instances that live at once, where each serves one connection. One more connection waits in
+    /// its queue.
+    Instances,
 }
 
 impl Limit {
     /// All of them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Connections,
         Self::ConnectionsPerListener,
         Self::ConnectionsPerPeer,
@@ -325,6 +342,7 @@ impl Limit {
         Self::Memory,
         Self::HostMemory,
         Self::Descriptors,
+        Self::Instances,
     ];
 
     /// Can it be changed while a service runs?
@@ -333,7 +351,9 @@ impl Limit {
             Self::Connections | Self::ConnectionsPerListener | Self::ConnectionsPerPeer | Self::Backlog => {
                 true
             }
-            Self::SocketBuffer | Self::Memory | Self::HostMemory | Self::Descriptors => false,
+            Self::SocketBuffer | Self::Memory | Self::HostMemory | Self::Descriptors | Self::Instances => {
+                false
+            }
         }
     }
 
@@ -348,6 +368,7 @@ impl Limit {
             Self::Memory => "max-memory",
             Self::HostMemory => "max-host-memory",
             Self::Descriptors => "max-fds",
+            Self::Instances => "max-instances",
         }
     }
 }

@@ -31,6 +31,10 @@ pub struct Metrics {
     pub cpu_time: Duration,
     /// How long it took to make instances of the module, its start function not included.
     pub instantiations: DurationHistogram,
+    /// Instances that were made [for one connection each](crate::ServiceBuilder::per_connection).
+    pub connection_instances: u64,
+    /// Of those, how many ended by a trap, a limit or an exit code other than 0.
+    pub failed_connection_instances: u64,
 }
 
 /// What was counted at one listener.

@@ -11,6 +11,7 @@
 mod buffers;
 mod change_log;
 mod clocks;
+mod connection;
 mod cpu_time;
 pub(crate) mod device;
 mod directory;
@@ -52,6 +53,8 @@ use crate::socket::listen::ListenConfig;
 use crate::socket::{Domain, Resolver};
 
 use change_log::ChangeLog;
+pub use connection::ConnectionAs;
+pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variables_of};
 pub(crate) use cpu_time::CpuTime;
 pub use futex::Woken;
 pub use inherited::InheritedSockets;
@@ -93,6 +96,10 @@ pub struct Process {
     left_behind: Mutex<Vec<Arc<Threads>>>,
     has_ended: AtomicBool,
     settings: Arc<Settings>,
+    /// What describes the connection that it was started for, as `NAME=value`.
+    variables: Vec<String>,
+    /// Was it given a connection as its first descriptor after the standard streams?
+    has_first_socket: bool,
     instance: Instance,
 }
 
@@ -105,6 +112,29 @@ impl Process {
     /// `EMFILE` where they do not fit the descriptor table; what the host says of the
     /// sockets.
     pub(crate) fn new(instance: Instance, settings: Arc<Settings>) -> Result<Arc<Self>, Errno> {
+        Self::with(instance, settings, None, Vec::new())
+    }
+
+    /// The same, for one connection, which `variables` describe.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub(crate) fn for_connection(
+        instance: Instance,
+        settings: Arc<Settings>,
+        given: &GivenConnection,
+        variables: Vec<String>,
+    ) -> Result<Arc<Self>, Errno> {
+        Self::with(instance, settings, Some(given), variables)
+    }
+
+    fn with(
+        instance: Instance,
+        settings: Arc<Settings>,
+        given: Option<&GivenConnection>,
+        variables: Vec<String>,
+    ) -> Result<Arc<Self>, Errno> {
         let service = Arc::clone(instance.service());
         let limits = *service.limits();
         let account = |limit, most| {
@@ -133,10 +163,12 @@ impl Process {
             left_behind: Mutex::default(),
             has_ended: AtomicBool::new(false),
             settings,
+            variables,
+            has_first_socket: given.is_some_and(GivenConnection::is_first_socket),
             instance,
         });
         // Sockets that have names ask the process what these mean.
-        let fds = process.first_descriptors()?;
+        let fds = process.first_descriptors(given)?;
         *process.fds() = fds;
         Ok(process)
     }
@@ -149,7 +181,7 @@ impl Process {
     ///
     /// As for [`Process::new`].
     pub(crate) fn restart(self: &Arc<Self>) -> Result<(), Errno> {
-        let fresh = self.first_descriptors()?;
+        let fresh = self.first_descriptors(None)?;
         self.close_all();
         *self.fds() = fresh;
         *self.working_directory() = ROOT.to_owned();
@@ -160,17 +192,28 @@ impl Process {
         Ok(())
     }
 
-    /// The table of a guest that has not run yet.
-    fn first_descriptors(self: &Arc<Self>) -> Result<FdTable<OpenFile>, Errno> {
+    /// The table of a guest that has not run yet, with the connection that it is given.
+    fn first_descriptors(
+        self: &Arc<Self>,
+        given: Option<&GivenConnection>,
+    ) -> Result<FdTable<OpenFile>, Errno> {
         let settings = &self.settings;
         let mut fds = FdTable::new(self.service().limits().max_fds, &self.host_memory);
-        for stream in settings.stdio() {
+        let in_place = given.filter(|given| given.is_stdio());
+        for (number, stream) in settings.stdio().into_iter().enumerate() {
+            if let Some(given) = in_place.filter(|_| number < 2) {
+                fds.insert(given.descriptor())?;
+                continue;
+            }
             fds.insert(Descriptor {
                 open: OpenFile::shared(stream),
                 rights: Rights::STDIO,
                 inheriting: Rights::NONE,
                 close_on_exec: false,
             })?;
+        }
+        if let Some(given) = given.filter(|given| given.is_first_socket()) {
+            fds.insert(given.descriptor())?;
         }
         for inherited in settings.inherited_sockets.descriptors(self)? {
             fds.insert(inherited)?;
@@ -237,6 +280,17 @@ impl Process {
     /// What the operator chose.
     pub fn settings(&self) -> &Arc<Settings> {
         &self.settings
+    }
+
+    /// The environment, as `NAME=value`: the operator's, and what describes the connection that the
+    /// guest was started for.
+    pub fn environment(&self) -> impl Iterator<Item = &str> + Clone {
+        self.settings.environment.iter().chain(&self.variables).map(String::as_str)
+    }
+
+    /// Is `fd` a socket that the guest has from its start on, whatever became of it?
+    pub(crate) fn is_first_socket(&self, fd: u32) -> bool {
+        self.settings.inherited_sockets.has_number(fd) || (fd == FIRST_SOCKET && self.has_first_socket)
     }
 
     pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {

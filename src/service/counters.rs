@@ -23,6 +23,8 @@ pub(super) struct Counters {
     pub(super) drain_resets: AtomicU64,
     pub(super) instantiations: Histogram,
     reached: [AtomicU64; Limit::ALL.len()],
+    pub(super) instances: AtomicU64,
+    pub(super) failed_instances: AtomicU64,
     listeners: Mutex<Vec<Arc<ListenerCounters>>>,
 }
 
@@ -95,6 +97,8 @@ impl Counters {
             failed_reloads: self.failed_reloads.load(Relaxed),
             drain_resets: self.drain_resets.load(Relaxed),
             instantiations: self.instantiations.read(),
+            connection_instances: self.instances.load(Relaxed),
+            failed_connection_instances: self.failed_instances.load(Relaxed),
             ..Metrics::default()
         }
     }

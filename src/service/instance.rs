@@ -24,6 +24,8 @@ pub struct Instance {
     /// How many calls are about to take a connection.
     accepting: AtomicUsize,
     usage: Arc<Usage>,
+    /// Was it made for one connection? Then nobody watches how it stands: there are many.
+    is_for_connection: bool,
 }
 
 /// How an instance stands.
@@ -70,6 +72,7 @@ impl Instance {
             is_watched: AtomicBool::new(false),
             accepting: AtomicUsize::new(0),
             usage,
+            is_for_connection: false,
         }
     }
 
@@ -82,6 +85,13 @@ impl Instance {
     /// Its generation.
     pub(crate) fn generation(&self) -> u32 {
         self.owner.generation
+    }
+
+    /// One that was made for a connection.
+    pub(super) fn for_connection(service: &Arc<ServiceState>, owner: Owner, usage: Arc<Usage>) -> Self {
+        let mut instance = Self::new(service, owner, true, usage);
+        instance.is_for_connection = true;
+        instance
     }
 
     /// The service.
@@ -111,7 +121,7 @@ impl Instance {
     pub(crate) fn end(&self) {
         if !self.state.has_ended.swap(true, SeqCst) {
             self.service.held().begin_anew(self.owner);
-            self.service.instance_ended();
+            self.service.instance_ended(!self.is_for_connection);
         }
     }
 

@@ -63,6 +63,9 @@ pub struct ServiceConfig {
     pub observer: Option<Arc<dyn Observer>>,
 }
 
+/// Stands for a listener of the host's own where events have the guest's descriptor.
+pub(crate) const HOST_LISTENER: u32 = u32::MAX;
+
 /// Which sockets stay open when an instance ends: those that listen, and those that receive
 /// datagrams at an address that was not left to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,13 +180,26 @@ impl ServiceState {
         self.report.usage().end(owner.instance);
     }
 
-    /// An instance has ended. With the last one goes what was held for the next.
-    fn instance_ended(&self) {
+    /// An instance of this generation, for one connection: it is ready from its start on.
+    pub(crate) fn instance_for_connection(self: &Arc<Self>, generation: u32) -> Instance {
+        let instance = self.last_instance.fetch_add(1, SeqCst).saturating_add(1);
+        self.instances.fetch_add(1, SeqCst);
+        // Each is a worker by itself: what one listens at is no other's.
+        let worker = u32::try_from(instance & u64::from(u32::MAX)).unwrap_or(0);
+        let usage = self.report.usage().begin(instance);
+        Instance::for_connection(self, Owner { instance, generation, worker }, usage)
+    }
+
+    /// An instance has ended. With the last one goes what was held for the next. Who watches is told if
+    /// `tells`.
+    fn instance_ended(&self, tells: bool) {
         let was_last = self.instances.fetch_sub(1, SeqCst) == 1;
         if was_last && self.config.held != Holding::Always {
             self.held.clear();
         }
-        self.changed();
+        if tells {
+            self.changed();
+        }
     }
 
     /// Wakes who watches the instances.

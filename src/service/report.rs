@@ -85,6 +85,21 @@ impl Report {
         count(&self.counters.restarts);
     }
 
+    /// An instance was made for a connection.
+    pub(crate) fn counted_instance(&self) {
+        count(&self.counters.instances);
+    }
+
+    /// Such an instance has ended by a trap, a limit or a failing exit code.
+    pub(crate) fn counted_failed_instance(&self) {
+        count(&self.counters.failed_instances);
+    }
+
+    /// Is there somebody to tell?
+    pub(crate) fn has_observer(&self) -> bool {
+        self.delivery.is_some()
+    }
+
     /// A reload is over; did it put the new generation in the old one's place?
     pub(crate) fn counted_reload(&self, is_done: bool) {
         count(if is_done { &self.counters.reloads } else { &self.counters.failed_reloads });

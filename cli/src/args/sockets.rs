@@ -81,6 +81,13 @@ fn parse_listener(text: &str) -> Result<NamedSocket, String> {
     parse(text, |place| path(place).or_else(|| shorthand(place)).or_else(|| address(place)), expected)
 }
 
+/// A place where the host listens, without a name.
+pub(crate) fn parse_place(text: &str) -> Result<SocketSource, String> {
+    let expected = "expected ADDRESS:PORT or unix:PATH, as in 127.0.0.1:8080, localhost:8080, :8080 or \
+                    unix:./app.sock";
+    path(text).or_else(|| shorthand(text)).or_else(|| address(text)).ok_or_else(|| expected.to_owned())
+}
+
 fn parse_peer(text: &str) -> Result<NamedSocket, String> {
     let expected = "expected [NAME=]ADDRESS:PORT or [NAME=]unix:PATH, as in 127.0.0.1:5432, db=[::1]:5432 \
                     or unix:/run/db.sock; a peer is at one address, so :5432 and localhost:5432 name none";
@@ -166,6 +173,15 @@ mod tests {
         assert_eq!(read(parse_peer, "unix:/s"), named("unknown", SocketSource::Unix("/s".into())));
         for wrong in ["localhost:80", ":80", "80", "db="] {
             assert!(parse_peer(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_place_has_no_name() {
+        assert_eq!(parse_place("80"), Ok(SocketSource::Any(80)));
+        assert_eq!(parse_place("unix:a=b"), Ok(SocketSource::Unix("a=b".into())));
+        for wrong in ["web=127.0.0.1:80", "127.0.0.1", "unix:", ""] {
+            assert!(parse_place(wrong).is_err(), "{wrong}");
         }
     }
 

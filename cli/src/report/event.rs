@@ -7,6 +7,9 @@ use wasock::{Address, Errno, Event, ReloadError};
 
 use super::{Lines, say};
 
+/// The descriptor that events have for a listener of the host's own.
+const HOST_LISTENER: u32 = u32::MAX;
+
 /// Prints what the operator should know.
 pub(super) fn print(event: &Event) {
     if !(of_sockets(event) || of_limits(event) || of_guest(event) || of_service(event)) {
@@ -18,6 +21,9 @@ pub(super) fn print(event: &Event) {
 /// functions below.
 fn of_sockets(event: &Event) -> bool {
     match event {
+        Event::Listening { fd: HOST_LISTENER, local, result: Ok(_), .. } => {
+            say!("wasock: listening on {local} (an instance for each connection)");
+        }
         Event::Listening { fd, local, result: Ok(_), .. } => say!("wasock: listening on {local} (fd {fd})"),
         Event::Bound { fd, local } => say!("wasock: bound on {local} (fd {fd})"),
         // Reported as denied or unavailable, if the operator can do something about it.
@@ -25,6 +31,7 @@ fn of_sockets(event: &Event) -> bool {
         Event::BacklogChanged { fd, local, backlog, capacity } => {
             tracing::info!("{local} (fd {fd}): backlog {backlog}, {capacity} may wait");
         }
+        Event::Accepted { listener: HOST_LISTENER, peer, .. } => tracing::info!("an instance for {peer}"),
         Event::Accepted { listener, fd, peer, .. } => {
             tracing::info!("connection from {peer} (fd {fd}, listener {listener})");
         }
@@ -147,6 +154,9 @@ fn of_service(event: &Event) -> bool {
             );
             Lines::default().block(text).say();
         }
+        Event::InstanceFailed { peer, why, .. } => {
+            Lines::default().block(format_args!("wasock: the instance for {peer} failed: {why}")).say();
+        }
         Event::ServiceEnds { why, generations } => {
             let text = format!(
                 "wasock: the guest ended, and {generations} generations drain; clients are refused: {why}"
@@ -167,6 +177,7 @@ fn waiting(after: Duration) -> String {
 fn limited(fd: u32, local: &Address, peer: &Option<Address>, limit: Limit, most: u32) -> String {
     let flag = format!("--{} {most}", limit.name());
     match (limit, peer) {
+        (Limit::Instances, _) => format!("{local}: clients wait: {most} instances live ({flag})"),
         (Limit::Connections, _) => {
             format!("{local} (fd {fd}): clients wait: {most} connections are open ({flag})")
         }

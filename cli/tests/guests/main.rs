@@ -30,6 +30,7 @@ mod multicast;
 mod named_pipes;
 mod names;
 mod oracle;
+mod per_connection;
 mod places;
 mod preopened;
 mod publish;
@@ -85,7 +86,7 @@ mod every_program_has_a_test {
         preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*, threaded::*,
         threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
     };
-    use super::{low_limits::*, named_pipes::*, oracle::*};
+    use super::{low_limits::*, named_pipes::*, oracle::*, per_connection::*};
 
     use super::real_programs::*;
 

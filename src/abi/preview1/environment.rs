@@ -15,11 +15,12 @@ impl Preview1Environment for Call<'_> {
         argv: GuestPtr<GuestPtr<u8>>,
         argv_buf: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        write_strings(memory, &self.process().settings().arguments, argv, argv_buf)
+        let arguments = self.process().settings().arguments.iter().map(String::as_str);
+        write_strings(memory, arguments, argv, argv_buf)
     }
 
     fn args_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<(u32, u32), Error> {
-        sizes(&self.process().settings().arguments)
+        sizes(self.process().settings().arguments.iter().map(String::as_str))
     }
 
     fn environ_get(
@@ -28,23 +29,23 @@ impl Preview1Environment for Call<'_> {
         environ: GuestPtr<GuestPtr<u8>>,
         environ_buf: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        write_strings(memory, &self.process().settings().environment, environ, environ_buf)
+        write_strings(memory, self.process().environment(), environ, environ_buf)
     }
 
     fn environ_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<(u32, u32), Error> {
-        sizes(&self.process().settings().environment)
+        sizes(self.process().environment())
     }
 }
 
 /// How many strings, and how many bytes with a NUL after each.
-fn sizes(strings: &[String]) -> Result<(u32, u32), Error> {
-    let bytes = strings.iter().map(|string| string.len() + 1).sum();
-    Ok((count(strings.len())?, count(bytes)?))
+fn sizes<'a>(strings: impl Iterator<Item = &'a str> + Clone) -> Result<(u32, u32), Error> {
+    let bytes = strings.clone().map(|string| string.len() + 1).sum();
+    Ok((count(strings.count())?, count(bytes)?))
 }
 
-fn write_strings(
+fn write_strings<'a>(
     memory: &mut GuestMemory<'_>,
-    strings: &[String],
+    strings: impl Iterator<Item = &'a str>,
     mut pointers: GuestPtr<GuestPtr<u8>>,
     mut buffer: GuestPtr<u8>,
 ) -> Result<(), Error> {

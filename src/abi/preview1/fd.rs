@@ -249,7 +249,7 @@ impl Preview1Fd for Call<'_> {
     fn fd_prestat_get(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<types::Prestat, Error> {
         // A program that looks for directories goes on at a tag which it does not know, and
         // stops or fails at an error.
-        if self.process().settings().inherited_sockets.has_number(fd) {
+        if self.process().is_first_socket(fd) {
             return Ok(types::Prestat { tag: PREOPENED_SOCKET, name_len: 0 });
         }
         let name = self.preopened_name(fd)?;

@@ -1,11 +1,14 @@
 //! What an embedder chooses for a service.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::super::builder::{BuildError, WasockCtxBuilder};
+use super::super::connection_options::{ConnectionOptions, GivenListener};
 use super::super::service::Service;
 use super::super::supervision::{Options, ReloadMode, Restart};
-use crate::process::Signal;
+use crate::process::{ConnectionAs, Signal};
 
 /// Builds a [`Service`] that starts, restarts, reloads and drains its instances by itself.
 ///
@@ -15,6 +18,7 @@ use crate::process::Signal;
 pub struct ServiceBuilder {
     ctx: WasockCtxBuilder,
     options: Options,
+    connections: ConnectionOptions,
 }
 
 impl Service {
@@ -44,7 +48,7 @@ impl Service {
     /// # }
     /// ```
     pub fn builder(ctx: WasockCtxBuilder) -> ServiceBuilder {
-        ServiceBuilder { ctx, options: Options::default() }
+        ServiceBuilder { ctx, options: Options::default(), connections: ConnectionOptions::default() }
     }
 }
 
@@ -98,12 +102,51 @@ impl ServiceBuilder {
         self
     }
 
+    /// Has the service accept at `listener`, and make an instance for each connection, which ends
+    /// with it. Repeatable. The listener listens already; keep no clone of it, for its options and its
+    /// backlog are the service's. Which peers are accepted is for the policy to say, and no grant is
+    /// needed to listen.
+    ///
+    /// The instance finds the connection [as standard input and output](ConnectionAs::Stdio), unless
+    /// [`connection_as`](Self::connection_as) says otherwise. A trap, a limit or a failing exit code is
+    /// the end of its connection alone, which is reset after the first two, and is
+    /// [reported](crate::Event::InstanceFailed). [`workers`](Self::workers) is how many threads accept; each
+    /// runs the instances of what it has accepted. [`restart`](Self::restart) has no meaning here, and a
+    /// reload always [overlaps](ReloadMode::Overlap).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` where it does not listen.
+    pub fn per_connection(mut self, listener: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.connections.listeners.push(GivenListener::new(listener.into())?);
+        Ok(self)
+    }
+
+    /// How an instance finds the connection that it was [made for](Self::per_connection).
+    pub fn connection_as(mut self, connection_as: ConnectionAs) -> Self {
+        self.connections.shown_as = connection_as;
+        self
+    }
+
+    /// How many instances may live at once, 1024 unless this is called, one at least, where each
+    /// serves [one connection](Self::per_connection): those of a generation that drains count too.
+    /// Who comes when there are as many waits in the queue of the listener.
+    pub fn max_instances(mut self, instances: u32) -> Self {
+        self.connections.max_instances = instances.max(1);
+        self
+    }
+
     /// The service, of which nothing runs yet.
     ///
     /// # Errors
     ///
     /// See [`BuildError`].
     pub fn build(self) -> Result<Service, BuildError> {
-        Ok(Service::supervised(self.ctx.keep_listeners(true).template(true)?, self.options))
+        let Self { ctx, options, connections } = self;
+        if connections.listeners.is_empty() {
+            return Ok(Service::supervised(ctx.keep_listeners(true).template(true)?, options, None));
+        }
+        let template = ctx.keep_listeners(true).for_connections()?.template(true)?;
+        Ok(Service::supervised(template, options, Some(connections)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::outcome::{Ended, describe_trap};
+use super::super::outcome::{Ended, reason};
 use super::super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::super::service::Service;
 use super::super::supervision::{GenerationView, Restart, WorkerView};
@@ -433,17 +433,6 @@ fn follows(restart: Restart, outcome: &Outcome) -> bool {
         Restart::Never => false,
         Restart::OnFailure => !matches!(outcome, Ok(Ended { code: 0 })),
         Restart::Always => true,
-    }
-}
-
-/// How an instance has ended, in words.
-pub(super) fn reason(outcome: &Outcome) -> String {
-    match outcome {
-        Ok(Ended { code }) => format!("exit code {code}"),
-        Err(error) => match error.downcast_ref::<Terminated>() {
-            Some(why) => why.to_string(),
-            None => describe_trap(error),
-        },
     }
 }
 

@@ -24,30 +24,26 @@ mod generation;
 mod instance;
 mod status;
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::outcome::Ended;
+use super::outcome::{Ended, reason};
+use super::per_connection;
 use super::service::Service;
+use super::steps::{Step, drive};
 use super::supervision::{ReloadError, ReloadMode, Reply};
 use super::{Guest, Handle};
 use crate::error::Terminated;
-use crate::io::sleep;
 use crate::observe::{DrainEnd, Event, Metrics};
 use crate::process::Signal;
 
 pub use builder::ServiceBuilder;
-use generation::{Generation, Stage, reason};
+use generation::{Generation, Stage};
 use instance::Outcome;
 
 /// Stands for the generation before, where a sequential reload has ended that.
 const FROM_NOTHING: u32 = 0;
-
-type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Service {
     /// Runs `guest` as the first generation, until the service ends: by its instances, as
@@ -61,33 +57,12 @@ impl Service {
     ///
     /// Those of [`Guest::run`] for the instance that ended last.
     pub async fn run(&self, guest: Guest) -> wasmtime::Result<Ended> {
+        if self.supervision().connections.is_some() {
+            return per_connection::run(self, guest).await;
+        }
         let mut supervisor = Supervisor::new(self.clone());
         supervisor.start_generation(guest, None);
-        let mut wait: Option<(Instant, Pause)> = None;
-        poll_fn(|context| {
-            loop {
-                // First it is watched, then it is looked at: no change lies between.
-                self.inner().changes().add(context.waker());
-                let now = Instant::now();
-                let next = match supervisor.step(now) {
-                    Step::Done(outcome) => return Poll::Ready(outcome),
-                    Step::Again => continue,
-                    Step::Wait(next) => next,
-                };
-                if wait.as_ref().map(|(until, _)| *until) != next {
-                    wait = next.map(|until| {
-                        let pause: Pause = Box::pin(sleep(until.saturating_duration_since(now)));
-                        (until, pause)
-                    });
-                }
-                let Some((_, pause)) = &mut wait else { return Poll::Pending };
-                if pause.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                wait = None;
-            }
-        })
-        .await
+        drive(self.inner().changes(), move |now| supervisor.step(now)).await
     }
 
     /// Starts `guest` as the next generation, and retires the one that serves when the new one is
@@ -141,15 +116,15 @@ impl Service {
     /// with which a user ends a program, are the end of the service where an instance exits by them
     /// or later: it does not start anew. One that handles them, lives on and traps does.
     pub fn signal(&self, signal: Signal) {
-        let live = {
+        {
             let mut orders = self.supervision().orders();
             orders.ends_living |= matches!(signal, Signal::Int | Signal::Term | Signal::Quit);
-            orders.live.clone()
-        };
-        live.iter().for_each(|handle| handle.signal(signal));
+        }
+        self.supervision().handles().iter().for_each(|handle| handle.signal(signal));
     }
 
-    /// Does an instance handle signals?
+    /// Does an instance handle signals? One that serves [one connection](ServiceBuilder::per_connection)
+    /// does not count: a signal to the service is not its own.
     pub fn handles_signals(&self) -> bool {
         self.supervision().orders().live.iter().any(Handle::handles_signals)
     }
@@ -157,22 +132,13 @@ impl Service {
     /// Ends every instance at once, and the service with them: [`run`](Self::run) fails with
     /// [`Terminated::Order`].
     pub fn terminate(&self) {
-        let live = {
+        {
             let mut orders = self.supervision().orders();
             (orders.stops, orders.is_terminated) = (true, true);
-            orders.live.clone()
-        };
-        live.iter().for_each(Handle::terminate);
+        }
+        self.supervision().handles().iter().for_each(Handle::terminate);
+        self.inner().changed();
     }
-}
-
-/// What a look at the instances has led to.
-enum Step {
-    Done(wasmtime::Result<Ended>),
-    /// Something was changed, from which more may follow.
-    Again,
-    /// Nothing is to be done before this moment, unless something changes.
-    Wait(Option<Instant>),
 }
 
 /// The loop of one [`Service::run`].

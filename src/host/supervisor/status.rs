@@ -39,10 +39,13 @@ impl Service {
         let listeners = self.inner().listeners(of_guests);
         let serving = generations.iter().find(|it| it.state == GenerationState::Serving);
         let listens = |number| listeners.iter().any(|it| it.generations.contains(&number));
+        // Where each connection has an instance, the host itself listens.
+        let is_for_connections = self.supervision().connections.is_some();
         let is_ready = !is_draining
             && serving.is_some_and(|it| {
-                it.workers.iter().any(|worker| worker.instance.is_some())
-                    && (listens(it.number) || self.inner().takes_datagrams(it.number))
+                is_for_connections
+                    || it.workers.iter().any(|worker| worker.instance.is_some())
+                        && (listens(it.number) || self.inner().takes_datagrams(it.number))
             });
         ServiceStatus {
             is_running,

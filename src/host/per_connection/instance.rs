@@ -1,0 +1,135 @@
+//! One instance, from its connection to its end.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+
+use super::super::WasockCtx;
+use super::super::limits::contained;
+use super::super::outcome::{Ended, reason};
+use super::super::run::EndOfRun;
+use super::generation::Entered;
+use super::shared::Shared;
+use crate::address::Address;
+use crate::error::Terminated;
+use crate::io::sleep;
+use crate::observe::Event;
+use crate::process::{GivenConnection, Process, variables_of};
+use crate::service::HOST_LISTENER;
+use crate::socket::{Accepted, Socket, Stream};
+
+/// Makes an instance for one connection, and runs it to its end.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the instance, and closes the connection.
+pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, accepted: Accepted) {
+    let Accepted { socket, peer } = accepted;
+    let served = Served { local: socket.local_address().unwrap_or_else(|_| peer.clone()), peer };
+    let socket = Arc::new(socket);
+    let connection = Arc::downgrade(&socket);
+    let given = GivenConnection::new(socket, shared.shown_as);
+    let outcome = match served.context(&shared, &entered, &given) {
+        Ok(ctx) => {
+            let process = Arc::clone(ctx.thread.process());
+            entered.generation.live.add(entered.number, &ctx);
+            let _end = EndOfRun(Arc::clone(&process));
+            served.accepted(&shared, &given);
+            let outcome = run(&shared, &entered, ctx, given, &process).await;
+            if outcome.is_err() {
+                reset(&connection);
+            }
+            outcome
+        }
+        Err(error) => {
+            reset(&connection);
+            Err(error)
+        }
+    };
+    served.ended(&shared, &entered, &outcome);
+    drop(entered);
+    shared.ended.notify_waiters();
+}
+
+/// Makes the peer of a connection that is to be closed see a reset: what it got is not all.
+fn reset(connection: &Weak<Socket>) {
+    if let Some(socket) = connection.upgrade() {
+        socket.stream().into_iter().for_each(Stream::reset_when_closed);
+    }
+}
+
+async fn run(
+    shared: &Shared,
+    entered: &Entered,
+    ctx: WasockCtx,
+    given: GivenConnection,
+    process: &Arc<Process>,
+) -> wasmtime::Result<Ended> {
+    let program = &entered.generation.program;
+    if let Some(ticker) = program.ticker().cloned() {
+        process.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
+    }
+    let mut life = pin!(contained(process, program.run(ctx, given)));
+    let life = poll_fn(|context| shared.pulse.running(|| life.as_mut().poll(context)));
+    let Some(timeout) = process.service().limits().timeout else { return life.await };
+    let mut life = pin!(life);
+    tokio::select! {
+        biased;
+        outcome = &mut life => return outcome,
+        () = sleep(timeout) => process.signals().terminate(Terminated::Timeout(timeout)),
+    }
+    life.await
+}
+
+/// The connection that an instance serves.
+struct Served {
+    local: Address,
+    peer: Address,
+}
+
+impl Served {
+    /// # Errors
+    ///
+    /// Where the standard streams and the directories do not fit the limits.
+    fn context(
+        &self,
+        shared: &Shared,
+        entered: &Entered,
+        given: &GivenConnection,
+    ) -> wasmtime::Result<WasockCtx> {
+        let service = &shared.service;
+        let instance = service.inner().instance_for_connection(entered.generation.number);
+        let variables = variables_of(shared.shown_as, &self.local, &self.peer);
+        let made = service.template().context_for_connection(instance, given, variables);
+        made.map_err(wasmtime::Error::new)
+    }
+
+    fn accepted(&self, shared: &Shared, given: &GivenConnection) {
+        let report = shared.service.inner().report();
+        report.counted_instance();
+        if report.wants_connections()
+            && let Some(fd) = given.number()
+        {
+            let (peer, local) = (self.peer.clone(), self.local.clone());
+            report.tell(Event::Accepted { listener: HOST_LISTENER, fd, peer, local });
+        }
+    }
+
+    /// Reports an end that is a failure.
+    fn ended(&self, shared: &Shared, entered: &Entered, outcome: &wasmtime::Result<Ended>) {
+        if matches!(outcome, Ok(Ended { code: 0 })) {
+            return;
+        }
+        // The end of the service is no failure of each of its instances.
+        if matches!(outcome, Err(error) if error.downcast_ref() == Some(&Terminated::Order)) {
+            return;
+        }
+        let report = shared.service.inner().report();
+        report.counted_failed_instance();
+        if report.has_observer() {
+            let (generation, local, peer) =
+                (entered.generation.number, self.local.clone(), self.peer.clone());
+            report.tell(Event::InstanceFailed { generation, local, peer, why: reason(outcome) });
+        }
+    }
+}

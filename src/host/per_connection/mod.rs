@@ -1,0 +1,261 @@
+//! A service in which each connection has an instance of its own.
+//!
+//! # Where it runs
+//!
+//! The host listens. Each [worker](worker) is a thread with a runtime, which accepts at every listener and
+//! runs the instances that it has made: each is a task, its code runs on a fiber, and a call that waits gives
+//! the thread to the others. So thousands of instances wait on a few threads. Code that computes
+//! gives way at the epochs of its engine, which [pulse](pulse) increments while some does. A module with threads is
+//! the exception: its instances have threads of their own.
+//!
+//! # How many
+//!
+//! An instance needs a permit, of which there are as many as instances may live at once, whatever their
+//! generation. A worker takes the permit first and accepts then: who comes too many waits in the queue of the listener,
+//! as its profile has it.
+//!
+//! # Generations
+//!
+//! A reload is [prepared](program) beside the running generation: the module is linked and an instance of it made.
+//! Then each new connection gets the new one, and the old one drains: its instances go on to their ends,
+//! or to the deadline.
+
+mod generation;
+mod instance;
+mod listener;
+mod program;
+mod pulse;
+mod shared;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::outcome::Ended;
+use super::service::Service;
+use super::steps::{Step, drive};
+use super::supervision::{ReloadError, Reply};
+use super::{Guest, Handle};
+use crate::error::Terminated;
+use crate::observe::{DrainEnd, Event};
+
+use generation::{Generation, Stage};
+use program::Preparation;
+use shared::{Phase, Shared};
+
+/// As [`Service::run`], where each connection has an instance of its own.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends every instance.
+///
+/// # Errors
+///
+/// Where the module can't be linked or instantiated, or the host can't listen; an order.
+pub(super) async fn run(service: &Service, guest: Guest) -> wasmtime::Result<Ended> {
+    let mut supervisor = Supervisor::new(service, guest)?;
+    drive(service.inner().changes(), move |now| supervisor.step(now)).await
+}
+
+struct Supervisor {
+    service: Service,
+    shared: Arc<Shared>,
+    phase: watch::Sender<Phase>,
+    /// What is being prepared, for whom; for nobody where it is the first.
+    preparing: Option<(Preparation, Option<Reply>)>,
+    /// The oldest first; at most one serves, the last.
+    generations: Vec<Arc<Generation>>,
+    is_draining: bool,
+    failure: Option<wasmtime::Error>,
+}
+
+impl Supervisor {
+    fn new(service: &Service, guest: Guest) -> wasmtime::Result<Self> {
+        let (phase, _) = watch::channel(Phase::Accepting);
+        let shared = Shared::new(service)?;
+        service.supervision().orders().is_running = true;
+        let mut supervisor = Self {
+            service: service.clone(),
+            shared,
+            phase,
+            preparing: None,
+            generations: Vec::new(),
+            is_draining: false,
+            failure: None,
+        };
+        supervisor.prepare(guest, None)?;
+        Ok(supervisor)
+    }
+
+    fn tell(&self, event: Event) {
+        self.service.inner().report().tell(event);
+    }
+
+    fn prepare(&mut self, guest: Guest, reply: Option<Reply>) -> wasmtime::Result<()> {
+        let number = self.service.inner().begin_generation();
+        let preparation = Preparation::start(&self.service, guest, number)?;
+        self.preparing = Some((preparation, reply));
+        Ok(())
+    }
+
+    /// Does what is due.
+    fn step(&mut self, now: Instant) -> Step {
+        let (drains, is_terminated) = {
+            let mut orders = self.service.supervision().orders();
+            orders.looks = orders.looks.wrapping_add(1);
+            (orders.drains, orders.is_terminated)
+        };
+        if let Some(error) = self.shared.take_failure() {
+            self.failure.get_or_insert(error);
+        }
+        if is_terminated || self.failure.is_some() {
+            return self.end(is_terminated);
+        }
+        if drains && !self.is_draining {
+            self.begin_to_drain(now);
+            return Step::Again;
+        }
+        let mut has_changed = self.settle(now);
+        has_changed |= self.end_drained(now);
+        has_changed |= self.begin_reload(now);
+        self.publish();
+        if has_changed {
+            return Step::Again;
+        }
+        if self.generations.is_empty() && self.preparing.is_none() && self.is_draining {
+            return self.end(false);
+        }
+        Step::Wait(self.generations.iter().filter_map(|it| it.next_look(now)).min())
+    }
+
+    /// Says which generations there are.
+    fn publish(&self) {
+        let views = self.generations.iter().map(|it| it.view()).collect();
+        self.service.supervision().orders().generations = views;
+    }
+
+    /// Ends what is left, and waits for the workers.
+    fn end(&mut self, is_terminated: bool) -> Step {
+        self.preparing = None;
+        self.generations.clear();
+        self.shared.stop_serving();
+        _ = self.phase.send_replace(Phase::Ended);
+        if self.shared.workers.load(SeqCst) > 0 {
+            return Step::Wait(None);
+        }
+        let outcome = match self.failure.take() {
+            Some(error) => Err(error),
+            None if is_terminated => Err(wasmtime::Error::new(Terminated::Order)),
+            None => Ok(Ended { code: 0 }),
+        };
+        Step::Done(outcome)
+    }
+
+    /// Is what was prepared ready, or a failure?
+    fn settle(&mut self, now: Instant) -> bool {
+        let Some((preparation, _)) = &self.preparing else { return false };
+        let Some(prepared) = preparation.take() else { return false };
+        let number = preparation.number;
+        let reply = self.preparing.take().and_then(|(_, reply)| reply);
+        match (prepared, reply) {
+            (Ok(program), reply) => self.take_over(number, program, reply, now),
+            (Err(error), None) => self.failure = Some(error),
+            (Err(error), Some(reply)) => {
+                let why = ReloadError::Ended(super::outcome::reason(&Err(error)));
+                self.service.inner().report().counted_reload(false);
+                self.tell(Event::ReloadFailed { generation: number, why: why.to_string() });
+                let _unheard = reply.send(Err(why));
+            }
+        }
+        true
+    }
+
+    /// What was prepared serves from now on, and what served before drains.
+    fn take_over(&mut self, number: u32, program: program::Program, reply: Option<Reply>, now: Instant) {
+        let generation = Arc::new(Generation::new(&self.service, number, program));
+        self.shared.serve(&generation);
+        let timeout = self.service.supervision().options.drain_timeout;
+        self.generations.iter().for_each(|old| old.drain(now, timeout));
+        self.generations.push(generation);
+        match reply {
+            Some(reply) => {
+                self.service.inner().report().counted_reload(true);
+                self.tell(Event::Reloaded { generation: number });
+                let _unheard = reply.send(Ok(number));
+            }
+            // The first: from now on somebody is there for who comes.
+            None => {
+                if let Err(error) = worker::start_all(&self.shared, &self.phase) {
+                    self.failure = Some(error);
+                }
+            }
+        }
+    }
+
+    /// Ends the instances of those whose time is over, and forgets those that have none.
+    fn end_drained(&mut self, now: Instant) -> bool {
+        for generation in &self.generations {
+            let reset = generation.end_if_due(now);
+            if reset > 0 {
+                self.service.inner().report().counted_reset(reset);
+                let (generation, cause) = (generation.number, generation.cause());
+                self.tell(Event::DrainTimeout { generation, connections: reset, cause });
+            }
+        }
+        let before = self.generations.len();
+        self.generations.retain(|it| it.stage() == Stage::Serving || it.live.count() > 0);
+        before != self.generations.len()
+    }
+
+    /// Begins the reload that was asked for first, if none is on its way.
+    fn begin_reload(&mut self, now: Instant) -> bool {
+        if self.preparing.is_some() || self.is_draining {
+            return false;
+        }
+        let Some((guest, reply)) = self.service.supervision().orders().reloads.pop_front() else {
+            return false;
+        };
+        if self.generations.len() >= self.service.supervision().options.max_generations
+            && let Some(oldest) = self.generations.iter().find(|it| it.stage() != Stage::Serving)
+        {
+            oldest.end_at_once(now, DrainEnd::Generations);
+        }
+        if let Err(error) = self.prepare(guest, Some(reply)) {
+            // The host has no thread: the reply goes, and who asked learns that nothing was done.
+            tracing::warn!("no reload: {error:#}");
+        }
+        true
+    }
+
+    /// The service ends: who comes is refused, and the instances go on to their ends.
+    fn begin_to_drain(&mut self, now: Instant) {
+        self.is_draining = true;
+        self.preparing = None;
+        self.shared.stop_serving();
+        _ = self.phase.send_replace(Phase::Draining);
+        self.shared.refuse_all();
+        let timeout = self.service.supervision().options.drain_timeout;
+        self.generations.iter().for_each(|it| it.drain(now, timeout));
+        self.refuse_reloads();
+    }
+
+    fn refuse_reloads(&self) {
+        let refused: Vec<_> = self.service.supervision().orders().reloads.drain(..).collect();
+        for (_, reply) in refused {
+            let _unheard = reply.send(Err(ReloadError::NotRunning));
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.shared.stop_serving();
+        _ = self.phase.send_replace(Phase::Ended);
+        self.service.supervision().live.handles().iter().for_each(Handle::terminate);
+        self.service.supervision().orders().is_running = false;
+        self.refuse_reloads();
+    }
+}
