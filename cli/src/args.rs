@@ -1,6 +1,8 @@
 //! What an operator may say.
 
+mod admin;
 mod connections;
+mod ctl;
 mod grants;
 mod service;
 mod sockets;
@@ -15,7 +17,9 @@ use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use wasock::{ListenProfile, OnTrap, ReloadMode, Restart};
 
+pub(crate) use admin::AdminArgs;
 pub(crate) use connections::ConnectionArgs;
+pub(crate) use ctl::{CtlArgs, CtlFormat, CtlOrder};
 pub(crate) use grants::GrantArgs;
 pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
@@ -43,8 +47,14 @@ impl Args {
     pub(crate) fn complete(self) -> Result<Self, clap::Error> {
         let Command::Run(run) = &self.command else { return Ok(self) };
         let missing = |text| Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
-        if let Some(flag) = run.service.without_reload() {
-            return missing(format!("{flag} has no effect without --reload-signal"));
+        if let Some(why) = run.admin.without_effect() {
+            return missing(why.to_owned());
+        }
+        if run.admin.idle_exit.is_some() && !run.sockets.adopt && !run.sockets.listen_fds {
+            return missing(IDLE_EXIT.to_owned());
+        }
+        if let Some(flag) = run.service.without_reload().filter(|_| run.admin.admin.is_none()) {
+            return missing(format!("{flag} has no effect without --reload-signal or --admin"));
         }
         if let Some(flag) = run.connections.without_listener() {
             return missing(format!("{flag} has no effect without --per-connection"));
@@ -62,6 +72,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Say which dialect a module speaks, and which of its imports this host has
     Inspect(InspectArgs),
+    /// Ask a running service how it stands, and tell it what to do
+    Ctl(CtlArgs),
     /// Say what a configuration file grants, and which line decides. Starts nothing
     Check(CheckArgs),
     /// Print completions for a shell
@@ -71,10 +83,13 @@ pub(crate) enum Command {
     },
     /// Print the manual page of the command, or of one of its subcommands
     Man {
-        /// The subcommand: run, inspect, check
+        /// The subcommand: run, inspect, check, ctl
         command: Option<String>,
     },
 }
+
+/// What --idle-exit lacks.
+const IDLE_EXIT: &str = "--idle-exit needs --adopt or --listen-fds: else nobody would start the host again";
 
 const RUN_HELP: &str = "\
 Nothing is granted by default. Each grant is a flag of its own and may be repeated.
@@ -113,6 +128,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "An instance for each connection")]
     pub(crate) connections: ConnectionArgs,
+
+    #[command(flatten, next_help_heading = "Operators")]
+    pub(crate) admin: AdminArgs,
 
     /// Give the guest a directory, under its own or another name
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use wasock::{Use, WasockCtx, WasockCtxBuilder};
 
+use crate::admin::AdminAddress;
 use crate::args::{Args, CheckArgs, Command};
 use crate::config::{Config, ConfigValue};
 use crate::report::{Lines, say};
@@ -203,11 +204,15 @@ fn builder(values: &[&ConfigValue]) -> Result<WasockCtxBuilder> {
     let start = ["wasock", "run"].map(OsString::from);
     let values = values.iter().map(|value| OsString::from(&value.argument));
     let args = Args::try_parse_from(start.into_iter().chain(values).chain(["module".into()]))?;
-    let grants = match args.command {
-        Command::Run(run) => run.grants,
+    let (grants, admin) = match args.command {
+        Command::Run(run) => (run.grants, run.admin.admin),
         _ => return Ok(WasockCtx::builder()),
     };
-    Ok(run::grants(WasockCtx::builder(), &grants))
+    let builder = run::grants(WasockCtx::builder(), &grants);
+    Ok(match admin {
+        Some(AdminAddress::Inet(address)) if address.port() > 0 => builder.reserve_address(address),
+        _ => builder,
+    })
 }
 
 /// Is it a grant or a denial?
@@ -217,5 +222,6 @@ fn is_rule(value: &ConfigValue) -> bool {
 }
 
 fn is_denial(value: &ConfigValue) -> bool {
-    value.key.starts_with("deny")
+    // No guest reaches the host's own socket.
+    value.key.starts_with("deny") || value.key == "admin"
 }

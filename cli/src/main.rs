@@ -3,15 +3,20 @@
 //! What goes to standard error begins with `wasock: `, to distinguish it from what the
 //! guest writes there.
 
+mod admin;
 mod args;
 mod check;
 mod config;
+mod ctl;
 mod duration;
 mod env_file;
 mod generate;
+mod idle;
 mod inspect;
 mod json;
 mod log;
+mod manager;
+mod reload;
 mod report;
 mod run;
 mod serve;
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(&args),
+        Command::Ctl(args) => ctl::ctl(&args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { command } => generate::man(command.as_deref()),
     };

@@ -21,6 +21,7 @@ use wasock::observe::{Escaped, TraceLine};
 use wasock::{Event, MissingImports, Observer};
 
 use crate::log::{self, LogLines};
+use crate::manager;
 use crate::stderr;
 
 /// Prints a line on standard error, if it has a reader. A line feed in it is escaped.
@@ -172,6 +173,7 @@ impl Terminal {
 
 impl Observer for Terminal {
     fn observe(&self, event: &Event) {
+        manager::observe(event);
         if let Event::Unavailable { .. } = event {
             let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if told.len() > 1024 || !told.insert(format!("{event:?}")) {

@@ -15,7 +15,7 @@ use crate::args::{DirectoryArg, GrantArgs, RunArgs};
 use crate::report::{self, Lines, say};
 use crate::serve::serve;
 use crate::signal::Target;
-use crate::{FAILURE, log, signal, sockets, start};
+use crate::{FAILURE, admin, log, manager, signal, sockets, start};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -34,7 +34,8 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
-    if args.service.is_service() || args.connections.is_asked() {
+    manager::reserve_socket();
+    if args.service.is_service() || args.connections.is_asked() || args.admin.is_service() {
         return serve(args, guest);
     }
     let running = signal::SignalTarget::default();
@@ -42,7 +43,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     // The guest has a thread of its own, unless it has handlers of events. This one drives what that
     // can't watch itself.
     let runtime = start::runtime()?;
+    let (answers, answering) = manager::of_runtime();
+    manager::start(answers, &args.sockets).context("cannot tell the service manager")?;
     let code = runtime.block_on(async {
+        tokio::spawn(answering);
         let ctx = context(&args, &guest)?;
         _ = running.set(Target::Guest(ctx.handle()));
         if let Some(timeout) = args.timeout {
@@ -77,6 +81,8 @@ pub(crate) fn finish(running: &signal::SignalTarget, code: u8) -> Result<ExitCod
         // They have no reader any more if this takes long.
         target.flush_events(WAIT_TIMEOUT);
     }
+    manager::stops();
+    admin::remove_files();
     WasockCtx::restore_shared_sockets();
     std::process::exit(code.into())
 }
@@ -220,7 +226,7 @@ pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
                 .with_context(|| format!("cannot open the directory {}", host.display()))?;
         }
     }
-    Ok(builder)
+    Ok(admin::reserve(builder))
 }
 
 /// What the guest may do, and what it may not.

@@ -1,34 +1,42 @@
-//! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout`, `--workers` or
-//! `--per-connection`.
+//! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout`, `--workers`,
+//! `--per-connection` or `--admin`.
 
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, mpsc};
-use std::thread;
 
 use anyhow::{Context as _, Result};
 use wasock::{Guest, OnTrap, Restart, Service, Signal};
 
+use crate::admin::{self, Admin};
 use crate::args::RunArgs;
+use crate::reload::Reloader;
 use crate::report::say;
 use crate::signal::{self, Target};
-use crate::{run, sockets, start};
+use crate::{idle, manager, run, sockets, start};
 
 /// Runs `guest` as the first generation of a service, and returns its exit code.
 pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
-    let service = service(&args)?;
+    let (service, admin) = service(&args)?;
     let args = Arc::new(args);
     let running = signal::SignalTarget::default();
     let mut signals =
         signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
-    let reloads =
-        args.service.reload_signal.map(|signal| Ok::<_, anyhow::Error>((signal, reloader(&args, &service)?)));
+    let reloader = Reloader::start(&args, &service)?;
+    let asked = service.clone();
+    manager::start(Box::new(move |limit| asked.answers(limit)), &args.sockets)
+        .context("cannot tell the service manager")?;
+    if let Some(admin) = admin {
+        admin.serve(&service, reloader.clone(), &args)?;
+    }
+    if let Some(time) = args.admin.idle_exit {
+        idle::watch(&service, time).context("cannot watch for idleness")?;
+    }
     let runtime = start::runtime()?;
     let served = Served {
         service: service.clone(),
-        reloads: reloads.transpose()?,
+        reloads: args.service.reload_signal.map(|signal| (signal, reloader)),
         drains: args.service.drain_timeout.is_some(),
         has_begun_to_drain: AtomicBool::new(false),
     };
@@ -43,9 +51,13 @@ pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
     run::finish(&running, code)
 }
 
-fn service(args: &RunArgs) -> Result<Service> {
+/// The service, and where its operators are answered.
+fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
     let chosen = &args.service;
     let mut ctx = run::builder(args)?;
+    // Only now: what the guest is connected to from its start on is not this.
+    let admin = Admin::bind(args)?;
+    ctx = admin::reserve(ctx);
     if chosen.restart != Restart::Never {
         // Any trap ends the instance, and the next one follows.
         ctx = ctx.on_trap(OnTrap::Stop);
@@ -74,34 +86,13 @@ fn service(args: &RunArgs) -> Result<Service> {
             builder = builder.per_connection(listener)?;
         }
     }
-    Ok(builder.build()?)
-}
-
-/// Starts a thread that loads the module again at each order, and has the service go over to it.
-fn reloader(args: &Arc<RunArgs>, service: &Service) -> Result<mpsc::Sender<()>> {
-    let (sender, orders) = mpsc::channel();
-    let (args, service) = (Arc::clone(args), service.clone());
-    let runtime = start::runtime()?;
-    let works = move || {
-        while orders.recv().is_ok() {
-            // Those that came meanwhile mean the file as it is now.
-            while orders.try_recv().is_ok() {}
-            let module = args.command.first().map(String::as_str).unwrap_or_default();
-            match run::load(Path::new(module), &args) {
-                // What comes of it is reported as an event.
-                Ok(guest) => drop(runtime.block_on(service.reload(guest))),
-                Err(error) => say!("wasock: no reload, the running program goes on: {error:#}"),
-            }
-        }
-    };
-    thread::Builder::new().name("wasock-reload".to_owned()).spawn(works)?;
-    Ok(sender)
+    Ok((builder.build()?, admin))
 }
 
 /// A service, as signals see it.
 pub(crate) struct Served {
     pub(crate) service: Service,
-    reloads: Option<(Signal, mpsc::Sender<()>)>,
+    reloads: Option<(Signal, Reloader)>,
     drains: bool,
     has_begun_to_drain: AtomicBool,
 }
@@ -125,8 +116,8 @@ impl Served {
                 say!("wasock: {signal}: no reload: the service ends");
                 return Taken::Done;
             }
-            Some((of_reload, orders)) if *of_reload == signal => {
-                let _ended = orders.send(());
+            Some((of_reload, reloader)) if *of_reload == signal => {
+                reloader.order();
                 return Taken::Done;
             }
             _ => {}
@@ -139,6 +130,7 @@ impl Served {
         }
         // First of all: standard error may be full.
         self.service.drain();
+        manager::drains();
         say!("wasock: {signal}: the connections may end within --drain-timeout");
         Taken::Done
     }

@@ -18,7 +18,7 @@ use wasock::{Handle, Signal, Terminated, WasockCtx};
 
 use crate::report::say;
 use crate::serve::{Served, Taken};
-use crate::start;
+use crate::{admin, manager, start};
 
 /// How long the guest may take to end. It takes no time unless it is stuck in a
 /// call of the system's, such as a write to a pipe without a reader.
@@ -189,7 +189,9 @@ pub(crate) fn watch(running: SignalTarget, asked: Option<Signal>) -> Result<ones
         };
         // Whoever gets it ends the process, and so comes after the line.
         let _gone = sender.send(code);
+        manager::stops();
         thread::sleep(WAIT_TIMEOUT);
+        admin::remove_files();
         WasockCtx::restore_shared_sockets();
         std::process::exit(code.into());
     })?;

@@ -54,6 +54,9 @@ const UNCLAIMED_TIMEOUT: Duration = Duration::from_secs(10);
 /// process. "sd_listen_fds(3)"
 const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
 
+/// The variables by which a program tells its service manager how it is. "sd_notify(3)", "sd_watchdog_enabled(3)"
+const MANAGER_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
 /// Builds a [`WasockCtx`].
 ///
 /// ```
@@ -225,12 +228,13 @@ impl WasockCtxBuilder {
     }
 
     /// Adds every variable of this process's environment that is UTF-8, but for those
-    /// that count this process's own sockets: see
-    /// [`preopened_socket`](Self::preopened_socket).
+    /// that count this process's own sockets (see [`preopened_socket`](Self::preopened_socket)) or
+    /// name its service manager's.
     pub fn inherit_env(mut self) -> Self {
         for (name, value) in std::env::vars_os() {
             if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
                 && !SOCKET_VARIABLES.contains(&name)
+                && !MANAGER_VARIABLES.contains(&name)
             {
                 self = self.env(name, value);
             }

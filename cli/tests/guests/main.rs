@@ -3,6 +3,7 @@
 //! A test has the name of its program. A program without a test does not
 //! compile: see the end of this file.
 
+mod admin;
 mod adoption;
 mod arbitrary_arguments;
 mod behaviour;
@@ -25,6 +26,7 @@ mod listen;
 mod log_format;
 mod long_names;
 mod low_limits;
+mod manager;
 mod memory;
 mod multicast;
 mod named_pipes;
@@ -80,8 +82,8 @@ fn has_ipv6() -> bool {
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
-        adoption::*, behaviour::*, command::*, data::*, datagram_servers::*, datagrams::*, events::*,
-        files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*,
+        admin::*, adoption::*, behaviour::*, command::*, data::*, datagram_servers::*, datagrams::*,
+        events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*,
         kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*, names::*, places::*,
         preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*, threaded::*,
         threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,

@@ -1,0 +1,151 @@
+//! The socket at which operators are answered.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::net::TcpListener;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::FlockOperation;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::AdminAddress;
+
+/// How many operators may wait.
+const BACKLOG: i32 = 16;
+
+/// It listens, and answers nobody yet.
+pub(super) enum AdminListener {
+    Unix(UnixListener, OwnName),
+    Inet(TcpListener),
+}
+
+/// The name of a socket of this process's, which goes with it.
+#[derive(Debug)]
+pub(super) struct OwnName {
+    path: PathBuf,
+    /// Its device and its number there.
+    file: (u64, u64),
+}
+
+impl Drop for OwnName {
+    fn drop(&mut self) {
+        // Not what another host has put there since.
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file) {
+            let _gone = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl AdminListener {
+    /// # Errors
+    ///
+    /// Where another host answers there, or the system refuses.
+    pub(super) fn bind(at: &AdminAddress) -> Result<Self> {
+        let listener = match at {
+            AdminAddress::Inet(address) => TcpListener::bind(address).map_err(Into::into).map(Self::Inet),
+            AdminAddress::Unix(path) => bind_path(path).map(|(listener, name)| Self::Unix(listener, name)),
+        };
+        listener.with_context(|| format!("cannot answer operators at {at} (--admin)"))
+    }
+
+    /// Where it is: with the port that the system chose.
+    pub(super) fn address(&self) -> io::Result<AdminAddress> {
+        Ok(match self {
+            Self::Unix(_, name) => AdminAddress::Unix(name.path.clone()),
+            Self::Inet(listener) => AdminAddress::Inet(listener.local_addr()?),
+        })
+    }
+}
+
+/// Listens at `path`, for this user alone, in the place of a socket whose host is gone.
+fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Of two hosts that start at once one looks after the other. It leaves no file behind.
+    let lock = File::open(folder).with_context(|| format!("the directory {}", folder.display()))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => bail!("there is a file, which is no socket"),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => bail!("another host answers there"),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+            Err(error) => return Err(error).context("the socket that is there"),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let first = first_name(path)?;
+    let made = listen_at(&first).and_then(|listener| {
+        let file = fs::symlink_metadata(&first)?;
+        // It takes the place of one whose host is gone, at once.
+        fs::rename(&first, path)?;
+        Ok((listener, OwnName { path: path.to_owned(), file: (file.dev(), file.ino()) }))
+    });
+    if made.is_err() {
+        let _gone = fs::remove_file(&first);
+    }
+    Ok(made?)
+}
+
+/// The name that the socket has until nobody but this user can connect to it.
+fn first_name(path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().context("the name of the socket is missing")?.to_string_lossy();
+    Ok(path.with_file_name(format!(".{name}.{}", std::process::id())))
+}
+
+fn listen_at(path: &Path) -> io::Result<UnixListener> {
+    let _left_over = fs::remove_file(path);
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Nobody connects before it listens.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_for_this_user_alone_and_goes() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("admin.sock");
+        let (listener, name) = bind_path(&path)?;
+        assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        assert_eq!(name.path, path);
+        drop((listener, name));
+        assert!(fs::read_dir(folder.path())?.next().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_stale_socket_is_taken_over_and_one_that_lives_is_not() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("admin.sock");
+        drop(UnixListener::bind(&path)?);
+        let first = bind_path(&path)?;
+        assert!(bind_path(&path).is_err_and(|error| error.to_string().contains("another host")));
+        // The one that lives keeps its name.
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(first);
+        fs::write(&path, "text")?;
+        assert!(bind_path(&path).is_err_and(|error| error.to_string().contains("no socket")));
+        Ok(())
+    }
+
+    #[test]
+    fn the_name_of_another_host_stays() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("admin.sock");
+        let first = bind_path(&path)?;
+        fs::remove_file(&path)?;
+        let _other = UnixListener::bind(&path)?;
+        drop(first);
+        assert!(UnixStream::connect(&path).is_ok());
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! `--admin`: an HTTP server for operators, on a thread and a runtime of its own.
+//!
+//! It is not the guests' business: whatever a client does there, that stalls, floods or sends garbage, costs this
+//! thread and a bounded number of connections. No guest reaches it, whatever was granted: see
+//! [`reserve`].
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /` | the status as a page |
+//! | `GET /status` | the same as JSON |
+//! | `GET /metrics` | OpenMetrics |
+//! | `GET /healthz`, `/readyz` | does the host live, does a generation serve |
+//! | `POST /reload` | what has become of the reload, once it is done |
+//! | `POST /drain` | at once; the service ends when its connections have ended |
+
+mod address;
+mod guard;
+mod listener;
+mod metrics;
+mod page;
+mod process;
+mod reserve;
+mod routes;
+mod server;
+mod status;
+mod token;
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use wasock::Service;
+
+pub(crate) use address::{AdminAddress, VARIABLE};
+use guard::Guard;
+use listener::AdminListener;
+pub(crate) use page::{Bytes, Span};
+pub(crate) use reserve::{reserve, reserve_in};
+pub(crate) use routes::Outcome;
+use routes::State;
+pub(crate) use status::{Limit, SCHEMA, Status};
+pub(crate) use token::default_path as default_token_path;
+use token::{Token, TokenFile};
+
+use crate::args::RunArgs;
+use crate::reload::Reloader;
+use crate::report::say;
+use crate::start;
+
+/// An admin socket that listens, and answers nobody yet.
+pub(crate) struct Admin {
+    listener: AdminListener,
+    /// Over an address: what a request needs, and where its token is.
+    guard: Option<(Guard, TokenFile)>,
+}
+
+/// What goes with this process: the names of its socket and of its token.
+static FILES: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
+
+fn keep_file(file: impl Send + 'static) {
+    FILES.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(file));
+}
+
+/// Removes the names of the socket and of the token: this process ends.
+pub(crate) fn remove_files() {
+    FILES.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+impl Admin {
+    /// Listens where `args` say, if they do, and keeps every guest of this process from there.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be listened there, or the token not be written; where the guest could put another
+    /// socket in the place of this one.
+    pub(crate) fn bind(args: &RunArgs) -> Result<Option<Self>> {
+        let Some(at) = &args.admin.admin else { return Ok(None) };
+        if let AdminAddress::Unix(path) = at {
+            reserve::check_folder(path, &args.dir)?;
+        }
+        let listener = AdminListener::bind(at)?;
+        let guard = match listener.address()? {
+            AdminAddress::Unix(path) => {
+                reserve_in(&path)?;
+                None
+            }
+            AdminAddress::Inet(address) => {
+                reserve::reserve_address(address);
+                let path = args.admin.admin_token_file.clone().or_else(|| default_token_path(address.port()));
+                let path = path.context(
+                    "--admin at an address needs --admin-token-file, for XDG_RUNTIME_DIR names no directory",
+                )?;
+                let token = Token::new()?;
+                let file = TokenFile::write(&path, &token).with_context(|| {
+                    format!("cannot write the token to {} (--admin-token-file)", path.display())
+                })?;
+                Some((Guard::new(address.port(), token), file))
+            }
+        };
+        Ok(Some(Self { listener, guard }))
+    }
+
+    /// Answers from now on.
+    ///
+    /// # Errors
+    ///
+    /// Where the host has no thread for it, or no descriptors.
+    pub(crate) fn serve(self, service: &Service, reloader: Reloader, args: &RunArgs) -> Result<()> {
+        let at = self.listener.address()?;
+        let guard = self.guard.map(|(guard, file)| {
+            say!("wasock: admin at {at}, the token for changes in {}", file.path().display());
+            keep_file(file);
+            guard
+        });
+        if guard.is_none() {
+            say!("wasock: admin at {at}");
+        }
+        let module = args.command.first().cloned().unwrap_or_default();
+        let state = State::new(service.clone(), reloader, module, guard);
+        let runtime = start::runtime()?;
+        let accepts: io::Result<_> = {
+            let _inside = runtime.enter();
+            match self.listener {
+                AdminListener::Unix(listener, name) => {
+                    keep_file(name);
+                    server::Accepts::unix(listener)
+                }
+                AdminListener::Inet(listener) => server::Accepts::inet(listener),
+            }
+        };
+        let accepts = accepts.context("cannot answer operators (--admin)")?;
+        let works = move || runtime.block_on(server::serve(accepts, state));
+        thread::Builder::new().name("wasock-admin".to_owned()).spawn(works)?;
+        Ok(())
+    }
+}

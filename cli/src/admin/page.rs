@@ -1,0 +1,302 @@
+//! The status as a page: made here, so that it needs no script, and kept up by one where there may be one.
+//!
+//! It has nothing from elsewhere, and its policy lets nothing in. Text of guests is escaped twice: what acts
+//! on a terminal by the host, what is markup here.
+
+use std::fmt::{self, Write as _};
+
+use super::status::{Denial, Generation, Limit, Listener, Status, Worker};
+use super::token::Token;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// A page, and what a browser may do with it.
+pub(super) struct Page {
+    pub(super) html: String,
+    /// The value of `Content-Security-Policy`.
+    pub(super) policy: String,
+}
+
+/// The page that shows `status`.
+///
+/// # Errors
+///
+/// Where the system has no randomness to read.
+pub(super) fn render(status: &Status) -> anyhow::Result<Page> {
+    // Good for this answer alone.
+    let nonce = Token::new()?;
+    let nonce = nonce.text();
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let mut html = String::with_capacity(16 * 1024);
+    write!(
+        html,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>wasock: {module}</title>\n<style nonce=\"{nonce}\">\n{STYLE}</style>\n</head>\n<body>\n",
+        module = Html(&status.module)
+    )?;
+    head(&mut html, status)?;
+    html.push_str("<main>\n");
+    tiles(&mut html, status)?;
+    workers(&mut html, &status.generations)?;
+    listeners(&mut html, &status.listeners)?;
+    denials(&mut html, &status.denials)?;
+    limits(&mut html, &status.limits)?;
+    write!(html, "</main>\n<script nonce=\"{nonce}\">\n{SCRIPT}</script>\n</body>\n</html>\n")?;
+    Ok(Page { html, policy })
+}
+
+fn head(html: &mut String, status: &Status) -> fmt::Result {
+    let (state, kind) = match (status.draining, status.ready) {
+        (true, _) => ("draining", "bad"),
+        (false, true) => ("ready", "good"),
+        (false, false) => ("not ready", "bad"),
+    };
+    writeln!(
+        html,
+        "<header>\n<h1>wasock</h1>\n<code>{module}</code>\n<span id=\"state\" class=\"state {kind}\">{state}</span>\n\
+         <span class=\"dim\" id=\"uptime\">up {uptime}</span>\n<span class=\"dim\">process {pid}, version {version}</span>\n\
+         <span id=\"news\" class=\"bad\" role=\"status\"></span>\n</header>",
+        module = Html(&status.module),
+        uptime = Span(status.uptime_seconds),
+        pid = status.pid,
+        version = Html(&status.version),
+    )
+}
+
+fn tiles(html: &mut String, status: &Status) -> fmt::Result {
+    let totals = &status.totals;
+    let moved = totals.received_bytes.saturating_add(totals.sent_bytes);
+    html.push_str("<section aria-label=\"Traffic\" class=\"tiles\">\n");
+    for (id, title, value) in [
+        ("connections", "open connections", status.open_connections.to_string()),
+        ("accepted", "accepted", format!("{} in all", totals.accepted)),
+        ("bytes", "received and sent", format!("{} in all", Bytes(moved))),
+    ] {
+        writeln!(
+            html,
+            "<div class=\"tile\"><span class=\"dim\">{title}</span><b id=\"{id}\">{value}</b>\
+             <svg id=\"plot-{id}\" viewBox=\"0 0 100 30\" preserveAspectRatio=\"none\" role=\"img\" \
+             aria-label=\"{title}, the last minute\"></svg></div>"
+        )?;
+    }
+    html.push_str("</section>\n");
+    Ok(())
+}
+
+/// Begins a table: its headings, those of numbers with a `#` before them.
+fn table(html: &mut String, id: &str, title: &str, headings: &[&str]) -> fmt::Result {
+    write!(
+        html,
+        "<section>\n<h2 id=\"title-{id}\">{title}</h2>\n<table aria-labelledby=\"title-{id}\">\n<thead><tr>"
+    )?;
+    for heading in headings {
+        match heading.strip_prefix('#') {
+            Some(heading) => write!(html, "<th scope=\"col\" class=\"n\">{heading}</th>")?,
+            None => write!(html, "<th scope=\"col\">{heading}</th>")?,
+        }
+    }
+    writeln!(html, "</tr></thead>\n<tbody id=\"{id}\">")
+}
+
+fn end_of_table(html: &mut String, is_empty: bool, none: &str) -> fmt::Result {
+    if is_empty {
+        writeln!(html, "<tr><td colspan=\"9\">{none}</td></tr>")?;
+    }
+    writeln!(html, "</tbody>\n</table>\n</section>")
+}
+
+fn workers(html: &mut String, generations: &[Generation]) -> fmt::Result {
+    let headings = [
+        "#Generation",
+        "State",
+        "#Worker",
+        "State",
+        "#Restarts",
+        "#Age",
+        "#Connections",
+        "#Memory",
+        "#Processor time",
+    ];
+    table(html, "workers", "Generations and workers", &headings)?;
+    for generation in generations {
+        for worker in &generation.workers {
+            row_of_worker(html, generation, worker)?;
+        }
+    }
+    end_of_table(html, generations.is_empty(), "none runs")
+}
+
+fn row_of_worker(html: &mut String, generation: &Generation, worker: &Worker) -> fmt::Result {
+    let left = generation.left_seconds.map_or_else(String::new, |left| format!(", {} left", Span(left)));
+    write!(
+        html,
+        "<tr><td class=\"n\">{}</td><td>{}{left}</td><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td>",
+        generation.number, generation.state, worker.number, worker.state, worker.restarts
+    )?;
+    let cells = match &worker.instance {
+        Some(it) => [
+            Span(it.age_seconds).to_string(),
+            it.open_connections.to_string(),
+            Bytes(it.memory_bytes).to_string(),
+            format!("{:.2} s", it.cpu_seconds),
+        ],
+        None => [const { "–" }; 4].map(str::to_owned),
+    };
+    for cell in cells {
+        write!(html, "<td class=\"n\">{cell}</td>")?;
+    }
+    writeln!(html, "</tr>")
+}
+
+fn listeners(html: &mut String, listeners: &[Listener]) -> fmt::Result {
+    table(
+        html,
+        "listeners",
+        "Listeners",
+        &["Address", "Queue", "#Accepted", "#Refused", "Taken by generation"],
+    )?;
+    for listener in listeners {
+        write!(html, "<tr><td><code>{}</code></td><td class=\"queue\">", Html(&listener.address))?;
+        match listener.queue_length.zip(listener.queue_capacity) {
+            Some((length, capacity)) => {
+                let part = 100.0 * f64::from(length.min(capacity)) / f64::from(capacity.max(1));
+                write!(
+                    html,
+                    "<svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+                     <rect class=\"rest\" width=\"100\" height=\"8\"/><rect class=\"fill\" width=\"{part:.1}\" height=\"8\"/></svg>\
+                     {length} of {capacity}"
+                )?;
+            }
+            None => html.push_str("unknown"),
+        }
+        let takers: Vec<_> = listener.generations.iter().map(u32::to_string).collect();
+        let takers = if takers.is_empty() { "nobody".to_owned() } else { takers.join(", ") };
+        writeln!(
+            html,
+            "</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{takers}</td></tr>",
+            listener.accepted, listener.refused
+        )?;
+    }
+    end_of_table(html, listeners.is_empty(), "nobody listens")
+}
+
+fn denials(html: &mut String, denials: &[Denial]) -> fmt::Result {
+    table(
+        html,
+        "denials",
+        "Denied, the newest first",
+        &["Call", "Of", "Why", "What would allow it", "#Times"],
+    )?;
+    for denial in denials.iter().rev() {
+        writeln!(
+            html,
+            "<tr><td><code>{}</code></td><td><code>{}</code></td><td>{}</td><td><code>{}</code></td><td class=\"n\">{}</td></tr>",
+            Html(&denial.call),
+            Html(&denial.what),
+            Html(&denial.rule),
+            Html(denial.flag.as_deref().unwrap_or("none")),
+            denial.count
+        )?;
+    }
+    end_of_table(html, denials.is_empty(), "nothing was denied")
+}
+
+fn limits(html: &mut String, limits: &[Limit]) -> fmt::Result {
+    table(html, "limits", "Limits", &["Limit", "#In use", "#Allowed", "#Reached", "Changeable"])?;
+    for limit in limits {
+        let is_bytes = limit.unit == "bytes";
+        let amount = |count: u64| if is_bytes { Bytes(count).to_string() } else { count.to_string() };
+        let most = match limit.most {
+            Some(most) if is_bytes => amount(most),
+            Some(most) => format!("{most} {}", limit.unit),
+            None => "no limit".to_owned(),
+        };
+        writeln!(
+            html,
+            "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n\">{most}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            Html(&limit.name),
+            limit.used.map_or_else(|| "–".to_owned(), amount),
+            limit.reached,
+            if limit.changeable { "yes" } else { "no" }
+        )?;
+    }
+    end_of_table(html, limits.is_empty(), "none")
+}
+
+/// A text in which nothing is markup, between tags and in a quoted attribute.
+struct Html<'a>(&'a str);
+
+impl fmt::Display for Html<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(['&', '<', '>', '"', '\'']) {
+            let plain = part.strip_suffix(['&', '<', '>', '"', '\'']).unwrap_or(part);
+            f.write_str(plain)?;
+            f.write_str(match part.get(plain.len()..) {
+                Some("&") => "&amp;",
+                Some("<") => "&lt;",
+                Some(">") => "&gt;",
+                Some("\"") => "&quot;",
+                Some("'") => "&#39;",
+                _ => "",
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A number of bytes, to read.
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.into_iter().find(|(shift, _)| self.0 >> shift > 0) {
+            Some((shift, unit)) => {
+                let tenths = (u128::from(self.0) * 10) >> shift;
+                write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+            }
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}
+
+/// A time, to read.
+pub(crate) struct Span(pub(crate) f64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            seconds if seconds < 60.0 => write!(f, "{seconds:.0} s"),
+            seconds if seconds < 3600.0 => write!(f, "{:.0} min", seconds / 60.0),
+            seconds if seconds < 86400.0 => write!(f, "{:.1} h", seconds / 3600.0),
+            seconds => write!(f, "{:.1} d", seconds / 86400.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_markup() {
+        let hostile = "</td><script>alert(1)</script>\"'&";
+        let escaped = Html(hostile).to_string();
+        assert_eq!(escaped, "&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;");
+        assert_eq!(Html("plain ümlaut").to_string(), "plain ümlaut");
+        assert_eq!(Html("").to_string(), "");
+    }
+
+    #[test]
+    fn amounts_can_be_read() {
+        let bytes = [0, 1023, 1024, 1536, 1 << 30].map(|it| Bytes(it).to_string());
+        assert_eq!(bytes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 GiB"]);
+        let spans = [0.4, 59.0, 90.0, 7200.0, 86400.0 * 2.5].map(|it| Span(it).to_string());
+        assert_eq!(spans, ["0 s", "59 s", "2 min", "2.0 h", "2.5 d"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! The sockets of this process's own, which no guest of it reaches: those of `--admin`, and the service
+//! manager's.
+//!
+//! They are noted for the process, and every builder of a guest gets them, that of a reload too.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Result, ensure};
+use wasock::WasockCtxBuilder;
+
+use crate::args::DirectoryArg;
+
+/// What is reserved in this process.
+static RESERVED: Mutex<Reserved> = Mutex::new(Reserved { addresses: Vec::new(), files: Vec::new() });
+
+struct Reserved {
+    addresses: Vec<SocketAddr>,
+    files: Vec<Metadata>,
+}
+
+fn reserved() -> MutexGuard<'static, Reserved> {
+    // Whole whenever the lock is free.
+    RESERVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn reserve_address(address: SocketAddr) {
+    reserved().addresses.push(address);
+}
+
+/// Reserves the socket with this path.
+///
+/// # Errors
+///
+/// Where there is none.
+pub(crate) fn reserve_in(path: &Path) -> io::Result<()> {
+    let file = fs::metadata(path)?;
+    reserved().files.push(file);
+    Ok(())
+}
+
+/// Keeps the guests of `builder` from what is reserved.
+pub(crate) fn reserve(builder: WasockCtxBuilder) -> WasockCtxBuilder {
+    let reserved = reserved();
+    let builder = reserved.addresses.iter().fold(builder, |builder, it| builder.reserve_address(*it));
+    reserved.files.iter().fold(builder, WasockCtxBuilder::reserve_file)
+}
+
+/// Is `path` where the guest can't put anything else in its place?
+pub(super) fn check_folder(path: &Path, writable: &[DirectoryArg]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(folder) = folder.canonicalize() else { return Ok(()) };
+    for directory in writable {
+        let is_inside = directory.host.canonicalize().is_ok_and(|it| folder.starts_with(it));
+        ensure!(
+            !is_inside,
+            "--admin unix:{} is in a directory that the guest may change (--dir {}): it could put another socket \
+             there",
+            path.display(),
+            directory.host.display()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Connections of operators: bounded in number, in size and in time.
+
+use std::convert::Infallible;
+use std::io;
+use std::net;
+use std::os::unix::net as unix;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+
+use super::routes::{State, answer};
+
+/// How many connections there may be at once. One more waits in the kernel's queue.
+const MOST_CONNECTIONS: usize = 32;
+
+/// How long the head of a request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection lives, but for the time that the service needs for a request.
+const LIFE: Duration = Duration::from_secs(15);
+
+/// How many bytes the head of a request has at most, and how many fields.
+const MOST_HEAD: usize = 16 * 1024;
+const MOST_FIELDS: usize = 64;
+
+/// How long it waits where the host has no descriptor for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What accepts connections.
+pub(super) enum Accepts {
+    Unix(UnixListener),
+    Inet(TcpListener),
+}
+
+impl Accepts {
+    /// Inside of a runtime.
+    pub(super) fn unix(listener: unix::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener).map(Self::Unix)
+    }
+
+    pub(super) fn inet(listener: net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self::Inet)
+    }
+}
+
+/// Answers for ever.
+pub(super) async fn serve(accepts: Accepts, state: State) {
+    let (state, places) = (Arc::new(state), Arc::new(Semaphore::new(MOST_CONNECTIONS)));
+    loop {
+        // It is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let state = Arc::clone(&state);
+        let accepted = match &accepts {
+            Accepts::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(async move {
+                    let _place = place;
+                    talk(stream, state).await;
+                });
+            }),
+            Accepts::Inet(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(async move {
+                    let _place = place;
+                    talk(stream, state).await;
+                });
+            }),
+        };
+        if accepted.is_err() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Answers one request.
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<State>) {
+    // Taken while the service works on the request.
+    let works = Arc::new(Semaphore::new(1));
+    let service = service_fn(|request| {
+        let (state, works) = (Arc::clone(&state), Arc::clone(&works));
+        async move {
+            let _working = works.acquire().await;
+            Ok::<_, Infallible>(answer(&state, request).await)
+        }
+    });
+    let mut serving = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MOST_HEAD)
+            .max_headers(MOST_FIELDS)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    loop {
+        tokio::select! {
+            // What is wrong with a client is for the client to know.
+            _ended = serving.as_mut() => return,
+            () = tokio::time::sleep(LIFE) => {
+                if works.available_permits() > 0 {
+                    return;
+                }
+            }
+        }
+    }
+}

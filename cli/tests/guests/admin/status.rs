@@ -1,0 +1,174 @@
+//! What operators are answered.
+
+use super::{Site, WAIT_TIMEOUT};
+use anyhow::{Context as _, Result, ensure};
+use guest_tests::HttpClient;
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The fields of the status that docs/admin.md lists, with the kind of their values.
+fn documented() -> Result<Vec<(String, String)>> {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/admin.md");
+    let page = std::fs::read_to_string(page)?;
+    let (_, table) = page.split_once("<!-- status:begin -->").context("no table of the status")?;
+    let (table, _) = table.split_once("<!-- status:end -->").context("the table has no end")?;
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let (field, rest) = row.split_once("` |").context("a row")?;
+        let kind = rest.split('|').next().context("a kind")?.trim();
+        Ok((field.to_owned(), kind.to_owned()))
+    })
+    .collect()
+}
+
+/// The fields of `value`, as the page writes them: `generations[].number`.
+fn fields(prefix: &str, value: &serde_json::Value, found: &mut Vec<(String, String)>) {
+    let kind = match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "true or false",
+        serde_json::Value::Number(_) => "number",
+        serde_json::Value::String(_) => "text",
+        serde_json::Value::Array(all) => {
+            all.iter().for_each(|it| fields(&format!("{prefix}[]"), it, found));
+            return;
+        }
+        serde_json::Value::Object(all) => {
+            for (name, it) in all {
+                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                fields(&name, it, found);
+            }
+            return;
+        }
+    };
+    found.push((prefix.to_owned(), kind.to_owned()));
+}
+
+#[test]
+fn the_status_is_as_documented() -> Result<()> {
+    let site = Site::start(&[])?;
+    site.is_page()?;
+    let documented = documented()?;
+    let mut found = Vec::new();
+    fields("", &site.status()?, &mut found);
+    for (name, kind) in &found {
+        let (_, known) = documented
+            .iter()
+            .find(|(it, _)| it == name)
+            .with_context(|| format!("{name} is not documented"))?;
+        let fits = known == kind
+            || (kind == "null" && known.ends_with("or null"))
+            || *known == format!("{kind} or null");
+        ensure!(fits, "{name} is {kind}, and documented as {known}");
+    }
+    // What a server without denials and drains shows of it.
+    for (name, _) in documented.iter().filter(|(name, _)| !name.starts_with("denials")) {
+        ensure!(found.iter().any(|(it, _)| it == name), "{name} is documented, and is not there");
+    }
+    site.running.stop().map(drop)
+}
+
+#[test]
+fn the_status_counts_what_happens() -> Result<()> {
+    let site = Site::start(&["--max-connections", "50"])?;
+    let mut client = HttpClient::connect(site.addr)?;
+    client.get("/")?;
+    let begun = Instant::now();
+    let status = loop {
+        let status = site.status()?;
+        // What is sent is counted a moment after the peer has it.
+        if status["open_connections"] == 1 && status["totals"]["sent_bytes"].as_u64() > Some(0) {
+            break status;
+        }
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "{status:#}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    ensure!(status["ready"] == true && status["draining"] == false, "{status:#}");
+    ensure!(status["listeners"][0]["address"] == site.addr.to_string(), "{status:#}");
+    ensure!(status["listeners"][0]["accepted"] == 1, "{status:#}");
+    let limits = status["limits"].as_array().context("limits")?;
+    let limit = limits.iter().find(|it| it["name"] == "max-connections").context("no such limit")?;
+    ensure!(limit["most"] == 50 && limit["used"] == 1, "{limit}");
+    site.running.stop().map(drop)
+}
+
+#[test]
+fn metrics_are_openmetrics_with_the_names_of_the_contract() -> Result<()> {
+    let site = Site::start(&[])?;
+    site.is_page()?;
+    let answer = site.get("/metrics")?;
+    let kind = answer.header("content-type").context("no type")?;
+    ensure!(answer.status == 200 && kind.starts_with("application/openmetrics-text"), "{answer:?}");
+    let text = answer.text();
+    let at = site.addr;
+    for line in [
+        format!("wasock_accepted_connections_total{{listener=\"{at}\"}} 1"),
+        format!("wasock_refused_connections_total{{listener=\"{at}\",reason=\"queue-full\"}} 0"),
+        format!("wasock_accept_queue_length{{listener=\"{at}\"}} 0"),
+        "wasock_instances{generation=\"1\",state=\"serving\"} 1".to_owned(),
+        "wasock_restarts_total 0".to_owned(),
+        "wasock_reloads_total{outcome=\"done\"} 0".to_owned(),
+        "wasock_ready 1".to_owned(),
+        "wasock_instantiation_seconds_count 1".to_owned(),
+        "# EOF".to_owned(),
+    ] {
+        ensure!(text.lines().any(|it| it.starts_with(&line)), "{line} is not in\n{text}");
+    }
+    for name in [
+        "wasock_accept_queue_capacity",
+        "wasock_open_connections",
+        "wasock_received_bytes_total",
+        "wasock_sent_bytes_total",
+        "wasock_guest_memory_bytes",
+        "wasock_host_memory_bytes",
+        "wasock_descriptors",
+        "wasock_guest_cpu_seconds_total",
+        "wasock_limit_used",
+        "process_open_fds",
+        "process_cpu_seconds_total",
+    ] {
+        ensure!(text.lines().any(|it| it.starts_with(name)), "{name} is not in\n{text}");
+    }
+    site.running.stop().map(drop)
+}
+
+#[test]
+fn health_and_readiness() -> Result<()> {
+    let site = Site::start(&["--drain-timeout", "20s"])?;
+    ensure!(site.get("/healthz")?.status == 200, "not healthy");
+    ensure!(site.get("/readyz")?.status == 200, "not ready");
+    // One that stays, so that the drain does.
+    let client = TcpStream::connect(site.addr)?;
+    let begun = Instant::now();
+    while site.status()?["open_connections"] != 1 {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it is not accepted");
+        thread::sleep(Duration::from_millis(20));
+    }
+    ensure!(site.ask("POST", "/drain", "")?.status == 202, "no drain");
+    let begun = Instant::now();
+    while site.get("/readyz")?.status != 503 {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "still ready");
+    }
+    ensure!(site.get("/healthz")?.status == 200, "not healthy");
+    let refused = site.ask("POST", "/reload", "")?;
+    ensure!(refused.status == 409, "{refused:?}");
+    drop(client);
+    site.running.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn a_reload_answers_when_it_is_done() -> Result<()> {
+    let site = Site::start(&[])?;
+    let done = site.ask("POST", "/reload", "")?;
+    let outcome: serde_json::Value = serde_json::from_slice(&done.body)?;
+    ensure!(done.status == 200 && outcome["generation"] == 2, "{done:?}");
+    site.is_page()?;
+    std::fs::write(site.module(), "no module")?;
+    let failed = site.ask("POST", "/reload", "")?;
+    let outcome: serde_json::Value = serde_json::from_slice(&failed.body)?;
+    ensure!(failed.status == 409 && outcome["outcome"] == "failed", "{failed:?}");
+    ensure!(outcome["error"].as_str().is_some_and(|why| !why.is_empty()), "{outcome}");
+    ensure!(site.status()?["totals"]["reloads_refused"] == 1, "{:#}", site.status()?);
+    site.is_page()?;
+    site.running.stop().map(drop)
+}
