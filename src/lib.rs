@@ -91,9 +91,9 @@ pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, ParseError, Terminated};
 pub use file::Access;
 pub use host::{
-    BuildError, Ended, Epochs, Guest, Handle, LoadError, MissingImports, OnTrap, ReloadError, ReloadMode,
-    Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker, add_to_linker_blocking,
-    deliver_events, deliver_events_blocking, inspect, link_unknown_imports,
+    BuildError, Ended, Epochs, Guest, Handle, LoadError, MissingImports, NoPool, OnTrap, ReloadError,
+    ReloadMode, Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker,
+    add_to_linker_blocking, deliver_events, deliver_events_blocking, inspect, link_unknown_imports,
 };
 pub use observe::{Event, Observer};
 pub use policy::{Grant, IpNet, NamePattern, Publish, Use};

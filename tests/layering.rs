@@ -65,6 +65,7 @@ const HOST: &[&str] = &[
     "live_instances",
     "connection_options",
     "load",
+    "pool",
     "supervision",
     "service",
     "inspect",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use wasmtime::{Cache, CacheConfig, Engine, Trap, WasmBacktrace};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Trap, WasmBacktrace};
 use wasock::{Access, Ended, Guest, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
@@ -165,7 +165,28 @@ fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {
             None => tracing::info!("no compile cache: the host can't start its thread"),
         }
     }
-    Guest::new_engine(&config).map_err(|error| anyhow!("{error:#}"))
+    if args.connections.is_asked() {
+        return pooled(config, args);
+    }
+    new_engine(&config)
+}
+
+fn new_engine(config: &Config) -> Result<Engine> {
+    Guest::new_engine(config).map_err(|error| anyhow!("{error:#}"))
+}
+
+/// An engine with places for as many instances as may live, or without, where that is not possible.
+fn pooled(mut config: Config, args: &RunArgs) -> Result<Engine> {
+    let module = args.command.first().map(Path::new).unwrap_or(Path::new(""));
+    let instances = args.connections.max_instances();
+    let without = config.clone();
+    let made = Guest::set_pool(&mut config, module, instances, args.max_memory)
+        .map_err(anyhow::Error::new)
+        .and_then(|()| new_engine(&config));
+    made.or_else(|why| {
+        say!("wasock: instances are made on demand, which takes longer: {why:#}");
+        new_engine(&without)
+    })
 }
 
 /// Whether a backtrace is to have places in the module, and lines of its source: Wasmtime

@@ -76,10 +76,9 @@ fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
     if let Some(signal) = chosen.drain_signal {
         builder = builder.drain_signal(signal);
     }
-    builder = builder.connection_as(args.connections.per_connection_as);
-    if let Some(instances) = args.connections.max_instances {
-        builder = builder.max_instances(instances);
-    }
+    builder = builder
+        .connection_as(args.connections.per_connection_as)
+        .max_instances(args.connections.max_instances());
     for place in &args.connections.per_connection {
         let failed = || format!("cannot listen on {place} (--per-connection)");
         for listener in sockets::listen(place).with_context(failed)? {

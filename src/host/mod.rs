@@ -24,6 +24,7 @@ mod load;
 mod on_trap;
 mod outcome;
 mod per_connection;
+mod pool;
 mod restart;
 mod run;
 mod service;
@@ -49,6 +50,7 @@ pub use link::{add_to_linker, add_to_linker_blocking, add_to_linker_on_own_threa
 pub use load::{Guest, LoadError};
 pub use on_trap::OnTrap;
 pub use outcome::Ended;
+pub use pool::NoPool;
 pub use service::Service;
 pub use stub::{MissingImports, link_unknown_imports};
 pub use supervision::{ReloadError, ReloadMode, Restart};

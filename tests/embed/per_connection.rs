@@ -26,8 +26,16 @@ struct Running {
     thread: JoinHandle<wasmtime::Result<Ended>>,
 }
 
-/// The guest, in an engine of its own.
+/// The guest, in an engine of its own, with places for its instances.
 fn guest(module: &str) -> Result<Guest> {
+    let mut config = Guest::engine_config();
+    Guest::set_pool(&mut config, Path::new(module), 128, 16 << 20)?;
+    let engine = Guest::new_engine(&config).map_err(plain)?;
+    Ok(Guest::load(&engine, Path::new(module))?)
+}
+
+/// The guest, whose instances are made on demand.
+fn guest_on_demand(module: &str) -> Result<Guest> {
     let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
     Ok(Guest::load(&engine, Path::new(module))?)
 }
@@ -45,13 +53,21 @@ impl Running {
         choose_ctx: impl FnOnce(WasockCtxBuilder) -> WasockCtxBuilder,
         choose: impl FnOnce(ServiceBuilder) -> ServiceBuilder,
     ) -> Result<Self> {
+        Self::start_with(guest(module)?, choose_ctx, choose)
+    }
+
+    fn start_with(
+        guest: Guest,
+        choose_ctx: impl FnOnce(WasockCtxBuilder) -> WasockCtxBuilder,
+        choose: impl FnOnce(ServiceBuilder) -> ServiceBuilder,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
         let (sender, events) = mpsc::channel();
         let ctx = WasockCtx::builder().observer(move |event: &Event| _ = sender.send(event.clone()));
         let builder = Service::builder(choose_ctx(ctx)).per_connection(listener)?;
         let service = choose(builder).build()?;
-        let (runs, guest) = (service.clone(), guest(module)?);
+        let runs = service.clone();
         let thread = thread::spawn(move || block_on(runs.run(guest)));
         Ok(Self { service, addr, events, thread })
     }
@@ -349,23 +365,61 @@ fn w5_a_client_that_goes_ends_its_instance() -> Result<()> {
 
 #[test]
 fn w6_nothing_of_one_connection_is_visible_to_another() -> Result<()> {
-    // All of them in the same place.
-    let running =
-        Running::start(guest_tests::CONNECTION_STATE, |ctx| ctx, |builder| builder.max_instances(1))?;
-    let ask = |orders: &str| -> Result<String> {
-        let mut stream = TcpStream::connect(running.addr)?;
-        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
-        stream.write_all(orders.as_bytes())?;
-        stream.shutdown(Shutdown::Write)?;
+    let module = guest_tests::CONNECTION_STATE;
+    for guest in [guest(module)?, guest_on_demand(module)?] {
+        // All of them in the same place.
+        let running = Running::start_with(guest, |ctx| ctx, |builder| builder.max_instances(1))?;
+        let ask = |orders: &str| -> Result<String> {
+            let mut stream = TcpStream::connect(running.addr)?;
+            stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+            stream.write_all(orders.as_bytes())?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        // The test sees what there is to be seen.
+        ensure!(ask("fl")? == "fs", "what it filled it does not see");
+        for _ in 0..20 {
+            let (looked, filled) = (ask("l")?, ask("f")?);
+            ensure!((looked.as_str(), filled.as_str()) == ("l", "f"), "{looked} {filled}");
+        }
+        running.drained()?;
+    }
+    Ok(())
+}
+
+/// A module with threads has no pool: each instance has a memory on demand, and threads of its own.
+#[test]
+fn w6_a_module_with_threads_serves_too() -> Result<()> {
+    let module = wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+            (import "env" "memory" (memory 1 2 shared))
+            (data (i32.const 0) "\10\00\00\00\01\00\00\00")
+            (data (i32.const 16) "t")
+            (func (export "wasi_thread_start") (param i32 i32)
+                (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (i32.atomic.store (i32.const 32) (i32.const 1))
+                (drop (memory.atomic.notify (i32.const 32) (i32.const 1))))
+            (func (export "_start")
+                (drop (call $spawn (i32.const 0)))
+                (drop (memory.atomic.wait32 (i32.const 32) (i32.const 0) (i64.const -1)))))"#,
+    )?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("threads.wasm");
+    std::fs::write(&path, module)?;
+    let why = Guest::set_pool(&mut Guest::engine_config(), &path, 8, 1 << 30).err().context("a pool")?;
+    ensure!(why.to_string().contains("shared memory"), "{why}");
+    let guest = guest_on_demand(path.to_str().context("a path")?)?;
+    let running = Running::start_with(guest, |ctx| ctx, |builder| builder)?;
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(running.addr)?;
+        client.set_read_timeout(Some(WAIT_TIMEOUT))?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    // The test sees what there is to be seen.
-    ensure!(ask("fl")? == "fs", "what it filled it does not see");
-    for _ in 0..20 {
-        let (looked, filled) = (ask("l")?, ask("f")?);
-        ensure!((looked.as_str(), filled.as_str()) == ("l", "f"), "{looked} {filled}");
+        client.read_to_string(&mut answer)?;
+        ensure!(answer == "t", "{answer:?}");
     }
     running.drained()
 }

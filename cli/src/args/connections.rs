@@ -5,6 +5,9 @@ use wasock::ConnectionAs;
 
 use super::sockets::{SocketSource, parse_place};
 
+/// How many instances may live at once, where the operator does not say.
+const MAX_INSTANCES: u32 = 1024;
+
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
     /// Listen here, and run an instance of the module for each connection, which ends with it. It needs no
@@ -25,6 +28,11 @@ pub(crate) struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// How many instances may live at once.
+    pub(crate) fn max_instances(&self) -> u32 {
+        self.max_instances.unwrap_or(MAX_INSTANCES)
+    }
+
     /// Has each connection an instance of its own?
     pub(crate) fn is_asked(&self) -> bool {
         !self.per_connection.is_empty()
