@@ -31,6 +31,8 @@ mod instances;
 mod listening;
 #[path = "embed/memory.rs"]
 mod memory;
+#[path = "embed/names.rs"]
+mod names;
 #[path = "embed/own_thread.rs"]
 mod own_thread;
 #[path = "embed/per_connection.rs"]
@@ -99,15 +101,6 @@ async fn listening_async(events: mpsc::Receiver<Event>) -> Result<SocketAddr> {
 /// A grant for any port of 127.0.0.1.
 fn granted() -> Result<WasockCtxBuilder> {
     Ok(WasockCtx::builder().listen(&"127.0.0.1:*".parse()?))
-}
-
-/// Runs an ignored test in a process of its own, where no other test uses what a process has once.
-fn run_alone(test: &str) -> Result<()> {
-    let tests = std::env::current_exe()?;
-    let run = Command::new(tests).args([test, "--exact", "--ignored", "--nocapture"]).output()?;
-    let output = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
-    ensure!(run.status.success() && output.contains("1 passed"), "{test}:\n{output}");
-    Ok(())
 }
 
 /// Wasmtime's errors are no [`std::error::Error`].

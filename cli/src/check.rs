@@ -1,12 +1,14 @@
 //! `wasock check`: what a configuration file grants, and which line decides.
 
+mod named;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser as _;
-use wasock::{Use, WasockCtx, WasockCtxBuilder};
+use wasock::{Grant, Use, WasockCtx, WasockCtxBuilder};
 
 use crate::admin::AdminAddress;
 use crate::args::{Args, CheckArgs, Command};
@@ -38,6 +40,8 @@ enum WishTarget {
     Inet(SocketAddr),
     Unix(String),
     Name(String),
+    /// A port of whatever a name leads to.
+    Named(String, u16),
 }
 
 /// The verbs, as they are written: those of the grants.
@@ -56,7 +60,7 @@ impl std::str::FromStr for Wish {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
             "expected listen, accept-from, connect, udp-bind or udp-send with one address, as in \
-             'connect 10.0.0.1:443' or 'listen unix:/run/app.sock', or 'resolve NAME'"
+             'connect 10.0.0.1:443' or 'listen unix:/run/app.sock', 'connect NAME:PORT', or 'resolve NAME'"
                 .to_owned()
         };
         let (verb, target) = text.trim().split_once(' ').ok_or_else(expected)?;
@@ -66,10 +70,24 @@ impl std::str::FromStr for Wish {
         let target = match (verb, target.strip_prefix("unix:")) {
             (WishVerb::Resolve, _) => WishTarget::Name(target.to_owned()),
             (WishVerb::Listen | WishVerb::Connect, Some(path)) => WishTarget::Unix(path.to_owned()),
-            _ => WishTarget::Inet(target.parse().map_err(|_| expected())?),
+            _ => match (verb, target.parse()) {
+                (_, Ok(address)) => WishTarget::Inet(address),
+                (WishVerb::Connect | WishVerb::UdpSend, Err(_)) => {
+                    name_and_port(target).ok_or_else(expected)?
+                }
+                _ => return Err(expected()),
+            },
         };
         Ok(Self { text: text.trim().to_owned(), verb, target })
     }
+}
+
+/// `NAME:PORT`, where that is a grant of one name at one port.
+fn name_and_port(text: &str) -> Option<WishTarget> {
+    let (name, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let is_one = Grant::for_connecting(text).is_ok_and(|grant| grant.covers_name(name, port));
+    (is_one && !name.contains(['*', '@'])).then(|| WishTarget::Named(name.to_owned(), port))
 }
 
 impl Wish {
@@ -99,6 +117,7 @@ impl Wish {
             WishTarget::Inet(address) => format!("{verb} = \"{address}\""),
             WishTarget::Unix(path) => format!("{verb} = \"unix:{path}\""),
             WishTarget::Name(name) => format!("{verb} = \"{name}\""),
+            WishTarget::Named(name, port) => format!("{verb} = \"{name}:{port}\""),
         }
     }
 }
@@ -154,12 +173,14 @@ fn list(lines: &mut Lines, title: &str, values: &[&ConfigValue]) {
 
 /// Says whether the file allows it, and which line decides.
 fn explain(lines: &mut Lines, config: &Config, wish: &Wish) -> Result<bool> {
+    if let WishTarget::Named(name, port) = &wish.target {
+        return named::explain(lines, config, wish, name, *port);
+    }
     let rules: Vec<&ConfigValue> = config.values.iter().filter(|value| is_rule(value)).collect();
     let (denials, grants): (Vec<&ConfigValue>, Vec<&ConfigValue>) =
         rules.iter().partition(|value| is_denial(value));
     let allows = |values: &[&ConfigValue]| Ok::<_, anyhow::Error>(wish.is_allowed(&builder(values)?));
     let is_allowed = allows(&rules)?;
-    let by = |value: &ConfigValue| format!("line {}: {}", value.line, value.text);
     // Peers are taken unless they are narrowed, so another grant says nothing of them.
     let decides =
         |grant: &&ConfigValue| !matches!(wish.verb, WishVerb::AcceptFrom) || grant.key == "accept-from";
@@ -184,6 +205,11 @@ fn explain(lines: &mut Lines, config: &Config, wish: &Wish) -> Result<bool> {
     };
     lines.line(format_args!("{}: {text}", wish.text));
     Ok(is_allowed)
+}
+
+/// A line of the file.
+fn by(value: &ConfigValue) -> String {
+    format!("line {}: {}", value.line, value.text)
 }
 
 /// The first value that decides.

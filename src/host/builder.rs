@@ -192,6 +192,7 @@ impl WasockCtxBuilder {
                 environment: Vec::new(),
                 blocks_on_files: false,
                 ignored_signals: Vec::new(),
+                look_up: None,
                 stdin: Arc::new(Input::closed()),
                 stdout: Arc::new(Output::discarding()),
                 stderr: Arc::new(Output::discarding()),

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use super::Use;
+use super::named::NamedAddresses;
 use crate::address::UnixName;
+use crate::error::Errno;
 use crate::observe::Escaped;
 
 /// A refusal, in the operator's words.
@@ -40,6 +42,30 @@ impl Denial {
             },
         };
         Self { what, rule: rule.into(), flag: format!("{flag} {value}") }
+    }
+
+    /// The name `name`, which is granted, has the address `there`, and that is none to which a name
+    /// may lead.
+    pub(super) fn of_name_that_leads_inside(wish: Use<'_>, name: &str, there: SocketAddr) -> Self {
+        let rule = format!("{} leads there, which is no address that a name is granted for", Escaped(name));
+        let Self { what, flag, .. } = Self::ungranted(wish);
+        let flag = flag.split(' ').next().unwrap_or_default();
+        let host = match there {
+            SocketAddr::V4(four) => four.ip().to_string(),
+            SocketAddr::V6(six) => format!("[{}]", six.ip()),
+        };
+        let value = for_a_shell(&format!("{}@{host}:{}", Escaped(name), there.port()));
+        Self { what, rule: rule.into(), flag: format!("{flag} {value}") }
+    }
+
+    /// Whether `named`, which is granted, has the address is not known.
+    pub(super) fn of_name_without_address(wish: Use<'_>, named: &NamedAddresses, errno: Errno) -> Self {
+        let Self { what, rule, flag } = Self::ungranted(wish);
+        Self {
+            what,
+            rule: format!("{rule}, and {} could not be looked up: {errno}", named.names).into(),
+            flag,
+        }
     }
 
     /// Something forbids it, whatever is granted.

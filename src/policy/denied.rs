@@ -20,6 +20,11 @@ pub(super) struct Denied {
 
 impl Denied {
     pub(super) fn add(&mut self, verb: Option<Verb>, denied: Grant) {
+        // Nobody knows all addresses that a name leads to, so none at its ports is let through.
+        let denied = match denied.0 {
+            Addresses::Named(named) => named.anywhere(),
+            _ => denied,
+        };
         self.addresses.push((verb, denied));
     }
 
@@ -37,7 +42,7 @@ impl Denied {
         let denied = self.addresses.iter().filter(move |(verb, _)| is_for(verb));
         denied.filter_map(|(_, denied)| match &denied.0 {
             Addresses::Unix(pattern) => Some(pattern),
-            Addresses::Inet { .. } => None,
+            Addresses::Inet { .. } | Addresses::Named(_) => None,
         })
     }
 

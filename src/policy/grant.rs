@@ -1,6 +1,6 @@
 //! Grants as an operator writes them: `127.0.0.1:8080`, `10.0.0.0/8:*`,
 //! `[::1]:80-90`, `*:443`, `unix:/run/app.sock`, and names: `example.com`,
-//! `*.example.com`, `*`.
+//! `*.example.com`, `*`. [Addresses by their names](super::named) are elsewhere.
 
 #[cfg(test)]
 mod properties;
@@ -14,11 +14,12 @@ use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::named::NamedAddresses;
 use super::path::PathPattern;
 use crate::address::Address;
 use crate::error::ParseError;
 
-/// A set of addresses: networks with a range of ports, or paths of sockets.
+/// A set of addresses: networks with a range of ports, those of a name, or paths of sockets.
 ///
 /// ```
 /// use wasock::Grant;
@@ -38,6 +39,8 @@ pub struct Grant(pub(super) Addresses);
 pub(super) enum Addresses {
     /// Networks with a range of ports, both ends included; `*` is both families.
     Inet { networks: Vec<IpNet>, ports: RangeInclusive<u16> },
+    /// What a name leads to.
+    Named(NamedAddresses),
     /// Paths of the guest.
     Unix(PathPattern),
 }
@@ -60,6 +63,12 @@ impl Grant {
             }
             _ => false,
         }
+    }
+
+    /// Does it grant the addresses of this name at this port, as far as they may be granted by a
+    /// name? Which ones these are is known when it is looked up.
+    pub fn covers_name(&self, name: &str, port: u16) -> bool {
+        matches!(&self.0, Addresses::Named(named) if named.has_port(port) && named.names.matches(name))
     }
 
     /// Would a socket at `address` have one of these? One at a wildcard address has all
@@ -93,28 +102,58 @@ impl Grant {
         };
         Ok(Self(Addresses::Inet { networks: host, ports: parse_ports(port)? }))
     }
+
+    /// Reads an address for a verb that reaches out: [`connect`](crate::WasockCtxBuilder::connect)
+    /// and [`udp_send`](crate::WasockCtxBuilder::udp_send). Besides what [`from_str`](Self::from_str)
+    /// reads, `api.example.com:443` and `*.example.com:443` are the addresses that the host finds
+    /// for a name, for as long as they are known to be its own; those of them that are public. With
+    /// `db.internal@10.0.0.0/8:5432` they are those in that network, public or not.
+    ///
+    /// As a grant to listen, or to have a UDP socket, it grants nothing. As a denial it takes every address
+    /// at its ports, for what a name leads to changes: deny the address, or [looking the name
+    /// up](crate::WasockCtxBuilder::deny_resolve).
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with `text`.
+    pub fn for_connecting(text: &str) -> Result<Self, ParseError> {
+        match NamedAddresses::parse(text)? {
+            Some(named) => Ok(Self(Addresses::Named(named))),
+            None => text.parse(),
+        }
+    }
 }
 
 /// Written as an operator would, so that it can be read again.
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (networks, ports) = match &self.0 {
-            Addresses::Unix(pattern) => return write!(f, "unix:{pattern}"),
-            Addresses::Inet { networks, ports } => (networks, ports),
-        };
-        match networks.as_slice() {
-            [IpNet::V4(four)] if four.prefix_len() == 32 => write!(f, "{}", four.addr())?,
-            [IpNet::V4(four)] => write!(f, "{four}")?,
-            [IpNet::V6(six)] if six.prefix_len() == 128 => write!(f, "[{}]", six.addr())?,
-            [IpNet::V6(six)] => write!(f, "[{six}]")?,
-            both if both == LOOPBACK.map(IpNet::from) => f.write_str("localhost")?,
-            _ => f.write_str("*")?,
+        match &self.0 {
+            Addresses::Unix(pattern) => write!(f, "unix:{pattern}"),
+            Addresses::Named(named) => named.fmt(f),
+            Addresses::Inet { networks, ports } => {
+                write_networks(f, networks)?;
+                write_ports(f, ports)
+            }
         }
-        match (*ports.start(), *ports.end()) {
-            (0, u16::MAX) => f.write_str(":*"),
-            (first, last) if first == last => write!(f, ":{first}"),
-            (first, last) => write!(f, ":{first}-{last}"),
-        }
+    }
+}
+
+pub(super) fn write_networks(f: &mut fmt::Formatter<'_>, networks: &[IpNet]) -> fmt::Result {
+    match networks {
+        [IpNet::V4(four)] if four.prefix_len() == 32 => write!(f, "{}", four.addr()),
+        [IpNet::V4(four)] => write!(f, "{four}"),
+        [IpNet::V6(six)] if six.prefix_len() == 128 => write!(f, "[{}]", six.addr()),
+        [IpNet::V6(six)] => write!(f, "[{six}]"),
+        both if both == LOOPBACK.map(IpNet::from) => f.write_str("localhost"),
+        _ => f.write_str("*"),
+    }
+}
+
+pub(super) fn write_ports(f: &mut fmt::Formatter<'_>, ports: &RangeInclusive<u16>) -> fmt::Result {
+    match (*ports.start(), *ports.end()) {
+        (0, u16::MAX) => f.write_str(":*"),
+        (first, last) if first == last => write!(f, ":{first}"),
+        (first, last) => write!(f, ":{first}-{last}"),
     }
 }
 
@@ -122,13 +161,13 @@ impl fmt::Display for Grant {
 pub(crate) const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// What `*` is: both families.
-fn any_address() -> Vec<IpNet> {
+pub(super) fn any_address() -> Vec<IpNet> {
     let four = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
     let six = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
     vec![four.into(), six.into()]
 }
 
-fn expected(what: &str) -> ParseError {
+pub(super) fn expected(what: &str) -> ParseError {
     ParseError::new(format!(
         "{what}; expected HOST:PORT, as in 127.0.0.1:8080, 10.0.0.0/8:*, [::1]:80-90 or *:443, \
          or unix:PATH"
@@ -164,6 +203,12 @@ impl FromStr for Grant {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self(Addresses::Unix(path.parse()?)));
         }
+        if let Ok(Some(named)) = NamedAddresses::parse(text) {
+            return Err(ParseError::new(format!(
+                "{:?} is a name, and only --connect and --udp-send take one (--deny-resolve denies it)",
+                named.names.to_string()
+            )));
+        }
         let (host, port) = split_port(text)?;
         let ports = parse_ports(port)?;
         Ok(Self(Addresses::Inet { networks: parse_host(host)?, ports }))
@@ -171,7 +216,7 @@ impl FromStr for Grant {
 }
 
 /// Splits at the colon before the port: the last one, but none inside brackets.
-fn split_port(text: &str) -> Result<(&str, &str), ParseError> {
+pub(super) fn split_port(text: &str) -> Result<(&str, &str), ParseError> {
     let (host, port) = text.rsplit_once(':').ok_or_else(|| expected("the port is missing"))?;
     if port.contains(']') {
         return Err(expected("the port is missing"));
@@ -179,7 +224,7 @@ fn split_port(text: &str) -> Result<(&str, &str), ParseError> {
     Ok((host, port))
 }
 
-fn parse_host(host: &str) -> Result<Vec<IpNet>, ParseError> {
+pub(super) fn parse_host(host: &str) -> Result<Vec<IpNet>, ParseError> {
     if host == "*" {
         return Ok(any_address());
     }
@@ -218,7 +263,7 @@ fn parse_network(text: &str) -> Option<IpNet> {
     Some(mapped.map_or(network, IpNet::from))
 }
 
-fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseError> {
+pub(super) fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseError> {
     if text == "*" {
         return Ok(0..=u16::MAX);
     }
@@ -246,6 +291,11 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, ParseError> {
 pub struct NamePattern(String);
 
 impl NamePattern {
+    /// The one name that it is.
+    pub(super) fn exact(&self) -> Option<&str> {
+        (!self.0.starts_with('*')).then_some(self.0.as_str())
+    }
+
     /// Does `name` fall under this pattern? Case and one closing dot do not count.
     pub fn matches(&self, name: &str) -> bool {
         let name = normal(name);
@@ -258,7 +308,8 @@ impl NamePattern {
     }
 }
 
-fn normal(name: &str) -> String {
+/// A name as names are compared.
+pub(super) fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 

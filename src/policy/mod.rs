@@ -2,7 +2,8 @@
 //!
 //! The policy decides a named question, a [`Use`]: it allows it, or returns
 //! a [`Denial`] that names the flag which would allow it. It is
-//! pure: it opens nothing, looks nothing up and remembers nothing of the guest.
+//! pure: it opens nothing, looks nothing up and remembers nothing of the guest but what the host
+//! has found for the [names](egress) to which the guest may connect.
 //! Everything is refused until it is granted; only the peers that may connect to a granted
 //! listener, or send to a granted address, are all of them until they are narrowed. What was denied
 //! is refused whatever was granted, and so is what an embedder's check refuses.
@@ -18,11 +19,15 @@
 
 mod denial;
 mod denied;
+mod egress;
+mod found_names;
 mod grant;
+mod named;
 mod path;
 mod path_use;
 mod publish;
 mod reserved;
+mod special;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +40,10 @@ use cap_primitives::net::Pool;
 
 pub use denial::Denial;
 use denied::Denied;
+use found_names::FoundNames;
 use grant::Addresses;
 pub use grant::{Grant, NamePattern};
+use named::NamedAddresses;
 pub use path::PathParts;
 use path::PathPattern;
 pub use path_use::{PathRules, PathUse};
@@ -118,6 +125,8 @@ pub struct Policy {
     /// May only granted addresses be sent to, and not those that have sent?
     is_udp_strict: bool,
     resolve: Vec<NamePattern>,
+    /// What was found for the names of grants.
+    found_names: Arc<FoundNames>,
     /// Ports of the guest's that are elsewhere on the host.
     published: Vec<Publish>,
     /// Refused whatever was granted.
@@ -134,6 +143,8 @@ struct Granted {
     networks: Pool,
     /// The same without their ports.
     hosts: Vec<IpNet>,
+    /// What names lead to.
+    named: Vec<NamedAddresses>,
     paths: Vec<PathPattern>,
 }
 
@@ -141,6 +152,7 @@ impl Granted {
     fn insert(&mut self, grant: &Grant) {
         match &grant.0 {
             Addresses::Unix(pattern) => self.paths.push(pattern.clone()),
+            Addresses::Named(named) => self.named.push(named.clone()),
             Addresses::Inet { networks, ports } => {
                 self.hosts.extend(networks);
                 for network in networks {
@@ -169,7 +181,7 @@ impl Policy {
         self.listen.insert(grant);
     }
 
-    /// Grants connecting to the addresses of `grant`.
+    /// Grants connecting to the addresses of `grant`, and looking up its name if it has one.
     pub fn allow_connect(&mut self, grant: &Grant) {
         self.connect.insert(grant);
     }
@@ -181,7 +193,7 @@ impl Policy {
     }
 
     /// Grants sending datagrams to the addresses of `grant`, from a port that the host
-    /// chooses where the guest did not.
+    /// chooses where the guest did not, and looking up its name if it has one.
     pub fn allow_udp_send(&mut self, grant: &Grant) {
         self.udp_send.insert(grant);
     }
@@ -295,7 +307,7 @@ impl Policy {
 
     fn reaches(&self, ip: IpAddr, port: Option<u16>) -> bool {
         let Some(port) = port else {
-            return self.connect.has_host(ip) || self.udp_send.has_host(ip);
+            return self.connect.has_host(ip) || self.udp_send.has_host(ip) || self.has_named_host(ip);
         };
         let there = SocketAddr::new(ip, port);
         [Use::TcpConnect(there), Use::UdpSend(there)]
@@ -336,7 +348,7 @@ impl Policy {
         // First, because no grant would help.
         self.check_denied(wish)?;
         if !self.grants(wish) {
-            return Err(Denial::ungranted(wish));
+            return Err(self.ungranted(wish));
         }
         self.ask(wish)
     }
@@ -351,7 +363,7 @@ impl Policy {
         let wish = Use::UdpSend(to);
         self.check_denied(wish)?;
         if !self.grants(wish) && !may_answer() {
-            return Err(Denial::ungranted(wish));
+            return Err(self.ungranted(wish));
         }
         self.ask(wish)
     }
@@ -395,12 +407,14 @@ impl Policy {
             Use::TcpAccept(peer) | Use::UdpReceive(peer) => {
                 self.accept_from.as_ref().is_none_or(|pool| holds(pool, peer))
             }
-            Use::TcpConnect(address) => holds(&self.connect.networks, address),
+            Use::TcpConnect(address) => holds(&self.connect.networks, address) || self.grants_by_name(wish),
             Use::UdpBind(address) => holds(&self.udp_bind.networks, address),
-            Use::UdpSend(address) => holds(&self.udp_send.networks, address),
+            Use::UdpSend(address) => holds(&self.udp_send.networks, address) || self.grants_by_name(wish),
             Use::UnixListen(path) => self.listen.has_path(path),
             Use::UnixConnect(path) => self.connect.has_path(path),
-            Use::Resolve(name) => self.resolve.iter().any(|pattern| pattern.matches(name)),
+            Use::Resolve(name) => {
+                self.resolve.iter().any(|pattern| pattern.matches(name)) || self.is_named(name)
+            }
         }
     }
 

@@ -65,7 +65,7 @@ pub use settings::Settings;
 pub(crate) use signal::{Ending, SignalDelivery, SignalSender, Signals};
 pub use signal::{Numbering, PendingSignals, Signal};
 pub use stdio::{HostOutput, HostStdin, Input, Output};
-pub use thread::{SocketRef, Thread, TraceAnnotation};
+pub use thread::{ConnectAttempt, SocketRef, Thread, TraceAnnotation};
 pub(crate) use threads::MAIN;
 pub use threads::{EntryPoint, Starter, Threads};
 
@@ -152,7 +152,7 @@ impl Process {
             working_directory: Mutex::new(ROOT.to_owned()),
             moving: Mutex::default(),
             change_log: ChangeLog::default(),
-            resolver: Resolver::default(),
+            resolver: Resolver::new(settings.look_up.clone()),
             blocking: BlockingPool::new(limits.max_blocking_calls),
             signals: Signals::new(&settings.ignored_signals),
             nesting: Arc::default(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::{Directory, InheritedSockets, Input, Open, Output, Signal};
+use crate::socket::LookUp;
 
 /// Everything that a guest is given at its start.
 pub struct Settings {
@@ -17,6 +18,8 @@ pub struct Settings {
     pub blocks_on_files: bool,
     /// Signals that are ignored until the guest handles them.
     pub ignored_signals: Vec<Signal>,
+    /// Looks names up; the system's resolver does where it is `None`.
+    pub(crate) look_up: Option<LookUp>,
     pub(crate) stdin: Arc<Input>,
     pub(crate) stdout: Arc<Output>,
     pub(crate) stderr: Arc<Output>,

@@ -4,8 +4,8 @@ mod accept;
 mod connect;
 mod descriptors;
 mod listen;
+mod names;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +15,12 @@ use super::{OpenFile, PendingSignals, Personality, PollScratch, Process};
 use crate::account::Charge;
 use crate::address::Address;
 use crate::error::{Errno, Error, Trap};
-use crate::io::{AtPanic, Timer, sleep};
+use crate::io::{AtPanic, Timer};
 use crate::ready::{self, Before, Happened, Readiness, Watched};
 use crate::socket::Socket;
 
+pub use connect::ConnectAttempt;
 pub use descriptors::SocketRef;
-
-/// How long a look-up may take. The resolver's own limits are 5 seconds for each try of
-/// each server, mostly.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
-
-/// What a look-up takes: the stack of a thread as far as it is used, a reply of 64 KiB as received,
-/// and the addresses in it.
-const LOOK_UP: u64 = 192 * 1024;
 
 /// What the host holds for a thread of a guest: its own stack as far as it is used and the
 /// kernel's, the store, a buffer for copies, and what the thread waits with: at a futex, in a
@@ -161,27 +154,6 @@ impl Thread {
     ) -> Result<Vec<Option<Readiness>>, Errno> {
         let before = Before { has_looked: has_polled, are_shared: self.threads.are_many() };
         ready::poll(watched, limit, &mut self.timer, before).await
-    }
-
-    /// The addresses of `name`, which the policy grants to look up.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when the future is dropped.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Resolver::resolve`](crate::socket::Resolver::resolve); `ETIMEDOUT` if
-    /// there is no reply after 30 seconds; `ENOMEM` where the host holds too much for the guest.
-    pub(crate) async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Errno> {
-        let held = self.process.host_memory().charge(LOOK_UP)?;
-        let signals = Arc::clone(self.process.signals());
-        let failed = move || signals.host_failed("looked a name up");
-        tokio::select! {
-            biased;
-            found = self.process.resolver().resolve(name, held, failed) => found,
-            () = sleep(RESOLVE_LIMIT) => Err(Errno::ETIMEDOUT),
-        }
     }
 
     /// May a file operation stop this thread?

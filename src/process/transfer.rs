@@ -186,7 +186,13 @@ impl Thread {
             Socket::Datagram(datagram) => Ok(datagram.destination(&at, &policy)),
             Socket::Stream(_) => Ok(Err(Refusal::from(Errno::ENOTSUP))),
         };
-        let found = self.at_name(address, find).await?;
+        let mut found = self.at_name(address, find).await?;
+        if matches!(found, Err(Refusal::Denied(_))) {
+            self.look_up_for(socket, address).await?;
+            if let Address::Inet(_) = address {
+                found = datagram.destination(address, self.process().policy());
+            }
+        }
         let to = self.process().answer("sock_send_to", found)?;
         let waits = !open.is_nonblocking() && !dont_wait;
         let send = async { Ok(self.note_sent(ready::send_to(socket, datagram, waits, data, &to).await?)) };
@@ -211,6 +217,11 @@ impl Thread {
             (Socket::Stream(_), _) => self.try_write(open, data),
             (Socket::Datagram(datagram), Address::Inet(_)) => {
                 let found = datagram.destination(address, self.process().policy());
+                if matches!(found, Err(Refusal::Denied(_)))
+                    && !self.names_to_look_up(socket, address).is_empty()
+                {
+                    return None;
+                }
                 match self.process().answer("sock_send_to", found) {
                     Ok(to) => {
                         let sent = ready::try_send_to(datagram, data, &to)?;

@@ -72,7 +72,7 @@ pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub use receive_filter::ReceiveFilter;
-pub use resolve::Resolver;
+pub use resolve::{LookUp, Resolver};
 pub use stream::{Accepted, Connected, Phase, Status, Stream};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
 
@@ -287,6 +287,15 @@ impl Socket {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// What connecting or sending to the network address `to` is to the policy.
+    pub(crate) fn use_of(&self, to: SocketAddr) -> Use<'static> {
+        let there = address::destination(to);
+        match self {
+            Self::Stream(_) => Use::TcpConnect(there),
+            Self::Datagram(_) => Use::UdpSend(there),
         }
     }
 

@@ -1,9 +1,12 @@
-//! Names to addresses, through the system's resolver.
+//! Names to addresses, through the system's resolver or the embedder's.
 
 #[cfg(feature = "dns")]
 mod system;
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::account::Charge;
 use crate::error::Errno;
@@ -14,19 +17,31 @@ use crate::io::{AtPanic, BlockingPool};
 /// for the guest's files, which unanswered look-ups would block otherwise.
 const MOST: u32 = 8;
 
+/// The addresses of a name, and for how long they are known to be, where the resolver says that.
+pub type FoundAddresses = (Vec<IpAddr>, Option<Duration>);
+
+/// An embedder's own resolver, which may block.
+pub type LookUp = Arc<dyn Fn(&str) -> Result<FoundAddresses, Errno> + Send + Sync>;
+
 /// Looks names up for one guest.
-#[derive(Debug)]
 pub struct Resolver {
     threads: BlockingPool,
+    /// `None` for the system's.
+    look_up: Option<LookUp>,
 }
 
-impl Default for Resolver {
-    fn default() -> Self {
-        Self { threads: BlockingPool::new(MOST) }
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("threads", &self.threads).finish_non_exhaustive()
     }
 }
 
 impl Resolver {
+    /// Looks names up by `look_up`, or by the system's resolver.
+    pub fn new(look_up: Option<LookUp>) -> Self {
+        Self { threads: BlockingPool::new(MOST), look_up }
+    }
+
     /// The addresses of `name`, of both families, in the resolver's order, without
     /// repetition. Calls `failed` where the look-up panics.
     ///
@@ -39,7 +54,7 @@ impl Resolver {
     /// `ENOENT` where the name does not exist or has no address; `EAGAIN` if that
     /// cannot be determined now, or the host can't start a thread; `EIO` where the resolver
     /// fails for good; `ENFILE` and what else the host reports. Without the feature `dns`
-    /// `ENOTSUP`, but for an address.
+    /// `ENOTSUP`, but for an address. Those of the embedder's resolver.
     ///
     /// `held` is what is charged for the look-up, until its thread is done with it.
     pub async fn resolve(
@@ -47,15 +62,19 @@ impl Resolver {
         name: String,
         held: Charge,
         failed: impl FnOnce() + Send + 'static,
-    ) -> Result<Vec<IpAddr>, Errno> {
+    ) -> Result<FoundAddresses, Errno> {
         if let Ok(address) = name.parse::<IpAddr>() {
-            return Ok(vec![address]);
+            return Ok((vec![address], None));
         }
-        // The system's resolver blocks.
+        let own = self.look_up.clone();
+        // It blocks.
         let guarded = move || {
             let _until_done = held;
             let _guard = AtPanic::new(failed);
-            look_up(&name)
+            match own {
+                Some(own) => own(&name),
+                None => Ok((look_up(&name)?, None)),
+            }
         };
         self.threads.run(guarded).await
     }
@@ -78,12 +97,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_its_own_name() {
-        let resolver = Resolver::default();
+        let resolver = Resolver::new(None);
         for text in ["127.0.0.1", "::1"] {
             let held = Charge::none(&Account::unlimited());
             assert_eq!(
                 resolver.resolve(text.to_owned(), held, || ()).await,
-                Ok(text.parse().into_iter().collect())
+                Ok((text.parse().into_iter().collect(), None))
             );
         }
     }
@@ -92,7 +111,7 @@ mod tests {
     async fn a_name_needs_a_feature() {
         let held = Charge::none(&Account::unlimited());
         // A name that no resolver can ask for.
-        let found = Resolver::default().resolve("..".to_owned(), held, || ()).await;
+        let found = Resolver::new(None).resolve("..".to_owned(), held, || ()).await;
         assert_eq!(found == Err(Errno::ENOTSUP), !cfg!(feature = "dns"), "{found:?}");
     }
 }

@@ -3,8 +3,6 @@
 
 #[path = "adoption/datagrams.rs"]
 mod datagrams;
-#[path = "adoption/descriptors.rs"]
-mod descriptors;
 #[path = "adoption/inherited.rs"]
 mod inherited;
 

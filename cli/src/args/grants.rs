@@ -21,8 +21,9 @@ pub(crate) struct GrantArgs {
     #[arg(long, value_name = "CIDR", value_parser = parse_network)]
     pub(crate) accept_from: Vec<IpNet>,
 
-    /// Let the guest connect there
-    #[arg(long, value_name = "ADDR")]
+    /// Let the guest connect there: an address, or NAME:PORT for the public addresses of a name, which it may look up, or
+    /// NAME@NETWORK:PORT for those in a network
+    #[arg(long, value_name = "ADDR", value_parser = Grant::for_connecting)]
     pub(crate) connect: Vec<Grant>,
 
     /// Let the guest have a UDP socket here, and join the group of multicast that is here. The
@@ -30,7 +31,7 @@ pub(crate) struct GrantArgs {
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_bind)]
     pub(crate) udp_bind: Vec<Grant>,
 
-    /// Let the guest send datagrams there
+    /// Let the guest send datagrams there; names as for --connect
     #[arg(long, value_name = "ADDR", value_parser = parse_udp_send)]
     pub(crate) udp_send: Vec<Grant>,
 
@@ -59,7 +60,7 @@ pub(crate) struct GrantArgs {
     pub(crate) deny_udp_bind: Vec<Grant>,
 
     /// Refuse it to --udp-send alone
-    #[arg(long, value_name = "ADDR", value_parser = parse_udp_send)]
+    #[arg(long, value_name = "ADDR", value_parser = parse_deny_udp_send)]
     pub(crate) deny_udp_send: Vec<Grant>,
 
     /// Take no connections and datagrams from these peers
@@ -76,6 +77,10 @@ fn parse_udp_bind(text: &str) -> Result<Grant, String> {
 }
 
 fn parse_udp_send(text: &str) -> Result<Grant, String> {
+    without_paths(Grant::for_connecting(text))
+}
+
+fn parse_deny_udp_send(text: &str) -> Result<Grant, String> {
     without_paths(text.parse())
 }
 

@@ -145,6 +145,47 @@ fn check_explains_which_line_decides() -> Result<()> {
 }
 
 #[test]
+fn check_explains_what_is_granted_by_name() -> Result<()> {
+    let text = "connect = [\"api.example.com:443\", \"*.db.example@10.0.0.0/8:5432\"]\n\
+                udp-send = \"log.example:514\"\ndeny-connect = \"10.0.0.7:*\"\ndeny-resolve = \"x.db.example\"\n";
+    let (_folder, path) = file("service.toml", text)?;
+    let line = "line 1: connect = [\"api.example.com:443\", \"*.db.example@10.0.0.0/8:5432\"]";
+    let found = "as the host finds them when they are used";
+    for (wish, code, expected) in [
+        (
+            "connect api.example.com:443",
+            0,
+            format!("allowed by {line}: its public addresses, {found}, but for those that are denied"),
+        ),
+        (
+            "connect a.db.example:5432",
+            0,
+            format!(
+                "allowed by {line}: its addresses in that network, {found}, but for those that are denied"
+            ),
+        ),
+        ("connect x.db.example:5432", 1, "refused by line 4: deny-resolve = \"x.db.example\"".to_owned()),
+        (
+            "udp-send log.example:514",
+            0,
+            format!("allowed by line 2: udp-send = \"log.example:514\": its public addresses, {found}"),
+        ),
+        (
+            "connect api.example.com:80",
+            1,
+            "refused: no line grants that name; connect = \"api.example.com:80\" would".to_owned(),
+        ),
+        ("resolve log.example", 0, "allowed by line 2: udp-send = \"log.example:514\"".to_owned()),
+        ("connect 1.1.1.1:443", 1, "refused: no line grants it; connect = \"1.1.1.1:443\" would".to_owned()),
+    ] {
+        let finished = wasock().arg("check").arg(&path).args(["--explain", wish]).finish()?;
+        let finished = finished.expect_code(code)?;
+        ensure!(finished.stdout == format!("{wish}: {expected}\n"), "{finished}");
+    }
+    Ok(())
+}
+
+#[test]
 fn check_refuses_what_run_would() -> Result<()> {
     for (text, expected) in [
         (

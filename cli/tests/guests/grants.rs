@@ -156,3 +156,43 @@ fn denied_names_are_not_looked_up() -> Result<()> {
     ensure!(denied.len() == 1, "{finished}");
     Ok(())
 }
+
+#[test]
+fn a_name_leads_to_no_address_that_was_not_meant() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (to, port) = (listener.local_addr()?.to_string(), listener.local_addr()?.port());
+    let connects = |flags: &[&str]| {
+        run().args(flags).args([guest_tests::EGRESS, "look-up", "localhost", "connect", &to]).finish()
+    };
+    let grant = format!("localhost@10.0.0.0/8:{port}");
+    let refused = connects(&["--connect", &grant])?.expect_stdout("EACCES")?;
+    let line = format!(
+        "wasock: denied sock_connect of {to}: localhost leads there, which is no address that a name is \
+         granted for; allow it with --connect localhost@{to}"
+    );
+    ensure!(refused.stderr_lines_with("wasock: ") == [line], "{refused}");
+    // What it says helps.
+    connects(&["--connect", &format!("localhost@{to}")])?.expect_stdout(&format!("connect {to}: done"))?;
+    // A denial wins.
+    let refused = connects(&["--connect", &format!("localhost@{to}"), "--deny-connect", "127.0.0.1:*"])?;
+    refused.expect_stdout("EACCES")?.expect_stderr("--deny-connect 127.0.0.1:* forbids it")?;
+    Ok(())
+}
+
+#[test]
+fn only_what_reaches_out_has_a_name() -> Result<()> {
+    for (flag, value, sentence) in [
+        ("--listen", "example.com:80", "only --connect and --udp-send take one"),
+        ("--udp-bind", "example.com:80", "only --connect and --udp-send take one"),
+        ("--deny-connect", "example.com:80", "(--deny-resolve denies it)"),
+        ("--deny-udp-send", "example.com:80", "(--deny-resolve denies it)"),
+        ("--connect", "example.com", "the port is missing"),
+        ("--connect", "10.0.0.300:80", "neither an address nor a network"),
+        ("--connect", "127.1:80", "neither an address nor a network"),
+        ("--connect", "db@nowhere:80", "neither an address nor a network"),
+    ] {
+        let finished = run().args([flag, value, guest_tests::TRAP]).finish()?.expect_code(2)?;
+        finished.expect_one_line()?.expect_stderr(sentence)?;
+    }
+    Ok(())
+}

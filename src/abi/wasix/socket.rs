@@ -1,7 +1,5 @@
 //! Sockets.
 
-use std::task::Poll;
-
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::address;
@@ -13,7 +11,7 @@ use crate::abi::memory::{Buffers, check_out_value};
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::Thread;
+use crate::process::{ConnectAttempt, Thread};
 use crate::socket::{Domain, Family, Kind, Socket, Status};
 
 impl WasixSocket for Call<'_> {
@@ -97,12 +95,12 @@ impl WasixSocket for Call<'_> {
         let Some(address) = address::read_peer(memory, addr, self.address_width())? else {
             return Ok(socket.socket.dissolve()?);
         };
-        match self.try_connect(&socket, &address) {
-            Poll::Ready(connected) => connected,
-            Poll::Pending => {
-                Err(self.wait(move |call, _| Box::pin(async move { call.connect(&socket, &address).await })))
-            }
-        }
+        let begun = match self.try_connect(&socket, &address) {
+            ConnectAttempt::Done(connected) => return connected,
+            ConnectAttempt::Begun => true,
+            ConnectAttempt::ToBegin => false,
+        };
+        Err(self.wait(move |call, _| Box::pin(async move { call.connect(&socket, &address, begun).await })))
     }
 
     fn sock_recv_from(

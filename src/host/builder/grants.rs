@@ -1,13 +1,15 @@
 //! What a guest may do, and what it may not.
 
 use std::fs::Metadata;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::WasockCtxBuilder;
+use crate::error::Errno;
 use crate::policy::{Grant, NamePattern, Policy, Publish, Use, Verb};
 
 impl WasockCtxBuilder {
@@ -36,6 +38,10 @@ impl WasockCtxBuilder {
 
     /// Grants connecting to these addresses; for datagram sockets with a name, sending
     /// there too. A path must lie in a [directory](Self::preopened_dir) of the guest's.
+    ///
+    /// [A name](Grant::for_connecting) grants looking it up, and the addresses that are found for
+    /// it: for as long as the [resolver](Self::resolver) says, or for a minute. A guest that uses an address
+    /// without having looked it up, or for longer, has the host look the name up while its call waits.
     pub fn connect(mut self, grant: &Grant) -> Self {
         self.policy().allow_connect(grant);
         self
@@ -59,7 +65,8 @@ impl WasockCtxBuilder {
     }
 
     /// Grants sending datagrams to these addresses, and with it a port of the host's
-    /// choice, where replies arrive. It is checked for each datagram.
+    /// choice, where replies arrive. It is checked for each datagram. A name is as for
+    /// [`connect`](Self::connect).
     pub fn udp_send(mut self, grant: &Grant) -> Self {
         self.policy().allow_udp_send(grant);
         self
@@ -68,6 +75,27 @@ impl WasockCtxBuilder {
     /// Grants looking up these names.
     pub fn resolve(mut self, names: NamePattern) -> Self {
         self.policy().allow_resolve(names);
+        self
+    }
+
+    /// Has names looked up by `look_up`, in place of the system's resolver. It returns the addresses of a name, and for
+    /// how long they count, where it knows: from 5 seconds to an hour.
+    /// It is called on a thread that may block, by several at once, and a call that waits for it ends with
+    /// `ETIMEDOUT` after 30 seconds. A panic in it ends the guest.
+    ///
+    /// ```
+    /// use wasock::{Errno, WasockCtx};
+    ///
+    /// let builder = WasockCtx::builder().resolver(|name| match name {
+    ///     "db.internal" => Ok((vec!["10.0.0.7".parse().map_err(|_| Errno::EIO)?], None)),
+    ///     _ => Err(Errno::ENOENT),
+    /// });
+    /// ```
+    pub fn resolver(
+        mut self,
+        look_up: impl Fn(&str) -> Result<(Vec<IpAddr>, Option<Duration>), Errno> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.look_up = Some(Arc::new(look_up));
         self
     }
 
