@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use wasmtime::{Config, Engine, Module};
 
@@ -44,7 +48,7 @@ pub struct Guest {
 #[non_exhaustive]
 pub enum LoadError {
     /// The file can't be read.
-    Unreadable(PathBuf, std::io::Error),
+    Unreadable(PathBuf, io::Error),
     /// It is neither WebAssembly nor its text.
     NotWasm(PathBuf),
     /// It is a component, not a core module.
@@ -273,7 +277,40 @@ impl Guest {
 
 /// The content of the file `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path).map_err(|error| LoadError::Unreadable(path.to_owned(), error))
+    content(path).map_err(|error| LoadError::Unreadable(path.to_owned(), error))
+}
+
+/// The most bytes that a module may have: as many as browsers take.
+const LARGEST: u64 = 1 << 30;
+
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let mut file = if is_own_descriptor(path) {
+        // What a shell passes as a file, mostly a pipe: it has a writer, who is to be waited for.
+        std::fs::File::open(path)?
+    } else {
+        // The opening of a pipe by its name would wait for a writer.
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, rustix::fs::Mode::empty())?.into()
+    };
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return refused("it is a directory");
+    }
+    if !kind.is_file() && !(kind.is_fifo() && is_own_descriptor(path)) {
+        return refused("it is no regular file");
+    }
+    let mut bytes = Vec::new();
+    (&mut file).take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        return refused("it is larger than 1 GiB");
+    }
+    Ok(bytes)
+}
+
+/// Does the path stand for a descriptor of this process?
+fn is_own_descriptor(path: &Path) -> bool {
+    ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|start| path.starts_with(start))
 }
 
 /// The binary of a module that is one, or its text.
