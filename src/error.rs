@@ -342,6 +342,9 @@ pub enum Terminated {
     CpuTime(Duration),
     /// It had run for this long, which was as long as it might.
     Timeout(Duration),
+    /// A handler of events had run for this long, which was as long as one may. Unlike the others this
+    /// is a trap in that handler.
+    Handler(Duration),
     /// A thread or a task of the host that did this for the guest has panicked. Without
     /// it the guest would wait forever for work that is never done.
     HostPanic(&'static str),
@@ -349,13 +352,14 @@ pub enum Terminated {
 
 impl Terminated {
     /// The exit code that reports it: 137 as after SIGKILL, 152 as after SIGXCPU, 124 as
-    /// timeout(1) has it, and 70 where the fault is the host's: `EX_SOFTWARE` of
+    /// timeout(1) has it, 134 as after SIGABRT for a handler, and 70 where the fault is the host's: `EX_SOFTWARE` of
     /// sysexits(3).
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Order => 137,
             Self::CpuTime(_) => 152,
             Self::Timeout(_) => 124,
+            Self::Handler(_) => 134,
             Self::HostPanic(_) => 70,
         }
     }
@@ -370,6 +374,9 @@ impl fmt::Display for Terminated {
             }
             Self::Timeout(limit) => {
                 write!(f, "the guest was ended: it has run for {limit:?}, as long as it may")
+            }
+            Self::Handler(limit) => {
+                write!(f, "a handler of events has run for {limit:?}, as long as it may")
             }
             Self::HostPanic(what) => {
                 write!(f, "the guest was ended: the host failed (a panic) while it {what}")

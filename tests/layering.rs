@@ -48,6 +48,7 @@ const HOST: &[&str] = &[
     "guest_memory",
     "handlers",
     "limiter",
+    "idle",
     "limits",
     "on_trap",
     "stub",

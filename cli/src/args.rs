@@ -54,7 +54,7 @@ impl Args {
             return missing(IDLE_EXIT.to_owned());
         }
         if let Some(flag) = run.service.without_reload().filter(|_| run.admin.admin.is_none()) {
-            return missing(format!("{flag} has no effect without --reload-signal or --admin"));
+            return missing(format!("{flag} has no effect without --reload-signal, --watch or --admin"));
         }
         if let Some(flag) = run.connections.without_listener() {
             return missing(format!("{flag} has no effect without --per-connection"));
@@ -110,14 +110,15 @@ SIGTERM); 134 after a trap; 124 after --timeout; 152 after --max-cpu-time; 2 for
 70 where a part of the host failed; 1 for any other error.";
 
 // Headings of the help.
-const FILES: &str = "Files and environment";
-const LIMITS: &str = "Limits";
+pub(crate) const NETWORK: &str = "Network";
+pub(crate) const FILES: &str = "Files and environment";
+pub(crate) const LIMITS: &str = "Limits";
 const RUNNING: &str = "Running";
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RUN_HELP)]
 pub(crate) struct RunArgs {
-    #[command(flatten, next_help_heading = "Network")]
+    #[command(flatten, next_help_heading = NETWORK)]
     pub(crate) grants: GrantArgs,
 
     #[command(flatten, next_help_heading = "Sockets that the guest has from its start on")]
@@ -197,6 +198,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = LIMITS)]
     pub(crate) max_connections_per_peer: Option<u32>,
 
+    /// How long nothing may go through an accepted connection, in neither direction, before it is
+    /// reset. A number with its unit: 500ms, 10s, 2m [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
+    pub(crate) idle_timeout: Option<Duration>,
+
     /// How large a buffer of a socket may be, for sending and for receiving, as the kernel counts
     /// it: bytes, or with K or M [default: as the kernel allows]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = LIMITS)]
@@ -211,6 +217,11 @@ pub(crate) struct RunArgs {
     /// together; then it ends with code 152 [default: no limit]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(crate) max_cpu_time: Option<Duration>,
+
+    /// How long one handler of events (wasock_on_accept and the like) may run; then that is a trap in
+    /// it, with what --on-trap says [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
+    pub(crate) handler_timeout: Option<Duration>,
 
     /// What listen means to the guest: wasix, posix, winsock, bsd or linux
     #[arg(long, value_name = "NAME", default_value_t, help_heading = RUNNING)]

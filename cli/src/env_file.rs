@@ -1,10 +1,14 @@
 //! `--env-file`: variables of the guest's environment, one a line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The variables of a file, in its order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Variables(pub(crate) Vec<(String, String)>);
+/// The variables of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Variables {
+    pub(crate) path: PathBuf,
+    /// In its order.
+    pub(crate) all: Vec<(String, String)>,
+}
 
 /// Reads a file of lines `NAME=VALUE`. Empty lines and those that begin with `#` are passed over; a
 /// value is taken as it is, quotes included.
@@ -13,11 +17,12 @@ pub(crate) struct Variables(pub(crate) Vec<(String, String)>);
 ///
 /// Why it can't be read, or which line is no variable.
 pub(crate) fn read(path: &str) -> Result<Variables, String> {
-    let text = std::fs::read_to_string(Path::new(path)).map_err(|error| error.to_string())?;
-    parse(&text)
+    let path = Path::new(path);
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Ok(Variables { path: path.to_owned(), all: parse(&text)? })
 }
 
-fn parse(text: &str) -> Result<Variables, String> {
+fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim_start();
@@ -31,7 +36,7 @@ fn parse(text: &str) -> Result<Variables, String> {
             _ => return Err(format!("line {}: expected NAME=VALUE", index + 1)),
         }
     }
-    Ok(Variables(variables))
+    Ok(variables)
 }
 
 #[cfg(test)]
@@ -42,7 +47,7 @@ mod tests {
     fn a_line_is_a_variable() {
         let variables = [("A", "1"), ("B", "\"x y\""), ("C", ""), ("D", "a=b")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(parse("A=1\n\n# no\n  B=\"x y\"\r\nC=\nD=a=b"), Ok(Variables(variables.to_vec())));
+        assert_eq!(parse("A=1\n\n# no\n  B=\"x y\"\r\nC=\nD=a=b"), Ok(variables.to_vec()));
         assert_eq!(parse("A=1\nB\n"), Err("line 2: expected NAME=VALUE".to_owned()));
         assert_eq!(parse("=1"), Err("line 1: expected NAME=VALUE".to_owned()));
     }

@@ -237,7 +237,35 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             let level = if why == "exit code 0" { "notice" } else { "error" };
             (level, "instance_restarted", fields)
         }
-        Event::Reloaded { generation } => ("notice", "reloaded", vec![("generation", (*generation).into())]),
+        Event::Reloaded { generation, missing } => {
+            let missing: Json = missing.iter().map(ToString::to_string).collect();
+            let fields = vec![("generation", (*generation).into()), ("missing", missing)];
+            ("notice", "reloaded", fields)
+        }
+        Event::WorkerFails { generation, worker, instances, after } => {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            let fields = vec![
+                ("generation", (*generation).into()),
+                ("worker", (*worker).into()),
+                ("instances", (*instances).into()),
+                ("after_ms", after.into()),
+            ];
+            ("error", "worker_fails", fields)
+        }
+        Event::IdleReset { local, peer, idle } => {
+            let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+            let fields = vec![
+                ("address", local.to_string().into()),
+                ("peer", peer.to_string().into()),
+                ("idle_ms", idle.into()),
+            ];
+            ("info", "idle_reset", fields)
+        }
+        Event::WaitingReset { local, connections } => {
+            let connections = u64::try_from(*connections).unwrap_or(u64::MAX);
+            let fields = vec![("address", local.to_string().into()), ("connections", connections.into())];
+            ("warn", "waiting_reset", fields)
+        }
         Event::ReloadFailed { generation, why } => {
             let fields = vec![("generation", (*generation).into()), ("reason", why.as_str().into())];
             ("error", "reload_failed", fields)
@@ -270,6 +298,7 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             let cause = match cause {
                 DrainEnd::Timeout => "drain-timeout",
                 DrainEnd::Generations => "max-generations",
+                DrainEnd::Ended => "ended",
                 _ => "failed",
             };
             let fields = vec![

@@ -13,6 +13,7 @@ mod env_file;
 mod generate;
 mod idle;
 mod inspect;
+mod invocation;
 mod json;
 mod log;
 mod manager;
@@ -24,15 +25,14 @@ mod signal;
 mod sockets;
 mod start;
 mod stderr;
+mod watch;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _};
 
-use args::{Args, Command};
-use config::Config;
+use args::Command;
+use invocation::{Invocation, Mistakes};
 use report::say;
 
 /// A usage error, as shells have it.
@@ -41,14 +41,17 @@ const USAGE: u8 = 2;
 /// Any other error.
 const FAILURE: u8 = 1;
 
+/// What a run lacks without it.
+const NO_MODULE: &str = "no module: neither an argument nor the key `module` names one (--config)";
+
 /// Runs the command that the process's arguments name.
 fn main() -> ExitCode {
-    let args = match arguments(std::env::args_os().collect()) {
-        Ok(args) => args,
-        Err(code) => return code,
+    let (args, invocation) = match Invocation::read(std::env::args_os().collect()) {
+        Ok(read) => read,
+        Err(mistakes) => return refused(mistakes),
     };
     let done = match args.command {
-        Command::Run(args) => run::run(*args),
+        Command::Run(args) => run::run(*args, invocation),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::check(&args),
         Command::Ctl(args) => ctl::ctl(&args),
@@ -61,31 +64,14 @@ fn main() -> ExitCode {
     })
 }
 
-/// What the command line says, and the file that it names.
-///
-/// # Errors
-///
-/// The exit code, once it is said what is wrong.
-fn arguments(given: Vec<OsString>) -> Result<Args, ExitCode> {
-    let matches = Args::command().try_get_matches_from(&given).map_err(|error| usage(&error))?;
-    let args = Args::from_arg_matches(&matches).map_err(|error| usage(&error))?;
-    let Command::Run(run) = &args.command else { return Ok(args) };
-    let (Some(path), Some(("run", matches))) = (&run.config, matches.subcommand()) else {
-        return args.complete().map_err(|error| usage(&error));
-    };
-    let config = Config::load(path).map_err(|mistakes| {
-        mistakes.say();
-        ExitCode::from(USAGE)
-    })?;
-    let combined = config.combined(&given, matches);
-    let args = Args::read(combined).map_err(|error| usage(&error))?;
-    match &args.command {
-        Command::Run(run) if run.command.is_empty() => {
-            say!("wasock: no module: neither an argument nor the key `module` names one (--config)");
-            Err(ExitCode::from(USAGE))
-        }
-        _ => Ok(args),
+/// Says what is wrong, or prints the help that was asked for.
+fn refused(mistakes: Mistakes) -> ExitCode {
+    match mistakes {
+        Mistakes::Usage(error) => return usage(&error),
+        Mistakes::InFile(lines) => lines.say(),
+        Mistakes::NoModule => say!("wasock: {NO_MODULE}"),
     }
+    ExitCode::from(USAGE)
 }
 
 /// Why the command line was refused, in one line.

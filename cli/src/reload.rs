@@ -1,5 +1,7 @@
-//! Reloads: the module is read and compiled anew, and the service goes over to it, or nothing changes.
+//! Reloads. At an order the module is read anew, and the files that say how it runs; the service
+//! goes over to them, or nothing changes.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -8,55 +10,73 @@ use std::thread;
 
 use anyhow::Result;
 use tokio::sync::{mpsc, oneshot};
-use wasock::Service;
+use wasock::{ReloadError, Service};
 
-use crate::args::RunArgs;
-use crate::report::say;
-use crate::{manager, run, start};
+use crate::invocation::{Invocation, Mistakes};
+use crate::report::{Lines, say};
+use crate::{manager, run, serve, start};
 
 /// How many orders may wait. Those that wait are done as one.
 const MOST_WAITING: usize = 64;
 
-/// The number of the generation that serves now, or why nothing has changed.
-type Outcome = Result<u32, String>;
-
-/// Has a service go over to its module as it is now. Cheap to clone.
+/// Has a service go over to the files as they are now. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Reloader {
-    orders: mpsc::Sender<oneshot::Sender<Outcome>>,
+    orders: mpsc::Sender<Order>,
     refused: Arc<AtomicU64>,
 }
 
+/// What has become of a reload: the number of the generation that serves now, or why nothing has
+/// changed.
+pub(crate) type Outcome = Result<u32, ReloadFailure>;
+
+/// Who waits for that.
+type Order = oneshot::Sender<Outcome>;
+
+/// Why a reload has changed nothing.
+#[derive(Clone, Debug)]
+pub(crate) enum ReloadFailure {
+    /// What was read is no good, in lines.
+    Unusable(String),
+    /// These keys differ, which are of the host's process.
+    NeedsRestart(Vec<String>),
+    /// The new generation did not serve.
+    Failed(ReloadError),
+}
+
+impl fmt::Display for ReloadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(why) => f.write_str(why),
+            Self::NeedsRestart(keys) => {
+                write!(f, "reload refused: these keys need a restart of the host: {}", keys.join(", "))
+            }
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
 impl Reloader {
-    /// Starts the thread that reads and compiles.
+    /// Starts the thread that reads and compiles: what `invocation` says is what runs.
     ///
     /// # Errors
     ///
     /// Where the host has no thread for it, or no descriptors.
-    pub(crate) fn start(args: &Arc<RunArgs>, service: &Service) -> Result<Self> {
-        let (orders, mut waiting) = mpsc::channel::<oneshot::Sender<Outcome>>(MOST_WAITING);
-        let (args, service, runtime) = (Arc::clone(args), service.clone(), start::runtime()?);
-        let refused = Arc::<AtomicU64>::default();
-        let counter = Arc::clone(&refused);
+    pub(crate) fn start(invocation: Invocation, service: &Service) -> Result<Self> {
+        let (orders, waiting) = mpsc::channel(MOST_WAITING);
+        let (runtime, refused) = (start::runtime()?, Arc::<AtomicU64>::default());
+        let mut worker = Worker { invocation, service: service.clone(), refused: Arc::clone(&refused) };
         let works = move || {
+            let mut waiting: mpsc::Receiver<Order> = waiting;
             while let Some(first) = waiting.blocking_recv() {
                 let mut answers = vec![first];
-                // Those that came meanwhile mean the file as it is now.
+                // Those that came meanwhile mean the files as they are now.
                 while let Ok(another) = waiting.try_recv() {
                     answers.push(another);
                 }
                 manager::reloads();
-                let module = args.command.first().map(String::as_str).unwrap_or_default();
-                let outcome = match run::load(Path::new(module), &args) {
-                    // What comes of it is reported as an event, too.
-                    Ok(guest) => runtime.block_on(service.reload(guest)).map_err(|why| why.to_string()),
-                    Err(error) => {
-                        counter.fetch_add(1, Relaxed);
-                        say!("wasock: no reload, the running program goes on: {error:#}");
-                        Err(format!("{error:#}"))
-                    }
-                };
-                manager::reloaded(&outcome);
+                let outcome = runtime.block_on(worker.reload());
+                manager::reloaded(&outcome.clone().map_err(|why| why.to_string()));
                 for answer in answers {
                     let _unheard = answer.send(outcome.clone());
                 }
@@ -68,7 +88,7 @@ impl Reloader {
 
     /// Orders a reload, of which nobody waits to hear: a line says what has become of it.
     pub(crate) fn order(&self) {
-        // Where the queue is full, one that waits means the file as it is now, too.
+        // Where the queue is full, one that waits means the files as they are now, too.
         let _waits = self.orders.try_send(oneshot::channel().0);
     }
 
@@ -79,15 +99,83 @@ impl Reloader {
     /// Where the future is dropped, the reload goes on.
     pub(crate) async fn reload(&self) -> Outcome {
         let (answer, outcome) = oneshot::channel();
-        let over = || Err("the service does not run any more".to_owned());
+        let over = Err(ReloadFailure::Failed(ReloadError::NotRunning));
         if self.orders.send(answer).await.is_err() {
-            return over();
+            return over;
         }
-        outcome.await.unwrap_or_else(|_| over())
+        outcome.await.unwrap_or(over)
     }
 
-    /// How many were refused because the module did not load.
+    /// How many were refused before there was a new generation: what was read was no good.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
+}
+
+/// Does one reload after the other.
+struct Worker {
+    /// What the generation that serves was made of.
+    invocation: Invocation,
+    service: Service,
+    refused: Arc<AtomicU64>,
+}
+
+impl Worker {
+    async fn reload(&mut self) -> Outcome {
+        let (guest, ctx, invocation) = match self.prepare() {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                self.refused.fetch_add(1, Relaxed);
+                return Err(failure);
+            }
+        };
+        match self.service.reload_with(guest, ctx).await {
+            Ok(generation) => {
+                self.invocation = invocation;
+                Ok(generation)
+            }
+            Err(error) => {
+                // The others are reported as events.
+                if let ReloadError::Settings(why) = &error {
+                    say!("wasock: no reload, the running program goes on: {why}");
+                }
+                Err(ReloadFailure::Failed(error))
+            }
+        }
+    }
+
+    /// Reads everything, and compiles the module: all of it is good, or nothing is changed.
+    fn prepare(&self) -> Result<(wasock::Guest, wasock::WasockCtxBuilder, Invocation), ReloadFailure> {
+        let (args, invocation) = self.invocation.again().map_err(unusable)?;
+        let keys = self.invocation.lasting_differences(&invocation);
+        if !keys.is_empty() {
+            let failure = ReloadFailure::NeedsRestart(keys);
+            say!("wasock: {failure}");
+            return Err(failure);
+        }
+        let module = args.command.first().map(String::as_str).unwrap_or_default();
+        let prepared =
+            run::load(Path::new(module), &args).and_then(|guest| Ok((guest, serve::settings(&args)?)));
+        let (guest, ctx) = prepared.map_err(|error| {
+            say!("wasock: no reload, the running program goes on: {error:#}");
+            ReloadFailure::Unusable(format!("{error:#}"))
+        })?;
+        Ok((guest, ctx, invocation))
+    }
+}
+
+/// Says what is wrong with the command line as it reads now, and with its file.
+fn unusable(mistakes: Mistakes) -> ReloadFailure {
+    let mut lines = Lines::default();
+    let why = match mistakes {
+        Mistakes::InFile(found) => {
+            lines = found;
+            "its file has mistakes (--config)".to_owned()
+        }
+        Mistakes::Usage(error) => crate::reason(&error),
+        Mistakes::NoModule => crate::NO_MODULE.to_owned(),
+    };
+    lines.line(format_args!("wasock: no reload, the running program goes on: {why}"));
+    lines.say();
+    ReloadFailure::Unusable(lines.to_string())
 }

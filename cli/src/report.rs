@@ -130,6 +130,8 @@ pub(crate) fn call(line: &TraceLine<'_>) {
 pub(crate) struct Terminal {
     told: Mutex<HashSet<String>>,
     failures: Mutex<Failures>,
+    /// What is to be said once the guest listens.
+    at_first_listener: Mutex<Option<String>>,
     verbose: bool,
 }
 
@@ -165,9 +167,10 @@ impl Failures {
 }
 
 impl Terminal {
-    /// With `-v` the connections too.
-    pub(crate) fn new(verbose: u8) -> Self {
-        Self { told: Mutex::default(), failures: Mutex::default(), verbose: verbose > 0 }
+    /// With `-v` the connections too. A server is told of what it will lack.
+    pub(crate) fn new(verbose: u8, at_first_listener: Option<String>) -> Self {
+        let (told, failures) = (Mutex::default(), Mutex::default());
+        Self { told, failures, at_first_listener: Mutex::new(at_first_listener), verbose: verbose > 0 }
     }
 }
 
@@ -190,6 +193,11 @@ impl Observer for Terminal {
             if !is_printed {
                 return;
             }
+        }
+        if let Event::Listening { result: Ok(_), .. } = event {
+            let warning =
+                self.at_first_listener.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            warning.into_iter().for_each(|warning| say!("wasock: {warning}"));
         }
         if log::is_json() {
             log::event(event, self.verbose).iter().for_each(|line| print_record(line));

@@ -12,6 +12,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, Trap, WasmBacktrace};
 use wasock::{Access, Ended, Guest, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
+use crate::invocation::Invocation;
 use crate::report::{self, Lines, say};
 use crate::serve::serve;
 use crate::signal::Target;
@@ -29,14 +30,14 @@ const QUICK: i32 = 1;
 const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs a guest, and returns its exit code.
-pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: RunArgs, invocation: Invocation) -> Result<ExitCode> {
     log::choose(args.log_format);
     report::log(args.verbose);
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
     manager::reserve_socket();
     if args.service.is_service() || args.connections.is_asked() || args.admin.is_service() {
-        return serve(args, guest);
+        return serve(args, guest, invocation);
     }
     let running = signal::SignalTarget::default();
     let mut signals = signal::watch(running.clone(), None).context("cannot watch for signals")?;
@@ -119,6 +120,7 @@ fn flag(why: Terminated) -> &'static str {
     match why {
         Terminated::CpuTime(_) => " (--max-cpu-time)",
         Terminated::Timeout(_) => " (--timeout)",
+        Terminated::Handler(_) => " (--handler-timeout)",
         _ => "",
     }
 }
@@ -212,8 +214,20 @@ fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
     Ok(builder(args)?.sockets_on(&Handle::current()).build_for(guest.module())?)
 }
 
-/// What every instance is given.
+/// What every instance is given, and what the host has for all of them: the observer, and the sockets
+/// that it opens or was passed.
 pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
+    with_lasting(settings(args)?, args)
+}
+
+/// Adds what outlives a generation.
+pub(crate) fn with_lasting(builder: WasockCtxBuilder, args: &RunArgs) -> Result<WasockCtxBuilder> {
+    let terminal = report::Terminal::new(args.verbose, start::too_few_descriptors(args.max_fds));
+    sockets::hand_over(builder.observer(terminal), &args.sockets)
+}
+
+/// What the instances of a generation are given.
+pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
     let mut builder = WasockCtx::builder()
         .inherit_stdio()
         // Instances for connections share threads.
@@ -225,8 +239,7 @@ pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
         .max_host_memory(args.max_host_memory)
         .on_trap(args.on_trap)
         .unix_unlink(args.unix_unlink)
-        .listen_profile(args.listen_profile)
-        .observer(report::Terminal::new(args.verbose));
+        .listen_profile(args.listen_profile);
     builder = signal::ignored_from_the_start().into_iter().fold(builder, WasockCtxBuilder::ignore_signal);
     builder = limits(builder, args);
     builder = grants(builder, &args.grants);
@@ -234,12 +247,11 @@ pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
     if args.inherit_env {
         builder = builder.inherit_env();
     }
-    let variables = args.env_file.iter().flat_map(|file| &file.0).chain(&args.env);
+    let variables = args.env_file.iter().flat_map(|file| &file.all).chain(&args.env);
     builder = variables.fold(builder, |builder, (name, value)| builder.env(name, value));
     if args.trace {
         builder = builder.trace(report::call);
     }
-    builder = sockets::hand_over(builder, &args.sockets)?;
     for (directories, access) in [(&args.dir, Access::ReadWrite), (&args.dir_ro, Access::ReadOnly)] {
         for DirectoryArg { host, guest } in directories {
             builder = builder
@@ -288,6 +300,12 @@ fn limits(mut builder: WasockCtxBuilder, args: &RunArgs) -> WasockCtxBuilder {
     }
     if let Some(time) = args.timeout {
         builder = builder.timeout(time);
+    }
+    if let Some(time) = args.handler_timeout {
+        builder = builder.handler_timeout(time);
+    }
+    if let Some(time) = args.idle_timeout {
+        builder = builder.idle_timeout(time);
     }
     if let Some(time) = args.max_cpu_time {
         builder = builder.max_cpu_time(time);

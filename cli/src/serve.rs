@@ -1,34 +1,37 @@
 //! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout`, `--workers`,
 //! `--per-connection` or `--admin`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyhow::{Context as _, Result};
-use wasock::{Guest, OnTrap, Restart, Service, Signal};
+use wasock::{Guest, OnTrap, Restart, Service, Signal, WasockCtxBuilder};
 
 use crate::admin::{self, Admin};
 use crate::args::RunArgs;
+use crate::invocation::Invocation;
 use crate::reload::Reloader;
 use crate::report::say;
 use crate::signal::{self, Target};
-use crate::{idle, manager, run, sockets, start};
+use crate::{idle, manager, run, sockets, start, watch};
 
 /// Runs `guest` as the first generation of a service, and returns its exit code.
-pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
+pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Result<ExitCode> {
     let (service, admin) = service(&args)?;
-    let args = Arc::new(args);
     let running = signal::SignalTarget::default();
     let mut signals =
         signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
-    let reloader = Reloader::start(&args, &service)?;
+    let reloader = Reloader::start(invocation, &service)?;
     let asked = service.clone();
     manager::start(Box::new(move |limit| asked.answers(limit)), &args.sockets)
         .context("cannot tell the service manager")?;
     if let Some(admin) = admin {
         admin.serve(&service, reloader.clone(), &args)?;
+    }
+    if args.service.watch {
+        watch::watch(files(&args), reloader.clone())?;
     }
     if let Some(time) = args.admin.idle_exit {
         idle::watch(&service, time).context("cannot watch for idleness")?;
@@ -51,17 +54,21 @@ pub(crate) fn serve(args: RunArgs, guest: Guest) -> Result<ExitCode> {
     run::finish(&running, code)
 }
 
+/// What the instances of a generation are given.
+pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
+    let settings = admin::reserve(run::settings(args)?);
+    // Any trap ends the instance then, and the next one follows.
+    let is_restarted = args.service.restart != Restart::Never;
+    Ok(if is_restarted { settings.on_trap(OnTrap::Stop) } else { settings })
+}
+
 /// The service, and where its operators are answered.
 fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
     let chosen = &args.service;
-    let mut ctx = run::builder(args)?;
+    let ctx = run::with_lasting(settings(args)?, args)?;
     // Only now: what the guest is connected to from its start on is not this.
     let admin = Admin::bind(args)?;
-    ctx = admin::reserve(ctx);
-    if chosen.restart != Restart::Never {
-        // Any trap ends the instance, and the next one follows.
-        ctx = ctx.on_trap(OnTrap::Stop);
-    }
+    let ctx = admin::reserve(ctx);
     let mut builder = Service::builder(ctx)
         .restart(chosen.restart)
         .reload_mode(chosen.reload_mode)
@@ -72,6 +79,9 @@ fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
     }
     if let Some(time) = chosen.drain_timeout {
         builder = builder.drain_timeout(time);
+    }
+    if let Some(time) = chosen.drain_idle {
+        builder = builder.drain_idle(time);
     }
     if let Some(signal) = chosen.drain_signal {
         builder = builder.drain_signal(signal);
@@ -86,6 +96,13 @@ fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
         }
     }
     Ok((builder.build()?, admin))
+}
+
+/// The files that a reload reads.
+fn files(args: &RunArgs) -> Vec<PathBuf> {
+    let module = args.command.first().map(PathBuf::from);
+    let variables = args.env_file.iter().map(|file| file.path.clone());
+    module.into_iter().chain(args.config.clone()).chain(variables).collect()
 }
 
 /// A service, as signals see it.

@@ -50,6 +50,22 @@ pub(crate) fn wait_for_threads(count: usize) {
     }
 }
 
+/// How many descriptors the command has besides those of its guest, about.
+const OWN_DESCRIPTORS: u64 = 16;
+
+/// What the operator should know, where this process may not have as many descriptors as its guest:
+/// an accept fails then in a way that few servers expect.
+pub(crate) fn too_few_descriptors(max_fds: u32) -> Option<String> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    (most < u64::from(max_fds)).then(|| {
+        let enough = u64::from(max_fds) + OWN_DESCRIPTORS;
+        format!(
+            "the host may open {most} files, and the guest {max_fds} (--max-fds): it gets ENFILE before its own \
+             limit; raise the limit of open files (ulimit -n {enough}), or lower --max-fds"
+        )
+    })
+}
+
 /// What the operator can do, where `error` comes from a limit of the host's.
 pub(crate) fn cure(error: &anyhow::Error) -> &'static str {
     let limit = error.chain().find_map(|cause| match cause.downcast_ref::<io::Error>() {
@@ -72,6 +88,12 @@ pub(crate) fn cure_of(limit: Option<Errno>) -> &'static str {
 mod tests {
     use super::*;
     use anyhow::anyhow;
+
+    #[test]
+    fn a_guest_may_have_more_descriptors_than_the_host() {
+        assert!(too_few_descriptors(u32::MAX).is_some_and(|it| it.contains("ulimit -n 4294967311")));
+        assert_eq!(too_few_descriptors(1), None);
+    }
 
     #[test]
     fn a_panic_is_none() {

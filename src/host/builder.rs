@@ -98,6 +98,7 @@ pub struct WasockCtxBuilder {
     pub(super) service: ServiceConfig,
     pub(super) connection_limits: ConnectionLimits,
     settings: Settings,
+    inherited_sockets: InheritedSockets,
     /// What the service holds from its start on.
     pub(super) adoptable: InheritedSockets,
     /// Is standard output this process's own, and standard error?
@@ -174,6 +175,9 @@ impl WasockCtxBuilder {
                     max_blocking_calls: limits::DEFAULT_MAX_BLOCKING_CALLS,
                     max_cpu_time: None,
                     timeout: None,
+                    handler_timeout: None,
+                    idle_timeout: None,
+                    drain_idle: None,
                 },
                 max_backlog: kernel_max_backlog,
                 kernel_max_backlog,
@@ -196,12 +200,13 @@ impl WasockCtxBuilder {
                 stdin: Arc::new(Input::closed()),
                 stdout: Arc::new(Output::discarding()),
                 stderr: Arc::new(Output::discarding()),
-                inherited_sockets: InheritedSockets::default(),
+                inherited_sockets: Arc::default(),
                 directories: Vec::new(),
                 wall_clock: Mutex::new(Box::new(SystemClock)),
                 monotonic_clock: Mutex::new(Box::new(Uptime::new())),
                 random: Mutex::new(wasmtime_wasi::thread_rng()),
             },
+            inherited_sockets: InheritedSockets::default(),
             adoptable: InheritedSockets::default(),
             inherits_stdout: false,
             inherits_stderr: false,
@@ -267,7 +272,7 @@ impl WasockCtxBuilder {
     /// what that can't watch.
     pub fn sockets_on(mut self, runtime: &Handle) -> Self {
         can_drive(runtime);
-        self.settings.inherited_sockets.reactor = Some(runtime.clone());
+        self.inherited_sockets.reactor = Some(runtime.clone());
         self
     }
 
@@ -339,6 +344,12 @@ impl WasockCtxBuilder {
     /// [ready](super::Handle::ready).
     pub fn unclaimed_timeout(mut self, time: Duration) -> Self {
         self.service.unclaimed_timeout = time;
+        self
+    }
+
+    /// See [`ServiceBuilder::drain_idle`](super::ServiceBuilder::drain_idle).
+    pub(super) fn drain_idle(mut self, time: Duration) -> Self {
+        self.service.limits.drain_idle = Some(time);
         self
     }
 
@@ -457,21 +468,50 @@ impl WasockCtxBuilder {
     /// What contexts are made of, with a service that has no instance yet. Are the preopened sockets
     /// there for more than one instance?
     pub(super) fn template(mut self, has_many: bool) -> Result<Template, BuildError> {
-        self.describe_sockets();
-        let Self { mut service, mut settings, on_trap, .. } = self;
-        settings.inherited_sockets.are_kept = has_many || on_trap == OnTrap::Restart;
-        settings.inherited_sockets.outlive_instances = has_many;
+        let is_restarted = self.on_trap == OnTrap::Restart;
+        let mut inherited_sockets = std::mem::take(&mut self.inherited_sockets);
+        inherited_sockets.are_kept = has_many || is_restarted;
+        inherited_sockets.outlive_instances = has_many;
+        if is_restarted && self.service.held == Holding::Nothing {
+            self.service.held = Holding::WhileRunning;
+        }
+        let adoptable = std::mem::take(&mut self.adoptable);
+        let adoptable = adoptable.into_held(&self.settings.directories).map_err(BuildError::Socket)?;
+        preopened::grant_adoptable(&mut self.service, &adoptable);
+        let limits = self.connection_limits;
+        self.template_with(Arc::new(inherited_sockets), |mut config| {
+            config.connection_limiter = ConnectionLimiter::new(limits);
+            let service = ServiceState::new(config);
+            for (made, is_shared) in adoptable {
+                service.inherit(made, is_shared);
+            }
+            service
+        })
+    }
+
+    /// The same for the next generation of the service of `before`. The sockets that were given to
+    /// that, and its observer, stay.
+    pub(super) fn template_after(mut self, before: &Template) -> Result<Template, BuildError> {
+        let limits = self.connection_limits;
+        // The service's own.
+        self.service.limits.drain_idle = before.service.limits().drain_idle;
+        let inherited_sockets = Arc::clone(&before.settings.inherited_sockets);
+        self.template_with(inherited_sockets, |config| before.service.with_settings(config, limits))
+    }
+
+    fn template_with(
+        self,
+        inherited_sockets: Arc<InheritedSockets>,
+        service: impl FnOnce(ServiceConfig) -> Arc<ServiceState>,
+    ) -> Result<Template, BuildError> {
+        let Self { service: config, mut settings, on_trap, trace, make_limiter, .. } = self;
+        settings.inherited_sockets = inherited_sockets;
+        preopened::describe(&mut settings);
         for string in settings.arguments.iter().chain(&settings.environment) {
             if string.contains('\0') {
                 return Err(BuildError::NulInString(string.clone()));
             }
         }
-        if on_trap == OnTrap::Restart && service.held == Holding::Nothing {
-            service.held = Holding::WhileRunning;
-        }
-        let adoptable = self.adoptable.into_held(&settings.directories).map_err(BuildError::Socket)?;
-        preopened::grant_adoptable(&mut service, &adoptable);
-        service.connection_limiter = ConnectionLimiter::new(self.connection_limits);
         let own = |output: HostOutput| Arc::new(Output::new(&output.stops(settings.blocks_on_files)));
         if self.inherits_stdout {
             settings.stdout = own(HostOutput::stdout());
@@ -479,12 +519,8 @@ impl WasockCtxBuilder {
         if self.inherits_stderr {
             settings.stderr = own(HostOutput::stderr());
         }
-        let service = ServiceState::new(service);
-        for (made, is_shared) in adoptable {
-            service.inherit(made, is_shared);
-        }
-        let (settings, trace, make_limiter) = (Arc::new(settings), self.trace, self.make_limiter);
-        Ok(Template { service, settings, trace, on_trap, make_limiter })
+        let service = service(config);
+        Ok(Template { service, settings: Arc::new(settings), trace, on_trap, make_limiter })
     }
 }
 

@@ -14,7 +14,7 @@ use super::handlers::Handlers;
 use super::outcome::{Ended, ended, is_mistake};
 use super::signal::handle_between;
 use crate::abi::errno::number;
-use crate::error::Errno;
+use crate::error::{Errno, Terminated};
 use crate::fd::Rights;
 use crate::io::{Timer, block_on, sleep};
 use crate::observe::Closed;
@@ -245,6 +245,7 @@ impl EventLoop {
                 self.catch_up(store).await?;
                 continue;
             }
+            self.process.instance().note_waiting();
             let next = match pending_signals.waiting(self.next()).await {
                 Some(Ok(Some(next))) => next,
                 Some(Ok(None)) => {
@@ -419,7 +420,8 @@ impl EventLoop {
         about: Option<u32>,
     ) -> wasmtime::Result<()> {
         let about = about.and_then(|fd| Some((fd, Arc::downgrade(&self.socket(fd)?))));
-        let outcome = self.calls.call(&mut *store, handler, parameters, Role::Callback).await;
+        let call = self.calls.call(&mut *store, handler, parameters, Role::Callback);
+        let outcome = self.limited(call).await;
         if let Err(error) = &outcome
             && is_mistake(error)
             && let Some((fd, socket)) = about
@@ -427,6 +429,18 @@ impl EventLoop {
             self.reset(fd, &socket);
         }
         outcome
+    }
+
+    /// Sees a handler to its end, or to that of its time where it waits. One that computes is
+    /// interrupted by an epoch.
+    async fn limited(&self, call: impl Future<Output = wasmtime::Result<()>>) -> wasmtime::Result<()> {
+        let Some(clock) = self.process.handler_clock() else { return call.await };
+        let _running = clock.begin();
+        tokio::select! {
+            biased;
+            outcome = call => outcome,
+            () = sleep(clock.limit()) => Err(wasmtime::Error::new(Terminated::Handler(clock.limit()))),
+        }
     }
 
     /// Closes a connection with a reset, under all of its numbers; nothing where `fd`

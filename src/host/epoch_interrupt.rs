@@ -6,6 +6,7 @@ use super::WasockCtx;
 use super::epoch::Epochs;
 use super::interrupt::RunsOn;
 use super::signal::handle_on;
+use crate::error::Terminated;
 
 /// Makes the code that `store` runs check at each increment of the epoch, and do what `epochs`
 /// prescribes.
@@ -50,7 +51,11 @@ fn at_epochs(
 
 fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, runs_on: &RunsOn) -> wasmtime::Result<()> {
     let ctx = context.data();
-    ctx.thread.process().check_cpu_time();
+    let process = ctx.thread.process();
+    process.check_cpu_time();
     ctx.check_end()?;
+    if let Some(clock) = process.handler_clock().filter(|clock| clock.is_over()) {
+        return Err(wasmtime::Error::new(Terminated::Handler(clock.limit())));
+    }
     handle_on(context, runs_on)
 }

@@ -142,6 +142,11 @@ impl Handle {
         Some((process.status(age), process.listeners()))
     }
 
+    /// Has it, retired, closed something since it last waited?
+    pub(super) fn has_just_closed(&self) -> bool {
+        self.process.upgrade().is_some_and(|process| process.instance().has_just_closed())
+    }
+
     pub(super) fn has_datagrams(&self) -> bool {
         self.process.upgrade().is_some_and(|process| process.has_datagrams())
     }

@@ -48,6 +48,7 @@ impl Interrupts {
     ///
     /// Those of the call; the end of the guest.
     pub(super) fn wait_for<T>(&self, half: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+        self.process.instance().note_waiting();
         let mut half = pin!(self.pending_signals.waiting(half));
         let polls = poll_fn(|context| {
             // The common end wakes this thread: see `until_the_end`.

@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::epoch::Ticker;
+use super::idle::{IdleLimits, end_idle};
 use crate::error::{Errno, Terminated};
 use crate::io::{own_reactor, spawn_guarded};
-use crate::process::Process;
+use crate::process::{HandlerClock, Process};
+use crate::service::Limits;
 
 /// How often running code checks how much processor time it has used, at most and at least:
 ///  in between, as often as half of what is left allows.
@@ -33,6 +35,14 @@ impl EnforcedLimits {
         let guest = Arc::downgrade(process);
         if let Some(timeout) = process.service().limits().timeout {
             limits.add(process, end_after(guest.clone(), timeout))?;
+        }
+        let Limits { idle_timeout: reset, drain_idle: drain, .. } = *process.service().limits();
+        if reset.is_some() || drain.is_some() {
+            limits.add(process, end_idle(guest.clone(), IdleLimits { reset, drain }))?;
+        }
+        if let (Some(clock), Some(ticker)) = (process.handler_clock(), &ticker) {
+            let period = (clock.limit() / 4).clamp(LOOKS.0, LOOKS.1);
+            limits.add(process, interrupt_handlers(guest.clone(), Arc::clone(ticker), period))?;
         }
         if process.cpu_time().is_some()
             && let Some(ticker) = ticker
@@ -65,6 +75,17 @@ async fn end_after(guest: Weak<Process>, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     if let Some(guest) = guest.upgrade() {
         guest.signals().terminate(Terminated::Timeout(timeout));
+    }
+}
+
+/// Has a handler that computes see that its time is over.
+async fn interrupt_handlers(guest: Weak<Process>, ticker: Arc<Ticker>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let Some(process) = guest.upgrade() else { return };
+        if process.handler_clock().is_some_and(HandlerClock::is_over) {
+            ticker.tick();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod epoch_interrupt;
 mod guest_memory;
 mod handle;
 mod handlers;
+mod idle;
 pub mod inspect;
 mod interrupt;
 mod limiter;

@@ -42,7 +42,7 @@ pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
 pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
     !error.is::<Exit>()
         && !error.is::<ThreadExit>()
-        && !error.is::<Terminated>()
+        && error.downcast_ref().is_none_or(|why| matches!(why, Terminated::Handler(_)))
         && error.downcast_ref() != Some(&Trap::Interrupt)
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 
 /// The longest delay.
-const MAX_DELAY: Duration = Duration::from_secs(10);
+pub(super) const MAX_DELAY: Duration = Duration::from_secs(10);
 
 /// An instance that lived this long was good: the failure after it is a first one.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
 
 /// An instance that lived less than this achieved nothing.
-const SHORT_LIFE: Duration = Duration::from_secs(1);
+pub(super) const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// So many instances in a row that achieved nothing end it.
 pub(super) const MAX_SHORT_LIVES: u32 = 5;
@@ -33,7 +33,8 @@ pub(super) struct Backoff {
 pub(super) enum Next {
     /// Start again after this time.
     StartAfter(Duration),
-    /// Five instances in a row lived less than a second each: there is no use in another.
+    /// Five instances in a row, or more, lived less than a second each: there is no use in another
+    /// one soon.
     GiveUp,
 }
 
@@ -47,6 +48,11 @@ impl Backoff {
         let delay = if lived >= GOOD_LIFE { Duration::ZERO } else { self.next_delay };
         self.next_delay = if delay.is_zero() { FIRST_DELAY } else { delay.saturating_mul(2).min(MAX_DELAY) };
         Next::StartAfter(delay)
+    }
+
+    /// Has it come to five short lives in a row just now?
+    pub(super) fn has_just_given_up(&self) -> bool {
+        self.short_lives == MAX_SHORT_LIVES
     }
 }
 

@@ -45,12 +45,12 @@ impl Service {
         Self { template, supervision: Arc::new(Supervision::new(options, connections)) }
     }
 
-    pub(super) fn template(&self) -> &Template {
-        &self.template
-    }
-
     pub(super) fn supervision(&self) -> &Supervision {
         &self.supervision
+    }
+
+    pub(super) fn template(&self) -> &Template {
+        &self.template
     }
 
     pub(super) fn inner(&self) -> &Arc<service::ServiceState> {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::connection_options::ConnectionOptions;
 use super::live_instances::LiveGenerations;
+use super::template::Template;
 use super::{Guest, Handle};
 use crate::error::ParseError;
 use crate::observe::status::{GenerationState, WorkerState};
@@ -115,6 +116,8 @@ pub enum ReloadError {
     Ended(String),
     /// The new generation did not listen anywhere in time.
     NotListening,
+    /// The new settings are of no use: the reason.
+    Settings(String),
 }
 
 impl fmt::Display for ReloadError {
@@ -123,11 +126,26 @@ impl fmt::Display for ReloadError {
             Self::NotRunning => f.write_str("the service does not run any more"),
             Self::Ended(why) => write!(f, "the new program ended before it was ready: {why}"),
             Self::NotListening => f.write_str("the new program did not listen in time"),
+            Self::Settings(why) => f.write_str(why),
         }
     }
 }
 
 impl std::error::Error for ReloadError {}
+
+/// What a generation is made of: a module, and what its instances are given.
+#[derive(Clone)]
+pub(super) struct Release {
+    pub(super) guest: Guest,
+    pub(super) template: Template,
+}
+
+/// A reload that was asked for. Without a template the settings stay as they are.
+pub(super) struct Reload {
+    pub(super) guest: Guest,
+    pub(super) template: Option<Template>,
+    pub(super) reply: Reply,
+}
 
 pub(super) type Reply = oneshot::Sender<Result<u32, ReloadError>>;
 
@@ -145,7 +163,7 @@ pub(super) struct Supervision {
 /// Orders to the loop of the service, and what it says of itself.
 #[derive(Default)]
 pub(super) struct Orders {
-    pub(super) reloads: VecDeque<(Guest, Reply)>,
+    pub(super) reloads: VecDeque<Reload>,
     pub(super) drains: bool,
     /// An end is not followed by a restart any more.
     pub(super) stops: bool,

@@ -52,6 +52,8 @@ pub struct AsyncFd {
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
     received: AtomicU64,
+    /// Bytes that the kernel took.
+    sent: AtomicU64,
     /// The reactor has one waker a direction, which wakes all of these.
     /// Each is made at the first watch.
     watchers: [OnceLock<Arc<Watchers>>; 2],
@@ -107,6 +109,7 @@ impl AsyncFd {
             moved: OnceLock::new(),
             registering: Mutex::new(()),
             received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             watchers: Default::default(),
             is_watched: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
@@ -302,6 +305,16 @@ impl AsyncFd {
     /// Counts bytes that a call took.
     pub(crate) fn note_received(&self, bytes: usize) {
         self.received.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Counts bytes that the kernel took.
+    pub(crate) fn note_sent(&self, bytes: usize) {
+        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// How many bytes were sent through this socket.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 
     /// How many bytes were received through this socket.

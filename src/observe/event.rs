@@ -244,6 +244,9 @@ pub enum Event {
     Reloaded {
         /// Its number.
         generation: u32,
+        /// Where the one before listens and this one does not (yet). What stays so is
+        /// [closed](crate::WasockCtxBuilder::unclaimed_timeout) after a while.
+        missing: Vec<Address>,
     },
     /// A new generation of a service has failed before it was ready: nothing has changed.
     ReloadFailed {
@@ -252,7 +255,8 @@ pub enum Event {
         /// The reason, as of [`InstanceRestarted`](Self::InstanceRestarted).
         why: String,
     },
-    /// A generation of a service was ended while it had connections: what was left was reset.
+    /// A generation of a service has ended while it had connections: what was left was reset, or closed
+    /// where it ended by itself.
     DrainTimeout {
         /// Its number.
         generation: u32,
@@ -260,6 +264,36 @@ pub enum Event {
         connections: usize,
         /// Why it was ended.
         cause: DrainEnd,
+    },
+    /// Instances of one worker have failed in a row, each within a second, and others of its
+    /// generation are well: it is started now and then, and the service goes on.
+    WorkerFails {
+        /// Its generation.
+        generation: u32,
+        /// Which of the workers it is.
+        worker: u32,
+        /// How many in a row.
+        instances: u32,
+        /// How long it rests before each start from now on.
+        after: Duration,
+    },
+    /// An accepted connection was reset, because nothing went through it for so long. Only observers that
+    /// want [connections](Observer::wants_connections) get it.
+    IdleReset {
+        /// The listener's address.
+        local: Address,
+        /// The peer.
+        peer: Address,
+        /// For how long.
+        idle: Duration,
+    },
+    /// Clients that waited were reset, because nobody is to accept them any more: the service ends,
+    /// or its new generation does not listen there.
+    WaitingReset {
+        /// Where.
+        local: Address,
+        /// How many they were.
+        connections: usize,
     },
     /// A guest is not started anew, because the last instances in a row lived less than a
     /// second each. It ends by the trap of the last.
@@ -288,6 +322,9 @@ pub enum DrainEnd {
     Generations,
     /// It has failed, and is no generation that goes on.
     Failed,
+    /// It has ended by itself, by its [drain signal](crate::ServiceBuilder::drain_signal) for one: its
+    /// connections were closed, and not reset.
+    Ended,
 }
 
 /// Why a peer was reset before the guest saw it.

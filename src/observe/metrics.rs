@@ -35,6 +35,9 @@ pub struct Metrics {
     pub connection_instances: u64,
     /// Of those, how many ended by a trap, a limit or an exit code other than 0.
     pub failed_connection_instances: u64,
+    /// Connections that were open when their instance, which drained, ended by itself: by its drain
+    /// signal, for one.
+    pub drain_cuts: u64,
 }
 
 /// What was counted at one listener.
@@ -57,6 +60,12 @@ pub struct ListenerMetrics {
     /// Connections that were reset because their peer has as many as one may
     /// ([`Refused::PeerLimit`](super::Refused::PeerLimit)).
     pub refused_peer_limit: u64,
+    /// Connections that waited and were reset because nobody was to accept them any more: the service
+    /// ended, or a new generation did not listen there.
+    pub left_waiting: u64,
+    /// Accepted connections that were reset because nothing went through them for as long as that
+    /// [may be](crate::WasockCtxBuilder::idle_timeout).
+    pub idle_resets: u64,
     /// How often an accept found a connection that the limit to all connections, or to those of
     /// this listener, kept waiting.
     pub limit_reached: u64,
@@ -65,8 +74,14 @@ pub struct ListenerMetrics {
 impl ListenerMetrics {
     /// Connections that were reset before a guest saw them, for whatever reason.
     pub fn refused(&self) -> u64 {
-        [self.refused_queue_full, self.refused_shrunk, self.refused_policy, self.refused_peer_limit]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        [
+            self.refused_queue_full,
+            self.refused_shrunk,
+            self.refused_policy,
+            self.refused_peer_limit,
+            self.left_waiting,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 }

@@ -74,6 +74,15 @@ impl InheritedSockets {
         Ok(())
     }
 
+    /// As [`push`](Self::push), for a socket that a service is to hold.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a connection.
+    pub(crate) fn push_to_hold(&mut self, fd: OwnedFd) -> Result<(), Errno> {
+        if Inherited::inspect(fd.as_fd())?.is_open_to_all() { self.push("", fd) } else { Err(Errno::EINVAL) }
+    }
+
     /// Records that the last socket is not shared: the name of a Unix listener was created
     /// for the guest too.
     ///

@@ -17,6 +17,7 @@ pub(crate) mod device;
 mod directory;
 mod file_transfer;
 mod futex;
+mod handler_clock;
 mod inherited;
 mod moves;
 mod open;
@@ -57,6 +58,7 @@ pub use connection::ConnectionAs;
 pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variables_of};
 pub(crate) use cpu_time::CpuTime;
 pub use futex::Woken;
+pub(crate) use handler_clock::HandlerClock;
 pub use inherited::InheritedSockets;
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use personality::Personality;
@@ -92,6 +94,8 @@ pub struct Process {
     descriptors: Arc<Account>,
     /// Where it is limited.
     cpu_time: Option<CpuTime>,
+    /// Where its handlers of events are limited.
+    handler_clock: Option<HandlerClock>,
     /// Sets of threads of which some were left behind when their instance ended.
     left_behind: Mutex<Vec<Arc<Threads>>>,
     has_ended: AtomicBool,
@@ -160,6 +164,7 @@ impl Process {
             host_memory,
             descriptors,
             cpu_time: limits.max_cpu_time.map(CpuTime::new),
+            handler_clock: limits.handler_timeout.map(HandlerClock::new),
             left_behind: Mutex::default(),
             has_ended: AtomicBool::new(false),
             settings,
@@ -364,6 +369,11 @@ impl Process {
                 signals.host_failed(what);
             }
         })
+    }
+
+    /// Says when a handler of events is over its time, where that is limited.
+    pub(crate) fn handler_clock(&self) -> Option<&HandlerClock> {
+        self.handler_clock.as_ref()
     }
 
     /// On what terms its descriptor `listener`, with this address, listens.

@@ -23,7 +23,8 @@ pub struct Settings {
     pub(crate) stdin: Arc<Input>,
     pub(crate) stdout: Arc<Output>,
     pub(crate) stderr: Arc<Output>,
-    pub(crate) inherited_sockets: InheritedSockets,
+    /// Those of all generations of a service.
+    pub(crate) inherited_sockets: Arc<InheritedSockets>,
     pub(crate) directories: Vec<Directory>,
     pub(crate) wall_clock: Mutex<Box<dyn HostWallClock>>,
     pub(crate) monotonic_clock: Mutex<Box<dyn HostMonotonicClock>>,

@@ -79,6 +79,7 @@ impl Process {
 
     /// Closes whatever is open.
     pub(crate) fn close_all(&self) {
+        self.count_cut();
         let end = self.fds().end();
         for fd in 0..end {
             let closed = self.fds().remove(fd);
@@ -89,7 +90,7 @@ impl Process {
     }
 
     /// The connections that the guest has accepted and not closed.
-    fn accepted(&self) -> Vec<Arc<Socket>> {
+    pub(crate) fn accepted(&self) -> Vec<Arc<Socket>> {
         let mut sockets = self.sockets();
         sockets.retain(|socket| socket.stream().is_ok_and(Stream::is_accepted));
         // Duplicates of one are one connection.
@@ -116,6 +117,14 @@ impl Process {
     pub(crate) fn reset_connections(&self) -> usize {
         let accepted = self.accepted();
         accepted.iter().filter_map(|socket| socket.stream().ok()).for_each(Stream::reset_when_closed);
+        self.instance.note_reset();
         accepted.len()
+    }
+
+    /// Counts the connections that it ends with, where it drains.
+    fn count_cut(&self) {
+        if self.instance.is_retired() {
+            self.instance.note_cut(self.accepted().len());
+        }
     }
 }

@@ -25,6 +25,7 @@ pub(super) struct Counters {
     reached: [AtomicU64; Limit::ALL.len()],
     pub(super) instances: AtomicU64,
     pub(super) failed_instances: AtomicU64,
+    pub(super) drain_cuts: AtomicU64,
     listeners: Mutex<Vec<Arc<ListenerCounters>>>,
 }
 
@@ -37,6 +38,8 @@ pub(super) struct ListenerCounters {
     pub(super) shrunk: AtomicU64,
     pub(super) policy: AtomicU64,
     pub(super) peer_limit: AtomicU64,
+    pub(super) left_waiting: AtomicU64,
+    pub(super) idle: AtomicU64,
     pub(super) limit_reached: AtomicU64,
 }
 
@@ -64,6 +67,8 @@ impl Counters {
             shrunk: AtomicU64::new(0),
             policy: AtomicU64::new(0),
             peer_limit: AtomicU64::new(0),
+            left_waiting: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
             limit_reached: AtomicU64::new(0),
         });
         listeners.push(Arc::clone(&new));
@@ -96,6 +101,7 @@ impl Counters {
             reloads: self.reloads.load(Relaxed),
             failed_reloads: self.failed_reloads.load(Relaxed),
             drain_resets: self.drain_resets.load(Relaxed),
+            drain_cuts: self.drain_cuts.load(Relaxed),
             instantiations: self.instantiations.read(),
             connection_instances: self.instances.load(Relaxed),
             failed_connection_instances: self.failed_instances.load(Relaxed),
@@ -113,6 +119,8 @@ impl ListenerCounters {
             refused_shrunk: self.shrunk.load(Relaxed),
             refused_policy: self.policy.load(Relaxed),
             refused_peer_limit: self.peer_limit.load(Relaxed),
+            left_waiting: self.left_waiting.load(Relaxed),
+            idle_resets: self.idle.load(Relaxed),
             limit_reached: self.limit_reached.load(Relaxed),
         }
     }

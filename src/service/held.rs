@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::report::unpoisoned;
@@ -31,6 +31,8 @@ pub(crate) struct HeldSockets {
     /// Sockets that workers have bound and that do not listen yet. Its lock is taken before that of
     /// the entries.
     bound: Mutex<Vec<BoundSocket>>,
+    /// Held while a worker begins to listen. Before the others.
+    choosing: Mutex<()>,
 }
 
 /// A socket of a worker that does not listen yet.
@@ -105,6 +107,8 @@ pub(super) struct Unclaimed {
     pub(super) local: Address,
     /// Was it closed?
     pub(super) is_closed: bool,
+    /// How many clients were reset with it.
+    pub(super) waited: usize,
 }
 
 impl HeldSockets {
@@ -116,6 +120,13 @@ impl HeldSockets {
         let mut entry = Entry::new(socket, binding, local, file);
         entry.is_inherited = true;
         unpoisoned(&self.all).push(entry);
+    }
+
+    /// What kind each of those is that were opened outside, and its address.
+    pub(super) fn inherited(&self) -> Vec<(Kind, Address)> {
+        let all = unpoisoned(&self.all);
+        let inherited = all.iter().filter(|entry| entry.is_inherited);
+        inherited.map(|entry| (entry.binding.kind, entry.local.clone())).collect()
     }
 
     /// The socket that is bound there. Several that share an address match by their order.
@@ -284,12 +295,14 @@ impl HeldSockets {
     /// stays open, but once only.
     pub(super) fn close_unclaimed(&self) -> Vec<Unclaimed> {
         let unclaimed = self.let_go(|entry| !entry.is_inherited && !entry.socket.is_served());
-        unclaimed.iter().for_each(|entry| entry.socket.shut_down());
-        let closed = unclaimed.iter().map(|entry| Unclaimed { local: entry.local.clone(), is_closed: true });
+        let closed = unclaimed.iter().map(|entry| {
+            let waited = entry.socket.shut_down();
+            Unclaimed { local: entry.local.clone(), is_closed: true, waited }
+        });
         let mut found: Vec<_> = closed.collect();
         for entry in unpoisoned(&self.all).iter_mut() {
             if !entry.socket.is_served() && !std::mem::replace(&mut entry.is_reported, true) {
-                found.push(Unclaimed { local: entry.local.clone(), is_closed: false });
+                found.push(Unclaimed { local: entry.local.clone(), is_closed: false, waited: 0 });
             }
         }
         found
@@ -324,15 +337,17 @@ impl HeldSockets {
         }
     }
 
-    /// How many sockets the generation `before` has taken from, though it may be between two
+    /// The addresses where the generation `before` has taken what comes in, though it may be between two
     /// instances now, and those of `after` do not; and does `after` take from any?
-    pub(super) fn missing(&self, before: u32, after: u32) -> (usize, bool) {
-        let (mut missing, mut has_any) = (0, false);
+    pub(super) fn missing(&self, before: u32, after: u32) -> (Vec<Address>, bool) {
+        let (mut missing, mut has_any) = (Vec::new(), false);
         for entry in unpoisoned(&self.all).iter() {
             let takers = entry.socket.takers();
             let has_it = takers.iter().any(|owner| owner.generation == after);
             has_any |= has_it;
-            missing += usize::from(entry.taken_by.contains(&before) && !has_it);
+            if entry.taken_by.contains(&before) && !has_it {
+                missing.push(entry.local.clone());
+            }
         }
         (missing, has_any)
     }
@@ -347,10 +362,17 @@ impl HeldSockets {
         drop(self.let_go(|entry| !entry.is_inherited));
     }
 
-    /// Releases everything, and ends it for the instances too, but for what others have.
-    pub(super) fn shut_down(&self) {
+    /// Releases everything, and ends it for the instances too, but for what others have. Returns where
+    /// clients waited, and how many.
+    pub(super) fn shut_down(&self) -> Vec<(Address, usize)> {
         let all = self.let_go(|_| true);
-        all.iter().filter(|entry| !entry.is_inherited).for_each(|entry| entry.socket.shut_down());
+        let own = all.iter().filter(|entry| !entry.is_inherited);
+        own.map(|entry| (entry.local.clone(), entry.socket.shut_down())).collect()
+    }
+
+    /// To be held while a worker begins to listen.
+    pub(super) fn choosing(&self) -> MutexGuard<'_, ()> {
+        unpoisoned(&self.choosing)
     }
 
     /// Releases everything.

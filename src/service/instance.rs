@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::report::unpoisoned;
 use super::{ServiceState, Usage};
@@ -26,6 +26,10 @@ pub struct Instance {
     usage: Arc<Usage>,
     /// Was it made for one connection? Then nobody watches how it stands: there are many.
     is_for_connection: bool,
+    /// Retired, it has closed something since it last waited.
+    has_just_closed: AtomicBool,
+    /// Its connections were reset, and counted so.
+    was_reset: AtomicBool,
 }
 
 /// How an instance stands.
@@ -73,6 +77,8 @@ impl Instance {
             accepting: AtomicUsize::new(0),
             usage,
             is_for_connection: false,
+            has_just_closed: AtomicBool::new(false),
+            was_reset: AtomicBool::new(false),
         }
     }
 
@@ -190,7 +196,32 @@ impl Instance {
     /// Something that it had is closed.
     pub(crate) fn note_closed(&self) {
         if self.is_retired() {
+            self.has_just_closed.store(true, SeqCst);
             self.service.changed();
+        }
+    }
+
+    /// A call of it is about to wait: it has done what it had to do.
+    pub(crate) fn note_waiting(&self) {
+        if self.is_retired() && self.has_just_closed.swap(false, SeqCst) {
+            self.service.changed();
+        }
+    }
+
+    /// Has it, retired, closed something since it last waited?
+    pub(crate) fn has_just_closed(&self) -> bool {
+        self.has_just_closed.load(SeqCst)
+    }
+
+    /// The host resets its connections, and counts them.
+    pub(crate) fn note_reset(&self) {
+        self.was_reset.store(true, SeqCst);
+    }
+
+    /// It ends with so many connections open. Counts those of one that drains.
+    pub(crate) fn note_cut(&self, connections: usize) {
+        if connections > 0 && self.is_retired() && !self.was_reset.load(SeqCst) {
+            self.service.report().cut(self.owner.generation, connections);
         }
     }
 
@@ -231,6 +262,10 @@ impl Drop for Instance {
 }
 
 impl Keeper for Instance {
+    fn listening_alone(&self) -> Option<MutexGuard<'_, ()>> {
+        self.service.has_workers().then(|| self.service.held().choosing())
+    }
+
     fn adopt(&self, wanted: &Binding) -> Result<Option<Arc<Claim>>, Errno> {
         let claim = self.service.held().adopt(wanted, self.owner, self.state())?;
         Ok(claim.map(|claim| self.note(claim)))

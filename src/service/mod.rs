@@ -23,9 +23,9 @@ use crate::address::Address;
 use crate::io::{Watchers, own_reactor};
 use crate::observe::{Event, Observer};
 use crate::policy::{Grant, Policy};
-use crate::socket::Socket;
 use crate::socket::held::{Claim, Made, Owner};
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenConfig, ListenProfile};
+use crate::socket::{Kind, Socket};
 
 use held::{HeldSockets, MEANT_AFTER, Unclaimed};
 pub(crate) use instance::Instance;
@@ -100,13 +100,25 @@ pub struct Limits {
     pub max_cpu_time: Option<Duration>,
     /// For how long it may run.
     pub timeout: Option<Duration>,
+    /// How long a handler of events may run.
+    pub handler_timeout: Option<Duration>,
+    /// For how long nothing may go through a connection.
+    pub idle_timeout: Option<Duration>,
+    /// After how long without traffic a guest that drains sees the end of a connection.
+    pub drain_idle: Option<Duration>,
 }
 
-/// What the instances of a guest share, and what outlives each of them.
+/// What the instances of a generation share: what the operator chose for it, and what the
+/// service has for all generations.
 pub struct ServiceState {
     config: ServiceConfig,
     /// Changes while guests run.
     max_backlog: AtomicU32,
+    lasting: Arc<Lasting>,
+}
+
+/// What all generations of a service share.
+struct Lasting {
     report: Arc<Report>,
     held: HeldSockets,
     /// How many instances there are.
@@ -125,8 +137,7 @@ impl ServiceState {
     /// A service without instances.
     pub fn new(mut config: ServiceConfig) -> Arc<Self> {
         let report = Arc::new(Report::new(config.observer.take()));
-        Arc::new(Self {
-            max_backlog: AtomicU32::new(config.max_backlog),
+        let lasting = Arc::new(Lasting {
             report,
             held: HeldSockets::default(),
             instances: AtomicUsize::new(0),
@@ -134,8 +145,29 @@ impl ServiceState {
             generation: AtomicU32::new(0),
             changes: Watchers::default(),
             has_workers: AtomicBool::new(false),
-            config,
-        })
+        });
+        Self::of(config, lasting)
+    }
+
+    fn of(config: ServiceConfig, lasting: Arc<Lasting>) -> Arc<Self> {
+        Arc::new(Self { max_backlog: AtomicU32::new(config.max_backlog), lasting, config })
+    }
+
+    /// The same service for a generation with other settings, but for those that hold for the
+    /// service itself: its observer, and which sockets it holds for how long. Connections go on
+    /// being counted.
+    pub(crate) fn with_settings(&self, config: ServiceConfig, limits: ConnectionLimits) -> Arc<Self> {
+        let mut config = ServiceConfig {
+            held: self.config.held,
+            unclaimed_timeout: self.config.unclaimed_timeout,
+            observer: None,
+            connection_limiter: ConnectionLimiter::after(self.config.connection_limiter.as_ref(), limits),
+            ..config
+        };
+        self.lasting.held.inherited().iter().for_each(|(kind, local)| {
+            grant_inherited(Arc::make_mut(&mut config.policy), *kind, local);
+        });
+        Self::of(config, Arc::clone(&self.lasting))
     }
 
     /// The first instance of the next generation. What it sets on held sockets takes effect when
@@ -146,56 +178,56 @@ impl ServiceState {
 
     /// Another worker of the newest generation, which serves already.
     pub(crate) fn worker(self: &Arc<Self>, worker: u32) -> Instance {
-        self.instance_of(self.generation.load(SeqCst), worker, worker > 0)
+        self.instance_of(self.lasting.generation.load(SeqCst), worker, worker > 0)
     }
 
     /// Several workers of a generation run from now on.
     pub(crate) fn expect_workers(&self) {
-        self.has_workers.store(true, SeqCst);
+        self.lasting.has_workers.store(true, SeqCst);
     }
 
     fn has_workers(&self) -> bool {
-        self.has_workers.load(SeqCst)
+        self.lasting.has_workers.load(SeqCst)
     }
 
     /// The number of the next generation, of which there is no instance yet.
     pub(crate) fn begin_generation(&self) -> u32 {
-        self.generation.fetch_add(1, SeqCst).saturating_add(1)
+        self.lasting.generation.fetch_add(1, SeqCst).saturating_add(1)
     }
 
     /// A worker of this generation. Does that serve already? So it does where nobody else is there.
     pub(crate) fn instance_of(self: &Arc<Self>, generation: u32, worker: u32, serves: bool) -> Instance {
-        let instance = self.last_instance.fetch_add(1, SeqCst).saturating_add(1);
-        let others = self.instances.fetch_add(1, SeqCst);
+        let instance = self.lasting.last_instance.fetch_add(1, SeqCst).saturating_add(1);
+        let others = self.lasting.instances.fetch_add(1, SeqCst);
         Instance::new(
             self,
             Owner { instance, generation, worker },
             serves || others == 0,
-            self.report.usage().begin(instance),
+            self.lasting.report.usage().begin(instance),
         )
     }
 
     /// An instance is gone, and uses nothing any more.
     fn forget_instance(&self, owner: Owner) {
-        self.report.usage().end(owner.instance);
+        self.lasting.report.usage().end(owner.instance);
     }
 
     /// An instance of this generation, for one connection: it is ready from its start on.
     pub(crate) fn instance_for_connection(self: &Arc<Self>, generation: u32) -> Instance {
-        let instance = self.last_instance.fetch_add(1, SeqCst).saturating_add(1);
-        self.instances.fetch_add(1, SeqCst);
+        let instance = self.lasting.last_instance.fetch_add(1, SeqCst).saturating_add(1);
+        self.lasting.instances.fetch_add(1, SeqCst);
         // Each is a worker by itself: what one listens at is no other's.
         let worker = u32::try_from(instance & u64::from(u32::MAX)).unwrap_or(0);
-        let usage = self.report.usage().begin(instance);
+        let usage = self.lasting.report.usage().begin(instance);
         Instance::for_connection(self, Owner { instance, generation, worker }, usage)
     }
 
     /// An instance has ended. With the last one goes what was held for the next. Who watches is told if
     /// `tells`.
     fn instance_ended(&self, tells: bool) {
-        let was_last = self.instances.fetch_sub(1, SeqCst) == 1;
+        let was_last = self.lasting.instances.fetch_sub(1, SeqCst) == 1;
         if was_last && self.config.held != Holding::Always {
-            self.held.clear();
+            self.lasting.held.clear();
         }
         if tells {
             self.changed();
@@ -204,39 +236,39 @@ impl ServiceState {
 
     /// Wakes who watches the instances.
     pub(crate) fn changed(&self) {
-        self.changes.wake_all();
+        self.lasting.changes.wake_all();
     }
 
     /// What is woken when an instance listens, or has ended, or a retired one has closed
     /// something.
     pub(crate) fn changes(&self) -> &Watchers {
-        &self.changes
+        &self.lasting.changes
     }
 
     /// Holds a socket that was opened outside.
     pub(crate) fn inherit(&self, made: Made, is_shared: bool) {
-        self.held.inherit(made, is_shared);
+        self.lasting.held.inherit(made, is_shared);
     }
 
     /// Do datagrams come in at a socket that this generation has?
     pub(crate) fn takes_datagrams(&self, generation: u32) -> bool {
-        self.held.takes_datagrams(generation)
+        self.lasting.held.takes_datagrams(generation)
     }
 
     /// Has the generation taken from a socket that is still held?
     pub(crate) fn has_listened(&self, generation: u32) -> bool {
-        self.held.has_listened(generation)
+        self.lasting.held.has_listened(generation)
     }
 
     /// Forgets what generations took that are not among those that are `left`.
     pub(crate) fn forget_but(&self, left: impl Fn(u32) -> bool) {
-        self.held.forget_but(left);
+        self.lasting.held.forget_but(left);
     }
 
-    /// How many held sockets the generation `before` has taken from and `after` does not; and whether
+    /// Where the generation `before` has taken from held sockets and `after` does not; and whether
     /// `after` takes from any.
-    pub(crate) fn missing(&self, before: u32, after: u32) -> (usize, bool) {
-        self.held.missing(before, after)
+    pub(crate) fn missing(&self, before: u32, after: u32) -> (Vec<Address>, bool) {
+        self.lasting.held.missing(before, after)
     }
 
     /// Closes in a while what no instance that serves has, if the one with this `state` serves
@@ -247,8 +279,9 @@ impl ServiceState {
             if let (Some(service), Some(state)) = (service.upgrade(), state.upgrade())
                 && state.serves()
             {
-                for Unclaimed { local, is_closed } in service.held.close_unclaimed() {
-                    service.report.tell(Event::Unclaimed { local, is_closed });
+                for Unclaimed { local, is_closed, waited } in service.lasting.held.close_unclaimed() {
+                    service.lasting.report.tell(Event::Unclaimed { local: local.clone(), is_closed });
+                    service.lasting.report.reset_waiting(local, waited);
                 }
             }
         });
@@ -268,7 +301,7 @@ impl ServiceState {
 
     /// The held sockets.
     pub(crate) fn held(&self) -> &HeldSockets {
-        &self.held
+        &self.lasting.held
     }
 
     /// Are sockets held?
@@ -283,30 +316,32 @@ impl ServiceState {
 
     /// How many sockets are held.
     pub(crate) fn held_count(&self) -> usize {
-        self.held.count()
+        self.lasting.held.count()
     }
 
     /// Releases every held socket that no instance has open.
     pub(crate) fn let_go(&self) {
-        self.held.release();
+        self.lasting.held.release();
     }
 
     /// Releases every held socket, and ends those for the instances that have them, but for what
     /// others have too: whoever comes from now on is refused.
     pub(crate) fn shut_down(&self) {
-        self.held.shut_down();
+        for (local, waited) in self.lasting.held.shut_down() {
+            self.lasting.report.reset_waiting(local, waited);
+        }
     }
 
     /// A guest that goes on has closed a listener, which it had as the last one: after a while
     /// that means it.
     pub(crate) fn closed_by_guest(self: &Arc<Self>, claim: &Claim) {
-        if !self.held.closed(claim) {
+        if !self.lasting.held.closed(claim) {
             return;
         }
         let service = Arc::downgrade(self);
         self.later(MEANT_AFTER, move || {
             if let Some(service) = service.upgrade() {
-                service.held.let_go_of_closed();
+                service.lasting.held.let_go_of_closed();
                 // A new generation need not listen there any more.
                 service.changed();
             }
@@ -325,7 +360,7 @@ impl ServiceState {
 
     /// Reports to the operator.
     pub(crate) fn report(&self) -> &Arc<Report> {
-        &self.report
+        &self.lasting.report
     }
 
     /// How many bytes a buffer of a socket may have, as the kernel counts them.
@@ -355,7 +390,7 @@ impl ServiceState {
 
     /// Installs the policy's receive filter on `socket`, if the policy restricts senders.
     pub(crate) fn guard(&self, socket: &Socket) {
-        PolicyReceiveFilter::install_on(socket, &self.report, &self.config.policy);
+        PolicyReceiveFilter::install_on(socket, &self.lasting.report, &self.config.policy);
     }
 
     /// What `listen` means at this address.
@@ -374,7 +409,7 @@ impl ServiceState {
         failed: HostFailed,
     ) -> ListenConfig {
         let rules = self.listen_profile(&local).rules();
-        let (report, policy) = (Arc::clone(&self.report), Arc::clone(&self.config.policy));
+        let (report, policy) = (Arc::clone(&self.lasting.report), Arc::clone(&self.config.policy));
         let quota = self.config.connection_limiter.as_ref().map(ConnectionLimiter::quota);
         let (told, counters) = (ReportedLimits::default(), OnceLock::new());
         ListenConfig {
@@ -393,5 +428,14 @@ impl ServiceState {
                 counters,
             }),
         }
+    }
+}
+
+/// Lets a guest bind to the very address of a socket that was given to its service.
+pub(crate) fn grant_inherited(policy: &mut Policy, kind: Kind, local: &Address) {
+    let grant = Grant::from(local);
+    match (kind, local) {
+        (Kind::Datagram, Address::Inet(_)) => policy.allow_udp_bind(&grant),
+        _ => policy.allow_listen(&grant),
     }
 }

@@ -15,7 +15,7 @@ use super::denials::Denials;
 use super::usage::UsageOfAll;
 use crate::address::Address;
 use crate::observe::status::DenialStatus;
-use crate::observe::{Delivery, Event, Limit, Metrics, Observer, Refused};
+use crate::observe::{Delivery, DrainEnd, Event, Limit, Metrics, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
 use crate::socket::{ReceiveFilter, Socket};
@@ -109,6 +109,27 @@ impl Report {
     pub(crate) fn counted_reset(&self, connections: usize) {
         let connections = u64::try_from(connections).unwrap_or(u64::MAX);
         self.counters.drain_resets.fetch_add(connections, Relaxed);
+    }
+
+    /// So many clients that waited at `local` were reset, for nobody will accept them.
+    pub(super) fn reset_waiting(&self, local: Address, connections: usize) {
+        if connections > 0 {
+            let counters = self.counters.of(&local);
+            counters.left_waiting.fetch_add(u64::try_from(connections).unwrap_or(u64::MAX), Relaxed);
+            self.tell(Event::WaitingReset { local, connections });
+        }
+    }
+
+    /// A connection at the listener `local` was reset because nothing went through it.
+    pub(crate) fn counted_idle(&self, local: &Address) {
+        count(&self.counters.of(local).idle);
+    }
+
+    /// An instance of this generation, which drained, has ended with so many connections open.
+    pub(super) fn cut(&self, generation: u32, connections: usize) {
+        let count = u64::try_from(connections).unwrap_or(u64::MAX);
+        self.counters.drain_cuts.fetch_add(count, Relaxed);
+        self.tell(Event::DrainTimeout { generation, connections, cause: DrainEnd::Ended });
     }
 
     /// Reports an event.

@@ -34,7 +34,7 @@ impl ServiceState {
     pub(crate) fn listeners(&self, of_guests: Vec<GuestListener>) -> Vec<ListenerStatus> {
         let kernel = kernel_queues();
         let mut seen = HashSet::new();
-        let mut listeners = self.held.listeners(&kernel, &mut seen);
+        let mut listeners = self.held().listeners(&kernel, &mut seen);
         for guest in of_guests {
             if !seen.insert(guest.inode) {
                 continue;
@@ -61,7 +61,7 @@ impl ServiceState {
             unit,
             most,
             used,
-            reached: self.report.reached(limit),
+            reached: self.report().reached(limit),
             is_changeable: limit.is_changeable(),
         };
         let fixed =

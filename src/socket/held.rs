@@ -22,8 +22,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
+use rustix::net::SocketFlags;
+
 use super::lease::Lease;
-use super::listen::Queue;
+use super::listen::{Queue, concerns_one_connection, is_idle, reset};
 use super::unix::{Held, NameId};
 use super::{Family, Kind};
 use crate::address::Address;
@@ -86,6 +88,10 @@ pub struct Made {
 
 /// Keeps sockets for one instance.
 pub trait Keeper: Send + Sync {
+    /// To be held while a socket begins to listen, where other workers may do so at the same time: two
+    /// that leave the port to the host are to get the same.
+    fn listening_alone(&self) -> Option<MutexGuard<'_, ()>>;
+
     /// The held socket that is bound there, where the instance may have it.
     ///
     /// # Errors
@@ -166,13 +172,14 @@ impl HeldSocket {
         self.live().iter().filter(|claim| claim.takes_in.load(SeqCst)).map(|claim| claim.owner).collect()
     }
 
-    /// Ends it for every instance that has it, and resets the clients that wait.
-    pub fn shut_down(&self) {
-        if let Some(queue) = unpoisoned(&self.queue).take() {
-            queue.close();
-        }
+    /// Ends it for every instance that has it, and resets the clients that wait; tells how many they
+    /// were.
+    pub fn shut_down(&self) -> usize {
+        let queue = unpoisoned(&self.queue).take();
+        let waited = queue.map_or(0, |queue| queue.close()).saturating_add(reset_waiting(&self.fd));
         // A datagram socket without a peer refuses, and has nobody who waits.
         let _gone = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+        waited
     }
 
     /// What keeps `O_NONBLOCK` of a socket as others want it.
@@ -481,6 +488,27 @@ impl AsFd for Claim {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// As many as the kernel lets wait at most, unless an operator has raised its limit far.
+const MOST_WAITING: usize = 1 << 16;
+
+/// Resets those that wait in the kernel's queue; tells how many they were.
+fn reset_waiting(listener: &OwnedFd) -> usize {
+    let is_listening = rustix::net::sockopt::socket_acceptconn(listener).unwrap_or(false);
+    let mut waited = 0;
+    while is_listening && waited < MOST_WAITING && !is_idle(listener) {
+        match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(client) => {
+                reset(&client);
+                waited += 1;
+            }
+            Err(error) if concerns_one_connection(error) => {}
+            // Whoever is left is reset by the kernel, and not counted.
+            Err(_) => break,
+        }
+    }
+    waited
 }
 
 /// What these locks guard is whole whenever they are free.

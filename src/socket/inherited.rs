@@ -63,6 +63,11 @@ impl Inherited {
         Ok(Self { family, kind, local, peer, is_listening, is_shared: true })
     }
 
+    /// May whoever knows its address reach it: does it listen, or receive from any sender?
+    pub fn is_open_to_all(&self) -> bool {
+        self.is_listening || (self.kind == Kind::Datagram && self.peer.is_none())
+    }
+
     /// The socket `fd`, which this describes, for a service that holds it; guests know it as
     /// `local`.
     ///
@@ -70,8 +75,7 @@ impl Inherited {
     ///
     /// `EINVAL` for a connection, and for one without an address; what the host reports.
     pub fn to_be_held(&self, fd: OwnedFd, local: Address) -> Result<Made, Errno> {
-        let is_open_to_all = self.is_listening || (self.kind == Kind::Datagram && self.peer.is_none());
-        if !is_open_to_all {
+        if !self.is_open_to_all() {
             return Err(Errno::EINVAL);
         }
         let (mut only_v6, mut name) = (false, None);

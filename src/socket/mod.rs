@@ -53,6 +53,7 @@ mod sockaddr;
 mod stream;
 mod transfer;
 pub mod unix;
+mod unsent;
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -73,8 +74,9 @@ pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub use receive_filter::ReceiveFilter;
 pub use resolve::{LookUp, Resolver};
-pub use stream::{Accepted, Connected, Phase, Status, Stream};
+pub use stream::{Accepted, Connected, Phase, Status, Stream, Traffic};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
+pub(crate) use unsent::unsent;
 
 use endpoint::Endpoint;
 use held::{Claim, Keeper};

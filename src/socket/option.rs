@@ -112,6 +112,9 @@ impl Socket {
     pub(crate) fn make_ready(&self) {
         let Some(claim) = self.claim() else { return };
         claim.make_ready();
+        if let Self::Stream(stream) = self {
+            stream.make_ready();
+        }
         self.set_on_adopted();
     }
 

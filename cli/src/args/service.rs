@@ -17,12 +17,16 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "WHEN", default_value_t)]
     pub(crate) restart: Restart,
 
-    /// At this signal read the module again and put it in the place of the running one, without
-    /// losing a client; the guest does not get the signal
+    /// At this signal read the module again, and the files of --config and --env-file, and put it in the
+    /// place of the running one, without losing a client; the guest does not get the signal
     #[arg(long, value_name = "HUP|USR2", value_parser = parse_reload_signal)]
     pub(crate) reload_signal: Option<Signal>,
 
-    /// How a reload (--reload-signal) goes: overlap starts the new program beside the old one; sequential ends the old
+    /// Do so whenever the file of the module has changed, or one of --config or --env-file
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// How a reload (--reload-signal, --watch) goes: overlap starts the new program beside the old one; sequential ends the old
     /// one first (SIGTERM), for programs that write files
     #[arg(long, value_name = "overlap|sequential", default_value_t)]
     pub(crate) reload_mode: ReloadMode,
@@ -37,12 +41,17 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
 
+    /// Have a program that drains see the end of a connection through which nothing has gone for so
+    /// long: servers close it then [default: none]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) drain_idle: Option<Duration>,
+
     /// Send this signal to a program when it is replaced, if it takes it as "end gracefully"
     /// [default: none]
     #[arg(long, value_name = "TERM|QUIT|...", value_parser = parse_signal)]
     pub(crate) drain_signal: Option<Signal>,
 
-    /// How many generations may live at once (--reload-signal): one more reload ends the one that has drained longest
+    /// How many generations may live at once (--reload-signal, --watch): one more reload ends the one that has drained longest
     #[arg(long, value_name = "N", default_value_t = MAX_GENERATIONS, value_parser = clap::value_parser!(u16).range(2..))]
     pub(crate) max_generations: u16,
 
@@ -56,15 +65,21 @@ impl ServiceArgs {
     /// Is more asked for than one run of one guest?
     pub(crate) fn is_service(&self) -> bool {
         self.restart != Restart::Never
-            || self.reload_signal.is_some()
+            || self.is_reloaded()
             || self.drain_timeout.is_some()
             || self.drain_signal.is_some()
+            || self.drain_idle.is_some()
             || self.workers.is_some()
+    }
+
+    /// Is there a way to order a reload?
+    fn is_reloaded(&self) -> bool {
+        self.reload_signal.is_some() || self.watch
     }
 
     /// What has no effect, because nothing is ever reloaded.
     pub(crate) fn without_reload(&self) -> Option<&'static str> {
-        if self.reload_signal.is_some() {
+        if self.is_reloaded() {
             return None;
         }
         [

@@ -51,6 +51,12 @@ fn of_sockets(event: &Event) -> bool {
                 "wasock: dropped {count} datagrams at {local} (fd {fd}): no --accept-from network has their senders"
             )
         }
+        Event::IdleReset { local, peer, idle } => {
+            tracing::info!("reset {peer} at {local}: nothing went through it for {idle:?} (--idle-timeout)");
+        }
+        Event::WaitingReset { local, connections } => {
+            say!("wasock: reset {connections} clients that waited at {local}");
+        }
         Event::Unclaimed { local, is_closed: true } => {
             say!("wasock: closed {local}: the guest does not bind there any more");
         }
@@ -131,7 +137,12 @@ fn of_service(event: &Event) -> bool {
             let which = format!("worker{which} of generation {generation}");
             Lines::default().block(format_args!("wasock: {which} ended and starts anew{when}: {why}")).say();
         }
-        Event::Reloaded { generation } => say!("wasock: generation {generation} serves"),
+        Event::Reloaded { generation, missing } => {
+            say!("wasock: generation {generation} serves");
+            for local in missing {
+                say!("wasock: generation {generation} does not listen on {local}, as the one before does");
+            }
+        }
         Event::ReloadFailed { generation, why } if *why == ReloadError::NotRunning.to_string() => {
             say!("wasock: no reload: the service ends, and generation {generation} with it");
         }
@@ -139,6 +150,9 @@ fn of_service(event: &Event) -> bool {
             let text =
                 format!("wasock: no reload, the running program goes on: generation {generation}: {why}");
             Lines::default().block(text).say();
+        }
+        Event::DrainTimeout { generation, connections, cause: DrainEnd::Ended } => {
+            say!("wasock: closed {connections} connections of generation {generation}: it ended by itself");
         }
         Event::DrainTimeout { generation, connections, cause } => {
             let why = match cause {
@@ -148,6 +162,10 @@ fn of_service(event: &Event) -> bool {
             };
             say!("wasock: reset {connections} connections of generation {generation} ({why})");
         }
+        Event::WorkerFails { generation, worker, instances, after } => say!(
+            "wasock: worker {worker} of generation {generation} has failed {instances} times in a row, each within a \
+             second: it is started each {after:?}, and the others go on"
+        ),
         Event::InstanceEnded { generation, worker, why, left } => {
             let text = format!(
                 "wasock: worker {worker} of generation {generation} ended and stays so, {left} go on: {why}"

@@ -349,7 +349,7 @@ fn what_is_for_reloads_needs_their_signal() -> Result<()> {
         let (name, _) = flag.split_once('=').context("a value")?;
         let args = ["--restart", "always", flag, guest_tests::HTTP_SERVER];
         let finished = run().args(args).finish()?.expect_code(2)?;
-        let expected = format!("{name} has no effect without --reload-signal");
+        let expected = format!("{name} has no effect without --reload-signal, --watch or --admin");
         finished.expect_stderr(&expected)?.expect_one_line()?;
     }
     Ok(())
@@ -381,4 +381,113 @@ fn wrong_words_say_what_is_expected() -> Result<()> {
         finished.expect_stderr(expected)?.expect_one_line()?;
     }
     Ok(())
+}
+
+/// A service of pages by a file, which the test changes.
+fn serve_by_file(flags: &[&str]) -> Result<(tempfile::TempDir, Running, SocketAddr)> {
+    let folder = tempfile::tempdir()?;
+    write_file(&folder, "workers = 1")?;
+    let file = folder.path().join("service.toml");
+    let mut running = run().args(flags).arg("--config").arg(&file).start()?;
+    let addr = running.listening()?;
+    Ok((folder, running, addr))
+}
+
+/// Writes the file anew, with these lines besides, by a rename.
+fn write_file(folder: &tempfile::TempDir, lines: &str) -> Result<()> {
+    let module = guest_tests::HTTP_SERVER;
+    let text = format!("module = {module:?}\nargs = [\"127.0.0.1:0\"]\nlisten = \"127.0.0.1:*\"\n{lines}\n");
+    let new = folder.path().join("new.toml");
+    std::fs::write(&new, text)?;
+    Ok(std::fs::rename(new, folder.path().join("service.toml"))?)
+}
+
+#[test]
+fn r2_a_reload_reads_the_file_anew() -> Result<()> {
+    let (folder, mut running, addr) = serve_by_file(&["--reload-signal", "HUP"])?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    write_file(&folder, "workers = 1\ndeny-from = \"127.0.0.0/8\"")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    ensure!(is_page(&mut HttpClient::connect(addr)?).is_err(), "a peer that is denied was served");
+    write_file(&folder, "workers = 1")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("generation 3 serves")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn r2_a_file_with_mistakes_or_keys_of_the_host_changes_nothing() -> Result<()> {
+    let (folder, mut running, addr) = serve_by_file(&["--reload-signal", "HUP"])?;
+    for (lines, expected) in [
+        ("workers = 1\nlisen = \"x\"", "unknown key `lisen`; did you mean `listen`?"),
+        ("workers = 1\ndir = \"/does/not/exist\"", "cannot open the directory /does/not/exist"),
+        (
+            "workers = 2\nrestart = \"always\"",
+            "reload refused: these keys need a restart of the host: restart, workers",
+        ),
+    ] {
+        write_file(&folder, lines)?;
+        running.signal(Signal::HUP)?;
+        running.wait_for_stderr(expected)?;
+        is_page(&mut HttpClient::connect(addr)?)?;
+    }
+    write_file(&folder, "workers = 1\nmax-fds = 100")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn r2_a_reload_reads_the_variables_of_a_file_anew() -> Result<()> {
+    let control = TcpListener::bind("127.0.0.1:0")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("variables");
+    std::fs::write(&file, "A=1\n")?;
+    let at = control.local_addr()?.to_string();
+    let mut running = run()
+        .args(["--reload-signal", "HUP", "--connect", &at, "--env-file"])
+        .arg(&file)
+        .args([guest_tests::ADOPTION, &at])
+        .start()?;
+    let mut one = Control::accept(&control)?;
+    ensure!(one.ask("env A")? == "1", "another value");
+    std::fs::write(&file, "A=2\n")?;
+    running.signal(Signal::HUP)?;
+    let mut two = Control::accept(&control)?;
+    ensure!(two.ask("env A")? == "2", "another value");
+    running.wait_for_stderr("generation 2 serves")?;
+    _ = two.ask("exit 0");
+    running.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn r2_watch_reloads_when_a_file_has_changed_and_tries_again_after_one_that_does_not_load() -> Result<()> {
+    let (folder, mut running, addr) = serve(&["--watch"])?;
+    let module = folder.path().join("server.wasm");
+    let good = std::fs::read(guest_tests::HTTP_SERVER)?;
+    // In place, and not whole yet.
+    std::fs::write(&module, good.get(..good.len() / 2).context("a half")?)?;
+    running.wait_for_stderr("no reload, the running program goes on: ")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    std::fs::write(&module, &good)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    // By a rename.
+    let new = folder.path().join("new.wasm");
+    std::fs::write(&new, &good)?;
+    std::fs::rename(new, &module)?;
+    running.wait_for_stderr("generation 3 serves")?;
+    is_page(&mut HttpClient::connect(addr)?)?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn r2_watch_follows_the_configuration_file() -> Result<()> {
+    let (folder, mut running, addr) = serve_by_file(&["--watch"])?;
+    write_file(&folder, "workers = 1\ndeny-from = \"127.0.0.0/8\"")?;
+    running.wait_for_stderr("generation 2 serves")?;
+    ensure!(is_page(&mut HttpClient::connect(addr)?).is_err(), "a peer that is denied was served");
+    running.stop().map(drop)
 }

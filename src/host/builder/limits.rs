@@ -158,4 +158,26 @@ impl WasockCtxBuilder {
         self.service.limits.timeout = Some(time);
         self
     }
+
+    /// How long one [handler of events](crate::deliver_events) may run, whether it works or waits; then
+    /// that is a trap in the handler, with [`Terminated::Handler`](crate::Terminated::Handler), and
+    /// [`on_trap`](Self::on_trap) says what follows. No limit, unless this is called.
+    ///
+    /// Code that computes is interrupted in [`Guest::run`](crate::Guest::run), if the engine's epoch is
+    /// [managed](crate::Epochs::Managed) or has [ticks](crate::Epochs::Ticks). In a store that does
+    /// not run async there is no limit.
+    pub fn handler_timeout(mut self, time: Duration) -> Self {
+        self.service.limits.handler_timeout = Some(time);
+        self
+    }
+
+    /// For how long nothing may go through an accepted connection, in [`Guest::run`](crate::Guest::run),
+    /// before it is reset: no byte that the guest receives or sends, none that arrives, and none that
+    /// the peer fetches of what was sent before. No limit, unless this is called.
+    ///
+    /// The guest sees the reset, too: `ECONNRESET`. It comes up to a quarter of this time late.
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.service.limits.idle_timeout = Some(time);
+        self
+    }
 }

@@ -9,12 +9,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::{SOCKET_VARIABLES, WasockCtxBuilder};
-use crate::address::Address;
 use crate::file::{Access, Dir};
-use crate::policy::Grant;
-use crate::process::{Directory, MAIN};
-use crate::service::{Holding, ServiceConfig};
-use crate::socket::Kind;
+use crate::process::{Directory, MAIN, Settings};
+use crate::service::{Holding, ServiceConfig, grant_inherited};
 use crate::socket::held::Made;
 
 impl WasockCtxBuilder {
@@ -34,7 +31,7 @@ impl WasockCtxBuilder {
     ///
     /// Where it is none of those.
     pub fn adoptable_socket(mut self, socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        self.adoptable.push("", socket.into()).map_err(|errno| {
+        self.adoptable.push_to_hold(socket.into()).map_err(|errno| {
             let wanted = "expected a listener or a datagram socket, over TCP, UDP or AF_UNIX";
             io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
         })?;
@@ -85,7 +82,7 @@ impl WasockCtxBuilder {
     ///
     /// Where it is none of those.
     pub fn preopened_socket(mut self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        self.settings.inherited_sockets.push(name, socket.into()).map_err(|errno| {
+        self.inherited_sockets.push(name, socket.into()).map_err(|errno| {
             let wanted = "expected a listener, a connection or a datagram socket, over TCP, UDP or AF_UNIX";
             io::Error::new(io::ErrorKind::InvalidInput, format!("{errno}: {wanted}"))
         })?;
@@ -103,7 +100,7 @@ impl WasockCtxBuilder {
     /// As for `preopened_socket`.
     pub fn preopened_exclusive_socket(self, name: &str, socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let mut with_socket = self.preopened_socket(name, socket)?;
-        with_socket.settings.inherited_sockets.own_last()?;
+        with_socket.inherited_sockets.own_last()?;
         Ok(with_socket)
     }
 
@@ -115,7 +112,7 @@ impl WasockCtxBuilder {
     /// [Go made](crate::Guest::is_go), and blocking for every other. A module that you
     /// instantiate yourself has no sections to decide by.
     pub fn preopened_nonblocking(mut self, nonblocking: bool) -> Self {
-        self.settings.inherited_sockets.are_nonblocking = Some(nonblocking);
+        self.inherited_sockets.are_nonblocking = Some(nonblocking);
         self
     }
 
@@ -134,23 +131,22 @@ impl WasockCtxBuilder {
         self.settings.directories.push(Directory { dir, preopened_as: Some(guest.to_owned()) });
         Ok(self)
     }
+}
 
-    /// Describes the guest's sockets in its environment.
-    pub(super) fn describe_sockets(&mut self) {
-        let names = self.settings.inherited_sockets.names();
-        if names.is_empty() {
-            return;
-        }
-        let values = [names.len().to_string(), names.join(":"), MAIN.to_string()];
-        for (name, value) in SOCKET_VARIABLES.into_iter().zip(values) {
-            let is_set = self
-                .settings
-                .environment
-                .iter()
-                .any(|set| set.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
-            if !is_set {
-                self.settings.environment.push(format!("{name}={value}"));
-            }
+/// Describes the guest's sockets in its environment.
+pub(super) fn describe(settings: &mut Settings) {
+    let names = settings.inherited_sockets.names();
+    if names.is_empty() {
+        return;
+    }
+    let values = [names.len().to_string(), names.join(":"), MAIN.to_string()];
+    for (name, value) in SOCKET_VARIABLES.into_iter().zip(values) {
+        let is_set = settings
+            .environment
+            .iter()
+            .any(|set| set.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+        if !is_set {
+            settings.environment.push(format!("{name}={value}"));
         }
     }
 }
@@ -159,11 +155,7 @@ impl WasockCtxBuilder {
 pub(super) fn grant_adoptable(service: &mut ServiceConfig, adoptable: &[(Made, bool)]) {
     let policy = Arc::make_mut(&mut service.policy);
     for (made, _) in adoptable {
-        let grant = Grant::from(&made.local);
-        match (made.binding.kind, &made.local) {
-            (Kind::Datagram, Address::Inet(_)) => policy.allow_udp_bind(&grant),
-            _ => policy.allow_listen(&grant),
-        }
+        grant_inherited(policy, made.binding.kind, &made.local);
     }
     if !adoptable.is_empty() && service.held == Holding::Nothing {
         service.held = Holding::Inherited;

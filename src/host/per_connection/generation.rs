@@ -7,6 +7,7 @@ use super::super::Handle;
 use super::super::live_instances::LiveInstances;
 use super::super::service::Service;
 use super::super::supervision::GenerationView;
+use super::super::template::Template;
 use super::program::Program;
 use crate::observe::DrainEnd;
 use crate::observe::status::GenerationState;
@@ -25,6 +26,8 @@ pub(super) enum Stage {
 pub(super) struct Generation {
     pub(super) number: u32,
     pub(super) program: Program,
+    /// What its instances are given.
+    pub(super) template: Template,
     pub(super) live: Arc<LiveInstances>,
     state: Mutex<State>,
     started: Instant,
@@ -45,13 +48,14 @@ pub(super) struct Entered {
 }
 
 impl Generation {
-    pub(super) fn new(service: &Service, number: u32, program: Program) -> Self {
+    pub(super) fn new(service: &Service, number: u32, program: Program, template: Template) -> Self {
         let live = Arc::new(LiveInstances::default());
         service.supervision().live.add(&live);
         let state = State { stage: Stage::Serving, cause: DrainEnd::Timeout };
         Self {
             number,
             program,
+            template,
             live,
             state: Mutex::new(state),
             started: Instant::now(),

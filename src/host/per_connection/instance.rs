@@ -97,10 +97,10 @@ impl Served {
         entered: &Entered,
         given: &GivenConnection,
     ) -> wasmtime::Result<WasockCtx> {
-        let service = &shared.service;
-        let instance = service.inner().instance_for_connection(entered.generation.number);
+        let template = &entered.generation.template;
+        let instance = template.service.instance_for_connection(entered.generation.number);
         let variables = variables_of(shared.shown_as, &self.local, &self.peer);
-        let made = service.template().context_for_connection(instance, given, variables);
+        let made = template.context_for_connection(instance, given, variables);
         made.map_err(wasmtime::Error::new)
     }
 

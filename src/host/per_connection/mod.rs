@@ -37,7 +37,8 @@ use tokio::sync::watch;
 use super::outcome::Ended;
 use super::service::Service;
 use super::steps::{Step, drive};
-use super::supervision::{ReloadError, Reply};
+use super::supervision::{Reload, ReloadError, Reply};
+use super::template::Template;
 use super::{Guest, Handle};
 use crate::error::Terminated;
 use crate::observe::{DrainEnd, Event};
@@ -65,7 +66,9 @@ struct Supervisor {
     shared: Arc<Shared>,
     phase: watch::Sender<Phase>,
     /// What is being prepared, for whom; for nobody where it is the first.
-    preparing: Option<(Preparation, Option<Reply>)>,
+    preparing: Option<(Preparation, Template, Option<Reply>)>,
+    /// What the instances of the newest generation are given.
+    template: Template,
     /// The oldest first; at most one serves, the last.
     generations: Vec<Arc<Generation>>,
     is_draining: bool,
@@ -82,11 +85,12 @@ impl Supervisor {
             shared,
             phase,
             preparing: None,
+            template: service.template().clone(),
             generations: Vec::new(),
             is_draining: false,
             failure: None,
         };
-        supervisor.prepare(guest, None)?;
+        supervisor.prepare(guest, service.template().clone(), None)?;
         Ok(supervisor)
     }
 
@@ -94,10 +98,10 @@ impl Supervisor {
         self.service.inner().report().tell(event);
     }
 
-    fn prepare(&mut self, guest: Guest, reply: Option<Reply>) -> wasmtime::Result<()> {
+    fn prepare(&mut self, guest: Guest, template: Template, reply: Option<Reply>) -> wasmtime::Result<()> {
         let number = self.service.inner().begin_generation();
         let preparation = Preparation::start(&self.service, guest, number)?;
-        self.preparing = Some((preparation, reply));
+        self.preparing = Some((preparation, template, reply));
         Ok(())
     }
 
@@ -156,12 +160,16 @@ impl Supervisor {
 
     /// Is what was prepared ready, or a failure?
     fn settle(&mut self, now: Instant) -> bool {
-        let Some((preparation, _)) = &self.preparing else { return false };
+        let Some((preparation, ..)) = &self.preparing else { return false };
         let Some(prepared) = preparation.take() else { return false };
         let number = preparation.number;
-        let reply = self.preparing.take().and_then(|(_, reply)| reply);
+        let Some((_, template, reply)) = self.preparing.take() else { return false };
         match (prepared, reply) {
-            (Ok(program), reply) => self.take_over(number, program, reply, now),
+            (Ok(program), reply) => {
+                self.template = template.clone();
+                let generation = Generation::new(&self.service, number, program, template);
+                self.take_over(Arc::new(generation), reply, now);
+            }
             (Err(error), None) => self.failure = Some(error),
             (Err(error), Some(reply)) => {
                 let why = ReloadError::Ended(super::outcome::reason(&Err(error)));
@@ -174,8 +182,8 @@ impl Supervisor {
     }
 
     /// What was prepared serves from now on, and what served before drains.
-    fn take_over(&mut self, number: u32, program: program::Program, reply: Option<Reply>, now: Instant) {
-        let generation = Arc::new(Generation::new(&self.service, number, program));
+    fn take_over(&mut self, generation: Arc<Generation>, reply: Option<Reply>, now: Instant) {
+        let number = generation.number;
         self.shared.serve(&generation);
         let timeout = self.service.supervision().options.drain_timeout;
         self.generations.iter().for_each(|old| old.drain(now, timeout));
@@ -183,7 +191,7 @@ impl Supervisor {
         match reply {
             Some(reply) => {
                 self.service.inner().report().counted_reload(true);
-                self.tell(Event::Reloaded { generation: number });
+                self.tell(Event::Reloaded { generation: number, missing: Vec::new() });
                 let _unheard = reply.send(Ok(number));
             }
             // The first: from now on somebody is there for who comes.
@@ -215,15 +223,17 @@ impl Supervisor {
         if self.preparing.is_some() || self.is_draining {
             return false;
         }
-        let Some((guest, reply)) = self.service.supervision().orders().reloads.pop_front() else {
+        let Some(reload) = self.service.supervision().orders().reloads.pop_front() else {
             return false;
         };
+        let Reload { guest, template, reply } = reload;
+        let template = template.unwrap_or_else(|| self.template.clone());
         if self.generations.len() >= self.service.supervision().options.max_generations
             && let Some(oldest) = self.generations.iter().find(|it| it.stage() != Stage::Serving)
         {
             oldest.end_at_once(now, DrainEnd::Generations);
         }
-        if let Err(error) = self.prepare(guest, Some(reply)) {
+        if let Err(error) = self.prepare(guest, template, Some(reply)) {
             // The host has no thread: the reply goes, and who asked learns that nothing was done.
             tracing::warn!("no reload: {error:#}");
         }
@@ -244,7 +254,7 @@ impl Supervisor {
 
     fn refuse_reloads(&self) {
         let refused: Vec<_> = self.service.supervision().orders().reloads.drain(..).collect();
-        for (_, reply) in refused {
+        for Reload { reply, .. } in refused {
             let _unheard = reply.send(Err(ReloadError::NotRunning));
         }
     }

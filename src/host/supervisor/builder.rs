@@ -55,7 +55,8 @@ impl Service {
 impl ServiceBuilder {
     /// When an instance that has ended is started anew: at once the first time, then after
     /// 100 ms, doubling to 10 s, and at once again after an instance that lived for 10 s. Five
-    /// in a row that lived less than a second each end the service.
+    /// in a row of one worker that lived less than a second each end the service, unless another worker is
+    /// well (it lives, or lived for a second last time): then that one is started each 10 s.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.options.restart = restart;
         self
@@ -76,6 +77,9 @@ impl ServiceBuilder {
 
     /// How long a new generation may take to listen wherever the old one does. One that listens at
     /// least somewhere by then takes over; any other is ended, and the old one goes on.
+    ///
+    /// From then on it has to live for 100 ms more before it takes over, or for a second where the old one
+    /// listens nowhere: one that listens and dies at once is of no use.
     pub fn ready_timeout(mut self, time: Duration) -> Self {
         self.options.ready_timeout = time;
         self
@@ -84,6 +88,14 @@ impl ServiceBuilder {
     /// How long a retired instance may go on with its connections. Then they are reset.
     pub fn drain_timeout(mut self, time: Duration) -> Self {
         self.options.drain_timeout = time;
+        self
+    }
+
+    /// Has an instance that drains see the end of a connection through which nothing has gone for so
+    /// long, with nothing unread: as if its peer had ended it. Servers close it then by themselves. Not
+    /// done unless this is called.
+    pub fn drain_idle(mut self, time: Duration) -> Self {
+        self.ctx = self.ctx.drain_idle(time);
         self
     }
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::super::outcome::{Ended, reason};
-use super::super::restart::{Backoff, MAX_SHORT_LIVES, Next};
+use super::super::restart::{Backoff, MAX_DELAY, MAX_SHORT_LIVES, Next, SHORT_LIFE};
 use super::super::service::Service;
-use super::super::supervision::{GenerationView, Restart, WorkerView};
-use super::super::{Guest, Handle};
+use super::super::supervision::{GenerationView, Release, Restart, WorkerView};
+use super::super::{BuildError, Handle};
 use super::instance::{Outcome, Running};
 use crate::error::Terminated;
 use crate::observe::status::{GenerationState, WorkerState};
@@ -25,6 +25,10 @@ const PROBATION: Duration = Duration::from_millis(100);
 
 /// How long one lives that has nowhere to listen, where only its life shows that it is good.
 const PROBATION_WITHOUT_LISTENER: Duration = Duration::from_secs(1);
+
+/// How long an instance that has closed its last connection may go on until it waits again: it
+/// may have something to log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How long an instance that got SIGTERM at its deadline has to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -47,7 +51,7 @@ pub(super) enum Stage {
 /// The instances of one module.
 pub(super) struct Generation {
     pub(super) number: u32,
-    pub(super) guest: Guest,
+    pub(super) release: Release,
     pub(super) stage: Stage,
     /// Since when it is ready, where it starts.
     pub(super) ready_since: Option<Instant>,
@@ -69,6 +73,10 @@ struct Worker {
     is_told_to_end: bool,
     /// How often it was started anew.
     restarts: u64,
+    /// How long its last instance lived.
+    lived: Option<Duration>,
+    /// Since when its instance, which is retired, has no connection any more.
+    done_since: Option<Instant>,
 }
 
 enum Life {
@@ -102,12 +110,21 @@ impl Worker {
         let instance = self.running().map(|running| (running.handle.clone(), running.started));
         WorkerView { number: self.number, state, restarts: self.restarts, instance }
     }
+
+    /// Does it live, or did it live for more than a moment last time?
+    fn is_well(&self) -> bool {
+        match self.life {
+            Life::Running(_) => true,
+            Life::Waiting(_) => self.lived.is_some_and(|lived| lived >= SHORT_LIFE),
+            _ => false,
+        }
+    }
 }
 
 impl Generation {
-    /// Starts the first worker of `guest`; the others follow. `before` is the generation that it is
+    /// Starts the first worker of `release`; the others follow. `before` is the generation that it is
     /// to replace, where there is one.
-    pub(super) fn start(service: &Service, guest: Guest, before: Option<u32>) -> Self {
+    pub(super) fn start(service: &Service, release: Release, before: Option<u32>) -> Self {
         let (options, now) = (service.supervision().options, Instant::now());
         let deadline = later(now, options.ready_timeout);
         if options.workers > 1 {
@@ -120,10 +137,12 @@ impl Generation {
             backoff: Backoff::default(),
             is_told_to_end: false,
             restarts: 0,
+            lived: None,
+            done_since: None,
         };
         let mut generation = Self {
             number,
-            guest,
+            release,
             stage: before.map_or(Stage::Serving, |before| Stage::Starting { before, deadline }),
             ready_since: None,
             started: now,
@@ -140,10 +159,12 @@ impl Generation {
         let Some(worker) = self.workers.get_mut(index) else { return };
         let name = format!("guest-{}.{}", self.number, worker.number);
         let serves = matches!(self.stage, Stage::Serving);
-        let instance = service.inner().instance_of(self.number, worker.number, serves);
-        let started = service.context(instance).map_err(|error| error.to_string()).and_then(|mut ctx| {
-            ctx.adapt_to(self.guest.module());
-            let started = Running::start(self.guest.clone(), ctx, name, service.inner());
+        let Release { guest, template } = &self.release;
+        let instance = template.service.instance_of(self.number, worker.number, serves);
+        let ctx = template.context(instance).map_err(|errno| BuildError::of(errno).to_string());
+        let started = ctx.and_then(|mut ctx| {
+            ctx.adapt_to(guest.module());
+            let started = Running::start(guest.clone(), ctx, name, service.inner());
             started.map_err(|errno| format!("the host can't start a thread: {errno}"))
         });
         worker.is_told_to_end = false;
@@ -280,6 +301,7 @@ impl Generation {
     ) {
         let Some(worker) = self.workers.get_mut(index) else { return };
         worker.life = Life::Over;
+        worker.lived = Some(lived);
         let number = worker.number;
         let is_as_told = worker.is_told_to_end && outcome.is_ok();
         self.has_ended_as_told |= is_as_told;
@@ -288,7 +310,13 @@ impl Generation {
                 self.failure.get_or_insert_with(|| reason(&outcome));
                 return;
             }
-            Stage::Draining { .. } => return,
+            Stage::Draining { .. } => {
+                // The only outcome there is where an order ends what drains, too.
+                if is_as_told && last.is_none() {
+                    *last = Some(outcome);
+                }
+                return;
+            }
             Stage::Serving => {}
         }
         let restart = service.supervision().options.restart;
@@ -303,25 +331,47 @@ impl Generation {
             *last = Some(outcome);
             return;
         }
+        self.start_anew(service, index, outcome, lived, last);
+    }
+
+    /// An instance has failed: its worker starts another one, unless that is of no use.
+    fn start_anew(
+        &mut self,
+        service: &Service,
+        index: usize,
+        outcome: Outcome,
+        lived: Duration,
+        last: &mut Option<Outcome>,
+    ) {
         let report = service.inner().report();
+        let others = self.workers.iter().enumerate().filter(|(other, _)| *other != index);
+        let others_are_well = others.map(|(_, worker)| worker).any(Worker::is_well);
         let Some(worker) = self.workers.get_mut(index) else { return };
-        match worker.backoff.failed(lived) {
-            Next::StartAfter(after) => {
-                worker.life = Life::Waiting(later(Instant::now(), after));
-                worker.restarts = worker.restarts.saturating_add(1);
-                report.counted_restart();
-                let (generation, worker, why) = (self.number, worker.number, reason(&outcome));
-                report.tell(Event::InstanceRestarted { generation, worker, why, after });
+        let (generation, number) = (self.number, worker.number);
+        let after = match worker.backoff.failed(lived) {
+            Next::StartAfter(after) => after,
+            Next::GiveUp if others_are_well => {
+                if worker.backoff.has_just_given_up() {
+                    let (worker, instances, after) = (number, MAX_SHORT_LIVES, MAX_DELAY);
+                    report.tell(Event::WorkerFails { generation, worker, instances, after });
+                }
+                MAX_DELAY
             }
             Next::GiveUp => {
                 report.tell(Event::GaveUp { instances: MAX_SHORT_LIVES });
-                // The others would end so, too.
+                // The others fare no better.
                 self.handles().for_each(Handle::terminate);
                 *last = Some(outcome);
                 self.cause = DrainEnd::Failed;
                 self.stage = Stage::Draining { since: Instant::now(), deadline: Instant::now() };
+                return;
             }
-        }
+        };
+        worker.life = Life::Waiting(later(Instant::now(), after));
+        worker.restarts = worker.restarts.saturating_add(1);
+        report.counted_restart();
+        let (worker, why) = (number, reason(&outcome));
+        report.tell(Event::InstanceRestarted { generation, worker, why, after });
     }
 
     /// Retires all instances: they go on with what they have.
@@ -361,7 +411,11 @@ impl Generation {
                 _ => continue,
             };
             let lingers = handle.has_datagrams() && now < later(since, DATAGRAM_LINGER);
-            let is_done = handle.open_connections() == 0 && !lingers;
+            let is_without = handle.open_connections() == 0 && !lingers;
+            let done_since = is_without.then(|| worker.done_since.unwrap_or(now));
+            worker.done_since = done_since;
+            let is_done =
+                done_since.is_some_and(|since| !handle.has_just_closed() || now >= later(since, LAST_LINES));
             if !is_done && !is_late {
                 continue;
             }
@@ -421,7 +475,8 @@ impl Generation {
         let of_workers = self.workers.iter().filter_map(|worker| match &worker.life {
             Life::ToStart => Some(later(self.started, FIRST_WORKER)),
             Life::Waiting(until) | Life::Ending(_, until) => Some(*until),
-            _ => None,
+            Life::Running(_) => worker.done_since.map(|since| later(since, LAST_LINES)),
+            Life::Over => None,
         });
         of_stage.into_iter().flatten().chain(of_workers).filter(|at| *at > now).min()
     }

@@ -32,8 +32,10 @@ use super::outcome::{Ended, reason};
 use super::per_connection;
 use super::service::Service;
 use super::steps::{Step, drive};
-use super::supervision::{ReloadError, ReloadMode, Reply};
-use super::{Guest, Handle};
+use super::supervision::{Release, Reload, ReloadError, ReloadMode, Reply};
+use super::template::Template;
+use super::{Guest, Handle, WasockCtxBuilder};
+use crate::address::Address;
 use crate::error::Terminated;
 use crate::observe::{DrainEnd, Event, Metrics};
 use crate::process::Signal;
@@ -61,7 +63,7 @@ impl Service {
             return per_connection::run(self, guest).await;
         }
         let mut supervisor = Supervisor::new(self.clone());
-        supervisor.start_generation(guest, None);
+        supervisor.start_generation(Release { guest, template: self.template().clone() }, None);
         drive(self.inner().changes(), move |now| supervisor.step(now)).await
     }
 
@@ -78,13 +80,37 @@ impl Service {
     /// See [`ReloadError`]: nothing has changed then, and the old generation goes on. In
     /// [`ReloadMode::Sequential`] it has been started anew.
     pub async fn reload(&self, guest: Guest) -> Result<u32, ReloadError> {
+        self.order_reload(guest, None).await
+    }
+
+    /// The same, with other settings: its policy, limits, arguments, environment, directories and
+    /// whatever else `ctx` says. The service keeps its observer and the sockets that were given to it
+    /// ([`preopened_socket`](WasockCtxBuilder::preopened_socket),
+    /// [`adoptable_socket`](WasockCtxBuilder::adoptable_socket)): what `ctx` has of those is dropped.
+    /// Connections that were accepted before count towards the new limits, if they counted towards
+    /// any.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`reload`](Self::reload).
+    ///
+    /// # Errors
+    ///
+    /// As for [`reload`](Self::reload); [`ReloadError::Settings`].
+    pub async fn reload_with(&self, guest: Guest, ctx: WasockCtxBuilder) -> Result<u32, ReloadError> {
+        let template = ctx.template_after(self.template());
+        let template = template.map_err(|error| ReloadError::Settings(error.to_string()))?;
+        self.order_reload(guest, Some(template)).await
+    }
+
+    async fn order_reload(&self, guest: Guest, template: Option<Template>) -> Result<u32, ReloadError> {
         let (reply, answer) = oneshot::channel();
         {
             let mut orders = self.supervision().orders();
             if !orders.is_running || orders.drains {
                 return Err(ReloadError::NotRunning);
             }
-            orders.reloads.push_back((guest, reply));
+            orders.reloads.push_back(Reload { guest, template, reply });
         }
         self.inner().changed();
         answer.await.unwrap_or(Err(ReloadError::NotRunning))
@@ -149,9 +175,9 @@ struct Supervisor {
     /// Who asked for the one that starts.
     reply: Option<Reply>,
     /// In a sequential reload: what starts once the old generation has ended.
-    next: Option<(Guest, Reply)>,
+    next: Option<(Release, Reply)>,
     /// What serves now, for where its successor fails.
-    guest: Option<Guest>,
+    release: Option<Release>,
     /// How the last instance that mattered has ended.
     last: Option<Outcome>,
     is_draining: bool,
@@ -167,7 +193,7 @@ impl Supervisor {
             generations: Vec::new(),
             reply: None,
             next: None,
-            guest: None,
+            release: None,
             last: None,
             is_draining: false,
             is_ordered: false,
@@ -187,6 +213,10 @@ impl Supervisor {
         };
         if ends_living {
             self.generations.iter_mut().for_each(Generation::is_told_to_end);
+            // What has not begun does not begin after that.
+            if let Some((_, reply)) = self.next.take() {
+                let _unheard = reply.send(Err(ReloadError::NotRunning));
+            }
         }
         if drains && !self.is_draining {
             self.begin_to_drain(now);
@@ -227,11 +257,11 @@ impl Supervisor {
         (orders.live, orders.generations) = (live, generations);
     }
 
-    /// Starts `guest` as the next generation, in the place of the one with the number `before`.
-    fn start_generation(&mut self, guest: Guest, before: Option<u32>) {
-        let generation = Generation::start(&self.service, guest.clone(), before);
+    /// Starts `release` as the next generation, in the place of the one with the number `before`.
+    fn start_generation(&mut self, release: Release, before: Option<u32>) {
+        let generation = Generation::start(&self.service, release.clone(), before);
         if before.is_none() {
-            self.guest = Some(guest);
+            self.release = Some(release);
         }
         self.generations.push(generation);
         self.publish();
@@ -256,7 +286,7 @@ impl Supervisor {
         let old_is_gone = old.is_none();
         // There is nowhere to listen for it only where the old one shows that by its own life.
         let needs_none = old.is_some_and(Generation::is_whole) && !self.service.inner().has_listened(before);
-        let is_complete = missing == 0 && (has_any || needs_none);
+        let is_complete = missing.is_empty() && (has_any || needs_none);
         let Some(candidate) = self.generations.last_mut() else { return false };
         if !is_complete && !is_late {
             candidate.ready_since = None;
@@ -272,24 +302,25 @@ impl Supervisor {
         if !candidate.has_started_all() || !candidate.has_proved_itself(has_any || is_late, now) {
             return false;
         }
-        self.take_over(now);
+        self.take_over(now, missing);
         true
     }
 
-    /// The generation that starts serves from now on, and those before it drain.
-    fn take_over(&mut self, now: Instant) {
+    /// The generation that starts serves from now on, and those before it drain. It does not listen
+    /// where something is `missing`.
+    fn take_over(&mut self, now: Instant, missing: Vec<Address>) {
         let Some(candidate) = self.generations.last_mut() else { return };
         candidate.stage = Stage::Serving;
         candidate.handles().for_each(Handle::ready);
         let number = candidate.number;
-        self.guest = Some(candidate.guest.clone());
+        self.release = Some(candidate.release.clone());
         for generation in &mut self.generations {
             if generation.number != number {
                 generation.retire(&self.service, now);
             }
         }
         self.service.inner().report().counted_reload(true);
-        self.tell(Event::Reloaded { generation: number });
+        self.tell(Event::Reloaded { generation: number, missing });
         if let Some(reply) = self.reply.take() {
             let _unheard = reply.send(Ok(number));
         }
@@ -308,7 +339,7 @@ impl Supervisor {
         }
         let serves = self.generations.iter().any(|it| it.stage == Stage::Serving);
         if let Some(previous) =
-            self.guest.clone().filter(|_| is_sequential && !serves && !was_told && !self.is_draining)
+            self.release.clone().filter(|_| is_sequential && !serves && !was_told && !self.is_draining)
         {
             self.start_generation(previous, None);
         }
@@ -347,15 +378,19 @@ impl Supervisor {
             }
             return self.start_sequentially();
         }
-        let Some((guest, reply)) = self.service.supervision().orders().reloads.pop_front() else {
+        let Some(reload) = self.service.supervision().orders().reloads.pop_front() else {
             return false;
         };
+        let Reload { guest, template, reply } = reload;
         if self.generations.is_empty() {
             let _unheard = reply.send(Err(ReloadError::NotRunning));
             return true;
         }
+        let template = template.or_else(|| self.release.as_ref().map(|release| release.template.clone()));
+        let template = template.unwrap_or_else(|| self.service.template().clone());
+        let release = Release { guest, template };
         if self.service.supervision().options.reload_mode == ReloadMode::Sequential {
-            self.next = Some((guest, reply));
+            self.next = Some((release, reply));
             for generation in &mut self.generations {
                 generation.retire_for_successor(&self.service, now);
             }
@@ -364,15 +399,15 @@ impl Supervisor {
         self.make_room(now);
         self.reply = Some(reply);
         let before = self.serving().map_or(FROM_NOTHING, |it| it.number);
-        self.start_generation(guest, Some(before));
+        self.start_generation(release, Some(before));
         true
     }
 
     /// Nothing else runs: the next generation starts at the held sockets.
     fn start_sequentially(&mut self) -> bool {
-        let Some((guest, reply)) = self.next.take() else { return false };
+        let Some((release, reply)) = self.next.take() else { return false };
         self.reply = Some(reply);
-        self.start_generation(guest, Some(FROM_NOTHING));
+        self.start_generation(release, Some(FROM_NOTHING));
         true
     }
 
@@ -430,9 +465,10 @@ impl Supervisor {
     fn refuse_reloads(&mut self) {
         let refused: Vec<_> = {
             let mut orders = self.service.supervision().orders();
-            orders.reloads.drain(..).chain(self.next.take()).collect()
+            let waiting = orders.reloads.drain(..).map(|reload| reload.reply);
+            waiting.chain(self.next.take().map(|(_, reply)| reply)).collect()
         };
-        for (_, reply) in refused {
+        for reply in refused {
             let _unheard = reply.send(Err(ReloadError::NotRunning));
         }
     }

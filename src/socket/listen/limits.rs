@@ -42,8 +42,9 @@ pub struct LimitExceeded {
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     limits: ConnectionLimits,
-    /// Below the lock of a queue; nothing is locked under it.
-    counts: Mutex<Counts>,
+    /// Below the lock of a queue; nothing is locked under it. Those of all generations of a
+    /// service, each of which may have limits of its own.
+    counts: Arc<Mutex<Counts>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +63,15 @@ type Peer = (IpAddr, u32);
 impl ConnectionLimiter {
     /// A limiter without connections; `None` if there is no limit.
     pub fn new(limits: ConnectionLimits) -> Option<Arc<Self>> {
+        Self::after(None, limits)
+    }
+
+    /// One that goes on with what `before` has counted, where there was one. Connections that
+    /// were taken without a limit do not count.
+    pub fn after(before: Option<&Arc<Self>>, limits: ConnectionLimits) -> Option<Arc<Self>> {
         let is_needed = limits != ConnectionLimits::default();
-        is_needed.then(|| Arc::new(Self { limits, counts: Mutex::default() }))
+        let counts = || before.map_or_else(Arc::default, |before| Arc::clone(&before.counts));
+        is_needed.then(|| Arc::new(Self { limits, counts: counts() }))
     }
 
     /// What it allows.

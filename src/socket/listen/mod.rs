@@ -121,7 +121,7 @@ pub struct Capacity {
 /// "Linux accept() passes already-pending network errors on the new socket as an
 /// error code from accept(). ... For reliable operation the application should ...
 /// treat them like EAGAIN by retrying." - accept(2)
-pub(super) fn concerns_one_connection(error: Os) -> bool {
+pub(in crate::socket) fn concerns_one_connection(error: Os) -> bool {
     matches!(
         error,
         Os::CONNABORTED | Os::INTR | Os::PROTO | Os::HOSTUNREACH | Os::NETUNREACH | Os::NOPROTOOPT
@@ -129,7 +129,7 @@ pub(super) fn concerns_one_connection(error: Os) -> bool {
 }
 
 /// Is the kernel's queue of `listener` empty?
-pub(super) fn is_idle(listener: impl AsFd) -> bool {
+pub(in crate::socket) fn is_idle(listener: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&listener, PollFlags::IN)];
     matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(0))
 }

@@ -48,7 +48,6 @@ const WAITING: u64 = sized::<PendingConnection>(2) + 4096;
 /// A listener's queue.
 pub struct Queue {
     reactor: Handle,
-    accept_filter: Arc<dyn AcceptFilter>,
     account: Arc<Account>,
     /// What the addresses of peers mean.
     domain: Domain,
@@ -58,6 +57,8 @@ pub struct Queue {
 }
 
 struct QueueState {
+    /// That of the instance that serves here: another generation may admit others.
+    accept_filter: Arc<dyn AcceptFilter>,
     /// The listening socket; `None` once it is closed.
     listener: Option<Arc<AsyncFd>>,
     /// Where others have the listener too; `None` once it is closed.
@@ -103,6 +104,7 @@ impl Queue {
     ) -> Result<Arc<Self>, Errno> {
         let reactor = own_reactor()?;
         let state = QueueState {
+            accept_filter: Arc::clone(&config.accept_filter),
             listener: Some(AsyncFd::with(&reactor, listener)),
             is_shared: lease.is_some(),
             lease,
@@ -115,15 +117,8 @@ impl Queue {
             server: None,
         };
         let max_kernel_backlog = i32::try_from(config.kernel_maximum).unwrap_or(i32::MAX);
-        let (accept_filter, account) = (Arc::clone(&config.accept_filter), Arc::clone(&config.account));
-        Ok(Arc::new(Self {
-            reactor,
-            accept_filter,
-            account,
-            domain,
-            max_kernel_backlog,
-            state: Mutex::new(state),
-        }))
+        let account = Arc::clone(&config.account);
+        Ok(Arc::new(Self { reactor, account, domain, max_kernel_backlog, state: Mutex::new(state) }))
     }
 
     /// Begins to take connections from the kernel.
@@ -134,10 +129,23 @@ impl Queue {
             return;
         }
         state.set_kernel_backlog(self.max_kernel_backlog);
-        let accept_filter = Arc::clone(&self.accept_filter);
-        let server =
-            spawn_guarded(&self.reactor, Arc::clone(self).run(), move || accept_filter.host_failed());
+        let queue = Arc::downgrade(self);
+        let failed = move || {
+            if let Some(queue) = queue.upgrade() {
+                queue.accept_filter().host_failed();
+            }
+        };
+        let server = spawn_guarded(&self.reactor, Arc::clone(self).run(), failed);
         state.server = Some(server);
+    }
+
+    /// From now on this one decides whom the queue takes, and counts.
+    pub(in crate::socket) fn use_filter(&self, accept_filter: &Arc<dyn AcceptFilter>) {
+        self.lock().accept_filter = Arc::clone(accept_filter);
+    }
+
+    fn accept_filter(&self) -> Arc<dyn AcceptFilter> {
+        Arc::clone(&self.lock().accept_filter)
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
@@ -235,7 +243,7 @@ impl Queue {
             Err(why) => {
                 reset(&socket);
                 drop(socket);
-                self.accept_filter.rejected(peer, why);
+                state.accept_filter.rejected(peer, why);
             }
         }
     }
@@ -246,8 +254,9 @@ impl Queue {
         state: &mut QueueState,
         peer: &Address,
     ) -> Result<(Option<ConnectionPermit>, Charge), RejectReason> {
-        self.accept_filter.admit(peer).map_err(RejectReason::Denied)?;
-        let permit = self.accept_filter.quota().map(|quota| {
+        let accept_filter = Arc::clone(&state.accept_filter);
+        accept_filter.admit(peer).map_err(RejectReason::Denied)?;
+        let permit = accept_filter.quota().map(|quota| {
             quota.wait(peer).or_else(|_| {
                 state.remove_reset();
                 quota.wait(peer)
@@ -308,13 +317,14 @@ impl Queue {
         if let Some(permit) = state.waiting.front_mut().and_then(|next| next.permit.as_mut())
             && let Err(reached) = permit.enter()
         {
+            let accept_filter = Arc::clone(&state.accept_filter);
             drop(state);
-            self.accept_filter.is_full(reached);
+            accept_filter.is_full(reached);
             return Poll::Ready(Err(Refusal::Limited(reached)));
         }
         match state.waiting.pop_front() {
             Some(pending) => {
-                self.accept_filter.accepted();
+                state.accept_filter.accepted();
                 Poll::Ready(Ok(pending))
             }
             // "EBADF: the other thread closed it" - docs/listen.md, rule 13
@@ -360,7 +370,7 @@ impl Queue {
             if let Some(excess) = state.waiting.pop_back() {
                 reset(&excess.socket);
                 drop(excess.socket);
-                self.accept_filter.rejected(excess.peer, RejectReason::Shrunk);
+                state.accept_filter.rejected(excess.peer, RejectReason::Shrunk);
             }
         }
         if state.is_narrow {
@@ -373,12 +383,14 @@ impl Queue {
         self.lock().wake_waiters();
     }
 
-    /// Closes the queue: pending connections are reset, and waiting calls are woken.
-    pub(crate) fn close(&self) {
+    /// Closes the queue: pending connections are reset, and waiting calls are woken. Tells how many
+    /// connections these were.
+    pub(crate) fn close(&self) -> usize {
         let mut state = self.lock();
         state.lease = None;
         state.listener = None;
         state.demand = None;
+        let pending = state.waiting.len();
         for waiting in state.waiting.drain(..) {
             reset(&waiting.socket);
         }
@@ -386,6 +398,7 @@ impl Queue {
             server.abort();
         }
         state.wake_waiters();
+        pending
     }
 }
 

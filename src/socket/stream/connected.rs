@@ -101,7 +101,9 @@ impl Connected {
     /// peer is gone, `ECONNRESET` once after a reset, `EMSGSIZE` for a message that never
     /// fits. No signal is raised.
     pub fn try_send(&self, data: &[IoSlice<'_>]) -> Result<usize, Errno> {
-        transfer::send(self.fd(), data)
+        let sent = transfer::send(self.fd(), data)?;
+        self.registration.note_sent(sent);
+        Ok(sent)
     }
 
     pub(super) fn status(&self) -> Status {

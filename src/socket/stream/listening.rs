@@ -123,6 +123,9 @@ impl Listening {
                 // It may be an earlier instance's.
                 queue.set_capacity(capacity);
             }
+            if endpoint.claim().is_some_and(|claim| claim.is_ready()) {
+                queue.use_filter(&listening.config.accept_filter);
+            }
         }
         Ok(listening)
     }
@@ -211,6 +214,13 @@ impl Listening {
         match &self.pending {
             PendingQueue::Kernel(io, _) => Some(io),
             PendingQueue::Queue(_) => None,
+        }
+    }
+
+    /// What it sets takes effect from now on: it decides whom a queue of the host's takes.
+    pub(super) fn make_ready(&self) {
+        if let PendingQueue::Queue(queue) = &self.pending {
+            queue.use_filter(&self.config.accept_filter);
         }
     }
 

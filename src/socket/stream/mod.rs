@@ -13,6 +13,7 @@ mod connecting;
 mod end;
 mod listening;
 mod phase;
+mod traffic;
 mod unbound;
 
 use std::os::fd::BorrowedFd;
@@ -35,6 +36,7 @@ use connecting::{Connecting, Settled};
 pub use listening::Accepted;
 use listening::Listening;
 pub use phase::Phase;
+pub use traffic::Traffic;
 use unbound::Unbound;
 
 #[derive(Debug)]
@@ -231,6 +233,7 @@ impl Stream {
         keeper: Option<&dyn Keeper>,
     ) -> Result<Capacity, Refusal> {
         let connected = config.rules.connected;
+        let _alone = keeper.and_then(|keeper| keeper.listening_alone());
         self.change(|state| match state {
             StreamState::Bound(bound) => {
                 match bound.listen(&self.endpoint, backlog, config, policy, keeper) {
@@ -338,6 +341,13 @@ impl Stream {
     /// What the guest has set, in that order.
     pub(super) fn set_options(&self) -> Vec<SetOption> {
         self.lock().set.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// What a listener sets takes effect from now on.
+    pub(super) fn make_ready(&self) {
+        if let Some(StreamState::Listening(listening)) = &self.lock().state {
+            listening.make_ready();
+        }
     }
 
     /// Set where the service holds the socket.

@@ -137,3 +137,25 @@ fn a_server_that_goes_on_trapping_starts_after_longer_and_longer() -> Result<()>
     let gave_up = "wasock: 5 instances in a row lived less than a second: the guest stays ended";
     finished.expect_stderr(gave_up)?.expect_stderr("wasock: the guest trapped: ").map(drop)
 }
+
+#[test]
+fn l3_a_handler_that_takes_too_long_traps() -> Result<()> {
+    let flags = ["--handler-timeout", "300ms", "--on-trap", "restart"];
+    let (mut server, addr) = start(run_on_loopback().args(flags))?;
+    // One that computes, and one that waits.
+    for (round, computes) in [true, false].into_iter().enumerate() {
+        let mut client = Client::connect(addr)?;
+        let line = if computes { "spin\n".to_owned() } else { "slow 60000\n".to_owned() };
+        client.send(line.as_bytes())?;
+        client.expect_reset()?;
+        server.wait_for_stderr("a handler of events has run for 300ms, as long as it may")?;
+        ensure!(listening_anew(&server, round + 1)? == addr, "another address");
+        Client::connect(addr)?.expect("echo hello", "hello")?;
+    }
+    lives_on(server, addr)?;
+    let (server, addr) = start(run_on_loopback().args(["--handler-timeout", "300ms"]))?;
+    let mut client = Client::connect(addr)?;
+    client.send(b"spin\n")?;
+    client.expect_reset()?;
+    server.finish()?.expect_code(134)?.expect_stderr("(--handler-timeout)").map(drop)
+}

@@ -90,6 +90,16 @@ impl Sockets {
                 return Ok(if is_ready { "ready" } else { "nothing" }.to_owned());
             }
             ["say", name, word] => socket::send_all(self.fd(name), word.as_bytes())?,
+            // One byte, or the end of what the peer sends.
+            ["read", name] => {
+                let found = descriptor::read(self.fd(name), &mut [0])?;
+                return Ok(if found == 0 { "end" } else { "byte" }.to_owned());
+            }
+            // As much as fits.
+            ["fill", name] => {
+                set_flags(self.fd(name), NONBLOCK)?;
+                while descriptor::write(self.fd(name), &[b'x'; 65536]).is_ok() {}
+            }
             ["poll", name, milliseconds] => {
                 let limit = milliseconds.parse::<u64>().expect("a number") * 1_000_000;
                 let of = [Subscription::read(self.fd(name), 1), Subscription::clock(MONOTONIC, limit, 2)];
@@ -125,6 +135,7 @@ impl Sockets {
                 let (folder, name) = path.rsplit_once('/').expect("a path");
                 file::path_stat(file::folder(folder)?, 0, name)?;
             }
+            ["env", name] => return Ok(std::env::var(name).unwrap_or_default()),
             // A trap.
             ["unreachable"] => std::process::abort(),
             ["exit", code] => std::process::exit(code.parse().expect("a number")),

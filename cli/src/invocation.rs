@@ -1,0 +1,173 @@
+//! The command line, with the file that it names: read at the start, and anew at each reload.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use crate::args::{Args, Command, FILES, LIMITS, NETWORK, RunArgs};
+use crate::config::Config;
+use crate::report::Lines;
+
+/// A command line, and what it said when it was read.
+pub(crate) struct Invocation {
+    words: Vec<OsString>,
+    matches: ArgMatches,
+}
+
+/// What is wrong with one.
+pub(crate) enum Mistakes {
+    Usage(clap::Error),
+    /// Those in the file, to be printed.
+    InFile(Lines),
+    /// Neither names a module.
+    NoModule,
+}
+
+impl From<clap::Error> for Mistakes {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl Invocation {
+    /// Reads a command line, and the file that it names.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with either.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<(Args, Self), Mistakes> {
+        let matches = Args::command().try_get_matches_from(&words)?;
+        let args = Args::from_arg_matches(&matches)?;
+        let path = match &args.command {
+            Command::Run(run) => run.config.clone(),
+            _ => None,
+        };
+        let (Some(path), Some(("run", of_run))) = (path, matches.subcommand()) else {
+            return Ok((args.complete()?, Self { words, matches }));
+        };
+        let config = Config::load(&path).map_err(Mistakes::InFile)?;
+        let combined = config.combined(&words, of_run);
+        let matches = Args::command().try_get_matches_from(combined)?;
+        let args = Args::from_arg_matches(&matches)?.complete()?;
+        match &args.command {
+            Command::Run(run) if run.command.is_empty() => Err(Mistakes::NoModule),
+            _ => Ok((args, Self { words, matches })),
+        }
+    }
+
+    /// Reads the same command line anew, and the files that it names as they are now.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with either.
+    pub(crate) fn again(&self) -> Result<(RunArgs, Self), Mistakes> {
+        match Self::read(self.words.clone())? {
+            (Args { command: Command::Run(run) }, again) => Ok((*run, again)),
+            _ => Err(Mistakes::NoModule),
+        }
+    }
+
+    /// The keys that have another value in `other`, and that no reload can change: they are of the
+    /// host's process, or of the service, and not of a generation.
+    pub(crate) fn lasting_differences(&self, other: &Self) -> Vec<String> {
+        let of_run = |it: &Self| it.matches.subcommand_matches("run").cloned();
+        let (Some(before), Some(now)) = (of_run(self), of_run(other)) else { return Vec::new() };
+        let command = Args::command();
+        let flags = command.find_subcommand("run").into_iter().flat_map(|run| run.get_arguments());
+        let differs = |flag: &&Arg| values(&before, flag) != values(&now, flag);
+        // Where the host accepts itself, it goes on by the terms of its start.
+        let host_accepts = before.try_contains_id("per_connection").unwrap_or(false);
+        let lasts = |flag: &&Arg| {
+            !is_of_generation(flag) || (host_accepts && OF_LISTENERS.contains(&flag.get_id().as_str()))
+        };
+        let lasting = flags.filter(lasts).filter(differs);
+        lasting.filter_map(Arg::get_long).map(str::to_owned).collect()
+    }
+}
+
+/// Flags that take effect with the next generation, besides those of [`OF_GENERATION`]: the program,
+/// and how it is compiled and run.
+const PROGRAM: [&str; 4] = ["command", "listen_profile", "on_trap", "no_cache"];
+
+/// Flags that say how a listener accepts.
+const OF_LISTENERS: [&str; 8] = [
+    "accept_from",
+    "deny_from",
+    "listen_profile",
+    "max_backlog",
+    "max_connections",
+    "max_connections_per_listener",
+    "max_connections_per_peer",
+    "max_socket_buffer",
+];
+
+/// Headings of flags that take effect with the next generation.
+const OF_GENERATION: [&str; 3] = [NETWORK, FILES, LIMITS];
+
+fn is_of_generation(flag: &Arg) -> bool {
+    PROGRAM.contains(&flag.get_id().as_str())
+        || flag.get_help_heading().is_some_and(|heading| OF_GENERATION.contains(&heading))
+}
+
+/// What was said of a flag, its default included.
+fn values(matches: &ArgMatches, flag: &Arg) -> Vec<OsString> {
+    let raw = matches.try_get_raw(flag.get_id().as_str()).ok().flatten();
+    let mut values: Vec<OsString> = raw.into_iter().flatten().map(OsString::from).collect();
+    if matches!(flag.get_action(), clap::ArgAction::Count) {
+        values = vec![matches.get_count(flag.get_id().as_str()).to_string().into()];
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differences(before: &[&str], now: &[&str]) -> Vec<String> {
+        let read = |flags: &[&str]| {
+            let words = ["wasock", "run"].iter().chain(flags).chain(&["m.wasm"]).map(OsString::from);
+            Invocation::read(words.collect()).ok().map(|(_, it)| it)
+        };
+        match (read(before), read(now)) {
+            (Some(before), Some(now)) => before.lasting_differences(&now),
+            _ => vec!["refused".to_owned()],
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_host_differs() {
+        let found = differences(
+            &["--workers=2", "--trace", "--log-format=json"],
+            &["--workers=3", "-v", "--restart=always", "--preopen-listen=:0"],
+        );
+        assert_eq!(found, ["preopen-listen", "restart", "workers", "log-format", "trace", "verbose"]);
+        assert!(differences(&["--workers=2"], &["--workers=2"]).is_empty());
+        assert!(differences(&["--restart=never", "--drain-timeout=1s"], &["--drain-timeout=1s"]).is_empty());
+    }
+
+    #[test]
+    fn where_the_host_accepts_its_terms_belong_to_it() {
+        let here = "--per-connection=127.0.0.1:0";
+        let now = [here, "--deny-from=10.0.0.0/8", "--max-connections=9", "--env=A=1"];
+        assert_eq!(differences(&[here], &now), ["deny-from", "max-connections"]);
+    }
+
+    #[test]
+    fn what_belongs_to_a_generation_does_not() {
+        let now = [
+            "--listen=:1",
+            "--deny=*:*",
+            "--env=A=1",
+            "--dir=.",
+            "--max-fds=9",
+            "--timeout=1s",
+            "--max-memory=1M",
+            "--max-connections=9",
+            "--listen-profile=bsd",
+            "--on-trap=restart",
+            "--no-cache",
+            "--no-threads",
+        ];
+        assert!(differences(&[], &now).is_empty());
+    }
+}

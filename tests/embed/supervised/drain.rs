@@ -1,0 +1,232 @@
+//! R5, R6 and R8: what is retired goes on with its connections, and ends.
+
+use super::*;
+use rustix::net::{AddressFamily, SocketType};
+
+#[test]
+fn r5_a_drain_signal_is_sent_to_what_is_retired() -> Result<()> {
+    // Without a handler it ends the guest, whatever connections there are.
+    let running = Running::start(|builder| builder.drain_signal(Signal::Term))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    let mut two = running.reloaded("127.0.0.1:0", 2)?;
+    one.is_gone()?;
+    drop(kept);
+    // It was closed by the end of the guest, which is counted and reported.
+    let cut = running.event(|event| match event {
+        Event::DrainTimeout { generation: 1, connections, cause: DrainEnd::Ended } => Some(*connections),
+        _ => None,
+    })?;
+    ensure!((cut, running.service.metrics().drain_cuts) == (1, 1), "{cut} were closed");
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r6_what_is_left_at_the_deadline_is_reset_and_counted() -> Result<()> {
+    let running = Running::start(|builder| builder.drain_timeout(MOMENT))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    let mut two = running.reloaded("127.0.0.1:0", 2)?;
+    is_reset(&kept)?;
+    let reset = running.event(|event| match event {
+        Event::DrainTimeout { generation: 1, connections, cause: DrainEnd::Timeout } => Some(*connections),
+        _ => None,
+    })?;
+    ensure!((reset, running.service.metrics().drain_resets) == (1, 1), "{reset} were reset");
+    one.is_gone()?;
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r6_an_instance_with_datagram_sockets_alone_ends_two_seconds_after_it_is_retired() -> Result<()> {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    one.each(&["open a udp", &format!("bind a {free}")])?;
+    let reload = running.reload()?;
+    let mut two = running.next()?;
+    two.each(&["open a udp", &format!("bind a {free}")])?;
+    ensure!(reload.done()? == Ok(2), "another outcome");
+    let begun = Instant::now();
+    one.expect("poll_write a", "ready")?;
+    one.is_gone()?;
+    let took = begun.elapsed();
+    ensure!(took > Duration::from_millis(1500), "it ended after {took:?}");
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r8_a_drain_refuses_whoever_comes_and_ends_with_the_last_connection() -> Result<()> {
+    let running = Running::start(|builder| builder.restart(Restart::Always))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    running.service.drain();
+    let begun = Instant::now();
+    while !is_refused(addr) {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it lets clients in");
+    }
+    one.expect("say kept one", "ok")?;
+    one.tell("close kept")?;
+    is_served(kept, "one")?;
+    one.is_gone()?;
+    let again = block_on(running.service.reload(guest()?));
+    ensure!(again == Err(ReloadError::NotRunning), "{again:?}");
+    ensure!(running.ended()? == 0, "another code");
+    Ok(())
+}
+
+#[test]
+fn r8_what_is_left_when_a_drain_takes_too_long_is_reset() -> Result<()> {
+    let running = Running::start(|builder| builder.drain_timeout(MOMENT))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    running.service.drain();
+    is_reset(&kept)?;
+    ensure!(running.ended()? == 0, "another code");
+    Ok(())
+}
+
+#[test]
+fn r8_an_order_ends_what_drains_at_once() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let _kept = running.kept_by(&mut one, addr)?;
+    running.service.drain();
+    let begun = Instant::now();
+    while !is_refused(addr) {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it lets clients in");
+    }
+    running.service.terminate();
+    one.is_gone()?;
+    let ended = running.thread.join().ok().context("it panicked")?;
+    let order = ended.err().and_then(|error| error.downcast_ref().copied());
+    ensure!(order == Some(Terminated::Order), "{order:?}");
+    Ok(())
+}
+
+#[test]
+fn r8_clients_that_wait_when_a_drain_begins_are_reset_and_counted() -> Result<()> {
+    for profile in [wasock::ListenProfile::Wasix, wasock::ListenProfile::Winsock] {
+        let running = Running::start_with(|ctx| Ok(ctx.listen_profile(profile)), |builder| builder)?;
+        let mut one = running.next()?;
+        let addr = one.listen("a", "127.0.0.1:0")?;
+        let waiting = [connect(addr)?, connect(addr)?];
+        one.expect("poll a 2000", "ready")?;
+        running.service.drain();
+        waiting.iter().try_for_each(is_reset)?;
+        let (local, reset) = running.event(|event| match event {
+            Event::WaitingReset { local, connections } => Some((local.clone(), *connections)),
+            _ => None,
+        })?;
+        let counted: u64 = running.service.metrics().listeners.iter().map(|it| it.left_waiting).sum();
+        ensure!((reset, counted) == (2, 2) && local == addr.into(), "{reset} at {local} were reset");
+        ensure!(running.ended()? == 0, "another code");
+    }
+    Ok(())
+}
+
+/// It may have something to log.
+#[test]
+fn r6_a_retired_one_goes_on_after_its_last_connection_until_it_waits() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    let mut two = running.reloaded("127.0.0.1:0", 2)?;
+    let begun = Instant::now();
+    one.expect("close kept", "ok")?;
+    one.is_gone()?;
+    let took = begun.elapsed();
+    ensure!(took < Duration::from_millis(900), "it ended after {took:?}");
+    drop(kept);
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r7_a_drain_ends_connections_without_traffic() -> Result<()> {
+    let running = Running::start(|builder| builder.drain_idle(MOMENT))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    // While it serves that is not so.
+    one.expect("poll kept 400", "nothing")?;
+    let mut two = running.reloaded("127.0.0.1:0", 2)?;
+    one.expect("poll kept 5000", "ready")?;
+    // As if its peer had ended it, which has not, and still gets what is sent.
+    one.expect("read kept", "end")?;
+    one.expect("say kept one", "ok")?;
+    one.tell("close kept")?;
+    is_served(kept, "one")?;
+    one.is_gone()?;
+    ensure!(running.service.metrics().drain_resets == 0, "{:?}", running.service.metrics());
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn l4_a_connection_without_traffic_is_reset_and_counted() -> Result<()> {
+    const IDLE: Duration = Duration::from_millis(400);
+    let running = Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let mut kept = running.kept_by(&mut one, addr)?;
+    // What comes counts, read or not, and what goes.
+    for _ in 0..12 {
+        thread::sleep(IDLE / 6);
+        std::io::Write::write_all(&mut kept, b"x")?;
+    }
+    for _ in 0..12 {
+        thread::sleep(IDLE / 6);
+        one.expect("say kept y", "ok")?;
+    }
+    ensure!(running.service.metrics().listeners.iter().all(|it| it.idle_resets == 0), "it was reset");
+    let begun = Instant::now();
+    let mut said = Vec::new();
+    let read = kept.read_to_end(&mut said);
+    ensure!(read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "no reset");
+    ensure!(said.len() <= 12 && begun.elapsed() >= IDLE / 2, "reset after {:?}", begun.elapsed());
+    let (local, peer) = running.event(|event| match event {
+        Event::IdleReset { local, peer, .. } => Some((local.clone(), peer.clone())),
+        _ => None,
+    })?;
+    ensure!(local == addr.into() && peer == kept.local_addr()?.into(), "{peer} at {local}");
+    ensure!(running.service.metrics().listeners.iter().any(|it| it.idle_resets == 1), "not counted");
+    // The guest sees it, too.
+    one.expect("poll kept 1000", "ready")?;
+    let sent = one.ask("say kept z")?;
+    ensure!(!sent.starts_with("ok"), "{sent}");
+    one.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn l4_what_a_peer_still_fetches_is_traffic() -> Result<()> {
+    const IDLE: Duration = Duration::from_millis(300);
+    let running = Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    // With little room of its own, so that it fetches as slowly as it reads.
+    let mut kept = TcpStream::from(rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?);
+    rustix::net::sockopt::set_socket_recv_buffer_size(&kept, 8192)?;
+    rustix::net::connect(&kept, &addr)?;
+    kept.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    one.expect("take a kept", "ok")?;
+    one.expect("fill kept", "ok")?;
+    // All of it is the kernel's by now. The peer takes its time.
+    let (mut piece, begun) = ([0; 512], Instant::now());
+    while begun.elapsed() < 4 * IDLE {
+        kept.read_exact(&mut piece)?;
+        thread::sleep(IDLE / 30);
+    }
+    one.tell("exit 0")?;
+    running.ended().map(drop)
+}

@@ -1,0 +1,95 @@
+//! R2: a reload with other settings, all or nothing.
+
+use super::*;
+use wasock::ListenProfile;
+
+#[test]
+fn r2_other_settings_are_those_of_the_new_generation_alone() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    // It may have datagram sockets, and the new one not.
+    let reload = running.reload_with(settings(&running.control)?)?;
+    let mut two = running.next()?;
+    two.each(&["open u udp"])?;
+    let refused = two.ask("bind u 127.0.0.1:0")?;
+    ensure!(refused.starts_with("EACCES"), "{refused}");
+    one.each(&["open u udp", "bind u 127.0.0.1:0", "close u"])?;
+    let client = connect(addr)?;
+    one.expect("accept a one", "ok")?;
+    is_served(client, "one")?;
+    two.listen("a", "127.0.0.1:0")?;
+    ensure!(reload.done()? == Ok(2), "another outcome");
+    // A reload of the module alone goes on with them.
+    let mut three = running.reloaded("127.0.0.1:0", 3)?;
+    three.each(&["open u udp"])?;
+    let refused = three.ask("bind u 127.0.0.1:0")?;
+    ensure!(refused.starts_with("EACCES"), "{refused}");
+    three.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
+fn r2_settings_that_are_of_no_use_change_nothing() -> Result<()> {
+    let running = Running::start(|builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let refused = running.reload_with(settings(&running.control)?.arg("a\0b"))?.done()?;
+    ensure!(
+        matches!(&refused, Err(ReloadError::Settings(why)) if why.contains("holds a NUL")),
+        "{refused:?}"
+    );
+    let client = connect(addr)?;
+    one.expect("accept a one", "ok")?;
+    is_served(client, "one")?;
+    one.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+/// Also where the host owns the queue, which goes over whole: the new policy counts from the moment
+/// when the new generation is ready.
+#[test]
+fn r2_a_new_policy_admits_peers_from_the_takeover_on() -> Result<()> {
+    for profile in [ListenProfile::Wasix, ListenProfile::Winsock] {
+        let running = Running::start_with(|ctx| Ok(ctx.listen_profile(profile)), |builder| builder)?;
+        let mut one = running.next()?;
+        let addr = one.listen("a", "127.0.0.1:0")?;
+        let deny = settings(&running.control)?.listen_profile(profile).deny_from("127.0.0.0/8".parse()?);
+        let reload = running.reload_with(deny)?;
+        let mut two = running.next()?;
+        two.listen("a", "127.0.0.1:0")?;
+        ensure!(reload.done()? == Ok(2), "another outcome");
+        one.is_gone()?;
+        let client = connect(addr)?;
+        two.each(&["nonblock a"])?;
+        let refused = two.ask("accept a two")?;
+        ensure!(refused.starts_with("EAGAIN"), "{refused}");
+        is_reset(&client)?;
+        two.tell("exit 0")?;
+        running.ended()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn r2_connections_go_on_being_counted() -> Result<()> {
+    let running = Running::start_with(|ctx| Ok(ctx.max_connections(8)), |builder| builder)?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let kept = running.kept_by(&mut one, addr)?;
+    let reload = running.reload_with(settings(&running.control)?.max_connections(1))?;
+    let mut two = running.next()?;
+    two.listen("a", "127.0.0.1:0")?;
+    ensure!(reload.done()? == Ok(2), "another outcome");
+    let client = connect(addr)?;
+    two.expect("poll a 2000", "ready")?;
+    let full = two.ask("accept a two")?;
+    ensure!(full.starts_with("EMFILE"), "{full}");
+    one.tell("close kept")?;
+    one.is_gone()?;
+    drop(kept);
+    two.expect("accept a two", "ok")?;
+    is_served(client, "two")?;
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
