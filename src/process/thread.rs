@@ -47,7 +47,8 @@ pub struct Thread {
     pub(crate) scratch: Vec<u8>,
     /// What an epoll found, on its way to the guest. Kept between calls.
     pub(crate) happened: Vec<Happened>,
-    pub(crate) poll_scratch: PollScratch,
+    /// The buffers of a poll, but while it uses them.
+    pub(crate) poll_scratch: Option<Box<PollScratch>>,
     /// What the host holds for it; nothing for the first thread.
     _held: Option<Charge>,
 }
@@ -75,7 +76,7 @@ impl Thread {
             personality: Personality::PREVIEW1,
             scratch: Vec::new(),
             happened: Vec::new(),
-            poll_scratch: PollScratch::default(),
+            poll_scratch: None,
             _held: None,
         }
     }
@@ -92,7 +93,7 @@ impl Thread {
             named_callback: None,
             scratch: Vec::new(),
             happened: Vec::new(),
-            poll_scratch: PollScratch::default(),
+            poll_scratch: None,
             _held: Some(held),
             ..*self
         }

@@ -288,12 +288,12 @@ impl<'a> PollSet<'a> {
     /// host, or a filter.
     #[inline]
     pub fn add(&mut self, socket: &'a Socket, mask: Events) -> Option<()> {
-        let is_connected = socket.stream().is_ok_and(|stream| stream.known_connection().is_some());
-        let is_told_elsewhere = || socket.kernel_fd().now().is_none();
-        if !is_connected && is_told_elsewhere() {
-            return None;
-        }
-        self.asked.push(PollFd::from_borrowed_fd(socket.poll_fd(), mask.to_poll()));
+        let known = socket.stream().ok().and_then(Stream::known_connection);
+        let fd = match known {
+            Some(connected) => connected.fd(),
+            None => told_by(socket)?,
+        };
+        self.asked.push(PollFd::from_borrowed_fd(fd, mask.to_poll()));
         Some(())
     }
 
@@ -333,6 +333,13 @@ impl<'a> PollSet<'a> {
             io.clear_ready(mask);
         }
     }
+}
+
+/// The descriptor by which the kernel reports the readiness of a socket that is not known to be
+/// connected. Apart, so that the others, which are most, are added without a call.
+#[inline(never)]
+fn told_by(socket: &Socket) -> Option<BorrowedFd<'_>> {
+    socket.kernel_fd().now()
 }
 
 #[cfg(test)]

@@ -75,14 +75,14 @@ impl Call<'_> {
         check_out(memory, events.offset(), count * EVENT)?;
         check_out_value(memory, ret_n)?;
         let subscriptions = GuestPtr::<[u8]>::new((subscriptions.offset(), count * layout.size()));
-        let mut scratch = std::mem::take(&mut self.poll_scratch);
+        let mut scratch = self.poll_scratch.take().unwrap_or_default();
         let asked = if scratch.has_room(count, self.process().host_memory()) {
             self.try_poll(memory, layout, subscriptions, events, ret_n, &mut scratch)
         } else {
             self.read_all(memory, layout, subscriptions, count).map(|asked| Some((asked, false)))
         };
         scratch.trim();
-        self.poll_scratch = scratch;
+        self.poll_scratch = Some(scratch);
         let Some((asked, has_polled)) = asked? else { return Ok(()) };
         Err(self.wait(move |call, memory| {
             Box::pin(async move {

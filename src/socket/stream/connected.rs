@@ -66,7 +66,8 @@ impl Connected {
         self.kind != Kind::Stream
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    /// The host's descriptor.
+    pub fn fd(&self) -> BorrowedFd<'_> {
         self.registration.host_fd()
     }
 

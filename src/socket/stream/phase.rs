@@ -72,7 +72,11 @@ impl Stream {
         let will_stay = self.known_connection().is_some() || {
             let inner = self.settled();
             match &inner.state {
-                Some(StreamState::Connected(_)) => true,
+                Some(StreamState::Connected(connected)) => {
+                    // A guest that polls is about to use it.
+                    self.connection.get_or_init(|| connected.clone());
+                    true
+                }
                 Some(StreamState::Listening(listening)) if listening.queue().is_some() => {
                     return KernelFd::None;
                 }
