@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::connection_options::ConnectionOptions;
-use super::live_instances::LiveGenerations;
+use super::live_instances::{LiveGenerations, LiveInstances};
 use super::template::Template;
 use super::{Guest, Handle};
 use crate::error::ParseError;
@@ -189,6 +189,8 @@ pub(super) struct GenerationView {
     /// Until when it may drain, where it does.
     pub(super) deadline: Option<Instant>,
     pub(super) workers: Vec<WorkerView>,
+    /// Its instances, where each connection has one.
+    pub(super) for_connections: Option<Arc<LiveInstances>>,
 }
 
 /// A worker, as the loop has left it.

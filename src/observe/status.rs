@@ -65,7 +65,11 @@ pub struct GenerationStatus {
     pub age: Duration,
     /// Where it drains: how long it may go on.
     pub left: Option<Duration>,
-    /// Its workers.
+    /// How many instances of it live.
+    pub instances: u64,
+    /// Connections that these have accepted and not closed.
+    pub open_connections: u64,
+    /// Its workers; none where [each connection](crate::ServiceBuilder::per_connection) has an instance of its own.
     pub workers: Vec<WorkerStatus>,
 }
 
@@ -157,7 +161,7 @@ pub struct ListenerStatus {
 pub struct LimitStatus {
     /// Its name: that of its flag, without the dashes.
     pub name: &'static str,
-    /// What is counted: `connections`, `bytes`, `descriptors`, `threads` or `seconds`.
+    /// What is counted: `connections`, `instances`, `bytes`, `descriptors`, `threads` or `seconds`.
     pub unit: &'static str,
     /// How much is allowed; `None` is as much as comes.
     pub most: Option<u64>,
@@ -168,6 +172,18 @@ pub struct LimitStatus {
     pub reached: u64,
     /// Can it be changed while the service runs?
     pub is_changeable: bool,
+}
+
+impl LimitStatus {
+    /// One that holds for as long as its service lives, and of which is not counted how often it was reached.
+    pub(crate) fn fixed(
+        name: &'static str,
+        unit: &'static str,
+        most: Option<u64>,
+        used: Option<u64>,
+    ) -> Self {
+        Self { name, unit, most, used, reached: 0, is_changeable: false }
+    }
 }
 
 /// A refusal of the policy, and how often it came.

@@ -64,8 +64,7 @@ impl ServiceState {
             reached: self.report().reached(limit),
             is_changeable: limit.is_changeable(),
         };
-        let fixed =
-            |name, unit, most| LimitStatus { name, unit, most, used: None, reached: 0, is_changeable: false };
+        let fixed = |name, unit, most| LimitStatus::fixed(name, unit, most, None);
         let ConnectionLimits { in_all, per_listener, per_peer, .. } = connection;
         let [in_all, per_listener, per_peer] = [in_all, per_listener, per_peer].map(|it| it.map(u64::from));
         let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());

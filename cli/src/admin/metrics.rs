@@ -135,10 +135,8 @@ impl Seen {
         to.gauge("wasock_draining", "Is the service to end", u64::from(self.service.is_draining))?;
         let mut states: Vec<([(&str, String); 2], f64)> = Vec::new();
         for generation in &self.service.generations {
-            let live = generation.workers.iter().filter(|it| it.instance.is_some()).count();
             let (number, state) = (generation.number.to_string(), generation.state.name().to_owned());
-            let live = u32::try_from(live).map_or(f64::MAX, f64::from);
-            states.push(([("generation", number), ("state", state)], live));
+            states.push(([("generation", number), ("state", state)], float(generation.instances)));
         }
         to.gauges("wasock_instances", "Instances that run", states)?;
         to.counter("wasock_restarts", "Instances that were started anew after their end", metrics.restarts)?;

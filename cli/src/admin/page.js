@@ -86,8 +86,11 @@ function show(status, now) {
   plot('plot-connections', history.connections);
   plot('plot-accepted', history.accepted);
   plot('plot-bytes', history.bytes);
-  fill('workers', status.generations.flatMap(g => g.workers.map(w => [
-    [g.number, 'n'], [g.state + (g.left_seconds === null ? '' : ', ' + span(g.left_seconds) + ' left')], [w.number, 'n'], [w.state], [w.restarts, 'n'],
+  const stage = g => g.state + (g.left_seconds === null ? '' : ', ' + span(g.left_seconds) + ' left');
+  fill('workers', status.generations.flatMap(g => !g.workers.length ? [[
+    [g.number, 'n'], [stage(g)], ['–', 'n'], [g.instances + ' instances'], ['–', 'n'], [span(g.age_seconds), 'n'], [g.open_connections, 'n'], ['–', 'n'], ['–', 'n'],
+  ]] : g.workers.map(w => [
+    [g.number, 'n'], [stage(g)], [w.number, 'n'], [w.state], [w.restarts, 'n'],
     ...(w.instance ? [[span(w.instance.age_seconds), 'n'], [w.instance.open_connections, 'n'], [bytes(w.instance.memory_bytes), 'n'], [w.instance.cpu_seconds.toFixed(2) + ' s', 'n']] : [['–', 'n'], ['–', 'n'], ['–', 'n'], ['–', 'n']]),
   ])), 'none runs');
   fill('listeners', status.listeners.map(l => [

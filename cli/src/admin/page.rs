@@ -124,11 +124,29 @@ fn workers(html: &mut String, generations: &[Generation]) -> fmt::Result {
     ];
     table(html, "workers", "Generations and workers", &headings)?;
     for generation in generations {
+        if generation.workers.is_empty() {
+            row_of_generation(html, generation)?;
+        }
         for worker in &generation.workers {
             row_of_worker(html, generation, worker)?;
         }
     }
     end_of_table(html, generations.is_empty(), "none runs")
+}
+
+/// One whose instances have one connection each.
+fn row_of_generation(html: &mut String, generation: &Generation) -> fmt::Result {
+    let left = generation.left_seconds.map_or_else(String::new, |left| format!(", {} left", Span(left)));
+    writeln!(
+        html,
+        "<tr><td class=\"n\">{}</td><td>{}{left}</td><td class=\"n\">–</td><td>{} instances</td><td class=\"n\">–</td>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">–</td><td class=\"n\">–</td></tr>",
+        generation.number,
+        generation.state,
+        generation.instances,
+        Span(generation.age_seconds),
+        generation.open_connections
+    )
 }
 
 fn row_of_worker(html: &mut String, generation: &Generation, worker: &Worker) -> fmt::Result {

@@ -34,6 +34,8 @@ pub(crate) struct Generation {
     pub(crate) age_seconds: f64,
     /// Where it drains.
     pub(crate) left_seconds: Option<f64>,
+    pub(crate) instances: u64,
+    pub(crate) open_connections: u64,
     pub(crate) workers: Vec<Worker>,
 }
 
@@ -148,7 +150,7 @@ impl Status {
 
 /// Those of all instances together.
 pub(super) fn open_connections(service: &ServiceStatus) -> u64 {
-    instances(service).map(|it| it.open_connections).fold(0, u64::saturating_add)
+    service.generations.iter().map(|it| it.open_connections).fold(0, u64::saturating_add)
 }
 
 /// The instances that run.
@@ -163,6 +165,8 @@ impl Generation {
             state: generation.state.name().to_owned(),
             age_seconds: generation.age.as_secs_f64(),
             left_seconds: generation.left.map(|left| left.as_secs_f64()),
+            instances: generation.instances,
+            open_connections: generation.open_connections,
             workers: generation.workers.iter().map(Worker::of).collect(),
         }
     }

@@ -45,6 +45,19 @@ fn workers(lines: &mut Lines, status: &Status) {
     let mut rows = Vec::new();
     for generation in &status.generations {
         let left = generation.left_seconds.map(|left| format!(", {} left", Span(left))).unwrap_or_default();
+        if generation.workers.is_empty() {
+            rows.push([
+                generation.number.to_string(),
+                format!("{}{left}", generation.state),
+                "-".to_owned(),
+                format!("{} instances", generation.instances),
+                "-".to_owned(),
+                Span(generation.age_seconds).to_string(),
+                generation.open_connections.to_string(),
+                "-".to_owned(),
+                "-".to_owned(),
+            ]);
+        }
         for worker in &generation.workers {
             let [age, connections, memory, cpu] = match &worker.instance {
                 Some(it) => [

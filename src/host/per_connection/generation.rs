@@ -70,7 +70,14 @@ impl Generation {
             Stage::Draining { deadline } => (GenerationState::Draining, Some(deadline)),
             Stage::Ending => (GenerationState::Draining, None),
         };
-        GenerationView { number: self.number, state, started: self.started, deadline, workers: Vec::new() }
+        GenerationView {
+            number: self.number,
+            state,
+            started: self.started,
+            deadline,
+            workers: Vec::new(),
+            for_connections: Some(Arc::clone(&self.live)),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -185,7 +185,8 @@ impl Generation {
             Stage::Draining { deadline, .. } => (GenerationState::Draining, Some(deadline)),
         };
         let workers = self.workers.iter().map(Worker::view).collect();
-        GenerationView { number: self.number, state, started: self.started, deadline, workers }
+        let (number, started) = (self.number, self.started);
+        GenerationView { number, state, started, deadline, workers, for_connections: None }
     }
 
     /// The handles on what runs.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::super::service::Service;
 use super::super::supervision::{GenerationView, WorkerView};
-use crate::observe::status::{GenerationState, GenerationStatus, ServiceStatus, WorkerStatus};
-use crate::service::{GuestListener, Peak};
+use crate::observe::status::{GenerationState, GenerationStatus, LimitStatus, ServiceStatus, WorkerStatus};
+use crate::service::{GuestListener, Peak, inode_of};
 
 /// How often is looked whether the loop of the service has answered.
 const LOOK: Duration = Duration::from_millis(5);
@@ -30,14 +30,31 @@ impl Service {
         let generations: Vec<_> = generations.into_iter().map(|it| look(it, now, &mut of_guests)).collect();
         let instances =
             || generations.iter().flat_map(|it| &it.workers).filter_map(|it| it.instance.as_ref());
-        let connections = instances().map(|it| it.open_connections).fold(0, u64::saturating_add);
+        let sum = |of: fn(&GenerationStatus) -> u64| generations.iter().map(of).fold(0, u64::saturating_add);
+        let connections = sum(|it| it.open_connections);
         let peak = Peak {
             descriptors: instances().map(|it| it.descriptors).max().unwrap_or(0),
             memory: instances().map(|it| it.memory).max().unwrap_or(0),
             host_memory: instances().map(|it| it.host_memory).max().unwrap_or(0),
         };
-        let listeners = self.inner().listeners(of_guests);
         let serving = generations.iter().find(|it| it.state == GenerationState::Serving);
+        let mut limits = self.inner().limit_status(peak, connections);
+        if let Some(chosen) = &self.supervision().connections {
+            let most = chosen.max_instances.into();
+            limits.push(LimitStatus::fixed(
+                "max-instances",
+                "instances",
+                Some(most),
+                Some(sum(|it| it.instances)),
+            ));
+            of_guests.extend(serving.iter().flat_map(|it| {
+                chosen.listeners.iter().filter_map(|given| {
+                    let (local, generation) = (given.inherited.local.clone(), it.number);
+                    Some(GuestListener { local, inode: inode_of(&given.fd)?, generation, queue: None })
+                })
+            }));
+        }
+        let listeners = self.inner().listeners(of_guests);
         let listens = |number| listeners.iter().any(|it| it.generations.contains(&number));
         // Where each connection has an instance, the host itself listens.
         let is_for_connections = self.supervision().connections.is_some();
@@ -51,7 +68,7 @@ impl Service {
             is_running,
             is_draining,
             is_ready,
-            limits: self.inner().limit_status(peak, connections),
+            limits,
             denials: self.inner().report().denials(),
             metrics: self.metrics(),
             generations,
@@ -94,11 +111,24 @@ fn look(view: GenerationView, now: Instant, listeners: &mut Vec<GuestListener>) 
         });
         WorkerStatus { number: worker.number, state: worker.state, restarts: worker.restarts, instance }
     };
+    let workers: Vec<_> = view.workers.into_iter().map(worker).collect();
+    let running = || workers.iter().filter_map(|worker| worker.instance.as_ref());
+    let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
+    let (instances, open_connections) = match view.for_connections {
+        // Each has one.
+        Some(live) => (count(live.count()), count(live.count())),
+        None => {
+            let connections = running().map(|it| it.open_connections).fold(0, u64::saturating_add);
+            (count(running().count()), connections)
+        }
+    };
     GenerationStatus {
         number: view.number,
         state: view.state,
         age: now.saturating_duration_since(view.started),
         left: view.deadline.map(|deadline| deadline.saturating_duration_since(now)),
-        workers: view.workers.into_iter().map(worker).collect(),
+        instances,
+        open_connections,
+        workers,
     }
 }

@@ -1,6 +1,6 @@
 //! Clients of the admin socket that are not what they should be, and where it may be.
 
-use super::{Site, WAIT_TIMEOUT, ask, exchange, run_on_loopback, wasock};
+use super::{Site, WAIT_TIMEOUT, ask, at, exchange, run_on_loopback, wasock};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -155,7 +155,7 @@ fn garbage_stalls_and_floods_hurt_nobody() -> Result<()> {
         let answer = site.ask(method, path, "")?;
         ensure!(answer.status == status, "{method} {path}: {answer:?}");
     }
-    ensure!(site.status()?["ready"] == true, "not ready");
+    ensure!(at(&site.status()?, "/ready") == true, "not ready");
     site.is_page()?;
     site.running.stop().map(drop)
 }

@@ -1,6 +1,6 @@
 //! `wasock ctl`.
 
-use super::{Site, wasock};
+use super::{Site, at, wasock};
 use anyhow::{Result, ensure};
 use std::os::unix::net::UnixListener;
 
@@ -14,7 +14,7 @@ fn ctl_says_how_the_service_stands() -> Result<()> {
         ensure!(said.contains(text), "{text} is not in\n{said}");
     }
     let json: serde_json::Value = serde_json::from_str(&site.ctl(&["status", "--format", "json"])?.stdout)?;
-    ensure!(json["schema"] == 1 && json["ready"] == true, "{json:#}");
+    ensure!(at(&json, "/schema") == 1 && at(&json, "/ready") == true, "{json:#}");
     site.ctl(&["limits"])?.expect_code(0)?.expect_stdout("max-memory")?;
     site.ctl(&["metrics"])?.expect_code(0)?.expect_stdout("wasock_ready 1")?;
     // The address by the variable.

@@ -78,6 +78,11 @@ impl Site {
     }
 }
 
+/// What a JSON value has there; null where it has nothing.
+fn at(value: &serde_json::Value, place: &str) -> serde_json::Value {
+    value.pointer(place).cloned().unwrap_or_default()
+}
+
 /// A stream to an operator's socket.
 trait Stream: std::io::Read + std::io::Write {
     fn limit(&self) -> std::io::Result<()>;

@@ -1,6 +1,6 @@
 //! The status page, in a browser: with scripts and without.
 
-use super::{Site, WAIT_TIMEOUT, ask, run};
+use super::{Site, WAIT_TIMEOUT, ask, at, run};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{HttpClient, Running};
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// A browser, driven as WebDriver says: JSON over HTTP.
 struct Browser {
     driver: Child,
-    at: SocketAddr,
+    place: SocketAddr,
     session: String,
 }
 
@@ -25,11 +25,11 @@ impl Browser {
             return Ok(None);
         };
         let lines = BufReader::new(driver.stdout.take().context("no stdout")?).lines();
-        let mut browser = Self { driver, at: ([127, 0, 0, 1], 0).into(), session: String::new() };
+        let mut browser = Self { driver, place: ([127, 0, 0, 1], 0).into(), session: String::new() };
         for line in lines {
             let line = line?;
             if let Some((_, port)) = line.split_once("started successfully on port ") {
-                browser.at.set_port(port.trim_end_matches('.').parse()?);
+                browser.place.set_port(port.trim_end_matches('.').parse()?);
                 break;
             }
         }
@@ -46,22 +46,23 @@ impl Browser {
                 },
             } } }),
         )?;
-        let session = answer["sessionId"].as_str().with_context(|| format!("no session: {answer}"))?;
+        let session = at(&answer, "/sessionId");
+        let session = session.as_str().with_context(|| format!("no session: {answer}"))?;
         browser.session = format!("/session/{session}");
         Ok(Some(browser))
     }
 
     fn order(&self, method: &str, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
-        let (at, body) = (self.at, if method == "POST" { body.to_string() } else { String::new() });
+        let (place, body) = (self.place, if method == "POST" { body.to_string() } else { String::new() });
         let length = body.len();
-        let mut driver = HttpClient::connect(at)?;
+        let mut driver = HttpClient::connect(place)?;
         driver.send(
-            format!("{method} {path} HTTP/1.1\r\nHost: {at}\r\nContent-Length: {length}\r\n\r\n{body}")
+            format!("{method} {path} HTTP/1.1\r\nHost: {place}\r\nContent-Length: {length}\r\n\r\n{body}")
                 .as_bytes(),
         )?;
         let answer = driver.response()?;
-        let mut answer: serde_json::Value = serde_json::from_slice(&answer.body)?;
-        Ok(answer["value"].take())
+        let answer: serde_json::Value = serde_json::from_slice(&answer.body)?;
+        Ok(at(&answer, "/value"))
     }
 
     fn open(&self, at: SocketAddr) -> Result<()> {

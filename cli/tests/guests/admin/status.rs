@@ -1,6 +1,6 @@
 //! What operators are answered.
 
-use super::{Site, WAIT_TIMEOUT};
+use super::{Site, WAIT_TIMEOUT, at};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::HttpClient;
 use std::net::TcpStream;
@@ -77,18 +77,19 @@ fn the_status_counts_what_happens() -> Result<()> {
     let status = loop {
         let status = site.status()?;
         // What is sent is counted a moment after the peer has it.
-        if status["open_connections"] == 1 && status["totals"]["sent_bytes"].as_u64() > Some(0) {
+        if at(&status, "/open_connections") == 1 && at(&status, "/totals/sent_bytes").as_u64() > Some(0) {
             break status;
         }
         ensure!(begun.elapsed() < WAIT_TIMEOUT, "{status:#}");
         thread::sleep(Duration::from_millis(20));
     };
-    ensure!(status["ready"] == true && status["draining"] == false, "{status:#}");
-    ensure!(status["listeners"][0]["address"] == site.addr.to_string(), "{status:#}");
-    ensure!(status["listeners"][0]["accepted"] == 1, "{status:#}");
-    let limits = status["limits"].as_array().context("limits")?;
-    let limit = limits.iter().find(|it| it["name"] == "max-connections").context("no such limit")?;
-    ensure!(limit["most"] == 50 && limit["used"] == 1, "{limit}");
+    ensure!(at(&status, "/ready") == true && at(&status, "/draining") == false, "{status:#}");
+    ensure!(at(&status, "/listeners/0/address") == site.addr.to_string(), "{status:#}");
+    ensure!(at(&status, "/listeners/0/accepted") == 1, "{status:#}");
+    let limits = at(&status, "/limits");
+    let limits = limits.as_array().context("limits")?;
+    let limit = limits.iter().find(|it| at(it, "/name") == "max-connections").context("no such limit")?;
+    ensure!(at(limit, "/most") == 50 && at(limit, "/used") == 1, "{limit}");
     site.running.stop().map(drop)
 }
 
@@ -140,7 +141,7 @@ fn health_and_readiness() -> Result<()> {
     // One that stays, so that the drain does.
     let client = TcpStream::connect(site.addr)?;
     let begun = Instant::now();
-    while site.status()?["open_connections"] != 1 {
+    while at(&site.status()?, "/open_connections") != 1 {
         ensure!(begun.elapsed() < WAIT_TIMEOUT, "it is not accepted");
         thread::sleep(Duration::from_millis(20));
     }
@@ -161,14 +162,55 @@ fn a_reload_answers_when_it_is_done() -> Result<()> {
     let site = Site::start(&[])?;
     let done = site.ask("POST", "/reload", "")?;
     let outcome: serde_json::Value = serde_json::from_slice(&done.body)?;
-    ensure!(done.status == 200 && outcome["generation"] == 2, "{done:?}");
+    ensure!(done.status == 200 && at(&outcome, "/generation") == 2, "{done:?}");
     site.is_page()?;
     std::fs::write(site.module(), "no module")?;
     let failed = site.ask("POST", "/reload", "")?;
     let outcome: serde_json::Value = serde_json::from_slice(&failed.body)?;
-    ensure!(failed.status == 409 && outcome["outcome"] == "failed", "{failed:?}");
-    ensure!(outcome["error"].as_str().is_some_and(|why| !why.is_empty()), "{outcome}");
-    ensure!(site.status()?["totals"]["reloads_refused"] == 1, "{:#}", site.status()?);
+    ensure!(failed.status == 409 && at(&outcome, "/outcome") == "failed", "{failed:?}");
+    ensure!(at(&outcome, "/error").as_str().is_some_and(|why| !why.is_empty()), "{outcome}");
+    ensure!(at(&site.status()?, "/totals/reloads_refused") == 1, "{:#}", site.status()?);
     site.is_page()?;
     site.running.stop().map(drop)
+}
+
+#[test]
+fn instances_for_connections_are_counted_with_their_generation() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("admin.sock");
+    let module = folder.path().join("waits.wat");
+    // It reads until its connection ends.
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\10\00\00\00\10\00\00\00")
+        (func (export "_start") (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+    std::fs::write(&module, text)?;
+    let mut running = super::run()
+        .args(["--per-connection", "127.0.0.1:0", "--admin", &format!("unix:{}", path.display())])
+        .arg(&module)
+        .start()?;
+    let addr = running.listening()?;
+    let status = || -> Result<serde_json::Value> {
+        let answer =
+            super::ask(std::os::unix::net::UnixStream::connect(&path)?, "GET", "/status", "localhost", "")?;
+        Ok(serde_json::from_slice(&answer.body)?)
+    };
+    let clients = [TcpStream::connect(addr)?, TcpStream::connect(addr)?];
+    let begun = Instant::now();
+    let seen = loop {
+        let status = status()?;
+        if at(&status, "/generations/0/instances") == 2 {
+            break status;
+        }
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "{status:#}");
+        thread::sleep(Duration::from_millis(20));
+    };
+    ensure!(at(&seen, "/ready") == true && at(&seen, "/open_connections") == 2, "{seen:#}");
+    ensure!(at(&seen, "/listeners/0/address") == addr.to_string(), "{seen:#}");
+    let limits = at(&seen, "/limits");
+    let limits = limits.as_array().context("limits")?;
+    ensure!(limits.iter().any(|it| at(it, "/name") == "max-instances" && at(it, "/used") == 2), "{seen:#}");
+    drop(clients);
+    running.stop().map(drop)
 }
