@@ -19,7 +19,7 @@ use wasock::{ListenProfile, OnTrap, ReloadMode, Restart};
 
 pub(crate) use admin::AdminArgs;
 pub(crate) use connections::ConnectionArgs;
-pub(crate) use ctl::{CtlArgs, CtlFormat, CtlOrder};
+pub(crate) use ctl::{CtlArgs, CtlFormat, CtlOrder, LimitsChange};
 pub(crate) use grants::GrantArgs;
 pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, anyhow};
 use hyper::{Method, StatusCode};
 
 use crate::FAILURE;
-use crate::admin::{AdminAddress, Outcome, SCHEMA, Status, VARIABLE};
-use crate::args::{CtlArgs, CtlFormat, CtlOrder};
+use crate::admin::{AdminAddress, LimitsRequest, Outcome, SCHEMA, Status, VARIABLE};
+use crate::args::{CtlArgs, CtlFormat, CtlOrder, LimitsChange};
 use crate::report::{Lines, say};
 use client::{Client, Reply};
 
@@ -29,7 +29,10 @@ pub(crate) fn ctl(args: &CtlArgs) -> Result<ExitCode> {
         CtlOrder::Status { format } => status(&client, *format),
         CtlOrder::Reload => reload(&client),
         CtlOrder::Drain => drain(&client),
-        CtlOrder::Limits => limits(&client),
+        CtlOrder::Limits { change: None } => limits(&client),
+        CtlOrder::Limits { change: Some(LimitsChange::Set { limits }) } => {
+            set_limits(&client, limits.iter().cloned().collect())
+        }
         CtlOrder::Metrics => metrics(&client),
     }
 }
@@ -98,6 +101,17 @@ fn limits(client: &Client) -> Result<ExitCode> {
     }
     let mut lines = Lines::default();
     table::limits(&mut lines, &read_status(&reply)?.limits);
+    lines.print();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_limits(client: &Client, wanted: LimitsRequest) -> Result<ExitCode> {
+    let reply = client.ask(&Method::POST, "/limits", serde_json::to_string(&wanted)?)?;
+    if !reply.is_success() {
+        return refused(&reply);
+    }
+    let mut lines = Lines::default();
+    table::limits(&mut lines, &serde_json::from_str::<Vec<_>>(&reply.body)?);
     lines.print();
     Ok(ExitCode::SUCCESS)
 }

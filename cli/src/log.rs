@@ -308,6 +308,9 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ];
             ("warn", "drain_timeout", fields)
         }
+        Event::LimitChanged { limit, most } => {
+            ("notice", "limit_changed", vec![("limit", limit.name().into()), ("most", (*most).into())])
+        }
         Event::Unclaimed { local, is_closed } => {
             let address = Json::from(local.to_string());
             ("warn", "unclaimed", vec![("address", address), ("closed", Json::Bool(*is_closed))])

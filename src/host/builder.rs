@@ -480,7 +480,11 @@ impl WasockCtxBuilder {
         preopened::grant_adoptable(&mut self.service, &adoptable);
         let limits = self.connection_limits;
         self.template_with(Arc::new(inherited_sockets), |mut config| {
-            config.connection_limiter = ConnectionLimiter::new(limits);
+            // Those of a service may change while it runs.
+            config.connection_limiter = match has_many {
+                true => Some(ConnectionLimiter::changeable(limits)),
+                false => ConnectionLimiter::new(limits),
+            };
             let service = ServiceState::new(config);
             for (made, is_shared) in adoptable {
                 service.inherit(made, is_shared);

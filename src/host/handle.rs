@@ -131,6 +131,13 @@ impl Handle {
         self.process.upgrade().map_or(0, |process| process.open_connections())
     }
 
+    /// Has listeners take the service's maximum for backlogs into account.
+    pub(super) fn apply_max_backlog(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.set_max_backlog(process.service().max_backlog());
+        }
+    }
+
     /// Does it listen, or receive, at a held socket?
     pub(super) fn takes_any(&self) -> bool {
         self.process.upgrade().is_some_and(|process| process.instance().takes_any())

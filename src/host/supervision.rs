@@ -15,6 +15,7 @@ use super::{Guest, Handle};
 use crate::error::ParseError;
 use crate::observe::status::{GenerationState, WorkerState};
 use crate::process::Signal;
+use crate::service::ServiceState;
 
 /// When an instance that has ended is started anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,6 +192,8 @@ pub(super) struct GenerationView {
     pub(super) workers: Vec<WorkerView>,
     /// Its instances, where each connection has one.
     pub(super) for_connections: Option<Arc<LiveInstances>>,
+    /// What they share.
+    pub(super) service: Arc<ServiceState>,
 }
 
 /// A worker, as the loop has left it.

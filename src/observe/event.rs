@@ -89,6 +89,13 @@ pub enum Event {
         /// How much it allows: connections, or bytes.
         most: u32,
     },
+    /// A limit was changed while guests run ([`Service::set_limits`](crate::Service::set_limits)).
+    LimitChanged {
+        /// Which limit.
+        limit: Limit,
+        /// What it allows from now on; `None` is as much as comes.
+        most: Option<u32>,
+    },
     /// The guest was denied memory: a memory or a table of its own did not grow, or a call
     /// failed because of what the host would have held for it. Reported at once, and then at most
     /// once a minute, of each of the two limits.

@@ -12,9 +12,11 @@
 //! | `GET /healthz`, `/readyz` | does the host live, does a generation serve |
 //! | `POST /reload` | what has become of the reload, once it is done |
 //! | `POST /drain` | at once; the service ends when its connections have ended |
+//! | `POST /limits` | the limits, changed as the body says |
 
 mod address;
 mod guard;
+mod limits;
 mod listener;
 mod metrics;
 mod page;
@@ -34,6 +36,7 @@ use wasock::Service;
 
 pub(crate) use address::{AdminAddress, VARIABLE};
 use guard::Guard;
+pub(crate) use limits::LimitsRequest;
 use listener::AdminListener;
 pub(crate) use page::{Bytes, Span};
 pub(crate) use reserve::{reserve, reserve_in};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS,
@@ -14,6 +14,7 @@ use wasock::Service;
 use wasock::observe::status::ServiceStatus;
 
 use super::guard::Guard;
+use super::limits::{self, LimitsRequest};
 use super::metrics;
 use super::page;
 use super::process::ProcessStatus;
@@ -23,6 +24,10 @@ use crate::reload::Reloader;
 
 /// How old what is shown may be: the kernel is not asked anew for each of many requests.
 const FRESH: Duration = Duration::from_millis(100);
+
+/// How many bytes the body of a request has at most, and how long it may take.
+const MOST_BODY: usize = 4096;
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is answered about.
 pub(super) struct State {
@@ -102,8 +107,12 @@ pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> An
         ("/readyz", true) => readiness(state),
         ("/reload", false) if method == Method::POST => reload(state).await,
         ("/drain", false) if method == Method::POST => drain(state),
+        ("/limits", false) if method == Method::POST => match body(request).await {
+            Ok(body) => change_limits(state, &body),
+            Err(refused) => refused,
+        },
         ("/" | "/status" | "/metrics" | "/healthz" | "/readyz", false) => not_allowed("GET, HEAD"),
-        ("/reload" | "/drain", _) => not_allowed("POST"),
+        ("/reload" | "/drain" | "/limits", _) => not_allowed("POST"),
         _ => failure(StatusCode::NOT_FOUND, "there is no such path"),
     }
 }
@@ -153,6 +162,31 @@ fn drain(state: &State) -> Answer {
     manager::drains();
     state.forget();
     json(StatusCode::ACCEPTED, &Outcome { outcome: "begun".to_owned(), generation: None, error: None })
+}
+
+fn change_limits(state: &State, body: &[u8]) -> Answer {
+    let wanted: LimitsRequest = match serde_json::from_slice(body) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let why = format!("expected an object of limits, as in {{\"max-connections\": 100}}: {error}");
+            return failure(StatusCode::BAD_REQUEST, &why);
+        }
+    };
+    if let Err(why) = limits::set(&state.service, &wanted) {
+        return failure(StatusCode::CONFLICT, &why.to_string());
+    }
+    state.forget();
+    json(StatusCode::OK, &state.status().limits)
+}
+
+/// The body of a request, which is short.
+async fn body(request: Request<Incoming>) -> Result<Bytes, Answer> {
+    let body = Limited::new(request.into_body(), MOST_BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or cut")),
+        Err(_) => Err(failure(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
+    }
 }
 
 fn failure(status: StatusCode, why: &str) -> Answer {

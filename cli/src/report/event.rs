@@ -85,6 +85,12 @@ fn of_limits(event: &Event) -> bool {
         Event::Limited { fd, local, peer, limit, most } => {
             say!("wasock: {}", limited(*fd, local, peer, *limit, *most))
         }
+        Event::LimitChanged { limit, most: Some(most) } => {
+            say!("wasock: {} is {most} from now on", limit.name())
+        }
+        Event::LimitChanged { limit, most: None } => {
+            say!("wasock: {} has no limit from now on", limit.name())
+        }
         Event::MemoryDenied { limit, most } => say!("wasock: {}", denied_memory(*limit, *most)),
         Event::TableFull { most } => {
             say!("wasock: the guest was denied a descriptor: it has as many as --max-fds {most} allows");

@@ -77,6 +77,7 @@ impl Generation {
             deadline,
             workers: Vec::new(),
             for_connections: Some(Arc::clone(&self.live)),
+            service: Arc::clone(&self.template.service),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One generation: its workers, and how each of them stands.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::outcome::{Ended, reason};
@@ -186,7 +187,8 @@ impl Generation {
         };
         let workers = self.workers.iter().map(Worker::view).collect();
         let (number, started) = (self.number, self.started);
-        GenerationView { number, state, started, deadline, workers, for_connections: None }
+        let service = Arc::clone(&self.release.template.service);
+        GenerationView { number, state, started, deadline, workers, for_connections: None, service }
     }
 
     /// The handles on what runs.

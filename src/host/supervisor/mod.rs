@@ -22,6 +22,7 @@
 mod builder;
 mod generation;
 mod instance;
+mod limits;
 mod status;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! How a service stands, for an operator's look.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::service::Service;
@@ -27,6 +28,8 @@ impl Service {
             let orders = self.supervision().orders();
             (orders.is_running, orders.drains, orders.generations.clone())
         };
+        let settings = generations.iter().find(|it| it.state == GenerationState::Serving);
+        let settings = Arc::clone(settings.map_or(self.inner(), |it| &it.service));
         let generations: Vec<_> = generations.into_iter().map(|it| look(it, now, &mut of_guests)).collect();
         let instances =
             || generations.iter().flat_map(|it| &it.workers).filter_map(|it| it.instance.as_ref());
@@ -38,7 +41,7 @@ impl Service {
             host_memory: instances().map(|it| it.host_memory).max().unwrap_or(0),
         };
         let serving = generations.iter().find(|it| it.state == GenerationState::Serving);
-        let mut limits = self.inner().limit_status(peak, connections);
+        let mut limits = settings.limit_status(peak, connections);
         if let Some(chosen) = &self.supervision().connections {
             let most = chosen.max_instances.into();
             limits.push(LimitStatus::fixed(

@@ -41,7 +41,8 @@ pub struct LimitExceeded {
 /// Counts the connections of one guest.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
-    limits: ConnectionLimits,
+    /// Changes while guests run. Below the lock of the counts.
+    limits: Mutex<ConnectionLimits>,
     /// Below the lock of a queue; nothing is locked under it. Those of all generations of a
     /// service, each of which may have limits of its own.
     counts: Arc<Mutex<Counts>>,
@@ -66,17 +67,36 @@ impl ConnectionLimiter {
         Self::after(None, limits)
     }
 
+    /// A limiter without connections, which counts though there be no limit yet.
+    pub fn changeable(limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self { limits: Mutex::new(limits), counts: Arc::default() })
+    }
+
     /// One that goes on with what `before` has counted, where there was one. Connections that
     /// were taken without a limit do not count.
     pub fn after(before: Option<&Arc<Self>>, limits: ConnectionLimits) -> Option<Arc<Self>> {
-        let is_needed = limits != ConnectionLimits::default();
+        let is_needed = before.is_some() || limits != ConnectionLimits::default();
         let counts = || before.map_or_else(Arc::default, |before| Arc::clone(&before.counts));
-        is_needed.then(|| Arc::new(Self { limits, counts: counts() }))
+        is_needed.then(|| Arc::new(Self { limits: Mutex::new(limits), counts: counts() }))
     }
 
     /// What it allows.
     pub(crate) fn limits(&self) -> ConnectionLimits {
-        self.limits
+        *self.lock_limits()
+    }
+
+    /// Allows something else from now on; what is open stays. Of peers only those connections count that
+    /// were taken under a limit to these. Returns what it allowed before.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut ConnectionLimits)) -> ConnectionLimits {
+        let mut limits = self.lock_limits();
+        let before = *limits;
+        change(&mut limits);
+        before
+    }
+
+    fn lock_limits(&self) -> MutexGuard<'_, ConnectionLimits> {
+        // Whole whenever it is unlocked.
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The quota of one more listener.
@@ -132,7 +152,7 @@ impl LockedCounts<'_> {
     ///
     /// The limit that is reached.
     pub(crate) fn check(&self) -> Result<(), LimitExceeded> {
-        let limits = &self.quota.connection_limiter.limits;
+        let limits = self.quota.connection_limiter.limits();
         let here = self.counts.listeners.get(&self.quota.listener).copied().unwrap_or(0);
         check_limit(limits.in_all, self.counts.in_all, Limit::Connections)?;
         check_limit(limits.per_listener, here, Limit::ConnectionsPerListener)
@@ -151,7 +171,7 @@ impl LockedCounts<'_> {
     }
 
     fn admit(&mut self, peer: &Address) -> Result<Option<Peer>, LimitExceeded> {
-        let most = self.quota.connection_limiter.limits.per_peer;
+        let most = self.quota.connection_limiter.limits().per_peer;
         let Some(peer) = most.and(peer_of(peer)) else { return Ok(None) };
         check_limit(most, self.counts.peers.get(&peer).copied().unwrap_or(0), Limit::ConnectionsPerPeer)?;
         *self.counts.peers.entry(peer).or_default() += 1;
@@ -296,6 +316,22 @@ mod tests {
         drop(first);
         let counts = connection_limiter.lock();
         assert_eq!((counts.in_all, counts.listeners.len(), counts.peers.len()), (1, 1, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn limits_change_while_connections_are_open() -> TestResult {
+        let connection_limiter = ConnectionLimiter::changeable(ConnectionLimits::default());
+        let quota = connection_limiter.quota();
+        let first = take(&quota, &peer("10.0.0.1:1")?).map_err(|it| format!("{it:?}"))?;
+        connection_limiter.change(|limits| limits.in_all = Some(1));
+        let second = take(&quota, &peer("10.0.0.2:1")?).err();
+        assert_eq!(second, Some(LimitExceeded { limit: Limit::Connections, most: 1 }));
+        drop(first);
+        assert!(take(&quota, &peer("10.0.0.2:1")?).is_ok());
+        let before = connection_limiter.change(|limits| limits.in_all = None);
+        assert_eq!(before.in_all, Some(1));
+        assert_eq!(connection_limiter.limits(), ConnectionLimits::default());
         Ok(())
     }
 

@@ -62,3 +62,38 @@ fn ctl_prints_nothing_of_a_host_as_it_is() -> Result<()> {
     ensure!(answers.join().is_ok_and(|it| it.is_ok()), "it was not asked");
     Ok(())
 }
+
+#[test]
+fn limits_change_while_the_service_runs() -> Result<()> {
+    let mut site = Site::start(&[])?;
+    let mut kept = guest_tests::HttpClient::connect(site.addr)?;
+    kept.get("/")?;
+    let set = site.ctl(&["limits", "set", "max-connections=1", "max-backlog=7"])?.expect_code(0)?;
+    ensure!(set.stdout.contains("1 connections") && set.stdout.contains("7 connections"), "{set}");
+    site.running.wait_for_stderr("wasock: max-connections is 1 from now on")?;
+    // One more waits, and is served once there is room for it.
+    let waits = std::net::TcpStream::connect(site.addr)?;
+    let metrics = site.ctl(&["metrics"])?.stdout;
+    ensure!(metrics.contains("wasock_limit{limit=\"max-connections\",unit=\"connections\"} 1"), "{metrics}");
+    site.ctl(&["limits", "set", "max-connections=none"])?.expect_code(0)?;
+    site.is_page()?;
+    for (change, why) in [
+        ("max-memory=1", "max-memory can't be changed while the service runs: the memories of an instance"),
+        ("max-connections=0", "expected a number from 1 on"),
+        ("max-backlog=none", "max-backlog needs a number"),
+        ("max-sockets=1", "max-sockets is no limit that can be changed"),
+    ] {
+        // All or none.
+        let refused = site.ctl(&["limits", "set", "max-connections-per-peer=1", change])?;
+        refused.expect_code(1)?.expect_stderr(why)?.expect_one_line()?;
+    }
+    let limits = at(&site.status()?, "/limits");
+    let per_peer =
+        limits.as_array().into_iter().flatten().find(|it| at(it, "/name") == "max-connections-per-peer");
+    ensure!(per_peer.is_some_and(|it| at(it, "/most").is_null()), "{limits}");
+    ensure!(site.ask("POST", "/limits", "no JSON")?.status == 400, "no JSON");
+    ensure!(site.ask("POST", "/limits", &"x".repeat(5000))?.status == 413, "5000 bytes");
+    kept.get("/")?;
+    drop((kept, waits));
+    site.running.stop().map(drop)
+}
