@@ -65,6 +65,7 @@ const HOST: &[&str] = &[
     "handle",
     "live_instances",
     "connection_options",
+    "snapshot",
     "load",
     "pool",
     "supervision",

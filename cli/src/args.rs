@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use wasock::{ListenProfile, OnTrap, ReloadMode, Restart};
+use wasock::{ConnectionAs, ListenProfile, OnTrap, ReloadMode, Restart};
 
 pub(crate) use admin::AdminArgs;
 pub(crate) use connections::ConnectionArgs;
@@ -292,6 +292,11 @@ impl RunArgs {
             (
                 self.on_trap == OnTrap::Restart,
                 "--on-trap restart: a trap of an instance for a connection (--per-connection) ends that",
+            ),
+            (
+                self.connections.warm && self.connections.per_connection_as != ConnectionAs::Event,
+                "--warm needs --per-connection-as event: a copy of a module whose start has returned gets its \
+                 connection by an event",
             ),
             (
                 has_sockets || sockets.listen_fds,

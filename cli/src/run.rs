@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Cache, CacheConfig, Config, Engine, Trap, WasmBacktrace};
-use wasock::{Access, Ended, Guest, Terminated, WasockCtx, WasockCtxBuilder};
+use wasock::{Access, Ended, Guest, LoadError, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
 use crate::invocation::Invocation;
@@ -130,18 +130,22 @@ pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
     let parallel = engine_for(args, true)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
-    let guest = match start::unless_panics(|| Guest::load(&parallel, module)) {
+    let guest = match start::unless_panics(|| load_in(&parallel, module, args)) {
         Some(guest) => guest?,
         None => {
             start::wait_for_threads(before);
             let serial = engine_for(args, false)?;
-            Guest::load(&serial, module)?
+            load_in(&serial, module, args)?
         }
     };
     if args.no_threads {
         guest.refuse_threads(module)?;
     }
     Ok(guest)
+}
+
+fn load_in(engine: &Engine, module: &Path, args: &RunArgs) -> Result<Guest, LoadError> {
+    if args.connections.warm { Guest::load_to_copy(engine, module) } else { Guest::load(engine, module) }
 }
 
 fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {

@@ -7,6 +7,9 @@ pub(super) const ON_ACCEPT: &str = "wasock_on_accept";
 pub(super) const ON_READABLE: &str = "wasock_on_readable";
 pub(super) const ON_CLOSED: &str = "wasock_on_closed";
 
+/// Called in each copy of an instance, before anything else: not an event.
+pub(super) const ON_CLONE: &str = "wasock_on_clone";
+
 /// The names, in the order in which a connection meets them.
 const NAMES: [&str; 4] = [ON_LISTEN, ON_ACCEPT, ON_READABLE, ON_CLOSED];
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
@@ -13,6 +14,7 @@ use wasmtime::{Config, Engine, Module};
 use super::epoch::{Epochs, Ticker};
 use super::outcome::describe_trap;
 use super::shared_memories::{growth_in_binary, growth_in_exports};
+use super::snapshot::{Refusal, exporting};
 use crate::abi::{Detected, detect, is_go, wants_threads};
 use crate::observe::Escaped;
 
@@ -41,6 +43,8 @@ pub struct Guest {
     /// By how many bytes the shared memories may grow that each instance has for itself.
     pub(super) shared_growth: u64,
     pub(super) has_own_thread: bool,
+    /// The module as it was, where it is to be started once and copied.
+    pub(super) source: Option<Arc<[u8]>>,
 }
 
 /// Why a file is no guest. One line: what, where, and what to do.
@@ -57,6 +61,8 @@ pub enum LoadError {
     NeedsThreads(PathBuf),
     /// It is broken, or needs what the engine lacks.
     Invalid(PathBuf, wasmtime::Error),
+    /// A copy of an instance would not be all that the instance is: the reason.
+    NotCopied(PathBuf, String),
 }
 
 impl fmt::Display for LoadError {
@@ -77,6 +83,11 @@ impl fmt::Display for LoadError {
                 f,
                 "{} needs threads, which are not allowed here: build it without them, or run it without \
                  --no-threads",
+                Escaped(path.display())
+            ),
+            Self::NotCopied(path, why) => write!(
+                f,
+                "{} can't be started once and copied for each connection: it {why}",
                 Escaped(path.display())
             ),
             Self::Invalid(path, error) => {
@@ -175,6 +186,35 @@ impl Guest {
         Self::from_bytes(engine, path, &read(path)?)
     }
 
+    /// Loads the file `path` for a service with [an instance for each
+    /// connection](super::ServiceBuilder::per_connection) that gets it by
+    /// [events](crate::ConnectionAs::Event): the module is started once, and each connection has a
+    /// copy of that instance as it was when its start returned. A generation is ready once that is
+    /// done and its snapshot compiled.
+    ///
+    /// What the start has computed is what each copy has, the state of a random generator too: a
+    /// module that draws randomness exports `wasock_on_clone()`, which is called in each copy before
+    /// anything else. What the host keeps for an instance is not copied: its start must leave no
+    /// descriptor open, and a working directory or a handler of signals that it chose is the first
+    /// instance's alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`]: [`NotCopied`](LoadError::NotCopied) where the module has not exactly one memory
+    /// of its own, shares it, or has code that can change its table.
+    pub fn load_to_copy(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
+        let bytes = read(path)?;
+        let source = binary(path, &bytes)?;
+        let exporting = match exporting(&source) {
+            Ok(exporting) => exporting,
+            Err(Refusal::Because(why)) => return Err(LoadError::NotCopied(path.to_owned(), why)),
+            // The engine says what is wrong.
+            Err(Refusal::Invalid) => source.to_vec(),
+        };
+        let guest = Self::from_bytes(engine, path, &exporting)?;
+        Ok(Self { source: Some(source.into_owned().into()), ..guest })
+    }
+
     /// Loads `bytes`; `name` is for messages.
     ///
     /// # Errors
@@ -217,7 +257,7 @@ impl Guest {
         let is_ours = Ticker::known(module.engine()).is_some();
         let epochs = if is_ours { Epochs::Managed } else { Epochs::EndGuest };
         let shared_growth = growth_in_exports(&module);
-        Self { module, detected, is_go: false, epochs, shared_growth, has_own_thread: false }
+        Self { module, detected, is_go: false, epochs, shared_growth, has_own_thread: false, source: None }
     }
 
     /// Says what an increment of the epoch of this guest's engine means, in

@@ -31,6 +31,7 @@ mod run;
 mod service;
 mod shared_memories;
 mod signal;
+mod snapshot;
 mod steps;
 mod stub;
 mod supervision;

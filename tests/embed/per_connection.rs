@@ -34,6 +34,14 @@ fn guest(module: &str) -> Result<Guest> {
     Ok(Guest::load(&engine, Path::new(module))?)
 }
 
+/// The guest, which is started once, and copied.
+fn guest_to_copy(module: &str) -> Result<Guest> {
+    let mut config = Guest::engine_config();
+    Guest::set_pool(&mut config, Path::new(module), 128, 16 << 20)?;
+    let engine = Guest::new_engine(&config).map_err(plain)?;
+    Ok(Guest::load_to_copy(&engine, Path::new(module))?)
+}
+
 /// The guest, whose instances are made on demand.
 fn guest_on_demand(module: &str) -> Result<Guest> {
     let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
@@ -422,6 +430,66 @@ fn w6_a_module_with_threads_serves_too() -> Result<()> {
         ensure!(answer == "t", "{answer:?}");
     }
     running.drained()
+}
+
+#[test]
+fn w7_each_connection_has_a_copy_of_what_the_start_left() -> Result<()> {
+    let as_event = |builder: ServiceBuilder| builder.connection_as(ConnectionAs::Event);
+    let guest = guest_to_copy(guest_tests::CONNECTION_COPIES)?;
+    let running = Running::start_with(guest, |ctx| ctx, as_event)?;
+    let ask = |stream: &mut TcpStream| -> Result<String> {
+        stream.write_all(b"?")?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer)?;
+        Ok(String::from_utf8(answer.to_vec())?)
+    };
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(running.addr)?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        // Started once, told once, and its own from there on.
+        ensure!(ask(&mut stream)? == "1111", "not the copy");
+        ensure!(ask(&mut stream)? == "1112", "not its own");
+    }
+    // A reload starts the next one once, too.
+    let (service, next) = (running.service.clone(), guest_to_copy(guest_tests::CONNECTION_COPIES)?);
+    let reloaded =
+        thread::spawn(move || block_on(service.reload(next))).join().ok().context("it panicked")?;
+    ensure!(reloaded == Ok(2), "{reloaded:?}");
+    let mut stream = TcpStream::connect(running.addr)?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    ensure!(ask(&mut stream)? == "1111", "not the new copy");
+    drop(stream);
+    running.drained()
+}
+
+#[test]
+fn w7_what_is_no_copy_is_refused_with_a_sentence() -> Result<()> {
+    let refused = |module: &str, shown_as: ConnectionAs| -> Result<String> {
+        let guest = match guest_to_copy(module) {
+            Ok(guest) => guest,
+            Err(error) => return Ok(error.to_string()),
+        };
+        let as_this = |builder: ServiceBuilder| builder.connection_as(shown_as);
+        let running = Running::start_with(guest, |ctx| ctx, as_this)?;
+        Ok(running.ended()?.err().context("it ran")?.to_string())
+    };
+    let why = refused(guest_tests::CONNECTION_STATE, ConnectionAs::Event)?;
+    ensure!(why.contains("it can change its table"), "{why}");
+    let why = refused(guest_tests::CONNECTION_COPIES, ConnectionAs::Stdio)?;
+    ensure!(why.contains("by an event, and in no other way"), "{why}");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("leaves.wat");
+    std::fs::write(
+        &path,
+        r#"(module
+            (import "wasix_32v1" "fd_dup" (func $dup (param i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "_initialize") (drop (call $dup (i32.const 0) (i32.const 0))))
+            (func (export "wasock_on_accept") (param i32 i32)))"#,
+    )?;
+    let why = refused(path.to_str().context("a path")?, ConnectionAs::Event)?;
+    ensure!(why.contains("4 descriptors open in the place of 3"), "{why}");
+    Ok(())
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use xtask::workspace::{build_wasock, guests, target_dir, workspace_dir};
 
 /// The programs that have a native twin here.
-const TWINS: [&str; 3] = ["http_server", "stream_server", "threaded_http"];
+const TWINS: [&str; 4] = ["http_server", "one_request", "stream_server", "threaded_http"];
 
 /// Where everything lies.
 pub(super) struct Built {

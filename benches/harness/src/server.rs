@@ -26,12 +26,24 @@ pub(super) struct Service {
     arguments: Vec<String>,
     /// Arguments of the host that the native twin does not get.
     flags: Vec<String>,
+    listens: Listens,
+}
+
+/// Who listens, and what stands beside the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listens {
+    /// The program, as natively.
+    Program,
+    /// The host, with an instance for each connection; beside it a native server that executes the program for each.
+    Host,
+    /// The host; beside it the same host with one instance that serves all.
+    HostBesideOne,
 }
 
 impl Service {
     fn new(program: &'static str, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self { program, arguments, flags: Vec::new() }
+        Self { program, arguments, flags: Vec::new(), listens: Listens::Program }
     }
 
     /// HTTP on one thread, which waits by poll or epoll.
@@ -47,6 +59,16 @@ impl Service {
     /// HTTP by many threads.
     pub(super) fn threaded(way: &str, threads: u32) -> Self {
         Self::new("threaded_http", &[way, &threads.to_string()])
+    }
+
+    /// An instance for each connection, beside a native server that forks and executes.
+    pub(super) fn per_connection() -> Self {
+        Self { listens: Listens::Host, ..Self::new("one_request", &[]) }
+    }
+
+    /// An instance for each connection, beside one instance that serves all.
+    pub(super) fn per_connection_beside_one() -> Self {
+        Self { listens: Listens::HostBesideOne, ..Self::new("one_request", &[]) }
     }
 
     pub(super) fn with_profile(mut self, profile: &str) -> Self {
@@ -77,6 +99,19 @@ impl Service {
         module: Module,
         address: SocketAddr,
     ) -> Invocation {
+        match (self.listens, side) {
+            (Listens::HostBesideOne, Side::Twin) => {
+                return Self::http("poll").command(built, Side::Guest, module, address);
+            }
+            (Listens::Host | Listens::HostBesideOne, Side::Guest) => {
+                let mut arguments =
+                    vec!["run".to_owned(), "--per-connection".to_owned(), address.to_string()];
+                arguments.extend(self.flags.iter().cloned());
+                arguments.push(built.module(self.program, module).display().to_string());
+                return Invocation::new(built.wasock.clone(), arguments, built);
+            }
+            _ => {}
+        }
         let mut arguments = Vec::new();
         let program = match side {
             Side::Guest => {

@@ -95,6 +95,7 @@ pub(super) fn all(descriptors: u64) -> Vec<Workload> {
         streams(),
         mostly_idle(descriptors),
         threads(),
+        instances(),
         profiles(),
         growth(),
         starts(),
@@ -224,6 +225,22 @@ fn threads() -> Vec<Workload> {
             &keep_alive,
         )
         .in_full(),
+    ]
+}
+
+fn instances() -> Vec<Workload> {
+    let churn = |name: &str, service, goal| {
+        let rate = measure("", "rate", CONNECTIONS, Goal::RatioAtLeast(goal));
+        let time = measure("processor time", "server_us", "us", Goal::None);
+        Workload::new(name, service, Drive::Churn { connections: 16 }, &[rate, time])
+    };
+    vec![
+        churn("an instance a connection, beside fork and exec, 16 at once", Service::per_connection(), 10.0),
+        churn(
+            "an instance a connection, beside one instance, 16 at once",
+            Service::per_connection_beside_one(),
+            0.5,
+        ),
     ]
 }
 

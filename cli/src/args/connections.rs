@@ -25,6 +25,12 @@ pub(crate) struct ConnectionArgs {
     /// [default: 1024]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_instances: Option<u32>,
+
+    /// Start the module once, and give each connection a copy of it as it was when its start
+    /// returned (--per-connection-as event). What its start drew of randomness all copies have:
+    /// see wasock_on_clone
+    #[arg(long)]
+    pub(crate) warm: bool,
 }
 
 impl ConnectionArgs {
@@ -46,6 +52,7 @@ impl ConnectionArgs {
         [
             (self.per_connection_as != ConnectionAs::default(), "--per-connection-as"),
             (self.max_instances.is_some(), "--max-instances"),
+            (self.warm, "--warm"),
         ]
         .into_iter()
         .find_map(|(is_given, flag)| is_given.then_some(flag))

@@ -56,6 +56,38 @@ pub(super) fn connection_events() -> Result<()> {
 }
 
 #[test]
+pub(super) fn connection_copies() -> Result<()> {
+    let flags = ["--per-connection-as", "event", "--warm"];
+    let (running, addr) = serve(&flags, guest_tests::CONNECTION_COPIES)?;
+    for _ in 0..2 {
+        ensure!(ask(addr, "?")? == "1111", "not the copy");
+    }
+    running.stop().map(drop)
+}
+
+#[test]
+pub(super) fn one_request() -> Result<()> {
+    let (running, addr) = serve(&["--workers", "2"], guest_tests::ONE_REQUEST)?;
+    for _ in 0..10 {
+        let answer = ask(addr, "GET / HTTP/1.1\r\n\r\n")?;
+        ensure!(answer.ends_with("\r\n\r\nHello from an instance\n"), "{answer:?}");
+    }
+    running.stop().map(drop)
+}
+
+/// The address space of the host leaves no room: a line says so, and it serves all the same.
+#[test]
+fn without_room_for_a_pool_instances_are_made_on_demand() -> Result<()> {
+    let flags = ["--per-connection", "127.0.0.1:0"];
+    let limited = run().args(flags).arg(guest_tests::CONNECTION_FILTER).after_shell("ulimit -v 67108864");
+    let mut running = limited.start()?;
+    running.wait_for_stderr("instances are made on demand, which takes longer: 1024 instances")?;
+    let addr = running.listening()?;
+    ensure!(ask(addr, "say so\n")? == "so\n", "another answer");
+    running.stop().map(drop)
+}
+
+#[test]
 fn a_failure_is_a_line_and_the_others_go_on() -> Result<()> {
     let (mut running, addr) = serve(&[], guest_tests::CONNECTION_FILTER)?;
     _ = ask(addr, "trap\n");
@@ -118,6 +150,8 @@ fn misuse_is_a_sentence() -> Result<()> {
         (&[&with[..], &["--restart", "always"]].concat(), "ends with it, and none follows"),
         (&[&with[..], &["--preopen-listen", "127.0.0.1:0"]].concat(), "is given that one alone"),
         (&[&with[..], &["--on-trap", "restart"]].concat(), "a trap of an instance"),
+        (&["--warm"], "--warm has no effect without --per-connection"),
+        (&[&with[..], &["--warm"]].concat(), "--warm needs --per-connection-as event"),
         (&["--per-connection", "here"], "expected ADDRESS:PORT or unix:PATH"),
     ] {
         let finished = run().args(flags).arg(guest_tests::CONNECTION_FILTER).finish()?.expect_code(2)?;

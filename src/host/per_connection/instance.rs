@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::super::WasockCtx;
 use super::super::limits::contained;
 use super::super::outcome::{Ended, reason};
@@ -23,7 +25,12 @@ use crate::socket::{Accepted, Socket, Stream};
 /// # Cancel safety
 ///
 /// Dropping the future ends the instance, and closes the connection.
-pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, accepted: Accepted) {
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    entered: Entered,
+    accepted: Accepted,
+    permit: OwnedSemaphorePermit,
+) {
     let Accepted { socket, peer } = accepted;
     let served = Served { local: socket.local_address().unwrap_or_else(|_| peer.clone()), peer };
     let socket = Arc::new(socket);
@@ -48,6 +55,7 @@ pub(super) async fn serve(shared: Arc<Shared>, entered: Entered, accepted: Accep
     };
     served.ended(&shared, &entered, &outcome);
     drop(entered);
+    drop(permit);
     shared.ended.notify_waiters();
 }
 
@@ -69,7 +77,8 @@ async fn run(
     if let Some(ticker) = program.ticker().cloned() {
         process.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
     }
-    let mut life = pin!(contained(process, program.run(ctx, given)));
+    // A future that is passed on is held twice: in a box the large one is not.
+    let mut life = pin!(contained(process, Box::pin(program.run(ctx, given))));
     let life = poll_fn(|context| shared.pulse.running(|| life.as_mut().poll(context)));
     let Some(timeout) = process.service().limits().timeout else { return life.await };
     let mut life = pin!(life);

@@ -1,5 +1,6 @@
 //! The module of a generation, with all that is found out of it once.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,13 +11,14 @@ use super::super::deliver::EventLoop;
 use super::super::epoch::{Epochs, Ticker};
 use super::super::epoch_interrupt::give_way_at_epochs;
 use super::super::guest_memory::MemorySource;
-use super::super::handlers::{ON_ACCEPT, handler_names};
+use super::super::handlers::{ON_ACCEPT, ON_CLONE, handler_names};
 use super::super::outcome::{Ended, Outcome, ended};
-use super::super::run::{Imports, Linked};
+use super::super::run::{EndOfRun, Imports, Linked, no_start};
 use super::super::service::Service;
+use super::super::snapshot::{Refusal, draws_randomness, frozen};
 use super::super::{Guest, WasockCtx};
 use crate::error::Terminated;
-use crate::io::{block_on, start_thread};
+use crate::io::{block_on, sleep, start_thread};
 use crate::process::{ConnectionAs, GivenConnection, Personality};
 
 /// A module that is linked, for as many instances as come.
@@ -27,6 +29,10 @@ pub(super) struct Program {
     memory: MemorySource,
     shown_as: ConnectionAs,
     has_handlers: bool,
+    /// Is each instance a copy of one whose start has returned?
+    is_copied: bool,
+    /// Is a copy told that it is one?
+    has_on_clone: bool,
     ticker: Option<Arc<Ticker>>,
 }
 
@@ -77,7 +83,8 @@ impl Drop for Prepared {
 }
 
 impl Program {
-    /// Links `guest`, and makes one instance of it, whose start is not called.
+    /// Links `guest`, and makes one instance of it, whose start is not called; or, where instances are copies,
+    /// starts that one and links what it has become.
     ///
     /// # Errors
     ///
@@ -85,14 +92,40 @@ impl Program {
     async fn prepare(service: &Service, guest: Guest, number: u32) -> wasmtime::Result<Self> {
         let options = service.supervision().connections.as_ref();
         let shown_as = options.map(|options| options.shown_as).unwrap_or_default();
+        let source = guest.source.clone();
+        let program = Self::link(service, guest, shown_as)?;
+        let Some(source) = source else {
+            program.probe(service, number).await?;
+            return Ok(program);
+        };
+        let copy = program.start_once(service, number, &source).await?;
+        let engine = program.guest.module().engine();
+        let copy = Guest::from_bytes(engine, Path::new("the copy of the module"), &copy);
+        let copy = copy.map_err(wasmtime::Error::new)?.epochs(program.guest.epochs);
+        let copied = Self { is_copied: true, ..Self::link(service, copy, shown_as)? };
+        if !copied.has_on_clone && draws_randomness(copied.guest.module()) {
+            tracing::warn!(
+                "the module draws randomness and exports no {ON_CLONE}: what its start drew all copies have"
+            );
+        }
+        copied.probe(service, number).await?;
+        Ok(copied)
+    }
+
+    fn link(service: &Service, guest: Guest, shown_as: ConnectionAs) -> wasmtime::Result<Self> {
         let handlers = handler_names(guest.module());
         if shown_as == ConnectionAs::Event && !handlers.contains(&ON_ACCEPT) {
             return Err(wasmtime::Error::msg(format!(
                 "the module exports no {ON_ACCEPT}, by which it would get its connection"
             )));
         }
+        if guest.source.is_some() && shown_as != ConnectionAs::Event {
+            return Err(wasmtime::Error::msg(
+                "a copy of a module whose start has returned gets its connection by an event, and in no other way",
+            ));
+        }
         if handlers.is_empty() && guest.module().get_export("_start").is_none() {
-            return Err(super::super::run::no_start());
+            return Err(no_start());
         }
         let guest = guest.own_thread(false);
         let linked = guest.link(&Linker::new(guest.module().engine()), service.inner().report())?;
@@ -100,17 +133,43 @@ impl Program {
         memory.learn(guest.module());
         memory.set_only_instance();
         let is_managed = guest.epochs == Epochs::Managed;
-        let program = Self {
+        Ok(Self {
             personality: guest.detected().personality(),
             memory,
             shown_as,
             has_handlers: !handlers.is_empty(),
+            is_copied: false,
+            has_on_clone: guest.module().get_export(ON_CLONE).is_some(),
             ticker: is_managed.then(|| Ticker::of(guest.module().engine())),
             linked,
             guest,
-        };
-        program.probe(service, number).await?;
-        Ok(program)
+        })
+    }
+
+    /// Starts one instance, and returns the module `source` as that is then.
+    async fn start_once(&self, service: &Service, number: u32, source: &[u8]) -> wasmtime::Result<Vec<u8>> {
+        let instance = service.inner().instance_for_connection(number);
+        let ctx = service.template().context(instance).map_err(wasmtime::Error::new)?;
+        let process = Arc::clone(ctx.thread.process());
+        let _end = EndOfRun(Arc::clone(&process));
+        let open_before = process.fds().open_count();
+        let (mut store, instance) = self.instantiate(ctx).await?;
+        let limit = service.supervision().options.ready_timeout;
+        tokio::select! {
+            started = self.guest.start(&mut store, &instance, CallMode::Async) => started?,
+            () = sleep(limit) => return Err(wasmtime::Error::new(Terminated::Timeout(limit))),
+        }
+        let open = process.fds().open_count();
+        if open != open_before {
+            return Err(wasmtime::Error::msg(format!(
+                "the start of the module has left {open} descriptors open in the place of {open_before}, and a copy \
+                 would have none of its own"
+            )));
+        }
+        frozen(source, &mut store, &instance).map_err(|refusal| match refusal {
+            Refusal::Because(why) => wasmtime::Error::msg(format!("the module can't be copied: it {why}")),
+            Refusal::Invalid => wasmtime::Error::msg("the module can't be copied: its instance is another's"),
+        })
     }
 
     /// Makes an instance, as a proof that this can be done.
@@ -144,27 +203,43 @@ impl Program {
         }
         if !self.is_alone() {
             drop(given);
-            return match self.guest.run_once(&self.linked, ctx).await? {
+            return match Box::pin(self.guest.run_once(&self.linked, ctx)).await? {
                 Outcome::Ended(ended) => Ok(ended),
                 Outcome::Trapped(trap) => Err(trap),
             };
         }
-        let process = Arc::clone(ctx.thread.process());
         let (mut store, instance) = self.instantiate(ctx).await?;
-        if !self.has_handlers {
-            drop(given);
-            return ended(self.guest.start(&mut store, &instance, CallMode::Async).await);
+        if self.has_handlers {
+            // It is large, and few instances need it.
+            return Box::pin(self.handle_events(&mut store, &instance, given)).await;
         }
-        let mut event_loop = EventLoop::new(&mut store, &instance, process, CallMode::Async)?;
+        drop(given);
+        ended(self.guest.start(&mut store, &instance, CallMode::Async).await)
+    }
+
+    /// The life of an instance with handlers of events.
+    async fn handle_events(
+        &self,
+        store: &mut Store<WasockCtx>,
+        instance: &Instance,
+        given: GivenConnection,
+    ) -> wasmtime::Result<Ended> {
+        let process = Arc::clone(store.data().thread.process());
+        let mut event_loop = EventLoop::new(store, instance, process, CallMode::Async)?;
         let life = async {
-            self.guest.start(&mut store, &instance, CallMode::Async).await?;
-            event_loop.begin(&mut store).await?;
+            if !self.is_copied {
+                self.guest.start(store, instance, CallMode::Async).await?;
+            } else if self.has_on_clone {
+                let on_clone = instance.get_typed_func::<(), ()>(&mut *store, ON_CLONE)?;
+                on_clone.call_async(&mut *store, ()).await?;
+            }
+            event_loop.begin(store).await?;
             if self.shown_as == ConnectionAs::Event {
-                event_loop.deliver(&mut store, given).await?;
+                event_loop.deliver(store, given).await?;
             } else {
                 drop(given);
             }
-            event_loop.go_on(&mut store).await
+            event_loop.go_on(store).await
         };
         ended(life.await)
     }

@@ -84,11 +84,9 @@ async fn accept_all(shared: Arc<Shared>, listener: Arc<Socket>, filter: Arc<dyn 
     while let Some((permit, has_waited)) = shared.permit().await {
         let Some(accepted) = accept(&shared, &listener, filter.as_ref(), has_waited).await else { return };
         let Some(entered) = shared.enter() else { return };
-        let served = instance::serve(Arc::clone(&shared), entered, accepted);
-        tokio::spawn(async move {
-            let _permit = permit;
-            served.await;
-        });
+        let served = instance::serve(Arc::clone(&shared), entered, accepted, permit);
+        tracing::trace!("a task of {} bytes", size_of_val(&served));
+        tokio::spawn(served);
     }
 }
 
