@@ -254,6 +254,11 @@ pub(crate) struct RunArgs {
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = RUNNING)]
     pub(crate) verbose: u8,
 
+    /// Raise no second wall: by itself this process has the kernel keep it to the files and the TCP
+    /// ports that the flags name (Landlock), where the kernel can
+    #[arg(long, help_heading = RUNNING)]
+    pub(crate) no_landlock: bool,
+
     /// Compile the module anew, and do not keep the result
     #[arg(long, help_heading = RUNNING)]
     pub(crate) no_cache: bool,

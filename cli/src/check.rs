@@ -14,6 +14,7 @@ use crate::admin::AdminAddress;
 use crate::args::{Args, CheckArgs, Command};
 use crate::config::{Config, ConfigValue};
 use crate::report::{Lines, say};
+use crate::wall::Plan;
 use crate::{FAILURE, USAGE, reason, run};
 
 /// What `--explain` asks about.
@@ -131,13 +132,17 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
-    if let Err(error) = config.check_together() {
-        say!("wasock: {}: {}", args.config.display(), reason(&error));
-        return Ok(ExitCode::from(USAGE));
-    }
+    let run = match config.check_together() {
+        Ok(run) => run,
+        Err(error) => {
+            say!("wasock: {}: {}", args.config.display(), reason(&error));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     let mut lines = Lines::default();
     if args.explain.is_empty() {
         describe(&mut lines, &config);
+        lines.line(format_args!("second wall: {}", second_wall(&run)));
         lines.print();
         return Ok(ExitCode::SUCCESS);
     }
@@ -162,6 +167,14 @@ fn describe(lines: &mut Lines, config: &Config) {
     list(lines, "denied", &denied);
     let other: Vec<_> = config.values.iter().filter(|value| !is_rule(value)).collect();
     list(lines, "other settings", &other);
+}
+
+/// What the kernel is to keep the process to.
+fn second_wall(args: &Args) -> String {
+    match &args.command {
+        Command::Run(run) if !run.no_landlock => Plan::of(run).to_string(),
+        _ => "none (--no-landlock)".to_owned(),
+    }
 }
 
 fn list(lines: &mut Lines, title: &str, values: &[&ConfigValue]) {

@@ -149,15 +149,15 @@ impl Config {
         self.values.iter().filter_map(mistake).take(MOST_SHOWN).collect()
     }
 
-    /// Whether the command line takes all values together, without flags besides.
+    /// What the command line makes of all values together, without flags besides.
     ///
     /// # Errors
     ///
     /// Where one excludes another one, or needs one that is missing.
-    pub(crate) fn check_together(&self) -> Result<(), clap::Error> {
+    pub(crate) fn check_together(&self) -> Result<Args, clap::Error> {
         let values = self.values.iter().map(|value| value.argument.as_str());
         let words = ["wasock", "run"].into_iter().chain(values).chain(["module"]);
-        Args::read(words.map(OsString::from)).map(drop)
+        Args::read(words.map(OsString::from))
     }
 
     /// The command line with what the file adds to it: a flag that is given there takes the place of

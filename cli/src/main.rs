@@ -5,6 +5,7 @@
 
 mod admin;
 mod args;
+mod cache;
 mod check;
 mod config;
 mod ctl;
@@ -25,6 +26,7 @@ mod signal;
 mod sockets;
 mod start;
 mod stderr;
+mod wall;
 mod watch;
 
 use std::process::ExitCode;

@@ -8,13 +8,14 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::sync::{mpsc, oneshot};
-use wasock::{ReloadError, Service};
+use wasock::{Guest, ReloadError, Service};
 
+use crate::args::RunArgs;
 use crate::invocation::{Invocation, Mistakes};
 use crate::report::{Lines, say};
-use crate::{manager, run, serve, start};
+use crate::{manager, run, serve, start, wall};
 
 /// How many orders may wait. Those that wait are done as one.
 const MOST_WAITING: usize = 64;
@@ -145,7 +146,7 @@ impl Worker {
     }
 
     /// Reads everything, and compiles the module: all of it is good, or nothing is changed.
-    fn prepare(&self) -> Result<(wasock::Guest, wasock::WasockCtxBuilder, Invocation), ReloadFailure> {
+    fn prepare(&self) -> Result<(Guest, wasock::WasockCtxBuilder, Invocation), ReloadFailure> {
         let (args, invocation) = self.invocation.again().map_err(unusable)?;
         let keys = self.invocation.lasting_differences(&invocation);
         if !keys.is_empty() {
@@ -153,15 +154,25 @@ impl Worker {
             say!("wasock: {failure}");
             return Err(failure);
         }
-        let module = args.command.first().map(String::as_str).unwrap_or_default();
-        let prepared =
-            run::load(Path::new(module), &args).and_then(|guest| Ok((guest, serve::settings(&args)?)));
+        let prepared = load(&args).and_then(|guest| Ok((guest, serve::settings(&args)?)));
         let (guest, ctx) = prepared.map_err(|error| {
             say!("wasock: no reload, the running program goes on: {error:#}");
             ReloadFailure::Unusable(format!("{error:#}"))
         })?;
         Ok((guest, ctx, invocation))
     }
+}
+
+/// Loads the module, if the wall lets the new generation have what it needs.
+fn load(args: &RunArgs) -> Result<Guest> {
+    let missing = wall::lacks(args);
+    let what = missing.as_deref().unwrap_or_default();
+    ensure!(
+        missing.is_none(),
+        "the wall that stands since the start (Landlock) leaves out {what}: that takes a restart"
+    );
+    let module = args.command.first().map(String::as_str).unwrap_or_default();
+    run::load(Path::new(module), args)
 }
 
 /// Says what is wrong with the command line as it reads now, and with its file.

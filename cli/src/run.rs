@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use wasmtime::{Cache, CacheConfig, Config, Engine, Trap, WasmBacktrace};
+use wasmtime::{Config, Engine, Trap, WasmBacktrace};
 use wasock::{Access, Ended, Guest, LoadError, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
@@ -16,15 +16,10 @@ use crate::invocation::Invocation;
 use crate::report::{self, Lines, say};
 use crate::serve::serve;
 use crate::signal::Target;
-use crate::{FAILURE, admin, log, manager, signal, sockets, start};
+use crate::{FAILURE, admin, cache, log, manager, signal, sockets, start, wall};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
-
-/// How what is in the cache is compressed, from 1 to 21: what is quick to unpack, for that
-/// is much of a start. Wasmtime by itself takes 3, and after 256 starts, in the midst of
-/// the last, takes seconds to compress anew by 20, which is slower to unpack.
-const QUICK: i32 = 1;
 
 /// How long the last events may take to be printed.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -33,6 +28,8 @@ const WAIT_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) fn run(args: RunArgs, invocation: Invocation) -> Result<ExitCode> {
     log::choose(args.log_format);
     report::log(args.verbose);
+    // Before any thread but this one.
+    wall::raise(&args);
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
     manager::reserve_socket();
@@ -162,7 +159,7 @@ fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {
     config.generate_address_map(wants_places());
     if !args.no_cache {
         // It has a thread of its own, and panics where that can't be started.
-        match start::unless_panics(cache) {
+        match start::unless_panics(cache::cache) {
             Some(Ok(cache)) => {
                 config.cache(Some(cache));
             }
@@ -199,18 +196,6 @@ fn pooled(mut config: Config, args: &RunArgs) -> Result<Engine> {
 /// reads the same variable.
 fn wants_places() -> bool {
     std::env::var_os("WASMTIME_BACKTRACE_DETAILS").is_some_and(|value| value == "1")
-}
-
-/// The compile cache, as the user's file for Wasmtime has it.
-fn cache() -> wasmtime::Result<Cache> {
-    let mut config = CacheConfig::from_file(None)?;
-    let default = CacheConfig::new();
-    let levels =
-        |config: &CacheConfig| (config.baseline_compression_level(), config.optimized_compression_level());
-    if levels(&config) == levels(&default) {
-        config.with_baseline_compression_level(QUICK).with_optimized_compression_level(QUICK);
-    }
-    Cache::new(config)
 }
 
 fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {

@@ -51,6 +51,20 @@ impl Grant {
         matches!(self.0, Addresses::Unix(_))
     }
 
+    /// Is it one of what names lead to?
+    pub fn is_of_names(&self) -> bool {
+        matches!(self.0, Addresses::Named(_))
+    }
+
+    /// The ports, both ends included; `None` for paths.
+    pub fn ports(&self) -> Option<RangeInclusive<u16>> {
+        match &self.0 {
+            Addresses::Inet { ports, .. } => Some(ports.clone()),
+            Addresses::Named(named) => Some(named.ports()),
+            Addresses::Unix(_) => None,
+        }
+    }
+
     /// Is this address among them? An IPv4-mapped address is its IPv4 address.
     pub fn covers(&self, address: &Address) -> bool {
         match (&self.0, address) {

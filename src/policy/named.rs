@@ -63,6 +63,10 @@ impl NamedAddresses {
         }
     }
 
+    pub(super) fn ports(&self) -> RangeInclusive<u16> {
+        self.ports.clone()
+    }
+
     pub(super) fn has_port(&self, port: u16) -> bool {
         self.ports.contains(&port)
     }

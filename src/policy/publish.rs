@@ -44,6 +44,11 @@ impl Publish {
         Self { at: at.map(|ip| ip.to_canonical()), host, guest, protocol }
     }
 
+    /// The host's port, where it is one of TCP. At 0 the host chooses.
+    pub fn tcp_port(&self) -> Option<u16> {
+        (self.protocol == Protocol::Tcp).then_some(self.host)
+    }
+
     /// The host's address, where one was named.
     pub(super) fn ip(&self) -> Option<IpAddr> {
         self.at

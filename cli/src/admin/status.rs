@@ -6,6 +6,8 @@ use wasock::observe::status::{
     DenialStatus, GenerationStatus, InstanceStatus, LimitStatus, ListenerStatus, ServiceStatus, WorkerStatus,
 };
 
+use crate::wall;
+
 /// Another number where a field went away or changed its meaning.
 pub(crate) const SCHEMA: u32 = 1;
 
@@ -16,6 +18,7 @@ pub(crate) struct Status {
     pub(crate) version: String,
     pub(crate) pid: u32,
     pub(crate) module: String,
+    pub(crate) wall: String,
     pub(crate) uptime_seconds: f64,
     pub(crate) ready: bool,
     pub(crate) draining: bool,
@@ -122,6 +125,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             module: Escaped(around.module).to_string(),
+            wall: Escaped(wall::standing()).to_string(),
             uptime_seconds: around.uptime.as_secs_f64(),
             ready: service.is_ready,
             draining: service.is_draining,

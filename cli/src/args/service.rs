@@ -73,7 +73,7 @@ impl ServiceArgs {
     }
 
     /// Is there a way to order a reload?
-    fn is_reloaded(&self) -> bool {
+    pub(crate) fn is_reloaded(&self) -> bool {
         self.reload_signal.is_some() || self.watch
     }
 

@@ -11,7 +11,7 @@ pub(super) fn status(lines: &mut Lines, status: &Status) {
         (false, false) => "not ready",
     };
     lines.line(format_args!("{}: {state}, up {}", status.module, Span(status.uptime_seconds)));
-    lines.line(format_args!("wasock {}, process {}", status.version, status.pid));
+    lines.line(format_args!("wasock {}, process {}; wall: {}", status.version, status.pid, status.wall));
     let totals = &status.totals;
     lines.line(format_args!(
         "connections: {} open, {} accepted, {} refused; {} in, {} out",

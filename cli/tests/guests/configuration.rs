@@ -116,7 +116,9 @@ fn check_says_what_is_granted() -> Result<()> {
     let expected = "granted: 5\n  line 1: --listen=127.0.0.1:8080\n  line 1: --listen=unix:/run/*\n  \
                     line 2: --connect=10.0.0.0/8:443\n  line 3: --accept-from=192.168.0.0/16\n  \
                     line 4: --resolve=*.example.com\ndenied: 1\n  line 6: --deny-connect=10.0.0.7:*\n\
-                    other settings: 1\n  line 8: --max-fds=100\n";
+                    other settings: 1\n  line 8: --max-fds=100\n\
+                    second wall: landlock, where the kernel has it: files; TCP bind to 8080; TCP connect to \
+                    53, 443\n";
     ensure!(finished.stdout == expected && finished.stderr.is_empty(), "{finished}");
     Ok(())
 }

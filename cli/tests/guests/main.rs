@@ -51,6 +51,7 @@ mod udp;
 mod udp_answers;
 mod unix;
 mod waiting;
+mod wall;
 
 use guest_tests::Wasock;
 use std::net::TcpListener;
