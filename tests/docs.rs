@@ -5,6 +5,9 @@ mod call_table;
 #[path = "../cli/tests/guests/kinds/option_table.rs"]
 mod option_table;
 
+#[path = "docs/operations.rs"]
+mod operations;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -30,7 +33,8 @@ fn tables_are_up_to_date() -> Result<()> {
     let calls = [("calls", calls()), ("kinds", kinds()), ("options", options())];
     let listen = [("profiles", profiles(&found)?), ("listen", listen(&found)?), ("more", more(&found))];
     check("docs/calls.md", &calls)?;
-    check("docs/listen.md", &listen)
+    check("docs/listen.md", &listen)?;
+    check("docs/service.md", &[("operations", operations::table(&operations::held()?))])
 }
 
 /// Compares the tables of one page, each between two marks of its name, or writes them.

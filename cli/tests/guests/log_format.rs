@@ -35,6 +35,7 @@ fn fields<'a>(records: &'a [Value], event: &str) -> Result<BTreeSet<&'a str>> {
     Ok(names.filter(|name| !["time", "level", "event"].contains(name)).collect())
 }
 
+/// S3: every line of JSON is an object with stable fields.
 #[test]
 fn every_line_is_an_object_with_stable_fields() -> Result<()> {
     let mut running = run_on_loopback()

@@ -92,6 +92,7 @@ fn restart_keeps_the_listener_and_says_so() -> Result<()> {
     running.finish()?.expect_code(0).map(drop)
 }
 
+/// R1: five short lives end the run with the code of the trap.
 #[test]
 fn five_short_lives_end_with_the_code_of_a_trap() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -146,6 +147,7 @@ fn reloads_under_load_lose_nobody() -> Result<()> {
     running.stop().map(drop)
 }
 
+/// R2: a module that does not load changes nothing, and the operator reads why.
 #[test]
 fn a_module_that_does_not_load_changes_nothing() -> Result<()> {
     let (folder, mut running, addr) = serve(&["--reload-signal", "HUP"])?;
@@ -170,6 +172,7 @@ fn a_module_that_does_not_load_changes_nothing() -> Result<()> {
     running.stop().map(drop)
 }
 
+/// R8: the first SIGTERM drains, and the second one ends.
 #[test]
 fn the_first_sigterm_drains_and_the_second_one_ends() -> Result<()> {
     let (_folder, running, addr) = serve(&["--drain-timeout", "20s"])?;
@@ -295,6 +298,7 @@ fn a_signal_that_is_asked_for_is_caught_though_ignored_from_the_start() -> Resul
     running.stop().map(drop)
 }
 
+/// W1: workers serve at one address.
 #[test]
 fn workers_serve_at_one_address() -> Result<()> {
     let control = TcpListener::bind("127.0.0.1:0")?;

@@ -29,6 +29,7 @@ fn is_inspected(program: &str) -> Result<()> {
     is_harmless(wasock().args(["inspect", program]).succeed()?).map(drop)
 }
 
+/// S4: names in a backtrace are escaped.
 #[test]
 pub(crate) fn names_in_backtrace() -> Result<()> {
     for details in ["0", "1"] {
@@ -117,6 +118,7 @@ fn a_name_that_a_guest_looks_up() -> Result<()> {
     Ok(())
 }
 
+/// S4: the name of a socket is escaped.
 #[test]
 fn the_name_of_a_socket() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -136,6 +138,8 @@ fn the_name_of_a_socket() -> Result<()> {
     Ok(())
 }
 
+/// S4: a log has no escape sequences.
+///
 /// What goes to a log file has no colours.
 #[test]
 fn a_log_has_no_escape_sequences() -> Result<()> {

@@ -22,6 +22,7 @@ fn by_timeout(guest: &str) -> Result<()> {
     ends_by(run().args(["--timeout", "200ms"]), guest, 124, sentence)
 }
 
+/// L3: a guest that computes is ended by both limits to its time.
 #[test]
 pub(crate) fn time_computing() -> Result<()> {
     by_cpu_time(guest_tests::TIME_COMPUTING)?;
@@ -40,6 +41,8 @@ fn a_guest_that_computes_alone_is_ended_by_both_limits() -> Result<()> {
     by_timeout(guest_tests::SPIN)
 }
 
+/// L3: a guest that waits is ended by its timeout.
+///
 /// A guest that waits uses no processor time.
 #[test]
 pub(crate) fn time_waiting() -> Result<()> {
@@ -49,6 +52,8 @@ pub(crate) fn time_waiting() -> Result<()> {
     ends_by(run().args(limits), guest_tests::TIME_WAITING, 124, sentence)
 }
 
+/// L3: a timeout ends every thread.
+///
 /// Its threads compute, sleep, and wait at a futex and in the memory.
 #[test]
 fn a_timeout_ends_every_thread() -> Result<()> {

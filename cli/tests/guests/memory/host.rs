@@ -11,6 +11,8 @@ fn holds_no_more(case: &str, limit: &str) -> Result<()> {
     ended.expect_stderr(TOLD)?.expect_one_line().map(drop)
 }
 
+/// L2: the host holds no more for a guest than the limit.
+///
 /// `EMFILE`, whatever the descriptors stand for.
 #[test]
 pub(crate) fn host_memory() -> Result<()> {

@@ -9,6 +9,7 @@ pub(crate) use resident::*;
 use super::run;
 use anyhow::Result;
 
+/// L1: memories grow no further than the limit.
 #[test]
 pub(crate) fn memory_grow_limited() -> Result<()> {
     let ended = run().args(["--max-memory", "6400K", guest_tests::MEMORY_GROW_LIMITED]).finish()?;
@@ -25,6 +26,8 @@ pub(crate) fn memory64_grow_limited() -> Result<()> {
     ended.expect_code(100)?.expect_stderr("--max-memory 6553600").map(drop)
 }
 
+/// L1: tables grow no further than the limit.
+///
 /// A page, and 8 bytes for each element.
 #[test]
 pub(crate) fn table_grow_limited() -> Result<()> {
@@ -46,6 +49,8 @@ pub(crate) fn shared_memory_of_a_terabyte() -> Result<()> {
     ended.expect_one_line()?.expect_stderr("--max-memory allows 4294967296").map(drop)
 }
 
+/// L1: a shared memory that is imported is cut down to the limit.
+///
 /// Seven eighths of 80 pages: the rest is for what threads have of their own.
 #[test]
 pub(crate) fn shared_memory_cut() -> Result<()> {
@@ -53,6 +58,7 @@ pub(crate) fn shared_memory_cut() -> Result<()> {
     ended.expect_code(70).map(drop)
 }
 
+/// L1: a start that needs more than the limit is refused with one sentence.
 #[test]
 fn a_start_that_needs_more_is_refused_with_one_line() -> Result<()> {
     for program in [guest_tests::MEMORY_GROW_LIMITED, guest_tests::SHARED_MEMORY_CUT] {
