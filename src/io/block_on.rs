@@ -43,17 +43,19 @@ pub(crate) fn park_on<F: Future>(future: F) -> F::Output {
         let parker_poll = ParkerPoll::begin(waker);
         let mut context = Context::from_waker(waker);
         // Without a wake descriptor, waits go to the reactor.
-        let mut has_failed = false;
+        let mut answers = Ok(Vec::new());
         loop {
-            parker_poll.next_round(has_failed);
+            parker_poll.next_round(answers);
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return output;
             }
             let interests = parker_poll.interests();
-            has_failed = !interests.is_empty() && parker.park_in_poll(&interests).is_err();
-            if interests.is_empty() {
+            answers = if interests.is_empty() {
                 parker.park();
-            }
+                Ok(Vec::new())
+            } else {
+                parker.park_in_poll(&interests)
+            };
         }
     })
 }

@@ -15,11 +15,19 @@ use crate::error::Errno;
 ///
 /// `ENOMEM`: what the host reports.
 pub(crate) fn ask(all: &mut [PollFd<'_>]) -> Result<usize, Errno> {
+    #[cfg(test)]
+    ASKED.set(ASKED.get() + 1);
     let mut count = 0;
     for chunk in all.chunks_mut(most_at_once()) {
         count += rustix::io::retry_on_intr(|| rustix::event::poll(chunk, Some(&Timespec::default())))?;
     }
     Ok(count)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has asked.
+    pub(crate) static ASKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// How many descriptors the kernel takes in one poll: "EINVAL: The nfds value exceeds

@@ -44,7 +44,10 @@ pub(crate) use block_on::park_on;
 pub use blocking::BlockingPool;
 pub(crate) use descriptors::{DescriptorDemand, DescriptorFreed};
 pub(crate) use host_runtime::HostRuntime;
+#[cfg(test)]
+pub(crate) use look::ASKED;
 pub(crate) use look::{ask, look_at, look_at_all};
+pub(crate) use parker_poll::{RoundId, take_answers, this_round};
 pub use pollable::{Events, KernelFd, OnReport, Pollable};
 pub(crate) use reactor::{
     AtPanic, can_drive, inside_a_runtime, no_longer_drives, own_reactor, reactor, spawn_guarded,

@@ -10,7 +10,7 @@
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;
 
-use super::wake_fd::{PollInterest, WakeFd};
+use super::wake_fd::{PollAnswer, PollInterest, WakeFd};
 use crate::error::Errno;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::SeqCst;
@@ -66,12 +66,13 @@ impl Parker {
         }
     }
 
-    /// Parks until one of `watched` is ready, or it is woken.
+    /// Parks until one of `watched` is ready, or it is woken. Returns what the kernel reports of them, which is
+    /// nothing where it was woken before it parked.
     ///
     /// # Errors
     ///
     /// `ENFILE`, `ENOMEM`: then it did not park.
-    pub fn park_in_poll(&self, watched: &[PollInterest]) -> Result<(), Errno> {
+    pub fn park_in_poll(&self, watched: &[PollInterest]) -> Result<Vec<PollAnswer>, Errno> {
         let wake_fd = match self.wake_fd.get() {
             Some(wake_fd) => wake_fd,
             None => {
@@ -80,12 +81,13 @@ impl Parker {
             }
         };
         self.is_polling.store(true, SeqCst);
-        let was_woken = if self.is_due.load(SeqCst) { Ok(false) } else { wake_fd.poll(watched) };
+        let polled = if self.is_due.load(SeqCst) { Ok((false, Vec::new())) } else { wake_fd.poll(watched) };
         self.is_polling.store(false, SeqCst);
         self.is_due.swap(false, SeqCst);
-        if was_woken? {
+        let (was_woken, answers) = polled?;
+        if was_woken {
             wake_fd.reset();
         }
-        Ok(())
+        Ok(answers)
     }
 }

@@ -19,12 +19,16 @@
 //! future which is polled only when that part was woken goes to the reactor.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 
+use rustix::event::PollFlags;
+
 use super::Events;
+use super::wake_fd::PollAnswer;
+use crate::error::Errno;
 
 /// How many are noted at most; others go to the reactor. Every sleep asks the kernel
 /// about each.
@@ -44,11 +48,14 @@ struct PollRound {
     /// The interest that is [noted](note) next if the round has the same ones once more.
     next: usize,
     is_off: bool,
+    /// What the kernel reported when the thread parked after the round of this number, for one
+    /// [look](take_answers).
+    answers: (u64, Vec<PollAnswer>),
 }
 
 /// The round in which an interest was added. It is unique across threads, since a future may move to
 /// another thread.
-pub(super) type RoundId = Option<(ThreadId, u64)>;
+pub(crate) type RoundId = Option<(ThreadId, u64)>;
 
 /// Held by a thread that drives a future and watches what this waits for.
 pub(crate) struct ParkerPoll {
@@ -66,20 +73,23 @@ impl ParkerPoll {
             interests: Vec::new(),
             next: 0,
             is_off: true,
+            answers: (0, Vec::new()),
         };
         let outer = HERE.replace(Some(round));
         Self { outer }
     }
 
-    /// Begins a round. `is_off` sends all waits of this round to the reactor.
-    pub(crate) fn next_round(&self, is_off: bool) {
+    /// Begins a round, with what the kernel has reported since the one before. That the thread could not park
+    /// sends all waits of this round to the reactor.
+    pub(super) fn next_round(&self, answers: Result<Vec<PollAnswer>, Errno>) {
         HERE.with_borrow_mut(|round| {
             if let Some(round) = round {
+                round.is_off = answers.is_err();
+                round.answers = (round.number, answers.unwrap_or_default());
                 round.number = LAST.get() + 1;
                 LAST.set(round.number);
                 round.interests.clear();
                 round.next = 0;
-                round.is_off = is_off;
             }
         });
     }
@@ -120,6 +130,33 @@ pub(super) fn poll_wait(
             (None, _) => Poll::Ready(false),
         }
     })
+}
+
+/// The round that this thread is in.
+pub(crate) fn this_round() -> RoundId {
+    HERE.with_borrow(|round| round.as_ref().map(|round| (round.thread, round.number)))
+}
+
+/// What the kernel reported of all of `asked`, in that order, when the thread parked after the round `noted`, in which
+/// the caller has noted its interests: right after the park it need not ask again. `None` where much may have happened
+/// since: in a later round, for a second look, and for what it was not asked about.
+pub(crate) fn take_answers(
+    noted: RoundId,
+    mut asked: impl Iterator<Item = (RawFd, Events)>,
+) -> Option<Vec<PollFlags>> {
+    let noted = noted?;
+    let answers = HERE.with_borrow_mut(|round| {
+        let round = round.as_mut().filter(|round| (round.thread, round.answers.0) == noted)?;
+        Some(std::mem::take(&mut round.answers.1))
+    })?;
+    let mut left = answers.iter();
+    let mut found = Vec::with_capacity(answers.len());
+    asked.try_for_each(|(fd, mask)| {
+        let answer = left.find(|answer| answer.fd == fd && answer.mask == mask)?;
+        found.push(answer.found);
+        Some(())
+    })?;
+    Some(found)
 }
 
 /// Adds an interest to this round, for a waiter that comes again in each; false if this thread has

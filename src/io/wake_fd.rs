@@ -1,6 +1,6 @@
 //! A descriptor by which a thread that sleeps at descriptors is woken.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
@@ -10,6 +10,15 @@ use crate::error::Errno;
 
 /// A descriptor that a thread watches by itself, and what for.
 pub(super) type PollInterest = (Arc<OwnedFd>, Events);
+
+/// What the kernel reported of one that was watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PollAnswer {
+    pub(super) fd: RawFd,
+    /// What it was asked about.
+    pub(super) mask: Events,
+    pub(super) found: PollFlags,
+}
 
 /// One thread polls it, any thread may wake it.
 pub(super) struct WakeFd(OwnedFd);
@@ -30,20 +39,30 @@ impl WakeFd {
         let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Blocks the thread until one of `watched` is ready, or it is woken. Returns whether it was woken.
+    /// Blocks the thread until one of `watched` is ready, or it is woken. Returns whether it was woken; and
+    /// what the kernel reports of each, in that order, or nothing after an interruption by a signal.
     ///
     /// # Errors
     ///
-    /// Those of poll(2): then it did not stop. An interruption by a signal is none.
-    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<bool, Errno> {
+    /// Those of poll(2): then it did not stop.
+    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<(bool, Vec<PollAnswer>), Errno> {
         let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len() + 1);
         asked.push(PollFd::new(&self.0, PollFlags::IN));
         asked.extend(watched.iter().map(|(fd, mask)| PollFd::new(fd, mask.to_poll())));
-        match rustix::event::poll(&mut asked, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        let is_told = match rustix::event::poll(&mut asked, None) {
+            Ok(_) => true,
+            Err(rustix::io::Errno::INTR) => false,
             Err(errno) => return Err(errno.into()),
-        }
-        Ok(asked.first().is_some_and(|own| !own.revents().is_empty()))
+        };
+        let (own, others) = asked.split_first().unzip();
+        let was_woken = own.is_some_and(|own| !own.revents().is_empty());
+        let answers = others.filter(|_| is_told).unwrap_or_default().iter().zip(watched);
+        let answer = |(asked, (fd, mask)): (&PollFd<'_>, &PollInterest)| PollAnswer {
+            fd: fd.as_raw_fd(),
+            mask: *mask,
+            found: asked.revents(),
+        };
+        Ok((was_woken, answers.map(answer).collect()))
     }
 
     /// Resets the wake-up.

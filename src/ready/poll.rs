@@ -6,7 +6,7 @@
 //! say when to look again.
 
 use std::future::{Future, poll_fn};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,9 @@ use super::Epoll;
 use super::interrupt::interruptible;
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
-use crate::io::{Events, KernelFd, OnReport as _, Pollable, Timer, ask, coarse_until};
+use crate::io::{
+    Events, KernelFd, OnReport as _, Pollable, RoundId, Timer, ask, coarse_until, take_answers, this_round,
+};
 use crate::socket::{Socket, Stream};
 
 /// The source of a subscription.
@@ -99,7 +101,7 @@ pub async fn poll(
     // A first poll of many sources takes time, which counts towards the guest's limit.
     let begun = (watched.len() > STEP).then(Instant::now);
     if counts || !before.has_looked {
-        let found = look(watched, counts).await?;
+        let found = look(watched, counts, None).await?;
         if counts || found.iter().any(Option::is_some) {
             return Ok(found);
         }
@@ -111,20 +113,24 @@ pub async fn poll(
         if before.are_shared {
             // Another thread may have cleared what the reactor would tell this one.
             poll_fn(|context| Poll::Ready(register(watched, context))).await;
-            let found = look(watched, false).await?;
+            let found = look(watched, false, None).await?;
             if found.iter().any(Option::is_some) {
                 return Ok(found);
             }
         }
-        let mut was_woken = false;
+        let (mut was_woken, mut slept_after) = (false, None);
         let sleep = poll_fn(|context| {
             // In each turn, also before the look that follows.
             let has_change = register(watched, context) | std::mem::replace(&mut was_woken, true);
             let is_over = elapsed.as_mut().poll(context).is_ready();
-            if has_change || is_over { Poll::Ready(is_over) } else { Poll::Pending }
+            if has_change || is_over {
+                return Poll::Ready(is_over);
+            }
+            slept_after = this_round();
+            Poll::Pending
         });
         let is_over = interruptible(sleep).await?;
-        let found = look(watched, false).await?;
+        let found = look(watched, false, slept_after).await?;
         if is_over || found.iter().any(Option::is_some) {
             return Ok(found);
         }
@@ -178,8 +184,9 @@ impl<'a> Deadline<'a> {
 /// How many sources are looked at between two readings of the clock.
 const STEP: usize = 64;
 
-/// Looks at all of them; with many sources, it yields in between.
-async fn look(watched: &[Watched<'_>], counts: bool) -> Result<PollResults, Errno> {
+/// Looks at all of them; with many sources, it yields in between. `slept_after` is the round in which the thread noted
+/// them before it slept, if it did just now.
+async fn look(watched: &[Watched<'_>], counts: bool, slept_after: RoundId) -> Result<PollResults, Errno> {
     let mut found: PollResults = Vec::with_capacity(watched.len());
     let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len());
     // The indexes of what the kernel is asked about.
@@ -210,12 +217,10 @@ async fn look(watched: &[Watched<'_>], counts: bool) -> Result<PollResults, Errn
             found.push(now);
         }
     }
-    if !asked.is_empty() {
-        ask(&mut asked)?;
-    }
-    for (answer, place) in asked.iter().zip(places) {
+    let events = reported(watched, &mut asked, &places, slept_after)?;
+    for ((answer, place), events) in asked.iter().zip(places).zip(events) {
         if let (Some(each), Some(now)) = (watched.get(place), found.get_mut(place)) {
-            *now = kernel_readiness(answer.as_fd(), each.mask, answer.revents(), counts);
+            *now = kernel_readiness(answer.as_fd(), each.mask, events, counts);
         }
     }
     for (each, _) in watched.iter().zip(&found).filter(|(_, now)| now.is_some()) {
@@ -224,6 +229,26 @@ async fn look(watched: &[Watched<'_>], counts: bool) -> Result<PollResults, Errn
         }
     }
     Ok(found)
+}
+
+/// What the kernel reports of `asked`, which are those of `watched` at these places. A thread that has just
+/// parked at them knows it.
+fn reported(
+    watched: &[Watched<'_>],
+    asked: &mut [PollFd<'_>],
+    places: &[usize],
+    slept_after: RoundId,
+) -> Result<Vec<PollFlags>, Errno> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let masks = places.iter().filter_map(|place| Some(watched.get(*place)?.mask));
+    let known = take_answers(slept_after, asked.iter().map(|fd| fd.as_fd().as_raw_fd()).zip(masks));
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    ask(asked)?;
+    Ok(asked.iter().map(PollFd::revents).collect())
 }
 
 /// The readiness of what the kernel does not know.

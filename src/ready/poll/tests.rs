@@ -9,7 +9,7 @@ use std::thread;
 
 use super::*;
 use crate::address::Address;
-use crate::io::block_on;
+use crate::io::{ASKED, block_on};
 use crate::policy::Policy;
 use crate::ready::{Data, Epoll, Request, finish_connect, recv, send};
 use crate::socket::{Domain, Kind, Received, RecvFlags};
@@ -91,6 +91,29 @@ fn polls_epolls_and_reads_of_one_socket_take_no_wake_up_from_each_other() {
     });
     assert!(ended.recv_timeout(WAIT_TIMEOUT).is_ok(), "a wake-up is lost, or it panicked");
     runner.join().unwrap();
+}
+
+/// The kernel says it when it wakes the thread: that is no news to be asked for.
+#[test]
+fn a_thread_that_parks_takes_what_the_kernel_reported_there() {
+    let [near, far] = block_on(async { Socket::pair(&Domain::Inet4, Kind::Stream).unwrap() }).unwrap();
+    let watched = [(&far, Events::READ), (&near, Events::READ)]
+        .map(|(socket, mask)| Watched { source: PollSource::Thing(socket), mask });
+    let mut timer = None;
+    let before = Before { has_looked: false, are_shared: false };
+    let mut polling = std::pin::pin!(poll(&watched, None, &mut timer, before));
+    let mut asked = 0;
+    let found = block_on(poll_fn(|context| {
+        let polled = polling.as_mut().poll(context);
+        if polled.is_pending() {
+            assert_eq!(asked, 0, "it does not find what is there");
+            rustix::net::send(near.poll_fd(), b"x", rustix::net::SendFlags::empty()).unwrap();
+            asked = ASKED.get();
+        }
+        polled
+    }));
+    assert_eq!(found, Ok(Ok(vec![Some(Readiness { bytes: 1, hangup: false }), None])));
+    assert_eq!(ASKED.get(), asked);
 }
 
 /// A poll finds what is ready, also if its readiness was cleared, and the buffer keeps its

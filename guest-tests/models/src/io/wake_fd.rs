@@ -8,6 +8,9 @@ use shuttle::sync::Condvar;
 
 pub(crate) type PollInterest = Arc<Descriptor>;
 
+/// Nothing here looks at what was found.
+pub(crate) type PollAnswer = ();
+
 /// Something that becomes ready.
 #[derive(Default)]
 pub(crate) struct Descriptor {
@@ -58,13 +61,13 @@ impl WakeFd {
         self.0.changed.notify_all();
     }
 
-    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<bool, Errno> {
+    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<(bool, Vec<PollAnswer>), Errno> {
         self.0.state.lock().unwrap().is_ready = false;
         for descriptor in watched {
             let mut state = descriptor.state.lock().unwrap();
             if state.0 {
                 drop(state);
-                return Ok(self.0.state.lock().unwrap().was_woken);
+                return Ok((self.0.state.lock().unwrap().was_woken, Vec::new()));
             }
             state.1.push(Arc::clone(&self.0));
         }
@@ -72,7 +75,7 @@ impl WakeFd {
         while !ends.was_woken && !ends.is_ready {
             ends = self.0.changed.wait(ends).unwrap();
         }
-        Ok(ends.was_woken)
+        Ok((ends.was_woken, Vec::new()))
     }
 
     pub(super) fn reset(&self) {
