@@ -2,7 +2,7 @@
 //! next one that binds there gets them. They listen, or carry datagrams.
 //!
 //! A [`HeldSocket`] is one socket of the kernel's. Each instance that has it has a [`Claim`]:
-//! a descriptor of its own, and a [`Gate`], which is an epoll of the kernel's with the socket
+//! a descriptor of its own, and a [`Gate`](gate::Gate), which is an epoll of the kernel's with the socket
 //! as its only member. Everything that waits for connections (a blocking accept, a poll, the
 //! guest's epolls, the reactor) watches the gate and never the socket itself.
 //!
@@ -15,12 +15,12 @@
 //!
 //! Which sockets are held, and for how long, is for a [`Keeper`] to say.
 
+mod claim;
+mod gate;
+
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicI32};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::Waker;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::net::SocketFlags;
 
@@ -30,7 +30,8 @@ use super::unix::{Held, NameId};
 use super::{Family, Kind};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{OnReport, Watchers};
+
+pub use claim::Claim;
 
 /// What a socket is bound to, as the kernel has it. Two that are equal are one address to a bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +155,7 @@ impl HeldSocket {
 
     /// May `owner` have it? Not where a live instance in its place has it already.
     pub fn is_free_for(&self, owner: Owner) -> bool {
-        !self.live().iter().any(|claim| claim.owner.replaces(owner))
+        !self.live().iter().any(|claim| claim.owner().replaces(owner))
     }
 
     /// Does any instance have it?
@@ -169,7 +170,7 @@ impl HeldSocket {
 
     /// Which instances take what comes in here.
     pub fn takers(&self) -> Vec<Owner> {
-        self.live().iter().filter(|claim| claim.takes_in.load(SeqCst)).map(|claim| claim.owner).collect()
+        self.live().iter().filter(|claim| claim.takes_in()).map(|claim| claim.owner()).collect()
     }
 
     /// Ends it for every instance that has it, and resets the clients that wait; tells how many they
@@ -197,27 +198,13 @@ impl HeldSocket {
         self: &Arc<Self>,
         owner: Owner,
         fd: Option<Arc<OwnedFd>>,
-        (is_ready, is_retired): (bool, bool),
+        state: (bool, bool),
     ) -> Result<Arc<Claim>, Errno> {
         let fd = match fd {
             Some(fd) => fd,
             None => Arc::new(self.fd.try_clone()?),
         };
-        let gate = Gate::before(&fd, !is_retired)?;
-        let claim = Arc::new(Claim {
-            socket: Arc::clone(self),
-            owner,
-            fd,
-            gate,
-            backlog: AtomicI32::new(0),
-            is_ready: AtomicBool::new(is_ready),
-            is_retired: AtomicBool::new(is_retired),
-            is_closed: AtomicBool::new(false),
-            takes_in: AtomicBool::new(false),
-            was_reported: AtomicBool::new(false),
-            changes: Watchers::default(),
-            left_for: OnceLock::new(),
-        });
+        let claim = Arc::new(Claim::new(Arc::clone(self), owner, fd, state)?);
         let mut claims = unpoisoned(&self.claims);
         claims.retain(|claim| claim.strong_count() > 0);
         claims.push(Arc::downgrade(&claim));
@@ -248,7 +235,7 @@ impl HeldSocket {
     fn live(&self) -> Vec<Arc<Claim>> {
         let claims = unpoisoned(&self.claims);
         let live = claims.iter().filter_map(Weak::upgrade);
-        live.filter(|claim| !claim.is_closed.load(SeqCst)).collect()
+        live.filter(|claim| !claim.is_closed()).collect()
     }
 
     /// Tells the kernel how many connections may wait: as many as the largest backlog of those
@@ -261,9 +248,9 @@ impl HeldSocket {
         if self.is_shared {
             return Ok(());
         }
-        let serves = |claim: &Arc<Claim>| claim.is_ready.load(SeqCst) && !claim.is_retired.load(SeqCst);
+        let serves = |claim: &Arc<Claim>| claim.is_ready() && !claim.is_retired();
         let live = self.live();
-        let backlogs = live.iter().filter(|claim| serves(claim)).map(|claim| claim.backlog.load(SeqCst));
+        let backlogs = live.iter().filter(|claim| serves(claim)).map(|claim| claim.backlog());
         match backlogs.max() {
             Some(backlog) => Ok(rustix::net::listen(&self.fd, backlog)?),
             None => Ok(()),
@@ -283,210 +270,6 @@ impl Drop for HeldSocket {
 impl std::fmt::Debug for HeldSocket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HeldSocket").field("fd", &self.fd).finish_non_exhaustive()
-    }
-}
-
-/// A held socket, as one instance has it.
-#[derive(Debug)]
-pub struct Claim {
-    socket: Arc<HeldSocket>,
-    owner: Owner,
-    fd: Arc<OwnedFd>,
-    gate: Gate,
-    /// As the instance asked for it, in the kernel's numbers.
-    backlog: AtomicI32,
-    /// Does what the instance sets take effect? Until then the socket is another one's.
-    is_ready: AtomicBool,
-    is_retired: AtomicBool,
-    is_closed: AtomicBool,
-    /// Does the instance take what comes in: does it listen, or receive?
-    takes_in: AtomicBool,
-    /// Was the guest told that a connection waits, and has it not accepted since?
-    was_reported: AtomicBool,
-    /// Those that wait for the end of its retirement and watch no gate.
-    changes: Watchers,
-    /// The socket that the instance goes on with, where it has left the held one.
-    left_for: OnceLock<Arc<OwnedFd>>,
-}
-
-impl Claim {
-    /// The held socket.
-    pub fn socket(&self) -> &Arc<HeldSocket> {
-        &self.socket
-    }
-
-    /// The instance that has it.
-    pub fn owner(&self) -> Owner {
-        self.owner
-    }
-
-    /// The instance's descriptor of the socket.
-    pub(super) fn fd(&self) -> &Arc<OwnedFd> {
-        self.left_for.get().unwrap_or(&self.fd)
-    }
-
-    /// May another process have the socket too?
-    pub(super) fn is_shared(&self) -> bool {
-        self.socket.is_shared
-    }
-
-    /// Has the instance another socket instead by now?
-    pub(super) fn has_left(&self) -> bool {
-        self.left_for.get().is_some()
-    }
-
-    /// The instance goes on with `own` and leaves the held socket to others. Who waits for what
-    /// comes in waits at `own` from now on.
-    pub(super) fn leave_for(&self, own: Arc<OwnedFd>) {
-        self.close();
-        let own = self.left_for.get_or_init(|| own);
-        self.gate.open_before(own);
-        self.is_retired.store(false, SeqCst);
-    }
-
-    /// What is readable where a connection waits that the instance may have.
-    pub(super) fn gate(&self) -> &Arc<OwnedFd> {
-        &self.gate.0
-    }
-
-    /// The file of the socket's name.
-    pub(super) fn name(&self) -> Option<Arc<Held>> {
-        self.socket.name.clone()
-    }
-
-    /// Is nothing to come in any more?
-    pub fn is_retired(&self) -> bool {
-        self.is_retired.load(SeqCst)
-    }
-
-    /// Does what the instance sets take effect?
-    pub(super) fn is_ready(&self) -> bool {
-        self.is_ready.load(SeqCst) && !self.socket.is_shared
-    }
-
-    /// Notes that the instance takes what comes in.
-    pub(crate) fn note_taking(&self) {
-        self.takes_in.store(true, SeqCst);
-    }
-
-    /// Has the kernel let so many connections wait, once the instance is ready.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel reports.
-    pub(super) fn listen(&self, backlog: i32) -> Result<(), Errno> {
-        let before = self.backlog.swap(backlog, SeqCst);
-        self.socket.apply_backlog().inspect_err(|_| self.backlog.store(before, SeqCst))
-    }
-
-    /// From now on what the instance sets takes effect.
-    pub(super) fn make_ready(&self) {
-        self.is_ready.store(true, SeqCst);
-        self.settle_backlog();
-    }
-
-    /// Nothing comes in any more: a connection makes no waiter ready, and wakes none.
-    pub fn retire(&self) {
-        if !self.has_left() && !self.is_retired.swap(true, SeqCst) {
-            self.gate.close_before(&self.fd);
-            self.settle_backlog();
-            // They ask again, and watch nothing but the end of the retirement from then on.
-            if let Some(queue) = unpoisoned(&self.socket.queue).as_ref() {
-                queue.wake_waiters();
-            }
-            self.changes.wake_all();
-        }
-    }
-
-    /// Connections come in again; waiters are woken where some wait already.
-    pub fn unretire(&self) {
-        if self.is_retired.swap(false, SeqCst) {
-            self.gate.open_before(&self.fd);
-            self.settle_backlog();
-            self.changes.wake_all();
-        }
-    }
-
-    /// Has `waker` woken by the end of a retirement, for those that watch no gate.
-    pub(super) fn wake_at_change(&self, waker: &Waker) {
-        self.changes.add(waker);
-    }
-
-    /// The instance has closed it.
-    pub(crate) fn close(&self) {
-        if !self.is_closed.swap(true, SeqCst) {
-            self.gate.close_before(&self.fd);
-            self.settle_backlog();
-        }
-    }
-
-    /// Was a connection reported to the guest since it accepted one? Asked once.
-    pub(super) fn take_report(&self) -> bool {
-        self.was_reported.load(SeqCst) && self.was_reported.swap(false, SeqCst)
-    }
-
-    fn settle_backlog(&self) {
-        // The socket listens already: there is nothing that could fail.
-        let _as_before = self.socket.apply_backlog();
-    }
-}
-
-impl OnReport for Claim {
-    fn note_report(&self) {
-        if !self.was_reported.load(SeqCst) {
-            self.was_reported.store(true, SeqCst);
-        }
-    }
-}
-
-/// An epoll of the kernel's whose only member is one socket.
-#[derive(Debug)]
-struct Gate(Arc<OwnedFd>);
-
-#[cfg(target_os = "linux")]
-impl Gate {
-    fn before(socket: &OwnedFd, is_open: bool) -> Result<Self, Errno> {
-        use rustix::event::epoll;
-        let gate = Self(Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?));
-        if is_open {
-            gate.add(socket)?;
-        }
-        Ok(gate)
-    }
-
-    fn add(&self, socket: &OwnedFd) -> Result<(), Errno> {
-        use rustix::event::epoll;
-        Ok(epoll::add(&self.0, socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
-    }
-
-    fn open_before(&self, socket: &OwnedFd) {
-        // It fails where the host has no memory left, or the member is there already.
-        if let Err(errno) = self.add(socket) {
-            tracing::debug!("a listener is still retired: {errno}");
-        }
-    }
-
-    fn close_before(&self, socket: &OwnedFd) {
-        // It is there, unless the socket was retired from the start.
-        let _gone = rustix::event::epoll::delete(&self.0, socket);
-    }
-}
-
-/// Nothing is held without an epoll of the kernel's.
-#[cfg(not(target_os = "linux"))]
-impl Gate {
-    fn before(_: &OwnedFd, _: bool) -> Result<Self, Errno> {
-        Err(Errno::ENOTSUP)
-    }
-
-    fn open_before(&self, _: &OwnedFd) {}
-
-    fn close_before(&self, _: &OwnedFd) {}
-}
-
-impl AsFd for Claim {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 

@@ -1,0 +1,38 @@
+//! What stands between a held socket and what waits for it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::epoll;
+
+use crate::error::Errno;
+
+/// An epoll of the kernel's whose only member is one socket.
+#[derive(Debug)]
+pub(super) struct Gate(pub(super) Arc<OwnedFd>);
+
+impl Gate {
+    pub(super) fn before(socket: &OwnedFd, is_open: bool) -> Result<Self, Errno> {
+        let gate = Self(Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?));
+        if is_open {
+            gate.add(socket)?;
+        }
+        Ok(gate)
+    }
+
+    fn add(&self, socket: &OwnedFd) -> Result<(), Errno> {
+        Ok(epoll::add(&self.0, socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
+    }
+
+    pub(super) fn open_before(&self, socket: &OwnedFd) {
+        // It fails where the host has no memory left, or the member is there already.
+        if let Err(errno) = self.add(socket) {
+            tracing::debug!("a listener is still retired: {errno}");
+        }
+    }
+
+    pub(super) fn close_before(&self, socket: &OwnedFd) {
+        // It is there, unless the socket was retired from the start.
+        let _gone = epoll::delete(&self.0, socket);
+    }
+}
