@@ -25,24 +25,26 @@
 //! while a thing is looked at: looking at a watched epoll takes that one's locks. That of
 //! [`Nesting`] alone comes before all of them.
 
+mod entries;
 mod entry;
 mod kernel;
 mod leader;
 mod nesting;
 mod wait;
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::time_slice::TimeSlice;
-use crate::account::{Account, Charge, sized};
+use crate::account::Account;
 use crate::error::Errno;
 use crate::io::{Events, Node, Pollable, READ, ReadyList, Timer, WRITE};
-use entry::{ENTRY_BYTES, EntryState, EpollEntry, EpollNode};
+use entries::{Entries, EntryKey, Watch, key};
+use entry::{EntryState, EpollEntry, EpollNode};
 use kernel::Kernel;
 use leader::Leadership;
 pub use nesting::Nesting;
+use nesting::{forget_one, is};
 
 /// How many entries are processed between two readings of the clock: some ten microseconds.
 const STEP: usize = 32;
@@ -102,45 +104,12 @@ pub struct Epoll {
     timer: Mutex<Option<Timer>>,
 }
 
-/// What is left of an entry that was removed, until the epoll ends: its slots in the map, the
-/// records and the list, which do not shrink. Twice, since they double as they grow.
-const LEFT_BYTES: u64 = sized::<(EntryKey, Watch)>(2) + sized::<EpollNode>(1) + 4 * sized::<usize>(2);
-
-struct Entries {
-    by_key: HashMap<EntryKey, Watch>,
-    /// How many there have been at once.
-    peak: usize,
-    held: Charge,
-    /// How many of them are not the kernel's.
-    own: usize,
-    /// At how many entries those of closed things are swept out.
-    sweep_at: usize,
-}
-
-/// "The key is the combination of the file descriptor number and the open file
-/// description" - epoll(7). The address is that of a thing which is watched weakly: no
-/// other one gets it as long as the entry lives.
-type EntryKey = (u32, usize);
-
-/// What watches a thing.
-enum Watch {
-    Entry(Arc<EpollNode>),
-    /// The kernel, by the record of this number.
-    Kernel(u32),
-}
-
 impl Epoll {
     /// An epoll that watches nothing. Its entries are charged on `account`; `nesting` is that of all
     /// epolls of the guest.
     pub fn of_guest(account: &Arc<Account>, nesting: &Arc<Nesting>) -> Arc<Self> {
         Arc::new(Self {
-            entries: Mutex::new(Entries {
-                by_key: HashMap::new(),
-                peak: 0,
-                held: Charge::none(account),
-                own: 0,
-                sweep_at: 0,
-            }),
+            entries: Mutex::new(Entries::new(account)),
             kernel: Kernel::default(),
             list: Arc::default(),
             leadership: Leadership::default(),
@@ -164,27 +133,6 @@ impl Epoll {
     /// `EEXIST` where it does already; `ENOSPC` where the host may hold no more for the guest.
     pub fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Result<(), Errno> {
         self.insert(fd, target, request, None)
-    }
-
-    /// As [`add`](Self::add), for a `target` that stands for an epoll, `inner`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`add`](Self::add); `ELOOP` where epolls would watch one another, or too many in a
-    /// chain.
-    pub fn add_epoll(
-        self: &Arc<Self>,
-        fd: u32,
-        target: &Arc<dyn Pollable>,
-        inner: &Arc<Self>,
-        request: Request,
-    ) -> Result<(), Errno> {
-        let _alone = self.nesting.lock();
-        self.check_nesting(inner)?;
-        self.insert(fd, target, request, Some(inner))?;
-        note(&inner.parents, self);
-        note(&self.children, inner);
-        Ok(())
     }
 
     fn insert(
@@ -421,22 +369,6 @@ impl Epoll {
     }
 }
 
-impl Entries {
-    /// Charges for the present entries and `more`, and for what is left of removed ones; returns whether that
-    /// many bytes were left.
-    fn charge(&mut self, more: usize) -> bool {
-        let count = self.by_key.len().saturating_add(more);
-        let gone = self.peak.saturating_sub(count);
-        let [count_bytes, gone] = [count, gone].map(|count| u64::try_from(count).unwrap_or(u64::MAX));
-        let bytes = count_bytes.saturating_mul(ENTRY_BYTES).saturating_add(gone.saturating_mul(LEFT_BYTES));
-        let has_room = self.held.resize_quietly(bytes);
-        if has_room {
-            self.peak = self.peak.max(count);
-        }
-        has_room
-    }
-}
-
 impl std::fmt::Debug for Epoll {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let entries = unpoisoned(&self.entries).by_key.len();
@@ -449,27 +381,6 @@ impl Drop for Epoll {
         // The list's entries would keep their wakers, which would be woken in vain.
         self.list.keep(|_| false);
     }
-}
-
-/// Adds `epoll`, unless it is there.
-fn note(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Arc<Epoll>) {
-    let mut known = unpoisoned(known);
-    known.retain(|each| each.strong_count() > 0);
-    if !known.iter().any(|each| is(each, epoll)) {
-        known.push(Arc::downgrade(epoll));
-    }
-}
-
-fn forget_one(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Epoll) {
-    unpoisoned(known).retain(|each| !is(each, epoll));
-}
-
-fn is(one: &Weak<Epoll>, other: &Epoll) -> bool {
-    std::ptr::eq(one.as_ptr(), other)
-}
-
-fn key(fd: u32, target: &Arc<dyn Pollable>) -> EntryKey {
-    (fd, Arc::as_ptr(target).addr())
 }
 
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

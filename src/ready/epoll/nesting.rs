@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Context;
 
-use super::{Epoll, unpoisoned};
+use super::{Epoll, Request, unpoisoned};
 use crate::error::Errno;
 use crate::io::{Events, Pollable};
 
@@ -22,7 +22,7 @@ const MOST_CHAINS: usize = 1000;
 pub struct Nesting(Mutex<()>);
 
 impl Nesting {
-    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+    fn lock(&self) -> MutexGuard<'_, ()> {
         unpoisoned(&self.0)
     }
 }
@@ -37,10 +37,31 @@ struct Chains {
 }
 
 impl Epoll {
+    /// As [`add`](Self::add), for a `target` that stands for an epoll, `inner`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add`](Self::add); `ELOOP` where epolls would watch one another, or too many in a
+    /// chain.
+    pub fn add_epoll(
+        self: &Arc<Self>,
+        fd: u32,
+        target: &Arc<dyn Pollable>,
+        inner: &Arc<Self>,
+        request: Request,
+    ) -> Result<(), Errno> {
+        let _alone = self.nesting.lock();
+        self.check_nesting(inner)?;
+        self.insert(fd, target, request, Some(inner))?;
+        note(&inner.parents, self);
+        note(&self.children, inner);
+        Ok(())
+    }
+
     /// # Errors
     ///
     /// `ELOOP`.
-    pub(super) fn check_nesting(self: &Arc<Self>, inner: &Arc<Self>) -> Result<(), Errno> {
+    fn check_nesting(self: &Arc<Self>, inner: &Arc<Self>) -> Result<(), Errno> {
         let above = self.chains(Self::parents);
         let below = inner.chains(Self::children);
         let is_loop = below.all.contains(&Arc::as_ptr(self).addr());
@@ -87,6 +108,23 @@ impl Epoll {
     fn parents(&self) -> Vec<Arc<Self>> {
         unpoisoned(&self.parents).iter().filter_map(Weak::upgrade).collect()
     }
+}
+
+/// Adds `epoll`, unless it is there.
+fn note(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Arc<Epoll>) {
+    let mut known = unpoisoned(known);
+    known.retain(|each| each.strong_count() > 0);
+    if !known.iter().any(|each| is(each, epoll)) {
+        known.push(Arc::downgrade(epoll));
+    }
+}
+
+pub(super) fn forget_one(known: &Mutex<Vec<Weak<Epoll>>>, epoll: &Epoll) {
+    unpoisoned(known).retain(|each| !is(each, epoll));
+}
+
+pub(super) fn is(one: &Weak<Epoll>, other: &Epoll) -> bool {
+    std::ptr::eq(one.as_ptr(), other)
 }
 
 impl Pollable for Epoll {
