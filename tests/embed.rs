@@ -103,6 +103,15 @@ fn granted() -> Result<WasockCtxBuilder> {
     Ok(WasockCtx::builder().listen(&"127.0.0.1:*".parse()?))
 }
 
+/// Runs an ignored test in a process of its own, where no other test uses what a process has once.
+fn run_alone(test: &str) -> Result<()> {
+    let tests = std::env::current_exe()?;
+    let run = Command::new(tests).args([test, "--exact", "--ignored", "--nocapture"]).output()?;
+    let output = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    ensure!(run.status.success() && output.contains("1 passed"), "{test}:\n{output}");
+    Ok(())
+}
+
 /// Wasmtime's errors are no [`std::error::Error`].
 fn plain(error: wasmtime::Error) -> anyhow::Error {
     anyhow!("{error:?}")

@@ -3,6 +3,8 @@
 
 #[path = "adoption/datagrams.rs"]
 mod datagrams;
+#[path = "adoption/descriptors.rs"]
+mod descriptors;
 #[path = "adoption/inherited.rs"]
 mod inherited;
 

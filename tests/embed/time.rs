@@ -1,7 +1,6 @@
 //! Limits of time, long calls, and what the end of a guest costs its host.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use wasmtime::Engine;
 use wasock::{Ended, Event, Guest, Handle, Terminated, WasockCtx, WasockCtxBuilder};
 
-use super::{WAIT_TIMEOUT, events, plain};
+use super::{WAIT_TIMEOUT, events, plain, run_alone};
 
 /// Begins by a write, fills half a gigabyte with random bytes, and ends with 9.
 const RANDOM: &str = r#"(module
@@ -109,15 +108,6 @@ fn a_call_that_takes_long_is_dropped_with_its_future() -> Result<()> {
 fn processor_time() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
-}
-
-/// Runs a test of this file in a process of its own, where no other process uses the processor.
-fn run_alone(test: &str) -> Result<()> {
-    let tests = std::env::current_exe()?;
-    let run = Command::new(tests).args([test, "--exact", "--ignored", "--nocapture"]).output()?;
-    let output = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
-    ensure!(run.status.success() && output.contains("1 passed"), "{test}:\n{output}");
-    Ok(())
 }
 
 /// Starts [`LARGE_WAIT`], waits until both of its threads are there, and gives up its future.
