@@ -4,7 +4,6 @@
 //! after the policy was asked. So clients that come while an instance ends and another one
 //! begins wait in the kernel's queue, and none is refused.
 
-use std::collections::HashSet;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
@@ -380,27 +379,20 @@ impl HeldSockets {
         drop(self.let_go(|_| true));
     }
 
-    /// Those at which connections come in, and how their queues stand. Notes their inodes in `seen`.
-    pub(super) fn listeners(&self, kernel: &KernelQueues, seen: &mut HashSet<u64>) -> Vec<ListenerStatus> {
+    /// Those at which connections come in, with their inodes, and how their queues stand.
+    pub(super) fn listeners(&self, kernel: &KernelQueues) -> Vec<(Option<u64>, ListenerStatus)> {
         let all = unpoisoned(&self.all);
         let listening = all.iter().filter(|entry| entry.binding.kind != Kind::Datagram);
         let status = listening.map(|entry| {
             let inode = inode_of(entry.socket.fd());
-            seen.extend(inode);
             let (queue_length, queue_capacity) =
                 inode.map_or((None, None), |inode| queue(kernel, inode, entry.socket.waiting()));
             let mut generations: Vec<_> =
                 entry.socket.takers().iter().map(|owner| owner.generation).collect();
             generations.sort_unstable();
             generations.dedup();
-            let local = entry.local.clone();
-            ListenerStatus {
-                local,
-                queue_length,
-                queue_capacity,
-                is_inherited: entry.is_inherited,
-                generations,
-            }
+            let (local, is_inherited) = (entry.local.clone(), entry.is_inherited);
+            (inode, ListenerStatus { local, queue_length, queue_capacity, is_inherited, generations })
         });
         status.collect()
     }

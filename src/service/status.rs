@@ -1,6 +1,6 @@
 //! How the sockets and the limits of a service stand, for an operator's look.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 
 use super::ServiceState;
@@ -33,12 +33,21 @@ impl ServiceState {
     /// Where connections come in: the held sockets, and those that only guests have.
     pub(crate) fn listeners(&self, of_guests: Vec<GuestListener>) -> Vec<ListenerStatus> {
         let kernel = kernel_queues();
-        let mut seen = HashSet::new();
-        let mut listeners = self.held().listeners(&kernel, &mut seen);
+        let (mut listeners, mut places) = (Vec::new(), HashMap::new());
+        for (inode, status) in self.held().listeners(&kernel) {
+            places.extend(inode.map(|inode| (inode, listeners.len())));
+            listeners.push(status);
+        }
         for guest in of_guests {
-            if !seen.insert(guest.inode) {
+            // Several instances may have one.
+            let known = places.get(&guest.inode).and_then(|place| listeners.get_mut(*place));
+            if let Some(ListenerStatus { generations, .. }) = known {
+                if !generations.contains(&guest.generation) {
+                    generations.push(guest.generation);
+                }
                 continue;
             }
+            places.insert(guest.inode, listeners.len());
             let (queue_length, queue_capacity) = queue(&kernel, guest.inode, guest.queue);
             listeners.push(ListenerStatus {
                 local: guest.local,
@@ -81,6 +90,8 @@ impl ServiceState {
             fixed("max-stack", "bytes", Some(limits.max_stack.into())),
             fixed("timeout", "seconds", seconds(limits.timeout)),
             fixed("max-cpu-time", "seconds", seconds(limits.max_cpu_time)),
+            fixed("handler-timeout", "seconds", seconds(limits.handler_timeout)),
+            fixed("idle-timeout", "seconds", seconds(limits.idle_timeout)),
         ]
     }
 }

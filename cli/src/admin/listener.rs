@@ -6,9 +6,12 @@ use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::AdminAddress;
@@ -65,7 +68,7 @@ fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Of two hosts that start at once one looks after the other. It leaves no file behind.
     let lock = File::open(folder).with_context(|| format!("the directory {}", folder.display()))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    wait_for(&lock);
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => bail!("there is a file, which is no socket"),
         Ok(_) => match UnixStream::connect(path) {
@@ -87,6 +90,16 @@ fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
         let _gone = fs::remove_file(&first);
     }
     Ok(made?)
+}
+
+/// Takes the lock of a directory; not for ever, for others may hold it who start no host.
+fn wait_for(lock: &File) {
+    for _ in 0..100 {
+        if rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The name that the socket has until nobody but this user can connect to it.

@@ -24,6 +24,9 @@ use super::status::{instances, open_connections};
 /// How many listeners have a label of their own. The others are `other` together.
 const MOST_LISTENERS: usize = 64;
 
+/// How many counters a listener has.
+const COUNTS: usize = 8;
+
 /// What the rest of them is called.
 const OTHER: &str = "other";
 
@@ -72,7 +75,7 @@ impl Seen {
         let (listeners, others) = labelled(&self.service.metrics.listeners);
         let name =
             |at: usize| listeners.get(at).map_or(OTHER.to_owned(), |it| Escaped(&it.local).to_string());
-        let all: Vec<(String, [u64; 6])> = listeners
+        let all: Vec<(String, [u64; COUNTS])> = listeners
             .iter()
             .enumerate()
             .map(|(at, it)| (name(at), counts(it)))
@@ -81,8 +84,8 @@ impl Seen {
         let accepted =
             all.iter().map(|(listener, [accepted, ..])| ([("listener", listener.as_str())], *accepted));
         to.counters("wasock_accepted_connections", "Connections that a guest got", accepted)?;
-        let reasons = ["queue-full", "shrunk", "policy", "peer-limit"];
-        let refused = all.iter().flat_map(|(listener, [_, counts @ .., _])| {
+        let reasons = ["queue-full", "shrunk", "policy", "peer-limit", "left-waiting"];
+        let refused = all.iter().flat_map(|(listener, [_, counts @ .., _, _])| {
             reasons
                 .iter()
                 .zip(counts)
@@ -93,6 +96,8 @@ impl Seen {
             "Connections that were reset before a guest saw them",
             refused,
         )?;
+        let idle = all.iter().map(|(listener, [.., idle, _])| ([("listener", listener.as_str())], *idle));
+        to.counters("wasock_idle_resets", "Connections that were reset because they were idle", idle)?;
         let delayed =
             all.iter().map(|(listener, [.., delayed])| ([("listener", listener.as_str())], *delayed));
         to.counters("wasock_delayed_accepts", "How often a limit kept a connection waiting", delayed)
@@ -146,11 +151,31 @@ impl Seen {
             ([("outcome", "refused")], self.reloads_refused),
         ];
         to.counters("wasock_reloads", "Reloads, by what became of them", outcomes)?;
-        to.counter(
-            "wasock_drain_resets",
-            "Connections that were reset at the end of a drain",
-            metrics.drain_resets,
-        )
+        for (name, help, count) in [
+            (
+                "wasock_drain_resets",
+                "Connections that were reset at the end of a drain",
+                metrics.drain_resets,
+            ),
+            (
+                "wasock_drain_cuts",
+                "Connections that an instance cut which drained and ended",
+                metrics.drain_cuts,
+            ),
+            (
+                "wasock_connection_instances",
+                "Instances for one connection each",
+                metrics.connection_instances,
+            ),
+            (
+                "wasock_failed_connection_instances",
+                "Instances for one connection that failed",
+                metrics.failed_connection_instances,
+            ),
+        ] {
+            to.counter(name, help, count)?;
+        }
+        Ok(())
     }
 
     fn instances(&self, to: &mut Encoder<'_>) -> fmt::Result {
@@ -198,23 +223,25 @@ fn labelled(listeners: &[ListenerMetrics]) -> (&[ListenerMetrics], &[ListenerMet
     listeners.split_at_checked(MOST_LISTENERS).unwrap_or((listeners, &[]))
 }
 
-fn counts(listener: &ListenerMetrics) -> [u64; 6] {
+fn counts(listener: &ListenerMetrics) -> [u64; COUNTS] {
     [
         listener.accepted,
         listener.refused_queue_full,
         listener.refused_shrunk,
         listener.refused_policy,
         listener.refused_peer_limit,
+        listener.left_waiting,
+        listener.idle_resets,
         listener.limit_reached,
     ]
 }
 
-fn sums(listeners: &[ListenerMetrics]) -> [u64; 6] {
-    let add = |all: [u64; 6], one: [u64; 6]| {
+fn sums(listeners: &[ListenerMetrics]) -> [u64; COUNTS] {
+    let add = |all: [u64; COUNTS], one: [u64; COUNTS]| {
         let mut more = one.into_iter();
         all.map(|sum| sum.saturating_add(more.next().unwrap_or(0)))
     };
-    listeners.iter().map(counts).fold([0; 6], add)
+    listeners.iter().map(counts).fold([0; COUNTS], add)
 }
 
 /// As near as it goes: a gauge is a floating-point number.

@@ -70,18 +70,26 @@ pub(crate) fn remove_files() {
     FILES.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
+/// Could a guest with these directories put another socket in the place of the host's?
+///
+/// # Errors
+///
+/// If so.
+pub(crate) fn check_directories(args: &RunArgs) -> Result<()> {
+    match &args.admin.admin {
+        Some(AdminAddress::Unix(path)) => reserve::check_folder(path, &args.dir),
+        _ => Ok(()),
+    }
+}
+
 impl Admin {
     /// Listens where `args` say, if they do, and keeps every guest of this process from there.
     ///
     /// # Errors
     ///
-    /// Where it can't be listened there, or the token not be written; where the guest could put another
-    /// socket in the place of this one.
+    /// Where it can't be listened there, or the token not be written.
     pub(crate) fn bind(args: &RunArgs) -> Result<Option<Self>> {
         let Some(at) = &args.admin.admin else { return Ok(None) };
-        if let AdminAddress::Unix(path) = at {
-            reserve::check_folder(path, &args.dir)?;
-        }
         let listener = AdminListener::bind(at)?;
         let guard = match listener.address()? {
             AdminAddress::Unix(path) => {

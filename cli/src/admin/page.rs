@@ -4,9 +4,10 @@
 //! on a terminal by the host, what is markup here.
 
 use std::fmt::{self, Write as _};
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Instant;
 
 use super::status::{Denial, Generation, Limit, Listener, Status, Worker};
-use super::token::Token;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -22,11 +23,9 @@ pub(super) struct Page {
 ///
 /// # Errors
 ///
-/// Where the system has no randomness to read.
-pub(super) fn render(status: &Status) -> anyhow::Result<Page> {
-    // Good for this answer alone.
-    let nonce = Token::new()?;
-    let nonce = nonce.text();
+/// None that is known.
+pub(super) fn render(status: &Status) -> Result<Page, fmt::Error> {
+    let nonce = nonce();
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,6 +47,14 @@ pub(super) fn render(status: &Status) -> anyhow::Result<Page> {
     limits(&mut html, &status.limits)?;
     write!(html, "</main>\n<script nonce=\"{nonce}\">\n{SCRIPT}</script>\n</body>\n</html>\n")?;
     Ok(Page { html, policy })
+}
+
+/// A word for the style and the script of one answer, which no text in it can know.
+fn nonce() -> String {
+    // Each has keys of its own.
+    let keys = [RandomState::new(), RandomState::new()];
+    let [first, second] = keys.map(|keys| keys.hash_one(Instant::now()));
+    format!("{first:016x}{second:016x}")
 }
 
 fn head(html: &mut String, status: &Status) -> fmt::Result {

@@ -147,6 +147,26 @@ fn check_explains_which_line_decides() -> Result<()> {
 }
 
 #[test]
+fn check_explains_that_no_grant_opens_the_hosts_own_socket() -> Result<()> {
+    let text = "connect = \"*:*\"\nadmin = \"127.0.0.1:9000\"\n";
+    let (_folder, path) = file("service.toml", text)?;
+    let check = || wasock().arg("check").arg(&path);
+    for (wish, code, expected) in [
+        ("connect 127.0.0.1:9000", 1, "refused by line 2: admin = \"127.0.0.1:9000\""),
+        ("connect [::ffff:127.0.0.1]:9000", 1, "refused by line 2: admin = \"127.0.0.1:9000\""),
+        ("connect 127.0.0.1:9001", 0, "allowed by line 1: connect = \"*:*\""),
+    ] {
+        let finished = check().args(["--explain", wish]).finish()?.expect_code(code)?;
+        ensure!(finished.stdout == format!("{wish}: {expected}\n"), "{finished}");
+    }
+    check().succeed()?.expect_stdout("denied: 1\n  line 2: --admin=127.0.0.1:9000")?;
+    // What the file sets that lacks another key is said with the file.
+    let (_folder, path) = file("service.toml", "module = \"x.wasm\"\nadmin-token-file = \"t\"\n")?;
+    let refused = wasock().arg("check").arg(&path).finish()?.expect_code(2)?;
+    refused.expect_stderr("--admin-token-file has no effect without --admin").map(drop)
+}
+
+#[test]
 fn check_explains_what_is_granted_by_name() -> Result<()> {
     let text = "connect = [\"api.example.com:443\", \"*.db.example@10.0.0.0/8:5432\"]\n\
                 udp-send = \"log.example:514\"\ndeny-connect = \"10.0.0.7:*\"\ndeny-resolve = \"x.db.example\"\n";

@@ -1,9 +1,10 @@
 //! A guest never reaches the admin socket of its own host, whatever was granted.
 
-use super::{ask, run};
+use super::{ask, run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::Running;
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
 /// Tells the guest to try; each step is to go as it says.
@@ -73,7 +74,7 @@ pub(crate) fn host_sockets() -> Result<()> {
     // It is there for operators all the while, and what is beside it for the guest.
     let at = format!("127.0.0.1:{port}");
     ensure!(ask(TcpStream::connect(&at)?, "GET", "/healthz", &at, "")?.status == 200, "no answer");
-    let other = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let other = TcpListener::bind("127.0.0.1:0")?;
     steps(&mut guest, &[format!("tcp {}: done", other.local_addr()?)])?;
     guest.finish()?.expect_code(0).map(drop)
 }
@@ -111,4 +112,41 @@ fn a_guest_does_not_reach_it_by_a_path() -> Result<()> {
     steps(&mut guest, &["unix /own/other: done".to_owned()])?;
     drop(listener);
     guest.finish()?.expect_code(0).map(drop)
+}
+
+/// The guest on the other side of this connection listens, and then tries.
+fn tries(control: &TcpListener, path: &str) -> Result<(String, BufReader<TcpStream>)> {
+    let mut lines = BufReader::new(control.accept()?.0);
+    let mut answer = String::new();
+    let tries = format!("connect u {path}");
+    for order in ["open a tcp", "bind a 127.0.0.1:0", "listen a 4", "open u unix", &tries] {
+        writeln!(lines.get_mut(), "{order}")?;
+        answer.clear();
+        lines.read_line(&mut answer)?;
+    }
+    // It goes on until this connection ends.
+    Ok((answer.trim_end().to_owned(), lines))
+}
+
+/// What a reload makes is kept from it as what was there before.
+#[test]
+fn a_guest_does_not_reach_it_after_a_reload() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("admin.sock");
+    let control = TcpListener::bind("127.0.0.1:0")?;
+    let at = control.local_addr()?.to_string();
+    let mut guest = run_on_loopback()
+        .args(["--connect", "unix:*", "--dir-ro", &format!("{}::/admin", folder.path().display())])
+        .args(["--admin", &format!("unix:{}", path.display()), guest_tests::ADOPTION, &at])
+        .start()?;
+    guest.wait_for_stderr("wasock: admin at unix:")?;
+    let (answer, _first) = tries(&control, "/admin/admin.sock")?;
+    ensure!(answer == "EACCES (2)", "the first generation: {answer}");
+    let asks =
+        std::thread::spawn(move || ask(UnixStream::connect(&path)?, "POST", "/reload", "localhost", ""));
+    let (answer, _second) = tries(&control, "/admin/admin.sock")?;
+    ensure!(answer == "EACCES (2)", "the second generation: {answer}");
+    let reloaded = asks.join().ok().context("it panicked")??;
+    ensure!(reloaded.status == 200, "{}", reloaded.text());
+    guest.stop().map(drop)
 }

@@ -73,7 +73,10 @@ impl Sockets {
                 let accepted = socket::accept_raw(call, self.fd(name), 0, &mut addr)?;
                 self.name(other, accepted);
             }
-            ["connect", name, place] => socket::connect(self.fd(name), place.parse().expect("an address"))?,
+            ["connect", name, place] => match place.parse::<SocketAddr>() {
+                Ok(addr) => socket::connect(self.fd(name), addr)?,
+                Err(_) => unix::connect(self.fd(name), place)?,
+            },
             // One message, and who sent it.
             ["receive", name] => {
                 let mut message = [0; 64];
