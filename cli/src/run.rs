@@ -80,7 +80,7 @@ pub(crate) fn finish(running: &signal::SignalTarget, code: u8) -> Result<ExitCod
         target.flush_events(WAIT_TIMEOUT);
     }
     manager::stops();
-    admin::remove_files();
+    admin::end();
     WasockCtx::restore_shared_sockets();
     std::process::exit(code.into())
 }

@@ -191,7 +191,7 @@ pub(crate) fn watch(running: SignalTarget, asked: Option<Signal>) -> Result<ones
         let _gone = sender.send(code);
         manager::stops();
         thread::sleep(WAIT_TIMEOUT);
-        admin::remove_files();
+        admin::end();
         WasockCtx::restore_shared_sockets();
         std::process::exit(code.into());
     })?;

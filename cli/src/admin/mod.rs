@@ -30,6 +30,7 @@ mod token;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use wasock::Service;
@@ -65,8 +66,10 @@ fn keep_file(file: impl Send + 'static) {
     FILES.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(file));
 }
 
-/// Removes the names of the socket and of the token: this process ends.
-pub(crate) fn remove_files() {
+/// This process ends: who was told so by an answer gets it, and the names of the socket and of the token go.
+pub(crate) fn end() {
+    const MOMENT: Duration = Duration::from_millis(500);
+    server::wait_for_answers(MOMENT);
     FILES.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 

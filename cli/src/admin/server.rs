@@ -4,8 +4,11 @@ use std::convert::Infallible;
 use std::io;
 use std::net;
 use std::os::unix::net as unix;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -78,11 +81,41 @@ pub(super) async fn serve(accepts: Accepts, state: State) {
     }
 }
 
+/// An answer that is on its way.
+struct Answering;
+
+/// How many there are.
+static ANSWERING: AtomicUsize = AtomicUsize::new(0);
+
+impl Answering {
+    fn begin() -> Self {
+        ANSWERING.fetch_add(1, SeqCst);
+        Self
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        ANSWERING.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Waits until the answers have arrived that are on their way, for `limit` at most: that of the order to end, for one.
+pub(super) fn wait_for_answers(limit: Duration) {
+    let begun = Instant::now();
+    while ANSWERING.load(SeqCst) > 0 && begun.elapsed() < limit {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// Answers one request.
 async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<State>) {
     // Taken while the service works on the request.
     let works = Arc::new(Semaphore::new(1));
+    // From the request on until the connection ends.
+    let answering = OnceLock::new();
     let service = service_fn(|request| {
+        answering.get_or_init(Answering::begin);
         let (state, works) = (Arc::clone(&state), Arc::clone(&works));
         async move {
             let _working = works.acquire().await;
