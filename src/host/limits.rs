@@ -31,14 +31,10 @@ impl EnforcedLimits {
     ///
     /// `EAGAIN` where the host can't start a thread for its clock.
     pub(super) fn enforce(process: &Arc<Process>, ticker: Option<Arc<Ticker>>) -> Result<Self, Errno> {
-        let mut limits = Self { tasks: Vec::new() };
+        let mut limits = Self::enforce_idle(process)?;
         let guest = Arc::downgrade(process);
         if let Some(timeout) = process.service().limits().timeout {
             limits.add(process, end_after(guest.clone(), timeout))?;
-        }
-        let Limits { idle_timeout: reset, drain_idle: drain, .. } = *process.service().limits();
-        if reset.is_some() || drain.is_some() {
-            limits.add(process, end_idle(guest.clone(), IdleLimits { reset, drain }))?;
         }
         if let (Some(clock), Some(ticker)) = (process.handler_clock(), &ticker) {
             let period = (clock.limit() / 4).clamp(LOOKS.0, LOOKS.1);
@@ -48,6 +44,20 @@ impl EnforcedLimits {
             && let Some(ticker) = ticker
         {
             limits.add(process, count_running(guest, ticker))?;
+        }
+        Ok(limits)
+    }
+
+    /// The limits to idle connections alone: for an instance of which others see to the rest.
+    ///
+    /// # Errors
+    ///
+    /// As for [`enforce`](Self::enforce).
+    pub(super) fn enforce_idle(process: &Arc<Process>) -> Result<Self, Errno> {
+        let mut limits = Self { tasks: Vec::new() };
+        let Limits { idle_timeout: reset, drain_idle: drain, .. } = *process.service().limits();
+        if reset.is_some() || drain.is_some() {
+            limits.add(process, end_idle(Arc::downgrade(process), IdleLimits { reset, drain }))?;
         }
         Ok(limits)
     }

@@ -359,6 +359,14 @@ fn w5_a_timeout_bounds_a_life() -> Result<()> {
 }
 
 #[test]
+fn w5_a_client_that_is_silent_is_reset() -> Result<()> {
+    let limited = |ctx: WasockCtxBuilder| ctx.idle_timeout(Duration::from_millis(200));
+    let running = Running::start(guest_tests::CONNECTION_FILTER, limited, |builder| builder)?;
+    running.connect("cat")?.is_reset()?;
+    running.drained()
+}
+
+#[test]
 fn w5_a_client_that_goes_ends_its_instance() -> Result<()> {
     let running = Running::filter(|builder| builder.max_instances(1))?;
     for _ in 0..3 {
@@ -536,6 +544,21 @@ fn r3_a_reload_gives_new_connections_the_new_program() -> Result<()> {
     old.finish()?;
     old.expect("old")?;
     drop(new);
+    running.drained()
+}
+
+#[test]
+fn r2_a_reload_may_bring_another_policy() -> Result<()> {
+    let running = Running::filter(|builder| builder)?;
+    let mut old = running.connect("wait old")?;
+    old.expect("here")?;
+    let ctx = WasockCtx::builder().accept_from("10.0.0.0/8".parse()?).env("PROTO", "forged");
+    let (service, next) = (running.service.clone(), guest(guest_tests::CONNECTION_FILTER)?);
+    let reloaded = thread::spawn(move || block_on(service.reload_with(next, ctx)));
+    ensure!(reloaded.join().ok().context("it panicked")? == Ok(2), "no reload");
+    running.connect("say no")?.is_reset()?;
+    old.finish()?;
+    old.expect("old")?;
     running.drained()
 }
 

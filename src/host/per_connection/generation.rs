@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::Handle;
 use super::super::live_instances::LiveInstances;
 use super::super::service::Service;
 use super::super::supervision::GenerationView;
 use super::super::template::Template;
+use super::super::{Handle, WasockCtx};
 use super::program::Program;
 use crate::observe::DrainEnd;
 use crate::observe::status::GenerationState;
@@ -99,10 +99,14 @@ impl Generation {
     pub(super) fn drain(&self, now: Instant, timeout: Duration) {
         const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
         let deadline = now.checked_add(timeout).or_else(|| now.checked_add(FAR)).unwrap_or(now);
-        let mut state = self.state();
-        if state.stage == Stage::Serving {
+        {
+            let mut state = self.state();
+            if state.stage != Stage::Serving {
+                return;
+            }
             state.stage = Stage::Draining { deadline };
         }
+        self.live.all().iter().for_each(Handle::retire);
     }
 
     /// What is left of it ends now.
@@ -143,6 +147,17 @@ impl Entered {
     pub(super) fn new(generation: &Arc<Generation>, number: u64) -> Self {
         generation.live.enter();
         Self { generation: Arc::clone(generation), number }
+    }
+
+    /// It runs from now on, by this context.
+    pub(super) fn begun(&self, ctx: &WasockCtx) {
+        self.generation.live.add(self.number, ctx);
+        // What was told to all meanwhile it has not heard.
+        match self.generation.stage() {
+            Stage::Serving => {}
+            Stage::Draining { .. } => ctx.handle().retire(),
+            Stage::Ending => ctx.handle().terminate(),
+        }
     }
 }
 

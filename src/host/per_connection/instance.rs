@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::WasockCtx;
-use super::super::limits::contained;
+use super::super::limits::{EnforcedLimits, contained};
 use super::super::outcome::{Ended, reason};
 use super::super::run::EndOfRun;
 use super::generation::Entered;
@@ -39,7 +39,7 @@ pub(super) async fn serve(
     let outcome = match served.context(&shared, &entered, &given) {
         Ok(ctx) => {
             let process = Arc::clone(ctx.thread.process());
-            entered.generation.live.add(entered.number, &ctx);
+            entered.begun(&ctx);
             let _end = EndOfRun(Arc::clone(&process));
             served.accepted(&shared, &given);
             let outcome = run(&shared, &entered, ctx, given, &process).await;
@@ -74,6 +74,7 @@ async fn run(
     process: &Arc<Process>,
 ) -> wasmtime::Result<Ended> {
     let program = &entered.generation.program;
+    let _idle = EnforcedLimits::enforce_idle(process).map_err(wasmtime::Error::new)?;
     if let Some(ticker) = program.ticker().cloned() {
         process.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
     }

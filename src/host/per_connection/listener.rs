@@ -10,18 +10,16 @@ use rustix::net::Shutdown;
 
 use super::super::connection_options::GivenListener;
 use super::super::service::Service;
+use super::filter::{CurrentFilter, SilentFilter};
 use super::shared::Shared;
 use crate::account::Account;
-use crate::address::Address;
 use crate::error::{Errno, Terminated};
 use crate::io::sleep;
 use crate::observe::Limit;
-use crate::policy::{Denial, Grant, Policy};
+use crate::policy::{Grant, Policy};
 use crate::ready;
 use crate::service::HOST_LISTENER;
-use crate::socket::listen::{
-    AcceptFilter, Capacity, LimitExceeded, ListenConfig, ListenerQuota, RejectReason,
-};
+use crate::socket::listen::{AcceptFilter, ListenConfig};
 use crate::socket::unix::{FreeName, Held, NamedSocketFile, Paths};
 use crate::socket::{Accepted, Domain, Inherited, Refusal, Socket};
 
@@ -33,6 +31,7 @@ const HOST_RETRY: Duration = Duration::from_millis(250);
 pub(super) struct Listener {
     fd: Mutex<Option<OwnedFd>>,
     inherited: Inherited,
+    filter: Arc<CurrentFilter>,
     config: ListenConfig,
     max_buffer: Option<u32>,
     /// Where the queue is the host's own, all workers take from it by this.
@@ -59,9 +58,12 @@ impl Listener {
             Some(path) if state.removes_unix_names() => Held::adopt(path).ok(),
             _ => None,
         };
+        let filter = Arc::new(CurrentFilter::new(config.accept_filter));
+        let config = ListenConfig { accept_filter: Arc::<CurrentFilter>::clone(&filter), ..config };
         Ok(Self {
             fd: Mutex::new(Some(given.fd.try_clone()?)),
             inherited,
+            filter,
             config,
             max_buffer: state.max_socket_buffer(),
             with_queue: OnceLock::new(),
@@ -81,7 +83,7 @@ impl Listener {
         }
         let mut config = self.config.clone();
         if !is_first {
-            config.accept_filter = Arc::new(Silent(config.accept_filter));
+            config.accept_filter = Arc::new(SilentFilter(config.accept_filter));
         }
         let fd = {
             let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,8 +112,8 @@ impl Listener {
     }
 
     /// What decides about its connections, and counts them.
-    pub(super) fn filter(&self) -> Arc<dyn AcceptFilter> {
-        Arc::clone(&self.config.accept_filter)
+    pub(super) fn filter(&self) -> &Arc<CurrentFilter> {
+        &self.filter
     }
 
     /// Ends it: those that wait are reset, and who comes later is refused.
@@ -153,37 +155,6 @@ pub(super) async fn accept(
                 () = sleep(HOST_RETRY) => {}
             },
         }
-    }
-}
-
-/// The same filter for one more worker, which does not report that it listens.
-struct Silent(Arc<dyn AcceptFilter>);
-
-impl AcceptFilter for Silent {
-    fn listens(&self, _: &Address, _: Capacity) {}
-
-    fn admit(&self, peer: &Address) -> Result<(), Denial> {
-        self.0.admit(peer)
-    }
-
-    fn quota(&self) -> Option<&ListenerQuota> {
-        self.0.quota()
-    }
-
-    fn accepted(&self) {
-        self.0.accepted();
-    }
-
-    fn rejected(&self, peer: Address, why: RejectReason) {
-        self.0.rejected(peer, why);
-    }
-
-    fn is_full(&self, reached: LimitExceeded) {
-        self.0.is_full(reached);
-    }
-
-    fn host_failed(&self) {
-        self.0.host_failed();
     }
 }
 

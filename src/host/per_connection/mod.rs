@@ -16,13 +16,15 @@
 //!
 //! # Generations
 //!
-//! A reload is [prepared](program) beside the running generation: the module is linked and an instance of it made.
+//! A reload is [prepared](preparation) beside the running generation: the module is linked and an instance of it made.
 //! Then each new connection gets the new one, and the old one drains: its instances go on to their ends,
 //! or to the deadline.
 
+mod filter;
 mod generation;
 mod instance;
 mod listener;
+mod preparation;
 mod program;
 mod pulse;
 mod shared;
@@ -44,7 +46,7 @@ use crate::error::Terminated;
 use crate::observe::{DrainEnd, Event};
 
 use generation::{Generation, Stage};
-use program::Preparation;
+use preparation::Preparation;
 use shared::{Phase, Shared};
 
 /// As [`Service::run`], where each connection has an instance of its own.
@@ -100,7 +102,7 @@ impl Supervisor {
 
     fn prepare(&mut self, guest: Guest, template: Template, reply: Option<Reply>) -> wasmtime::Result<()> {
         let number = self.service.inner().begin_generation();
-        let preparation = Preparation::start(&self.service, guest, number)?;
+        let preparation = Preparation::start(&self.service, template.clone(), guest, number)?;
         self.preparing = Some((preparation, template, reply));
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The module of a generation, with all that is found out of it once.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Instance, Linker, Store};
 
@@ -16,9 +16,10 @@ use super::super::outcome::{Ended, Outcome, ended};
 use super::super::run::{EndOfRun, Imports, Linked, no_start};
 use super::super::service::Service;
 use super::super::snapshot::{Refusal, draws_randomness, frozen};
+use super::super::template::Template;
 use super::super::{Guest, WasockCtx};
 use crate::error::Terminated;
-use crate::io::{block_on, sleep, start_thread};
+use crate::io::sleep;
 use crate::process::{ConnectionAs, GivenConnection, Personality};
 
 /// A module that is linked, for as many instances as come.
@@ -36,52 +37,6 @@ pub(super) struct Program {
     ticker: Option<Arc<Ticker>>,
 }
 
-/// A program on its way, on a thread of its own: linking compiles nothing, but takes its time.
-pub(super) struct Preparation {
-    pub(super) number: u32,
-    outcome: Arc<Mutex<Option<wasmtime::Result<Program>>>>,
-}
-
-impl Preparation {
-    /// Begins to prepare `guest` as the generation `number`.
-    ///
-    /// # Errors
-    ///
-    /// Where the host can't start a thread.
-    pub(super) fn start(service: &Service, guest: Guest, number: u32) -> wasmtime::Result<Self> {
-        let outcome = Arc::new(Mutex::default());
-        let prepared = Prepared { outcome: Arc::clone(&outcome), service: service.clone(), found: None };
-        let prepares = move || {
-            let mut prepared = prepared;
-            let program = block_on(Program::prepare(&prepared.service, guest, number));
-            prepared.found = Some(program.map_err(wasmtime::Error::new).flatten());
-        };
-        start_thread("wasock-prepare".to_owned(), prepares).map_err(wasmtime::Error::new)?;
-        Ok(Self { number, outcome })
-    }
-
-    /// What came of it, once.
-    pub(super) fn take(&self) -> Option<wasmtime::Result<Program>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Tells the service what came of it, also after a panic of the host's.
-struct Prepared {
-    outcome: Arc<Mutex<Option<wasmtime::Result<Program>>>>,
-    service: Service,
-    found: Option<wasmtime::Result<Program>>,
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        let failed = || Err(wasmtime::Error::new(Terminated::HostPanic("prepared a program")));
-        let found = self.found.take().unwrap_or_else(failed);
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        self.service.inner().changed();
-    }
-}
-
 impl Program {
     /// Links `guest`, and makes one instance of it, whose start is not called; or, where instances are copies,
     /// starts that one and links what it has become.
@@ -89,16 +44,22 @@ impl Program {
     /// # Errors
     ///
     /// Where it can't be linked, has not what is called, or needs more memory than it may have.
-    async fn prepare(service: &Service, guest: Guest, number: u32) -> wasmtime::Result<Self> {
+    pub(super) async fn prepare(
+        service: &Service,
+        template: &Template,
+        guest: Guest,
+        number: u32,
+    ) -> wasmtime::Result<Self> {
         let options = service.supervision().connections.as_ref();
         let shown_as = options.map(|options| options.shown_as).unwrap_or_default();
+        let limit = service.supervision().options.ready_timeout;
         let source = guest.source.clone();
         let program = Self::link(service, guest, shown_as)?;
         let Some(source) = source else {
-            program.probe(service, number).await?;
+            program.probe(template, number).await?;
             return Ok(program);
         };
-        let copy = program.start_once(service, number, &source).await?;
+        let copy = program.start_once(template, number, &source, limit).await?;
         let engine = program.guest.module().engine();
         let copy = Guest::from_bytes(engine, Path::new("the copy of the module"), &copy);
         let copy = copy.map_err(wasmtime::Error::new)?.epochs(program.guest.epochs);
@@ -108,7 +69,7 @@ impl Program {
                 "the module draws randomness and exports no {ON_CLONE}: what its start drew all copies have"
             );
         }
-        copied.probe(service, number).await?;
+        copied.probe(template, number).await?;
         Ok(copied)
     }
 
@@ -147,14 +108,19 @@ impl Program {
     }
 
     /// Starts one instance, and returns the module `source` as that is then.
-    async fn start_once(&self, service: &Service, number: u32, source: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        let instance = service.inner().instance_for_connection(number);
-        let ctx = service.template().context(instance).map_err(wasmtime::Error::new)?;
+    async fn start_once(
+        &self,
+        template: &Template,
+        number: u32,
+        source: &[u8],
+        limit: Duration,
+    ) -> wasmtime::Result<Vec<u8>> {
+        let instance = template.service.instance_for_connection(number);
+        let ctx = template.context(instance).map_err(wasmtime::Error::new)?;
         let process = Arc::clone(ctx.thread.process());
         let _end = EndOfRun(Arc::clone(&process));
         let open_before = process.fds().open_count();
         let (mut store, instance) = self.instantiate(ctx).await?;
-        let limit = service.supervision().options.ready_timeout;
         tokio::select! {
             started = self.guest.start(&mut store, &instance, CallMode::Async) => started?,
             () = sleep(limit) => return Err(wasmtime::Error::new(Terminated::Timeout(limit))),
@@ -173,12 +139,12 @@ impl Program {
     }
 
     /// Makes an instance, as a proof that this can be done.
-    async fn probe(&self, service: &Service, number: u32) -> wasmtime::Result<()> {
+    async fn probe(&self, template: &Template, number: u32) -> wasmtime::Result<()> {
         if !self.is_alone() {
             return Ok(());
         }
-        let instance = service.inner().instance_for_connection(number);
-        let ctx = service.template().context(instance).map_err(wasmtime::Error::new)?;
+        let instance = template.service.instance_for_connection(number);
+        let ctx = template.context(instance).map_err(wasmtime::Error::new)?;
         self.instantiate(ctx).await.map(drop)
     }
 

@@ -93,6 +93,8 @@ impl Shared {
     /// From now on new connections get an instance of `generation`.
     pub(super) fn serve(&self, generation: &Arc<Generation>) {
         self.pulse.add(generation.program.ticker());
+        let policy = generation.template.service.policy();
+        self.listeners.iter().for_each(|listener| listener.filter().decide_by(policy));
         *self.serving() = Some(Arc::clone(generation));
     }
 

@@ -7,13 +7,13 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+use super::filter::CurrentFilter;
 use super::instance;
 use super::listener::{Listener, accept};
 use super::shared::{Phase, Shared};
 use crate::error::{Errno, Terminated};
 use crate::io::{can_drive, no_longer_drives, start_thread};
 use crate::socket::Socket;
-use crate::socket::listen::AcceptFilter;
 
 /// After so many polls the runtime looks for what has come in. By itself it would do so after 61,
 /// which take half a second where each is one of code that computes.
@@ -61,7 +61,8 @@ async fn accept_until_the_end(
             _ = phase.wait_for(|phase| *phase >= Phase::Draining) => {}
         }
     }
-    let open = |listener: &Listener| Ok::<_, Errno>((listener.socket(is_first)?, listener.filter()));
+    let open =
+        |listener: &Listener| Ok::<_, Errno>((listener.socket(is_first)?, Arc::clone(listener.filter())));
     let sockets = shared.listeners.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     shared.listens.send_replace(true);
     let accepting: Vec<_> = sockets
@@ -80,7 +81,7 @@ async fn accept_until_the_end(
 }
 
 /// Makes an instance for each connection of `listener`.
-async fn accept_all(shared: Arc<Shared>, listener: Arc<Socket>, filter: Arc<dyn AcceptFilter>) {
+async fn accept_all(shared: Arc<Shared>, listener: Arc<Socket>, filter: Arc<CurrentFilter>) {
     while let Some((permit, has_waited)) = shared.permit().await {
         let Some(accepted) = accept(&shared, &listener, filter.as_ref(), has_waited).await else { return };
         let Some(entered) = shared.enter() else { return };

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::builder::BuildError;
 use super::outcome::{Ended, reason};
 use super::per_connection;
 use super::service::Service;
@@ -99,8 +100,13 @@ impl Service {
     ///
     /// As for [`reload`](Self::reload); [`ReloadError::Settings`].
     pub async fn reload_with(&self, guest: Guest, ctx: WasockCtxBuilder) -> Result<u32, ReloadError> {
+        let refuse = |error: BuildError| ReloadError::Settings(error.to_string());
+        let ctx = match &self.supervision().connections {
+            Some(_) => ctx.for_connections().map_err(refuse)?,
+            None => ctx,
+        };
         let template = ctx.template_after(self.template());
-        let template = template.map_err(|error| ReloadError::Settings(error.to_string()))?;
+        let template = template.map_err(refuse)?;
         self.order_reload(guest, Some(template)).await
     }
 
