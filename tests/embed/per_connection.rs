@@ -134,10 +134,15 @@ impl Running {
 struct Client(BufReader<TcpStream>);
 
 impl Client {
-    fn connect(addr: SocketAddr, order: &str) -> Result<Self> {
+    /// One that says nothing yet: a peer that is refused could not.
+    fn silent(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
-        let mut client = Self(BufReader::new(stream));
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    fn connect(addr: SocketAddr, order: &str) -> Result<Self> {
+        let mut client = Self::silent(addr)?;
         client.send(order)?;
         Ok(client)
     }
@@ -273,8 +278,7 @@ fn w3_a_peer_that_the_policy_refuses_is_reset() -> Result<()> {
         Err(_) => ctx,
     };
     let running = Running::start(guest_tests::CONNECTION_FILTER, refuses, |builder| builder)?;
-    let mut client = running.connect("say no")?;
-    client.is_reset()?;
+    Client::silent(running.addr)?.is_reset()?;
     running.event(|event| matches!(event, Event::Refused { why: Refused::Policy, .. }).then_some(()))?;
     let metrics = running.service.metrics();
     let listener = metrics.listeners.first().context("no listener")?;
@@ -556,7 +560,7 @@ fn r2_a_reload_may_bring_another_policy() -> Result<()> {
     let (service, next) = (running.service.clone(), guest(guest_tests::CONNECTION_FILTER)?);
     let reloaded = thread::spawn(move || block_on(service.reload_with(next, ctx)));
     ensure!(reloaded.join().ok().context("it panicked")? == Ok(2), "no reload");
-    running.connect("say no")?.is_reset()?;
+    Client::silent(running.addr)?.is_reset()?;
     old.finish()?;
     old.expect("old")?;
     running.drained()
