@@ -14,6 +14,8 @@ cargo xtask guests   set everything up and compile the guests
 cargo xtask docs     write the tables of docs/ anew
 cargo xtask fuzz     run guests that call everything; `cargo xtask fuzz --help` has more
 cargo xtask bench    measure guests against native twins; `cargo xtask bench --help` has more
+cargo xtask soak     run a service for two minutes (--minutes N) under clients that expect answers,
+                     with reloads, traps, limits, drains and kills, and account for each that got none
 ";
 
 /// Where the demonstration listens.
@@ -33,8 +35,9 @@ fn run() -> Result<ExitCode> {
     let task = env::args().nth(1).unwrap_or_else(|| "--help".to_owned());
     match task.as_str() {
         // Packages of their own: they need more than the other tasks.
-        "fuzz" => return become_program("guest-fuzz"),
-        "bench" => return become_program("bench-harness"),
+        "fuzz" => return become_program("guest-fuzz", &[]),
+        "bench" => return become_program("bench-harness", &[]),
+        "soak" => return become_program("bench-harness", &["__soak"]),
         _ => {}
     }
     if let Some(extra) = env::args().nth(2) {
@@ -83,10 +86,10 @@ fn demo() -> Result<ExitCode> {
     become_it(command)
 }
 
-/// Becomes another program of this workspace, with the arguments after the task.
-fn become_program(name: &str) -> Result<ExitCode> {
+/// Becomes another program of this workspace, with these arguments and those after the task.
+fn become_program(name: &str, arguments: &[&str]) -> Result<ExitCode> {
     build_program(name)?;
     let mut command = Command::new(target_dir().join("release").join(name));
-    command.args(env::args_os().skip(2)).current_dir(workspace_dir());
+    command.args(arguments).args(env::args_os().skip(2)).current_dir(workspace_dir());
     become_it(command)
 }

@@ -70,7 +70,7 @@ impl Clients {
         Ok(Client { command: own_load(&arguments)?, read: load_values })
     }
 
-    fn wrk(&self, address: SocketAddr, connections: usize) -> Result<Client> {
+    pub(super) fn wrk(&self, address: SocketAddr, connections: usize) -> Result<Client> {
         let mut command = child(Path::new("wrk"))?;
         command.args([
             "-t1",

@@ -21,6 +21,8 @@ mod process;
 mod report;
 mod run;
 mod server;
+mod service;
+mod soak;
 mod stats;
 mod syscalls;
 mod workload;
@@ -50,6 +52,7 @@ cargo xtask bench    measure guests against their native twins
     --calls          time single host calls instead, with criterion
     --instructions   count the instructions of single host calls instead, with valgrind,
                      and fail where there are more than benches/instructions.txt has
+    --service        reload and restart services under clients instead
     --peers          compare with other hosts instead, where they are installed
     --accept         write what --instructions counts to that file, or what --peers shows
                      to docs/performance/peers.md
@@ -71,6 +74,7 @@ fn start() -> Result<ExitCode> {
     match arguments().next().as_deref() {
         // What the harness starts, itself.
         Some("__child") => process::become_child(env::args_os().skip(2)).map(|()| ExitCode::FAILURE),
+        Some("__soak") => soak::main(&arguments().skip(1).collect::<Vec<_>>()),
         Some("__load") => load::main(env::args().skip(2)).map(|()| ExitCode::SUCCESS),
         Some("--help" | "-h") => {
             print!("{HELP}");
@@ -98,6 +102,7 @@ enum Part {
     Syscalls,
     Calls,
     Instructions,
+    Service,
     Peers,
 }
 
@@ -119,6 +124,7 @@ impl Options {
                 "--syscalls" => options.part = Some(Part::Syscalls),
                 "--calls" => options.part = Some(Part::Calls),
                 "--instructions" => options.part = Some(Part::Instructions),
+                "--service" => options.part = Some(Part::Service),
                 "--peers" => options.part = Some(Part::Peers),
                 "--accept" => options.is_accepted = true,
                 _ => bail!("no such option: {argument}\n{HELP}"),
@@ -186,6 +192,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             report.skipped.push(format!("{heading}: {error:#}"));
         }
     };
+    if options.has(Part::Service) {
+        section("Services", service::table(&built, clients, options.is_quick));
+    }
     if options.has(Part::Syscalls) && has_strace {
         section("System calls", syscalls::table(&built, |name| options.is_wanted(name)));
     }

@@ -86,6 +86,11 @@ impl Service {
         self
     }
 
+    pub(super) fn with_argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
     pub(super) fn with_flag(mut self, flag: &str) -> Self {
         self.flags.push(flag.to_owned());
         self

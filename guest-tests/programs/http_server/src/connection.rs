@@ -39,6 +39,7 @@ pub struct Connection {
     out: Vec<u8>,
     sent: usize,
     phase: Phase,
+    is_fragile: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,10 @@ enum Phase {
 }
 
 impl Connection {
-    pub fn new(stream: Stream) -> Self {
-        Self { stream, partial: Vec::new(), body: 0, out: Vec::new(), sent: 0, phase: Phase::Serving }
+    /// One of a fragile server ends that server at the request `TRAP /`.
+    pub fn new(stream: Stream, is_fragile: bool) -> Self {
+        let (partial, out) = (Vec::new(), Vec::new());
+        Self { stream, partial, body: 0, out, sent: 0, phase: Phase::Serving, is_fragile }
     }
 
     /// Does what can be done without waiting.
@@ -148,7 +151,10 @@ impl Connection {
     }
 
     fn reply(&mut self, request: Request) {
-        if request.method == Method::Other {
+        if request.method == Method::Trap && self.is_fragile {
+            std::process::abort();
+        }
+        if matches!(request.method, Method::Trap | Method::Other) {
             return self.refuse_with("405 Method Not Allowed");
         }
         let page = match (request.keep_alive, request.is_http_1_0) {

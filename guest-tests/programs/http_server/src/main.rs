@@ -1,7 +1,7 @@
 //! An HTTP/1.1 server on one thread: nonblocking sockets and one poll or epoll.
 //!
-//! `http_server [ADDR [poll|epoll]]` listens on ADDR, `127.0.0.1:8080` by default, and
-//! answers every request with a small fixed text. The same source is the guest
+//! `http_server [ADDR [poll|epoll [fragile]]]` listens on ADDR, `127.0.0.1:8080` by default, and
+//! answers every request with a small fixed text. A fragile one traps at the request `TRAP /`. The same source is the guest
 //! and, compiled for the host, its native twin: only [`sys`] differs.
 
 mod connection;
@@ -40,6 +40,7 @@ struct Server<P> {
     /// What one read takes, shared by all connections.
     scratch: Vec<u8>,
     resting: bool,
+    is_fragile: bool,
 }
 
 impl<P: Poller> Server<P> {
@@ -47,7 +48,9 @@ impl<P: Poller> Server<P> {
         let listener = Listener::bind(addr)?;
         let mut poller = P::new()?;
         poller.add(&listener, Interest::Read)?;
-        Ok(Self { listener, poller, connections: Vec::new(), scratch: vec![0; 16 * 1024], resting: false })
+        let is_fragile = std::env::args().nth(3).is_some_and(|word| word == "fragile");
+        let (connections, scratch) = (Vec::new(), vec![0; 16 * 1024]);
+        Ok(Self { listener, poller, connections, scratch, resting: false, is_fragile })
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -73,7 +76,7 @@ impl<P: Poller> Server<P> {
             match self.listener.accept() {
                 Ok(stream) => {
                     self.poller.add(&stream, Interest::Read)?;
-                    self.connections.push(Connection::new(stream));
+                    self.connections.push(Connection::new(stream, self.is_fragile));
                     // The request often is there already.
                     self.advance(self.connections.len())?;
                 }

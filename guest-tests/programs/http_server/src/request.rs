@@ -19,6 +19,8 @@ pub struct Request {
 pub enum Method {
     Get,
     Head,
+    /// Ends a server that is [fragile](crate::connection::Connection::new).
+    Trap,
     Other,
 }
 
@@ -65,6 +67,7 @@ fn request_line(line: &[u8]) -> Result<Request, Bad> {
     let method = match method {
         b"GET" => Method::Get,
         b"HEAD" => Method::Head,
+        b"TRAP" => Method::Trap,
         _ => Method::Other,
     };
     Ok(Request { method, keep_alive: !is_http_1_0, is_http_1_0, body: 0 })
