@@ -149,6 +149,14 @@ impl Handle {
         Some((process.status(age), process.listeners()))
     }
 
+    /// Closes what the guest has, which goes on being stuck in a call of the system's.
+    pub(super) fn abandon(&self) {
+        if let Some(process) = self.process.upgrade() {
+            process.close_all();
+            process.end();
+        }
+    }
+
     /// Has it, retired, closed something since it last waited?
     pub(super) fn has_just_closed(&self) -> bool {
         self.process.upgrade().is_some_and(|process| process.instance().has_just_closed())

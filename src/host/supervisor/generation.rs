@@ -277,7 +277,7 @@ impl Generation {
             Life::ToStart if others_may_start => self.start_worker(service, index),
             Life::Waiting(until) if *until <= now => self.start_worker(service, index),
             Life::Running(running) | Life::Ending(running, _) => {
-                let Some(outcome) = running.take_outcome() else { return false };
+                let Some(outcome) = running.take_outcome(now) else { return false };
                 let lived = running.started.elapsed();
                 self.ended(service, index, outcome, lived, stops, last);
             }
@@ -481,6 +481,8 @@ impl Generation {
             Life::Running(_) => worker.done_since.map(|since| later(since, LAST_LINES)),
             Life::Over => None,
         });
+        let given_up = self.workers.iter().filter_map(|worker| worker.running()?.given_up_at());
+        let of_workers = of_workers.chain(given_up);
         of_stage.into_iter().flatten().chain(of_workers).filter(|at| *at > now).min()
     }
 }

@@ -1,7 +1,7 @@
 //! One instance of a service, on a thread of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -13,10 +13,15 @@ use crate::service;
 /// How an instance has ended.
 pub(super) type Outcome = wasmtime::Result<Ended>;
 
+/// How long one whose time is over may take to end.
+const STUCK: Duration = Duration::from_secs(1);
+
 /// A running instance.
 pub(super) struct Running {
     pub(super) handle: Handle,
     pub(super) started: Instant,
+    /// How long it may run.
+    timeout: Option<Duration>,
     outcome: Arc<Mutex<Option<Outcome>>>,
 }
 
@@ -34,19 +39,31 @@ impl Running {
     ) -> Result<Self, Errno> {
         // Its calls wait in the kernel, each for exactly what it waits for.
         let guest = guest.own_thread(true);
-        let handle = ctx.handle();
+        let (handle, timeout) = (ctx.handle(), ctx.thread.process().service().limits().timeout);
         let outcome = Arc::new(Mutex::default());
         let ends = Ends { outcome: Arc::clone(&outcome), service: Arc::clone(service), found: None };
         start_thread(name, move || {
             let mut ends = ends;
             ends.found = Some(run(&guest, ctx));
         })?;
-        Ok(Self { handle, started: Instant::now(), outcome })
+        Ok(Self { handle, started: Instant::now(), timeout, outcome })
     }
 
-    /// How it has ended, once.
-    pub(super) fn take_outcome(&self) -> Option<Outcome> {
-        unpoisoned(&self.outcome).take()
+    /// How it has ended, once. One that is stuck in a call of the system's long after its time was over
+    /// is given up: what it has is closed, and its thread is left behind.
+    pub(super) fn take_outcome(&self, now: Instant) -> Option<Outcome> {
+        let outcome = unpoisoned(&self.outcome).take();
+        let timeout = self.timeout.filter(|_| self.given_up_at().is_some_and(|at| at <= now));
+        outcome.or_else(|| {
+            let why = Terminated::Timeout(timeout?);
+            self.handle.abandon();
+            Some(Err(wasmtime::Error::new(why)))
+        })
+    }
+
+    /// When it is given up.
+    pub(super) fn given_up_at(&self) -> Option<Instant> {
+        self.started.checked_add(self.timeout?)?.checked_add(STUCK)
     }
 }
 
