@@ -203,6 +203,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<Duration>,
 
+    /// How many connections may come in a second at each listener of the guest's; one more waits in the
+    /// queue. A number: 100 or 100/s [default: as many as come]
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = LIMITS)]
+    pub(crate) accept_rate: Option<u32>,
+
+    /// How many from each peer; those of others pass meanwhile
+    #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = LIMITS)]
+    pub(crate) accept_rate_per_peer: Option<u32>,
+
     /// How large a buffer of a socket may be, for sending and for receiving, as the kernel counts
     /// it: bytes, or with K or M [default: as the kernel allows]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = LIMITS)]
@@ -295,6 +304,15 @@ impl RunArgs {
                  end by itself within --drain-timeout",
             ),
             (
+                self.accept_rate.is_some() || self.accept_rate_per_peer.is_some(),
+                "--accept-rate: the host itself accepts (--per-connection), as fast as --max-instances lets it",
+            ),
+            (
+                self.service.drain_idle.is_some(),
+                "--drain-idle: an instance for a connection (--per-connection) ends by itself within \
+                 --drain-timeout",
+            ),
+            (
                 self.on_trap == OnTrap::Restart,
                 "--on-trap restart: a trap of an instance for a connection (--per-connection) ends that",
             ),
@@ -375,6 +393,11 @@ fn parse_memory(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected a number of bytes, as in 268435456, 256M or 4G".to_owned())
 }
 
+fn parse_rate(text: &str) -> Result<u32, String> {
+    let rate = text.strip_suffix("/s").unwrap_or(text).parse().ok().filter(|rate| *rate > 0);
+    rate.ok_or_else(|| "expected a number of connections in a second, as in 100 or 100/s".to_owned())
+}
+
 /// Less is not enough for a program's start; more than this is no stack but a mistake.
 const STACKS: RangeInclusive<u64> = 64 << 10..=1 << 30;
 
@@ -412,6 +435,14 @@ mod tests {
         assert_eq!(["65536", "64K", "64k", "2M"].map(parse_bytes), [65536, 65536, 65536, 2 << 20].map(Ok));
         for wrong in ["", "K", "64KB", "-1", "1.5M", "4607", "4K", "5000M", "64G"] {
             assert!(parse_bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_a_second() {
+        assert_eq!(["1", "100/s"].map(parse_rate), [1, 100].map(Ok));
+        for wrong in ["0", "", "/s", "10/m", "-1", "1.5/s"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -284,6 +284,12 @@ fn limits(mut builder: WasockCtxBuilder, args: &RunArgs) -> WasockCtxBuilder {
     if let Some(connections) = args.max_connections_per_peer {
         builder = builder.max_connections_per_peer(connections);
     }
+    if let Some(rate) = args.accept_rate {
+        builder = builder.accept_rate(rate);
+    }
+    if let Some(rate) = args.accept_rate_per_peer {
+        builder = builder.accept_rate_per_peer(rate);
+    }
     if let Some(bytes) = args.max_socket_buffer {
         builder = builder.max_socket_buffer(bytes);
     }

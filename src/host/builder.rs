@@ -24,6 +24,7 @@ use crate::observe::{Observer, TraceLine, TraceSink};
 use crate::policy::Grant;
 use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal, is_variable};
 use crate::service::{Holding, Limits, ServiceConfig, ServiceState};
+use crate::socket::AcceptRates;
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
 
 /// The default for descriptors that a guest may have open at once.
@@ -184,6 +185,7 @@ impl WasockCtxBuilder {
                 listen_profile: ListenProfile::default(),
                 listen_profiles_at: Vec::new(),
                 connection_limiter: None,
+                accept_rates: AcceptRates::default(),
                 max_socket_buffer: None,
                 removes_unix_names: false,
                 held: Holding::Nothing,
@@ -472,12 +474,19 @@ impl WasockCtxBuilder {
         let mut inherited_sockets = std::mem::take(&mut self.inherited_sockets);
         inherited_sockets.are_kept = has_many || is_restarted;
         inherited_sockets.outlive_instances = has_many;
-        if is_restarted && self.service.held == Holding::Nothing {
+        // A listener that is held back is one that is held.
+        let has_rate = !self.service.accept_rates.is_unlimited();
+        if (is_restarted || has_rate) && self.service.held == Holding::Nothing {
             self.service.held = Holding::WhileRunning;
         }
         let adoptable = std::mem::take(&mut self.adoptable);
         let adoptable = adoptable.into_held(&self.settings.directories).map_err(BuildError::Socket)?;
         preopened::grant_adoptable(&mut self.service, &adoptable);
+        let preopened = if has_many && self.service.held == Holding::Always {
+            inherited_sockets.listeners_to_hold(&self.settings.directories).map_err(BuildError::Socket)?
+        } else {
+            Vec::new()
+        };
         let limits = self.connection_limits;
         self.template_with(Arc::new(inherited_sockets), |mut config| {
             // Those of a service may change while it runs.
@@ -488,6 +497,9 @@ impl WasockCtxBuilder {
             let service = ServiceState::new(config);
             for (made, is_shared) in adoptable {
                 service.inherit(made, is_shared);
+            }
+            for (made, is_shared) in preopened {
+                service.inherit_preopened(made, is_shared);
             }
             service
         })

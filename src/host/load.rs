@@ -337,7 +337,8 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
     if kind.is_dir() {
         return refused("it is a directory");
     }
-    if !kind.is_file() && !(kind.is_fifo() && is_own_descriptor(path)) {
+    let is_read = kind.is_file() || (kind.is_fifo() && is_own_descriptor(path));
+    if !is_read {
         return refused("it is no regular file");
     }
     let mut bytes = Vec::new();

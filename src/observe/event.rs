@@ -373,11 +373,15 @@ pub enum Limit {
     /// Instances that live at once, where each serves one connection. One more connection waits in
     /// its queue.
     Instances,
+    /// Connections that come in a second, at each listener. One more waits in its queue.
+    AcceptRate,
+    /// Connections that come in a second from each peer, at each listener. One more waits.
+    AcceptRatePerPeer,
 }
 
 impl Limit {
     /// All of them.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Connections,
         Self::ConnectionsPerListener,
         Self::ConnectionsPerPeer,
@@ -387,6 +391,8 @@ impl Limit {
         Self::HostMemory,
         Self::Descriptors,
         Self::Instances,
+        Self::AcceptRate,
+        Self::AcceptRatePerPeer,
     ];
 
     /// Can it be changed while a service runs?
@@ -395,9 +401,13 @@ impl Limit {
             Self::Connections | Self::ConnectionsPerListener | Self::ConnectionsPerPeer | Self::Backlog => {
                 true
             }
-            Self::SocketBuffer | Self::Memory | Self::HostMemory | Self::Descriptors | Self::Instances => {
-                false
-            }
+            Self::SocketBuffer
+            | Self::Memory
+            | Self::HostMemory
+            | Self::Descriptors
+            | Self::Instances
+            | Self::AcceptRate
+            | Self::AcceptRatePerPeer => false,
         }
     }
 
@@ -413,6 +423,8 @@ impl Limit {
             Self::HostMemory => "max-host-memory",
             Self::Descriptors => "max-fds",
             Self::Instances => "max-instances",
+            Self::AcceptRate => "accept-rate",
+            Self::AcceptRatePerPeer => "accept-rate-per-peer",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::fd::{Descriptor, Rights};
 use crate::file::Dir;
 use crate::io::own_reactor;
 use crate::policy::{Grant, Policy};
-use crate::socket::held::Made;
+use crate::socket::held::{Binding, Made};
 use crate::socket::unix::Held;
 use crate::socket::{Family, Inherited, Socket};
 
@@ -52,6 +52,9 @@ struct InheritedSocket {
     /// The path of its name, where this process made that for the guest.
     own_name: Option<PathBuf>,
     fd: Mutex<Option<OwnedFd>>,
+    /// Where it is bound, if the service holds it: each instance has a claim to it then, as to one that
+    /// a guest has made.
+    held_at: Option<Binding>,
     /// The file of its name, until the guest has that, where it is to be removed.
     held: Mutex<Option<Held>>,
 }
@@ -69,6 +72,7 @@ impl InheritedSockets {
             inherited,
             own_name: None,
             fd: Mutex::new(Some(fd)),
+            held_at: None,
             held: Mutex::default(),
         });
         Ok(())
@@ -95,6 +99,29 @@ impl InheritedSockets {
             last.inherited.is_shared = false;
         }
         Ok(())
+    }
+
+    /// The listeners among them, for a service of many instances, which are to take turns at them; and
+    /// whether another process may have each too.
+    ///
+    /// # Errors
+    ///
+    /// Where the host has no descriptor left.
+    pub(crate) fn listeners_to_hold(
+        &mut self,
+        directories: &[Directory],
+    ) -> Result<Vec<(Made, bool)>, Errno> {
+        let mut held = Vec::new();
+        for socket in self.sockets.iter_mut().filter(|socket| socket.inherited.is_listening) {
+            let fd = unpoisoned(&socket.fd).as_ref().map(OwnedFd::try_clone).transpose()?;
+            let local = socket.seen_from(directories).local;
+            // One without a name stays as it is: nobody finds it anyway.
+            if let Some(Ok(made)) = fd.map(|fd| socket.inherited.to_be_held(fd, local)) {
+                socket.held_at = Some(made.binding.clone());
+                held.push((made, socket.inherited.is_shared));
+            }
+        }
+        Ok(held)
     }
 
     /// The sockets, for a service that holds them and whose guests have these `directories`; and
@@ -155,15 +182,15 @@ impl InheritedSockets {
         };
         let _inside = reactor.enter();
         let mut descriptors = Vec::new();
-        for (socket, number) in self.sockets.iter().zip(FIRST..) {
+        for (known, number) in self.sockets.iter().zip(FIRST..) {
             if process.service().removes_unix_names() {
-                socket.hold_name();
+                known.hold_name();
             }
             // Without one the guest has ended it, and does not start anew.
-            let Some(fd) = socket.take(self.are_kept)? else { continue };
-            let held = if self.are_kept { None } else { unpoisoned(&socket.held).take() };
-            let inherited = socket.seen_from(&process.settings().directories);
-            let (socket, rights) = open(fd, inherited, held, number, process)?;
+            let Some(fd) = known.take(self.are_kept)? else { continue };
+            let held = if self.are_kept { None } else { unpoisoned(&known.held).take() };
+            let inherited = known.seen_from(&process.settings().directories);
+            let (socket, rights) = open(fd, inherited, held, (number, known.held_at.as_ref()), process)?;
             let is_nonblocking = self.are_nonblocking.unwrap_or(false);
             let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), is_nonblocking);
             descriptors.push(Descriptor { open, rights, inheriting: Rights::SOCKET, close_on_exec: false });
@@ -226,7 +253,7 @@ fn open(
     fd: OwnedFd,
     inherited: Inherited,
     held: Option<Held>,
-    number: u32,
+    (number, held_at): (u32, Option<&Binding>),
     process: &Arc<Process>,
 ) -> Result<(Socket, Rights), Errno> {
     let (is_listening, local) = (inherited.is_listening, inherited.local.clone());
@@ -241,6 +268,11 @@ fn open(
             socket.let_answer();
         }
         return Ok((socket, Rights::INHERITED_DATA));
+    }
+    if let (Some(held_at), Some(keeper)) = (held_at, process.instance().keeper())
+        && let Some(claim) = keeper.adopt(held_at)?
+    {
+        socket.stream()?.adopt(claim);
     }
     // The operator has decided by passing it; the policy still decides which peers are accepted.
     let mut policy = Policy::default();

@@ -49,6 +49,8 @@ struct Entry {
     local: Address,
     /// Was it given to the service, which keeps it whatever its guests do?
     is_inherited: bool,
+    /// Does each instance have it from its start on, as a descriptor?
+    is_preopened: bool,
     /// Was it reported that nobody takes what comes in?
     is_reported: bool,
     /// Where the host chose the port: which one it was of those of its instance.
@@ -72,6 +74,7 @@ impl Entry {
             binding,
             local,
             is_inherited: false,
+            is_preopened: false,
             is_reported: false,
             number: None,
             file,
@@ -112,19 +115,19 @@ pub(super) struct Unclaimed {
 
 impl HeldSockets {
     /// Holds a socket that was opened outside, for as long as the service lives.
-    pub(super) fn inherit(&self, made: Made, is_shared: bool) {
+    pub(super) fn inherit(&self, made: Made, is_shared: bool, is_preopened: bool) {
         let Made { binding, local, fd, name, .. } = made;
         let file = name.as_ref().and_then(|name| name.file_id());
         let socket = HeldSocket::new(fd, name, is_shared);
         let mut entry = Entry::new(socket, binding, local, file);
-        entry.is_inherited = true;
+        (entry.is_inherited, entry.is_preopened) = (true, is_preopened);
         unpoisoned(&self.all).push(entry);
     }
 
-    /// What kind each of those is that were opened outside, and its address.
+    /// What kind each of those is that were opened outside for guests to bind to, and its address.
     pub(super) fn inherited(&self) -> Vec<(Kind, Address)> {
         let all = unpoisoned(&self.all);
-        let inherited = all.iter().filter(|entry| entry.is_inherited);
+        let inherited = all.iter().filter(|entry| entry.is_inherited && !entry.is_preopened);
         inherited.map(|entry| (entry.binding.kind, entry.local.clone())).collect()
     }
 
@@ -300,7 +303,10 @@ impl HeldSockets {
         });
         let mut found: Vec<_> = closed.collect();
         for entry in unpoisoned(&self.all).iter_mut() {
-            if !entry.socket.is_served() && !std::mem::replace(&mut entry.is_reported, true) {
+            if !entry.is_preopened
+                && !entry.socket.is_served()
+                && !std::mem::replace(&mut entry.is_reported, true)
+            {
                 found.push(Unclaimed { local: entry.local.clone(), is_closed: false, waited: 0 });
             }
         }
@@ -365,7 +371,9 @@ impl HeldSockets {
     /// clients waited, and how many.
     pub(super) fn shut_down(&self) -> Vec<(Address, usize)> {
         let all = self.let_go(|_| true);
-        let own = all.iter().filter(|entry| !entry.is_inherited);
+        let is_own =
+            |entry: &&Entry| !entry.is_inherited || (entry.is_preopened && !entry.socket.is_shared());
+        let own = all.iter().filter(is_own);
         own.map(|entry| (entry.local.clone(), entry.socket.shut_down())).collect()
     }
 

@@ -26,7 +26,7 @@ use crate::observe::{Event, Observer};
 use crate::policy::{Grant, Policy};
 use crate::socket::held::{Claim, Made, Owner};
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenConfig, ListenProfile};
-use crate::socket::{Kind, Socket};
+use crate::socket::{AcceptRates, Kind, Socket};
 
 use held::{HeldSockets, MEANT_AFTER, Unclaimed};
 pub(crate) use instance::Instance;
@@ -53,6 +53,8 @@ pub struct ServiceConfig {
     pub listen_profiles_at: Vec<(Grant, ListenProfile)>,
     /// Counts connections, where their number is limited.
     pub connection_limiter: Option<Arc<ConnectionLimiter>>,
+    /// How many connections may come in a second.
+    pub accept_rates: AcceptRates,
     /// How many bytes a buffer of a socket may have, as the kernel counts them.
     pub max_socket_buffer: Option<u32>,
     /// Do the names that Unix sockets make go when they close?
@@ -249,7 +251,12 @@ impl ServiceState {
 
     /// Holds a socket that was opened outside.
     pub(crate) fn inherit(&self, made: Made, is_shared: bool) {
-        self.lasting.held.inherit(made, is_shared);
+        self.lasting.held.inherit(made, is_shared, false);
+    }
+
+    /// Holds a listener that each instance has from its start on.
+    pub(crate) fn inherit_preopened(&self, made: Made, is_shared: bool) {
+        self.lasting.held.inherit(made, is_shared, true);
     }
 
     /// Do datagrams come in at a socket that this generation has?
@@ -425,6 +432,7 @@ impl ServiceState {
                 listener,
                 local,
                 quota,
+                rates: self.config.accept_rates,
                 told,
                 failed,
                 counters,

@@ -18,7 +18,7 @@ use crate::observe::status::DenialStatus;
 use crate::observe::{Delivery, DrainEnd, Event, Limit, Metrics, Observer, Refused};
 use crate::policy::{Denial, Policy, Use};
 use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
-use crate::socket::{ReceiveFilter, Socket};
+use crate::socket::{AcceptRates, ReceiveFilter, Socket};
 
 /// How long a reported limit is not reported again: a busy server reaches it all
 /// the time.
@@ -231,6 +231,8 @@ pub(crate) struct PolicyAcceptFilter {
     pub(crate) local: Address,
     /// Where its connections are counted, if they are.
     pub(crate) quota: Option<ListenerQuota>,
+    /// How many may come in a second.
+    pub(crate) rates: AcceptRates,
     /// When each limit was last reported.
     pub(crate) told: ReportedLimits,
     /// Ends the instance that listens where the host fails.
@@ -258,6 +260,10 @@ impl AcceptFilter for PolicyAcceptFilter {
 
     fn quota(&self) -> Option<&ListenerQuota> {
         self.quota.as_ref()
+    }
+
+    fn rates(&self) -> AcceptRates {
+        self.rates
     }
 
     fn accepted(&self) {

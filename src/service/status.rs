@@ -64,7 +64,7 @@ impl ServiceState {
     /// `connections`.
     pub(crate) fn limit_status(&self, peak: Peak, connections: u64) -> Vec<LimitStatus> {
         let limits = self.limits();
-        let connection = self.connection_limits();
+        let (connection, rates) = (self.connection_limits(), self.config.accept_rates);
         let status = |limit: Limit, unit, most, used| LimitStatus {
             name: limit.name(),
             unit,
@@ -86,6 +86,10 @@ impl ServiceState {
             status(Limit::Memory, "bytes", Some(limits.max_memory), Some(peak.memory)),
             status(Limit::HostMemory, "bytes", Some(limits.max_host_memory), Some(peak.host_memory)),
             status(Limit::SocketBuffer, "bytes", self.max_socket_buffer().map(u64::from), None),
+            status(Limit::AcceptRate, "connections/s", rates.per_listener.map(u64::from), None),
+            status(Limit::AcceptRatePerPeer, "connections/s", rates.per_peer.map(u64::from), None),
+            fixed("idle-timeout", "seconds", seconds(limits.idle_timeout)),
+            fixed("handler-timeout", "seconds", seconds(limits.handler_timeout)),
             fixed("max-threads", "threads", Some(limits.max_threads.into())),
             fixed("max-stack", "bytes", Some(limits.max_stack.into())),
             fixed("timeout", "seconds", seconds(limits.timeout)),

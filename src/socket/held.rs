@@ -20,14 +20,15 @@ mod gate;
 
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustix::net::SocketFlags;
 
 use super::lease::Lease;
 use super::listen::{Queue, concerns_one_connection, is_idle, reset};
+use super::turnstile::Turnstile;
 use super::unix::{Held, NameId};
-use super::{Family, Kind};
+use super::{AcceptRates, Family, Kind};
 use crate::address::Address;
 use crate::error::Errno;
 
@@ -135,12 +136,21 @@ pub struct HeldSocket {
     /// The connections that wait, where the host owns the queue. It belongs to the socket and
     /// not to an instance, so that none is reset by a handover.
     queue: Mutex<Option<Arc<Queue>>>,
+    /// Where as many as come may not come.
+    turnstile: OnceLock<Arc<Turnstile>>,
 }
 
 impl HeldSocket {
     /// Holds `fd`.
     pub fn new(fd: Arc<OwnedFd>, name: Option<Arc<Held>>, is_shared: bool) -> Arc<Self> {
-        Arc::new(Self { fd, is_shared, name, claims: Mutex::default(), queue: Mutex::default() })
+        Arc::new(Self {
+            fd,
+            is_shared,
+            name,
+            claims: Mutex::default(),
+            queue: Mutex::default(),
+            turnstile: OnceLock::new(),
+        })
     }
 
     /// The socket.
@@ -151,6 +161,11 @@ impl HeldSocket {
     /// The file of its name.
     pub fn name(&self) -> Option<&Arc<Held>> {
         self.name.as_ref()
+    }
+
+    /// May another process have it too?
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// May `owner` have it? Not where a live instance in its place has it already.
@@ -177,10 +192,51 @@ impl HeldSocket {
     /// were.
     pub fn shut_down(&self) -> usize {
         let queue = unpoisoned(&self.queue).take();
-        let waited = queue.map_or(0, |queue| queue.close()).saturating_add(reset_waiting(&self.fd));
+        let parked = self.turnstile.get().map_or(0, |turnstile| turnstile.close());
+        let waited = parked + queue.map_or(0, |queue| queue.close()) + reset_waiting(&self.fd);
         // A datagram socket without a peer refuses, and has nobody who waits.
         let _gone = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
         waited
+    }
+
+    /// What stands before it, where the number of connections in a second is limited, or was.
+    pub(super) fn turnstile(self: &Arc<Self>, rates: AcceptRates) -> Option<&Arc<Turnstile>> {
+        if self.turnstile.get().is_none() && !rates.is_unlimited() {
+            match Turnstile::before(Arc::downgrade(self)) {
+                Ok(turnstile) => {
+                    let turnstile = self.turnstile.get_or_init(|| turnstile);
+                    let live = self.live();
+                    let open = live.iter().filter(|claim| !claim.is_retired());
+                    open.for_each(|claim| claim.watch(turnstile));
+                }
+                Err(errno) => tracing::warn!("connections come without a limit to their rate: {errno}"),
+            }
+        }
+        self.turnstile.get()
+    }
+
+    /// What stands before it, if anything does.
+    pub(super) fn known_turnstile(&self) -> Option<&Arc<Turnstile>> {
+        self.turnstile.get()
+    }
+
+    /// Nothing reports the socket from now on.
+    pub(super) fn close_gates(&self) {
+        self.live().iter().for_each(|claim| claim.hold_back());
+    }
+
+    /// It is reported again, to those that are not retired.
+    pub(super) fn open_gates(&self) {
+        self.live().iter().filter(|claim| !claim.is_retired()).for_each(|claim| claim.let_on());
+        self.wake_waiters();
+    }
+
+    /// Has those that wait for a connection and watch no gate look again.
+    pub(super) fn wake_waiters(&self) {
+        if let Some(queue) = unpoisoned(&self.queue).as_ref() {
+            queue.wake_waiters();
+        }
+        self.live().iter().for_each(|claim| claim.wake_waiters());
     }
 
     /// What keeps `O_NONBLOCK` of a socket as others want it.

@@ -52,6 +52,7 @@ mod resolve;
 mod sockaddr;
 mod stream;
 mod transfer;
+pub(crate) mod turnstile;
 pub mod unix;
 mod unsent;
 
@@ -76,6 +77,7 @@ pub use receive_filter::ReceiveFilter;
 pub use resolve::{LookUp, Resolver};
 pub use stream::{Accepted, Connected, Phase, Status, Stream, Traffic};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
+pub use turnstile::AcceptRates;
 pub(crate) use unsent::unsent;
 
 use endpoint::Endpoint;

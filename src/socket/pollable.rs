@@ -81,13 +81,20 @@ impl Datagram {
 impl Stream {
     /// What it is ready for where the kernel does not know: a listener whose queue is the host's,
     /// and an attempt to connect that failed, the error of which is kept for the guest.
-    fn look(&self) -> Events {
+    pub(super) fn look(&self) -> Events {
         if let Some(fd) = self.kernel_fd().now() {
             return look_at(fd);
         }
         if let Some(queue) = self.queue() {
-            let is_retired = self.claim().is_some_and(|claim| claim.is_retired());
-            return Events::IN.when(!is_retired && queue.has_waiting());
+            let claim = self.claim();
+            let is_retired = claim.is_some_and(|claim| claim.is_retired());
+            let turnstile = claim.and_then(|claim| claim.socket().known_turnstile());
+            let is_waiting = match turnstile {
+                Some(turnstile) if turnstile.has_due() => true,
+                Some(turnstile) if turnstile.is_held_back() => false,
+                _ => queue.has_waiting(),
+            };
+            return Events::IN.when(!is_retired && is_waiting);
         }
         Events::ALL.and(Events::from_bits(!Events::PRI.bits()))
     }

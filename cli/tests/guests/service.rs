@@ -495,3 +495,82 @@ fn r2_watch_follows_the_configuration_file() -> Result<()> {
     ensure!(is_page(&mut HttpClient::connect(addr)?).is_err(), "a peer that is denied was served");
     running.stop().map(drop)
 }
+
+/// A listener that each instance has from its start on changes hands as one does that it has made.
+#[test]
+fn r4_an_old_one_accepts_nobody_at_a_listener_that_both_were_given() -> Result<()> {
+    let flags = ["--restart", "on-failure", "--reload-signal", "USR2", "--preopen-listen", "127.0.0.1:0"];
+    let mut running = run().args(flags).arg(guest_tests::PREOPENED_EVENTS).start()?;
+    let addr = running.listening()?;
+    let echoes = |client: &mut TcpStream| -> Result<()> {
+        client.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        client.write_all(b"hello")?;
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer)?;
+        ensure!(&answer == b"hello", "{answer:?}");
+        Ok(())
+    };
+    let mut kept = TcpStream::connect(addr)?;
+    echoes(&mut kept)?;
+    running.signal(Signal::USR2)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    // Whoever comes now traps what it is served by, and that is never the old one.
+    for anew in ["anew: ", "anew in 100ms: ", "anew in 200ms: "] {
+        TcpStream::connect(addr)?.write_all(b"\0")?;
+        running.wait_for_stderr(&format!("generation 2 ended and starts {anew}"))?;
+        echoes(&mut TcpStream::connect(addr)?)?;
+        echoes(&mut kept)?;
+    }
+    running.stop().map(drop)
+}
+
+/// Its thread waits for somebody to read what it wrote.
+#[test]
+fn a_worker_that_is_stuck_when_its_time_is_over_is_given_up() -> Result<()> {
+    let (_stalled, output) = std::io::pipe()?;
+    fill(&output)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasock"));
+    command.args(["run", "--workers", "1", "--timeout", "300ms", guest_tests::STDOUT_LINE]);
+    let mut child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::null()).spawn()?;
+    let status = ending(&mut child)?;
+    ensure!(status.code() == Some(124), "{status}");
+    Ok(())
+}
+
+#[test]
+fn r7_a_server_that_drains_closes_what_its_clients_leave_idle() -> Result<()> {
+    let flags = ["--reload-signal", "USR2", "--drain-idle", "300ms", "--drain-timeout", "20s"];
+    let (_folder, mut running, addr) = serve(&flags)?;
+    let mut kept = TcpStream::connect(addr)?;
+    kept.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    running.signal(Signal::USR2)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    // By the server itself, and so in good order.
+    ensure!(kept.read(&mut [0])? == 0, "there is something to read");
+    running.signal(Signal::TERM)?;
+    let finished = running.finish()?.expect_code(0)?;
+    finished.expect_no_stderr("reset")?.expect_no_stderr("closed").map(drop)
+}
+
+#[test]
+fn l4_a_connection_that_nobody_uses_is_reset() -> Result<()> {
+    let (_folder, running, addr) = serve(&["--idle-timeout", "300ms"])?;
+    let mut client = HttpClient::connect(addr)?;
+    is_page(&mut client)?;
+    let mut kept = TcpStream::connect(addr)?;
+    kept.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    let read = kept.read(&mut [0]);
+    ensure!(read.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset), "no reset");
+    // The server goes on.
+    is_page(&mut HttpClient::connect(addr)?)?;
+    running.stop().map(drop)
+}
+
+#[test]
+fn a_server_that_may_have_more_descriptors_than_its_host_is_told_so() -> Result<()> {
+    let args = ["--max-fds", "4000", guest_tests::HTTP_SERVER, "127.0.0.1:0"];
+    let mut running = run_on_loopback().args(args).after_shell("ulimit -n 200").start()?;
+    running.listening()?;
+    running.wait_for_stderr("the host may open 200 files, and the guest 4000 (--max-fds)")?;
+    running.stop().map(drop)
+}

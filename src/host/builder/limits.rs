@@ -126,6 +126,23 @@ impl WasockCtxBuilder {
         self
     }
 
+    /// How many connections may come in a second at each listener that the guest opens; a second's worth
+    /// may come at once. One more waits in the queue: the listener is not ready meanwhile, and
+    /// nobody is refused. [`Event::Limited`](crate::Event::Limited) reports it.
+    ///
+    /// Sockets that the guest has from its start on have no rate.
+    pub fn accept_rate(mut self, connections: u32) -> Self {
+        self.service.accept_rates.per_listener = Some(connections.max(1));
+        self
+    }
+
+    /// The same from each [peer](Self::max_connections_per_peer) at each listener. Those of others pass
+    /// meanwhile: the host takes the connection, and the guest gets it in its time.
+    pub fn accept_rate_per_peer(mut self, connections: u32) -> Self {
+        self.service.accept_rates.per_peer = Some(connections.max(1));
+        self
+    }
+
     /// How many bytes each of a socket's two buffers may have in the kernel, as it counts
     /// them and as the guest reads them back. A guest that asks for more gets this,
     /// silently; a buffer that the kernel would let grow beyond it has this size

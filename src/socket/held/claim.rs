@@ -10,6 +10,7 @@ use super::gate::Gate;
 use super::{HeldSocket, Owner, unpoisoned};
 use crate::error::Errno;
 use crate::io::{OnReport, Watchers};
+use crate::socket::turnstile::Turnstile;
 use crate::socket::unix::Held;
 
 /// A held socket, as one instance has it.
@@ -47,7 +48,12 @@ impl Claim {
         fd: Arc<OwnedFd>,
         (is_ready, is_retired): (bool, bool),
     ) -> Result<Self, Errno> {
-        let gate = Gate::before(&fd, !is_retired)?;
+        let turnstile = socket.turnstile.get();
+        let is_held_back = turnstile.is_some_and(|turnstile| turnstile.is_held_back());
+        let gate = Gate::before(&fd, !is_retired && !is_held_back)?;
+        if let Some(turnstile) = turnstile.filter(|_| !is_retired) {
+            gate.watch(turnstile.wake_fd());
+        }
         Ok(Self {
             socket,
             owner,
@@ -157,7 +163,7 @@ impl Claim {
     /// Nothing comes in any more: a connection makes no waiter ready, and wakes none.
     pub fn retire(&self) {
         if !self.has_left() && !self.is_retired.swap(true, SeqCst) {
-            self.gate.close_before(&self.fd);
+            self.close_gate();
             self.settle_backlog();
             // They ask again, and watch nothing but the end of the retirement from then on.
             if let Some(queue) = unpoisoned(&self.socket.queue).as_ref() {
@@ -170,10 +176,47 @@ impl Claim {
     /// Connections come in again; waiters are woken where some wait already.
     pub fn unretire(&self) {
         if self.is_retired.swap(false, SeqCst) {
-            self.gate.open_before(&self.fd);
+            self.open_gate();
             self.settle_backlog();
             self.changes.wake_all();
         }
+    }
+
+    fn open_gate(&self) {
+        let turnstile = self.socket.turnstile.get();
+        if !turnstile.is_some_and(|turnstile| turnstile.is_held_back()) {
+            self.gate.open_before(&self.fd);
+        }
+        if let Some(turnstile) = turnstile {
+            self.watch(turnstile);
+        }
+    }
+
+    fn close_gate(&self) {
+        self.gate.close_before(&self.fd);
+        if let Some(turnstile) = self.socket.turnstile.get() {
+            self.gate.forget(turnstile.wake_fd());
+        }
+    }
+
+    /// A connection that is parked before the socket and may go on is one that waits.
+    pub(super) fn watch(&self, turnstile: &Turnstile) {
+        self.gate.watch(turnstile.wake_fd());
+    }
+
+    /// Those that wait in the queue are not reported for a while.
+    pub(super) fn hold_back(&self) {
+        self.gate.close_before(&self.fd);
+    }
+
+    /// They are reported again.
+    pub(super) fn let_on(&self) {
+        self.gate.open_before(&self.fd);
+    }
+
+    /// Has those that wait for a connection and watch no gate look again.
+    pub(super) fn wake_waiters(&self) {
+        self.changes.wake_all();
     }
 
     /// Has `waker` woken by the end of a retirement, for those that watch no gate.
@@ -184,7 +227,7 @@ impl Claim {
     /// The instance has closed it.
     pub(crate) fn close(&self) {
         if !self.is_closed.swap(true, SeqCst) {
-            self.gate.close_before(&self.fd);
+            self.close_gate();
             self.settle_backlog();
         }
     }

@@ -1,13 +1,13 @@
 //! What stands between a held socket and what waits for it.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::epoll;
 
 use crate::error::Errno;
 
-/// An epoll of the kernel's whose only member is one socket.
+/// An epoll of the kernel's whose member is one socket, and what says that a connection is parked before it.
 #[derive(Debug)]
 pub(super) struct Gate(pub(super) Arc<OwnedFd>);
 
@@ -34,5 +34,15 @@ impl Gate {
     pub(super) fn close_before(&self, socket: &OwnedFd) {
         // It is there, unless the socket was retired from the start.
         let _gone = epoll::delete(&self.0, socket);
+    }
+
+    /// It is readable while `wake` is, too.
+    pub(super) fn watch(&self, wake: BorrowedFd<'_>) {
+        // It may be there already.
+        let _known = epoll::add(&self.0, wake, epoll::EventData::new_u64(1), epoll::EventFlags::IN);
+    }
+
+    pub(super) fn forget(&self, wake: BorrowedFd<'_>) {
+        let _gone = epoll::delete(&self.0, wake);
     }
 }

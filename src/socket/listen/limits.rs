@@ -59,7 +59,7 @@ struct Counts {
 }
 
 /// What counts as one peer: see [`peer_of`].
-type Peer = (IpAddr, u32);
+pub(in crate::socket) type Peer = (IpAddr, u32);
 
 impl ConnectionLimiter {
     /// A limiter without connections; `None` if there is no limit.
@@ -251,7 +251,7 @@ fn check_limit(most: Option<u32>, count: u32, limit: Limit) -> Result<(), LimitE
 /// What counts as one peer: an IPv4 address, also if it is mapped; for IPv6 a network of 64 bits,
 /// since the owner of one address there has all of them. The link-local network is shared, so each
 /// of its addresses counts as one. Unix sockets have no address to tell them apart by.
-fn peer_of(address: &Address) -> Option<Peer> {
+pub(in crate::socket) fn peer_of(address: &Address) -> Option<Peer> {
     const NETWORK: u128 = !0 << 64;
     let scope = match address.inet()? {
         SocketAddr::V4(_) => 0,

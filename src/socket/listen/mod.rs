@@ -18,10 +18,12 @@ use rustix::io::Errno as Os;
 use crate::account::{Account, Charge};
 use crate::address::Address;
 use crate::policy::Denial;
+use crate::socket::AcceptRates;
 
 pub(crate) use kernel_queue::{KernelQueues, kernel_queues};
 pub(crate) use limits::LockedCounts;
 pub use limits::{ConnectionLimiter, ConnectionLimits, ConnectionPermit, LimitExceeded, ListenerQuota};
+pub(in crate::socket) use limits::{Peer, peer_of};
 pub(crate) use profile::kernel_backlog;
 pub use profile::{
     ListenProfile, ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen,
@@ -78,6 +80,11 @@ pub trait AcceptFilter: Send + Sync {
 
     /// Where connections are counted, if there is a limit to their number.
     fn quota(&self) -> Option<&ListenerQuota>;
+
+    /// How many connections may come in a second.
+    fn rates(&self) -> AcceptRates {
+        AcceptRates::default()
+    }
 
     /// Counts a connection that the guest gets.
     fn accepted(&self) {}

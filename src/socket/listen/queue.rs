@@ -144,7 +144,8 @@ impl Queue {
         self.lock().accept_filter = Arc::clone(accept_filter);
     }
 
-    fn accept_filter(&self) -> Arc<dyn AcceptFilter> {
+    /// Decides whom it takes.
+    pub(in crate::socket) fn accept_filter(&self) -> Arc<dyn AcceptFilter> {
         Arc::clone(&self.lock().accept_filter)
     }
 

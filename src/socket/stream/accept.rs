@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use super::listening::{self, AcceptSource, Accepted};
 use super::{Connected, Stream, StreamState};
 use crate::error::Errno;
-use crate::io::AsyncFd;
-use crate::socket::listen::{PendingConnection, Queue};
+use crate::io::{AsyncFd, Events, Pollable as _};
+use crate::socket::listen::{AcceptFilter, PendingConnection, Queue};
 use crate::socket::{Refusal, Socket};
 
 impl Stream {
@@ -33,10 +33,14 @@ impl Stream {
             _ => Err(Errno::EINVAL),
         })??;
         let pending = match source {
-            AcceptSource::Kernel(accept_filter, lease, capacity) => {
-                listening::try_accept(&self.endpoint, accept_filter.as_ref(), lease.as_deref(), capacity)
+            AcceptSource::Kernel(filter, lease, capacity) => {
+                let next =
+                    || listening::try_accept(&self.endpoint, filter.as_ref(), lease.as_deref(), capacity);
+                self.through_turnstile(filter.as_ref(), next)
             }
-            AcceptSource::Queue(queue) => queue.try_accept(),
+            AcceptSource::Queue(queue, filter) => {
+                self.through_turnstile(filter.as_ref(), || queue.try_accept())
+            }
             AcceptSource::Retired => Err(Errno::EAGAIN.into()),
         };
         self.accepted(self.unless_gone(pending)?)
@@ -59,7 +63,36 @@ impl Stream {
                 };
             }
         }
+        let rates = || queue.accept_filter().rates();
+        let claim = self.endpoint.claim();
+        if let Some(turnstile) = claim.and_then(|claim| claim.socket().turnstile(rates())) {
+            // First it is registered, then it asks: no change lies between.
+            let _later = queue.register(Events::READ, context);
+            return match self.try_accept() {
+                Err(Refusal::Errno(Errno::EAGAIN)) => {
+                    if !turnstile.is_held_back() && queue.has_waiting() {
+                        // It has looked at as many as it may at once.
+                        context.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
+                accepted => Poll::Ready(accepted),
+            };
+        }
         queue.poll_accept(context).map(|pending| self.accepted(self.unless_gone(pending)?))
+    }
+
+    /// The next connection that `next` takes from the queue and that may come now.
+    fn through_turnstile(
+        &self,
+        filter: &dyn AcceptFilter,
+        mut next: impl FnMut() -> Result<PendingConnection, Refusal>,
+    ) -> Result<PendingConnection, Refusal> {
+        let claim = self.endpoint.claim();
+        match claim.and_then(|claim| claim.socket().turnstile(filter.rates())) {
+            Some(turnstile) => turnstile.accept(filter, next),
+            None => next(),
+        }
     }
 
     /// An accept after the guest was told of a connection, which finds none because another

@@ -77,7 +77,7 @@ pub(super) enum AcceptSource {
     /// The kernel, through this filter, with a lease if the listener is shared, and how many
     /// connections can wait there.
     Kernel(Arc<dyn AcceptFilter>, Option<Arc<Lease>>, u32),
-    Queue(Arc<Queue>),
+    Queue(Arc<Queue>, Arc<dyn AcceptFilter>),
     /// Nowhere: the instance is retired.
     Retired,
 }
@@ -197,7 +197,9 @@ impl Listening {
             PendingQueue::Kernel(_, lease) => {
                 AcceptSource::Kernel(Arc::clone(&self.config.accept_filter), lease.clone(), self.capacity)
             }
-            PendingQueue::Queue(queue) => AcceptSource::Queue(Arc::clone(queue)),
+            PendingQueue::Queue(queue) => {
+                AcceptSource::Queue(Arc::clone(queue), Arc::clone(&self.config.accept_filter))
+            }
         }
     }
 

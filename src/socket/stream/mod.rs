@@ -350,6 +350,11 @@ impl Stream {
         }
     }
 
+    /// Becomes the socket of `claim`, which is the same one.
+    pub(crate) fn adopt(&self, claim: Arc<Claim>) {
+        self.endpoint.adopt(claim);
+    }
+
     /// Set where the service holds the socket.
     pub fn claim(&self) -> Option<&Arc<Claim>> {
         self.endpoint.claim()

@@ -230,3 +230,77 @@ fn l4_what_a_peer_still_fetches_is_traffic() -> Result<()> {
     one.tell("exit 0")?;
     running.ended().map(drop)
 }
+
+/// In a queue of the kernel's and in one of the host's.
+const PROFILES: [wasock::ListenProfile; 2] = [wasock::ListenProfile::Wasix, wasock::ListenProfile::Winsock];
+
+#[test]
+fn l4_a_listener_takes_so_many_connections_a_second_and_the_others_wait() -> Result<()> {
+    for profile in PROFILES {
+        let limited = |ctx: WasockCtxBuilder| Ok(ctx.accept_rate(4).listen_profile(profile));
+        let running = Running::start_with(limited, |builder| builder)?;
+        let mut one = running.next()?;
+        let addr = one.listen("a", "127.0.0.1:0")?;
+        let begun = Instant::now();
+        let clients: Vec<_> = (0..8).map(|_| connect(addr)).collect::<Result<_>>()?;
+        // A second's worth at once, and one each quarter of a second from then on. A blocking accept waits.
+        for _ in 0..8 {
+            one.expect("accept a one", "ok")?;
+        }
+        let took = begun.elapsed();
+        ensure!(took >= Duration::from_millis(900), "8 came in {took:?}");
+        clients.into_iter().try_for_each(|client| is_served(client, "one"))?;
+        // While it is held back it is not ready, and an accept finds nothing.
+        let client = connect(addr)?;
+        one.each(&["nonblock a"])?;
+        one.expect("poll a 50", "nothing")?;
+        one.expect("poll a 2000", "ready")?;
+        one.expect("accept a one", "ok")?;
+        is_served(client, "one")?;
+        let limit = running.event(|event| match event {
+            Event::Limited { limit, most, .. } => Some((*limit, *most)),
+            _ => None,
+        })?;
+        ensure!(limit == (wasock::observe::Limit::AcceptRate, 4), "{limit:?}");
+        one.tell("exit 0")?;
+        running.ended()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn l4_connections_of_a_peer_wait_and_those_of_others_pass() -> Result<()> {
+    for profile in PROFILES {
+        let limited = |ctx: WasockCtxBuilder| Ok(ctx.accept_rate_per_peer(2).listen_profile(profile));
+        let running = Running::start_with(limited, |builder| builder)?;
+        let mut one = running.next()?;
+        let addr = one.listen("a", "127.0.0.1:0")?;
+        let begun = Instant::now();
+        let busy: Vec<_> = (0..4).map(|_| connect(addr)).collect::<Result<_>>()?;
+        let other = connect_from("127.0.0.2", addr)?;
+        for _ in 0..3 {
+            one.expect("accept a one", "ok")?;
+        }
+        is_served(other, "one")?;
+        ensure!(begun.elapsed() < Duration::from_millis(450), "it took {:?}", begun.elapsed());
+        one.expect("accept a one", "ok")?;
+        // They go over to the next generation, too.
+        let mut two = running.reloaded("127.0.0.1:0", 2)?;
+        two.expect("accept a one", "ok")?;
+        ensure!(begun.elapsed() >= Duration::from_millis(900), "it took {:?}", begun.elapsed());
+        busy.into_iter().try_for_each(|client| is_served(client, "one"))?;
+        two.tell("exit 0")?;
+        running.ended()?;
+    }
+    Ok(())
+}
+
+/// A client with this address.
+fn connect_from(here: &str, there: SocketAddr) -> Result<TcpStream> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    rustix::net::bind(&socket, &SocketAddr::new(here.parse()?, 0))?;
+    rustix::net::connect(&socket, &there)?;
+    let client = TcpStream::from(socket);
+    client.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    Ok(client)
+}
