@@ -23,7 +23,24 @@ struct Dialect {
     definition: Option<&'static str>,
     /// More import modules that have the same functions, but for some.
     also: &'static [(&'static str, Without)],
+    /// Its name, where it adds functions to the import module of another one: only its own
+    /// programs mean them.
+    adds_as: Option<&'static str>,
+    /// Functions that it has under other names in `import`: its own name, and the one that an
+    /// earlier file of this import module has for it.
+    renamed: &'static [(&'static str, &'static str)],
 }
+
+/// What most dialects do not have.
+const PLAIN: Dialect = Dialect {
+    file: "",
+    import: "",
+    abi_module: None,
+    definition: None,
+    also: &[],
+    adds_as: None,
+    renamed: &[],
+};
 
 /// Functions of preview 1 that another import module does not have, or for which it
 /// has its own.
@@ -36,14 +53,14 @@ const DIALECTS: &[Dialect] = &[
         import: "wasix_32v1",
         abi_module: Some("wasix"),
         definition: Some("wasix::DIALECT"),
-        also: &[],
+        ..PLAIN
     },
     Dialect {
         file: "wasi_unstable",
         import: "wasi_unstable",
         abi_module: Some("preview1"),
         definition: Some("preview1::UNSTABLE"),
-        also: &[],
+        ..PLAIN
     },
     Dialect {
         file: "wasi_snapshot_preview1",
@@ -51,8 +68,23 @@ const DIALECTS: &[Dialect] = &[
         abi_module: Some("preview1"),
         definition: Some("preview1::DIALECT"),
         also: &[("wasix_32v1", NOT_IN_WASIX), ("wasi_unstable", NOT_IN_UNSTABLE)],
+        ..PLAIN
     },
-    Dialect { file: "wasix_refused", import: "wasix_32v1", abi_module: None, definition: None, also: &[] },
+    Dialect { file: "wasix_refused", import: "wasix_32v1", ..PLAIN },
+    Dialect {
+        file: "wasmedge",
+        import: "wasi_snapshot_preview1",
+        abi_module: Some("wasmedge"),
+        definition: Some("wasmedge::DIALECT"),
+        adds_as: Some("wasmedge"),
+        renamed: &[
+            ("epoll_oneoff", "poll_oneoff"),
+            ("sock_accept_v2", "sock_accept"),
+            ("sock_recv_v2", "sock_recv"),
+            ("sock_send_v2", "sock_send"),
+        ],
+        ..PLAIN
+    },
 ];
 
 /// Another type (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
@@ -103,16 +135,27 @@ const MAY_WAIT: &[&str] = &[
     "resolve",
     "sched_yield",
     "sock_accept",
+    "sock_accept_v1",
     "sock_accept_v2",
     "sock_bind",
+    "sock_bind_v2",
     "sock_connect",
+    "sock_connect_v2",
+    "sock_getaddrinfo",
     "sock_listen",
+    "sock_listen_v2",
     "sock_pair",
     "sock_recv",
     "sock_recv_from",
+    "sock_recv_from_port",
+    "sock_recv_from_v0",
+    "sock_recv_from_v1",
+    "sock_recv_from_v2",
     "sock_send",
     "sock_send_file",
     "sock_send_to",
+    "sock_send_to_v0",
+    "sock_send_to_v2",
     "thread_join",
     "thread_signal",
     "thread_sleep",
@@ -203,12 +246,16 @@ fn thread_spawn() -> Entry {
         params: vec![WasmType::I32],
         result: Some(WasmType::I32),
         arguments: vec![("start_arg".to_owned(), "Pointer")],
+        added_by: None,
     }
 }
 
 /// One function as one import module has it.
+#[derive(Clone)]
 struct Entry {
     import: &'static str,
+    /// The dialect that adds it to the import module of another one.
+    added_by: Option<&'static str>,
     abi_module: Option<&'static str>,
     /// Why it is refused, if it is.
     refused: Option<String>,
@@ -237,6 +284,7 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                 let (params, results) = function.wasm_signature();
                 table.push(Entry {
                     import,
+                    added_by: dialect.adds_as,
                     abi_module: dialect.abi_module,
                     refused: if dialect.abi_module.is_none() { reason.clone() } else { None },
                     noun: module.name.as_str().to_owned(),
@@ -249,6 +297,11 @@ fn collect(dialect: &Dialect, table: &mut Vec<Entry>) -> Result<()> {
                 });
             }
         }
+    }
+    for (name, same) in dialect.renamed {
+        let is_it = |entry: &&Entry| entry.import == dialect.import && entry.name == *same;
+        let entry = table.iter().find(is_it).with_context(|| format!("{name}: there is no {same}"))?;
+        table.push(Entry { name: (*name).to_owned(), added_by: dialect.adds_as, ..entry.clone() });
     }
     Ok(())
 }
@@ -299,11 +352,14 @@ fn kind_of_parameter(param: &InterfaceFuncParam) -> &'static str {
         (name, Type::Builtin(_)) if name.contains("flags") => "Flags",
         ("filedelta", _) => "Signed",
         (_, Type::Builtin(_)) => "Number",
+        (_, Type::List(_)) if matches!(param.name.as_str(), "node" | "service") => "Text",
         (_, Type::List(item)) => match &**item.type_() {
             Type::Builtin(BuiltinType::Char) => "Text",
             Type::Builtin(_) => "Bytes",
             _ => "Iovs",
         },
+        (_, Type::ConstPointer(to)) if name_of(to) == "address" => "SplitAddressIn",
+        (_, Type::Pointer(to)) if name_of(to) == "address" => "SplitAddressOut",
         (_, Type::ConstPointer(_)) if param.name == "addr" => "AddressIn",
         (_, Type::Pointer(_)) if param.name == "addr" => "AddressOut",
         (_, Type::ConstPointer(to)) if name_of(to) == "option_timestamp" => "OptionTimestampIn",
@@ -325,6 +381,7 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
     match (name_of(ty), &**ty.type_()) {
         ("fd", _) => "OutFd",
         ("option_timestamp", _) => "OptionTimestampOut",
+        ("net_port", _) => "OutPort",
         (_, Type::Builtin(BuiltinType::U8 { .. })) => "OutU8",
         (_, Type::Builtin(BuiltinType::U16)) => "OutU16",
         (_, Type::Builtin(BuiltinType::U32 { .. })) => "OutU32",
@@ -378,7 +435,11 @@ fn functions(visibility: &str, name: &str, table: &[Entry]) -> Result<String> {
             Some(ty) => write!(out, "Some(CoreType::{})", core(ty)?)?,
             None => out.push_str("None"),
         }
-        write!(out, ", waits: {}, refused: {:?}, arguments: &[", entry.may_wait, entry.refused)?;
+        write!(
+            out,
+            ", waits: {}, refused: {:?}, added_by: {:?}, arguments: &[",
+            entry.may_wait, entry.refused, entry.added_by
+        )?;
         for (name, kind) in &entry.arguments {
             let name = name.strip_prefix("ret_").unwrap_or(name);
             write!(out, "Argument {{ name: {name:?}, kind: ArgumentKind::{kind} }}, ")?;
@@ -389,9 +450,9 @@ fn functions(visibility: &str, name: &str, table: &[Entry]) -> Result<String> {
     Ok(out)
 }
 
-/// Has an entry before it the same names, and so another type?
+/// Has an entry of its dialect before it the same names, and so another type?
 fn other_type(table: &[Entry], at: usize) -> bool {
-    let names = |entry: &Entry| (entry.import, entry.name.clone());
+    let names = |entry: &Entry| (entry.import, entry.added_by, entry.name.clone());
     table.get(at).is_some_and(|entry| table.iter().take(at).any(|other| names(other) == names(entry)))
 }
 

@@ -276,13 +276,45 @@ pub enum Error {
     Errno(Errno),
     /// Ends the guest.
     Trap(Trap),
+    /// Returned to the guest by the number that its dialect has for it. Only the waiting half of a call
+    /// fails so.
+    LookUp(LookUpError),
     /// Neither: the call waits. What is left to do was given to the layer that called it.
     Wait,
+}
+
+/// Why a look-up of addresses fails, by the names of `getaddrinfo` in POSIX. Not every dialect has
+/// numbers for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookUpError {
+    /// "The name could not be resolved at this time."
+    Again,
+    /// "The flags had an invalid value."
+    BadFlags,
+    /// "A non-recoverable error occurred."
+    Fail,
+    /// "The address family was not recognized or the address length was invalid for the
+    /// specified family."
+    Family,
+    /// "There was a memory allocation failure": here in the list of the guest.
+    Memory,
+    /// "The name does not resolve for the supplied parameters."
+    NoName,
+    /// "The service passed was not recognized for the specified socket type."
+    Service,
+    /// "The intended socket type was not recognized."
+    SockType,
 }
 
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
+    }
+}
+
+impl From<LookUpError> for Error {
+    fn from(error: LookUpError) -> Self {
+        Self::LookUp(error)
     }
 }
 

@@ -67,16 +67,27 @@ fn calls() -> String {
     names.sort_by_key(|name| (noun(name), *name));
     names.dedup();
     let [unstable, preview1, wasix] = MODULES;
-    let mut text = format!("| call | `{unstable}` | `{preview1}` | `{wasix}` | |\n|---|---|---|---|---|\n");
+    let mut text = format!(
+        "| call | `{unstable}` | `{preview1}` | WasmEdge | `{wasix}` | |\n|---|---|---|---|---|---|\n"
+    );
     for name in names {
-        let [unstable, preview1, wasix] = MODULES.map(|module| match Function::find(module, name) {
+        let has = |module, added_by| {
+            let is_it = |function: &&Function| {
+                function.name == name && function.module == module && function.added_by == added_by
+            };
+            FUNCTIONS.iter().find(is_it)
+        };
+        let extent = |function: Option<&Function>| match function {
             Some(function) if function.refused.is_some() => "refused",
             Some(function) if function.note().is_some() => "partial",
             Some(_) => "full",
             None => "none",
-        });
-        let note = FUNCTIONS.iter().find(|function| function.name == name).and_then(Function::note);
-        _ = writeln!(text, "| `{name}` | {unstable} | {preview1} | {wasix} | {} |", note.unwrap_or_default());
+        };
+        let of_wasmedge = has(preview1, Some("wasmedge")).or_else(|| has(preview1, None));
+        let columns = [has(unstable, None), has(preview1, None), of_wasmedge, has(wasix, None)];
+        let note = columns.into_iter().flatten().find_map(Function::note).unwrap_or_default();
+        let columns = columns.map(extent).join(" | ");
+        _ = writeln!(text, "| `{name}` | {columns} | {note} |");
     }
     let elsewhere: Vec<String> =
         elsewhere.iter().map(|function| format!("`{}`.`{}`", function.module, function.name)).collect();

@@ -47,7 +47,12 @@ fn describe(text: &mut Lines, found: &Inspection) {
 }
 
 fn dialect(detected: &Detected) -> String {
-    let Some(generation) = detected.generation else { return detected.dialect.to_string() };
+    let Some(generation) = detected.generation else {
+        return match &detected.told_by {
+            Some(import) => format!("{}: it imports {import} with this type", detected.dialect),
+            None => detected.dialect.to_string(),
+        };
+    };
     let mut generation = generation.to_string();
     if let Some(month) = detected.since() {
         generation += &format!(" (since {month})");

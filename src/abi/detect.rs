@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, ImportType, MemoryType, Module};
 
-use super::dialect::{self, DIALECTS};
+use super::dialect::{self, DIALECTS, Definition};
 use super::interface::{ImportItem, Interface, ItemType};
 use super::table::Function;
 use super::wasix::{self, WasixGeneration, added_in};
@@ -24,8 +24,8 @@ impl Dialect {
     }
 
     /// Its name for programs to read: `wasi_unstable`, the snapshot before preview 1, alone;
-    /// `wasi_snapshot_preview1`, maybe with `wasi_unstable` beside it; `wasix`, with or without
-    /// the others beside it.
+    /// `wasi_snapshot_preview1`, maybe with `wasi_unstable` beside it; `wasmedge`, which is that with
+    /// the sockets of WasmEdge; `wasix`, with or without preview 1 beside it.
     pub fn id(self) -> &'static str {
         self.id
     }
@@ -83,7 +83,8 @@ pub struct Detected {
     pub dialect: Dialect,
     /// The generation, where the dialect has several.
     pub generation: Option<WasixGeneration>,
-    /// The import that shows the generation; without one it is a guess.
+    /// The import that shows the generation; without one it is a guess. Of a dialect that shares its import
+    /// modules with another one: the import that shows the dialect.
     pub told_by: Option<Import>,
     /// The memory.
     pub memory: MemoryKind,
@@ -117,6 +118,7 @@ impl Detected {
     /// The month in which WASIX got the latest function that the program imports, where that was
     /// after its second generation began.
     pub fn since(&self) -> Option<&'static str> {
+        self.generation?;
         self.told_by.as_ref().and_then(|import| added_in(&import.name))
     }
 
@@ -137,8 +139,9 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
     let (mut stubbed, mut missing) = (Vec::new(), Vec::new());
     let memory_import =
         interface.imports.iter().find(|item| item.is_shared_memory()).map(|item| item.import.clone());
+    let definition = dialect::of(DIALECTS, interface);
     for item in &interface.imports {
-        let list = match support_of(item, memory_import.as_ref()) {
+        let list = match support_of(definition, item, memory_import.as_ref()) {
             Support::Supported => &mut supported,
             Support::Refused => &mut refused,
             Support::Stubbed => &mut stubbed,
@@ -146,15 +149,16 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
         };
         list.push(item.import.clone());
     }
-    let definition = dialect::of(DIALECTS, interface);
     let (generation, told_by) = (definition.generation)(interface).unzip();
+    let shares = !definition.adds_to.is_empty();
+    let sign = || shares.then(|| (definition.sign)(interface).cloned()).flatten();
     Detected {
         dialect: definition.dialect,
         generation,
-        told_by: told_by.flatten(),
+        told_by: told_by.flatten().or_else(sign),
         personality: (definition.personality)(interface),
         memory: memory(interface),
-        threads: memory_import.is_some() && starts_threads(interface),
+        threads: memory_import.is_some() && starts_threads(definition, interface),
         memory_import,
         supported,
         refused,
@@ -173,27 +177,43 @@ pub(crate) fn imported_memory(module: &Module) -> Option<(Import, MemoryType)> {
     })
 }
 
-/// Whether the host has `import`; `memory` is the [`imported_memory`] of its module.
-pub(crate) fn support(import: &ImportType<'_>, memory: Option<&Import>) -> Support {
-    support_of(&ImportItem::of(import), memory)
+/// What the imports of a module mean, which its dialect decides.
+pub(crate) struct Imports {
+    dialect: &'static Definition,
+    memory: Option<Import>,
 }
 
-fn support_of(item: &ImportItem, memory: Option<&Import>) -> Support {
-    let import = &item.import;
-    match &item.ty {
-        ItemType::Function(_) if dialect::knows(&import.module) => match dialect::resolve(DIALECTS, item) {
-            Some(function) if function.refused.is_some() => Support::Refused,
-            Some(_) => Support::Supported,
-            None => Support::Stubbed,
-        },
-        ItemType::Memory { is_shared: true } if memory == Some(import) => Support::Supported,
-        _ => Support::Missing,
+impl Imports {
+    /// Those of `module`.
+    pub(crate) fn of(module: &Module) -> Self {
+        let dialect = dialect::of(DIALECTS, &Interface::of(module));
+        Self { dialect, memory: imported_memory(module).map(|(import, _)| import) }
+    }
+
+    /// Whether the host has `import`.
+    pub(crate) fn support(&self, import: &ImportType<'_>) -> Support {
+        support_of(self.dialect, &ImportItem::of(import), self.memory.as_ref())
+    }
+
+    /// The function that `import` means.
+    pub(crate) fn resolve(&self, import: &ImportType<'_>) -> Option<&'static Function> {
+        dialect::resolve(DIALECTS, self.dialect, &ImportItem::of(import))
     }
 }
 
-/// The function that `import` means.
-pub(crate) fn resolve(import: &ImportType<'_>) -> Option<&'static Function> {
-    dialect::resolve(DIALECTS, &ImportItem::of(import))
+fn support_of(dialect: &'static Definition, item: &ImportItem, memory: Option<&Import>) -> Support {
+    let import = &item.import;
+    match &item.ty {
+        ItemType::Function(_) if dialect::knows(&import.module) => {
+            match dialect::resolve(DIALECTS, dialect, item) {
+                Some(function) if function.refused.is_some() => Support::Refused,
+                Some(_) => Support::Supported,
+                None => Support::Stubbed,
+            }
+        }
+        ItemType::Memory { is_shared: true } if memory == Some(import) => Support::Supported,
+        _ => Support::Missing,
+    }
 }
 
 /// Does `module` import a memory that threads share, or a call that starts threads, whether
@@ -209,12 +229,12 @@ pub(crate) fn wants_threads(module: &Module) -> bool {
     })
 }
 
-fn starts_threads(interface: &Interface) -> bool {
+fn starts_threads(dialect: &'static Definition, interface: &Interface) -> bool {
     let is_spawn = |item: &ImportItem| {
         matches!(
             (item.import.module.as_str(), item.import.name.as_str()),
             (_, "thread-spawn") | (wasix::MODULE, "thread_spawn" | "thread_spawn_v2")
-        ) && support_of(item, None) == Support::Supported
+        ) && support_of(dialect, item, None) == Support::Supported
     };
     interface.imports.iter().any(is_spawn)
 }

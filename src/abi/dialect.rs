@@ -1,8 +1,9 @@
 //! The registry of dialects.
 //!
-//! A dialect is a value: the import modules that are its own, how it recognises a program, which
-//! function an import means, and the personality of its programs. The list of them is
-//! that of `build.rs`; the first one that recognises a program has it.
+//! A dialect is a value: the import modules that are its own, or those of another one that it adds
+//! functions to; the import that shows a program to be one of its own; which function an import
+//! means, and the personality of its programs. The list of them is that of `build.rs`; the first
+//! one whose sign a program has, has the program.
 //!
 //! To add one: a folder here with its `DIALECT` and what wiggle makes of its witx, the line in
 //! `abi/mod.rs` that makes it a module, the witx, and its line in `build.rs`.
@@ -21,8 +22,11 @@ pub(crate) struct Definition {
     pub(crate) generation: fn(&Interface) -> Option<FoundGeneration>,
     /// The import modules whose functions are its own.
     pub(crate) modules: &'static [&'static str],
-    /// Is a program with this interface one of its own?
-    pub(crate) recognizes: fn(&Interface) -> bool,
+    /// The import modules of other dialects that it adds functions to. In its own programs, its
+    /// meaning of an import comes first.
+    pub(crate) adds_to: &'static [&'static str],
+    /// The import by which a program shows that it is one of its own.
+    pub(crate) sign: fn(&Interface) -> Option<&Import>,
     /// The function that an import of its modules means, by name and type.
     pub(crate) function: fn(&ImportItem) -> Option<&'static Function>,
     /// What calls with several meanings mean to its programs.
@@ -34,11 +38,11 @@ type FoundGeneration = (WasixGeneration, Option<Import>);
 
 include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
 
-/// The dialect of a program: the first one that recognises it.
+/// The dialect of a program: the first one whose sign it has, or else preview 1.
 pub(super) fn of(dialects: &[&'static Definition], interface: &Interface) -> &'static Definition {
     dialects
         .iter()
-        .find(|dialect| (dialect.recognizes)(interface))
+        .find(|dialect| (dialect.sign)(interface).is_some())
         .copied()
         .unwrap_or(&super::preview1::DIALECT)
 }
@@ -53,11 +57,16 @@ pub(crate) fn linkage(interface: &Interface) -> String {
     }
 }
 
-/// The function that `item` means, by its module, name and type.
-pub(super) fn resolve(dialects: &[&'static Definition], item: &ImportItem) -> Option<&'static Function> {
+/// The function that `item` means in a program of `own`, by its module, name and type.
+pub(super) fn resolve(
+    dialects: &[&'static Definition],
+    own: &'static Definition,
+    item: &ImportItem,
+) -> Option<&'static Function> {
     let module = item.import.module.as_str();
+    let added = own.adds_to.contains(&module).then(|| (own.function)(item)).flatten();
     let mut owners = dialects.iter().filter(|dialect| dialect.modules.contains(&module));
-    owners.find_map(|dialect| (dialect.function)(item))
+    added.or_else(|| owners.find_map(|dialect| (dialect.function)(item)))
 }
 
 /// Does the host know the import module `name`?
@@ -72,12 +81,18 @@ pub(super) fn by_name(item: &ImportItem) -> Option<&'static Function> {
 
 /// The function `name` of `module` for an import that has its type.
 pub(super) fn by_other_name(item: &ImportItem, module: &str, name: &str) -> Option<&'static Function> {
-    Function::of_type(module, name, item.signature()?)
+    Function::of_type(module, name, item.signature()?, None)
 }
 
-/// Does a program import anything from `module`?
-pub(super) fn imports_from(interface: &Interface, module: &str) -> bool {
-    interface.imports.iter().any(|item| item.import.module == module)
+/// The function that the dialect `id` adds to the module of an import under `name`, with the type of
+/// the import.
+pub(super) fn added(item: &ImportItem, id: &str, name: &str) -> Option<&'static Function> {
+    Function::of_type(&item.import.module, name, item.signature()?, Some(id))
+}
+
+/// The first import of a program from `module`.
+pub(super) fn import_from<'a>(interface: &'a Interface, module: &str) -> Option<&'a Import> {
+    interface.imports.iter().map(|item| &item.import).find(|import| import.module == module)
 }
 
 #[cfg(test)]
@@ -90,7 +105,7 @@ mod tests {
     const TEST: Definition = Definition {
         dialect: Dialect::new("test", "the test's"),
         modules: &["test_net"],
-        recognizes: |interface| imports_from(interface, "test_net"),
+        sign: |interface| import_from(interface, "test_net"),
         function: |item| match item.import.name.as_str() {
             "listen" => by_other_name(item, "wasix_32v1", "sock_listen"),
             _ => None,
@@ -110,7 +125,7 @@ mod tests {
             (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32))))"#;
         let interface = Interface::of(&Module::new(&Engine::default(), text)?);
         let found: Vec<_> =
-            interface.imports.iter().map(|item| resolve(&dialects, item).map(|it| it.name)).collect();
+            interface.imports.iter().map(|item| resolve(&dialects, &TEST, item).map(|it| it.name)).collect();
         assert_eq!(found, [Some("sock_listen"), None, None, Some("fd_close")]);
         let found = of(&dialects, &interface);
         assert_eq!(found.modules, TEST.modules);

@@ -1,10 +1,11 @@
 //! From the host's [`Errno`] to the number that a guest reads.
 //!
-//! Every dialect so far has the numbers of preview 1, which ends at 76 (`notcapable`). The higher
-//! ones are WASIX's alone, and the host has no error for them.
+//! Every dialect so far has the numbers of preview 1, which ends at 76 (`notcapable`). Of the higher
+//! ones, those of WASIX are errors that the host does not have, and those of WasmEdge are of one
+//! call, `sock_getaddrinfo`.
 
 use super::preview1;
-use crate::error::{Errno, Error};
+use crate::error::{Errno, Error, LookUpError};
 
 /// The number as a core function returns it.
 pub(crate) fn number(errno: Errno) -> i32 {
@@ -20,10 +21,44 @@ pub(crate) fn answer(ended: Result<(), Error>) -> wasmtime::Result<i32> {
     match ended {
         Ok(()) => Ok(0),
         Err(Error::Errno(errno)) => Ok(number(errno)),
+        Err(Error::LookUp(error)) => Ok(look_up_number(error)),
         Err(Error::Trap(trap)) => Err(trap.into()),
         // A waiting half waits by itself.
         Err(Error::Wait) => Ok(number(Errno::EIO)),
     }
+}
+
+/// The numbers that WasmEdge has for what `getaddrinfo` returns.
+fn look_up_number(error: LookUpError) -> i32 {
+    match error {
+        LookUpError::Again => 78,
+        LookUpError::BadFlags => 79,
+        LookUpError::Fail => 80,
+        LookUpError::Family => 81,
+        LookUpError::Memory => 82,
+        LookUpError::NoName => 84,
+        LookUpError::Service => 85,
+        LookUpError::SockType => 86,
+    }
+}
+
+/// What the trace calls a number that `sock_getaddrinfo` has returned, where that is one of its own.
+pub(crate) fn look_up_name(number: usize) -> Option<&'static str> {
+    const FIRST: usize = 77;
+    const NAMES: [&str; 11] = [
+        "EAI_ADDRFAMILY",
+        "EAI_AGAIN",
+        "EAI_BADFLAGS",
+        "EAI_FAIL",
+        "EAI_FAMILY",
+        "EAI_MEMORY",
+        "EAI_NODATA",
+        "EAI_NONAME",
+        "EAI_SERVICE",
+        "EAI_SOCKTYPE",
+        "EAI_SYSTEM",
+    ];
+    NAMES.get(number.checked_sub(FIRST)?).copied()
 }
 
 /// Gives the error numbers that wiggle made of a dialect's witx their meaning.
@@ -38,8 +73,8 @@ macro_rules! error_numbers {
                 match error {
                     crate::error::Error::Errno(errno) => Ok(errno.into()),
                     crate::error::Error::Trap(trap) => Err(trap.into()),
-                    // It is never used: see `abi/call.rs`.
-                    crate::error::Error::Wait => Ok($types::Errno::Success),
+                    // They are never used: see `abi/call.rs`.
+                    crate::error::Error::Wait | crate::error::Error::LookUp(_) => Ok($types::Errno::Success),
                 }
             }
         }

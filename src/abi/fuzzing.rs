@@ -13,6 +13,7 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::memory::{Buffers, MAX_BUFFERS, size};
 use super::trace::Line;
+use super::unix_name;
 use super::wasix::address::{self, AddressWidth};
 use super::{CoreType, FUNCTIONS, LACKING, MemoryKind, detect};
 use crate::address::Address;
@@ -47,7 +48,7 @@ pub fn addresses(data: &[u8]) {
         for at in [0, 1, SIZE - 1, SIZE - 8, SIZE - 20, SIZE - 28, SIZE, usize::MAX] {
             for room in [AddressWidth::Narrow, AddressWidth::Wide] {
                 _ = address::read_peer(memory, pointer(at), room);
-                _ = address::read_name(memory, pointer(at));
+                _ = unix_name::read(memory, pointer(at));
                 let Ok(read) = address::read(memory, pointer(at), room) else { continue };
                 assert!(!read.to_string().contains(char::is_control), "{read}");
                 again(&read, room);

@@ -4,6 +4,7 @@ use wiggle::GuestType;
 
 use super::preview1::bindings::types as preview1;
 use super::wasix::bindings::types as wasix;
+use super::wasmedge::bindings::types as wasmedge;
 
 fn layout<T: GuestType>() -> (u32, usize) {
     (T::guest_size(), T::guest_align())
@@ -26,6 +27,9 @@ fn records_have_the_abis_size() {
     assert_eq!(layout::<wasix::StackSnapshot>(), (24, 8));
     assert_eq!(layout::<wasix::Tty>(), (24, 4));
     assert_eq!(layout::<wasix::EpollEvent>(), (32, 8));
+    assert_eq!(layout::<wasmedge::Address>(), (8, 4));
+    assert_eq!(layout::<wasmedge::Addrinfo>(), (28, 4));
+    assert_eq!(layout::<wasmedge::Sockaddr>(), (12, 4));
 }
 
 #[test]
@@ -88,5 +92,20 @@ fn fields_lie_where_the_abi_has_them() {
         ],
         [0, 4, 8, 16]
     );
+    use wasmedge::{Addrinfo, Sockaddr};
+    assert_eq!(
+        [
+            Addrinfo::offset_of_ai_family(),
+            Addrinfo::offset_of_ai_socktype(),
+            Addrinfo::offset_of_ai_protocol(),
+            Addrinfo::offset_of_ai_addrlen(),
+            Addrinfo::offset_of_ai_addr(),
+            Addrinfo::offset_of_ai_canonname(),
+            Addrinfo::offset_of_ai_canonname_len(),
+            Addrinfo::offset_of_ai_next(),
+        ],
+        [2, 3, 4, 8, 12, 16, 20, 24]
+    );
+    assert_eq!([Sockaddr::offset_of_sa_data_len(), Sockaddr::offset_of_sa_data()], [4, 8]);
     assert_eq!([wasix::Tty::offset_of_stdin_tty(), wasix::Tty::offset_of_line_feeds()], [16, 21]);
 }

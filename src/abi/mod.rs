@@ -15,7 +15,9 @@ pub mod fuzzing;
 mod interface;
 #[cfg(test)]
 mod layout;
+mod look_up;
 pub(crate) mod memory;
+mod mixed;
 pub(crate) mod path;
 mod phases;
 pub(crate) mod preview1;
@@ -23,13 +25,16 @@ mod table;
 mod toolchain;
 pub(crate) mod trace;
 pub(crate) mod transfer;
+mod unix_name;
 pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
+pub(crate) mod wasmedge;
 
 pub use detect::{Detected, Dialect, Import, MemoryKind, detect};
-pub(crate) use detect::{Support, detect_in, imported_memory, resolve, support, wants_threads};
+pub(crate) use detect::{Imports, Support, detect_in, imported_memory, wants_threads};
 pub(crate) use dialect::linkage;
 pub(crate) use interface::Interface;
+pub(crate) use mixed::mixture;
 pub(crate) use table::OTHER_TYPES;
 pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};
 pub(crate) use toolchain::is_go;

@@ -1,5 +1,5 @@
-//! The two phases of the calls that every dialect has: to accept, to receive, to read and write, to
-//! work on a file.
+//! The two phases of the calls that every dialect has: to bind, to connect, to accept, to receive, to
+//! read and write, to work on a file.
 //!
 //! Each takes what was decoded, tries, and if that is not enough leaves the rest of the call to its
 //! waiting half. The dialect decides how the results reach the guest: it passes the same function
@@ -16,10 +16,68 @@ use super::transfer::{self, Answer, Written};
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::file::File;
-use crate::process::{OpenFile, SocketRef, Thread, TraceAnnotation};
-use crate::socket::{RecvFlags, Refusal};
+use crate::process::{ConnectAttempt, OpenFile, SocketRef, Thread, TraceAnnotation};
+use crate::socket::{Domain, Family, Kind, RecvFlags, Refusal, Socket};
 
 impl Call<'_> {
+    /// Opens a socket, and returns its descriptor. `protocol` is an IANA number, 0 the usual one.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, and those of [`Socket::open`].
+    pub(super) fn open_new_socket(
+        &mut self,
+        family: Family,
+        kind: Kind,
+        protocol: u16,
+    ) -> Result<u32, Error> {
+        self.process().fds().check_room()?;
+        let domain = match family {
+            Family::Inet4 => Domain::Inet4,
+            Family::Inet6 => Domain::Inet6,
+            Family::Unix => self.names(),
+        };
+        Ok(self.insert_socket(Socket::open(domain, kind, protocol)?, false)?)
+    }
+
+    /// Gives `socket` its address.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::bind`].
+    pub(super) fn bind_as(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        socket: SocketRef,
+        address: Address,
+    ) -> Result<(), Error> {
+        let bind = self.bind(&socket, &address);
+        match address {
+            Address::Inet(_) => self.bound(&socket, address, bind()?),
+            // A name is looked for, and made, where that may take its time.
+            Address::Unix(_) => self.file_call_as(memory, bind, move |thread, _, outcome| {
+                thread.bound(&socket, address, outcome)
+            }),
+        }
+    }
+
+    /// Connects `socket` to `address`; without one, it dissolves its peer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Thread::connect`] and of [`Socket::dissolve`].
+    pub(super) fn connect_as(&mut self, socket: SocketRef, address: Option<Address>) -> Result<(), Error> {
+        let Some(address) = address else {
+            return Ok(socket.socket.dissolve()?);
+        };
+        let begun = match self.try_connect(&socket, &address) {
+            ConnectAttempt::Done(connected) => return connected,
+            ConnectAttempt::Begun => true,
+            ConnectAttempt::ToBegin => false,
+        };
+        Err(self.wait(move |call, _| Box::pin(async move { call.connect(&socket, &address, begun).await })))
+    }
+
     /// Accepts a connection of `listener`; `write` returns it to the guest.
     ///
     /// # Errors

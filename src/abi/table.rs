@@ -19,6 +19,9 @@ pub struct Function {
     pub waits: bool,
     /// Why it is refused, if it is: a call fails with `ENOTSUP`, whatever it is given.
     pub refused: Option<&'static str>,
+    /// The [id](super::Dialect::id) of the dialect that adds it to the import module of another one:
+    /// only its own programs mean it.
+    pub added_by: Option<&'static str>,
     /// What the parameters mean, then where the results go.
     pub arguments: &'static [Argument],
 }
@@ -62,6 +65,11 @@ pub enum ArgumentKind {
     AddressIn,
     /// A pointer to an `addr_port` that the host writes.
     AddressOut,
+    /// A pointer to the place and the length of an address without its port, which the host
+    /// reads.
+    SplitAddressIn,
+    /// The same of one that the host writes.
+    SplitAddressOut,
     /// A pointer to an IPv4 address that the host reads.
     Inet4In,
     /// A pointer to an IPv6 address that the host reads.
@@ -78,6 +86,8 @@ pub enum ArgumentKind {
     OutU32,
     /// A pointer to a u64 that the host writes.
     OutU64,
+    /// A pointer to a port in network order that the host writes.
+    OutPort,
     /// A pointer to an optional duration that the host reads.
     OptionTimestampIn,
     /// A pointer to an optional duration that the host writes.
@@ -97,6 +107,8 @@ impl ArgumentKind {
         matches!(
             self,
             Self::AddressOut
+                | Self::SplitAddressOut
+                | Self::OutPort
                 | Self::OutFd
                 | Self::OutU8
                 | Self::OutU16
@@ -108,14 +120,23 @@ impl ArgumentKind {
 }
 
 impl Function {
-    /// The function `name` of `module`, if the host has it.
+    /// The function `name` of `module`, if the host has it; but not what a dialect adds to `module`.
     pub fn find(module: &str, name: &str) -> Option<&'static Self> {
-        FUNCTIONS.iter().find(|function| function.module == module && function.name == name)
+        let is_it = |function: &&Self| function.module == module && function.name == name;
+        FUNCTIONS.iter().filter(|function| function.added_by.is_none()).find(is_it)
     }
 
-    /// The function `name` of `module` that has this type: two have one name.
-    pub(super) fn of_type(module: &str, name: &str, ty: &Signature) -> Option<&'static Self> {
-        let is_it = |function: &&Self| function.module == module && function.name == name;
+    /// The function `name` of `module` that has this type: two have one name. Those that a dialect adds
+    /// are found in its name alone.
+    pub(super) fn of_type(
+        module: &str,
+        name: &str,
+        ty: &Signature,
+        added_by: Option<&str>,
+    ) -> Option<&'static Self> {
+        let is_it = |function: &&Self| {
+            function.module == module && function.name == name && function.added_by == added_by
+        };
         all().filter(is_it).find(|function| function.has_type(ty))
     }
 
@@ -126,7 +147,8 @@ impl Function {
 
     /// What a call does less than its description says, if there is such a thing.
     pub fn note(&self) -> Option<&'static str> {
-        self.refused.or_else(|| NOTES.iter().find(|(name, _)| *name == self.name).map(|(_, note)| *note))
+        let notes = if self.added_by.is_some() { NOTES_OF_ADDED } else { NOTES };
+        self.refused.or_else(|| notes.iter().find(|(name, _)| *name == self.name).map(|(_, note)| *note))
     }
 
     /// Whether an import of type `ty` can be linked to it.
@@ -158,6 +180,12 @@ const NOTES: &[(&str, &str)] = &[
     ("stack_restore", "traps: there is no way back"),
     ("thread_spawn", "no reactor threads: ENOTSUP"),
     ("tty_set", "ENOTSUP: the terminal is the operator's"),
+];
+
+/// The same of functions that a dialect adds to the import module of another one.
+const NOTES_OF_ADDED: &[(&str, &str)] = &[
+    ("sock_getaddrinfo", "names of services: the usual ones, and numbers"),
+    ("sock_setsockopt", "to a device: EPERM"),
 ];
 
 /// Functions of WASIX that the host lacks: importing one is no error, calling it
@@ -246,14 +274,37 @@ mod tests {
         expected.extend(rows("wasix_32v1", wasix));
         expected.extend(rows("wasi_unstable", preview1));
         expected.push(("wasi", "thread-spawn".into(), "i:i".into()));
+        let own: Vec<_> = FUNCTIONS.iter().filter(|function| function.added_by.is_none()).collect();
         for (module, name, types) in &expected {
             assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");
         }
-        assert_eq!(expected.len(), FUNCTIONS.len());
+        assert_eq!(expected.len(), own.len());
         // The first generation's.
-        let others = OTHER_TYPES.iter().map(|function| (function.module, function.name, function.params));
+        let others = OTHER_TYPES.iter().filter(|function| function.added_by.is_none());
+        let others = others.map(|function| (function.module, function.name, function.params));
         let two: &[CoreType] = &[CoreType::I32, CoreType::I32];
         assert!(others.eq([("wasix_32v1", "proc_join", two)]));
+    }
+
+    /// What WasmEdge adds, each name with all the numbers of parameters that it has.
+    #[test]
+    fn core_types_of_wasmedge_are_the_abis() {
+        let expected = "sock_open 3, sock_open_v2 3, sock_bind 3, sock_bind_v2 3, sock_listen 2, \
+            sock_listen_v2 2, sock_accept 2, sock_accept_v2 3, sock_connect 3, sock_connect_v2 3, \
+            sock_recv_v2 6, sock_recv_from 7, sock_recv_from 8, sock_recv_from 6, sock_recv_from_v2 8, \
+            sock_send_v2 5, sock_send_to 7, sock_send_to 6, sock_send_to_v2 7, sock_getlocaladdr 4, \
+            sock_getlocaladdr_v2 3, sock_getpeeraddr 4, sock_getpeeraddr_v2 3, sock_getsockopt 5, \
+            sock_setsockopt 5, sock_getaddrinfo 8, epoll_oneoff 4";
+        let mut expected: Vec<_> = expected.split(", ").map(str::to_owned).collect();
+        let mut found = Vec::new();
+        for function in all().filter(|function| function.added_by == Some("wasmedge")) {
+            assert_eq!(function.module, "wasi_snapshot_preview1");
+            assert!(function.params.iter().all(|ty| *ty == CoreType::I32), "{}", function.name);
+            found.push(format!("{} {}", function.name, function.params.len()));
+        }
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -266,14 +317,14 @@ mod tests {
 
     #[test]
     fn notes_are_of_functions() {
-        for (name, _) in NOTES {
+        for (name, _) in NOTES.iter().chain(NOTES_OF_ADDED) {
             assert!(FUNCTIONS.iter().any(|function| function.name == *name), "{name}");
         }
     }
 
     #[test]
     fn no_function_is_there_twice() {
-        let mut names: Vec<_> = FUNCTIONS.iter().map(|f| (f.module, f.name)).collect();
+        let mut names: Vec<_> = FUNCTIONS.iter().map(|f| (f.module, f.added_by, f.name)).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), FUNCTIONS.len());

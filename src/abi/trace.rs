@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use wiggle::{GuestMemory, GuestPtr};
 
+use super::errno;
 use super::memory::{MAX_BUFFERS, read_buffer};
 use super::table::{Argument, ArgumentKind, ERRNO_NAMES, Function};
 use super::wasix::address;
+use super::wasmedge::address as split;
 use crate::address::Address;
 use crate::observe::text::Quoted;
 use crate::observe::{TraceLine, TraceSink, contained};
@@ -83,7 +85,9 @@ impl Line {
         let is_thread = self.function.module == "wasi";
         let errno = errno.map(|errno| if is_thread { errno.saturating_neg().max(0) } else { errno });
         let number = usize::try_from(errno.unwrap_or(0)).unwrap_or(usize::MAX);
-        self.outcome = ERRNO_NAMES.get(number).copied().unwrap_or("?");
+        let own_name =
+            (self.function.name == "sock_getaddrinfo").then(|| errno::look_up_name(number)).flatten();
+        self.outcome = own_name.or_else(|| ERRNO_NAMES.get(number).copied()).unwrap_or("?");
         let has_results = number == 0;
         let mut results = String::new();
         for (argument, value, len) in split(self.function, &self.values) {
@@ -171,6 +175,16 @@ impl fmt::Display for Shown<'_> {
             ArgumentKind::AddressIn | ArgumentKind::AddressOut => match address_at(self.memory, pointer) {
                 Some(address) => write!(f, "{address}"),
                 None => write!(f, "{pointer:#x}"),
+            },
+            ArgumentKind::SplitAddressIn | ArgumentKind::SplitAddressOut => {
+                match split::shown(self.memory, pointer) {
+                    Some(address) => f.write_str(&address),
+                    None => write!(f, "{pointer:#x}"),
+                }
+            }
+            ArgumentKind::OutPort => match self.memory.read(GuestPtr::<u16>::new(pointer)) {
+                Ok(port) => write!(f, "{}", u16::from_be(port)),
+                Err(_) => write!(f, "{pointer:#x}"),
             },
             ArgumentKind::Inet4In => match self.memory.to_vec(GuestPtr::<u8>::new(pointer).as_array(4)) {
                 Ok(bytes) => write!(f, "{}", address::inet4(&bytes)),

@@ -43,7 +43,8 @@ pub(crate) const DIALECT: Definition = Definition {
     dialect: Dialect::new(MODULE, "wasi-threads"),
     generation: |_| None,
     modules: &[MODULE],
-    recognizes: |_| false,
+    adds_to: &[],
+    sign: |_| None,
     function: by_name,
     personality: |_| Personality::PREVIEW1,
 };

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::handlers::handlers_among;
-use super::load::{LoadError, binary, read};
+use super::load::{LoadError, binary, read, refuse_mixture};
 use crate::abi::{Interface, detect_in};
 
 pub use crate::abi::{Detected, Dialect, Import, MemoryKind, WasixGeneration};
@@ -49,6 +49,7 @@ impl Inspection {
     pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
         let interface = Interface::read(&binary(name, bytes)?)
             .map_err(|error| LoadError::Invalid(name.to_owned(), wasmtime::Error::new(error)))?;
+        refuse_mixture(name, &interface)?;
         let handlers = handlers_among(|export| interface.export(export).is_some());
         Ok(Self { detected: detect_in(&interface), handlers })
     }

@@ -20,7 +20,7 @@ use wasmtime::{ImportType, Linker, Module};
 use super::WasockCtx;
 use super::call_mode::CallMode;
 use super::stub::is_defined;
-use crate::abi::{FUNCTIONS, Function, Interface, OTHER_TYPES, linkage, resolve};
+use crate::abi::{FUNCTIONS, Function, Imports, Interface, OTHER_TYPES, linkage, mixture};
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
@@ -62,8 +62,8 @@ include!(concat!(env!("OUT_DIR"), "/link.rs"));
 ///
 /// # Errors
 ///
-/// When `linker` serves a module of another dialect or generation already; and when it has one
-/// of the functions from elsewhere, as after `wasmtime_wasi`'s
+/// When `linker` serves a module of another dialect or generation already; when `module` imports what
+/// only one dialect has and what only another one has; and when `linker` has one of the functions from elsewhere, as after `wasmtime_wasi`'s
 /// `add_to_linker`: [`Linker::allow_shadowing`] lets the later one win.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
@@ -122,6 +122,7 @@ pub(super) fn add_missing_to_linker(
     module: &Module,
     calls: CallMode,
 ) -> wasmtime::Result<CallMode> {
+    refuse_mixture(module)?;
     let mut taken = linker.clone();
     let mut names = BTreeSet::new();
     // In the copy a name is taken once it was asked for.
@@ -151,6 +152,7 @@ fn link<T: Send + 'static>(
     if functions.is_empty() {
         return Ok(());
     }
+    refuse_mixture(module)?;
     let linkage = linkage(&Interface::of(module));
     let serves_it = check_linkage(linker, &linkage)?;
     for (import, function) in functions {
@@ -166,12 +168,23 @@ fn link<T: Send + 'static>(
     Ok(())
 }
 
+/// # Errors
+///
+/// When `module` is of two dialects that no program is of at once.
+fn refuse_mixture(module: &Module) -> wasmtime::Result<()> {
+    match mixture(&Interface::of(module)) {
+        Some(mixture) => Err(wasmtime::Error::msg(format!("the module {mixture}"))),
+        None => Ok(()),
+    }
+}
+
 /// The functions that `module` imports and the host has, under each name once.
 fn functions_of(module: &Module) -> Vec<(ImportType<'_>, &'static Function)> {
     let mut names = BTreeSet::new();
     let mut functions = Vec::new();
+    let imports = Imports::of(module);
     for import in module.imports() {
-        if let Some(function) = resolve(&import)
+        if let Some(function) = imports.resolve(&import)
             && names.insert((import.module(), import.name()))
         {
             functions.push((import, function));

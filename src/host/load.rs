@@ -15,7 +15,7 @@ use super::epoch::{Epochs, Ticker};
 use super::outcome::describe_trap;
 use super::shared_memories::{growth_in_binary, growth_in_exports};
 use super::snapshot::{Refusal, exporting};
-use crate::abi::{Detected, detect, is_go, wants_threads};
+use crate::abi::{Detected, Interface, detect, is_go, mixture, wants_threads};
 use crate::observe::Escaped;
 
 /// A module that is ready to run.
@@ -59,6 +59,9 @@ pub enum LoadError {
     Component(PathBuf),
     /// It needs threads, and the engine has none, or the operator forbids them.
     NeedsThreads(PathBuf),
+    /// It imports what only one dialect has, and what only another one has. The sentence names both
+    /// imports; names that the module chose are escaped in it.
+    MixesDialects(PathBuf, String),
     /// It is broken, or needs what the engine lacks.
     Invalid(PathBuf, wasmtime::Error),
     /// A copy of an instance would not be all that the instance is: the reason.
@@ -90,6 +93,7 @@ impl fmt::Display for LoadError {
                 "{} can't be started once and copied for each connection: it {why}",
                 Escaped(path.display())
             ),
+            Self::MixesDialects(path, mixture) => write!(f, "{} {mixture}", Escaped(path.display())),
             Self::Invalid(path, error) => {
                 // The reason quotes names of the module's.
                 let reason = one_line(&format!("{error:#}"));
@@ -229,6 +233,7 @@ impl Guest {
             }
             LoadError::Invalid(name.to_owned(), error)
         })?;
+        refuse_mixture(name, &Interface::of(&module))?;
         let guest = Self::from_module(module);
         if !cfg!(feature = "threads") {
             guest.refuse_threads(name)?;
@@ -312,6 +317,16 @@ impl Guest {
     /// looks like one of the host's.
     pub fn describe_trap(trap: &wasmtime::Error) -> String {
         describe_trap(trap)
+    }
+}
+
+/// # Errors
+///
+/// [`LoadError::MixesDialects`].
+pub(super) fn refuse_mixture(name: &Path, interface: &Interface) -> Result<(), LoadError> {
+    match mixture(interface) {
+        Some(mixture) => Err(LoadError::MixesDialects(name.to_owned(), mixture.to_string())),
+        None => Ok(()),
     }
 }
 

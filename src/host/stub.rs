@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Support, errno, imported_memory, support};
+use crate::abi::{Function, Import, Imports, Support, errno};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -54,9 +54,9 @@ pub fn link_unknown_imports<T: Send + 'static>(
     taken.allow_shadowing(false);
     let mut missing = Vec::new();
     let mut stubbed = Vec::new();
-    let memory = imported_memory(module).map(|(import, _)| import);
+    let imports = Imports::of(module);
     for import in module.imports() {
-        match support(&import, memory.as_ref()) {
+        match imports.support(&import) {
             Support::Supported | Support::Refused => {}
             Support::Missing if is_defined(&mut taken, &import) => {}
             Support::Missing => missing.push((Import::of(&import), kind(&import.ty()))),

@@ -14,6 +14,8 @@ pub(crate) struct Personality {
     /// Is it a program of the first generation of WASIX, with its own numbers for the kinds of
     /// sockets, which closes some of its descriptors twice?
     pub(crate) is_first_generation: bool,
+    /// Do its families and kinds of sockets begin with 0, as those of WasmEdge before 0.10?
+    pub(crate) counts_from_zero: bool,
     /// Has the program room for an IPv6 address with its flow and scope?
     pub(crate) wide_addresses: bool,
     /// Does it get a small `/dev`?
@@ -28,6 +30,7 @@ impl Personality {
         renumber_duplicates: false,
         root_takes_absolute_paths: false,
         is_first_generation: false,
+        counts_from_zero: false,
         wide_addresses: false,
         has_devices: false,
         numbering: Numbering::Preview1,

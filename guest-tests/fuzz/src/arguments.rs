@@ -1,8 +1,8 @@
 //! Which values the arguments of which call have, by its name and the argument's.
 
 use crate::layout::{
-    ADDRESS_SIZE, ADDRESSES, DATA, DATA_SIZE, END, EVENTS, FUTEXES, INTERESTS, OUT, SUBSCRIPTION_SIZE,
-    SUBSCRIPTIONS, address,
+    ADDRESS_SIZE, ADDRESSES, DATA, DATA_SIZE, END, EVENTS, FUTEXES, INTERESTS, LOOK_UPS, NUMBERS, OUT,
+    SUBSCRIPTION_SIZE, SUBSCRIPTIONS, address,
 };
 use crate::op::{Arg, FdKind};
 use crate::random::Random;
@@ -27,15 +27,20 @@ const STREAMING: &[FdKind] = &[
     FdKind::Standard,
 ];
 
+/// Calls of two generations are meant for the same.
+fn of_one_name(name: &str) -> &str {
+    name.strip_suffix("_v2").unwrap_or(name)
+}
+
 /// The descriptors that argument `index` of the function `name` is meant for.
 pub(crate) fn wanted_by(name: &str, index: usize) -> &'static [FdKind] {
-    match name {
+    match of_one_name(name) {
         "sock_bind" | "sock_connect" => &[FdKind::Stream, FdKind::Datagram, FdKind::Unix],
         "sock_listen" => &[FdKind::Listener, FdKind::Stream, FdKind::Unix],
-        "sock_accept" | "sock_accept_v2" => &[FdKind::Listener, FdKind::Listener, FdKind::Unix],
+        "sock_accept" => &[FdKind::Listener, FdKind::Listener, FdKind::Unix],
         "sock_send_file" if index == 1 => &[FdKind::File],
         "sock_recv" | "sock_recv_from" | "sock_send" | "sock_send_to" | "sock_shutdown"
-        | "sock_addr_peer" | "sock_send_file" => TRANSFERRING,
+        | "sock_addr_peer" | "sock_getpeeraddr" | "sock_send_file" => TRANSFERRING,
         name if name.starts_with("sock_") => ANY_SOCKET,
         "epoll_ctl" if index > 0 => &[
             FdKind::Connection,
@@ -72,10 +77,10 @@ pub(crate) fn wanted_by(name: &str, index: usize) -> &'static [FdKind] {
 
 /// What a call makes of the descriptor that argument `index` points to.
 pub(crate) fn opened_by(name: &str, index: usize) -> Option<FdKind> {
-    Some(match name {
+    Some(match of_one_name(name) {
         "path_open" | "path_open2" => FdKind::File,
         "sock_open" => FdKind::Stream,
-        "sock_accept" | "sock_accept_v2" => FdKind::Accepted,
+        "sock_accept" => FdKind::Accepted,
         "epoll_create" => FdKind::Epoll,
         "fd_event" => FdKind::Counter,
         "fd_pipe" => FdKind::Pipe,
@@ -91,6 +96,8 @@ pub(crate) fn pointer(random: &mut Random, function: &str, argument: &str) -> u6
         "subscriptions" => SUBSCRIPTIONS + random.below(100) * SUBSCRIPTION_SIZE,
         "events" => EVENTS,
         "event" => INTERESTS + 32 * random.below(8),
+        "res" => LOOK_UPS,
+        "value" => DATA + random.below(DATA_SIZE / 8) * 8,
         "futex" => FUTEXES + 4 * random.below(8),
         "addrs" | "routes" => OUT + 0x800,
         "buf" => DATA + random.below(DATA_SIZE / 8) * 8,
@@ -110,14 +117,21 @@ pub(crate) fn is_size(argument: &str) -> bool {
 
 /// A number that is neither a descriptor nor a pointer.
 pub(crate) fn number(random: &mut Random, function: &str, argument: &str) -> Arg {
-    let choices: &[u64] = match (function, argument) {
+    let choices: &[u64] = match (of_one_name(function), argument) {
+        ("sock_getsockopt", "value_len") => &[4, 4, NUMBERS, NUMBERS + 8, 3],
+        ("sock_setsockopt", "value_len") => &[4, 4, 8, 16, 0, 3, 17],
+        (_, "level") => &[0, 0, 0, 0, 6, 1],
+        ("sock_getsockopt" | "sock_setsockopt", "opt") => return Arg::Is(random.below(17)),
+        ("sock_getaddrinfo", "hints") => &[0, 0, OUT, LOOK_UPS + 8],
+        ("sock_getaddrinfo", "max_res") => &[1, 2, 3, 4, 5, 0, u32::MAX as u64],
+        ("sock_bind", "port") => &[0, 0, 0, 80, 65_535, 65_536],
         (_, "af") => &[1, 1, 1, 2, 3, 3, 0, 4],
         (_, "socktype") => &[1, 1, 1, 2, 2, 5, 3, 0],
         (_, "proto") => &[0, 0, 0, 6, 17, 1],
         (_, "backlog") => &[5, 1, 0, 128, 2, u32::MAX as u64, 0x8000_0000],
         ("sock_recv" | "sock_recv_from", "flags") => &[0, 0, 1, 2, 4, 8, 16, 6, 0xffff],
         ("sock_send" | "sock_send_to", "flags") => &[0, 0, 0, 1, 2, 4, 8, 16],
-        ("sock_accept" | "sock_accept_v2", "flags") => &[4, 4, 4, 4, 0, 1, 6],
+        ("sock_accept", "flags") => &[4, 4, 4, 4, 0, 1, 6],
         (_, "how") => &[1, 2, 3, 0, 4],
         (_, "opt") => return Arg::Is(random.below(40)),
         (_, "flag") => &[0, 1, 1, 2],

@@ -81,6 +81,8 @@ impl Case {
             Dialect::WasixFirst,
             Dialect::Preview1,
             Dialect::Unstable,
+            Dialect::WasmEdge,
+            Dialect::WasmEdge,
             Dialect::WasixThreads,
             Dialect::WasixThreads,
             Dialect::WasixFirstThreads,

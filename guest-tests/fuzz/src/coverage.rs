@@ -169,7 +169,8 @@ impl Coverage {
         FUNCTIONS
             .iter()
             .enumerate()
-            .filter(|(index, _)| unknown(*index) > 0)
+            // One call has numbers of its own.
+            .filter(|(index, function)| unknown(*index) > 0 && function.name != "sock_getaddrinfo")
             .map(|(index, function)| {
                 format!("{}.{}: {} times", function.module, function.name, unknown(index))
             })

@@ -6,7 +6,7 @@ use wasock::internals::{Argument, ArgumentKind, FUNCTIONS, Function};
 use crate::arguments;
 use crate::layout::{
     ADDRESS_SIZE, ADDRESSES, DATA, DATA_SIZE, DURATIONS, IOVS, IOVS_SIZE, NAME_LIST, NAME_SIZE, NAMES,
-    NUMBERS, OUT, address,
+    NUMBERS, OUT, SPLIT_ADDRESSES, address,
 };
 use crate::module::Dialect;
 use crate::op::{Arg, FdKind, Op, Own};
@@ -134,6 +134,10 @@ impl Generator {
             ArgumentKind::Bytes => args.extend([self.data(), Arg::Is(self.random.below(64))]),
             ArgumentKind::AddressIn => args.push(self.address(address::COUNT)),
             ArgumentKind::AddressOut => args.push(self.address_out()),
+            ArgumentKind::SplitAddressIn | ArgumentKind::SplitAddressOut => {
+                let at = SPLIT_ADDRESSES + 8 * self.random.below(16);
+                args.push(self.pointer(at));
+            }
             ArgumentKind::Inet4In => args.push(self.pointer(ADDRESSES + address::GROUP4 * ADDRESS_SIZE)),
             ArgumentKind::Inet6In => args.push(self.pointer(ADDRESSES + address::GROUP6 * ADDRESS_SIZE)),
             ArgumentKind::OutFd => {
@@ -142,7 +146,11 @@ impl Generator {
                 let word = kind.word(self.random.below(4));
                 args.push(self.pointer(word));
             }
-            ArgumentKind::OutU8 | ArgumentKind::OutU16 | ArgumentKind::OutU32 | ArgumentKind::OutU64 => {
+            ArgumentKind::OutU8
+            | ArgumentKind::OutU16
+            | ArgumentKind::OutU32
+            | ArgumentKind::OutU64
+            | ArgumentKind::OutPort => {
                 let at = NUMBERS + 8 * self.random.below(64);
                 args.push(self.pointer(at));
             }
@@ -235,6 +243,10 @@ impl Generator {
             let number = self.random.pick(&found) as u16;
             self.ops.push(Op { number, args: args.to_vec() });
         }
+    }
+
+    pub(crate) fn is_wasmedge(&self) -> bool {
+        self.dialect == Dialect::WasmEdge
     }
 
     /// The number of datagram sockets in this dialect.

@@ -14,6 +14,12 @@ pub(crate) const FUTEXES: u64 = 0x800;
 /// Addresses, [`ADDRESS_SIZE`] apart.
 pub(crate) const ADDRESSES: u64 = 0x1000;
 pub(crate) const ADDRESS_SIZE: u64 = 128;
+/// Addresses without a port: where each lies and its length, 8 bytes; the bytes of each, [`ADDRESS_SIZE`]
+/// apart.
+pub(crate) const SPLIT_ADDRESSES: u64 = 0x2000;
+const SPLIT_BYTES: u64 = 0x2100;
+/// The address of a list that a look-up fills, and the list behind it.
+pub(crate) const LOOK_UPS: u64 = 0x2a00;
 /// Words that hold descriptors: [`FDS_A_KIND`] for each [`Kind`](crate::op::FdKind).
 pub(crate) const FDS: u64 = 0x3000;
 pub(crate) const FDS_A_KIND: u64 = 4;
@@ -151,12 +157,64 @@ fn addresses(ports: PeerPorts) -> Vec<(u64, Vec<u8>)> {
     ]
 }
 
+/// The addresses without a port: IPv4 and IPv6, of any family, for the host to write, and wrong
+/// ones.
+fn split_addresses() -> Vec<(u64, Vec<u8>)> {
+    let mut loopback6 = [0; 16];
+    loopback6[15] = 1;
+    let storage = |family: u8, bytes: &[u8]| [&[family, 0][..], bytes].concat();
+    let forms: [(u64, Vec<u8>); 16] = [
+        (4, vec![127, 0, 0, 1]),
+        (4, vec![127, 0, 0, 1]),
+        (4, vec![0, 0, 0, 0]),
+        (16, loopback6.to_vec()),
+        (128, storage(1, &[127, 0, 0, 1])),
+        (128, storage(2, &loopback6)),
+        (128, storage(3, b"/a.sock\0")),
+        (128, storage(3, b"/peer.sock\0")),
+        (128, storage(3, &[b'x'; 126])),
+        (128, storage(0, &[])),
+        (128, storage(9, &[9; 20])),
+        (0, Vec::new()),
+        (17, vec![1; 17]),
+        // To write to.
+        (128, Vec::new()),
+        (128, Vec::new()),
+        (16, Vec::new()),
+    ];
+    let mut found = Vec::new();
+    for (index, (length, bytes)) in forms.into_iter().enumerate() {
+        let at = SPLIT_BYTES + index as u64 * ADDRESS_SIZE;
+        let both = [(at as u32).to_le_bytes(), (length as u32).to_le_bytes()].concat();
+        found.push((SPLIT_ADDRESSES + index as u64 * 8, both));
+        found.push((at, bytes));
+    }
+    found
+}
+
+/// A list of four entries, the last of which leads back to the second.
+fn look_ups() -> Vec<u8> {
+    let entry = |index: u64| LOOK_UPS + 8 + index * 96;
+    let mut bytes = [(entry(0) as u32).to_le_bytes(), [0; 4]].concat();
+    for index in 0..4 {
+        let (at, next) = (entry(index), entry(if index == 3 { 1 } else { index + 1 }));
+        let (address, name, data) = (at + 28, at + 40, at + 56);
+        let words =
+            [0, 0, 0, address, name, 16, next, 0, 26, data].map(|word: u64| (word as u32).to_le_bytes());
+        bytes.extend(words.concat());
+        bytes.resize(8 + (index as usize + 1) * 96, 0);
+    }
+    bytes
+}
+
 /// What lies where at the start.
 pub(crate) fn start(ports: PeerPorts) -> Vec<(u64, Vec<u8>)> {
     let mut found: Vec<(u64, Vec<u8>)> = addresses(ports)
         .into_iter()
         .map(|(index, bytes)| (ADDRESSES + index * ADDRESS_SIZE, bytes))
         .collect();
+    found.extend(split_addresses());
+    found.push((LOOK_UPS, look_ups()));
     // Numbers that are read as sizes too.
     found.push((NUMBERS, 8_u32.to_le_bytes().repeat(64)));
     // The preopened directory; the rest is not open yet.

@@ -23,6 +23,8 @@ pub(crate) enum Dialect {
     Preview1,
     /// The snapshot before preview 1.
     Unstable,
+    /// Preview 1 with the sockets of WasmEdge.
+    WasmEdge,
     /// All there are, with threads and a shared memory.
     WasixThreads,
     /// The first generation of WASIX, with threads.
@@ -32,11 +34,12 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Wasix,
         Self::WasixFirst,
         Self::Preview1,
         Self::Unstable,
+        Self::WasmEdge,
         Self::WasixThreads,
         Self::WasixFirstThreads,
         Self::Preview1Threads,
@@ -52,7 +55,14 @@ impl Dialect {
 
     /// May a guest of this dialect import `function`?
     pub(crate) fn has(self, function: &Function) -> bool {
+        match (self, function.added_by) {
+            (Self::WasmEdge, Some(dialect)) => return dialect == "wasmedge",
+            (_, Some(_)) => return false,
+            (_, None) => {}
+        }
         match self {
+            // A name has one type here.
+            Self::WasmEdge => function.module == "wasi_snapshot_preview1" && function.name != "sock_accept",
             Self::Wasix | Self::WasixThreads => true,
             Self::WasixFirst | Self::WasixFirstThreads => {
                 function.module == "wasix_32v1"

@@ -2,8 +2,8 @@
 
 use crate::generate::Generator;
 use crate::layout::{
-    ADDRESS_SIZE, ADDRESSES, DURATIONS, EVENTS, FUTEXES, INTERESTS, IOVS, IOVS_SIZE, NAME_LIST, NAME_SIZE,
-    NAMES, NUMBERS, OUT, SUBSCRIPTION_SIZE, SUBSCRIPTIONS, address,
+    ADDRESS_SIZE, ADDRESSES, DATA, DURATIONS, EVENTS, FUTEXES, INTERESTS, IOVS, IOVS_SIZE, LOOK_UPS,
+    NAME_LIST, NAME_SIZE, NAMES, NUMBERS, OUT, SPLIT_ADDRESSES, SUBSCRIPTION_SIZE, SUBSCRIPTIONS, address,
 };
 use crate::op::{Arg, FdKind};
 
@@ -33,6 +33,9 @@ fn name(index: usize) -> [Arg; 2] {
 impl Generator {
     /// One of the sequences.
     pub(crate) fn sequence(&mut self) {
+        if self.is_wasmedge() && self.random.once_in(2) {
+            return if self.random.once_in(2) { self.split_pair() } else { self.split_datagrams() };
+        }
         match self.random.below(17) {
             0..=2 => self.tcp_pair(),
             3 => self.unix_pair(1),
@@ -104,6 +107,60 @@ impl Generator {
         self.call("sock_addr_local", &[Arg::At(listener), out]);
         self.connected(listener, family, 1, out);
         self.unblock(listener);
+    }
+
+    /// A listener and a connection by addresses without a port.
+    fn split_pair(&mut self) {
+        let (family, form) = self.random.pick(&[(1, 0), (1, 4), (2, 3), (3, 6)]);
+        let (own, port) = (is(SPLIT_ADDRESSES + form * 8), NUMBERS + 24);
+        let listener = FdKind::Listener.word(self.slot());
+        let (client, accepted) = (FdKind::Connection.word(self.slot()), FdKind::Accepted.word(self.slot()));
+        self.close(listener);
+        self.call("path_unlink_file", &[&[is(3)][..], &name(5)].concat());
+        self.call("sock_open", &[is(family), is(2), is(listener)]);
+        self.call("sock_bind", &[Arg::At(listener), own, is(0)]);
+        self.call("sock_listen", &[Arg::At(listener), is(5)]);
+        self.local_port(listener, port);
+        self.close(client);
+        self.call("sock_open", &[is(family), is(2), is(client)]);
+        self.call("sock_connect", &[Arg::At(client), own, Arg::At(port)]);
+        self.unblock(client);
+        self.close(accepted);
+        self.call("sock_accept", &[Arg::At(listener), is(accepted)]);
+        self.unblock(accepted);
+        self.unblock(listener);
+    }
+
+    fn local_port(&mut self, fd: u64, port: u64) {
+        let storage = is(SPLIT_ADDRESSES + 13 * 8);
+        self.call("sock_getlocaladdr", &[Arg::At(fd), storage, WRITTEN, is(port)]);
+        self.call("sock_getlocaladdr_v2", &[Arg::At(fd), storage, is(port)]);
+    }
+
+    /// Two datagram sockets, by addresses without a port.
+    fn split_datagrams(&mut self) {
+        let (one, two) = (FdKind::Datagram.word(0), FdKind::Datagram.word(1 + self.random.below(3)));
+        let (own, port) = (is(SPLIT_ADDRESSES), NUMBERS + 32);
+        for fd in [one, two] {
+            self.close(fd);
+            self.call("sock_open", &[is(1), is(1), is(fd)]);
+            self.unblock(fd);
+        }
+        self.call("sock_bind", &[Arg::At(one), own, is(0)]);
+        self.local_port(one, port);
+        for _ in 0..3 {
+            self.call("sock_send_to", &[Arg::At(two), iovs(0), is(2), own, Arg::At(port), is(0), WRITTEN]);
+        }
+        let from = is(SPLIT_ADDRESSES + 14 * 8);
+        let port = is(NUMBERS + 40);
+        self.call("sock_recv_from", &[Arg::At(one), iovs(4), is(2), from, is(0), WRITTEN, FLAGS_OUT]);
+        self.call(
+            "sock_recv_from_v2",
+            &[Arg::At(one), iovs(4), is(2), from, is(0), port, WRITTEN, FLAGS_OUT],
+        );
+        let [node, length] = name(10);
+        let look_up = [node, length, is(DATA), is(0), is(0), is(LOOK_UPS), is(3), WRITTEN];
+        self.call("sock_getaddrinfo", &look_up);
     }
 
     fn unix_pair(&mut self, kind: u64) {

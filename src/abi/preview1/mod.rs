@@ -16,7 +16,7 @@ mod stat;
 mod unstable;
 
 use super::detect::Dialect;
-use super::dialect::{Definition, by_name, by_other_name, imports_from};
+use super::dialect::{Definition, by_name, by_other_name, import_from};
 use super::interface::ImportItem;
 use super::table::Function;
 use crate::process::Personality;
@@ -32,12 +32,13 @@ pub(crate) const MODULE: &str = "wasi_snapshot_preview1";
 /// The import module of snapshot 0.
 pub(crate) const UNSTABLE_MODULE: &str = "wasi_unstable";
 
-/// Preview 1: the programs that no other dialect recognises.
+/// Preview 1: the programs that have no dialect's sign.
 pub(crate) const DIALECT: Definition = Definition {
     dialect: Dialect::new(MODULE, "WASI preview 1"),
     generation: |_| None,
     modules: &[MODULE],
-    recognizes: |_| true,
+    adds_to: &[],
+    sign: |_| None,
     function: with_threads,
     personality: |_| Personality::PREVIEW1,
 };
@@ -46,7 +47,10 @@ pub(crate) const DIALECT: Definition = Definition {
 pub(crate) const UNSTABLE: Definition = Definition {
     dialect: Dialect::new(UNSTABLE_MODULE, "WASI snapshot 0 (wasi_unstable)"),
     modules: &[UNSTABLE_MODULE],
-    recognizes: |interface| imports_from(interface, UNSTABLE_MODULE) && !imports_from(interface, MODULE),
+    sign: |interface| match import_from(interface, MODULE) {
+        Some(_) => None,
+        None => import_from(interface, UNSTABLE_MODULE),
+    },
     ..DIALECT
 };
 

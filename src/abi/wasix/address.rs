@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use wiggle::{GuestMemory, GuestPtr};
 
 use crate::abi::memory::{check_out, write_bytes};
-use crate::address::{Address, UnixName};
+use crate::abi::unix_name::{self, PATH};
+use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::socket::Family;
 
@@ -24,9 +25,6 @@ const NARROW: u32 = 20;
 
 /// The bytes before the path of a Unix address: tag and padding.
 const BEFORE_PATH: u32 = 2;
-
-/// "path bytes, at most 107 and a NUL"
-const PATH: u32 = 108;
 
 /// The size of an `addr_ip`.
 pub(crate) const IP_SIZE: usize = 18;
@@ -63,7 +61,7 @@ pub(crate) fn read(
 ) -> Result<Address, Error> {
     let tag = memory.read(at)?;
     if tag == UNIX {
-        return Ok(Address::Unix(read_name(memory, at)?));
+        return Ok(Address::Unix(unix_name::read(memory, at.add(BEFORE_PATH)?)?));
     }
     let size = if tag == INET6 && width == AddressWidth::Wide { WIDE_INET6 } else { NARROW };
     let bytes = memory.to_vec(at.as_array(size))?;
@@ -129,25 +127,6 @@ fn swap(octets: [u8; 16]) -> [u8; 16] {
     const EVERY_OTHER: u128 =
         u128::from_be_bytes([0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff]);
     ((bits & EVERY_OTHER) << 8 | (bits >> 8) & EVERY_OTHER).to_be_bytes()
-}
-
-/// Reads a path up to its NUL, and nothing behind that: old programs have less space.
-pub(crate) fn read_name(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<UnixName, Error> {
-    let start = at.add(BEFORE_PATH)?;
-    let mut path = Vec::new();
-    for offset in 0..PATH {
-        match memory.read(start.add(offset)?)? {
-            0 if path.is_empty() => return Ok(UnixName::unnamed()),
-            0 => {
-                let path = String::from_utf8(path).map_err(|_| Errno::EILSEQ)?;
-                return Ok(UnixName::new(path));
-            }
-            byte => path.push(byte),
-        }
-    }
-    // "ENAMETOOLONG: The length of a component of a pathname is longer than {NAME_MAX}."
-    // - bind(3p); of the whole here.
-    Err(Errno::ENAMETOOLONG.into())
 }
 
 /// Checks, before an effect, that an address of this family can be written there afterwards.
@@ -257,6 +236,7 @@ mod tests {
     #![expect(clippy::indexing_slicing, reason = "a test may fail")]
 
     use super::*;
+    use crate::address::UnixName;
 
     fn filled(start: &[u8]) -> [u8; 20] {
         std::array::from_fn(|at| start.get(at).copied().unwrap_or(0))
@@ -295,7 +275,7 @@ mod tests {
         read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16), AddressWidth::Narrow).map_err(|error| {
             match error {
                 Error::Errno(errno) => Some(errno),
-                Error::Trap(_) | Error::Wait => None,
+                Error::Trap(_) | Error::Wait | Error::LookUp(_) => None,
             }
         })
     }

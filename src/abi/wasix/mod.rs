@@ -22,7 +22,7 @@ mod wait;
 pub use generation::{WasixGeneration, added_in};
 
 use super::detect::Dialect;
-use super::dialect::{Definition, by_name, by_other_name, imports_from};
+use super::dialect::{Definition, by_name, by_other_name, import_from};
 use super::interface::{ImportItem, Interface};
 use super::table::Function;
 use crate::process::{Numbering, Personality};
@@ -38,7 +38,8 @@ pub(crate) const DIALECT: Definition = Definition {
     dialect: Dialect::new("wasix", "WASIX"),
     generation: |interface| Some(generation::of(interface)),
     modules: &[MODULE],
-    recognizes: |interface| imports_from(interface, MODULE),
+    adds_to: &[],
+    sign: |interface| import_from(interface, MODULE),
     function: |item| by_name(item).or_else(|| by_new_name(item)),
     personality,
 };
@@ -58,6 +59,7 @@ fn personality(interface: &Interface) -> Personality {
         renumber_duplicates: true,
         root_takes_absolute_paths: true,
         is_first_generation,
+        counts_from_zero: false,
         // The second generation has room for them, and its C library reads them from memory that it
         // did not fill. Its first hundred days, May to September 2023, had 20 bytes still; nothing in
         // a module tells these programs from later ones, and none was ever published.
@@ -72,7 +74,7 @@ fn personality(interface: &Interface) -> Personality {
 fn opens_paths(interface: &Interface) -> bool {
     let has = |names: &[&str]| {
         let mut named = interface.imports.iter().filter(|item| names.contains(&item.import.name.as_str()));
-        named.any(|item| super::dialect::resolve(super::dialect::DIALECTS, item).is_some())
+        named.any(|item| super::dialect::resolve(super::dialect::DIALECTS, &DIALECT, item).is_some())
     };
     has(&["fd_prestat_get"]) && has(&["path_open", "path_open2"])
 }

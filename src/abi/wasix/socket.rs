@@ -8,11 +8,10 @@ use super::bindings::wasix_socket::WasixSocket;
 use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out_value};
-use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::{ConnectAttempt, Thread};
-use crate::socket::{Domain, Family, Kind, Socket, Status};
+use crate::process::Thread;
+use crate::socket::{Family, Kind, Status};
 
 impl WasixSocket for Call<'_> {
     fn sock_open(
@@ -27,27 +26,14 @@ impl WasixSocket for Call<'_> {
         let (family, kind) = (family(af)?, kind(socktype, self.personality.is_first_generation)?);
         // "EPROTONOSUPPORT: The protocol is not supported" - socket(3p)
         let protocol = u16::try_from(proto).map_err(|_| Errno::EPROTONOSUPPORT)?;
-        self.process().fds().check_room()?;
-        let domain = match family {
-            Family::Inet4 => Domain::Inet4,
-            Family::Inet6 => Domain::Inet6,
-            Family::Unix => self.names(),
-        };
-        let fd = self.insert_socket(Socket::open(domain, kind, protocol)?, false)?;
+        let fd = self.open_new_socket(family, kind, protocol)?;
         Ok(memory.write(ret_fd, fd)?)
     }
 
     fn sock_bind(&mut self, memory: &mut GuestMemory<'_>, fd: u32, addr: GuestPtr<u8>) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
         let address = address::read(memory, addr, self.address_width())?;
-        let bind = self.bind(&socket, &address);
-        match address {
-            Address::Inet(_) => self.bound(&socket, address, bind()?),
-            // A name is looked for, and made, where that may take its time.
-            Address::Unix(_) => self.file_call_as(memory, bind, move |thread, _, outcome| {
-                thread.bound(&socket, address, outcome)
-            }),
-        }
+        self.bind_as(memory, socket, address)
     }
 
     fn sock_listen(&mut self, _: &mut GuestMemory<'_>, fd: u32, backlog: u32) -> Result<(), Error> {
@@ -92,15 +78,8 @@ impl WasixSocket for Call<'_> {
         addr: GuestPtr<u8>,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
-        let Some(address) = address::read_peer(memory, addr, self.address_width())? else {
-            return Ok(socket.socket.dissolve()?);
-        };
-        let begun = match self.try_connect(&socket, &address) {
-            ConnectAttempt::Done(connected) => return connected,
-            ConnectAttempt::Begun => true,
-            ConnectAttempt::ToBegin => false,
-        };
-        Err(self.wait(move |call, _| Box::pin(async move { call.connect(&socket, &address, begun).await })))
+        let address = address::read_peer(memory, addr, self.address_width())?;
+        self.connect_as(socket, address)
     }
 
     fn sock_recv_from(
