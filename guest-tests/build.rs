@@ -13,7 +13,7 @@ const NATIVE: [&str; 6] =
     ["accepting", "backlog_probe", "threaded_http", "threaded_pingpong", "listener_life", "socket_states"];
 
 /// Everything in the folder of the programs that is written by hand.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "Cargo.toml",
     "Cargo.lock",
     "wasix",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 10] = [
     "threaded_v1",
     "threaded_programs",
     "threaded_programs_v1",
+    "wasmedge_programs",
     "wat",
 ];
 
@@ -106,6 +107,7 @@ fn has_source(sources: &Path, program: &Path) -> bool {
     has_bin(&sources.join("guests/src/bin"), name)
         || has_bin(&sources.join("threaded_programs/src/bin"), threaded)
         || has_bin(&sources.join("http_server/src/bin"), name)
+        || has_bin(&sources.join("wasmedge_programs/src/bin"), name)
         || sources.join(name).join("src/main.rs").exists()
 }
 

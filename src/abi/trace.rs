@@ -177,7 +177,7 @@ impl fmt::Display for Shown<'_> {
                 None => write!(f, "{pointer:#x}"),
             },
             ArgumentKind::SplitAddressIn | ArgumentKind::SplitAddressOut => {
-                match split::shown(self.memory, pointer) {
+                match split::shown(self.memory, pointer, self.kind.is_output()) {
                     Some(address) => f.write_str(&address),
                     None => write!(f, "{pointer:#x}"),
                 }

@@ -54,6 +54,7 @@ mod udp_answers;
 mod unix;
 mod waiting;
 mod wall;
+mod wasmedge;
 
 use guest_tests::Wasock;
 use std::net::TcpListener;
@@ -89,7 +90,7 @@ mod every_program_has_a_test {
         events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*,
         kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*, names::*, places::*,
         preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*, threaded::*,
-        threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
+        threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wasmedge::*,
     };
     use super::{low_limits::*, named_pipes::*, oracle::*, per_connection::*};
 

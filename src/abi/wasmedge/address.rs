@@ -124,7 +124,12 @@ pub(super) fn write(
     if u32::try_from(bytes.len()).map_or(true, |size| size > length) {
         return Err(Errno::ENOMEM.into());
     }
-    write_bytes(memory, at, &bytes)
+    write_bytes(memory, at, &bytes)?;
+    // Nothing of before is left of what has the length of an IPv6 address.
+    if family == INET4 && length == INET6_SIZE {
+        write_bytes(memory, at.add(INET4_SIZE)?, &[0; 12])?;
+    }
+    Ok(())
 }
 
 /// The number of the family of an address, and its bytes.
@@ -159,11 +164,13 @@ fn octets<const N: usize>(memory: &GuestMemory<'_>, at: GuestPtr<u8>) -> Result<
     bytes.first_chunk().copied().ok_or_else(|| Errno::EINVAL.into())
 }
 
-/// The address at `at` as the trace prints it: without the port, which is an argument of its own.
-pub(crate) fn shown(memory: &GuestMemory<'_>, at: u32) -> Option<String> {
+/// The address at `at` as the trace prints it: without the port, which is an argument of its own. One that
+/// the host has written may be an IPv4 address in the place for an IPv6 one.
+pub(crate) fn shown(memory: &GuestMemory<'_>, at: u32, is_output: bool) -> Option<String> {
     let (start, length) = read_buffer(memory, at).ok()?;
     let bytes = GuestPtr::<u8>::new(start);
     let (family, bytes) = match length {
+        INET6_SIZE if is_output && holds_inet4(memory, bytes) => (INET4, bytes),
         INET4_SIZE => (INET4, bytes),
         INET6_SIZE => (INET6, bytes),
         STORAGE_SIZE => (family(memory, start).ok()?, bytes.add(BEHIND_FAMILY).ok()?),
@@ -175,6 +182,12 @@ pub(crate) fn shown(memory: &GuestMemory<'_>, at: u32) -> Option<String> {
         UNIX => Some(unix_name::read(memory, bytes).ok()?.to_string()),
         _ => None,
     }
+}
+
+/// Is there nothing but the first 4 of 16 bytes? No host has such an IPv6 address.
+fn holds_inet4(memory: &GuestMemory<'_>, bytes: GuestPtr<u8>) -> bool {
+    octets::<16>(memory, bytes)
+        .is_ok_and(|[b0, b1, b2, b3, rest @ ..]| rest == [0; 12] && [b0, b1, b2, b3] != [0; 4])
 }
 
 #[cfg(test)]
@@ -248,8 +261,19 @@ mod tests {
             assert!(write(&mut memory, (PLACE, 128), &address).is_ok(), "{address}");
             assert_eq!(read(&memory, GuestPtr::new(0), 80).ok(), Some(Given::Address(address.clone())));
             let without_port = address.inet().map_or(address.to_string(), |inet| inet.ip().to_string());
-            assert_eq!(shown(&memory, 0), Some(without_port));
+            assert_eq!(shown(&memory, 0, true), Some(without_port));
         }
+    }
+
+    #[test]
+    fn inet4_in_the_place_of_inet6_is_shown_as_it_is() {
+        let mut page = page(16, &[9; 20]);
+        let mut memory = GuestMemory::Unshared(&mut page);
+        let four = Address::Inet(([192, 0, 2, 1], 80).into());
+        assert!(write(&mut memory, (PLACE, 16), &four).is_ok());
+        assert_eq!(shown(&memory, 0, true).as_deref(), Some("192.0.2.1"));
+        assert_eq!(shown(&memory, 0, false).as_deref(), Some("c000:201::"));
+        assert_eq!(page[32..36], [9; 4]);
     }
 
     #[test]
