@@ -12,6 +12,18 @@ use std::{env, fs};
 const NATIVE: [&str; 6] =
     ["accepting", "backlog_probe", "threaded_http", "threaded_pingpong", "listener_life", "socket_states"];
 
+/// The programs that are compiled for WasmEdge too: what they call has a counterpart there, or the tests
+/// leave out what has none.
+const FOR_WASMEDGE: [&str; 7] = [
+    "data_flags",
+    "data_linger",
+    "data_partial",
+    "data_vectors",
+    "listen_rules",
+    "listener",
+    "socket_states",
+];
+
 /// Everything in the folder of the programs that is written by hand.
 const SOURCES: [&str; 11] = [
     "Cargo.toml",
@@ -56,7 +68,10 @@ fn run() -> Result<()> {
     programs.retain(|program| has_source(&sources, program));
     programs.extend(programs_with(&sources.join("wat"), "wat")?);
     let twins = native_twins(&sources, &beside_profiles(&out_dir, "guests-native")?)?;
-    fs::write(out_dir.join("programs.rs"), listing(&programs)? + &twins)?;
+    let target_dir = beside_profiles(&out_dir, "guests-wasmedge")?;
+    let for_wasmedge = toolchain.build_for_dialect(&sources, &target_dir, "wasmedge", &FOR_WASMEDGE)?;
+    let fronts = fronts("wasmedge", "WasmEdge", &for_wasmedge, &FOR_WASMEDGE)?;
+    fs::write(out_dir.join("programs.rs"), listing(&programs)? + &fronts + &twins)?;
     Ok(())
 }
 
@@ -81,6 +96,21 @@ fn native_twins(sources: &Path, target_dir: &Path) -> Result<String> {
         "
 /// The native twins of guests: the same sources, on the calls of Linux itself.
 pub mod native {{
+{constants}}}
+"
+    ))
+}
+
+/// A constant for each program as it is compiled for another dialect.
+fn fronts(module: &str, dialect: &str, folder: &Path, names: &[&str]) -> Result<String> {
+    let mut constants = String::new();
+    for name in names {
+        constants += &constant(name, &folder.join(name).with_extension("wasm"))?;
+    }
+    Ok(format!(
+        "
+/// Guests with the calls of {dialect}: the same sources.
+pub mod {module} {{
 {constants}}}
 "
     ))

@@ -8,6 +8,7 @@ mod option_table;
 #[path = "docs/operations.rs"]
 mod operations;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -30,8 +31,13 @@ const RULES: u32 = 20;
 fn tables_are_up_to_date() -> Result<()> {
     let tests = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(LISTEN_TESTS))?;
     let found = rows(&tests);
+    let wasmedge = in_wasmedge(&tests)?;
     let calls = [("calls", calls()), ("kinds", kinds()), ("options", options())];
-    let listen = [("profiles", profiles(&found)?), ("listen", listen(&found)?), ("more", more(&found))];
+    let listen = [
+        ("profiles", profiles(&found, &wasmedge)?),
+        ("listen", listen(&found, &wasmedge)?),
+        ("more", more(&found, &wasmedge)),
+    ];
     check("docs/calls.md", &calls)?;
     check("docs/listen.md", &listen)?;
     check("docs/service.md", &[("operations", operations::table(&operations::held()?))])
@@ -177,15 +183,32 @@ fn rows(source: &str) -> Vec<Row<'_>> {
     found
 }
 
+/// The tests that run with the calls of WasmEdge too.
+fn in_wasmedge(source: &str) -> Result<BTreeSet<&str>> {
+    let (_, list) = source.split_once("\nevery_profile_in_wasmedge! {").context("no list of WasmEdge")?;
+    let (list, _) = list.split_once("\n}\n").context("a list without an end")?;
+    Ok(list.split_whitespace().collect())
+}
+
+/// The cell that says whether a test runs with the calls of WasmEdge.
+fn mark(wasmedge: &BTreeSet<&str>, test: &str) -> &'static str {
+    if wasmedge.contains(test) { "yes" } else { "" }
+}
+
 /// What each profile decides, by the code, with the test of it.
-fn profiles(found: &[Row<'_>]) -> Result<String> {
+fn profiles(found: &[Row<'_>], wasmedge: &BTreeSet<&str>) -> Result<String> {
     let names = ListenProfile::ALL.map(|profile| format!("`{profile}`"));
-    let mut text = format!("| | {} | test |\n|---{}|---|\n", names.join(" | "), "|---".repeat(names.len()));
+    let mut text = format!(
+        "| | {} | test | in WasmEdge |\n|---{}|---|---|\n",
+        names.join(" | "),
+        "|---".repeat(names.len())
+    );
     for row in found.iter().filter(|row| row.matter == "Cell") {
         let unknown = || format!("{}: no such rule of the profiles: {:?}", row.test, row.text);
         let cells = ListenProfile::ALL.iter().map(|profile| cell(row.text, profile.rules()));
         let cells = cells.collect::<Option<Vec<_>>>().with_context(unknown)?;
-        _ = writeln!(text, "| {} | {} | `{}` |", row.text, cells.join(" | "), row.test);
+        let mark = mark(wasmedge, row.test);
+        _ = writeln!(text, "| {} | {} | `{}` | {mark} |", row.text, cells.join(" | "), row.test);
     }
     Ok(text)
 }
@@ -229,25 +252,27 @@ fn cell(question: &str, rules: ListenRules) -> Option<String> {
 }
 
 /// What holds in every profile, by the number of the rule.
-fn listen(found: &[Row<'_>]) -> Result<String> {
-    let mut text = "| rule | what holds | test |\n|---|---|---|\n".to_owned();
+fn listen(found: &[Row<'_>], wasmedge: &BTreeSet<&str>) -> Result<String> {
+    let mut text = "| rule | what holds | test | in WasmEdge |\n|---|---|---|---|\n".to_owned();
     for number in 1..=RULES {
         let matter = format!("Rule {number}");
         let mut of_it = found.iter().filter(|row| row.matter == matter).peekable();
         ensure!(of_it.peek().is_some(), "{matter} has no test");
         for row in of_it {
-            _ = writeln!(text, "| {number} | {} | `{}` |", row.text, row.test);
+            let mark = mark(wasmedge, row.test);
+            _ = writeln!(text, "| {number} | {} | `{}` | {mark} |", row.text, row.test);
         }
     }
     Ok(text)
 }
 
 /// What is tested besides.
-fn more(found: &[Row<'_>]) -> String {
-    let mut text = "| matter | what holds | test |\n|---|---|---|\n".to_owned();
+fn more(found: &[Row<'_>], wasmedge: &BTreeSet<&str>) -> String {
+    let mut text = "| matter | what holds | test | in WasmEdge |\n|---|---|---|---|\n".to_owned();
     let is_other = |row: &&Row<'_>| row.matter != "Cell" && !row.matter.starts_with("Rule");
     for row in found.iter().filter(is_other) {
-        _ = writeln!(text, "| {} | {} | `{}` |", row.matter.to_lowercase(), row.text, row.test);
+        let mark = mark(wasmedge, row.test);
+        _ = writeln!(text, "| {} | {} | `{}` | {mark} |", row.matter.to_lowercase(), row.text, row.test);
     }
     text
 }

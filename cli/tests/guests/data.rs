@@ -81,3 +81,35 @@ pub(crate) fn data_urgent() -> Result<()> {
     }
     guest.finish()?.expect_code(0)?.expect_stdout("done\n").map(drop)
 }
+
+/// The same with the calls of WasmEdge, over the kinds that it has.
+mod wasmedge {
+    use super::over;
+    use guest_tests::wasmedge::{DATA_FLAGS, DATA_LINGER, DATA_PARTIAL, DATA_VECTORS};
+
+    const CONNECTED: [&str; 3] = ["tcp4", "tcp6", "unix_stream"];
+    const DATAGRAMS: [&str; 3] = ["udp4", "udp6", "unix_datagram"];
+
+    #[test]
+    fn data_flags() -> anyhow::Result<()> {
+        over(&CONNECTED, DATA_FLAGS)?;
+        over(&DATAGRAMS, DATA_FLAGS)
+    }
+
+    #[test]
+    fn data_vectors() -> anyhow::Result<()> {
+        over(&CONNECTED, DATA_VECTORS)?;
+        over(&DATAGRAMS, DATA_VECTORS)
+    }
+
+    /// Streams are watched by an epoll there, which WasmEdge lacks.
+    #[test]
+    fn data_partial() -> anyhow::Result<()> {
+        over(&["udp4", "udp6"], DATA_PARTIAL)
+    }
+
+    #[test]
+    fn data_linger() -> anyhow::Result<()> {
+        over(&CONNECTED, DATA_LINGER)
+    }
+}

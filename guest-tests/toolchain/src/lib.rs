@@ -63,6 +63,25 @@ impl Toolchain {
         build_for(TARGET, self.command(), programs, target_dir)
     }
 
+    /// Builds the programs of `names` once more, with the calls of another dialect below the same
+    /// functions, which `feature` chooses.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_for_dialect(
+        &self,
+        programs: &Path,
+        target_dir: &Path,
+        feature: &str,
+        names: &[&str],
+    ) -> Result<PathBuf> {
+        let mut command = self.command();
+        command.args(["--package", "guests", "--features", feature]);
+        command.args(names.iter().flat_map(|name| ["--bin", name]));
+        build_for(TARGET, command, programs, target_dir)
+    }
+
     /// Builds the guests with threads, as [`Toolchain::build`] does the others.
     ///
     /// # Errors

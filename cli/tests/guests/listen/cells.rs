@@ -147,8 +147,9 @@ pub(super) fn unbound(profile: Profile) -> Result<()> {
 /// Exactly the wildcard address with port 0 is what has to be granted.
 fn listens_on_the_wildcard(profile: Profile, socket: &str, grant: &str, near: &str) -> Result<()> {
     let wildcard: SocketAddr = grant.parse()?;
-    let granted =
-        |grant: &str| on(run().args(["--listen-profile", profile.name, "--listen", grant]), socket, 4);
+    let granted = |grant: &str| {
+        on(profile, run().args(["--listen-profile", profile.name, "--listen", grant]), socket, 4)
+    };
     let denied = granted("127.0.0.1:*").finish()?.expect_code(1)?;
     denied.expect_stderr(&format!("allow it with --listen {grant}"))?.expect_stderr("EACCES")?;
 

@@ -43,7 +43,34 @@ macro_rules! tests_of {
             $($(
                 #[test]
                 fn $test() -> anyhow::Result<()> {
-                    super::$room::$test(super::Profile::$profile)
+                    crate::listen::$room::$test(crate::listen::Profile::$profile)
+                }
+            )*)*
+        }
+    };
+}
+
+/// The same with programs whose calls are WasmEdge's: one is called
+/// `listen::wasmedge::winsock::one_more`.
+macro_rules! every_profile_in_wasmedge {
+    ($($room:ident: $tests:tt)*) => {
+        mod wasmedge {
+            wasmedge_tests_of! { wasix WASIX $($room: $tests)* }
+            wasmedge_tests_of! { posix POSIX $($room: $tests)* }
+            wasmedge_tests_of! { winsock WINSOCK $($room: $tests)* }
+            wasmedge_tests_of! { bsd BSD $($room: $tests)* }
+            wasmedge_tests_of! { linux LINUX $($room: $tests)* }
+        }
+    };
+}
+
+macro_rules! wasmedge_tests_of {
+    ($module:ident $profile:ident $($room:ident: { $($test:ident)* })*) => {
+        mod $module {
+            $($(
+                #[test]
+                fn $test() -> anyhow::Result<()> {
+                    crate::listen::$room::$test(crate::listen::Profile::$profile.in_wasmedge())
                 }
             )*)*
         }
@@ -120,6 +147,46 @@ every_profile! {
     }
 }
 
+// What they can say: there are no duplicates, no epoll, no limit of an accept, no shared port and no
+// messages in order.
+every_profile_in_wasmedge! {
+    rows: {
+        row_01_bad_descriptor
+        row_07_taken_after_bind
+        row_09_order_of_errors
+        row_11_until_the_guest_ends
+        row_13_accept_waits
+        row_14_accept_states_and_kinds
+        row_16_addresses_of_the_accepted
+        row_17_polling_consumes_nothing
+        row_17_poll_waits_for_a_connection
+        row_18_already_waiting
+        row_19_chosen_port
+        row_20_restart_at_once
+    }
+    descriptors: {
+        row_08_out_of_descriptors
+    }
+    cells: {
+        backlog_as_passed
+        negative_backlog
+        zero_backlog
+        above_the_maximum
+        somaxconn
+        capacity
+        one_more
+        listen_again
+        unbound
+        connected_or_connecting
+    }
+    limits: {
+        as_many_as_a_peer_may_have
+    }
+    close: {
+        shutdown_of_a_listener
+    }
+}
+
 /// The command with this profile, and everything on 127.0.0.1 granted.
 fn host(profile: Profile) -> Wasock {
     run_on_loopback().args(["--listen-profile", profile.name])
@@ -133,7 +200,7 @@ fn holds(profile: Profile, rule: &str) -> Result<Finished> {
         .arg("--dir")
         .arg(format!("{}::/", folder.path().display()))
         .args(["--listen", "unix:*", "--connect", "unix:*"])
-        .args([guest_tests::LISTEN_RULES, rule, profile.unbound_without_grant(), profile.connected])
+        .args([profile.rules, rule, profile.unbound_without_grant(), profile.connected])
         .arg(silent.addr()?.to_string())
         .succeed()?
         .expect_stdout("holds\n")
@@ -163,12 +230,12 @@ impl Listener {
     fn start_limited(profile: Profile, descriptors: u32, backlog: u32) -> Result<Self> {
         // What cleans the cache up now and then takes descriptors, and gives them back.
         let host = host(profile).arg("--no-cache");
-        let host = on(host, "127.0.0.1:0", backlog).limit_descriptors(descriptors);
+        let host = on(profile, host, "127.0.0.1:0", backlog).limit_descriptors(descriptors);
         Self::started(profile, host)
     }
 
     fn start_on(profile: Profile, host: Wasock, addr: &str, backlog: u32) -> Result<Self> {
-        Self::started(profile, on(host, addr, backlog))
+        Self::started(profile, on(profile, host, addr, backlog))
     }
 
     fn started(profile: Profile, host: Wasock) -> Result<Self> {
@@ -323,8 +390,8 @@ impl Listener {
     }
 }
 
-fn on(host: Wasock, addr: &str, backlog: u32) -> Wasock {
-    host.with_stdin().args([guest_tests::LISTENER, addr, &backlog.to_string()])
+fn on(profile: Profile, host: Wasock, addr: &str, backlog: u32) -> Wasock {
+    host.with_stdin().args([profile.listener, addr, &backlog.to_string()])
 }
 
 /// How many the host has of what Linux lists in this folder.

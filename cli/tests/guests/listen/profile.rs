@@ -25,6 +25,10 @@ pub(super) const SOMAXCONN: u32 = 0x7fff_ffff;
 pub(super) struct Profile {
     /// As `--listen-profile` takes it.
     pub(super) name: &'static str,
+    /// The program that follows commands, and the one that checks rules from inside: those of a
+    /// dialect.
+    pub(super) listener: &'static str,
+    pub(super) rules: &'static str,
     /// How many connections wait for each of [`BACKLOGS`], with [`PLENTY`].
     pub(super) waiting: [usize; 8],
     /// How many wait for the largest C `int`, with [`PLENTY`].
@@ -64,6 +68,8 @@ pub(super) enum Unbound {
 impl Profile {
     pub(super) const WASIX: Self = Self {
         name: "wasix",
+        listener: guest_tests::LISTENER,
+        rules: guest_tests::LISTEN_RULES,
         waiting: [1, 1, 2, 3, 5, 16, 127, 128],
         waiting_for_somaxconn: 130,
         waiting_at_most: 8,
@@ -75,6 +81,11 @@ impl Profile {
         unbound: Unbound::Answers("EINVAL"),
         connected: "EISCONN",
     };
+
+    /// The same, with programs whose calls are WasmEdge's.
+    pub(super) const fn in_wasmedge(self) -> Self {
+        Self { listener: guest_tests::wasmedge::LISTENER, rules: guest_tests::wasmedge::LISTEN_RULES, ..self }
+    }
 
     pub(super) const POSIX: Self = Self {
         name: "posix",

@@ -171,6 +171,27 @@ fn answers_as(profile: &str, differences: Differences) -> Result<()> {
     Ok(())
 }
 
+/// With the calls of WasmEdge: the same answers, where it has the call.
+fn answers_in_wasmedge_as(profile: &str, differences: Differences) -> Result<()> {
+    let cells = cells(run_with_profile(profile).arg(guest_tests::wasmedge::SOCKET_STATES))?;
+    let (mut wrong, mut made) = (String::new(), 0);
+    for cell in cells.iter().filter(|cell| cell.outcome != "ENOSYS") {
+        let expected = expected(differences, &cell.state, &cell.call)?;
+        made += 1;
+        if cell.outcome != expected {
+            writeln!(wrong, "{cell:?}: expected {expected}")?;
+        }
+    }
+    ensure!(wrong.is_empty(), "profile {profile}:\n{wrong}");
+    ensure!(made > 100, "{made} calls were made");
+    Ok(())
+}
+
+#[test]
+fn wasix_in_wasmedge() -> Result<()> {
+    answers_in_wasmedge_as("wasix", &[])
+}
+
 #[test]
 fn wasix() -> Result<()> {
     answers_as("wasix", &[])

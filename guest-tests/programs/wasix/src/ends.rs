@@ -1,7 +1,9 @@
 //! Two sockets that are connected to each other, of every kind that carries data.
 
 use crate::descriptor::close;
-use crate::socket::{self, DGRAM, INET4, INET6, SEQPACKET, STREAM, TCP, UDP, UNIX};
+#[cfg(not(feature = "wasmedge"))]
+use crate::socket::SEQPACKET;
+use crate::socket::{self, DGRAM, INET4, INET6, STREAM, TCP, UDP, UNIX};
 use crate::{Fd, Result, unix, wait};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -25,10 +27,14 @@ pub const KINDS: &[Kind] = &[
     kind("udp4", INET4, DGRAM, false),
     kind("udp6", INET6, DGRAM, false),
     kind("unix_stream", UNIX, STREAM, false),
+    #[cfg(not(feature = "wasmedge"))]
     kind("unix_seqpacket", UNIX, SEQPACKET, false),
     kind("unix_datagram", UNIX, DGRAM, false),
+    #[cfg(not(feature = "wasmedge"))]
     kind("pair_stream", UNIX, STREAM, true),
+    #[cfg(not(feature = "wasmedge"))]
     kind("pair_seqpacket", UNIX, SEQPACKET, true),
+    #[cfg(not(feature = "wasmedge"))]
     kind("pair_datagram", UNIX, DGRAM, true),
 ];
 

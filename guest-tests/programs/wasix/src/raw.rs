@@ -86,7 +86,12 @@ pub mod preview1 {
     }
 }
 
+#[cfg(feature = "wasmedge")]
+#[path = "raw/wasmedge.rs"]
+pub mod wasix;
+
 /// Module `wasix_32v1`.
+#[cfg(not(feature = "wasmedge"))]
 pub mod wasix {
     #[link(wasm_import_module = "wasix_32v1")]
     unsafe extern "C" {
