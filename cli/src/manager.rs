@@ -137,7 +137,7 @@ pub(crate) fn observe(event: &Event) {
     }
 }
 
-/// The one who tells.
+/// What the thread has that tells the manager.
 struct Manager {
     answers: Answers,
     /// How often it wants to hear that the host lives.

@@ -14,7 +14,7 @@ use crate::address::Address;
 pub struct ServiceStatus {
     /// Is [`Service::run`](crate::Service::run) at work?
     pub is_running: bool,
-    /// Is the service to end: is nobody let in any more?
+    /// Is the service to end: is no connection accepted any more?
     pub is_draining: bool,
     /// Does some generation serve, and is it at its listeners? Not while the service drains.
     pub is_ready: bool,

@@ -1,4 +1,4 @@
-//! Who may ask what: of a request that came over an address of this machine.
+//! What a request that came over an address of this machine must have.
 //!
 //! Any program of this machine can connect there, and any page in a browser can have it do so. A page
 //! of another site is known by its `Origin`, one that has turned its own name into this address by its

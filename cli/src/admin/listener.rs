@@ -19,7 +19,7 @@ use super::AdminAddress;
 /// How many operators may wait.
 const BACKLOG: i32 = 16;
 
-/// It listens, and answers nobody yet.
+/// It listens, and takes no connection yet.
 pub(super) enum AdminListener {
     Unix(UnixListener, OwnName),
     Inet(TcpListener),
@@ -92,7 +92,7 @@ fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
     Ok(made?)
 }
 
-/// Takes the lock of a directory; not for ever, for others may hold it who start no host.
+/// Takes the lock of a directory; not for ever, for programs that start no host may hold it.
 fn wait_for(lock: &File) {
     for _ in 0..100 {
         if rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK) {
@@ -102,7 +102,7 @@ fn wait_for(lock: &File) {
     }
 }
 
-/// The name that the socket has until nobody but this user can connect to it.
+/// The name that the socket has until only this user can connect to it.
 fn first_name(path: &Path) -> Result<PathBuf> {
     let name = path.file_name().context("the name of the socket is missing")?.to_string_lossy();
     Ok(path.with_file_name(format!(".{name}.{}", std::process::id())))
@@ -113,7 +113,7 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
     let socket =
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    // Nobody connects before it listens.
+    // No connection comes before it listens.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())

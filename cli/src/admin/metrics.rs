@@ -1,22 +1,20 @@
 //! The metrics of a service in the text format of OpenMetrics.
 //!
-//! They are read when somebody asks. The labels are bounded: the calls, reasons and limits are the
+//! They are read at each request. The labels are bounded: the calls, reasons and limits are the
 //! host's own names, and of listeners, which a guest may have many of, the first [`MOST_LISTENERS`] have one each.
 
+mod encoder;
+
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
-};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use wasock::observe::status::{InstanceStatus, ServiceStatus};
-use wasock::observe::{DurationHistogram, Escaped, ListenerMetrics};
+use wasock::observe::{Escaped, ListenerMetrics};
+
+use encoder::{Encoder, NO_LABELS, float};
 
 use super::process::ProcessStatus;
 use super::status::{instances, open_connections};
@@ -215,9 +213,6 @@ impl Seen {
     }
 }
 
-/// No label.
-const NO_LABELS: [(&str, &str); 0] = [];
-
 /// The listeners with a label of their own, and the others.
 fn labelled(listeners: &[ListenerMetrics]) -> (&[ListenerMetrics], &[ListenerMetrics]) {
     listeners.split_at_checked(MOST_LISTENERS).unwrap_or((listeners, &[]))
@@ -242,90 +237,4 @@ fn sums(listeners: &[ListenerMetrics]) -> [u64; COUNTS] {
         all.map(|sum| sum.saturating_add(more.next().unwrap_or(0)))
     };
     listeners.iter().map(counts).fold([0; COUNTS], add)
-}
-
-/// As near as it goes: a gauge is a floating-point number.
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
-/// Writes one family after the other.
-struct Encoder<'a>(DescriptorEncoder<'a>);
-
-impl Encoder<'_> {
-    fn family<L: EncodeLabelSet, M: EncodeMetric>(
-        &mut self,
-        name: &str,
-        unit: Option<&Unit>,
-        help: &str,
-        kind: MetricType,
-        samples: impl IntoIterator<Item = (L, M)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
-        for (labels, sample) in samples {
-            sample.encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn counters<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, u64)>,
-    ) -> fmt::Result {
-        let samples = samples.into_iter().map(|(labels, count)| (labels, ConstCounter::new(count)));
-        self.family(name, None, help, MetricType::Counter, samples)
-    }
-
-    fn counter(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
-        self.counters(name, help, [(NO_LABELS, count)])
-    }
-
-    fn seconds(&mut self, name: &str, help: &str, time: Duration) -> fmt::Result {
-        let sample = (NO_LABELS, ConstCounter::new(time.as_secs_f64()));
-        self.family(name, Some(&Unit::Seconds), help, MetricType::Counter, [sample])
-    }
-
-    fn gauges_in<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        unit: Option<&Unit>,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, f64)>,
-    ) -> fmt::Result {
-        let samples = samples.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
-        self.family(name, unit, help, MetricType::Gauge, samples)
-    }
-
-    fn gauges<L: EncodeLabelSet>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = (L, f64)>,
-    ) -> fmt::Result {
-        self.gauges_in(name, None, help, samples)
-    }
-
-    fn gauge_in(&mut self, name: &str, unit: Option<&Unit>, help: &str, value: u64) -> fmt::Result {
-        self.gauges_in(name, unit, help, [(NO_LABELS, float(value))])
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        self.gauge_in(name, None, help, value)
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, times: &DurationHistogram) -> fmt::Result {
-        let within = times.buckets.iter().map(|(_, count)| *count).fold(0, u64::saturating_add);
-        let longer = (f64::INFINITY, times.count.saturating_sub(within));
-        let buckets: Vec<_> = times
-            .buckets
-            .iter()
-            .map(|(bound, count)| (bound.as_secs_f64(), *count))
-            .chain([longer])
-            .collect();
-        let mut family: MetricEncoder<'_> =
-            self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        family.encode_histogram::<NoLabelSet>(times.sum.as_secs_f64(), times.count, &buckets, None)
-    }
 }

@@ -24,6 +24,7 @@ mod process;
 mod reserve;
 mod routes;
 mod server;
+mod shown;
 mod status;
 mod token;
 
@@ -39,10 +40,10 @@ pub(crate) use address::{AdminAddress, VARIABLE};
 use guard::Guard;
 pub(crate) use limits::LimitsRequest;
 use listener::AdminListener;
-pub(crate) use page::{Bytes, Span};
 pub(crate) use reserve::{reserve, reserve_in};
 pub(crate) use routes::Outcome;
 use routes::State;
+pub(crate) use shown::{Bytes, Span};
 pub(crate) use status::{Limit, SCHEMA, Status};
 pub(crate) use token::default_path as default_token_path;
 use token::{Token, TokenFile};
@@ -52,7 +53,7 @@ use crate::reload::Reloader;
 use crate::report::say;
 use crate::start;
 
-/// An admin socket that listens, and answers nobody yet.
+/// An admin socket that listens, and takes no connection yet.
 pub(crate) struct Admin {
     listener: AdminListener,
     /// Over an address: what a request needs, and where its token is.
@@ -66,7 +67,7 @@ fn keep_file(file: impl Send + 'static) {
     FILES.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(file));
 }
 
-/// This process ends: who was told so by an answer gets it, and the names of the socket and of the token go.
+/// This process ends: the answers that are on their way arrive, and the names of the socket and of the token go.
 pub(crate) fn end() {
     const MOMENT: Duration = Duration::from_millis(500);
     server::wait_for_answers(MOMENT);

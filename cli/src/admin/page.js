@@ -94,8 +94,8 @@ function show(status, now) {
     ...(w.instance ? [[span(w.instance.age_seconds), 'n'], [w.instance.open_connections, 'n'], [bytes(w.instance.memory_bytes), 'n'], [w.instance.cpu_seconds.toFixed(2) + ' s', 'n']] : [['–', 'n'], ['–', 'n'], ['–', 'n'], ['–', 'n']]),
   ])), 'none runs');
   fill('listeners', status.listeners.map(l => [
-    [l.address, 'code'], [[l.queue_length, l.queue_capacity], 'queue'], [l.accepted, 'n'], [l.refused, 'n'], [l.generations.join(', ') || 'nobody'],
-  ]), 'nobody listens');
+    [l.address, 'code'], [[l.queue_length, l.queue_capacity], 'queue'], [l.accepted, 'n'], [l.refused, 'n'], [l.generations.join(', ') || 'none'],
+  ]), 'no listener');
   fill('denials', status.denials.slice().reverse().map(d => [[d.call, 'code'], [d.what, 'code'], [d.rule], [d.flag || 'none', 'code'], [d.count, 'n']]), 'nothing was denied');
   fill('limits', status.limits.map(l => [
     [l.name, 'code'], [l.used === null ? '–' : l.unit === 'bytes' ? bytes(l.used) : String(l.used), 'n'],

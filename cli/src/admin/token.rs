@@ -1,4 +1,4 @@
-//! The token that a change needs over an address, where the system does not say who connects.
+//! The token that a change needs over an address, where the system does not say which user connects.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -106,7 +106,7 @@ mod tests {
     fn its_file_is_for_this_user_alone_and_goes() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("token");
-        // A link that somebody has put there is replaced, and what it leads to stays as it is.
+        // A link that is there is replaced, and what it leads to stays as it is.
         let elsewhere = folder.path().join("elsewhere");
         fs::write(&elsewhere, "other")?;
         std::os::unix::fs::symlink(&elsewhere, &path)?;

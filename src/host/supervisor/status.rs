@@ -20,7 +20,7 @@ impl Service {
     ///
     /// # Blocking
     ///
-    /// Makes system calls, none of which waits for anybody.
+    /// Makes system calls, none of which waits.
     pub fn status(&self) -> ServiceStatus {
         let now = Instant::now();
         let mut of_guests = Vec::new();
