@@ -8,6 +8,8 @@ pub(crate) mod address;
 pub(crate) mod bindings;
 mod list;
 mod look_up;
+mod message;
+mod names;
 mod option;
 mod socket;
 
