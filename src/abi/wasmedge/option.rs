@@ -13,7 +13,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::observe::Escaped;
 use crate::policy::Denial;
-use crate::socket::{FlagOption, SizeOption, TimeOption};
+use crate::socket::{FlagOption, SizeOption, Socket, TimeOption};
 
 /// The most bytes of a value that any option has: two numbers of 64 bits, or the name of a device.
 const MOST: u32 = 16;
@@ -94,7 +94,7 @@ impl WasmedgeOption for Call<'_> {
                 self.annotation = self.set_size(&socket, option, size)?;
                 Ok(())
             }
-            SocketOption::Time(option) => Ok(socket.socket.set_time(option, time(&bytes)?)?),
+            SocketOption::Time(option) => Ok(set_limits(&socket.socket, option, time(&bytes)?)?),
             SocketOption::Linger => {
                 Ok(socket.socket.set_time(TimeOption::Linger, time_to_linger(&bytes)?)?)
             }
@@ -119,6 +119,20 @@ impl Call<'_> {
             },
         );
         Err(Errno::EPERM.into())
+    }
+}
+
+/// Sets the limit of receiving or sending, and with it that of accepting or connecting, where the socket
+/// does that: the options are those of Linux.
+///
+/// "Timeouts only have effect for system calls that perform socket I/O (e.g., accept(2), connect(2), read(2) [...])"
+/// - socket(7)
+fn set_limits(socket: &Socket, option: TimeOption, limit: Option<Duration>) -> Result<(), Errno> {
+    socket.set_time(option, limit)?;
+    let beside = if option == TimeOption::Receive { TimeOption::Accept } else { TimeOption::Connect };
+    match socket.set_time(beside, limit) {
+        Err(Errno::ENOPROTOOPT) => Ok(()),
+        set => set,
     }
 }
 

@@ -147,8 +147,7 @@ every_profile! {
     }
 }
 
-// What they can say: there are no duplicates, no epoll, no limit of an accept, no shared port and no
-// messages in order.
+// What they can say: there are no duplicates, no epoll, no shared port and no messages in order.
 every_profile_in_wasmedge! {
     rows: {
         row_01_bad_descriptor
@@ -156,6 +155,7 @@ every_profile_in_wasmedge! {
         row_09_order_of_errors
         row_11_until_the_guest_ends
         row_13_accept_waits
+        row_13_accept_timeout
         row_14_accept_states_and_kinds
         row_16_addresses_of_the_accepted
         row_17_polling_consumes_nothing
@@ -166,6 +166,8 @@ every_profile_in_wasmedge! {
     }
     descriptors: {
         row_08_out_of_descriptors
+        row_12_accept_with_a_full_table
+        row_12_accept_without_host_descriptors
     }
     cells: {
         backlog_as_passed
@@ -180,6 +182,8 @@ every_profile_in_wasmedge! {
         connected_or_connecting
     }
     limits: {
+        as_many_connections_as_may_be
+        as_many_as_a_listener_may_have
         as_many_as_a_peer_may_have
     }
     close: {

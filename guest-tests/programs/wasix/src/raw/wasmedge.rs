@@ -209,8 +209,9 @@ fn option(number: u32) -> Option<(u32, u32)> {
         15 => (0, 6),
         16 => (0, 5),
         17 => (0, 10),
-        19 => (0, 11),
-        20 => (0, 12),
+        // The limits of an accept and a connect are those of receiving and sending.
+        19 | 22 => (0, 11),
+        20 | 21 => (0, 12),
         25 => (0, 1),
         _ => return None,
     })
