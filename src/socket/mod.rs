@@ -48,6 +48,7 @@ mod option;
 mod pollable;
 mod receive_filter;
 mod recent;
+mod refusal;
 mod resolve;
 mod sockaddr;
 mod stream;
@@ -64,7 +65,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{AsyncFd, Events};
-use crate::policy::{Denial, Policy, Use};
+use crate::policy::{Policy, Use};
 
 pub use address::{Domain, Family};
 pub use datagram::{Datagram, Destination};
@@ -74,6 +75,7 @@ pub(crate) use lease::put_back_all;
 pub use multicast::Membership;
 pub use option::{FlagOption, SizeOption, TimeOption};
 pub use receive_filter::ReceiveFilter;
+pub use refusal::Refusal;
 pub use resolve::{LookUp, Resolver};
 pub use stream::{Accepted, Connected, Phase, Status, Stream, Traffic};
 pub use transfer::{Received, RecvFlags, ShutdownHow};
@@ -82,7 +84,6 @@ pub(crate) use unsent::unsent;
 
 use endpoint::Endpoint;
 use held::{Claim, Keeper};
-use listen::LimitExceeded;
 use option::SocketLimits;
 
 /// What kind of messages a socket carries.
@@ -103,47 +104,6 @@ impl Kind {
             Self::Datagram => rustix::net::SocketType::DGRAM,
             Self::SeqPacket => rustix::net::SocketType::SEQPACKET,
         }
-    }
-}
-
-/// Why a call on a socket did nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The state, the arguments or the operating system.
-    Errno(Errno),
-    /// The policy; the guest sees `EACCES`.
-    Denied(Denial),
-    /// The operator's limit to the number of connections; the guest sees `EMFILE`.
-    Limited(LimitExceeded),
-}
-
-impl Refusal {
-    /// The error number that the guest sees.
-    pub fn errno(&self) -> Errno {
-        match self {
-            Self::Errno(errno) => *errno,
-            Self::Denied(_) => Errno::EACCES,
-            // docs/listen.md, rule 12: as where the guest's own table is full.
-            Self::Limited(_) => Errno::EMFILE,
-        }
-    }
-}
-
-impl From<Errno> for Refusal {
-    fn from(errno: Errno) -> Self {
-        Self::Errno(errno)
-    }
-}
-
-impl From<rustix::io::Errno> for Refusal {
-    fn from(errno: rustix::io::Errno) -> Self {
-        Self::Errno(errno.into())
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
     }
 }
 
