@@ -65,12 +65,13 @@ pub(super) fn main(arguments: &[String]) -> Result<ExitCode> {
         answers: AtomicU64::new(0),
         journal: Mutex::default(),
     };
+    let server = invocation(&built, address).start(&built, address)?;
     let done = thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| site.ask_each(&site.is_over));
             scope.spawn(|| site.ask_kept(&site.is_over));
         }
-        let done = operate(&built, &site, time);
+        let done = operate(&built, &site, server, time);
         site.is_over.store(true, SeqCst);
         done
     });
@@ -262,12 +263,10 @@ fn invocation(built: &Built, address: SocketAddr) -> Invocation {
 }
 
 /// Does one thing after the other, until the time is over; tells how often each.
-fn operate(built: &Built, site: &Site, time: Duration) -> Result<BTreeMap<Deed, u64>> {
+fn operate(built: &Built, site: &Site, mut server: Process, time: Duration) -> Result<BTreeMap<Deed, u64>> {
     let begun = Instant::now();
     let invocation = invocation(built, site.address);
     let start = || invocation.start(built, site.address);
-    // Before it is there clients are refused.
-    let mut server = site.during(Deed::Kill, start)?;
     let mut generation = 1;
     let mut done: BTreeMap<Deed, u64> = BTreeMap::new();
     // A round of half a minute: mostly reloads, with all else in between.
