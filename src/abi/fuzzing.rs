@@ -15,6 +15,7 @@ use super::memory::{Buffers, MAX_BUFFERS, size};
 use super::trace::Line;
 use super::unix_name;
 use super::wasix::address::{self, AddressWidth};
+use super::wasmedge::address as split;
 use super::{CoreType, FUNCTIONS, LACKING, MemoryKind, detect};
 use crate::address::Address;
 use crate::observe::{TraceLine, TraceSink};
@@ -46,6 +47,11 @@ fn word(data: &[u8], at: usize) -> u32 {
 pub fn addresses(data: &[u8]) {
     with_memory(data, |memory| {
         for at in [0, 1, SIZE - 1, SIZE - 8, SIZE - 20, SIZE - 28, SIZE, usize::MAX] {
+            // Without a port: a place that the bytes choose.
+            for is_output in [false, true] {
+                let shown = split::shown(memory, pointer(at).offset(), is_output).unwrap_or_default();
+                assert!(!shown.contains(char::is_control), "{shown}");
+            }
             for room in [AddressWidth::Narrow, AddressWidth::Wide] {
                 _ = address::read_peer(memory, pointer(at), room);
                 _ = unix_name::read(memory, pointer(at));

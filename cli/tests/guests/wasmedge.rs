@@ -110,6 +110,17 @@ fn options_of_the_crate_are_set_and_read() -> Result<()> {
     Ok(())
 }
 
+/// By its name and by its type: WAMR has the same name with another type.
+#[test]
+fn inspect_names_the_import_that_told() -> Result<()> {
+    let inspect = |args: &[&str]| super::wasock().arg("inspect").args(args).succeed();
+    inspect(&[WASMEDGE_CRATE])?
+        .expect_stdout("dialect: WasmEdge: it imports wasi_snapshot_preview1.sock_")?;
+    let json = inspect(&["--format", "json", WASMEDGE_CRATE])?;
+    json.expect_stdout("\"dialect\": \"wasmedge\"")?.expect_stdout("\"generation\": null")?;
+    Ok(())
+}
+
 #[test]
 fn a_module_of_two_dialects_does_not_start() -> Result<()> {
     let folder = tempfile::tempdir()?;

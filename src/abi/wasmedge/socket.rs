@@ -147,3 +147,26 @@ pub(super) fn kind_number(kind: Kind, counts_from_zero: bool) -> i32 {
         Kind::Stream | Kind::SeqPacket => first + 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_begin_with_0_before_0_10() {
+        assert_eq!([family(0, true), family(1, true)], [Ok(Family::Inet4), Ok(Family::Inet6)]);
+        assert_eq!([family(1, false), family(2, false)], [Ok(Family::Inet4), Ok(Family::Inet6)]);
+        assert_eq!(family(0, false), Err(Errno::EAFNOSUPPORT));
+        assert_eq!([kind(0, true), kind(1, true)], [Ok(Kind::Datagram), Ok(Kind::Stream)]);
+        assert_eq!([kind(1, false), kind(2, false)], [Ok(Kind::Datagram), Ok(Kind::Stream)]);
+        for (number, counts_from_zero) in [(0, false), (3, false), (2, true), (u32::MAX, true)] {
+            assert_eq!(kind(number, counts_from_zero), Err(Errno::EINVAL), "{number}");
+        }
+        for kind_of in [Kind::Datagram, Kind::Stream] {
+            for counts_from_zero in [false, true] {
+                let number = u32::try_from(kind_number(kind_of, counts_from_zero)).unwrap_or(u32::MAX);
+                assert_eq!(kind(number, counts_from_zero), Ok(kind_of));
+            }
+        }
+    }
+}
