@@ -268,6 +268,11 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = RUNNING)]
     pub(crate) no_landlock: bool,
 
+    /// Write what the guest uses of what is granted to this file, as keys of --config: the smallest
+    /// policy that the run needed. It grants nothing
+    #[arg(long, value_name = "FILE", help_heading = RUNNING)]
+    pub(crate) learn: Option<PathBuf>,
+
     /// Compile the module anew, and do not keep the result
     #[arg(long, help_heading = RUNNING)]
     pub(crate) no_cache: bool,

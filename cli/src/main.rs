@@ -16,6 +16,7 @@ mod idle;
 mod inspect;
 mod invocation;
 mod json;
+mod learn;
 mod log;
 mod manager;
 mod reload;

@@ -20,6 +20,7 @@ use tracing_subscriber::fmt::format;
 use wasock::observe::{Escaped, TraceLine};
 use wasock::{Event, MissingImports, Observer};
 
+use crate::learn;
 use crate::log::{self, LogLines};
 use crate::manager;
 use crate::stderr;
@@ -177,6 +178,7 @@ impl Terminal {
 impl Observer for Terminal {
     fn observe(&self, event: &Event) {
         manager::observe(event);
+        learn::observe(event);
         if let Event::Unavailable { .. } = event {
             let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if told.len() > 1024 || !told.insert(format!("{event:?}")) {

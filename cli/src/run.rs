@@ -16,7 +16,7 @@ use crate::invocation::Invocation;
 use crate::report::{self, Lines, say};
 use crate::serve::serve;
 use crate::signal::Target;
-use crate::{FAILURE, admin, cache, log, manager, signal, sockets, start, wall};
+use crate::{FAILURE, admin, cache, learn, log, manager, signal, sockets, start, wall};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -30,6 +30,7 @@ pub(crate) fn run(args: RunArgs, invocation: Invocation) -> Result<ExitCode> {
     report::log(args.verbose);
     // Before any thread but this one.
     wall::raise(&args);
+    learn::start(&args)?;
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
     manager::reserve_socket();
@@ -79,6 +80,7 @@ pub(crate) fn finish(running: &signal::SignalTarget, code: u8) -> Result<ExitCod
         // They have no reader any more if this takes long.
         target.flush_events(WAIT_TIMEOUT);
     }
+    learn::finish();
     manager::stops();
     admin::end();
     WasockCtx::restore_shared_sockets();
@@ -248,7 +250,7 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
                 .with_context(|| format!("cannot open the directory {}", host.display()))?;
         }
     }
-    Ok(admin::reserve(builder))
+    Ok(admin::reserve(learn::of(builder, &args.grants)))
 }
 
 /// What the guest may do, and what it may not.

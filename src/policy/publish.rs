@@ -1,6 +1,7 @@
 //! Ports of the host's for ports of the guest's, as an operator writes them:
 //! `8080:80`, `127.0.0.1:8080:80`, `[::1]:5353:53/udp`.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU16;
 use std::str::FromStr;
@@ -75,6 +76,22 @@ impl Publish {
     }
 }
 
+/// Written as an operator would, so that it can be read again.
+impl fmt::Display for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            Some(IpAddr::V6(six)) => write!(f, "[{six}]:")?,
+            Some(IpAddr::V4(four)) => write!(f, "{four}:")?,
+            None => {}
+        }
+        write!(f, "{}:{}", self.host, self.guest)?;
+        match self.protocol {
+            Protocol::Tcp => Ok(()),
+            Protocol::Udp => f.write_str("/udp"),
+        }
+    }
+}
+
 fn expected(what: &str) -> ParseError {
     ParseError::new(format!(
         "{what}; expected [IP:]HOST:GUEST, as in 8080:80, 127.0.0.1:8080:80 or 5353:53/udp"
@@ -144,6 +161,14 @@ mod tests {
             ("8080:80", "239.1.2.3:80", None),
         ] {
             assert_eq!(place(publish, asked)?.as_deref(), there, "{publish} {asked}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn it_is_written_as_it_is_read() -> TestResult {
+        for text in ["8080:80", "127.0.0.1:8080:80", "[::1]:5353:53/udp", "0:80"] {
+            assert_eq!(text.parse::<Publish>()?.to_string(), text);
         }
         Ok(())
     }

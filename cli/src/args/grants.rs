@@ -4,7 +4,7 @@ use clap::Args;
 use ipnet::IpNet;
 use wasock::{Grant, NamePattern, ParseError, Publish};
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct GrantArgs {
     /// Let the guest listen here
     #[arg(long, value_name = "ADDR", value_parser = Grant::for_listening)]

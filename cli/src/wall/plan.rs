@@ -120,6 +120,7 @@ impl Plan {
             let token = args.admin.admin_token_file.clone().or(default);
             token.iter().for_each(|token| add(folder(token), PathAccess::Files));
         }
+        args.learn.iter().for_each(|file| add(folder(file), PathAccess::Files));
         for file in read_files(args) {
             if is_reloaded(args) {
                 folders_on_the_way(file).iter().for_each(|folder| add(folder, PathAccess::Read));

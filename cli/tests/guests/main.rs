@@ -23,6 +23,7 @@ mod hostile;
 mod inet6;
 mod inspect;
 mod kinds;
+mod learn;
 mod listen;
 mod log_format;
 mod long_names;
