@@ -19,6 +19,7 @@ mod json;
 mod learn;
 mod log;
 mod manager;
+mod progress;
 mod reload;
 mod report;
 mod run;

@@ -13,6 +13,7 @@ use wasock::{Access, Ended, Guest, LoadError, Terminated, WasockCtx, WasockCtxBu
 
 use crate::args::{DirectoryArg, GrantArgs, RunArgs};
 use crate::invocation::Invocation;
+use crate::progress::Progress;
 use crate::report::{self, Lines, say};
 use crate::serve::serve;
 use crate::signal::Target;
@@ -127,6 +128,7 @@ fn flag(why: Terminated) -> &'static str {
 /// Loads a module, by several threads or, where the host has none to spare, by this one.
 pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
     let parallel = engine_for(args, true)?;
+    let _shown = Progress::begin(format_args!("compiling {}", module.display()));
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
     let guest = match start::unless_panics(|| load_in(&parallel, module, args)) {

@@ -38,6 +38,7 @@ mod oracle;
 mod per_connection;
 mod places;
 mod preopened;
+mod progress;
 mod publish;
 mod real_programs;
 mod server;
