@@ -18,12 +18,21 @@ mod blocking;
 #[path = "../../examples/limits.rs"]
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod limits;
+#[path = "../../examples/metrics.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod metrics;
 #[path = "../../examples/observer.rs"]
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod observer;
+#[path = "../../examples/per_connection.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod per_connection;
 #[path = "../../examples/preopened_listener.rs"]
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod preopened_listener;
+#[path = "../../examples/service.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod service;
 #[path = "../../examples/threads.rs"]
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod threads;
@@ -61,10 +70,10 @@ async fn observer_counts_connections() -> Result<()> {
     Ok(())
 }
 
-/// The example's observer, and one of the test's.
-struct Both<O>(observer::Printer, O);
+/// An example's observer, and one of the test's.
+struct Both<A, B>(A, B);
 
-impl<O: wasock::Observer> wasock::Observer for Both<O> {
+impl<A: wasock::Observer, B: wasock::Observer> wasock::Observer for Both<A, B> {
     fn observe(&self, event: &wasock::Event) {
         self.0.observe(event);
         self.1.observe(event);
@@ -115,5 +124,102 @@ async fn limits_say_what_ended_a_program() -> Result<()> {
     let short = WasockCtx::builder().timeout(Duration::from_millis(50));
     let ended = limits::run(spin, short).await.map_err(plain)?;
     ensure!(ended.contains("was ended") && !ended.contains("processor time"), "{ended}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn service_goes_over_to_a_new_module_and_drains() -> Result<()> {
+    let server = Path::new(guest_tests::HTTP_SERVER);
+    let (observer, events) = super::events();
+    let service = service::service("127.0.0.1:0", observer).map_err(plain)?;
+    let guest = service::load(server).map_err(plain)?;
+    let running = tokio::spawn({
+        let service = service.clone();
+        async move { service.run(guest).await }
+    });
+    let address = super::listening_async(events).await?;
+    let served = move || tokio::task::spawn_blocking(move || is_served(address));
+    served().await??;
+    let generation = service::reload(&service, service::load(server)).await.map_err(plain)?;
+    ensure!(generation == 2, "generation {generation} serves");
+    served().await??;
+    // One that does not load changes nothing.
+    let missing = service::load(Path::new("missing.wasm"));
+    ensure!(service::reload(&service, missing).await.is_err(), "it was loaded");
+    served().await??;
+    service.drain();
+    let ended = running.await?.map_err(plain)?;
+    ensure!(ended.code == 0, "ended with {}", ended.code);
+    ensure!(TcpStream::connect_timeout(&address, WAIT_TIMEOUT).is_err(), "{address} is still open");
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics_count_connections() -> Result<()> {
+    let open = metrics::Open::default();
+    let (events, received) = super::events();
+    let both = Both(open.clone(), events);
+    let (service, guest) = metrics::service(guest_tests::HTTP_SERVER.as_ref(), both).map_err(plain)?;
+    let running = tokio::spawn({
+        let service = service.clone();
+        async move { service.run(guest).await }
+    });
+    let address = super::listening_async(received).await?;
+    let client = tokio::task::spawn_blocking(move || {
+        let mut client = guest_tests::HttpClient::connect(address)?;
+        client.get("/").map(|_| client)
+    });
+    let client = client.await??;
+    is_eventually(|| open.0.load(Relaxed) == 1).await?;
+    let text = metrics::text(&service.metrics(), &open);
+    let accepted = format!("guest_accepted_connections_total{{listener=\"{address}\"}} 1\n");
+    ensure!(text.contains(&accepted) && text.ends_with("guest_open_connections 1\n# EOF\n"), "{text}");
+    ensure!(!text.contains("guest_sent_bytes_total 0\n"), "{text}");
+    drop(client);
+    is_eventually(|| open.0.load(Relaxed) == 0).await?;
+    service.terminate();
+    running.await?.err().context("it ended by itself").map(drop)
+}
+
+#[tokio::test]
+async fn per_connection_makes_a_server_of_a_filter() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let module = Path::new(guest_tests::CONNECTION_FILTER);
+    let (observer, _events) = super::events();
+    let (service, guest) = per_connection::serve(module, listener, [], observer).map_err(plain)?;
+    let running = tokio::spawn({
+        let service = service.clone();
+        async move { service.run(guest).await }
+    });
+    let said = |order: &'static str| {
+        tokio::task::spawn_blocking(move || -> Result<String> {
+            use std::io::{Read as _, Write as _};
+            let mut stream = TcpStream::connect_timeout(&address, WAIT_TIMEOUT)?;
+            stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+            stream.write_all(order.as_bytes())?;
+            stream.shutdown(std::net::Shutdown::Write)?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        })
+    };
+    let answer = said("cat\nhello").await??;
+    ensure!(answer == "hello", "answered {answer:?}");
+    // A trap is the end of one connection.
+    let _reset = said("trap\n").await?;
+    let answer = said("say again\n").await??;
+    ensure!(answer == "again\n", "answered {answer:?}");
+    service.terminate();
+    running.await?.err().context("it ended by itself").map(drop)
+}
+
+/// Events come by a thread of their own.
+async fn is_eventually(holds: impl Fn() -> bool) -> Result<()> {
+    let begun = Instant::now();
+    while !holds() {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it does not come");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     Ok(())
 }
