@@ -127,6 +127,12 @@ pub fn policy(data: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
+    if let Ok(grant) = Grant::for_connecting(&text) {
+        let again = Grant::for_connecting(&grant.to_string());
+        assert!(again.is_ok_and(|again| again == grant), "{text:?} is written as {grant}");
+        let covers = asked.iter().any(|address| grant.covers(address));
+        assert!(!grant.is_of_names() || !covers, "{text:?} is a name, and no address");
+    }
     if let Ok(pattern) = text.parse::<NamePattern>() {
         _ = pattern.matches("www.example.com.");
         let is_itself = pattern.matches(&text) || text.starts_with('*');
