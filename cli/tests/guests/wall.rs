@@ -1,5 +1,8 @@
 //! The second wall, as an operator sees it. What it holds against is in `cli/src/wall/tests.rs`.
 
+#[cfg(target_arch = "x86_64")]
+mod escape;
+
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -67,4 +70,14 @@ fn a_release_that_a_link_leads_to_is_reloaded_behind_the_wall() -> Result<()> {
         HttpClient::connect(addr)?.get("/")?;
     }
     server.stop().map(drop)
+}
+
+/// It is in no directory.
+#[test]
+fn a_module_that_comes_by_a_pipe_has_the_wall_too() -> Result<()> {
+    let line = format!("{} run -v <(cat {}) 0", env!("CARGO_BIN_EXE_wasock"), guest_tests::ARGS_ENV_EXIT);
+    let output = std::process::Command::new("bash").args(["-c", &line]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && !said.contains("no second wall"), "{said}");
+    Ok(())
 }
