@@ -43,6 +43,13 @@ fn tables_are_up_to_date() -> Result<()> {
     check("docs/service.md", &[("operations", operations::table(&operations::held()?))])
 }
 
+#[test]
+fn every_row_for_services_has_a_test() -> Result<()> {
+    let lacking = operations::lacking(&operations::held()?);
+    ensure!(lacking.is_empty(), "no test holds {}", lacking.join(", "));
+    Ok(())
+}
+
 /// Compares the tables of one page, each between two marks of its name, or writes them.
 fn check(page: &str, tables: &[(&str, String)]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);

@@ -85,6 +85,7 @@ fn is_page(addr: SocketAddr) -> Result<()> {
     Ok(())
 }
 
+/// S5: the service manager is told that the guest is ready at its first listener, and not before.
 #[test]
 fn it_is_ready_at_the_first_listener_of_the_guest_and_not_before() -> Result<()> {
     let manager = Manager::new()?;
@@ -117,6 +118,7 @@ fn it_is_ready_where_the_guest_is_given_its_listeners() -> Result<()> {
     host.finish()?.expect_code(0).map(drop)
 }
 
+/// S5: a reload is told from its begin to its end.
 #[test]
 fn a_reload_is_told_from_its_begin_to_its_end() -> Result<()> {
     let manager = Manager::new()?;
@@ -209,6 +211,7 @@ fn adopting(addr: SocketAddr, flags: &[&str]) -> Wasock {
     run().args(["--adopt"]).args(flags).args([guest_tests::HTTP_SERVER, &addr.to_string()])
 }
 
+/// S6: a host with nothing to do ends, and its clients do not notice.
 #[test]
 fn a_host_with_nothing_to_do_ends_and_its_clients_do_not_notice() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -270,6 +273,7 @@ fn systemd_starts_it_with_the_first_client() -> Result<()> {
     running.finish()?.expect_code(0)?.expect_stderr("--idle-exit").map(drop)
 }
 
+/// S5: the units of the manual are sound.
 #[test]
 fn the_units_of_the_manual_are_sound() -> Result<()> {
     const ANALYZE: &str = "systemd-analyze";

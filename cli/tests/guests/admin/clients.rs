@@ -32,6 +32,7 @@ fn over_tcp() -> Result<TcpSite> {
     Ok(TcpSite { _folder: folder, running, at, token_file })
 }
 
+/// S1: over an address host, origin and token are checked.
 #[test]
 fn over_an_address_host_origin_and_token_are_checked() -> Result<()> {
     let site = over_tcp()?;
@@ -96,6 +97,7 @@ fn a_stale_socket_is_taken_over_and_a_live_one_is_an_error() -> Result<()> {
     Ok(())
 }
 
+/// S1: clients of it that stall, flood or send garbage hurt nobody.
 #[test]
 fn garbage_stalls_and_floods_hurt_nobody() -> Result<()> {
     let site = Site::start(&[])?;

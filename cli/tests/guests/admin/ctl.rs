@@ -63,6 +63,7 @@ fn ctl_prints_nothing_of_a_host_as_it_is() -> Result<()> {
     Ok(())
 }
 
+/// L5: limits are seen, and change while the service runs.
 #[test]
 fn limits_change_while_the_service_runs() -> Result<()> {
     let mut site = Site::start(&[])?;

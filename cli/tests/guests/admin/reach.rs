@@ -79,6 +79,8 @@ pub(crate) fn host_sockets() -> Result<()> {
     guest.finish()?.expect_code(0).map(drop)
 }
 
+/// S1: a guest does not reach the host's own socket by a path.
+///
 /// By its path, by links, and by a name that it gets later.
 #[test]
 fn a_guest_does_not_reach_it_by_a_path() -> Result<()> {

@@ -44,6 +44,7 @@ fn fields(prefix: &str, value: &serde_json::Value, found: &mut Vec<(String, Stri
     found.push((prefix.to_owned(), kind.to_owned()));
 }
 
+/// S1: the status is as documented.
 #[test]
 fn the_status_is_as_documented() -> Result<()> {
     let site = Site::start(&[])?;
@@ -93,6 +94,7 @@ fn the_status_counts_what_happens() -> Result<()> {
     site.running.stop().map(drop)
 }
 
+/// S2: metrics have the names of the field.
 #[test]
 fn metrics_are_openmetrics_with_the_names_of_the_contract() -> Result<()> {
     let site = Site::start(&[])?;
@@ -133,6 +135,7 @@ fn metrics_are_openmetrics_with_the_names_of_the_contract() -> Result<()> {
     site.running.stop().map(drop)
 }
 
+/// S1: health and readiness are what they say.
 #[test]
 fn health_and_readiness() -> Result<()> {
     let site = Site::start(&["--drain-timeout", "20s"])?;
