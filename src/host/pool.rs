@@ -162,10 +162,14 @@ impl Needs {
                     }
                 }
                 Payload::MemorySection(memories) => {
-                    memories.into_iter().try_for_each(|memory| Ok(needs.add_memory(&memory?)))?;
+                    for memory in memories {
+                        needs.add_memory(&memory?);
+                    }
                 }
                 Payload::TableSection(tables) => {
-                    tables.into_iter().try_for_each(|table| Ok(needs.add_table(&table?.ty)))?;
+                    for table in tables {
+                        needs.add_table(&table?.ty);
+                    }
                 }
                 Payload::TagSection(_) => needs.has_exceptions = true,
                 // What is left does not matter, and is most of it.
