@@ -93,6 +93,10 @@ impl Guest {
     /// demand. The file is not judged here: one that is no module gets a pool, and an error when it is
     /// [loaded](Self::load).
     pub fn set_pool(config: &mut Config, path: &Path, instances: u32, max_memory: u64) -> Result<(), NoPool> {
+        if !std::fs::metadata(path).is_ok_and(|file| file.is_file()) {
+            // To look at it would take it from who loads it.
+            return Err(NoPool("the module is read from no regular file".to_owned()));
+        }
         let Ok(needs) = Needs::of(path) else { return Ok(()) };
         let size = needs.size(instances, max_memory, &Room::here())?;
         let places = instances.saturating_add(SPARE);
