@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -340,14 +341,9 @@ const LARGEST: u64 = 1 << 30;
 
 fn content(path: &Path) -> io::Result<Vec<u8>> {
     let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    let mut file = if is_own_descriptor(path) {
-        // What a shell passes as a file, mostly a pipe: it has a writer, who is to be waited for.
-        std::fs::File::open(path)?
-    } else {
-        // The opening of a pipe by its name would wait for a writer.
-        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, rustix::fs::Mode::empty())?.into()
-    };
+    // The opening of a pipe would wait for a writer.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut file: std::fs::File = rustix::fs::open(path, flags, rustix::fs::Mode::empty())?.into();
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return refused("it is a directory");
@@ -355,6 +351,11 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
     let is_read = kind.is_file() || (kind.is_fifo() && is_own_descriptor(path));
     if !is_read {
         return refused("it is no regular file");
+    }
+    if kind.is_fifo() {
+        // What a shell passes as a file: its writer is there already and to be waited for, or gone, and then
+        // that is the end.
+        rustix::fs::fcntl_setfl(file.as_fd(), OFlags::empty())?;
     }
     let mut bytes = Vec::new();
     (&mut file).take(LARGEST + 1).read_to_end(&mut bytes)?;
