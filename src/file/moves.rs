@@ -35,6 +35,11 @@ impl FileId {
         let stat = Stat::from_host(&rustix::fs::fstat(fd)?);
         Ok(Self { device: stat.dev, number: stat.ino })
     }
+
+    /// Its device, and its number there.
+    pub fn numbers(self) -> (u64, u64) {
+        (self.device, self.number)
+    }
 }
 
 /// A name in a directory, taken or free.

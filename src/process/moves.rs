@@ -27,7 +27,7 @@ use super::paths::name_in;
 use super::{Process, unpoisoned};
 use crate::error::Errno;
 use crate::file::{Dir, EntryName, FileId, FileType, Move, Stat, Way};
-use crate::policy::{Denial, PathRules, PathUse};
+use crate::policy::{Denial, PathRules, PathUse, Use};
 
 /// A directory, and a path in it.
 pub(crate) type PathIn<'a> = (&'a Dir, &'a str);
@@ -153,6 +153,10 @@ impl Process {
 
     fn refuse_socket(&self, it: &Move<'_>) -> Option<Denial> {
         let (from, to) = (self.guest_path(&it.from), self.guest_path(&it.to));
+        // Where it is the host's own no grant would help.
+        if let Err(denial) = self.policy().check_file(Use::UnixConnect(&from), it.file.numbers()) {
+            return Some(denial);
+        }
         let mut missing: Vec<(PathUse, &str)> = Vec::new();
         let (mut is_granted, mut is_same) = (false, true);
         for wish in PathUse::ALL {
