@@ -167,7 +167,7 @@ pub(crate) struct RunArgs {
     pub(crate) no_threads: bool,
 
     /// How many threads may run at once, the first one included
-    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS)]
+    #[arg(long, value_name = "N", default_value_t = 1024, help_heading = LIMITS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_threads: u32,
 
     /// How much memory the guest may have: its memories and tables, those of all its threads. They

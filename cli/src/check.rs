@@ -10,9 +10,9 @@ use anyhow::Result;
 use clap::Parser as _;
 use wasock::{Grant, Use, WasockCtx, WasockCtxBuilder};
 
-use crate::admin::AdminAddress;
+use crate::admin::{self, AdminAddress};
 use crate::args::{Args, CheckArgs, Command};
-use crate::config::{Config, ConfigValue};
+use crate::config::{Config, ConfigError, ConfigValue};
 use crate::report::{Lines, say};
 use crate::wall::Plan;
 use crate::{FAILURE, USAGE, reason, run};
@@ -127,7 +127,11 @@ impl Wish {
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let config = match Config::load(&args.config) {
         Ok(config) => config,
-        Err(mistakes) => {
+        Err(ConfigError::Unreadable(why)) => {
+            say!("wasock: {why}");
+            return Ok(ExitCode::from(USAGE));
+        }
+        Err(ConfigError::Mistakes(mistakes)) => {
             mistakes.say();
             return Ok(ExitCode::from(USAGE));
         }
@@ -139,6 +143,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
+    if let Command::Run(run) = &run.command {
+        admin::check_directories(run)?;
+    }
     let mut lines = Lines::default();
     if args.explain.is_empty() {
         describe(&mut lines, &config);

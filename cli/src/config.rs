@@ -17,6 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::args::Args;
 use crate::report::Lines;
+use crate::text_file;
 use mistake::{Mistake, Source};
 
 /// Keys that are no flags: the module, and the guest's arguments.
@@ -37,6 +38,13 @@ pub(crate) struct Config {
     pub(crate) values: Vec<ConfigValue>,
     /// The module and the guest's arguments.
     pub(crate) command: Vec<String>,
+}
+
+/// Why a file is no configuration.
+pub(crate) enum ConfigError {
+    Unreadable(String),
+    /// What is wrong with it, to be printed.
+    Mistakes(Lines),
 }
 
 /// One value of a key that is a flag.
@@ -65,14 +73,12 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// What to print: all that is wrong with it.
-    pub(crate) fn load(path: &Path) -> Result<Self, Lines> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let mut lines = Lines::default();
-            lines.line(format_args!("wasock: cannot read {}: {error} (--config)", path.display()));
-            lines
+    /// All that is wrong with it.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = text_file::read(path).map_err(|error| {
+            ConfigError::Unreadable(format!("cannot read {}: {error} (--config)", path.display()))
         })?;
-        Self::read(&Source::new(path, &text))
+        Self::read(&Source::new(path, &text)).map_err(ConfigError::Mistakes)
     }
 
     fn read(source: &Source<'_>) -> Result<Self, Lines> {

@@ -134,7 +134,8 @@ fn outcome(reply: &Reply) -> Option<Outcome> {
 /// Says why the host has refused.
 fn refused(reply: &Reply) -> Result<ExitCode> {
     match outcome(reply).and_then(|it| it.error) {
-        Some(why) => say!("wasock: refused: {why}"),
+        // None but the first looks like a message of its own.
+        Some(why) => Lines::default().block(format_args!("wasock: refused: {why}")).say(),
         None => say!("wasock: refused: {}", reply.status),
     }
     Ok(ExitCode::from(FAILURE))

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::text_file;
+
 /// The variables of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Variables {
@@ -18,7 +20,7 @@ pub(crate) struct Variables {
 /// Why it can't be read, or which line is no variable.
 pub(crate) fn read(path: &str) -> Result<Variables, String> {
     let path = Path::new(path);
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = text_file::read(path).map_err(|error| error.to_string())?;
     Ok(Variables { path: path.to_owned(), all: parse(&text)? })
 }
 

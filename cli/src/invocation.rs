@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::{Args, Command, FILES, LIMITS, NETWORK, RunArgs};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::report::Lines;
 
 /// A command line, and what it said when it was read.
@@ -17,6 +17,8 @@ pub(crate) struct Invocation {
 /// What is wrong with one.
 pub(crate) enum Mistakes {
     Usage(clap::Error),
+    /// The file can't be read.
+    Unreadable(String),
     /// Those in the file, to be printed.
     InFile(Lines),
     /// Neither names a module.
@@ -26,6 +28,15 @@ pub(crate) enum Mistakes {
 impl From<clap::Error> for Mistakes {
     fn from(error: clap::Error) -> Self {
         Self::Usage(error)
+    }
+}
+
+impl From<ConfigError> for Mistakes {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Unreadable(why) => Self::Unreadable(why),
+            ConfigError::Mistakes(lines) => Self::InFile(lines),
+        }
     }
 }
 
@@ -45,7 +56,7 @@ impl Invocation {
         let (Some(path), Some(("run", of_run))) = (path, matches.subcommand()) else {
             return Ok((args.complete()?, Self { words, matches }));
         };
-        let config = Config::load(&path).map_err(Mistakes::InFile)?;
+        let config = Config::load(&path)?;
         let combined = config.combined(&words, of_run);
         let matches = Args::command().try_get_matches_from(combined)?;
         let args = Args::from_arg_matches(&matches)?.complete()?;

@@ -28,14 +28,16 @@ mod signal;
 mod sockets;
 mod start;
 mod stderr;
+mod text_file;
 mod wall;
 mod watch;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
-use args::Command;
+use args::{Args, Command};
 use invocation::{Invocation, Mistakes};
 use report::say;
 
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
 fn refused(mistakes: Mistakes) -> ExitCode {
     match mistakes {
         Mistakes::Usage(error) => return usage(&error),
+        Mistakes::Unreadable(why) => say!("wasock: {why}"),
         Mistakes::InFile(lines) => lines.say(),
         Mistakes::NoModule => say!("wasock: {NO_MODULE}"),
     }
@@ -86,6 +89,13 @@ fn reason(error: &clap::Error) -> String {
     reason.strip_prefix("error: ").unwrap_or(&reason).to_owned()
 }
 
+/// The subcommand that the command line names, or that which is mostly meant.
+fn asked_command() -> String {
+    let asked = std::env::args_os().nth(1).unwrap_or_default();
+    let command = Args::command();
+    command.find_subcommand(&asked).map_or("run", clap::Command::get_name).to_owned()
+}
+
 /// Help where it was asked for, and one line where an argument is wrong.
 fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
@@ -96,7 +106,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         // The help, on standard error. Nothing of the arguments is in it.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => drop(error.print()),
-        _ => say!("wasock: {}; see `wasock run --help`", reason(error)),
+        _ => say!("wasock: {}; see `wasock {} --help`", reason(error), asked_command()),
     }
     ExitCode::from(USAGE)
 }

@@ -3,6 +3,7 @@
 //! All of it is sent by one thread, for a manager may be slow. One that is gone is no error: the guest serves.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -44,11 +45,16 @@ pub(crate) type Answers = Box<dyn Fn(Duration) -> bool + Send>;
 /// Keeps guests from the socket of the service manager, if it has a name in the file system. Others no guest can
 /// name.
 pub(crate) fn reserve_socket() {
-    let path = std::env::var_os(SOCKET).filter(|path| path.as_encoded_bytes().starts_with(b"/"));
-    if let Some(path) = path {
+    if let Some(path) = socket() {
         // Where it is gone, nothing is to be reached.
-        let _gone = admin::reserve_in(path.as_ref());
+        let _gone = admin::reserve_in(&path);
     }
+}
+
+/// The path of the service manager's socket, if it has one.
+pub(crate) fn socket() -> Option<PathBuf> {
+    let path = std::env::var_os(SOCKET).filter(|path| path.as_encoded_bytes().starts_with(b"/"));
+    path.map(PathBuf::from)
 }
 
 /// Begins to tell the service manager, if there is one. `answers` is asked before it is told that the
@@ -63,7 +69,9 @@ pub(crate) fn start(answers: Answers, sockets: &SocketArgs) -> io::Result<()> {
     }
     let (sender, news) = mpsc::sync_channel(MOST_WAITING);
     let watchdog = sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero());
-    let works = move || Manager { answers, watchdog, is_ready: false, reloads: false }.serve(&news);
+    let works = move || {
+        Manager { answers, watchdog, is_ready: false, reloads: false, has_stopped: false }.serve(&news)
+    };
     thread::Builder::new().name("wasock-manager".to_owned()).spawn(works)?;
     _ = NEWS.set(sender);
     if sockets.listen_fds || !sockets.preopen_listen.is_empty() {
@@ -102,7 +110,11 @@ pub(crate) fn reloads() {
 pub(crate) fn reloaded(outcome: &Result<u32, String>) {
     tell(News::Reloaded(match outcome {
         Ok(generation) => format!("generation {generation} serves"),
-        Err(why) => format!("the last reload has changed nothing: {why}"),
+        Err(why) => {
+            // One line is shown.
+            let why = why.lines().next().unwrap_or_default();
+            format!("the last reload has changed nothing: {why}")
+        }
     }));
 }
 
@@ -145,6 +157,8 @@ struct Manager {
     is_ready: bool,
     /// Is a reload on its way? Then it is ready again once that is over.
     reloads: bool,
+    /// Was the manager told that it stops?
+    has_stopped: bool,
 }
 
 impl Manager {
@@ -200,7 +214,10 @@ impl Manager {
             }
             News::Status(what) => send(&[NotifyState::Status(&shown(&what))]),
             News::Stops(said) => {
-                send(&[NotifyState::Stopping]);
+                // A drain says so, and the end that follows.
+                if !std::mem::replace(&mut self.has_stopped, true) {
+                    send(&[NotifyState::Stopping]);
+                }
                 let _late = said.map(|said| said.try_send(()));
             }
         }

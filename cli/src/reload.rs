@@ -15,7 +15,7 @@ use wasock::{Guest, ReloadError, Service};
 use crate::args::RunArgs;
 use crate::invocation::{Invocation, Mistakes};
 use crate::report::{Lines, say};
-use crate::{manager, run, serve, start, wall};
+use crate::{manager, run, serve, start, text_file, wall};
 
 /// How many orders may wait. Those that wait are done as one.
 const MOST_WAITING: usize = 64;
@@ -37,7 +37,7 @@ type Order = oneshot::Sender<Outcome>;
 /// Why a reload has changed nothing.
 #[derive(Clone, Debug)]
 pub(crate) enum ReloadFailure {
-    /// What was read is no good, in lines.
+    /// What was read is no good: a sentence, and lines about it.
     Unusable(String),
     /// These keys differ, which are of the host's process.
     NeedsRestart(Vec<String>),
@@ -64,6 +64,7 @@ impl Reloader {
     ///
     /// Where the host has no thread for it, or no descriptors.
     pub(crate) fn start(invocation: Invocation, service: &Service) -> Result<Self> {
+        text_file::refuse_pipes();
         let (orders, waiting) = mpsc::channel(MOST_WAITING);
         let (runtime, refused) = (start::runtime()?, Arc::<AtomicU64>::default());
         let mut worker = Worker { invocation, service: service.clone(), refused: Arc::clone(&refused) };
@@ -183,10 +184,15 @@ fn unusable(mistakes: Mistakes) -> ReloadFailure {
             lines = found;
             "its file has mistakes (--config)".to_owned()
         }
+        Mistakes::Unreadable(why) => why,
         Mistakes::Usage(error) => crate::reason(&error),
         Mistakes::NoModule => crate::NO_MODULE.to_owned(),
     };
+    // Who has asked for it gets the same, the sentence first.
+    let found = lines.to_string();
+    let found = found.lines().map(|line| line.strip_prefix("wasock: ").unwrap_or(line));
+    let failure = [why.as_str()].into_iter().chain(found).collect::<Vec<_>>().join("\n");
     lines.line(format_args!("wasock: no reload, the running program goes on: {why}"));
     lines.say();
-    ReloadFailure::Unusable(lines.to_string())
+    ReloadFailure::Unusable(failure)
 }

@@ -221,6 +221,7 @@ pub(crate) fn with_lasting(builder: WasockCtxBuilder, args: &RunArgs) -> Result<
 
 /// What the instances of a generation are given.
 pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
+    admin::check_directories(args)?;
     let mut builder = WasockCtx::builder()
         .inherit_stdio()
         // Instances for connections share threads.

@@ -56,7 +56,6 @@ pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Resu
 
 /// What the instances of a generation are given.
 pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
-    admin::check_directories(args)?;
     let settings = admin::reserve(run::settings(args)?);
     // Any trap ends the instance then, and the next one follows.
     let is_restarted = args.service.restart != Restart::Never;

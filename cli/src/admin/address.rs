@@ -39,6 +39,12 @@ impl FromStr for AdminAddress {
             if path.is_empty() {
                 return Err(expected.to_owned());
             }
+            if path.starts_with('@') {
+                return Err(format!(
+                    "a name outside of the file system, as {text}, is open to every user: {expected}; a file of that \
+                     name is {UNIX}./{path}"
+                ));
+            }
             return Ok(Self::Unix(path.into()));
         }
         let address: SocketAddr = text.parse().map_err(|_| expected.to_owned())?;
@@ -75,7 +81,7 @@ mod tests {
             assert_eq!(text.parse().as_ref(), Ok(&expected));
             assert_eq!(expected.to_string(), text);
         }
-        for wrong in ["", "unix:", "localhost:9000", "9000", "127.0.0.1", ":9000"] {
+        for wrong in ["", "unix:", "unix:@name", "localhost:9000", "9000", "127.0.0.1", ":9000"] {
             assert!(wrong.parse::<AdminAddress>().is_err(), "{wrong}");
         }
         for open in ["0.0.0.0:9000", "[::]:9000", "10.0.0.1:9000", "[::ffff:10.0.0.1]:9000"] {

@@ -4,6 +4,8 @@
 //! of another site is known by its `Origin`, one that has turned its own name into this address by its
 //! `Host`, and a change needs the token, which a page can't read.
 
+use std::net::SocketAddr;
+
 use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use hyper::{HeaderMap, Method, StatusCode};
 
@@ -11,7 +13,8 @@ use super::Token;
 
 /// What a request that came over an address needs.
 pub(super) struct Guard {
-    port: u16,
+    /// Where it comes to.
+    address: SocketAddr,
     token: Token,
 }
 
@@ -19,8 +22,8 @@ pub(super) struct Guard {
 pub(super) type Refusal = (StatusCode, &'static str);
 
 impl Guard {
-    pub(super) fn new(port: u16, token: Token) -> Self {
-        Self { port, token }
+    pub(super) fn new(address: SocketAddr, token: Token) -> Self {
+        Self { address, token }
     }
 
     /// # Errors
@@ -39,7 +42,7 @@ impl Guard {
         if matches!(*method, Method::GET | Method::HEAD) {
             return Ok(());
         }
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let given = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
         match given {
             Some(given) if self.token.is(given) => Ok(()),
             Some(_) => Err((StatusCode::FORBIDDEN, "the token is another one's")),
@@ -48,10 +51,21 @@ impl Guard {
     }
 
     fn is_own_host(&self, host: &[u8]) -> bool {
-        ["127.0.0.1", "[::1]", "localhost"]
-            .iter()
-            .any(|name| format!("{name}:{}", self.port).as_bytes() == host)
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        let port = self.address.port();
+        if ["127.0.0.1", "[::1]", "localhost"].iter().any(|name| format!("{name}:{port}") == host) {
+            return true;
+        }
+        // However the same address is written.
+        host.parse::<SocketAddr>()
+            .is_ok_and(|it| it.port() == port && it.ip().to_canonical() == self.address.ip().to_canonical())
     }
+}
+
+/// The token of an `Authorization`, whose scheme is "case-insensitive" - RFC 9110, 11.1
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 #[cfg(test)]
@@ -60,14 +74,28 @@ mod tests {
     use hyper::header::HeaderValue;
 
     fn check(method: &Method, headers: &[(&'static str, &str)]) -> Result<u16, anyhow::Error> {
+        check_at("127.0.0.1:9000", method, headers)
+    }
+
+    fn check_at(
+        address: &str,
+        method: &Method,
+        headers: &[(&'static str, &str)],
+    ) -> Result<u16, anyhow::Error> {
         let token = Token::new()?;
         let bearer = format!("Bearer {}", token.text());
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            let value = if *value == "TOKEN" { &bearer } else { *value };
+            let value = match *value {
+                "TOKEN" => &bearer,
+                "token" => &bearer.replace("Bearer", "bearer"),
+                other => other,
+            };
             map.append(*name, HeaderValue::from_str(value)?);
         }
-        Ok(Guard::new(9000, token).check(method, &map).map_or_else(|(status, _)| status.as_u16(), |()| 200))
+        Ok(Guard::new(address.parse()?, token)
+            .check(method, &map)
+            .map_or_else(|(status, _)| status.as_u16(), |()| 200))
     }
 
     #[test]
@@ -98,9 +126,24 @@ mod tests {
     }
 
     #[test]
+    fn the_address_as_it_is_written_is_the_own_host() -> Result<(), anyhow::Error> {
+        for (address, host, code) in [
+            ("127.0.0.2:9000", "127.0.0.2:9000", 200),
+            ("127.0.0.2:9000", "127.0.0.3:9000", 421),
+            ("[::ffff:127.0.0.1]:9000", "[::ffff:127.0.0.1]:9000", 200),
+            ("[::ffff:127.0.0.2]:9000", "[::ffff:7f00:2]:9000", 200),
+            ("[::ffff:127.0.0.2]:9000", "127.0.0.2:9000", 200),
+            ("127.0.0.2:9000", "127.0.0.2:9001", 421),
+        ] {
+            assert_eq!(check_at(address, &Method::GET, &[("host", host)])?, code, "{host} at {address}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_change_needs_the_token() -> Result<(), anyhow::Error> {
         let with = |value| check(&Method::POST, &[("host", "127.0.0.1:9000"), ("authorization", value)]);
-        assert_eq!(with("TOKEN")?, 200);
+        assert_eq!((with("TOKEN")?, with("token")?), (200, 200));
         assert_eq!((with("Bearer x")?, with("Basic x")?), (403, 401));
         assert_eq!(check(&Method::POST, &[("host", "127.0.0.1:9000")])?, 401);
         assert_eq!(check(&Method::DELETE, &[("host", "127.0.0.1:9000")])?, 401);

@@ -1,16 +1,17 @@
 //! The socket at which operators are answered.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -67,13 +68,16 @@ impl AdminListener {
 fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Of two hosts that start at once one looks after the other. It leaves no file behind.
-    let lock = File::open(folder).with_context(|| format!("the directory {}", folder.display()))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let lock = rustix::fs::open(folder, flags, Mode::empty())
+        .with_context(|| format!("the directory {}", folder.display()))?;
     wait_for(&lock);
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => bail!("there is a file, which is no socket"),
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => bail!("another host answers there"),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Ok(_) => match connect(path) {
+            Ok(()) => bail!("another host answers there"),
+            Err(Errno::CONNREFUSED) => {}
+            Err(Errno::AGAIN) => bail!("another program listens there, and its queue is full"),
             Err(error) => return Err(error).context("the socket that is there"),
         },
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -92,14 +96,22 @@ fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
     Ok(made?)
 }
 
+/// Does anybody listen there? It does not wait for a place in the queue.
+fn connect(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
+}
+
 /// Takes the lock of a directory; not for ever, for programs that start no host may hold it.
-fn wait_for(lock: &File) {
+fn wait_for(lock: &OwnedFd) {
     for _ in 0..100 {
         if rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK) {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
+    tracing::warn!("another program holds a lock on the directory of the admin socket: it is not waited for");
 }
 
 /// The name that the socket has until only this user can connect to it.
@@ -122,6 +134,7 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn a_socket_is_for_this_user_alone_and_goes() -> Result<()> {
@@ -147,6 +160,26 @@ mod tests {
         drop(first);
         fs::write(&path, "text")?;
         assert!(bind_path(&path).is_err_and(|error| error.to_string().contains("no socket")));
+        Ok(())
+    }
+
+    #[test]
+    fn a_full_queue_of_another_program_is_not_waited_for() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("admin.sock");
+        let listener = listen_at(&path)?;
+        rustix::net::listen(&listener, 0)?;
+        let mut waiting = Vec::new();
+        // One more than the queue holds.
+        while waiting.len() < 100 {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            if rustix::net::connect(&socket, &SocketAddrUnix::new(&path)?) == Err(Errno::AGAIN) {
+                break;
+            }
+            waiting.push(socket);
+        }
+        assert!(bind_path(&path).is_err_and(|error| error.to_string().contains("queue is full")));
         Ok(())
     }
 

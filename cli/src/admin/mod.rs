@@ -20,6 +20,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod page;
+mod place;
 mod process;
 mod reserve;
 mod routes;
@@ -40,6 +41,7 @@ pub(crate) use address::{AdminAddress, VARIABLE};
 use guard::Guard;
 pub(crate) use limits::LimitsRequest;
 use listener::AdminListener;
+pub(crate) use place::check_directories;
 pub(crate) use reserve::{reserve, reserve_in};
 pub(crate) use routes::Outcome;
 use routes::State;
@@ -74,18 +76,6 @@ pub(crate) fn end() {
     FILES.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// Could a guest with these directories put another socket in the place of the host's?
-///
-/// # Errors
-///
-/// If so.
-pub(crate) fn check_directories(args: &RunArgs) -> Result<()> {
-    match &args.admin.admin {
-        Some(AdminAddress::Unix(path)) => reserve::check_folder(path, &args.dir),
-        _ => Ok(()),
-    }
-}
-
 impl Admin {
     /// Listens where `args` say, if they do, and keeps every guest of this process from there.
     ///
@@ -102,7 +92,7 @@ impl Admin {
             }
             AdminAddress::Inet(address) => {
                 reserve::reserve_address(address);
-                let path = args.admin.admin_token_file.clone().or_else(|| default_token_path(address.port()));
+                let path = args.admin.admin_token_file.clone().or_else(|| default_token_path(address));
                 let path = path.context(
                     "--admin at an address needs --admin-token-file, for XDG_RUNTIME_DIR names no directory",
                 )?;
@@ -110,7 +100,7 @@ impl Admin {
                 let file = TokenFile::write(&path, &token).with_context(|| {
                     format!("cannot write the token to {} (--admin-token-file)", path.display())
                 })?;
-                Some((Guard::new(address.port(), token), file))
+                Some((Guard::new(address, token), file))
             }
         };
         Ok(Some(Self { listener, guard }))

@@ -9,10 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, ensure};
 use wasock::WasockCtxBuilder;
-
-use crate::args::DirectoryArg;
 
 /// What is reserved in this process.
 static RESERVED: Mutex<Reserved> = Mutex::new(Reserved { addresses: Vec::new(), files: Vec::new() });
@@ -47,21 +44,4 @@ pub(crate) fn reserve(builder: WasockCtxBuilder) -> WasockCtxBuilder {
     let reserved = reserved();
     let builder = reserved.addresses.iter().fold(builder, |builder, it| builder.reserve_address(*it));
     reserved.files.iter().fold(builder, WasockCtxBuilder::reserve_file)
-}
-
-/// Is `path` where the guest can't put anything else in its place?
-pub(super) fn check_folder(path: &Path, writable: &[DirectoryArg]) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(folder) = folder.canonicalize() else { return Ok(()) };
-    for directory in writable {
-        let is_inside = directory.host.canonicalize().is_ok_and(|it| folder.starts_with(it));
-        ensure!(
-            !is_inside,
-            "--admin unix:{} is in a directory that the guest may change (--dir {}): it could put another socket \
-             there",
-            path.display(),
-            directory.host.display()
-        );
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use wasock::Service;
+use wasock::observe::Escaped;
 use wasock::observe::status::ServiceStatus;
 
 use super::guard::Guard;
@@ -190,7 +191,8 @@ async fn body(request: Request<Incoming>) -> Result<Bytes, Answer> {
 }
 
 fn failure(status: StatusCode, why: &str) -> Answer {
-    let why = wasock::observe::Escaped(why).to_string();
+    // Each of its lines.
+    let why = why.lines().map(|line| Escaped(line).to_string()).collect::<Vec<_>>().join("\n");
     json(status, &Outcome { outcome: "failed".to_owned(), generation: None, error: Some(why) })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -63,10 +64,17 @@ impl TokenFile {
         let first = path.with_file_name(format!(".{name}.{}", std::process::id()));
         let _left_over = fs::remove_file(&first);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&first)?;
-        writeln!(file, "{}", token.text())?;
-        let written = file.metadata()?;
-        fs::rename(&first, path)?;
-        Ok(Self { path: path.to_owned(), file: (written.dev(), written.ino()) })
+        let mut write = || {
+            writeln!(file, "{}", token.text())?;
+            let written = file.metadata()?;
+            fs::rename(&first, path)?;
+            Ok(Self { path: path.to_owned(), file: (written.dev(), written.ino()) })
+        };
+        let written = write();
+        if written.is_err() {
+            let _gone = fs::remove_file(&first);
+        }
+        written
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -82,10 +90,14 @@ impl Drop for TokenFile {
     }
 }
 
-/// Where the token of a host at `port` is, where the operator does not say.
-pub(crate) fn default_path(port: u16) -> Option<PathBuf> {
+/// Where the token of a host at `address` is, where the operator does not say.
+pub(crate) fn default_path(address: SocketAddr) -> Option<PathBuf> {
     let folder = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty())?;
-    Some(PathBuf::from(folder).join(format!("wasock-{port}.token")))
+    Some(PathBuf::from(folder).join(format!(
+        "wasock-{}-{}.token",
+        address.ip().to_canonical(),
+        address.port()
+    )))
 }
 
 #[cfg(test)]
@@ -117,6 +129,10 @@ mod tests {
         assert_eq!(fs::read_to_string(&elsewhere)?, "other");
         drop(file);
         assert!(!path.exists() && elsewhere.exists());
+        // Where a directory is in its place, the token stays nowhere.
+        fs::create_dir(&path)?;
+        assert!(TokenFile::write(&path, &token).is_err());
+        assert_eq!(fs::read_dir(folder.path())?.count(), 2);
         Ok(())
     }
 }

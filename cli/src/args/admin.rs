@@ -17,7 +17,7 @@ pub(crate) struct AdminArgs {
     pub(crate) admin: Option<AdminAddress>,
 
     /// Write the token that a change needs over an address of --admin to this file, which this user
-    /// alone can read [default: wasock-PORT.token in the directory of XDG_RUNTIME_DIR]
+    /// alone can read [default: wasock-IP-PORT.token in the directory of XDG_RUNTIME_DIR]
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
 

@@ -21,7 +21,7 @@ pub(crate) struct CtlArgs {
     pub(crate) addr: Option<AdminAddress>,
 
     /// Read the token for a change over an address from this file, as the host's --admin-token-file
-    /// says [default: wasock-PORT.token in the directory of XDG_RUNTIME_DIR]
+    /// says [default: wasock-IP-PORT.token in the directory of XDG_RUNTIME_DIR]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 

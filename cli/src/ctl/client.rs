@@ -1,10 +1,11 @@
 //! One request to a host.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -15,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::admin::{AdminAddress, default_token_path};
-use crate::start;
+use crate::{start, text_file};
 
 /// How long a host may take to say how it stands.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,7 +60,7 @@ impl Client {
         let asked = runtime.block_on(async {
             let exchange = async {
                 match &self.at {
-                    AdminAddress::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
+                    AdminAddress::Unix(path) => exchange(connect(path).await?, request).await,
                     AdminAddress::Inet(address) => {
                         exchange(TcpStream::connect(address).await?, request).await
                     }
@@ -80,20 +81,39 @@ impl Client {
             AdminAddress::Inet(address) => {
                 request = request.header(HOST, address.to_string());
                 if *method != Method::GET {
-                    request =
-                        request.header(AUTHORIZATION, format!("Bearer {}", self.token(address.port())?));
+                    request = request.header(AUTHORIZATION, format!("Bearer {}", self.token(*address)?));
                 }
             }
         }
         Ok(request.header(CONTENT_TYPE, "application/json").body(Full::new(Bytes::from(body)))?)
     }
 
-    fn token(&self, port: u16) -> Result<String> {
-        let path = self.token_file.clone().or_else(|| default_token_path(port));
+    fn token(&self, address: SocketAddr) -> Result<String> {
+        let path = self.token_file.clone().or_else(|| default_token_path(address));
         let path = path.context("name the host's token: --token-file")?;
-        let token = fs::read_to_string(&path)
+        let token = text_file::read(&path)
             .with_context(|| format!("cannot read the token in {} (--token-file)", path.display()))?;
         Ok(token.trim().to_owned())
+    }
+}
+
+/// How long a place in the host's queue is waited for.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn connect(path: &Path) -> Result<UnixStream> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let begun = Instant::now();
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                ensure!(
+                    begun.elapsed() < QUEUE_TIMEOUT,
+                    "its queue is full: others wait there already, and it answers none of them"
+                );
+                tokio::time::sleep(PAUSE).await;
+            }
+            connected => return Ok(connected?),
+        }
     }
 }
 

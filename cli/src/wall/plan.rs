@@ -116,7 +116,7 @@ impl Plan {
             add(folder(path), PathAccess::Sockets);
         }
         if let Some(AdminAddress::Inet(address)) = &args.admin.admin {
-            let default = admin::default_token_path(address.port());
+            let default = admin::default_token_path(*address);
             let token = args.admin.admin_token_file.clone().or(default);
             token.iter().for_each(|token| add(folder(token), PathAccess::Files));
         }

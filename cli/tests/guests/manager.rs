@@ -184,11 +184,21 @@ fn a_manager_that_is_gone_is_no_error() -> Result<()> {
 #[test]
 fn a_guest_does_not_reach_it() -> Result<()> {
     let manager = Manager::new()?;
-    let host = run()
-        .with_stdin()
-        .args(["--connect", "unix:*", "--listen", "unix:*"])
-        .args(["--dir", &format!("{}::/run", manager.folder.path().display())])
-        .arg(guest_tests::HOST_SOCKETS);
+    let own = tempfile::tempdir()?;
+    fs::hard_link(manager.path(), own.path().join("notify"))?;
+    let host = |folder: &Path| {
+        run()
+            .with_stdin()
+            .args(["--connect", "unix:*", "--listen", "unix:*"])
+            .args(["--dir", &format!("{}::/run", folder.display())])
+            .arg(guest_tests::HOST_SOCKETS)
+    };
+    // In its own directory a guest could put another one.
+    let refused = manager.starts(host(manager.folder.path()))?.finish()?.expect_code(1)?;
+    refused
+        .expect_stderr("(NOTIFY_SOCKET) is in a directory that the guest may change")?
+        .expect_one_line()?;
+    let host = host(own.path());
     let mut guest = manager.starts(host)?.start()?;
     guest.write_stdin(b"unix_send /run/notify\n")?;
     let line = guest.wait_for_stdout("unix_send")?;

@@ -447,6 +447,26 @@ fn r2_a_file_with_mistakes_or_keys_of_the_host_changes_nothing() -> Result<()> {
 }
 
 #[test]
+fn r2_a_file_that_would_never_end_or_has_no_writer_changes_nothing() -> Result<()> {
+    // Behind the wall the link leads nowhere.
+    let (folder, mut running, addr) = serve_by_file(&["--reload-signal", "HUP", "--no-landlock"])?;
+    let file = folder.path().join("service.toml");
+    let (pipe, zero) = (folder.path().join("pipe"), folder.path().join("zero"));
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)?;
+    std::os::unix::fs::symlink("/dev/zero", &zero)?;
+    for wrong in [pipe, zero] {
+        std::fs::rename(wrong, &file)?;
+        running.signal(Signal::HUP)?;
+        running.wait_for_stderr("it is no regular file (--config)")?;
+        is_page(&mut HttpClient::connect(addr)?)?;
+    }
+    write_file(&folder, "workers = 1")?;
+    running.signal(Signal::HUP)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    running.stop().map(drop)
+}
+
+#[test]
 fn r2_a_reload_reads_the_variables_of_a_file_anew() -> Result<()> {
     let control = TcpListener::bind("127.0.0.1:0")?;
     let folder = tempfile::tempdir()?;

@@ -178,6 +178,54 @@ fn a_guest_is_not_connected_to_it_from_its_start_on() -> Result<()> {
     Ok(())
 }
 
+/// By a link on the way to it, at a reload, and the token.
+#[test]
+fn no_way_to_it_leads_through_a_directory_of_the_guest() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [own, guests] = ["own", "guests"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&own)?;
+    std::fs::create_dir(&guests)?;
+    std::os::unix::fs::symlink("../own", guests.join("link"))?;
+    let config = folder.path().join("service.toml");
+    let write = |lines: &str| {
+        let module = guest_tests::HTTP_SERVER;
+        std::fs::write(
+            &config,
+            format!("module = {module:?}\nargs = [\"127.0.0.1:0\"]\nlisten = \"127.0.0.1:*\"\n{lines}\n"),
+        )
+    };
+    let by_link = format!("admin = \"unix:{}\"", guests.join("link/admin.sock").display());
+    let token = format!("admin = \"127.0.0.1:0\"\nadmin-token-file = {:?}", own.join("token"));
+    for (lines, why) in [
+        (format!("{by_link}\ndir = {guests:?}"), "the guest may change"),
+        (format!("{token}\ndir = {own:?}"), "the guest may change"),
+        (format!("{token}\ndir-ro = {own:?}"), "the guest may read"),
+    ] {
+        write(&lines)?;
+        for command in [wasock().arg("check").arg(&config), wasock().args(["run", "--config"]).arg(&config)] {
+            command.finish()?.expect_code(1)?.expect_stderr(why)?.expect_one_line()?;
+        }
+    }
+    let admin = format!("unix:{}", own.join("admin.sock").display());
+    write(&format!("admin = {admin:?}"))?;
+    // Behind the wall no other directory can be added.
+    let mut running = wasock().args(["run", "--no-landlock", "--config"]).arg(&config).start()?;
+    running.wait_for_stderr("wasock: admin at unix:")?;
+    running.listening()?;
+    let ctl = || wasock().args(["ctl", &admin, "reload"]).finish();
+    write(&format!("admin = {admin:?}\ndir = {own:?}"))?;
+    ctl()?.expect_code(1)?.expect_stderr("the guest may change")?;
+    // What is refused is said in lines.
+    write(&format!("admin = {admin:?}\nlisen = 1"))?;
+    let refused = ctl()?.expect_code(1)?;
+    refused
+        .expect_stderr("wasock: refused: its file has mistakes (--config)\n")?
+        .expect_stderr("lisen = 1\n")?;
+    std::fs::remove_file(&config)?;
+    ctl()?.expect_code(1)?.expect_stderr("wasock: refused: cannot read ")?.expect_one_line()?;
+    running.stop().map(drop)
+}
+
 #[test]
 fn a_directory_of_the_guest_is_no_place_for_it() -> Result<()> {
     let folder = tempfile::tempdir()?;
