@@ -141,13 +141,14 @@ mod tests {
     fn a_file_in_place_of_another_is_a_change() -> std::io::Result<()> {
         let folder = std::env::temp_dir().join(format!("wasock-watch-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let files = vec![folder.join("one"), folder.join("two")];
-        std::fs::write(&files[0], "a")?;
+        let first = folder.join("one");
+        let files = vec![first.clone(), folder.join("two")];
+        std::fs::write(&first, "a")?;
         let before = states(&files);
-        assert!(before[0].is_some() && before[1].is_none());
+        assert!(matches!(before.as_slice(), [Some(_), None]));
         assert_eq!(states(&files), before);
         std::fs::write(folder.join("new"), "a")?;
-        std::fs::rename(folder.join("new"), &files[0])?;
+        std::fs::rename(folder.join("new"), &first)?;
         assert_ne!(states(&files), before);
         std::fs::remove_dir_all(&folder)
     }

@@ -133,7 +133,8 @@ async fn an_address_from_elsewhere_has_the_host_look_the_name_up() -> Result<()>
         ];
         ensure!(
             said == expected
-                || said.first().is_some_and(|line| line.ends_with("done")) && said[1..] == expected[1..],
+                || said.first().is_some_and(|line| line.ends_with("done"))
+                    && said.iter().skip(1).eq(expected.iter().skip(1)),
             "{said:?}"
         );
         ensure!(asked.load(SeqCst) == 1, "asked {asked:?} times");

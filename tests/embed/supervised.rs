@@ -74,7 +74,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 impl Running {
     fn start(choose: impl FnOnce(ServiceBuilder) -> ServiceBuilder) -> Result<Self> {
-        Self::start_with(|ctx| Ok(ctx), choose)
+        Self::start_with(Ok, choose)
     }
 
     /// One whose guests are given more than the others.

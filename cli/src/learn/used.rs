@@ -147,7 +147,7 @@ fn bound(values: &mut Values, at: SocketAddr, granted: &[Grant]) -> bool {
     !is_choice && values.add(at.to_string())
 }
 
-/// Notes where a socket connects or sends: the address, or the names that lead there.
+/// Notes where a socket connects or sends: the address, or all the names that lead there.
 fn reached(values: &mut Values, to: SocketAddr, granted: &[Grant]) -> bool {
     let to = canonical(to);
     if covers(granted, to) {
@@ -155,7 +155,11 @@ fn reached(values: &mut Values, to: SocketAddr, granted: &[Grant]) -> bool {
     }
     let has_port = |grant: &&Grant| grant.ports().is_some_and(|ports| ports.contains(&to.port()));
     let named = granted.iter().filter(|grant| grant.is_of_names()).filter(has_port);
-    named.fold(false, |is_new, grant| values.add(grant.to_string()) || is_new)
+    let mut is_new = false;
+    for grant in named {
+        is_new |= values.add(grant.to_string());
+    }
+    is_new
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
