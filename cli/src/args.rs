@@ -327,11 +327,6 @@ impl RunArgs {
                  connection by an event",
             ),
             (
-                self.accept_rate.is_some() || self.accept_rate_per_peer.is_some(),
-                "--accept-rate and --accept-rate-per-peer are for listeners of guests: how many connections \
-                 (--per-connection) are served at once is --max-instances",
-            ),
-            (
                 has_sockets || sockets.listen_fds,
                 "--preopen-... and --listen-fds: an instance for a connection (--per-connection) is given \
                  that one alone",

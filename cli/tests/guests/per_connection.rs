@@ -150,7 +150,7 @@ fn misuse_is_a_sentence() -> Result<()> {
         (&[&with[..], &["--restart", "always"]].concat(), "ends with it, and none follows"),
         (&[&with[..], &["--preopen-listen", "127.0.0.1:0"]].concat(), "is given that one alone"),
         (&[&with[..], &["--on-trap", "restart"]].concat(), "a trap of an instance"),
-        (&[&with[..], &["--accept-rate", "9"]].concat(), "are for listeners of guests"),
+        (&[&with[..], &["--accept-rate", "9"]].concat(), "the host itself accepts (--per-connection)"),
         (&["--warm"], "--warm has no effect without --per-connection"),
         (&[&with[..], &["--warm"]].concat(), "--warm needs --per-connection-as event"),
         (&["--per-connection", "here"], "expected ADDRESS:PORT or unix:PATH"),
