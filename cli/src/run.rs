@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Config, Engine, Trap, WasmBacktrace};
@@ -186,7 +187,11 @@ fn new_engine(config: &Config) -> Result<Engine> {
 fn pooled(mut config: Config, args: &RunArgs) -> Result<Engine> {
     let module = args.command.first().map(Path::new).unwrap_or(Path::new(""));
     let instances = args.connections.max_instances();
-    let without = config.clone();
+    let mut without = config.clone();
+    if getrlimit(Resource::As).current.is_some() {
+        // A memory has no more addresses than it needs, and its code checks each of them.
+        without.memory_reservation(0).memory_reservation_for_growth(1 << 20).memory_guard_size(64 << 10);
+    }
     let made = Guest::set_pool(&mut config, module, instances, args.max_memory)
         .map_err(anyhow::Error::new)
         .and_then(|()| new_engine(&config));

@@ -65,6 +65,8 @@ struct Needs {
     tables: u32,
     /// The largest that a memory may become; `None` where one declares none.
     memory_bytes: Option<u64>,
+    /// The largest that a memory is at the start.
+    start_bytes: u64,
     table_elements: u64,
     has_shared: bool,
     has_exceptions: bool,
@@ -190,6 +192,7 @@ impl Needs {
         let at_start = memory.initial.saturating_mul(page);
         self.memories = self.memories.saturating_add(1);
         self.memory_bytes = self.memory_bytes.zip(declared).map(|(one, other)| one.max(other).max(at_start));
+        self.start_bytes = self.start_bytes.max(at_start);
         self.has_shared |= memory.shared;
         self.is_wide |= memory.memory64;
     }
@@ -219,7 +222,9 @@ impl Needs {
         if self.is_wide && self.memory_bytes.unwrap_or(u64::MAX).min(max_memory) > RESERVATION {
             return refuse("a memory of more than 4 GiB can't come from a pool".to_owned());
         }
-        let largest = self.memory_bytes.unwrap_or(RESERVATION).min(max_memory).min(RESERVATION);
+        // Where the module needs more at its start than it may have, that is for the limit to say.
+        let allowed = max_memory.max(self.start_bytes);
+        let largest = self.memory_bytes.unwrap_or(RESERVATION).min(allowed).min(RESERVATION);
         let memory_bytes = largest.div_ceil(page).saturating_mul(page);
         let memories = u64::from(instances.saturating_add(SPARE)).saturating_mul(self.memories.into());
         let all = |each: u64| each.saturating_add(GUARD).saturating_mul(memories);
@@ -262,6 +267,7 @@ mod tests {
             memories: 2,
             tables: 2,
             memory_bytes: None,
+            start_bytes: 2 << 16,
             table_elements: TABLE_ELEMENTS,
             has_shared: false,
             has_exceptions: true,
@@ -284,6 +290,8 @@ mod tests {
         assert_eq!(size.map(|size| size.reservation), Ok(4 << 16));
         let unbounded = needs("(module (memory 1))")?;
         assert_eq!(unbounded.size(10, 1 << 20, &ROOM).map(|size| size.memory_bytes), Ok(1 << 20));
+        // The limit to memory refuses it, in its own words.
+        assert_eq!(unbounded.size(10, 1 << 10, &ROOM).map(|size| size.memory_bytes), Ok(1 << 16));
         Ok(())
     }
 
