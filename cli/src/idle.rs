@@ -59,10 +59,8 @@ struct Look {
 
 impl Look {
     fn of(status: &ServiceStatus) -> Self {
-        let instances =
-            || status.generations.iter().flat_map(|it| &it.workers).filter_map(|it| it.instance.as_ref());
         let waits = status.listeners.iter().any(|it| it.queue_length.is_some_and(|length| length > 0));
-        let has_connections = instances().any(|it| it.open_connections > 0);
+        let has_connections = status.generations.iter().any(|it| it.open_connections > 0);
         let mut workers = status.generations.iter().flat_map(|it| &it.workers);
         let starts = workers.any(|it| matches!(it.state, WorkerState::Starting | WorkerState::Waiting));
         let metrics = &status.metrics;

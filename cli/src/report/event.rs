@@ -28,6 +28,9 @@ fn of_sockets(event: &Event) -> bool {
         Event::Bound { fd, local } => say!("wasock: bound on {local} (fd {fd})"),
         // Reported as denied or unavailable, if the operator can do something about it.
         Event::Listening { .. } => {}
+        Event::BacklogChanged { fd: HOST_LISTENER, local, backlog, capacity } => {
+            tracing::info!("{local}: backlog {backlog}, {capacity} may wait");
+        }
         Event::BacklogChanged { fd, local, backlog, capacity } => {
             tracing::info!("{local} (fd {fd}): backlog {backlog}, {capacity} may wait");
         }
@@ -43,6 +46,9 @@ fn of_sockets(event: &Event) -> bool {
                 _ => "the policy takes no peer from there",
             };
             tracing::info!("refused {peer} at {local}: {why}");
+        }
+        Event::Closed { fd: HOST_LISTENER, local, peer: None, .. } => {
+            tracing::info!("{local} listens no more");
         }
         Event::Closed { fd, local, peer: None, .. } => tracing::info!("{local} (fd {fd}) listens no more"),
         Event::Closed { fd, peer: Some(peer), .. } => tracing::info!("closed {peer} (fd {fd})"),
@@ -200,19 +206,24 @@ fn waiting(after: Duration) -> String {
 /// What a limit of the operator's does.
 fn limited(fd: u32, local: &Address, peer: &Option<Address>, limit: Limit, most: u32) -> String {
     let flag = format!("--{} {most}", limit.name());
+    let local = match fd {
+        // No guest has a number for it.
+        HOST_LISTENER => local.to_string(),
+        _ => format!("{local} (fd {fd})"),
+    };
     match (limit, peer) {
         (Limit::Instances, _) => format!("{local}: clients wait: {most} instances live ({flag})"),
         (Limit::Connections, _) => {
-            format!("{local} (fd {fd}): clients wait: {most} connections are open ({flag})")
+            format!("{local}: clients wait: {most} connections are open ({flag})")
         }
         (Limit::ConnectionsPerListener, _) => {
-            format!("{local} (fd {fd}): clients wait: it has {most} open connections ({flag})")
+            format!("{local}: clients wait: it has {most} open connections ({flag})")
         }
         (Limit::ConnectionsPerPeer, Some(peer)) => {
-            format!("{local} (fd {fd}): reset {peer}: that peer has {most} connections ({flag})")
+            format!("{local}: reset {peer}: that peer has {most} connections ({flag})")
         }
         (Limit::SocketBuffer, _) => format!("fd {fd}: a larger buffer was asked for than may be ({flag})"),
-        _ => format!("{local} (fd {fd}): reached {flag}"),
+        _ => format!("{local}: reached {flag}"),
     }
 }
 
