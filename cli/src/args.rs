@@ -53,7 +53,8 @@ impl Args {
         if run.admin.idle_exit.is_some() && !run.sockets.adopt && !run.sockets.listen_fds {
             return missing(IDLE_EXIT.to_owned());
         }
-        if let Some(flag) = run.service.without_reload().filter(|_| run.admin.admin.is_none()) {
+        let first_counts = run.connections.is_asked();
+        if let Some(flag) = run.service.without_reload(first_counts).filter(|_| run.admin.admin.is_none()) {
             return missing(format!("{flag} has no effect without --reload-signal, --watch or --admin"));
         }
         if let Some(flag) = run.connections.without_listener() {
@@ -300,10 +301,6 @@ impl RunArgs {
                  any case",
             ),
             (
-                self.service.ready_timeout.is_some(),
-                "--ready-timeout: the host itself listens (--per-connection)",
-            ),
-            (
                 self.service.drain_signal.is_some(),
                 "--drain-signal: an instance for a connection (--per-connection) is told nothing, and may \
                  end by itself within --drain-timeout",
@@ -325,6 +322,10 @@ impl RunArgs {
                 self.connections.warm && self.connections.per_connection_as != ConnectionAs::Event,
                 "--warm needs --per-connection-as event: a copy of a module whose start has returned gets its \
                  connection by an event",
+            ),
+            (
+                sockets.adopt,
+                "--adopt: the host itself listens (--per-connection), and takes no socket that was passed to it",
             ),
             (
                 has_sockets || sockets.listen_fds,

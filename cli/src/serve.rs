@@ -1,21 +1,27 @@
 //! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout`, `--workers`,
 //! `--per-connection` or `--admin`.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use wasock::{Guest, OnTrap, Restart, Service, Signal, WasockCtxBuilder};
 
 use crate::admin::{self, Admin};
-use crate::args::RunArgs;
+use crate::args::{RunArgs, SocketSource};
 use crate::invocation::Invocation;
 use crate::reload::Reloader;
 use crate::report::say;
 use crate::signal::{self, Target};
 use crate::{idle, manager, run, sockets, start, watch};
+
+/// How long the instances for connections may take to end. What computes ends within 10 ms.
+const END_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Runs `guest` as the first generation of a service, and returns its exit code.
 pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Result<ExitCode> {
@@ -45,9 +51,16 @@ pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Resu
     };
     _ = running.set(Target::Service(Box::new(served)));
     let code = runtime.block_on(async {
+        let mut running = pin!(service.run(guest));
         let ended = tokio::select! {
-            Ok(code) = &mut signals => return Ok(code),
-            ended = service.run(guest) => ended,
+            Ok(code) = &mut signals => {
+                if args.connections.is_asked() {
+                    // Whoever is served has to see a reset, which this sees to.
+                    let _late = tokio::time::timeout(END_TIMEOUT, running).await;
+                }
+                return Ok(code);
+            }
+            ended = &mut running => ended,
         };
         run::code_of(ended, signals, args.max_stack).await
     })?;
@@ -91,11 +104,19 @@ fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
         .max_instances(args.connections.max_instances());
     for place in &args.connections.per_connection {
         let failed = || format!("cannot listen on {place} (--per-connection)");
-        for listener in sockets::listen(place).with_context(failed)? {
+        for listener in listen(place).with_context(failed)? {
             builder = builder.per_connection(listener)?;
         }
     }
     Ok((builder.build()?, admin))
+}
+
+/// Listeners of the host's own at `place`, whose path goes with this process.
+fn listen(place: &SocketSource) -> Result<Vec<OwnedFd>> {
+    let SocketSource::Unix(path) = place else { return Ok(sockets::listen(place)?) };
+    let (listener, name) = admin::listen_at_path(path)?;
+    admin::keep_file(name);
+    Ok(vec![listener.into()])
 }
 
 /// The files that a reload reads.
@@ -127,8 +148,10 @@ pub(crate) enum Taken {
 impl Served {
     /// Does what `signal` means to the service.
     pub(crate) fn take(&self, signal: Signal) -> Taken {
+        // Also by an operator's order.
+        let drains = self.has_begun_to_drain.load(SeqCst) || self.service.status().is_draining;
         match &self.reloads {
-            Some((of_reload, _)) if *of_reload == signal && self.has_begun_to_drain.load(SeqCst) => {
+            Some((of_reload, _)) if *of_reload == signal && drains => {
                 say!("wasock: {signal}: no reload: the service ends");
                 return Taken::Done;
             }
@@ -138,12 +161,16 @@ impl Served {
             }
             _ => {}
         }
-        if !self.drains || !matches!(signal, Signal::Term | Signal::Int) {
+        if !matches!(signal, Signal::Term | Signal::Int) {
             return Taken::Not;
         }
-        if self.has_begun_to_drain.swap(true, SeqCst) {
+        if drains {
             return Taken::Ends;
         }
+        if !self.drains {
+            return Taken::Not;
+        }
+        self.has_begun_to_drain.store(true, SeqCst);
         // First of all: standard error may be full.
         self.service.drain();
         manager::drains();

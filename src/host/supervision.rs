@@ -124,7 +124,7 @@ pub enum ReloadError {
 impl fmt::Display for ReloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotRunning => f.write_str("the service does not run any more"),
+            Self::NotRunning => f.write_str("the service ends, or has ended"),
             Self::Ended(why) => write!(f, "the new program ended before it was ready: {why}"),
             Self::NotListening => f.write_str("the new program did not listen in time"),
             Self::Settings(why) => f.write_str(why),

@@ -28,10 +28,18 @@ pub(super) enum AdminListener {
 
 /// The name of a socket of this process's, which goes with it.
 #[derive(Debug)]
-pub(super) struct OwnName {
+pub(crate) struct OwnName {
     path: PathBuf,
     /// Its device and its number there.
     file: (u64, u64),
+}
+
+impl OwnName {
+    /// That of the file that is at `path` now.
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), file: (file.dev(), file.ino()) })
+    }
 }
 
 impl Drop for OwnName {
@@ -64,8 +72,30 @@ impl AdminListener {
     }
 }
 
-/// Listens at `path`, for this user alone, in the place of a socket whose host is gone.
-fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
+/// Listens at `path` for whoever may, as the mask of this process says, in the place of a socket whose
+/// host is gone.
+///
+/// # Errors
+///
+/// Where another host answers there, or the system refuses.
+pub(crate) fn listen_at_path(path: &Path) -> Result<(UnixListener, OwnName)> {
+    let _lock = alone_at(path)?;
+    // Nobody answers there, and nobody else looks.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    Ok((listener, OwnName::of(path)?))
+}
+
+/// Finds that nothing is at `path`, or a socket whose host is gone, and keeps other hosts from the directory
+/// as long as the result lives.
+///
+/// # Errors
+///
+/// Where that is not so.
+fn alone_at(path: &Path) -> Result<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Of two hosts that start at once one looks after the other. It leaves no file behind.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -83,12 +113,19 @@ fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
+    Ok(lock)
+}
+
+/// Listens at `path`, for this user alone, in the place of a socket whose host is gone.
+fn bind_path(path: &Path) -> Result<(UnixListener, OwnName)> {
+    let _lock = alone_at(path)?;
     let first = first_name(path)?;
     let made = listen_at(&first).and_then(|listener| {
-        let file = fs::symlink_metadata(&first)?;
+        let mut name = OwnName::of(&first)?;
         // It takes the place of one whose host is gone, at once.
         fs::rename(&first, path)?;
-        Ok((listener, OwnName { path: path.to_owned(), file: (file.dev(), file.ino()) }))
+        path.clone_into(&mut name.path);
+        Ok((listener, name))
     });
     if made.is_err() {
         let _gone = fs::remove_file(&first);

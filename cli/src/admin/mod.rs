@@ -42,6 +42,7 @@ use guard::Guard;
 pub(crate) use limits::LimitsRequest;
 use listener::AdminListener;
 pub(crate) use place::check_directories;
+pub(crate) use listener::listen_at_path;
 pub(crate) use reserve::{reserve, reserve_in};
 pub(crate) use routes::Outcome;
 use routes::State;
@@ -65,7 +66,7 @@ pub(crate) struct Admin {
 /// What goes with this process: the names of its socket and of its token.
 static FILES: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
 
-fn keep_file(file: impl Send + 'static) {
+pub(crate) fn keep_file(file: impl Send + 'static) {
     FILES.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(file));
 }
 

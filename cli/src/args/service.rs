@@ -32,7 +32,8 @@ pub(crate) struct ServiceArgs {
     pub(crate) reload_mode: ReloadMode,
 
     /// How long a new program may take to listen wherever the old one does, before it takes over
-    /// with less, or is given up if it listens nowhere [default: 10s]
+    /// with less, or is given up if it listens nowhere; with --per-connection, how long its start may take,
+    /// also of the first [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) ready_timeout: Option<Duration>,
 
@@ -77,14 +78,15 @@ impl ServiceArgs {
         self.reload_signal.is_some() || self.watch
     }
 
-    /// What has no effect, because nothing is ever reloaded.
-    pub(crate) fn without_reload(&self) -> Option<&'static str> {
+    /// What has no effect, because nothing is ever reloaded; where `first_counts`, the time that a
+    /// program may take to be ready counts for the first one, too.
+    pub(crate) fn without_reload(&self, first_counts: bool) -> Option<&'static str> {
         if self.is_reloaded() {
             return None;
         }
         [
             (self.reload_mode != ReloadMode::default(), "--reload-mode"),
-            (self.ready_timeout.is_some(), "--ready-timeout"),
+            (self.ready_timeout.is_some() && !first_counts, "--ready-timeout"),
             (self.max_generations != MAX_GENERATIONS, "--max-generations"),
         ]
         .into_iter()

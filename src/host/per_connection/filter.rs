@@ -1,5 +1,7 @@
 //! What stands at the listeners of the host's.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::address::Address;
@@ -11,11 +13,23 @@ use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota
 pub(super) struct CurrentFilter {
     inner: Arc<dyn AcceptFilter>,
     policy: RwLock<Option<Arc<Policy>>>,
+    /// Does somebody wait because of a limit, who was counted?
+    is_full: AtomicBool,
 }
 
 impl CurrentFilter {
     pub(super) fn new(inner: Arc<dyn AcceptFilter>) -> Self {
-        Self { inner, policy: RwLock::default() }
+        Self { inner, policy: RwLock::default(), is_full: AtomicBool::new(false) }
+    }
+
+    /// Nobody waits because of a limit to connections: the next one who does is counted anew.
+    pub(super) fn nobody_waits(&self) {
+        self.is_full.store(false, SeqCst);
+    }
+
+    /// Counts one who was kept waiting by `limit`, and was accepted then.
+    pub(super) fn has_waited(&self, limit: LimitExceeded) {
+        self.inner.is_full(limit);
     }
 
     /// From now on `policy` decides.
@@ -42,6 +56,7 @@ impl AcceptFilter for CurrentFilter {
     }
 
     fn accepted(&self) {
+        self.nobody_waits();
         self.inner.accepted();
     }
 
@@ -49,8 +64,11 @@ impl AcceptFilter for CurrentFilter {
         self.inner.rejected(peer, why);
     }
 
+    /// A worker asks again and again: one wait is counted once.
     fn is_full(&self, reached: LimitExceeded) {
-        self.inner.is_full(reached);
+        if !self.is_full.swap(true, SeqCst) {
+            self.inner.is_full(reached);
+        }
     }
 
     fn host_failed(&self) {

@@ -28,13 +28,13 @@ use crate::socket::{Accepted, Socket, Stream};
 pub(super) async fn serve(
     shared: Arc<Shared>,
     entered: Entered,
-    accepted: Accepted,
+    mut unserved: Unserved,
     permit: OwnedSemaphorePermit,
 ) {
-    let Accepted { socket, peer } = accepted;
+    let Some(Accepted { socket, peer }) = unserved.0.take() else { return };
     let served = Served { local: socket.local_address().unwrap_or_else(|_| peer.clone()), peer };
     let socket = Arc::new(socket);
-    let connection = Arc::downgrade(&socket);
+    let reset = ResetUnlessServed(Arc::downgrade(&socket));
     let given = GivenConnection::new(socket, shared.shown_as);
     let outcome = match served.context(&shared, &entered, &given) {
         Ok(ctx) => {
@@ -42,14 +42,17 @@ pub(super) async fn serve(
             entered.begun(&ctx);
             let _end = EndOfRun(Arc::clone(&process));
             served.accepted(&shared, &given);
-            let outcome = run(&shared, &entered, ctx, given, &process).await;
-            if outcome.is_err() {
-                reset(&connection);
+            let mut life = pin!(run(&shared, &entered, ctx, given, &process));
+            // Dropped before what the instance has: the socket is open then.
+            let reset = reset;
+            let outcome = life.as_mut().await;
+            if outcome.is_ok() {
+                reset.is_served();
             }
             outcome
         }
         Err(error) => {
-            reset(&connection);
+            drop(reset);
             Err(error)
         }
     };
@@ -59,10 +62,38 @@ pub(super) async fn serve(
     shared.ended.notify_waiters();
 }
 
-/// Makes the peer of a connection that is to be closed see a reset: what it got is not all.
-fn reset(connection: &Weak<Socket>) {
-    if let Some(socket) = connection.upgrade() {
-        socket.stream().into_iter().for_each(Stream::reset_when_closed);
+/// A connection that no instance has yet. Where it never gets one, its peer sees a reset.
+pub(super) struct Unserved(Option<Accepted>);
+
+impl Unserved {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        Self(Some(accepted))
+    }
+}
+
+impl Drop for Unserved {
+    fn drop(&mut self) {
+        if let Some(Accepted { socket, .. }) = &self.0 {
+            socket.stream().into_iter().for_each(Stream::reset_when_closed);
+        }
+    }
+}
+
+/// Makes the peer see a reset when the connection is closed, unless its instance has ended by
+/// itself: what the peer got is not all.
+struct ResetUnlessServed(Weak<Socket>);
+
+impl ResetUnlessServed {
+    fn is_served(mut self) {
+        self.0 = Weak::new();
+    }
+}
+
+impl Drop for ResetUnlessServed {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.upgrade() {
+            socket.stream().into_iter().for_each(Stream::reset_when_closed);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::observe::Limit;
 use crate::policy::{Grant, Policy};
 use crate::ready;
 use crate::service::HOST_LISTENER;
-use crate::socket::listen::{AcceptFilter, ListenConfig};
+use crate::socket::listen::ListenConfig;
 use crate::socket::unix::{FreeName, Held, NamedSocketFile, Paths};
 use crate::socket::{Accepted, Domain, Inherited, Refusal, Socket};
 
@@ -135,17 +135,28 @@ impl Listener {
 pub(super) async fn accept(
     shared: &Shared,
     listener: &Socket,
-    filter: &dyn AcceptFilter,
+    filter: &CurrentFilter,
     has_waited: bool,
 ) -> Option<Accepted> {
     if has_waited && let Poll::Ready(Ok(accepted)) = ready::try_accept(listener) {
         // It has waited in its queue.
-        filter.is_full(shared.limit());
+        filter.has_waited(shared.limit());
         return Some(accepted);
     }
+    let mut is_full = false;
     loop {
         let ended = shared.ended.notified();
-        match ready::accept(listener, true, false).await {
+        let next = match is_full.then(|| ready::try_accept(listener)) {
+            Some(Poll::Ready(next)) => next,
+            none => {
+                if none.is_some() {
+                    filter.nobody_waits();
+                }
+                ready::accept(listener, true, false).await
+            }
+        };
+        is_full = matches!(next, Err(Refusal::Limited(_)));
+        match next {
             Ok(accepted) => return Some(accepted),
             Err(Refusal::Errno(Errno::EBADF | Errno::EINVAL | Errno::ENOTSOCK)) => return None,
             // A limit to connections, until one is over; ENFILE, and what else the host may lack for a

@@ -102,7 +102,8 @@ impl Supervisor {
 
     fn prepare(&mut self, guest: Guest, template: Template, reply: Option<Reply>) -> wasmtime::Result<()> {
         let number = self.service.inner().begin_generation();
-        let preparation = Preparation::start(&self.service, template.clone(), guest, number)?;
+        let preparation =
+            Preparation::start(&self.service, &self.shared.pulse, template.clone(), guest, number)?;
         self.preparing = Some((preparation, template, reply));
         Ok(())
     }

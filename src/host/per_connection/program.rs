@@ -1,6 +1,8 @@
 //! The module of a generation, with all that is found out of it once.
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ use super::super::service::Service;
 use super::super::snapshot::{Refusal, draws_randomness, frozen};
 use super::super::template::Template;
 use super::super::{Guest, WasockCtx};
-use crate::error::Terminated;
+use super::pulse::Pulse;
 use crate::io::sleep;
 use crate::process::{ConnectionAs, GivenConnection, Personality};
 
@@ -46,6 +48,7 @@ impl Program {
     /// Where it can't be linked, has not what is called, or needs more memory than it may have.
     pub(super) async fn prepare(
         service: &Service,
+        pulse: &Pulse,
         template: &Template,
         guest: Guest,
         number: u32,
@@ -55,11 +58,13 @@ impl Program {
         let limit = service.supervision().options.ready_timeout;
         let source = guest.source.clone();
         let program = Self::link(service, guest, shown_as)?;
+        // Its start function may compute for ever.
+        pulse.add(program.ticker());
         let Some(source) = source else {
-            program.probe(template, number).await?;
+            returns_within(limit, pulse, program.probe(template, number)).await?;
             return Ok(program);
         };
-        let copy = program.start_once(template, number, &source, limit).await?;
+        let copy = returns_within(limit, pulse, program.start_once(template, number, &source)).await?;
         let engine = program.guest.module().engine();
         let copy = Guest::from_bytes(engine, Path::new("the copy of the module"), &copy);
         let copy = copy.map_err(wasmtime::Error::new)?.epochs(program.guest.epochs);
@@ -69,7 +74,8 @@ impl Program {
                 "the module draws randomness and exports no {ON_CLONE}: what its start drew all copies have"
             );
         }
-        copied.probe(template, number).await?;
+        pulse.add(copied.ticker());
+        returns_within(limit, pulse, copied.probe(template, number)).await?;
         Ok(copied)
     }
 
@@ -108,23 +114,14 @@ impl Program {
     }
 
     /// Starts one instance, and returns the module `source` as that is then.
-    async fn start_once(
-        &self,
-        template: &Template,
-        number: u32,
-        source: &[u8],
-        limit: Duration,
-    ) -> wasmtime::Result<Vec<u8>> {
+    async fn start_once(&self, template: &Template, number: u32, source: &[u8]) -> wasmtime::Result<Vec<u8>> {
         let instance = template.service.instance_for_connection(number);
         let ctx = template.context(instance).map_err(wasmtime::Error::new)?;
         let process = Arc::clone(ctx.thread.process());
         let _end = EndOfRun(Arc::clone(&process));
         let open_before = process.fds().open_count();
         let (mut store, instance) = self.instantiate(ctx).await?;
-        tokio::select! {
-            started = self.guest.start(&mut store, &instance, CallMode::Async) => started?,
-            () = sleep(limit) => return Err(wasmtime::Error::new(Terminated::Timeout(limit))),
-        }
+        self.guest.start(&mut store, &instance, CallMode::Async).await?;
         let open = process.fds().open_count();
         if open != open_before {
             return Err(wasmtime::Error::msg(format!(
@@ -231,5 +228,25 @@ impl Program {
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);
         Ok((store, instance))
+    }
+}
+
+/// What `start` comes to, in which the module's own code runs on a thread that has nothing else to do.
+///
+/// # Errors
+///
+/// Those of `start`; where it takes longer than `limit`.
+async fn returns_within<T>(
+    limit: Duration,
+    pulse: &Pulse,
+    start: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let mut start = pin!(start);
+    tokio::select! {
+        biased;
+        started = poll_fn(|context| pulse.running(|| start.as_mut().poll(context))) => started,
+        () = sleep(limit) => Err(wasmtime::Error::msg(format!(
+            "the start of the module did not return within {limit:?} (--ready-timeout)"
+        ))),
     }
 }

@@ -4,6 +4,7 @@
 //! at each of them it [gives way](super::super::epoch_interrupt::give_way_at_epochs). Where nothing runs
 //! nothing is done: the task sleeps until the next poll of an instance.
 
+use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -46,7 +47,9 @@ impl Pulse {
     /// Lets the epochs of one more engine go on.
     pub(super) fn add(&self, ticker: Option<&Arc<Ticker>>) {
         let mut tickers = self.tickers.lock().unwrap_or_else(PoisonError::into_inner);
-        tickers.retain(|known| known.strong_count() > 0);
+        let is_added =
+            |known: &Weak<Ticker>| ticker.is_some_and(|ticker| ptr::eq(known.as_ptr(), Arc::as_ptr(ticker)));
+        tickers.retain(|known| known.strong_count() > 0 && !is_added(known));
         tickers.extend(ticker.map(Arc::downgrade));
     }
 

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::filter::CurrentFilter;
-use super::instance;
+use super::instance::{self, Unserved};
 use super::listener::{Listener, accept};
 use super::shared::{Phase, Shared};
 use crate::error::{Errno, Terminated};
@@ -84,8 +84,9 @@ async fn accept_until_the_end(
 async fn accept_all(shared: Arc<Shared>, listener: Arc<Socket>, filter: Arc<CurrentFilter>) {
     while let Some((permit, has_waited)) = shared.permit().await {
         let Some(accepted) = accept(&shared, &listener, filter.as_ref(), has_waited).await else { return };
+        let unserved = Unserved::new(accepted);
         let Some(entered) = shared.enter() else { return };
-        let served = instance::serve(Arc::clone(&shared), entered, accepted, permit);
+        let served = instance::serve(Arc::clone(&shared), entered, unserved, permit);
         tracing::trace!("a task of {} bytes", size_of_val(&served));
         tokio::spawn(served);
     }

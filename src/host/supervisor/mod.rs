@@ -169,6 +169,10 @@ impl Service {
             let mut orders = self.supervision().orders();
             (orders.stops, orders.is_terminated) = (true, true);
         }
+        // First of all: the process may end before each of them has.
+        for handle in self.supervision().live.handles() {
+            handle.reset_connections();
+        }
         self.supervision().handles().iter().for_each(Handle::terminate);
         self.inner().changed();
     }
