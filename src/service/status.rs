@@ -94,8 +94,6 @@ impl ServiceState {
             fixed("max-stack", "bytes", Some(limits.max_stack.into())),
             fixed("timeout", "seconds", seconds(limits.timeout)),
             fixed("max-cpu-time", "seconds", seconds(limits.max_cpu_time)),
-            fixed("handler-timeout", "seconds", seconds(limits.handler_timeout)),
-            fixed("idle-timeout", "seconds", seconds(limits.idle_timeout)),
         ]
     }
 }

@@ -95,7 +95,7 @@ pub(crate) fn listen_at_path(path: &Path) -> Result<(UnixListener, OwnName)> {
 /// # Errors
 ///
 /// Where that is not so.
-fn alone_at(path: &Path) -> Result<File> {
+fn alone_at(path: &Path) -> Result<OwnedFd> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Of two hosts that start at once one looks after the other. It leaves no file behind.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -291,7 +291,13 @@ fn one_wait_is_counted_once_and_names_no_descriptor() -> Result<()> {
     ensure!(answer == "late\n", "{answer}");
     let ctl = Wasock::new(env!("CARGO_BIN_EXE_wasock")).args(["ctl", &admin, "metrics"]);
     let counted = format!("wasock_delayed_accepts_total{{listener=\"{addr}\"}} 1\n");
-    ctl.finish()?.expect_code(0)?.expect_stdout(&counted)?;
+    let metrics = ctl.finish()?.expect_code(0)?.expect_stdout(&counted)?;
+    let mut limits: Vec<_> =
+        metrics.stdout.lines().filter(|line| line.starts_with("wasock_limit_reached_total")).collect();
+    let count = limits.len();
+    limits.sort_unstable();
+    limits.dedup();
+    ensure!(limits.len() == count, "a limit has two rows: {limits:?}");
     running.stop().map(drop)
 }
 
