@@ -47,7 +47,7 @@ pub(super) async fn serve(
             let reset = reset;
             let outcome = life.as_mut().await;
             if outcome.is_ok() {
-                reset.is_served();
+                reset.disarm();
             }
             outcome
         }
@@ -84,7 +84,7 @@ impl Drop for Unserved {
 struct ResetUnlessServed(Weak<Socket>);
 
 impl ResetUnlessServed {
-    fn is_served(mut self) {
+    fn disarm(mut self) {
         self.0 = Weak::new();
     }
 }
