@@ -291,9 +291,13 @@ mod tests {
         let engine = Engine::new(&wasock::Guest::engine_config())?;
         for dialect in Dialect::ALL {
             let found = detect(&Module::new(&engine, interpreter(dialect))?);
-            let is_wasix =
-                !matches!(dialect, Dialect::Preview1 | Dialect::Unstable | Dialect::Preview1Threads);
+            let is_wasix = !matches!(
+                dialect,
+                Dialect::Preview1 | Dialect::Unstable | Dialect::Preview1Threads | Dialect::WasmEdge
+            );
             assert_eq!(found.dialect.id() == "wasix", is_wasix, "{dialect:?}");
+            let is_wasmedge = matches!(dialect, Dialect::WasmEdge);
+            assert_eq!(found.dialect.id() == "wasmedge", is_wasmedge, "{dialect:?}");
             let is_first = matches!(dialect, Dialect::WasixFirst | Dialect::WasixFirstThreads);
             assert_eq!(
                 found.generation.is_some_and(WasixGeneration::is_first),
