@@ -140,6 +140,8 @@ impl Guest {
         config.wasm_threads(true).shared_memory(true);
         // Today's toolchain of WASIX makes them of `setjmp`, of C++ and of panics in Rust.
         config.wasm_exceptions(true);
+        // Only components of WASI 0.3 need it, and it makes every call of the host dearer.
+        config.concurrency_support(false);
         config
     }
 
