@@ -34,6 +34,7 @@
 //!
 //! | feature | what a program has by it | what you save without |
 //! |---|---|---|
+//! | `components` | components, whose sockets are those of `wasi:sockets`; without, only modules load | the component model of Wasmtime, with its async functions, and `wasmtime-wasi`'s hosts of WASI 0.2 and 0.3 |
 //! | `dns` | names, looked up by the system's resolver; without, a look-up is `ENOTSUP` | `getaddrinfo`, which loads modules into your process and asks servers that you may not know |
 //! | `threads` | guests with threads; without, a module with a shared memory or atomic instructions does not load | what Wasmtime supports in its second tier, without security fixes in older releases |
 //! | `wat` | modules in text form; without, only binary ones load | the crates `wat` and `wast` |
@@ -95,6 +96,8 @@ pub use host::{
     ReloadMode, Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker,
     add_to_linker_blocking, deliver_events, deliver_events_blocking, inspect, link_unknown_imports,
 };
+#[cfg(feature = "components")]
+pub use host::{WasockCtxView, WasockView, add_to_component_linker};
 pub use observe::{Event, Observer};
 pub use policy::{Grant, IpNet, NamePattern, Publish, Use};
 pub use process::{ConnectionAs, Signal};

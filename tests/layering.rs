@@ -76,6 +76,7 @@ const HOST: &[&str] = &[
     "link",
     "deliver",
     "threads",
+    "component",
     "run",
     "steps",
     "per_connection",

@@ -5,6 +5,8 @@
 //! the ABI does not know fails with `EINVAL`; a pointer outside the memory traps.
 
 pub(crate) mod call;
+#[cfg(feature = "components")]
+pub(crate) mod component;
 mod detect;
 pub(crate) mod dialect;
 pub(crate) mod errno;

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, Module, ResourceLimiter, Trap};
 
+#[cfg(feature = "components")]
+use super::call_mode::CallMode;
 use super::guest_memory::MemorySource;
 use super::handlers::handler_names;
 use super::interrupt::{Interrupts, RunsOn};
 use super::limiter::MemoryLimiter;
 use super::on_trap::OnTrap;
 use super::outcome::error_of;
+#[cfg(feature = "components")]
+use crate::abi::component;
 use crate::abi::detect;
 use crate::observe::TraceSink;
 use crate::process::Thread;
@@ -37,6 +41,12 @@ pub struct WasockCtx {
     pub(crate) on_trap: OnTrap,
     /// How much memory the store may have.
     pub(crate) limiter: MemoryLimiter,
+    /// How calls are made, of a component.
+    #[cfg(feature = "components")]
+    pub(super) calls: CallMode,
+    /// What these calls keep.
+    #[cfg(feature = "components")]
+    pub(super) component: component::State,
 }
 
 impl WasockCtx {
@@ -49,7 +59,20 @@ impl WasockCtx {
     ) -> Self {
         let interrupts = Interrupts::of(&thread);
         let limiter = MemoryLimiter::new(thread.process().memory(), trace.clone());
-        Self { thread, interrupts, instance: None, runs_on: None, memory, trace, on_trap, limiter }
+        Self {
+            thread,
+            interrupts,
+            instance: None,
+            runs_on: None,
+            memory,
+            trace,
+            on_trap,
+            limiter,
+            #[cfg(feature = "components")]
+            calls: CallMode::Async,
+            #[cfg(feature = "components")]
+            component: component::State::default(),
+        }
     }
 
     /// What limits the guest's memories and tables to

@@ -6,6 +6,8 @@
 mod backtrace;
 mod builder;
 mod call_mode;
+#[cfg(feature = "components")]
+mod component;
 mod connection_options;
 mod ctx;
 mod deliver;
@@ -44,6 +46,8 @@ mod uptime;
 mod wall_clock;
 
 pub use builder::{BuildError, WasockCtxBuilder};
+#[cfg(feature = "components")]
+pub use component::{WasockCtxView, WasockView, add_to_component_linker};
 pub use ctx::WasockCtx;
 pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::Epochs;

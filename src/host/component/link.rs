@@ -1,0 +1,54 @@
+//! What a component's imports are served by.
+//!
+//! Each interface is linked once, by itself: what is forgotten is missing, and never served by
+//! something that asks no policy.
+
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use super::data::Data;
+use super::view::add_to_component_linker;
+
+/// Everything that a component of WASI 0.2 may import.
+///
+/// # Errors
+///
+/// None, unless an interface is linked twice.
+pub(super) fn link_p2(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+    add_to_component_linker(linker)?;
+    link_io(linker)?;
+    clocks::wall_clock::add_to_linker::<Data, WasiClocks>(linker, Data::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<Data, WasiClocks>(linker, Data::clocks)?;
+    random::random::add_to_linker::<Data, WasiRandom>(linker, Data::random)?;
+    random::insecure::add_to_linker::<Data, WasiRandom>(linker, Data::random)?;
+    random::insecure_seed::add_to_linker::<Data, WasiRandom>(linker, Data::random)?;
+    cli::environment::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::exit::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::stdin::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::stdout::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::stderr::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::terminal_input::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::terminal_output::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::terminal_stdin::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::terminal_stdout::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    cli::terminal_stderr::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
+    filesystem::types::add_to_linker::<Data, WasiFilesystem>(linker, Data::filesystem)?;
+    filesystem::preopens::add_to_linker::<Data, WasiFilesystem>(linker, Data::filesystem)?;
+    Ok(())
+}
+
+/// `wasi:io`.
+fn link_io(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+    fn table(data: &mut Data) -> &mut ResourceTable {
+        &mut data.table
+    }
+    io::error::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, table)?;
+    io::poll::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, table)?;
+    io::streams::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, table)?;
+    Ok(())
+}
