@@ -65,6 +65,13 @@ pub enum SizeOption {
     TimeToLive,
     /// Hops that a packet to a group of IPv4 may make, 0 to 255.
     MulticastTimeToLiveV4,
+    /// Seconds without traffic after which a connection is probed, where
+    /// [that is on](FlagOption::KeepAlive); 1 to 32,767 on Linux.
+    KeepAliveIdle,
+    /// Seconds from one probe to the next; 1 to 32,767 on Linux.
+    KeepAliveInterval,
+    /// Probes without an answer that end a connection; 1 to 127 on Linux.
+    KeepAliveCount,
     /// The kind of socket. Read only.
     Type,
     /// The protocol's IANA number. Read only.
@@ -226,6 +233,12 @@ impl Socket {
             SizeOption::MulticastTimeToLiveV4 => {
                 sockopt::set_ip_multicast_ttl(self.udp_fd()?, hops(size)?.into())?;
             }
+            SizeOption::KeepAliveIdle => sockopt::set_tcp_keepidle(self.tcp_fd()?, seconds(size)?)?,
+            SizeOption::KeepAliveInterval => sockopt::set_tcp_keepintvl(self.tcp_fd()?, seconds(size)?)?,
+            SizeOption::KeepAliveCount => {
+                let (fd, count) = (self.tcp_fd()?, number(size)?);
+                sockopt::set_tcp_keepcnt(fd, u32::try_from(count).map_err(|_| Errno::EINVAL)?)?;
+            }
             SizeOption::LastError | SizeOption::Type | SizeOption::Protocol => {
                 return Err(Errno::ENOPROTOOPT);
             }
@@ -268,6 +281,9 @@ impl Socket {
                 Family::Unix => Err(Errno::ENOPROTOOPT),
             },
             SizeOption::MulticastTimeToLiveV4 => Ok(sockopt::ip_multicast_ttl(self.udp_fd()?)?.into()),
+            SizeOption::KeepAliveIdle => Ok(sockopt::tcp_keepidle(self.tcp_fd()?)?.as_secs()),
+            SizeOption::KeepAliveInterval => Ok(sockopt::tcp_keepintvl(self.tcp_fd()?)?.as_secs()),
+            SizeOption::KeepAliveCount => Ok(sockopt::tcp_keepcnt(self.tcp_fd()?)?.into()),
             SizeOption::Protocol => Ok(match (self.family(), self.kind()) {
                 (Family::Unix, _) | (_, Kind::SeqPacket) => 0,
                 (_, Kind::Stream) => super::PROTOCOL_TCP,
@@ -376,4 +392,45 @@ fn bytes(size: u64) -> Result<usize, Errno> {
 
 fn hops(size: u64) -> Result<u8, Errno> {
     u8::try_from(size).map_err(|_| Errno::EINVAL)
+}
+
+/// A time of whole seconds.
+fn seconds(size: u64) -> Result<Duration, Errno> {
+    number(size)?;
+    Ok(Duration::from_secs(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::Domain;
+
+    const PROBES: [SizeOption; 3] =
+        [SizeOption::KeepAliveIdle, SizeOption::KeepAliveInterval, SizeOption::KeepAliveCount];
+
+    #[test]
+    fn the_times_of_keep_alive_read_back() -> Result<(), Errno> {
+        let socket = Socket::open(Domain::Inet4, Kind::Stream, 0)?;
+        for (option, most) in PROBES.into_iter().zip([32_767, 32_767, 127]) {
+            for value in [42, 1, most] {
+                socket.set_size(option, value)?;
+                assert_eq!(socket.size(option), Ok(value), "{option:?}");
+            }
+            for value in [0, most + 1, u64::from(u32::MAX), u64::MAX] {
+                assert_eq!(socket.set_size(option, value), Err(Errno::EINVAL), "{option:?} {value}");
+            }
+            assert_eq!(socket.size(option), Ok(most), "{option:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn only_tcp_has_times_of_keep_alive() -> Result<(), Errno> {
+        let socket = Socket::open(Domain::Inet4, Kind::Datagram, 0)?;
+        for option in PROBES {
+            assert_eq!(socket.set_size(option, 42), Err(Errno::ENOPROTOOPT));
+            assert_eq!(socket.size(option), Err(Errno::ENOPROTOOPT));
+        }
+        Ok(())
+    }
 }
