@@ -12,15 +12,23 @@ use std::{env, fs};
 const NATIVE: [&str; 6] =
     ["accepting", "backlog_probe", "threaded_http", "threaded_pingpong", "listener_life", "socket_states"];
 
-/// The programs that are compiled for WasmEdge too: what they call has a counterpart there, or the tests
-/// leave out what has none.
-const FOR_WASMEDGE: [&str; 7] = [
+/// Dialects that programs are compiled for once more: the feature, which is the name of the module here too, and
+/// what it is called.
+const FRONTS: [(&str, &str); 1] = [("wasmedge", "WasmEdge")];
+
+/// Those programs: what they call has a counterpart in the dialect, or the tests leave out what has none.
+const FOR_FRONTS: [&str; 12] = [
     "data_flags",
     "data_linger",
     "data_partial",
     "data_vectors",
+    "http_server",
+    "kinds_calls",
+    "kinds_limits",
+    "kinds_options",
     "listen_rules",
     "listener",
+    "port_probe",
     "socket_states",
 ];
 
@@ -68,9 +76,12 @@ fn run() -> Result<()> {
     programs.retain(|program| has_source(&sources, program));
     programs.extend(programs_with(&sources.join("wat"), "wat")?);
     let twins = native_twins(&sources, &beside_profiles(&out_dir, "guests-native")?)?;
-    let target_dir = beside_profiles(&out_dir, "guests-wasmedge")?;
-    let for_wasmedge = toolchain.build_for_dialect(&sources, &target_dir, "wasmedge", &FOR_WASMEDGE)?;
-    let fronts = fronts("wasmedge", "WasmEdge", &for_wasmedge, &FOR_WASMEDGE)?;
+    let mut fronts = String::new();
+    for (feature, dialect) in FRONTS {
+        let target_dir = beside_profiles(&out_dir, &format!("guests-{feature}"))?;
+        let folder = toolchain.build_for_dialect(&sources, &target_dir, feature, &FOR_FRONTS)?;
+        fronts += &front(feature, dialect, &folder)?;
+    }
     fs::write(out_dir.join("programs.rs"), listing(&programs)? + &fronts + &twins)?;
     Ok(())
 }
@@ -102,9 +113,9 @@ pub mod native {{
 }
 
 /// A constant for each program as it is compiled for another dialect.
-fn fronts(module: &str, dialect: &str, folder: &Path, names: &[&str]) -> Result<String> {
+fn front(module: &str, dialect: &str, folder: &Path) -> Result<String> {
     let mut constants = String::new();
-    for name in names {
+    for name in FOR_FRONTS {
         constants += &constant(name, &folder.join(name).with_extension("wasm"))?;
     }
     Ok(format!(

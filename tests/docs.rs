@@ -5,18 +5,17 @@ mod call_table;
 #[path = "../cli/tests/guests/kinds/option_table.rs"]
 mod option_table;
 
+#[path = "docs/listening.rs"]
+mod listening;
 #[path = "docs/operations.rs"]
 mod operations;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use wasock::ListenProfile;
 use wasock::internals::{FUNCTIONS, Function, LACKING};
-use wasock::internals::{ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};
 
 /// The import modules, in the order of their columns.
 const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32v1"];
@@ -24,19 +23,16 @@ const MODULES: [&str; 3] = ["wasi_unstable", "wasi_snapshot_preview1", "wasix_32
 /// Where the tests of listening are.
 const LISTEN_TESTS: &str = "cli/tests/guests/listen";
 
-/// How many rules for listening hold in every profile.
-const RULES: u32 = 20;
-
 #[test]
 fn tables_are_up_to_date() -> Result<()> {
     let tests = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(LISTEN_TESTS))?;
-    let found = rows(&tests);
-    let wasmedge = in_wasmedge(&tests)?;
-    let calls = [("calls", calls()), ("kinds", kinds()), ("options", options())];
+    let tests = listening::Tests::read(&tests)?;
+    let calls = [("calls", calls()?), ("kinds", kinds()), ("options", options())];
     let listen = [
-        ("profiles", profiles(&found, &wasmedge)?),
-        ("listen", listen(&found, &wasmedge)?),
-        ("more", more(&found, &wasmedge)),
+        ("profiles", tests.profiles()?),
+        ("listen", tests.rules()?),
+        ("more", tests.more()),
+        ("blanks", listening::blanks()),
     ];
     check("docs/calls.md", &calls)?;
     check("docs/listen.md", &listen)?;
@@ -72,35 +68,64 @@ fn replaced(page: &str, text: &str, name: &str, content: &str) -> Result<String>
     Ok(format!("{before}{begin}{content}{end}{after}"))
 }
 
-/// Which import module has which call, a table for each noun.
-fn calls() -> String {
+/// A column of the calls: an import module, or the dialect that adds functions to one.
+struct Column {
+    title: String,
+    module: &'static str,
+    added_by: Option<&'static str>,
+}
+
+/// The import modules, and behind each the dialects that add functions to it.
+fn columns() -> Result<Vec<Column>> {
+    let mut columns = Vec::new();
+    for module in MODULES {
+        columns.push(Column { title: format!("`{module}`"), module, added_by: None });
+        let adds = FUNCTIONS.iter().filter(|function| function.module == module);
+        let mut added: Vec<&str> = adds.filter_map(|function| function.added_by).collect();
+        added.sort_unstable_by(|a, b| b.cmp(a));
+        added.dedup();
+        for id in added {
+            let named = call_table::DIALECTS.iter().find(|dialect| dialect.id == id);
+            let title = named.with_context(|| format!("no name for the dialect {id}"))?.dialect.to_owned();
+            columns.push(Column { title, module, added_by: Some(id) });
+        }
+    }
+    Ok(columns)
+}
+
+impl Column {
+    fn function(&self, name: &str) -> Option<&'static Function> {
+        let find = |added_by: Option<&str>| {
+            let is_it = |function: &&Function| {
+                (function.name, function.module, function.added_by) == (name, self.module, added_by)
+            };
+            FUNCTIONS.iter().find(is_it)
+        };
+        find(self.added_by).or_else(|| find(None))
+    }
+}
+
+/// Which import module and dialect has which call.
+fn calls() -> Result<String> {
     let (elsewhere, here): (Vec<_>, Vec<_>) =
         FUNCTIONS.iter().partition(|function| !MODULES.contains(&function.module));
     let mut names: Vec<&str> = here.iter().map(|function| function.name).collect();
     names.sort_by_key(|name| (noun(name), *name));
     names.dedup();
-    let [unstable, preview1, wasix] = MODULES;
-    let mut text = format!(
-        "| call | `{unstable}` | `{preview1}` | WasmEdge | `{wasix}` | |\n|---|---|---|---|---|---|\n"
-    );
+    let columns = columns()?;
+    let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
+    let mut text = format!("| call | {} | |\n|---|{}---|\n", titles.join(" | "), "---|".repeat(titles.len()));
     for name in names {
-        let has = |module, added_by| {
-            let is_it = |function: &&Function| {
-                function.name == name && function.module == module && function.added_by == added_by
-            };
-            FUNCTIONS.iter().find(is_it)
-        };
-        let extent = |function: Option<&Function>| match function {
+        let extent = |function: &Option<&Function>| match function {
             Some(function) if function.refused.is_some() => "refused",
             Some(function) if function.note().is_some() => "partial",
             Some(_) => "full",
             None => "none",
         };
-        let of_wasmedge = has(preview1, Some("wasmedge")).or_else(|| has(preview1, None));
-        let columns = [has(unstable, None), has(preview1, None), of_wasmedge, has(wasix, None)];
-        let note = columns.into_iter().flatten().find_map(Function::note).unwrap_or_default();
-        let columns = columns.map(extent).join(" | ");
-        _ = writeln!(text, "| `{name}` | {columns} | {note} |");
+        let found: Vec<_> = columns.iter().map(|column| column.function(name)).collect();
+        let note = found.iter().flatten().find_map(|function| function.note()).unwrap_or_default();
+        let extents: Vec<&str> = found.iter().map(extent).collect();
+        _ = writeln!(text, "| `{name}` | {} | {note} |", extents.join(" | "));
     }
     let elsewhere: Vec<String> =
         elsewhere.iter().map(|function| format!("`{}`.`{}`", function.module, function.name)).collect();
@@ -111,7 +136,7 @@ fn calls() -> String {
         "\nNot there at all: {}. A program may import them; a call answers `ENOSYS`, where it answers at all.",
         lacking.join(", ")
     );
-    text
+    Ok(text)
 }
 
 /// The results for each kind of socket: a column for those over a network, with one result
@@ -123,12 +148,25 @@ fn by_kind([tcp, tcp6, udp, udp6, stream, datagram, seqpacket]: [String; 7]) -> 
     [both(tcp, tcp6), both(udp, udp6), stream, datagram, seqpacket].join(" | ")
 }
 
+/// A table with a column for each kind and each of these dialects.
+fn header(first: &str, dialects: impl Iterator<Item = String>) -> String {
+    let line = dialects.fold(format!("| {first} | {KINDS} |"), |line, title| line + " " + &title + " |");
+    let columns = line.matches('|').count();
+    format!("{line} |\n|{}\n", "---|".repeat(columns))
+}
+
 /// Which call works on which kind of socket.
 fn kinds() -> String {
-    let mut text = format!("| call | {KINDS} | |\n|---|---|---|---|---|---|---|\n");
+    let dialects = call_table::DIALECTS;
+    let mut text = header("call", dialects.iter().map(|dialect| format!("in {}", dialect.dialect)));
     for row in call_table::TABLE {
         let answers = row.answers.map(|it| if it == "works" { "yes".to_owned() } else { format!("`{it}`") });
-        _ = writeln!(text, "| `{}` | {} | {} |", row.call, by_kind(answers), row.why);
+        let elsewhere = |dialect: &call_table::Counterparts| {
+            dialect.of(row.call).map_or(String::new(), |call| format!("`{call}`"))
+        };
+        let elsewhere: Vec<String> = dialects.iter().map(elsewhere).collect();
+        let (answers, elsewhere) = (by_kind(answers), elsewhere.join(" | "));
+        _ = writeln!(text, "| `{}` | {answers} | {elsewhere} | {} |", row.call, row.why);
     }
     text
 }
@@ -136,7 +174,9 @@ fn kinds() -> String {
 /// Which option is there on which kind of socket.
 fn options() -> String {
     use option_table::Answer;
-    let mut text = format!("| option | {KINDS} | |\n|---|---|---|---|---|---|---|\n");
+    let dialects = option_table::DIALECTS;
+    let titles = dialects.iter().map(|dialect| format!("{}: {}", dialect.dialect, dialect.words));
+    let mut text = header("option", titles);
     for row in option_table::TABLE {
         let answers = row.answers.map(|answer| match answer {
             Answer::Both => "yes".to_owned(),
@@ -144,7 +184,10 @@ fn options() -> String {
             Answer::No => "no".to_owned(),
         });
         let option = format!("{} `{}` ({})", row.number, row.name, row.call);
-        _ = writeln!(text, "| {option} | {} | {} |", by_kind(answers), row.note);
+        let elsewhere: Vec<&str> =
+            dialects.iter().map(|dialect| dialect.of(row.name).unwrap_or_default()).collect();
+        let (answers, elsewhere) = (by_kind(answers), elsewhere.join(" | "));
+        _ = writeln!(text, "| {option} | {answers} | {elsewhere} | {} |", row.note);
     }
     text
 }
@@ -162,144 +205,4 @@ fn sources(folder: &Path) -> Result<String> {
     }
     paths.sort();
     Ok(paths.iter().map(fs::read_to_string).collect::<Result<String, _>>()?)
-}
-
-/// A test, and the rule that it holds: the first line of its comment is
-/// `/// Matter: text.`
-#[derive(Debug, PartialEq, Eq)]
-struct Row<'a> {
-    matter: &'a str,
-    text: &'a str,
-    test: &'a str,
-}
-
-fn rows(source: &str) -> Vec<Row<'_>> {
-    const MATTERS: [&str; 8] = ["Rule", "Cell", "Limit", "Queue", "Close", "Shutdown", "Duplicates", "Bad"];
-    let mut found = Vec::new();
-    let mut rule = None;
-    for line in source.lines().map(str::trim) {
-        let marked = line.strip_prefix("/// ").and_then(|text| text.split_once(": "));
-        let is_matter = |matter: &str| MATTERS.contains(&matter.split(' ').next().unwrap_or(matter));
-        if let Some((matter, text)) = marked.filter(|(matter, _)| is_matter(matter)) {
-            rule = Some((matter, text.trim_end_matches('.')));
-        } else if let Some((_, name)) = line.split_once("fn ").filter(|_| !line.starts_with("//")) {
-            let test = name.split(['(', '<']).next().unwrap_or(name);
-            found.extend(rule.take().map(|(matter, text)| Row { matter, text, test }));
-        }
-    }
-    found
-}
-
-/// The tests that run with the calls of WasmEdge too.
-fn in_wasmedge(source: &str) -> Result<BTreeSet<&str>> {
-    let (_, list) = source.split_once("\nevery_profile_in_wasmedge! {").context("no list of WasmEdge")?;
-    let (list, _) = list.split_once("\n}\n").context("a list without an end")?;
-    Ok(list.split_whitespace().collect())
-}
-
-/// The cell that says whether a test runs with the calls of WasmEdge.
-fn mark(wasmedge: &BTreeSet<&str>, test: &str) -> &'static str {
-    if wasmedge.contains(test) { "yes" } else { "" }
-}
-
-/// What each profile decides, by the code, with the test of it.
-fn profiles(found: &[Row<'_>], wasmedge: &BTreeSet<&str>) -> Result<String> {
-    let names = ListenProfile::ALL.map(|profile| format!("`{profile}`"));
-    let mut text = format!(
-        "| | {} | test | in WasmEdge |\n|---{}|---|---|\n",
-        names.join(" | "),
-        "|---".repeat(names.len())
-    );
-    for row in found.iter().filter(|row| row.matter == "Cell") {
-        let unknown = || format!("{}: no such rule of the profiles: {:?}", row.test, row.text);
-        let cells = ListenProfile::ALL.iter().map(|profile| cell(row.text, profile.rules()));
-        let cells = cells.collect::<Option<Vec<_>>>().with_context(unknown)?;
-        let mark = mark(wasmedge, row.test);
-        _ = writeln!(text, "| {} | {} | `{}` | {mark} |", row.text, cells.join(" | "), row.test);
-    }
-    Ok(text)
-}
-
-/// What these rules say to one of the questions that the tests ask.
-fn cell(question: &str, rules: ListenRules) -> Option<String> {
-    const MAXIMUM: u32 = 1000;
-    let is_maximum = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(MAXIMUM, MAXIMUM);
-    let is_zero = |backlog| rules.capacity(backlog, MAXIMUM) == rules.capacity(0, MAXIMUM);
-    let text = match question {
-        "the backlog as the guest passes it" if rules.negative == NegativeBacklog::Unsigned => "unsigned",
-        "the backlog as the guest passes it" => "a C `int`",
-        "a negative backlog" if rules.negative == NegativeBacklog::Unsigned => "a large number: the maximum",
-        "a negative backlog" if is_zero(1 << 31) => "as 0",
-        "a negative backlog" if is_maximum(1 << 31) => "the maximum",
-        "more than the maximum" if is_maximum(MAXIMUM + 1) => "the maximum",
-        "a backlog of 0" => return Some(format!("{} waits", rules.capacity(0, MAXIMUM))),
-        "SOMAXCONN, which is 128 or 2^31 - 1" if is_maximum(128) => "the maximum",
-        "SOMAXCONN, which is 128 or 2^31 - 1" => "a number",
-        "connections that wait for N" => match rules.holds {
-            QueueCapacity::Backlog => "N",
-            QueueCapacity::HalfMore => "1.5 N, rounded up",
-            QueueCapacity::OneMore => "N + 1",
-        },
-        "one more arrives" => match rules.beyond {
-            OverflowPolicy::Unanswered => "not answered",
-            OverflowPolicy::Reset => "reset at once",
-        },
-        "listen again" => match rules.beyond {
-            OverflowPolicy::Unanswered => "changes the backlog",
-            OverflowPolicy::Reset => "changes, and resets the newest beyond it",
-        },
-        "a socket that is not bound" => match rules.unbound {
-            UnboundListen::Refused(errno) => errno.name(),
-            UnboundListen::BoundToWildcard => "binds port 0, if that is granted",
-        },
-        "a connected or connecting socket" => rules.connected.name(),
-        _ => return None,
-    };
-    Some(text.to_owned())
-}
-
-/// What holds in every profile, by the number of the rule.
-fn listen(found: &[Row<'_>], wasmedge: &BTreeSet<&str>) -> Result<String> {
-    let mut text = "| rule | what holds | test | in WasmEdge |\n|---|---|---|---|\n".to_owned();
-    for number in 1..=RULES {
-        let matter = format!("Rule {number}");
-        let mut of_it = found.iter().filter(|row| row.matter == matter).peekable();
-        ensure!(of_it.peek().is_some(), "{matter} has no test");
-        for row in of_it {
-            let mark = mark(wasmedge, row.test);
-            _ = writeln!(text, "| {number} | {} | `{}` | {mark} |", row.text, row.test);
-        }
-    }
-    Ok(text)
-}
-
-/// What is tested besides.
-fn more(found: &[Row<'_>], wasmedge: &BTreeSet<&str>) -> String {
-    let mut text = "| matter | what holds | test | in WasmEdge |\n|---|---|---|---|\n".to_owned();
-    let is_other = |row: &&Row<'_>| row.matter != "Cell" && !row.matter.starts_with("Rule");
-    for row in found.iter().filter(is_other) {
-        let mark = mark(wasmedge, row.test);
-        _ = writeln!(text, "| {} | {} | `{}` | {mark} |", row.matter.to_lowercase(), row.text, row.test);
-    }
-    text
-}
-
-#[test]
-fn rows_are_found() {
-    let source = "\
-        /// Rule 12: accept loses nobody.\n\
-        /// More of it.\n\
-        pub(super) fn row_12_accept_waits(profile: Profile) -> Result<()> {\n\
-        /// Runs one rule: a helper.\n\
-        fn helper() {}\n\
-        /// Queue: first come, first served.\n\
-        #[test]\n\
-        fn first_come() {\n";
-    assert_eq!(
-        rows(source),
-        [
-            Row { matter: "Rule 12", text: "accept loses nobody", test: "row_12_accept_waits" },
-            Row { matter: "Queue", text: "first come, first served", test: "first_come" }
-        ]
-    );
 }

@@ -77,7 +77,8 @@ impl Toolchain {
         names: &[&str],
     ) -> Result<PathBuf> {
         let mut command = self.command();
-        command.args(["--package", "guests", "--features", feature]);
+        command.args(["--package", "guests", "--package", "http_server"]);
+        command.arg("--features").arg(format!("guests/{feature}"));
         command.args(names.iter().flat_map(|name| ["--bin", name]));
         build_for(TARGET, command, programs, target_dir)
     }

@@ -10,6 +10,58 @@ pub(crate) struct Row {
     pub(crate) why: &'static str,
 }
 
+/// What another dialect has in place of the calls of WASIX.
+pub(crate) struct Counterparts {
+    /// What it is called.
+    pub(crate) dialect: &'static str,
+    /// The id of the dialect, as functions have it that it adds.
+    pub(crate) id: &'static str,
+    /// A call of WASIX, and the one in its place.
+    pub(crate) calls: &'static [(&'static str, &'static str)],
+}
+
+/// The dialects whose programs make the calls too.
+pub(crate) const DIALECTS: &[Counterparts] = &[WASMEDGE];
+
+pub(crate) const WASMEDGE: Counterparts = Counterparts {
+    dialect: "WasmEdge",
+    id: "wasmedge",
+    calls: &[
+        ("sock_open", "sock_open"),
+        ("sock_bind", "sock_bind"),
+        ("sock_listen", "sock_listen"),
+        ("sock_accept", "sock_accept"),
+        ("sock_accept_v2", "sock_accept_v2"),
+        ("sock_connect", "sock_connect"),
+        ("sock_send_to", "sock_send_to"),
+        ("sock_recv_from", "sock_recv_from_v2"),
+        ("sock_addr_local", "sock_getlocaladdr_v2"),
+        ("sock_addr_peer", "sock_getpeeraddr_v2"),
+        ("sock_set_opt_flag", "sock_setsockopt"),
+        ("sock_get_opt_flag", "sock_getsockopt"),
+        ("sock_set_opt_size", "sock_setsockopt"),
+        ("sock_get_opt_size", "sock_getsockopt"),
+        ("sock_set_opt_time", "sock_setsockopt"),
+        ("sock_get_opt_time", "sock_getsockopt"),
+    ],
+};
+
+/// Calls of preview 1 that mean something else there than in WASIX.
+const OTHER_IN_PREVIEW1: [&str; 1] = ["fd_renumber"];
+
+impl Counterparts {
+    /// The call in place of `call`: its own, or that of preview 1.
+    pub(crate) fn of(&self, call: &str) -> Option<&'static str> {
+        let own = self.calls.iter().find(|(name, _)| *name == call).map(|(_, own)| *own);
+        let is_shared = |function: &&wasock::internals::Function| {
+            let is_preview1 = function.module == "wasi_snapshot_preview1" && function.added_by.is_none();
+            is_preview1 && function.name == call && !OTHER_IN_PREVIEW1.contains(&call)
+        };
+        let shared = || wasock::internals::FUNCTIONS.iter().find(is_shared).map(|function| function.name);
+        own.or_else(shared)
+    }
+}
+
 const WORKS: &str = "works";
 /// WASI's name for `EOPNOTSUPP`.
 const NO: &str = "ENOTSUP";

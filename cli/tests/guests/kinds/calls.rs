@@ -1,7 +1,7 @@
 //! Every call that takes a socket, on every kind: a row of the table, a test.
 
-use super::call_table::{Row, TABLE};
-use super::{KINDS, kinds_here, run_with_kinds};
+use super::call_table::{Counterparts, DIALECTS, Row, TABLE, WASMEDGE};
+use super::{KINDS, kinds_here, kinds_of_dialects, run_with_kinds};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,17 +10,19 @@ use std::sync::LazyLock;
 type Outcomes = BTreeMap<(String, String), String>;
 
 /// One run of the guest, for all the rows.
-static OUTCOMES: LazyLock<Result<Outcomes>> = LazyLock::new(|| {
+static OUTCOMES: LazyLock<Result<Outcomes>> =
+    LazyLock::new(|| made_by(guest_tests::KINDS_CALLS, &kinds_here()));
+
+fn made_by(program: &str, kinds: &[&str]) -> Result<Outcomes> {
     let folder = tempfile::tempdir()?;
-    let finished =
-        run_with_kinds(folder.path()).arg(guest_tests::KINDS_CALLS).args(kinds_here()).succeed()?;
+    let finished = run_with_kinds(folder.path()).arg(program).args(kinds).succeed()?;
     let outcome = |line: &str| {
         let mut words = line.splitn(3, ' ').map(str::to_owned);
         let mut word = || words.next().with_context(|| format!("no outcome: {line:?}"));
         Ok(((word()?, word()?), word()?))
     };
     finished.stdout.lines().map(outcome).collect()
-});
+}
 
 fn outcomes() -> Result<&'static Outcomes> {
     OUTCOMES.as_ref().map_err(|error| anyhow!("{error:#}"))
@@ -67,6 +69,30 @@ rows! {
     path_filestat_get path_open path_unlink_file
 }
 
+/// What the dialect has a call for does the same, on every kind that it has; the rest is `ENOSYS`.
+fn same_in(dialect: &Counterparts, program: &str) -> Result<()> {
+    let kinds = kinds_of_dialects();
+    let outcomes = made_by(program, &kinds)?;
+    let mut wrong = Vec::new();
+    for row in TABLE {
+        let answers = KINDS.into_iter().zip(row.answers).filter(|(kind, _)| kinds.contains(kind));
+        for (kind, answer) in answers {
+            let expected = if dialect.of(row.call).is_some() { answer } else { "ENOSYS" };
+            let outcome = outcomes.get(&(kind.to_owned(), row.call.to_owned()));
+            if outcome.map(String::as_str) != Some(expected) {
+                wrong.push(format!("{kind} {}: {outcome:?}, not {expected}", row.call));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}\n{}", dialect.dialect, wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn wasmedge() -> Result<()> {
+    same_in(&WASMEDGE, guest_tests::wasmedge::KINDS_CALLS)
+}
+
 /// The table, the tests and the program have the same calls, and each has every kind.
 #[test]
 pub(crate) fn kinds_calls() -> Result<()> {
@@ -86,5 +112,15 @@ pub(crate) fn kinds_calls() -> Result<()> {
         .filter(|name| name.starts_with("sock_") && !named.contains(name))
         .collect();
     ensure!(missing.is_empty(), "no rows: {missing:?}");
+    // And a counterpart is a call that its dialect has.
+    let has = |id: &str, call: &str| {
+        let is_its_own = |added_by: Option<&str>| added_by.is_none_or(|by| by == id);
+        let mut functions = wasock::internals::FUNCTIONS.iter();
+        functions.any(|function| function.name == call && is_its_own(function.added_by))
+    };
+    for dialect in DIALECTS {
+        let lacking: Vec<_> = dialect.calls.iter().filter(|(_, call)| !has(dialect.id, call)).collect();
+        ensure!(lacking.is_empty(), "not in {}: {lacking:?}", dialect.dialect);
+    }
     Ok(())
 }

@@ -1,11 +1,15 @@
 //! Time limits and pending errors on every kind of socket.
 
-use super::{kinds_here, run_with_kinds};
-use anyhow::Result;
+use super::{kinds_here, kinds_of_dialects, run_with_kinds};
+use anyhow::{Context as _, Result};
 
 fn holds_for(kind: &str) -> Result<()> {
+    holds_in(guest_tests::KINDS_LIMITS, kind)
+}
+
+fn holds_in(program: &str, kind: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    run_with_kinds(folder.path()).args([guest_tests::KINDS_LIMITS, kind]).succeed().map(drop)
+    run_with_kinds(folder.path()).args([program, kind]).succeed().map(drop)
 }
 
 macro_rules! kinds {
@@ -23,4 +27,11 @@ kinds! { tcp_v4 tcp_v6 udp_v4 udp_v6 unix_stream unix_datagram }
 #[test]
 pub(crate) fn kinds_limits() -> Result<()> {
     holds_for("unix_seqpacket")
+}
+
+/// In WasmEdge a limit of receiving is one of accepting too, and one of sending one of connecting.
+#[test]
+fn wasmedge() -> Result<()> {
+    let holds = |kind: &str| holds_in(guest_tests::wasmedge::KINDS_LIMITS, kind).context(kind.to_owned());
+    kinds_of_dialects().into_iter().try_for_each(holds)
 }

@@ -24,6 +24,11 @@ fn kinds_here() -> Vec<&'static str> {
     KINDS.into_iter().filter(|kind| has_ipv6 || !kind.ends_with("_v6")).collect()
 }
 
+/// Those of them that dialects besides WASIX have.
+fn kinds_of_dialects() -> Vec<&'static str> {
+    kinds_here().into_iter().filter(|kind| *kind != "unix_seqpacket").collect()
+}
+
 /// `wasock run` with the loopback granted for every use, and every name in `/run`.
 fn run_with_kinds(folder: &Path) -> Wasock {
     let host = run().args(["--dir", &format!("{}::/run", folder.display())]);

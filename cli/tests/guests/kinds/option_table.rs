@@ -26,6 +26,48 @@ pub(crate) struct Row {
     pub(crate) note: &'static str,
 }
 
+/// What another dialect has in place of the options of WASIX.
+pub(crate) struct Counterparts {
+    /// What it is called.
+    pub(crate) dialect: &'static str,
+    /// What its words for an option are.
+    pub(crate) words: &'static str,
+    /// An option, and those words.
+    pub(crate) options: &'static [(&'static str, &'static str)],
+}
+
+/// The dialects that have options too.
+pub(crate) const DIALECTS: &[Counterparts] = &[WASMEDGE];
+
+pub(crate) const WASMEDGE: Counterparts = Counterparts {
+    dialect: "WasmEdge",
+    words: "level and name",
+    options: &[
+        ("reuse_addr", "0, 0"),
+        ("no_delay", "6, 15"),
+        ("dont_route", "0, 3"),
+        ("broadcast", "0, 4"),
+        ("listening", "0, 13"),
+        ("last_error", "0, 2"),
+        ("keep_alive", "0, 7"),
+        ("linger", "0, 9"),
+        ("oob_inline", "0, 8"),
+        ("recv_buf_size", "0, 6"),
+        ("send_buf_size", "0, 5"),
+        ("recv_lowat", "0, 10"),
+        ("recv_timeout", "0, 11"),
+        ("send_timeout", "0, 12"),
+        ("type", "0, 1"),
+    ],
+};
+
+impl Counterparts {
+    /// The words for `option`, if it has any.
+    pub(crate) fn of(&self, option: &str) -> Option<&'static str> {
+        self.options.iter().find(|(name, _)| *name == option).map(|(_, words)| *words)
+    }
+}
+
 const fn flag(number: u32, name: &'static str, answers: [Answer; 7], note: &'static str) -> Row {
     Row { name, number, call: "flag", answers, note }
 }

@@ -4,8 +4,8 @@
 //! test's own.
 
 use super::native::Native;
-use super::option_table::{Answer, Row, TABLE};
-use super::{KINDS, kinds_here, run_with_kinds};
+use super::option_table::{Answer, Counterparts, DIALECTS, Row, TABLE, WASMEDGE};
+use super::{KINDS, kinds_here, kinds_of_dialects, run_with_kinds};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -28,23 +28,28 @@ fn task(kind: &str, state: &str, number: u32, (call, values): (&str, &[&str])) -
     format!("{kind} {state} {number} {call} {}", values.join(" "))
 }
 
-/// One run of the guest, for all the rows: the answers to each task.
-static ANSWERS: LazyLock<Result<BTreeMap<String, Vec<String>>>> = LazyLock::new(|| {
+/// The answers to each task.
+type Answers = BTreeMap<String, Vec<String>>;
+
+/// One run of the guest, for all the rows.
+static ANSWERS: LazyLock<Result<Answers>> = LazyLock::new(|| {
+    let numbers = || TABLE.iter().map(|row| row.number).chain(UNKNOWN);
+    let all = |kind, state| {
+        numbers().flat_map(move |number| VALUES.map(|values| task(kind, state, number, values)))
+    };
+    let states = |kind| STATES.into_iter().flat_map(move |state| all(kind, state));
+    answers_of(guest_tests::KINDS_OPTIONS, kinds_here().into_iter().flat_map(states))
+});
+
+fn answers_of(program: &str, tasks: impl Iterator<Item = String>) -> Result<Answers> {
     let folder = tempfile::tempdir()?;
-    let mut host = run_with_kinds(folder.path()).arg(guest_tests::KINDS_OPTIONS);
-    for kind in kinds_here() {
-        for state in STATES {
-            for number in TABLE.iter().map(|row| row.number).chain(UNKNOWN) {
-                host = host.args(VALUES.map(|values| task(kind, state, number, values)));
-            }
-        }
-    }
+    let finished = run_with_kinds(folder.path()).arg(program).args(tasks).succeed()?;
     let answer = |line: &str| {
         let (task, answers) = line.split_once(": ").with_context(|| format!("no answer: {line:?}"))?;
         Ok((task.to_owned(), answers.split(' ').map(str::to_owned).collect()))
     };
-    host.succeed()?.stdout.lines().map(answer).collect()
-});
+    finished.stdout.lines().map(answer).collect()
+}
 
 /// What the guest is to get: the value, and for each that is set the outcome and the
 /// value then.
@@ -130,6 +135,41 @@ rows! {
     proto proto
 }
 
+/// What an `int` holds; a dialect may have no word for more.
+const INTS: [(&str, &[&str]); 2] =
+    [("flag", &["1", "0", "1"]), ("size", &["0", "1", "33", "255", "256", "65536", "2147483647"])];
+
+/// The options that a dialect has are the same there. Those that are times end calls: `limits` has them.
+fn same_in(dialect: &Counterparts, program: &str) -> Result<()> {
+    let named = |row: &&Row| dialect.of(row.name).is_some();
+    let ints_of = |row: &'static Row| INTS.into_iter().filter(move |(call, _)| *call == row.call);
+    let rows = || TABLE.iter().filter(named).flat_map(|row| ints_of(row).map(move |values| (row, values)));
+    let kinds = kinds_of_dialects();
+    let cells = || kinds.iter().flat_map(|kind| STATES.map(|state| (*kind, state)));
+    let tasks = cells()
+        .flat_map(|(kind, state)| rows().map(move |(row, values)| task(kind, state, row.number, values)));
+    let answers = answers_of(program, tasks)?;
+    let mut wrong = Vec::new();
+    for (kind, state) in cells() {
+        for (row, values) in rows() {
+            let task = task(kind, state, row.number, values);
+            let expected = expected(row, kind, state, values)?;
+            let told = answers.get(&task).with_context(|| format!("no answer to {task}"))?;
+            if *told != expected {
+                let (told, expected) = (told.join(" "), expected.join(" "));
+                wrong.push(format!("{} {task}:\n  {told}\nexpected\n  {expected}", row.name));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "{}\n{}", dialect.dialect, wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn wasmedge() -> Result<()> {
+    same_in(&WASMEDGE, guest_tests::wasmedge::KINDS_OPTIONS)
+}
+
 /// An unknown option is none of any kind, whichever call names it.
 #[test]
 fn unknown() -> Result<()> {
@@ -157,5 +197,10 @@ pub(crate) fn kinds_options() -> Result<()> {
     let unexplained = |row: &&Row| row.answers == [Answer::No; 7] && row.note.is_empty();
     let unexplained: Vec<&str> = TABLE.iter().filter(unexplained).map(|row| row.name).collect();
     ensure!(unexplained.is_empty(), "no reasons: {unexplained:?}");
+    for dialect in DIALECTS {
+        let known = |(option, _): &&(&str, &str)| named.contains(option);
+        let unknown: Vec<_> = dialect.options.iter().filter(|it| !known(it)).collect();
+        ensure!(unknown.is_empty(), "{}, {}: {unknown:?}", dialect.dialect, dialect.words);
+    }
     Ok(())
 }

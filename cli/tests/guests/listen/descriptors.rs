@@ -117,7 +117,7 @@ pub(super) fn row_12_epoll_without_host_descriptors(profile: Profile) -> Result<
 pub(super) fn row_12_server_without_host_descriptors(profile: Profile) -> Result<()> {
     // What cleans the cache up now and then takes descriptors, and gives them back.
     let mut server = host(profile)
-        .args(["--no-cache", guest_tests::HTTP_SERVER, "127.0.0.1:0"])
+        .args(["--no-cache", profile.programs.http_server, "127.0.0.1:0"])
         .limit_descriptors(HOST_DESCRIPTORS)
         .start()?;
     let addr = server.listening()?;

@@ -120,8 +120,9 @@ pub(super) fn a_duplicate_keeps_the_permit_of_its_connection(profile: Profile) -
 
 /// Limit: a server with as many connections as allowed serves them, sleeps, and serves 200 clients in turn.
 pub(super) fn a_server_with_as_many_connections_as_may_be(profile: Profile) -> Result<()> {
-    let mut server =
-        host(profile).args(["--max-connections", "8", guest_tests::HTTP_SERVER, "127.0.0.1:0"]).start()?;
+    let mut server = host(profile)
+        .args(["--max-connections", "8", profile.programs.http_server, "127.0.0.1:0"])
+        .start()?;
     let addr = server.listening()?;
     let mut clients = (0..200).map(|_| HttpClient::connect(addr)).collect::<Result<Vec<_>>>()?;
     for client in clients.iter_mut().take(8) {

@@ -19,7 +19,7 @@ mod stress;
 use super::{run, run_on_loopback};
 use anyhow::{Context, Result, ensure};
 use guest_tests::{Attempt, Client, Finished, Running, Silent, Wasock, is_refused, let_packets_pass};
-use profile::{OneMore, Profile, Unbound};
+use profile::{OneMore, Profile, Programs, Unbound};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,27 +50,27 @@ macro_rules! tests_of {
     };
 }
 
-/// The same with programs whose calls are WasmEdge's: one is called
-/// `listen::wasmedge::winsock::one_more`.
-macro_rules! every_profile_in_wasmedge {
-    ($($room:ident: $tests:tt)*) => {
-        mod wasmedge {
-            wasmedge_tests_of! { wasix WASIX $($room: $tests)* }
-            wasmedge_tests_of! { posix POSIX $($room: $tests)* }
-            wasmedge_tests_of! { winsock WINSOCK $($room: $tests)* }
-            wasmedge_tests_of! { bsd BSD $($room: $tests)* }
-            wasmedge_tests_of! { linux LINUX $($room: $tests)* }
+/// The same with programs whose calls are another dialect's: one is called `listen::wasmedge::winsock::one_more`.
+macro_rules! every_profile_in {
+    ($dialect:ident $PROGRAMS:ident $($room:ident: $tests:tt)*) => {
+        mod $dialect {
+            tests_in! { $PROGRAMS wasix WASIX $($room: $tests)* }
+            tests_in! { $PROGRAMS posix POSIX $($room: $tests)* }
+            tests_in! { $PROGRAMS winsock WINSOCK $($room: $tests)* }
+            tests_in! { $PROGRAMS bsd BSD $($room: $tests)* }
+            tests_in! { $PROGRAMS linux LINUX $($room: $tests)* }
         }
     };
 }
 
-macro_rules! wasmedge_tests_of {
-    ($module:ident $profile:ident $($room:ident: { $($test:ident)* })*) => {
+macro_rules! tests_in {
+    ($PROGRAMS:ident $module:ident $profile:ident $($room:ident: { $($test:ident)* })*) => {
         mod $module {
             $($(
                 #[test]
                 fn $test() -> anyhow::Result<()> {
-                    crate::listen::$room::$test(crate::listen::Profile::$profile.in_wasmedge())
+                    use crate::listen::{Profile, Programs};
+                    crate::listen::$room::$test(Profile::$profile.with(Programs::$PROGRAMS))
                 }
             )*)*
         }
@@ -147,27 +147,36 @@ every_profile! {
     }
 }
 
-// What they can say: there are no duplicates, no epoll, no shared port and no messages in order.
-every_profile_in_wasmedge! {
+// What its calls can say. `tests/docs/listening.rs` has the reason of each that is not here.
+every_profile_in! { wasmedge WASMEDGE
     rows: {
         row_01_bad_descriptor
+        row_02_not_a_socket
+        row_03_without_the_right
+        row_04_datagram
+        row_06_refused_by_the_policy
         row_07_taken_after_bind
         row_09_order_of_errors
+        row_10_failure_changes_nothing
         row_11_until_the_guest_ends
         row_13_accept_waits
         row_13_accept_timeout
         row_14_accept_states_and_kinds
+        row_15_reset_while_waiting
         row_16_addresses_of_the_accepted
         row_17_polling_consumes_nothing
         row_17_poll_waits_for_a_connection
         row_18_already_waiting
         row_19_chosen_port
         row_20_restart_at_once
+        row_20_two_listeners
     }
     descriptors: {
         row_08_out_of_descriptors
         row_12_accept_with_a_full_table
         row_12_accept_without_host_descriptors
+        row_12_poll_without_host_descriptors
+        row_12_server_without_host_descriptors
     }
     cells: {
         backlog_as_passed
@@ -185,9 +194,14 @@ every_profile_in_wasmedge! {
         as_many_connections_as_may_be
         as_many_as_a_listener_may_have
         as_many_as_a_peer_may_have
+        a_server_with_as_many_connections_as_may_be
     }
     close: {
+        close_with_clients_waiting
         shutdown_of_a_listener
+    }
+    stress: {
+        every_kind_and_backlog
     }
 }
 
@@ -204,7 +218,7 @@ fn holds(profile: Profile, rule: &str) -> Result<Finished> {
         .arg("--dir")
         .arg(format!("{}::/", folder.path().display()))
         .args(["--listen", "unix:*", "--connect", "unix:*"])
-        .args([profile.rules, rule, profile.unbound_without_grant(), profile.connected])
+        .args([profile.programs.rules, rule, profile.unbound_without_grant(), profile.connected])
         .arg(silent.addr()?.to_string())
         .succeed()?
         .expect_stdout("holds\n")
@@ -395,7 +409,7 @@ impl Listener {
 }
 
 fn on(profile: Profile, host: Wasock, addr: &str, backlog: u32) -> Wasock {
-    host.with_stdin().args([profile.listener, addr, &backlog.to_string()])
+    host.with_stdin().args([profile.programs.listener, addr, &backlog.to_string()])
 }
 
 /// How many the host has of what Linux lists in this folder.

@@ -25,10 +25,8 @@ pub(super) const SOMAXCONN: u32 = 0x7fff_ffff;
 pub(super) struct Profile {
     /// As `--listen-profile` takes it.
     pub(super) name: &'static str,
-    /// The program that follows commands, and the one that checks rules from inside: those of a
-    /// dialect.
-    pub(super) listener: &'static str,
-    pub(super) rules: &'static str,
+    /// The programs, whose calls are those of a dialect.
+    pub(super) programs: Programs,
     /// How many connections wait for each of [`BACKLOGS`], with [`PLENTY`].
     pub(super) waiting: [usize; 8],
     /// How many wait for the largest C `int`, with [`PLENTY`].
@@ -50,6 +48,34 @@ pub(super) struct Profile {
     pub(super) connected: &'static str,
 }
 
+/// The programs of the tests, as they are compiled for a dialect.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Programs {
+    /// The one that follows commands.
+    pub(super) listener: &'static str,
+    /// The one that checks rules from inside.
+    pub(super) rules: &'static str,
+    pub(super) port_probe: &'static str,
+    pub(super) http_server: &'static str,
+}
+
+/// Those of a module of `guest_tests`.
+macro_rules! programs {
+    ($($module:tt)*) => {
+        Programs {
+            listener: $($module)*::LISTENER,
+            rules: $($module)*::LISTEN_RULES,
+            port_probe: $($module)*::PORT_PROBE,
+            http_server: $($module)*::HTTP_SERVER,
+        }
+    };
+}
+
+impl Programs {
+    const WASIX: Self = programs!(guest_tests);
+    pub(super) const WASMEDGE: Self = programs!(guest_tests::wasmedge);
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OneMore {
     /// The client's kernel tries again.
@@ -68,8 +94,7 @@ pub(super) enum Unbound {
 impl Profile {
     pub(super) const WASIX: Self = Self {
         name: "wasix",
-        listener: guest_tests::LISTENER,
-        rules: guest_tests::LISTEN_RULES,
+        programs: Programs::WASIX,
         waiting: [1, 1, 2, 3, 5, 16, 127, 128],
         waiting_for_somaxconn: 130,
         waiting_at_most: 8,
@@ -82,9 +107,9 @@ impl Profile {
         connected: "EISCONN",
     };
 
-    /// The same, with programs whose calls are WasmEdge's.
-    pub(super) const fn in_wasmedge(self) -> Self {
-        Self { listener: guest_tests::wasmedge::LISTENER, rules: guest_tests::wasmedge::LISTEN_RULES, ..self }
+    /// The same, with programs of another dialect.
+    pub(super) const fn with(self, programs: Programs) -> Self {
+        Self { programs, ..self }
     }
 
     pub(super) const POSIX: Self = Self {

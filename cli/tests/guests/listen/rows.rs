@@ -43,9 +43,9 @@ pub(super) fn row_06_refused_by_the_policy(profile: Profile) -> Result<()> {
         };
         lines.len() == 1 && lines.iter().all(is_whole)
     };
-    let finished = nothing_granted().args([guest_tests::PORT_PROBE, "listen"]).succeed()?;
+    let finished = nothing_granted().args([profile.programs.port_probe, "listen"]).succeed()?;
     ensure!(is_told(&finished, "sock_listen", "0.0.0.0:10275"), "{finished}");
-    let listener = [guest_tests::LISTENER, "127.0.0.1:0", "1"];
+    let listener = [profile.programs.listener, "127.0.0.1:0", "1"];
     let finished = nothing_granted().args(listener).finish()?.expect_code(1)?;
     ensure!(is_told(&finished, "sock_bind", "127.0.0.1:0"), "{finished}");
     finished.expect_stderr("EACCES").map(drop)
@@ -254,7 +254,7 @@ pub(super) fn row_20_two_listeners(profile: Profile) -> Result<()> {
     holds(profile, "two_listeners")?;
     let mut listener = Listener::start(profile, 4)?;
     host(profile)
-        .args([guest_tests::LISTENER, &listener.addr.to_string(), "4"])
+        .args([profile.programs.listener, &listener.addr.to_string(), "4"])
         .finish()?
         .expect_code(1)?
         .expect_stderr("EADDRINUSE")?

@@ -44,6 +44,18 @@ pub type Fd = u32;
 /// The outcome of a call.
 pub type Result<T> = std::result::Result<T, Errno>;
 
+/// Are the calls those of WASIX? Else they are those of another dialect, and what it has no call for answers
+/// `ENOSYS`, what it has no option for `ENOPROTOOPT`.
+pub const IS_WASIX: bool = !cfg!(feature = "wasmedge");
+
+/// What a call made, or nothing where the dialect lacks the call.
+pub fn if_there<T>(made: Result<T>) -> Option<T> {
+    match made {
+        Err(errno::ENOSYS) if !IS_WASIX => None,
+        made => Some(check_ok!(made)),
+    }
+}
+
 /// Turns the number that a call answered into an outcome.
 #[cfg(target_os = "wasi")]
 pub fn outcome(answer: i32) -> Result<()> {

@@ -11,7 +11,7 @@ use wasix::descriptor::{NONBLOCK, close, drop_rights, dup, right};
 use wasix::errno::*;
 use wasix::poll::{MONOTONIC, Subscription, now, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor, unix, wait};
+use wasix::{Errno, Fd, IS_WASIX, check, check_eq, check_ok, descriptor, if_there, unix, wait};
 
 const RULES: [(&str, fn()); 20] = [
     ("bad_descriptor", bad_descriptor),
@@ -107,16 +107,18 @@ fn not_a_socket() {
     check_eq!(listen(3, 4), Err(ENOTSOCK), "folder");
     let file = File::create("listen_rules.tmp").unwrap();
     check_eq!(listen(file.as_raw_fd() as u32, 4), Err(ENOTSOCK), "file");
-    let (reader, writer) = check_ok!(wait::pipe());
-    let (event, epoll) = (check_ok!(wait::event(1, 0)), check_ok!(wait::epoll()));
+    let (reader, writer) = if_there(wait::pipe()).unzip();
+    let (event, epoll) = (if_there(wait::event(1, 0)), if_there(wait::epoll()));
     for (fd, kind) in [(reader, "reader"), (writer, "writer"), (event, "event"), (epoll, "epoll")] {
-        check_eq!(listen(fd, 4), Err(ENOTSOCK), "{kind}");
+        if let Some(fd) = fd {
+            check_eq!(listen(fd, 4), Err(ENOTSOCK), "{kind}");
+        }
     }
 }
 
 fn without_the_right() {
     let fd = bound();
-    let limited = check_ok!(dup(fd));
+    let limited = if_there(dup(fd)).unwrap_or_else(bound);
     check_ok!(drop_rights(limited, right::SOCK_LISTEN));
     check_eq!(listen(limited, 4), Err(ENOTCAPABLE));
     // The right is the descriptor's, not the socket's.
@@ -129,8 +131,10 @@ fn datagram() {
         let fd = check_ok!(open(family, DGRAM, UDP));
         check_eq!(listen(fd, 4), Err(ENOTSUP));
     }
-    // A raw socket is refused where it is opened.
-    check_eq!(open(INET4, RAW, 0), Err(ENOTSUP));
+    // A raw socket is refused where it is opened; other dialects have no word for one.
+    if IS_WASIX {
+        check_eq!(open(INET4, RAW, 0), Err(ENOTSUP));
+    }
 }
 
 /// As one of a stream does, and message by message.
@@ -220,7 +224,9 @@ fn failure_changes_nothing() {
     check_ok!(send_all(far, b"hello"));
     check_eq!(recv(near, &mut [0; 16], 0), Ok(5));
     check_eq!(listen(second, 4), Err(EADDRINUSE));
-    check_eq!(status(second), Ok(1));
+    if let Some(status) = if_there(status(second)) {
+        check_eq!(status, 1);
+    }
 }
 
 fn last_duplicate() {
@@ -303,11 +309,14 @@ fn two_listeners() {
     let second = fresh();
     let answer = bind(second, addr).and_then(|()| listen(second, 4));
     check_eq!(answer, Err(EADDRINUSE));
-    // Only one of the two asked for sharing.
+    // Only one of the two asked for sharing, where there is such an option.
     let sharing = fresh();
-    check_ok!(set_flag(sharing, option::REUSE_PORT, true));
-    let answer = bind(sharing, addr).and_then(|()| listen(sharing, 4));
-    check_eq!(answer, Err(EADDRINUSE));
+    let asked = set_flag(sharing, option::REUSE_PORT, true);
+    if IS_WASIX || asked != Err(ENOPROTOOPT) {
+        check_ok!(asked);
+        let answer = bind(sharing, addr).and_then(|()| listen(sharing, 4));
+        check_eq!(answer, Err(EADDRINUSE));
+    }
     check_ok!(connected(live));
 }
 
@@ -377,8 +386,10 @@ fn every_kind_and_backlog() {
         (u32::MAX, EBADF, "minus one"),
     ];
     // A number that no other descriptor gets meanwhile.
-    check_eq!(descriptor::dup2(first, 500, false), Ok(500));
-    check_ok!(close(500));
+    if let Some(copy) = if_there(descriptor::dup2(first, 500, false)) {
+        check_eq!(copy, 500);
+        check_ok!(close(500));
+    }
     for backlog in BACKLOGS {
         for (fd, expected, kind) in kinds {
             check_eq!(listen(fd, backlog), Err(expected), "{kind}, backlog {backlog}");

@@ -175,7 +175,7 @@ fn poll_oneoff(kind: Kind) -> Tried {
 
 fn epoll_ctl(kind: Kind) -> Tried {
     let (near, far) = check_ok!(kind.two());
-    let watch = check_ok!(wait::epoll());
+    let watch = wait::epoll()?;
     wait::add(watch, near, wait::IN)?;
     expect("added again", wait::add(watch, near, wait::IN), Err(EEXIST))?;
     expect("before", wait::now(watch), Ok(vec![]))?;

@@ -9,7 +9,7 @@ use wasix::errno::*;
 use wasix::kind::{self, Addr, Kind, local, peer};
 use wasix::multicast::*;
 use wasix::socket::*;
-use wasix::{Fd, Result, check_ok, outcome, raw, wait};
+use wasix::{Fd, IS_WASIX, Result, check_ok, outcome, raw, wait};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -47,7 +47,10 @@ fn sock_open(kind: Kind) -> Tried {
     let fd = kind.open()?;
     expect("its file type", fdstat(fd).map(|stat| stat.filetype), Ok(kind.filetype()))?;
     expect("its type", size(fd, option::TYPE), Ok(kind.kind.into()))?;
-    expect("its protocol", size(fd, option::PROTO), Ok(kind.protocol.into()))?;
+    let protocol = size(fd, option::PROTO);
+    if IS_WASIX || protocol != Err(ENOPROTOOPT) {
+        expect("its protocol", protocol, Ok(kind.protocol.into()))?;
+    }
     done([fd])
 }
 
@@ -319,6 +322,10 @@ fn flags(kind: Kind) -> Tried {
         set_flag(fd, option::REUSE_ADDR, on)?;
         expect("what was set", flag(fd, option::REUSE_ADDR)?, on)?;
     }
+    if !IS_WASIX {
+        // Elsewhere a flag is what it is in C: 0, or on.
+        return done([fd]);
+    }
     let neither = outcome(unsafe { raw::wasix::sock_set_opt_flag(fd, option::REUSE_ADDR, 2) });
     expect("neither on nor off", neither, Err(EINVAL))?;
     done([fd])
@@ -336,6 +343,10 @@ fn times(kind: Kind) -> Tried {
     for limit in [Some(SECOND), None] {
         set_time(fd, option::RECV_TIMEOUT, limit)?;
         expect("what was set", time(fd, option::RECV_TIMEOUT)?, limit)?;
+    }
+    if !IS_WASIX {
+        // Elsewhere no tag says whether there is a limit.
+        return done([fd]);
     }
     let neither = OptionTimestamp { tag: 2, value: 1 };
     expect("neither some nor none", set_time_raw(fd, option::RECV_TIMEOUT, &neither), Err(EINVAL))?;
