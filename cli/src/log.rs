@@ -160,8 +160,13 @@ mod tests {
     #[test]
     fn an_end_without_a_failure_is_no_error() -> Result<(), serde_json::Error> {
         for (why, level) in [("exit code 0", "notice"), ("exit code 1", "error")] {
-            let event =
-                Event::InstanceRestarted { generation: 1, worker: 0, why: why.into(), after: Duration::ZERO };
+            let event = Event::InstanceRestarted {
+                generation: 1,
+                worker: 0,
+                why: why.into(),
+                after: Duration::ZERO,
+                connections: 0,
+            };
             let found = read(&super::event(&event, false).unwrap_or_default())?;
             assert_eq!(found.get("level").and_then(Value::as_str), Some(level));
         }

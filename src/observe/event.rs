@@ -213,6 +213,8 @@ pub enum Event {
         why: String,
         /// How long the host waits before it starts the next one.
         after: Duration,
+        /// How many connections ended with it.
+        connections: usize,
     },
     /// An instance of a service has ended for good, and others of its generation go on.
     InstanceEnded {
@@ -224,6 +226,8 @@ pub enum Event {
         why: String,
         /// How many workers are left.
         left: usize,
+        /// How many connections ended with it.
+        connections: usize,
     },
     /// An instance that served [one connection](crate::ServiceBuilder::per_connection) has ended by a trap,
     /// a limit to its time, or an exit code other than 0. That connection is over, and nothing else

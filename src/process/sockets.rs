@@ -121,9 +121,9 @@ impl Process {
         accepted.len()
     }
 
-    /// Counts the connections that it ends with, where it drains.
+    /// Counts the connections that it ends with.
     fn count_cut(&self) {
-        if self.instance.is_retired() {
+        if self.instance.counts_cut() {
             self.instance.note_cut(self.accepted().len());
         }
     }

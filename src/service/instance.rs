@@ -30,6 +30,8 @@ pub struct Instance {
     has_just_closed: AtomicBool,
     /// Its connections were reset, and counted so.
     was_reset: AtomicBool,
+    /// How many connections it had open when it ended.
+    left_open: Arc<AtomicUsize>,
 }
 
 /// How an instance stands.
@@ -79,6 +81,7 @@ impl Instance {
             is_for_connection: false,
             has_just_closed: AtomicBool::new(false),
             was_reset: AtomicBool::new(false),
+            left_open: Arc::default(),
         }
     }
 
@@ -218,8 +221,19 @@ impl Instance {
         self.was_reset.store(true, SeqCst);
     }
 
+    /// How many connections it had open when it ended, which is known before its thread is done.
+    pub(crate) fn left_open(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.left_open)
+    }
+
+    /// Does anybody ask how many connections it ends with?
+    pub(crate) fn counts_cut(&self) -> bool {
+        !self.is_for_connection || self.is_retired()
+    }
+
     /// It ends with so many connections open. Counts those of one that drains.
     pub(crate) fn note_cut(&self, connections: usize) {
+        self.left_open.fetch_add(connections, SeqCst);
         if connections > 0 && self.is_retired() && !self.was_reset.load(SeqCst) {
             self.service.report().cut(self.owner.generation, connections);
         }

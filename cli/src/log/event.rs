@@ -152,13 +152,14 @@ fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
 /// What became of the instances of a service.
 fn of_instances(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
     Some(match event {
-        Event::InstanceRestarted { generation, worker, why, after } => {
+        Event::InstanceRestarted { generation, worker, why, after, connections } => {
             let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
             let fields = vec![
                 ("generation", (*generation).into()),
                 ("worker", (*worker).into()),
                 ("reason", why.as_str().into()),
                 ("after_ms", after.into()),
+                ("connections", u64::try_from(*connections).unwrap_or(u64::MAX).into()),
             ];
             // With `--restart always` that is as it should be.
             let level = if why == "exit code 0" { "notice" } else { "error" };
@@ -174,12 +175,13 @@ fn of_instances(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ];
             ("error", "worker_fails", fields)
         }
-        Event::InstanceEnded { generation, worker, why, left } => {
+        Event::InstanceEnded { generation, worker, why, left, connections } => {
             let fields = vec![
                 ("generation", (*generation).into()),
                 ("worker", (*worker).into()),
                 ("reason", why.as_str().into()),
                 ("left", u64::try_from(*left).unwrap_or(u64::MAX).into()),
+                ("connections", u64::try_from(*connections).unwrap_or(u64::MAX).into()),
             ];
             ("error", "instance_ended", fields)
         }

@@ -143,11 +143,13 @@ fn of_guest(event: &Event) -> bool {
 /// Prints what happened to the generations and workers of a service.
 fn of_service(event: &Event) -> bool {
     match event {
-        Event::InstanceRestarted { generation, worker, why, after } => {
-            let when = waiting(*after);
+        Event::InstanceRestarted { generation, worker, why, after, connections } => {
+            let (when, with) = (waiting(*after), with(*connections));
             let which = if *worker == 0 { String::new() } else { format!(" {worker}") };
             let which = format!("worker{which} of generation {generation}");
-            Lines::default().block(format_args!("wasock: {which} ended and starts anew{when}: {why}")).say();
+            Lines::default()
+                .block(format_args!("wasock: {which} ended{with} and starts anew{when}: {why}"))
+                .say();
         }
         Event::Reloaded { generation, missing } => {
             say!("wasock: generation {generation} serves");
@@ -178,9 +180,10 @@ fn of_service(event: &Event) -> bool {
             "wasock: worker {worker} of generation {generation} has failed {instances} times in a row, each within a \
              second: it is started each {after:?}, and the others go on"
         ),
-        Event::InstanceEnded { generation, worker, why, left } => {
+        Event::InstanceEnded { generation, worker, why, left, connections } => {
+            let with = with(*connections);
             let text = format!(
-                "wasock: worker {worker} of generation {generation} ended and stays so, {left} go on: {why}"
+                "wasock: worker {worker} of generation {generation} ended{with} and stays so, {left} go on: {why}"
             );
             Lines::default().block(text).say();
         }
@@ -201,6 +204,15 @@ fn of_service(event: &Event) -> bool {
 /// How long it is until an instance starts anew, as the end of a clause.
 fn waiting(after: Duration) -> String {
     if after.is_zero() { String::new() } else { format!(" in {after:?}") }
+}
+
+/// What ended with an instance, in the midst of a clause.
+fn with(connections: usize) -> String {
+    match connections {
+        0 => String::new(),
+        1 => " with 1 connection open".to_owned(),
+        more => format!(" with {more} connections open"),
+    }
 }
 
 /// What a limit of the operator's does.

@@ -80,6 +80,14 @@ struct Worker {
     done_since: Option<Instant>,
 }
 
+/// The end of an instance.
+struct End {
+    outcome: Outcome,
+    lived: Duration,
+    /// How many connections ended with it.
+    connections: usize,
+}
+
 enum Life {
     /// It starts when the first worker listens.
     ToStart,
@@ -278,8 +286,8 @@ impl Generation {
             Life::Waiting(until) if *until <= now => self.start_worker(service, index),
             Life::Running(running) | Life::Ending(running, _) => {
                 let Some(outcome) = running.take_outcome(now) else { return false };
-                let lived = running.started.elapsed();
-                self.ended(service, index, outcome, lived, stops, last);
+                let end = End { outcome, lived: running.started.elapsed(), connections: running.left_open() };
+                self.ended(service, index, end, stops, last);
             }
             _ => return false,
         }
@@ -293,15 +301,8 @@ impl Generation {
     }
 
     /// What follows from the end of an instance.
-    fn ended(
-        &mut self,
-        service: &Service,
-        index: usize,
-        outcome: Outcome,
-        lived: Duration,
-        stops: bool,
-        last: &mut Option<Outcome>,
-    ) {
+    fn ended(&mut self, service: &Service, index: usize, end: End, stops: bool, last: &mut Option<Outcome>) {
+        let End { outcome, lived, connections } = end;
         let Some(worker) = self.workers.get_mut(index) else { return };
         worker.life = Life::Over;
         worker.lived = Some(lived);
@@ -328,24 +329,18 @@ impl Generation {
         if stops || is_as_told || is_ordered || !follows(restart, &outcome) {
             if left > 0 && !stops {
                 let (generation, why) = (self.number, reason(&outcome));
-                let ended = Event::InstanceEnded { generation, worker: number, why, left };
+                let ended = Event::InstanceEnded { generation, worker: number, why, left, connections };
                 service.inner().report().tell(ended);
             }
             *last = Some(outcome);
             return;
         }
-        self.start_anew(service, index, outcome, lived, last);
+        self.start_anew(service, index, End { outcome, lived, connections }, last);
     }
 
     /// An instance has failed: its worker starts another one, unless that is of no use.
-    fn start_anew(
-        &mut self,
-        service: &Service,
-        index: usize,
-        outcome: Outcome,
-        lived: Duration,
-        last: &mut Option<Outcome>,
-    ) {
+    fn start_anew(&mut self, service: &Service, index: usize, end: End, last: &mut Option<Outcome>) {
+        let End { outcome, lived, connections } = end;
         let report = service.inner().report();
         let others = self.workers.iter().enumerate().filter(|(other, _)| *other != index);
         let others_are_well = others.map(|(_, worker)| worker).any(Worker::is_well);
@@ -374,7 +369,7 @@ impl Generation {
         worker.restarts = worker.restarts.saturating_add(1);
         report.counted_restart();
         let (worker, why) = (number, reason(&outcome));
-        report.tell(Event::InstanceRestarted { generation, worker, why, after });
+        report.tell(Event::InstanceRestarted { generation, worker, why, after, connections });
     }
 
     /// Retires all instances: they go on with what they have.

@@ -1,5 +1,7 @@
 //! One instance of a service, on a thread of its own.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ pub(super) struct Running {
     /// How long it may run.
     timeout: Option<Duration>,
     outcome: Arc<Mutex<Option<Outcome>>>,
+    left_open: Arc<AtomicUsize>,
 }
 
 impl Running {
@@ -40,13 +43,19 @@ impl Running {
         // Its calls wait in the kernel, each for exactly what it waits for.
         let guest = guest.own_thread(true);
         let (handle, timeout) = (ctx.handle(), ctx.thread.process().service().limits().timeout);
+        let left_open = ctx.thread.process().instance().left_open();
         let outcome = Arc::new(Mutex::default());
         let ends = Ends { outcome: Arc::clone(&outcome), service: Arc::clone(service), found: None };
         start_thread(name, move || {
             let mut ends = ends;
             ends.found = Some(run(&guest, ctx));
         })?;
-        Ok(Self { handle, started: Instant::now(), timeout, outcome })
+        Ok(Self { handle, started: Instant::now(), timeout, outcome, left_open })
+    }
+
+    /// How many connections ended with it.
+    pub(super) fn left_open(&self) -> usize {
+        self.left_open.load(SeqCst)
     }
 
     /// How it has ended, once. One that is stuck in a call of the system's long after its time was over

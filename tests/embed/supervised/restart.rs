@@ -32,6 +32,28 @@ fn r1_a_failure_starts_the_guest_anew_and_nobody_is_refused() -> Result<()> {
 }
 
 #[test]
+fn r1_the_connections_that_end_with_an_instance_are_reported() -> Result<()> {
+    let running = Running::start(|builder| builder.restart(Restart::OnFailure))?;
+    let mut one = running.next()?;
+    let addr = one.listen("a", "127.0.0.1:0")?;
+    let _kept = running.kept_by(&mut one, addr)?;
+    // It waits in the queue, which the next instance has.
+    let waits = connect(addr)?;
+    one.tell("unreachable")?;
+    let ended = running.event(|event| match event {
+        Event::InstanceRestarted { connections, .. } => Some(*connections),
+        _ => None,
+    })?;
+    ensure!(ended == 1, "{ended} connections ended");
+    let mut two = running.next()?;
+    two.listen("a", &addr.to_string())?;
+    two.expect("accept a two", "ok")?;
+    is_served(waits, "two")?;
+    two.tell("exit 0")?;
+    running.ended().map(drop)
+}
+
+#[test]
 fn r1_never_and_always() -> Result<()> {
     let running = Running::start(|builder| builder)?;
     running.next()?.tell("exit 3")?;
@@ -84,7 +106,7 @@ fn r1_a_worker_that_stays_ended_is_reported() -> Result<()> {
     let (running, mut one, mut two, _) = two_workers(|builder| builder)?;
     two.tell("exit 3")?;
     let ended = running.event(|event| match event {
-        Event::InstanceEnded { generation, worker, why, left } => {
+        Event::InstanceEnded { generation, worker, why, left, .. } => {
             Some((*generation, *worker, why.clone(), *left))
         }
         _ => None,
