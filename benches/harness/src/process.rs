@@ -178,6 +178,11 @@ impl Process {
         Ok(kill_process(pid(self.id())?, signal)?)
     }
 
+    /// All that it wrote on stderr.
+    pub(super) fn all_said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
+    }
+
     /// The end of what it wrote on stderr.
     pub(super) fn said(&self) -> String {
         let bytes = fs::read(&self.stderr).unwrap_or_default();

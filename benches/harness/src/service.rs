@@ -9,7 +9,7 @@ use super::workload::Module;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::thread::sleep;
@@ -113,7 +113,7 @@ fn drive(built: &Built, mut client: Client, server: &Process, reloads: u32) -> R
     (client.read)(&finished.stdout)
 }
 
-pub(super) fn wait_until_it_says(server: &Process, text: &str) -> Result<()> {
+fn wait_until_it_says(server: &Process, text: &str) -> Result<()> {
     let begun = Instant::now();
     while !server.said().contains(text) {
         if begun.elapsed() > WAIT_TIMEOUT {
@@ -150,12 +150,31 @@ fn restart_once(built: &Built) -> Result<f64> {
 /// # Errors
 ///
 /// Where there is no answer.
-pub(super) fn ask(address: SocketAddr, method: &str) -> Result<()> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+fn ask(address: SocketAddr, method: &str) -> Result<()> {
+    ask_within(address, method, WAIT_TIMEOUT)
+}
+
+/// The same, where the answer may take so long.
+///
+/// # Errors
+///
+/// Where there is no answer.
+pub(super) fn ask_within(address: SocketAddr, method: &str, limit: Duration) -> Result<()> {
+    let mut stream = connect(address)?;
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     ensure!(answer.starts_with(b"HTTP/1.1 200"), "answered {:?}", String::from_utf8_lossy(&answer));
     Ok(())
+}
+
+/// As [`TcpStream::connect`]. While nobody listens there the kernel may give a client that very port: it is
+/// connected to itself, which is no service.
+pub(super) fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    if stream.local_addr()? == address {
+        return Err(ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
