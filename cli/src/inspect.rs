@@ -1,4 +1,6 @@
-//! `wasock inspect`: what a module wants of its host.
+//! `wasock inspect`: what a module or a component wants of its host.
+
+mod component;
 
 use anyhow::Result;
 use wasock::inspect::Inspection;
@@ -15,11 +17,15 @@ const SCHEMA: u64 = 1;
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let found = Inspection::load(&args.module)?;
     let mut text = Lines::default();
-    match args.format {
-        InspectFormat::Text => describe(&mut text, &found),
-        InspectFormat::Json => as_json(&found).to_string().lines().for_each(|line| {
-            text.line(line);
-        }),
+    match (args.format, found.component()) {
+        (InspectFormat::Text, None) => describe(&mut text, &found),
+        (InspectFormat::Text, Some(found)) => component::describe(&mut text, found),
+        (InspectFormat::Json, outline) => {
+            let json = outline.map_or_else(|| as_json(&found), component::as_json);
+            json.to_string().lines().for_each(|line| {
+                text.line(line);
+            });
+        }
     }
     text.print();
     Ok(())

@@ -7,6 +7,7 @@ mod admin;
 mod args;
 mod cache;
 mod check;
+mod component;
 mod config;
 mod ctl;
 mod duration;

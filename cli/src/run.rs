@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::report::{self, Lines, say};
 use crate::serve::serve;
 use crate::signal::Target;
-use crate::{FAILURE, admin, cache, learn, log, manager, signal, sockets, start, wall};
+use crate::{FAILURE, admin, cache, component, learn, log, manager, signal, sockets, start, wall};
 
 /// The exit code after a trap: that of a program that aborted.
 const TRAP: u8 = 134;
@@ -126,34 +126,43 @@ fn flag(why: Terminated) -> &'static str {
     }
 }
 
-/// Loads a module, by several threads or, where the host has none to spare, by this one.
+/// Loads a module or a component.
 pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
-    let parallel = engine_for(args, true)?;
     let _shown = Progress::begin(format_args!("compiling {}", module.display()));
-    let before = start::threads();
-    // Wasmtime panics where it can't start the threads that compile.
-    let guest = match start::unless_panics(|| load_in(&parallel, module, args)) {
-        Some(guest) => guest?,
-        None => {
-            start::wait_for_threads(before);
-            let serial = engine_for(args, false)?;
-            load_in(&serial, module, args)?
-        }
-    };
+    // An engine with async functions of the component model makes every call of the host dearer, and few
+    // components have some.
+    let guest = match load_with(module, args, false)? {
+        Err(LoadError::NeedsAsync(_)) => load_with(module, args, true)?,
+        loaded => loaded,
+    }?;
     if args.no_threads {
         guest.refuse_threads(module)?;
     }
+    component::check(&guest, module, args)?;
     Ok(guest)
+}
+
+/// Loads by several threads or, where the host has none to spare, by this one.
+fn load_with(module: &Path, args: &RunArgs, has_async: bool) -> Result<Result<Guest, LoadError>> {
+    let parallel = engine_for(args, true, has_async)?;
+    let before = start::threads();
+    // Wasmtime panics where it can't start the threads that compile.
+    if let Some(loaded) = start::unless_panics(|| load_in(&parallel, module, args)) {
+        return Ok(loaded);
+    }
+    start::wait_for_threads(before);
+    let serial = engine_for(args, false, has_async)?;
+    Ok(load_in(&serial, module, args))
 }
 
 fn load_in(engine: &Engine, module: &Path, args: &RunArgs) -> Result<Guest, LoadError> {
     if args.connections.warm { Guest::load_to_copy(engine, module) } else { Guest::load(engine, module) }
 }
 
-fn engine_for(args: &RunArgs, is_parallel: bool) -> Result<Engine> {
+fn engine_for(args: &RunArgs, is_parallel: bool, has_async: bool) -> Result<Engine> {
     let mut config =
         if args.no_threads { Guest::engine_config_without_threads() } else { Guest::engine_config() };
-    config.parallel_compilation(is_parallel);
+    config.parallel_compilation(is_parallel).concurrency_support(has_async);
     Guest::set_max_stack(&mut config, args.max_stack);
     // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
     // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
@@ -209,19 +218,22 @@ fn wants_places() -> bool {
 
 fn context(args: &RunArgs, guest: &Guest) -> Result<WasockCtx> {
     // The runtime of this command has every driver.
-    Ok(builder(args)?.sockets_on(&Handle::current()).build_for(guest.module())?)
+    let builder = with_lasting(settings(args)?, args, guest)?;
+    Ok(builder.sockets_on(&Handle::current()).build_for(guest.module())?)
 }
 
-/// What every instance is given, and what the host has for all of them: the observer, and the sockets
-/// that it opens or was passed.
-pub(crate) fn builder(args: &RunArgs) -> Result<WasockCtxBuilder> {
-    with_lasting(settings(args)?, args)
-}
-
-/// Adds what outlives a generation.
-pub(crate) fn with_lasting(builder: WasockCtxBuilder, args: &RunArgs) -> Result<WasockCtxBuilder> {
+/// Adds what outlives a generation: the observer, and the sockets that the host opens or was passed.
+pub(crate) fn with_lasting(
+    builder: WasockCtxBuilder,
+    args: &RunArgs,
+    guest: &Guest,
+) -> Result<WasockCtxBuilder> {
     let terminal = report::Terminal::new(args.verbose, start::too_few_descriptors(args.max_fds));
-    sockets::hand_over(builder.observer(terminal), &args.sockets)
+    let builder = builder.observer(terminal);
+    if guest.is_component() {
+        return sockets::hold(builder, &args.sockets);
+    }
+    sockets::hand_over(builder, &args.sockets)
 }
 
 /// What the instances of a generation are given.

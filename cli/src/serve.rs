@@ -25,7 +25,7 @@ const END_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Runs `guest` as the first generation of a service, and returns its exit code.
 pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Result<ExitCode> {
-    let (service, admin) = service(&args)?;
+    let (service, admin) = service(&args, &guest)?;
     let running = signal::SignalTarget::default();
     let mut signals =
         signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
@@ -76,9 +76,9 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
 }
 
 /// The service, and where its operators are answered.
-fn service(args: &RunArgs) -> Result<(Service, Option<Admin>)> {
+fn service(args: &RunArgs, guest: &Guest) -> Result<(Service, Option<Admin>)> {
     let chosen = &args.service;
-    let ctx = run::with_lasting(settings(args)?, args)?;
+    let ctx = run::with_lasting(settings(args)?, args, guest)?;
     // Only now: what the guest is connected to from its start on is not this.
     let admin = Admin::bind(args)?;
     let ctx = admin::reserve(ctx);

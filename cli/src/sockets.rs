@@ -65,11 +65,7 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
         }
     }
     if args.adopt {
-        for (name, socket) in passed("--adopt")? {
-            builder = builder
-                .adoptable_socket(socket)
-                .with_context(|| format!("cannot use the socket {name:?} (--adopt)"))?;
-        }
+        builder = adopt_passed(builder, "--adopt")?;
     }
     if args.listen_fds {
         for (name, socket) in passed("--listen-fds")? {
@@ -77,6 +73,42 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
                 .preopened_socket(&name, socket)
                 .with_context(|| format!("cannot use the socket {name:?} (--listen-fds)"))?;
         }
+    }
+    Ok(builder)
+}
+
+/// The same for a component, which has no descriptors that it could be given: it gets a socket where it binds
+/// to its address.
+///
+/// # Errors
+///
+/// As for [`hand_over`].
+pub(crate) fn hold(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Result<WasockCtxBuilder> {
+    for NamedSocket { place, .. } in &args.preopen_listen {
+        let failed = || format!("cannot listen on {place} (--preopen-listen)");
+        for listener in listen(place).with_context(failed)? {
+            builder = builder.adoptable_socket(listener)?;
+        }
+    }
+    for NamedSocket { place, .. } in &args.preopen_udp {
+        let failed = || format!("cannot have a UDP socket at {place} (--preopen-udp)");
+        for socket in open(place, SocketType::DGRAM).with_context(failed)? {
+            builder = builder.adoptable_socket(socket)?;
+        }
+    }
+    match (args.adopt, args.listen_fds) {
+        (true, _) => adopt_passed(builder, "--adopt"),
+        (false, true) => adopt_passed(builder, "--listen-fds"),
+        (false, false) => Ok(builder),
+    }
+}
+
+/// Holds the sockets that this process was started with.
+fn adopt_passed(mut builder: WasockCtxBuilder, flag: &str) -> Result<WasockCtxBuilder> {
+    for (name, socket) in passed(flag)? {
+        builder = builder
+            .adoptable_socket(socket)
+            .with_context(|| format!("cannot use the socket {name:?} ({flag})"))?;
     }
     Ok(builder)
 }

@@ -59,6 +59,17 @@ impl Dir {
         Self { dir, access }
     }
 
+    /// The directory itself, by a descriptor of its own, and what may be changed in it: for another sandbox
+    /// than this one.
+    ///
+    /// # Errors
+    ///
+    /// Where the host has no descriptor to spare.
+    #[cfg(feature = "components")]
+    pub fn duplicate(&self) -> io::Result<(std::fs::File, Access)> {
+        Ok((self.dir.try_clone()?.into_std_file(), self.access))
+    }
+
     /// Opens what the path names; it inherits the access of this directory.
     ///
     /// A directory opens without the `directory` option too, as in POSIX. A FIFO

@@ -1,11 +1,14 @@
-//! Loading a module, and saying what is wrong with it.
+//! Loading a module or a component, and saying what is wrong with it.
+
+#[cfg(feature = "components")]
+mod component;
+mod error;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
@@ -17,9 +20,12 @@ use super::outcome::describe_trap;
 use super::shared_memories::{growth_in_binary, growth_in_exports};
 use super::snapshot::{Refusal, exporting};
 use crate::abi::{Detected, Interface, detect, is_go, mixture, wants_threads};
-use crate::observe::Escaped;
 
-/// A module that is ready to run.
+#[cfg(feature = "components")]
+pub(super) use component::Program;
+pub use error::LoadError;
+
+/// A module or a component that is ready to run.
 ///
 /// ```no_run
 /// use wasock::{Guest, WasockCtx};
@@ -46,79 +52,10 @@ pub struct Guest {
     pub(super) has_own_thread: bool,
     /// The module as it was, where it is to be started once and copied.
     pub(super) source: Option<Arc<[u8]>>,
+    /// What runs in the place of the module, which is empty then.
+    #[cfg(feature = "components")]
+    pub(super) component: Option<Program>,
 }
-
-/// Why a file is no guest. One line: what, where, and what to do.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// The file can't be read.
-    Unreadable(PathBuf, io::Error),
-    /// It is neither WebAssembly nor its text.
-    NotWasm(PathBuf),
-    /// It is a component, not a core module.
-    Component(PathBuf),
-    /// It needs threads, and the engine has none, or the operator forbids them.
-    NeedsThreads(PathBuf),
-    /// It imports what only one dialect has, and what only another one has. The sentence names both
-    /// imports; names that the module chose are escaped in it.
-    MixesDialects(PathBuf, String),
-    /// It is broken, or needs what the engine lacks.
-    Invalid(PathBuf, wasmtime::Error),
-    /// A copy of an instance would not be all that the instance is: the reason.
-    NotCopied(PathBuf, String),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, error) => write!(f, "cannot read {}: {error}", Escaped(path.display())),
-            Self::NotWasm(path) => write!(
-                f,
-                "{} is not WebAssembly: expected a module (.wasm) or its text (.wat), as built for wasm32-wasip1",
-                Escaped(path.display())
-            ),
-            Self::Component(path) => write!(
-                f,
-                "{} is a component: this host runs core modules; build it for wasm32-wasip1, without componentizing it",
-                Escaped(path.display())
-            ),
-            Self::NeedsThreads(path) => write!(
-                f,
-                "{} needs threads, which are not allowed here: build it without them, or run it without \
-                 --no-threads",
-                Escaped(path.display())
-            ),
-            Self::NotCopied(path, why) => write!(
-                f,
-                "{} can't be started once and copied for each connection: it {why}",
-                Escaped(path.display())
-            ),
-            Self::MixesDialects(path, mixture) => write!(f, "{} {mixture}", Escaped(path.display())),
-            Self::Invalid(path, error) => {
-                // The reason quotes names of the module's.
-                let reason = one_line(&format!("{error:#}"));
-                write!(f, "{} is not a valid module: {}", Escaped(path.display()), Escaped(reason))
-            }
-        }
-    }
-}
-
-/// The engine's reason without the excerpt that it draws below an error in a text.
-fn one_line(reason: &str) -> String {
-    let mut line = String::new();
-    for part in reason.lines().map(str::trim) {
-        match part.strip_prefix("--> ").and_then(|place| place.split_once(':')) {
-            Some((_, place)) => line += &format!(" (at {place})"),
-            None if part.contains('|') => {}
-            None if line.is_empty() => line += part,
-            None => line = line + " " + part,
-        }
-    }
-    line.trim_end().to_owned()
-}
-
-impl std::error::Error for LoadError {}
 
 /// What is left of a thread's stack for the host's own functions, which run below the guest's:
 /// as much as Wasmtime leaves by itself.
@@ -212,6 +149,9 @@ impl Guest {
     pub fn load_to_copy(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
         let bytes = read(path)?;
         let source = binary(path, &bytes)?;
+        if is_component(&source) {
+            return Err(LoadError::NotCopied(path.to_owned(), "is a component".to_owned()));
+        }
         let exporting = match exporting(&source) {
             Ok(exporting) => exporting,
             Err(Refusal::Because(why)) => return Err(LoadError::NotCopied(path.to_owned(), why)),
@@ -229,6 +169,9 @@ impl Guest {
     /// See [`LoadError`].
     pub fn from_bytes(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
         let bytes = &*binary(name, bytes)?;
+        if is_component(bytes) {
+            return Self::from_component(engine, name, bytes);
+        }
         let module = Module::from_binary(engine, bytes).map_err(|error| {
             let has_threads = is_valid(bytes, &Self::engine_config());
             if has_threads && !is_valid(bytes, &Self::engine_config_without_threads()) {
@@ -265,7 +208,17 @@ impl Guest {
         let is_ours = Ticker::known(module.engine()).is_some();
         let epochs = if is_ours { Epochs::Managed } else { Epochs::EndGuest };
         let shared_growth = growth_in_exports(&module);
-        Self { module, detected, is_go: false, epochs, shared_growth, has_own_thread: false, source: None }
+        Self {
+            module,
+            detected,
+            is_go: false,
+            epochs,
+            shared_growth,
+            has_own_thread: false,
+            source: None,
+            #[cfg(feature = "components")]
+            component: None,
+        }
     }
 
     /// Says what an increment of the epoch of this guest's engine means, in
@@ -305,7 +258,16 @@ impl Guest {
         self.is_go
     }
 
-    /// The module.
+    /// Is it a component?
+    pub fn is_component(&self) -> bool {
+        #[cfg(feature = "components")]
+        return self.component.is_some();
+        #[cfg(not(feature = "components"))]
+        return false;
+    }
+
+    /// The module. A component has an empty one in its place, so that a context for it is made as for
+    /// a module.
     pub fn module(&self) -> &Module {
         &self.module
     }
@@ -372,18 +334,25 @@ fn is_own_descriptor(path: &Path) -> bool {
     ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|start| path.starts_with(start))
 }
 
-/// The binary of a module that is one, or its text.
+/// The binary of a module or a component: one as it is, or what its text says. Without the feature
+/// `components` it is a module's.
 pub(super) fn binary<'a>(name: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, LoadError> {
-    if bytes.starts_with(MAGIC) {
-        // The version field holds 1 for a module; a component has its layer there.
-        let is_module = bytes.get(4..8) == Some(&[1, 0, 0, 0]);
-        return if is_module { Ok(bytes.into()) } else { Err(LoadError::Component(name.to_owned())) };
-    }
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    if !matches!(first, Some(b'(' | b';')) {
-        return Err(LoadError::NotWasm(name.to_owned()));
+    let binary = match first {
+        _ if bytes.starts_with(MAGIC) => bytes.into(),
+        Some(b'(' | b';') => translated(name, bytes)?,
+        _ => return Err(LoadError::NotWasm(name.to_owned())),
+    };
+    if is_component(&binary) && !cfg!(feature = "components") {
+        return Err(LoadError::Component(name.to_owned()));
     }
-    translated(name, bytes)
+    Ok(binary)
+}
+
+/// Is this binary a component's? The version field holds 1 for a module; a component has its layer
+/// there.
+pub(super) fn is_component(binary: &[u8]) -> bool {
+    binary.starts_with(MAGIC) && binary.get(4..8) != Some(&[1, 0, 0, 0])
 }
 
 #[cfg(feature = "wat")]
@@ -417,7 +386,12 @@ mod tests {
     #[test]
     fn what_no_feature_is_needed_for_loads() {
         assert!(loaded(b"\0asm\x01\0\0\0").is_ok());
-        assert!(matches!(loaded(b"\0asm\x0d\0\x01\0"), Err(LoadError::Component(_))));
+        let component = loaded(b"\0asm\x0d\0\x01\0");
+        if cfg!(feature = "components") {
+            assert!(matches!(component, Err(LoadError::NotProgram(..))));
+        } else {
+            assert!(matches!(component, Err(LoadError::Component(_))));
+        }
         assert!(matches!(loaded(b"ELF"), Err(LoadError::NotWasm(_))));
     }
 

@@ -6,6 +6,8 @@ use std::time::Instant;
 use wasmtime::{Engine, Instance, InstancePre, Linker, SharedMemory, Store};
 
 use super::call_mode::{CallMode, Role};
+#[cfg(feature = "components")]
+use super::component::run_component;
 use super::deliver::EventLoop;
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
@@ -98,6 +100,10 @@ impl Guest {
             end.0.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
         }
         let _limits = EnforcedLimits::enforce(&end.0, ticker).map_err(wasmtime::Error::new)?;
+        #[cfg(feature = "components")]
+        if let Some(program) = &self.component {
+            return contained(&end.0, run_component(self, program, ctx)).await;
+        }
         contained(&end.0, self.run_instances(linker, ctx)).await
     }
 

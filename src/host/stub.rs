@@ -75,7 +75,7 @@ pub fn link_unknown_imports<T: Send + 'static>(
     if missing.is_empty() {
         return Ok(stubbed);
     }
-    Err(wasmtime::Error::new(MissingImports(missing)))
+    Err(wasmtime::Error::new(MissingImports::of_module(&missing)))
 }
 
 /// Imports that neither the host nor the embedder has, with what each of them is.
@@ -83,12 +83,29 @@ pub fn link_unknown_imports<T: Send + 'static>(
 /// It is printed in several lines, the first of which ends in a colon. The names in the
 /// others are the module's to choose, and [escaped](crate::observe::Escaped).
 #[derive(Clone, Debug)]
-pub struct MissingImports(Vec<(Import, &'static str)>);
+pub struct MissingImports {
+    /// A module, or a component.
+    of: &'static str,
+    lines: Vec<String>,
+}
+
+impl MissingImports {
+    fn of_module(imports: &[(Import, &'static str)]) -> Self {
+        let lines = imports.iter().map(|(import, kind)| format!("{import} ({kind})")).collect();
+        Self { of: "module", lines }
+    }
+
+    /// Each line names one import, and has no character in it that acts on a terminal.
+    #[cfg(feature = "components")]
+    pub(super) fn of_component(lines: Vec<String>) -> Self {
+        Self { of: "component", lines }
+    }
+}
 
 impl fmt::Display for MissingImports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the module imports what this host does not have:")?;
-        self.0.iter().try_for_each(|(import, kind)| write!(f, "\n  {import} ({kind})"))
+        write!(f, "the {} imports what this host does not have:", self.of)?;
+        self.lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 

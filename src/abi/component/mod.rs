@@ -23,7 +23,14 @@
 //! [`View::may_park`] is true, the thread is the guest's own and inside of a reactor: a call may park it
 //! instead.
 
+mod interfaces;
+mod outline;
 pub(crate) mod p2;
+
+#[cfg(test)]
+pub(crate) use interfaces::all as all_interfaces;
+pub(crate) use outline::needs_async;
+pub use outline::{CommandVersion, ComponentImport, ComponentKind, Outline};
 
 use std::sync::Arc;
 

@@ -1,9 +1,15 @@
 //! What the store of a component holds.
 
-use wasmtime::component::ResourceTable;
+use std::sync::Arc;
+
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p3::bindings::filesystem::preopens as preopens3;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::super::WasockCtx;
+use super::settings::{directories_of, wasi_of};
 use super::view::{WasockCtxView, WasockView};
 
 /// The data of a store that [`Guest::run`](super::super::Guest::run) makes for a component.
@@ -11,8 +17,36 @@ pub(super) struct Data {
     /// The sockets, the policy, the limits: what a module has.
     pub(super) ctx: WasockCtx,
     /// The rest of WASI, made of the same settings. Its own sockets are denied, and not linked.
-    pub(super) wasi: WasiCtx,
-    pub(super) table: ResourceTable,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    /// The granted directories, and their names.
+    directories: Vec<(Descriptor, String)>,
+}
+
+impl Data {
+    /// What the store of the guest of `ctx` holds.
+    ///
+    /// # Errors
+    ///
+    /// Where the host has no descriptors for it.
+    pub(super) fn new(ctx: WasockCtx) -> wasmtime::Result<Self> {
+        let process = Arc::clone(ctx.thread.process());
+        let directories = directories_of(&process)?;
+        Ok(Self { ctx, wasi: wasi_of(&process), table: ResourceTable::new(), directories })
+    }
+
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    /// The granted directories. `wasmtime_wasi` has only those that it opened by a path itself.
+    fn give_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let mut given = Vec::new();
+        for (directory, name) in &self.directories {
+            given.push((self.table.push(directory.clone())?, name.clone()));
+        }
+        Ok(given)
+    }
 }
 
 impl WasiView for Data {
@@ -24,5 +58,17 @@ impl WasiView for Data {
 impl WasockView for Data {
     fn wasock(&mut self) -> WasockCtxView<'_> {
         WasockCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+impl preopens::Host for Data {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        self.give_directories()
+    }
+}
+
+impl preopens3::Host for Data {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        self.give_directories()
     }
 }

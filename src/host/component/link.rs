@@ -8,6 +8,7 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::p3;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi_io::bindings::wasi::io;
 
@@ -38,17 +39,30 @@ pub(super) fn link_p2(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
     cli::terminal_stderr::add_to_linker::<Data, WasiCli>(linker, Data::cli)?;
     filesystem::types::add_to_linker::<Data, WasiFilesystem>(linker, Data::filesystem)?;
-    filesystem::preopens::add_to_linker::<Data, WasiFilesystem>(linker, Data::filesystem)?;
+    filesystem::preopens::add_to_linker::<Data, HasSelf<Data>>(linker, |data| data)?;
+    Ok(())
+}
+
+/// What a component of WASI 0.3 may import besides.
+///
+/// # Errors
+///
+/// Where the engine has no async functions of the component model.
+pub(super) fn link_p3(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+    use p3::bindings::filesystem;
+
+    p3::cli::add_to_linker(linker)?;
+    p3::clocks::add_to_linker(linker)?;
+    p3::random::add_to_linker(linker)?;
+    filesystem::types::add_to_linker::<Data, WasiFilesystem>(linker, Data::filesystem)?;
+    filesystem::preopens::add_to_linker::<Data, HasSelf<Data>>(linker, |data| data)?;
     Ok(())
 }
 
 /// `wasi:io`.
 fn link_io(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
-    fn table(data: &mut Data) -> &mut ResourceTable {
-        &mut data.table
-    }
-    io::error::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, table)?;
-    io::poll::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, table)?;
-    io::streams::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, table)?;
+    io::error::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, Data::table)?;
+    io::poll::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, Data::table)?;
+    io::streams::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, Data::table)?;
     Ok(())
 }

@@ -6,6 +6,11 @@
 
 mod data;
 mod link;
+mod run;
+mod settings;
+mod stdio;
+mod thread;
 mod view;
 
+pub(super) use run::run_component;
 pub use view::{WasockCtxView, WasockView, add_to_component_linker};

@@ -80,6 +80,11 @@ impl Program {
     }
 
     fn link(service: &Service, guest: Guest, shown_as: ConnectionAs) -> wasmtime::Result<Self> {
+        if guest.is_component() {
+            return Err(wasmtime::Error::msg(
+                "an instance for each connection is made of a module only, and this is a component",
+            ));
+        }
         let handlers = handler_names(guest.module());
         if shown_as == ConnectionAs::Event && !handlers.contains(&ON_ACCEPT) {
             return Err(wasmtime::Error::msg(format!(

@@ -1,0 +1,55 @@
+//! What of the flags means something to a component.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use wasock::{Guest, OnTrap};
+
+use crate::args::{RunArgs, SocketSource};
+
+/// Refuses a component with a flag that means nothing to one: an operator who gives it expects
+/// something.
+///
+/// # Errors
+///
+/// A sentence with the flag and the reason.
+pub(crate) fn check(guest: &Guest, module: &Path, args: &RunArgs) -> Result<()> {
+    match without_meaning(args).filter(|_| guest.is_component()) {
+        Some(why) => bail!("{} is a component; {why}", module.display()),
+        None => Ok(()),
+    }
+}
+
+/// The first flag that means nothing to a component, and why.
+fn without_meaning(args: &RunArgs) -> Option<&'static str> {
+    let (sockets, service) = (&args.sockets, &args.service);
+    let is_path = |place: &SocketSource| matches!(place, SocketSource::Unix(_));
+    [
+        (
+            args.connections.is_asked(),
+            "--per-connection: an instance for each connection is made of a module only",
+        ),
+        (
+            !sockets.preopen_connect.is_empty(),
+            "--preopen-connect: a component has no descriptor by which it would be given a connection",
+        ),
+        (
+            sockets.preopen_listen.iter().any(|socket| is_path(&socket.place)),
+            "--preopen-listen unix:PATH: a component gets a listener where it binds to its address, and has no Unix \
+             sockets",
+        ),
+        (
+            sockets.preopen_nonblocking.is_some(),
+            "--preopen-nonblocking: sockets of a component have no such mode",
+        ),
+        (args.unix_unlink, "--unix-unlink: a component has no Unix sockets"),
+        (args.handler_timeout.is_some(), "--handler-timeout: a component has no handlers of events"),
+        (args.on_trap == OnTrap::Restart, "--on-trap restart: a component has no handlers of events; see --restart"),
+        (
+            service.drain_signal.is_some(),
+            "--drain-signal: a component handles no signals, and this one would end it at once",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(is_given, why)| is_given.then_some(why))
+}

@@ -1,0 +1,190 @@
+//! Runs a component from its start to its end.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::component::{InstancePre, Linker};
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{I32Exit, p2, p3};
+
+use super::super::call_mode::CallMode;
+use super::super::epoch::Epochs;
+use super::super::load::Program;
+use super::super::outcome::{Ended, ended, error_of};
+use super::super::stub::MissingImports;
+use super::super::{Guest, WasockCtx};
+use super::data::Data;
+use super::link::{link_p2, link_p3};
+use super::thread::run_on_own_thread;
+use crate::abi::component::CommandVersion;
+use crate::process::Process;
+
+/// How many handles a component may have, at least: the default of Wasmtime's.
+const LEAST_HANDLES: usize = 100_000;
+
+/// How many handles one descriptor may take: a socket, its streams, and what each of them is polled by.
+const HANDLES_PER_DESCRIPTOR: usize = 8;
+
+/// How many bytes one call may have the host copy: the default of Wasmtime's.
+const MOST_PER_CALL: usize = 128 << 20;
+
+/// What a component exports, found in it before there is an instance.
+enum Command {
+    V0_2(p2::bindings::CommandPre<Data>),
+    V0_3(p3::bindings::CommandPre<Data>),
+}
+
+/// Runs the component of `guest`, which is `program`.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the guest.
+///
+/// # Errors
+///
+/// As for [`Guest::run`].
+pub(in crate::host) async fn run_component(
+    guest: &Guest,
+    program: &Program,
+    mut ctx: WasockCtx,
+) -> wasmtime::Result<Ended> {
+    let command = command_of(program)?;
+    let process = Arc::clone(ctx.thread.process());
+    let threads = Arc::clone(&ctx.thread.threads);
+    if guest.has_own_thread {
+        ctx.calls = CallMode::OwnThread;
+        let life = live(ctx, command, guest.epochs);
+        return run_on_own_thread(process, threads, life).await;
+    }
+    ctx.calls = CallMode::Async;
+    let life = live(ctx, command, guest.epochs);
+    tokio::select! {
+        biased;
+        outcome = life => outcome,
+        ending = process.signals().ended() => ended(Err(error_of(ending))),
+    }
+}
+
+/// Resolves the imports of `program`.
+///
+/// # Errors
+///
+/// [`MissingImports`]; where something that it imports has another type than the host's.
+fn command_of(program: &Program) -> wasmtime::Result<Command> {
+    let mut linker = Linker::new(program.component.engine());
+    link_p2(&mut linker)?;
+    if program.needs_p3() {
+        link_p3(&mut linker)?;
+    }
+    let pre = linker.instantiate_pre(&program.component).map_err(|error| {
+        let missing = program.outline.missing();
+        if missing.is_empty() { error } else { wasmtime::Error::new(MissingImports::of_component(missing)) }
+    })?;
+    Ok(match program.version {
+        CommandVersion::V0_2 => Command::V0_2(p2::bindings::CommandPre::new(pre)?),
+        CommandVersion::V0_3 => Command::V0_3(p3::bindings::CommandPre::new(pre)?),
+    })
+}
+
+/// The life of one instance, in a store of its own.
+async fn live(ctx: WasockCtx, command: Command, epochs: Epochs) -> wasmtime::Result<Ended> {
+    let process = Arc::clone(ctx.thread.process());
+    let mut life = pin!(live_in_store(ctx, command, epochs));
+    poll_fn(|context| {
+        let polled = life.as_mut().poll(context);
+        if polled.is_pending() {
+            process.instance().note_waiting();
+        }
+        polled
+    })
+    .await
+}
+
+async fn live_in_store(ctx: WasockCtx, command: Command, epochs: Epochs) -> wasmtime::Result<Ended> {
+    let process = Arc::clone(ctx.thread.process());
+    let mut store = store_for(ctx, command.instance_pre())?;
+    if let Err(error) = check_at_epochs(&mut store, epochs) {
+        return ended(Err(error));
+    }
+    store.data_mut().ctx.limiter.begin_start()?;
+    let begun = Instant::now();
+    let returned = match command {
+        Command::V0_2(command) => {
+            let made = command.instantiate_async(&mut store).await;
+            let command = started(&mut store, &process, begun, made)?;
+            command.wasi_cli_run().call_run(&mut store).await
+        }
+        Command::V0_3(command) => {
+            let made = command.instantiate_async(&mut store).await;
+            let command = started(&mut store, &process, begun, made)?;
+            let run = store.run_concurrent(async move |store| command.wasi_cli_run().call_run(store).await);
+            run.await.flatten()
+        }
+    };
+    match returned {
+        Ok(Ok(())) => Ok(Ended { code: 0 }),
+        Ok(Err(())) => Ok(Ended { code: 1 }),
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(code)) => Ok(Ended { code: code.cast_unsigned() }),
+            None => ended(Err(error)),
+        },
+    }
+}
+
+impl Command {
+    fn instance_pre(&self) -> &InstancePre<Data> {
+        match self {
+            Self::V0_2(command) => command.instance_pre(),
+            Self::V0_3(command) => command.instance_pre(),
+        }
+    }
+}
+
+/// A store for the guest of `ctx`, with its limits.
+fn store_for(ctx: WasockCtx, pre: &InstancePre<Data>) -> wasmtime::Result<Store<Data>> {
+    let limits = *ctx.thread.process().service().limits();
+    let mut store = Store::new(pre.engine(), Data::new(ctx)?);
+    store.limiter(|data| data.ctx.limiter());
+    // Its descriptors run out before its handles.
+    let handles =
+        usize::try_from(limits.max_fds).unwrap_or(usize::MAX).saturating_mul(HANDLES_PER_DESCRIPTOR);
+    store.set_max_component_handles(handles.max(LEAST_HANDLES));
+    store.set_hostcall_fuel(usize::try_from(limits.max_host_memory).unwrap_or(usize::MAX).min(MOST_PER_CALL));
+    Ok(store)
+}
+
+/// The instance was made, or could not be.
+fn started<T>(
+    store: &mut Store<Data>,
+    process: &Process,
+    begun: Instant,
+    made: wasmtime::Result<T>,
+) -> wasmtime::Result<T> {
+    process.report().counted_instantiation(begun.elapsed());
+    Ok(store.data_mut().ctx.limiter.end_start(made)?.0)
+}
+
+/// Makes running code check, at each increment of the epoch, whether it is to end, as modules do.
+///
+/// # Errors
+///
+/// The guest's end, where that has been ordered already.
+fn check_at_epochs(store: &mut Store<Data>, epochs: Epochs) -> wasmtime::Result<()> {
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |context| {
+        if epochs == Epochs::EndGuest {
+            return Err(Trap::Interrupt.into());
+        }
+        let ctx = &context.data().ctx;
+        ctx.thread.process().check_cpu_time();
+        ctx.check_end()?;
+        Ok(if ctx.calls == CallMode::OwnThread {
+            UpdateDeadline::Continue(1)
+        } else {
+            UpdateDeadline::Yield(1)
+        })
+    });
+    store.data().ctx.check_end()
+}

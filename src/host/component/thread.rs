@@ -1,0 +1,96 @@
+//! A component on a thread of its own.
+//!
+//! The thread polls the future of its life, and parks while that waits: what waits for a descriptor of the kernel's
+//! alone is woken by it, as a module's thread is ([`threads`](super::super::threads)).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::super::interrupt::until_the_end;
+use super::super::limits::contained;
+use super::super::outcome::{Ended, ended, error_of};
+use crate::error::{Errno, Terminated};
+use crate::io::{park_on, reactor, sleep, start_thread};
+use crate::observe::Event;
+use crate::process::{MAIN, Process, Threads};
+
+/// How long the thread may take to end before the end is reported without it.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The message if the thread is gone without an outcome.
+const HOST_FAILED: Terminated = Terminated::HostPanic("ran its thread");
+
+/// Runs `life` on a thread of its own, until it is over or the guest is ended.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the guest; its thread ends soon after.
+///
+/// # Errors
+///
+/// Where the host can't start the thread, and those of `life`.
+pub(super) async fn run_on_own_thread<F>(
+    process: Arc<Process>,
+    threads: Arc<Threads>,
+    life: F,
+) -> wasmtime::Result<Ended>
+where
+    F: Future<Output = wasmtime::Result<Ended>> + Send + 'static,
+{
+    let cannot_start = |errno: Errno| wasmtime::Error::new(errno).context("cannot start the guest's thread");
+    // What drives what the thread can't watch is there before it is.
+    let reactor = reactor().map_err(cannot_start)?;
+    let (sender, mut receiver) = oneshot::channel();
+    let end = EndAtDrop(Arc::clone(&threads));
+    let own = (Arc::clone(&process), Arc::clone(&threads));
+    start_thread(format!("guest-{MAIN}"), move || {
+        let (process, threads) = own;
+        let _left = Leave(Arc::clone(&threads));
+        let _counted = process.instance().usage().own_thread();
+        let _inside = reactor.enter();
+        let lived = park_on(until_the_end(&threads, MAIN, contained(&process, life)));
+        let _unheard = sender.send(lived);
+    })
+    .map_err(cannot_start)?;
+    tokio::select! {
+        biased;
+        // Nothing ends it before its time but the drop of this future.
+        lived = &mut receiver => match lived {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) | Err(_) => Err(wasmtime::Error::new(HOST_FAILED)),
+        },
+        ending = process.signals().ended() => {
+            drop(end);
+            process.close_all();
+            let is_late = tokio::select! {
+                _ = receiver => false,
+                () = sleep(WAIT_TIMEOUT) => true,
+            };
+            if is_late {
+                process.leave_behind(threads);
+                process.report().tell(Event::ThreadsLeftBehind { count: 1 });
+            }
+            ended(Err(error_of(ending)))
+        }
+    }
+}
+
+/// Ends the thread when it goes, should that not have ended.
+struct EndAtDrop(Arc<Threads>);
+
+impl Drop for EndAtDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The thread ends.
+struct Leave(Arc<Threads>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.leave(MAIN);
+    }
+}
