@@ -6,6 +6,10 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+};
+use wit_component::ComponentEncoder;
 
 /// The programs that are compiled for this machine too, to be asked what the kernel
 /// itself does, and to be measured beside. Linux alone is asked.
@@ -33,7 +37,7 @@ const FOR_FRONTS: [&str; 12] = [
 ];
 
 /// Everything in the folder of the programs that is written by hand.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     "Cargo.toml",
     "Cargo.lock",
     "wasix",
@@ -44,6 +48,8 @@ const SOURCES: [&str; 11] = [
     "threaded_programs",
     "threaded_programs_v1",
     "wasmedge_programs",
+    "component_programs",
+    "component_std",
     "wat",
 ];
 
@@ -82,8 +88,63 @@ fn run() -> Result<()> {
         let folder = toolchain.build_for_dialect(&sources, &target_dir, feature, &FOR_FRONTS)?;
         fronts += &front(feature, dialect, &folder)?;
     }
-    fs::write(out_dir.join("programs.rs"), listing(&programs)? + &fronts + &twins)?;
+    let components = components(&toolchain, &sources, &out_dir)?;
+    fs::write(out_dir.join("programs.rs"), listing(&programs)? + &fronts + &twins + &components)?;
     Ok(())
+}
+
+/// Makes the components, and a constant for each.
+fn components(toolchain: &Toolchain, sources: &Path, out_dir: &Path) -> Result<String> {
+    let modules = toolchain.build_for_components(sources, &beside_profiles(out_dir, "guests")?)?;
+    let made = beside_profiles(out_dir, "guests-components")?;
+    fs::create_dir_all(&made).with_context(|| made.display().to_string())?;
+    let (mut constants, mut names) = (String::new(), String::new());
+    for source in programs_with(&sources.join("component_programs/src/bin"), "rs")? {
+        let name = name_of(&source)?;
+        let component = made.join(name).with_extension("wasm");
+        make_component(&modules.join(name).with_extension("wasm"), &component)?;
+        constants += &constant(name, &component)?;
+        writeln!(names, "        $use_it!({name});")?;
+    }
+    let folder = toolchain.build_std_components(sources, &beside_profiles(out_dir, "guests-wasip2")?)?;
+    for source in programs_with(&sources.join("component_std/src/bin"), "rs")? {
+        let name = name_of(&source)?;
+        let path = folder.as_ref().map(|folder| folder.join(name).with_extension("wasm"));
+        let path = path.map(|path| path.display().to_string());
+        writeln!(constants, "/// The component `{name}`, where the toolchain has its target.")?;
+        writeln!(constants, "pub const {}: Option<&str> = {path:?};", name.to_uppercase())?;
+        writeln!(names, "        $use_it!({name});")?;
+    }
+    Ok(format!(
+        "
+/// Components.
+pub mod components {{
+{constants}}}
+
+/// Calls the macro `use_it` with the name of every component.
+#[macro_export]
+macro_rules! for_each_component {{
+    ($use_it:ident) => {{
+{names}    }};
+}}
+"
+    ))
+}
+
+/// Makes a component of a module whose standard library calls WASI preview 1.
+fn make_component(module: &Path, component: &Path) -> Result<()> {
+    let bytes = fs::read(module).with_context(|| module.display().to_string())?;
+    let encoded = ComponentEncoder::default()
+        .module(&bytes)?
+        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)?
+        .validate(true)
+        .encode()
+        .with_context(|| format!("no component can be made of {}", module.display()))?;
+    fs::write(component, encoded).with_context(|| component.display().to_string())
+}
+
+fn name_of(source: &Path) -> Result<&str> {
+    source.file_stem().and_then(OsStr::to_str).context("a program without a name")
 }
 
 /// One folder for every profile and every build of the tests: the guests are the

@@ -9,6 +9,7 @@ mod arbitrary_arguments;
 mod behaviour;
 mod churn;
 mod command;
+mod component;
 mod configuration;
 mod data;
 mod datagram_servers;
@@ -98,6 +99,8 @@ mod every_program_has_a_test {
 
     use super::real_programs::*;
 
+    use super::component::{life::*, servers::*};
+
     macro_rules! assert_test_exists {
         ($program:ident) => {
             #[allow(unused_imports, reason = "that the name exists is all")]
@@ -108,5 +111,6 @@ mod every_program_has_a_test {
     #[test]
     fn holds() {
         guest_tests::for_each_program!(assert_test_exists);
+        guest_tests::for_each_component!(assert_test_exists);
     }
 }

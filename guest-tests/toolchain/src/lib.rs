@@ -16,6 +16,9 @@ pub const TARGET: &str = "wasm32-wasip1";
 /// The target of guests with threads.
 pub const THREADS_TARGET: &str = "wasm32-wasip1-threads";
 
+/// The target of components that need the standard library of WASI 0.2.
+pub const COMPONENT_TARGET: &str = "wasm32-wasip2";
+
 /// The packages of guests with threads.
 const THREADED_PROGRAMS: [&str; 2] = ["threaded_programs", "threaded_programs_v1"];
 
@@ -41,7 +44,7 @@ pub enum Toolchain {
 impl Toolchain {
     /// The toolchain that is installed, if any.
     pub fn find() -> Option<Self> {
-        if has_targets() {
+        if has_targets(&[TARGET, THREADS_TARGET]) {
             return Some(Self::Rustup);
         }
         let linker = ["/usr/bin/wasm-ld-22", "/usr/bin/wasm-ld"]
@@ -92,6 +95,33 @@ impl Toolchain {
         let mut command = self.threads_command();
         command.args(THREADED_PROGRAMS.iter().flat_map(|package| ["--package", package]));
         build_for(THREADS_TARGET, command, programs, target_dir)
+    }
+
+    /// Builds the modules of which components are made. They land in the folder that it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_for_components(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+        let mut command = self.command();
+        command.args(["--package", "component_programs"]);
+        build_for(TARGET, command, programs, target_dir)
+    }
+
+    /// Builds the components that need the standard library of WASI 0.2, where this toolchain has it:
+    /// Debian's packages have none.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_std_components(&self, programs: &Path, target_dir: &Path) -> Result<Option<PathBuf>> {
+        if *self != Self::Rustup || !has_targets(&[COMPONENT_TARGET]) {
+            return Ok(None);
+        }
+        let mut command = self.command();
+        // tokio has sockets for this target behind that.
+        command.env("RUSTFLAGS", "--cfg tokio_unstable").args(["--package", "component_std"]);
+        build_for(COMPONENT_TARGET, command, programs, target_dir).map(Some)
     }
 
     /// Builds the programs of `names` for this machine itself, from the same
@@ -191,14 +221,14 @@ fn debian_linker(linker: &Path) -> String {
     format!("-Clinker={} -Clinker-flavor=wasm-ld", linker.display())
 }
 
-/// Whether the compiler in use has the standard library for the targets.
-fn has_targets() -> bool {
+/// Whether the compiler in use has the standard library for these targets.
+fn has_targets(targets: &[&str]) -> bool {
     let output = clean(Command::new("rustc")).args(["--print", "sysroot"]).output();
     let Ok(output) = output else { return false };
     let sysroot = String::from_utf8_lossy(&output.stdout);
     let libraries = Path::new(sysroot.trim()).join("lib/rustlib");
-    let has = |target| libraries.join(target).join("lib").is_dir();
-    output.status.success() && has(TARGET) && has(THREADS_TARGET)
+    let has = |target: &&str| libraries.join(target).join("lib").is_dir();
+    output.status.success() && targets.iter().all(has)
 }
 
 /// Takes away what an outer cargo tells its own compilers. `PATH` begins with the

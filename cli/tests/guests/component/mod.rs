@@ -1,0 +1,5 @@
+//! Components.
+
+pub(crate) mod life;
+mod load;
+pub(crate) mod servers;
