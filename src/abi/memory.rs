@@ -100,6 +100,27 @@ pub(crate) fn read_bytes(
     Ok(memory.to_vec(ptr)?)
 }
 
+/// Copies the bytes at `ptr` up to a NUL, and reads nothing behind that.
+///
+/// # Errors
+///
+/// `too_long` without a NUL within `cap` bytes; a trap outside of the memory.
+pub(crate) fn read_text(
+    memory: &GuestMemory<'_>,
+    ptr: GuestPtr<u8>,
+    cap: u32,
+    too_long: Errno,
+) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    for offset in 0..cap {
+        match memory.read(ptr.add(offset)?)? {
+            0 => return Ok(text),
+            byte => text.push(byte),
+        }
+    }
+    Err(too_long.into())
+}
+
 /// Copies `bytes` to `ptr`.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod interface;
 #[cfg(test)]
 mod layout;
+mod limits;
 mod look_up;
 pub(crate) mod memory;
 mod mixed;

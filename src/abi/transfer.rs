@@ -45,6 +45,13 @@ pub(crate) struct Answer {
     pub(crate) from: Option<Address>,
 }
 
+impl Answer {
+    /// Who has sent what was received on `open`: of a connection its peer, as long as it is known.
+    pub(crate) fn sender(self, open: &OpenFile) -> Option<Address> {
+        self.from.or_else(|| open.open.socket().ok()?.peer_address().ok())
+    }
+}
+
 /// Makes one of the tries of `attempt` with the guest's buffers: in place, or by a copy that is
 /// not large, of which `moved` bytes are new. `None` where neither is possible, or nothing was
 /// tried.

@@ -2,6 +2,7 @@
 
 use wiggle::{GuestMemory, GuestPtr};
 
+use super::memory::read_text;
 use crate::address::UnixName;
 use crate::error::{Errno, Error};
 
@@ -15,18 +16,12 @@ pub(crate) const PATH: u32 = 108;
 /// `ENAMETOOLONG` without a NUL in its space and `EILSEQ` for what is not UTF-8; a trap outside
 /// of the memory.
 pub(crate) fn read(memory: &GuestMemory<'_>, start: GuestPtr<u8>) -> Result<UnixName, Error> {
-    let mut path = Vec::new();
-    for offset in 0..PATH {
-        match memory.read(start.add(offset)?)? {
-            0 if path.is_empty() => return Ok(UnixName::unnamed()),
-            0 => {
-                let path = String::from_utf8(path).map_err(|_| Errno::EILSEQ)?;
-                return Ok(UnixName::new(path));
-            }
-            byte => path.push(byte),
-        }
-    }
     // "ENAMETOOLONG: The length of a component of a pathname is longer than {NAME_MAX}."
     // - bind(3p); of the whole here.
-    Err(Errno::ENAMETOOLONG.into())
+    let path = read_text(memory, start, PATH, Errno::ENAMETOOLONG)?;
+    if path.is_empty() {
+        return Ok(UnixName::unnamed());
+    }
+    let path = String::from_utf8(path).map_err(|_| Errno::EILSEQ)?;
+    Ok(UnixName::new(path))
 }

@@ -8,11 +8,8 @@ use super::bindings::wasmedge_message::WasmedgeMessage;
 use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out_value};
-use crate::abi::transfer::Answer;
-use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
-use crate::process::OpenFile;
 
 impl WasmedgeMessage for Call<'_> {
     fn sock_recv_from_v1(
@@ -25,14 +22,8 @@ impl WasmedgeMessage for Call<'_> {
         ret_n: GuestPtr<u32>,
         ret_roflags: GuestPtr<u16>,
     ) -> Result<(), Error> {
-        self.receive_from(
-            memory,
-            fd,
-            iovs,
-            addr,
-            flags,
-            Results { port: Port::None, ret_n, ret_roflags: Some(ret_roflags) },
-        )
+        let results = Results { port: Port::None, ret_n, ret_roflags: Some(ret_roflags) };
+        self.receive_from(memory, fd, iovs, addr, flags, results)
     }
 
     fn sock_recv_from_v2(
@@ -46,15 +37,8 @@ impl WasmedgeMessage for Call<'_> {
         ret_n: GuestPtr<u32>,
         ret_roflags: GuestPtr<u16>,
     ) -> Result<(), Error> {
-        let port = Port::Network(ret_port);
-        self.receive_from(
-            memory,
-            fd,
-            iovs,
-            addr,
-            flags,
-            Results { port, ret_n, ret_roflags: Some(ret_roflags) },
-        )
+        let results = Results { port: Port::Network(ret_port), ret_n, ret_roflags: Some(ret_roflags) };
+        self.receive_from(memory, fd, iovs, addr, flags, results)
     }
 
     fn sock_recv_from_port(
@@ -68,15 +52,8 @@ impl WasmedgeMessage for Call<'_> {
         ret_n: GuestPtr<u32>,
         ret_roflags: GuestPtr<u16>,
     ) -> Result<(), Error> {
-        let port = Port::Host(ret_port);
-        self.receive_from(
-            memory,
-            fd,
-            iovs,
-            addr,
-            flags,
-            Results { port, ret_n, ret_roflags: Some(ret_roflags) },
-        )
+        let results = Results { port: Port::Host(ret_port), ret_n, ret_roflags: Some(ret_roflags) };
+        self.receive_from(memory, fd, iovs, addr, flags, results)
     }
 
     fn sock_recv_from_v0(
@@ -88,14 +65,8 @@ impl WasmedgeMessage for Call<'_> {
         flags: u32,
         ret_n: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        self.receive_from(
-            memory,
-            fd,
-            iovs,
-            addr,
-            flags,
-            Results { port: Port::None, ret_n, ret_roflags: None },
-        )
+        let results = Results { port: Port::None, ret_n, ret_roflags: None };
+        self.receive_from(memory, fd, iovs, addr, flags, results)
     }
 
     fn sock_send_to(
@@ -212,7 +183,7 @@ impl Call<'_> {
             if let Some(ret_roflags) = ret_roflags {
                 memory.write(ret_roflags, received.flags)?;
             }
-            match sender(open, received) {
+            match received.sender(open) {
                 Some(from) => {
                     port.write(memory, from.port().unwrap_or(0))?;
                     // What was received is received, whether or not its sender fits.
@@ -225,9 +196,4 @@ impl Call<'_> {
             }
         })
     }
-}
-
-/// Who has sent what was received: of a connection its peer, as long as it is known.
-fn sender(open: &OpenFile, received: Answer) -> Option<Address> {
-    received.from.or_else(|| open.open.socket().ok()?.peer_address().ok())
 }

@@ -8,7 +8,7 @@ use super::bindings::wasmedge_address::WasmedgeAddress;
 use crate::abi::call::Call;
 use crate::abi::memory::Region;
 use crate::address::Address;
-use crate::error::Error;
+use crate::error::{Errno, Error};
 use crate::fd::Rights;
 
 impl WasmedgeAddress for Call<'_> {
@@ -20,10 +20,8 @@ impl WasmedgeAddress for Call<'_> {
         ret_type: GuestPtr<u32>,
         ret_port: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
-        let place = address::place(memory, addr)?;
-        address::check_length(place)?;
-        tell(memory, place, &socket.socket.shown_address()?, Some(ret_type), ret_port)
+        let asked = self.asked(memory, fd, Side::Local, addr, address::check_length)?;
+        tell(memory, asked, Some(ret_type), ret_port)
     }
 
     fn sock_getlocaladdr_v2(
@@ -33,10 +31,8 @@ impl WasmedgeAddress for Call<'_> {
         addr: GuestPtr<types::Address>,
         ret_port: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_ADDR_LOCAL)?;
-        let place = address::place(memory, addr)?;
-        address::check_is_storage(place)?;
-        tell(memory, place, &socket.socket.shown_address()?, None, ret_port)
+        let asked = self.asked(memory, fd, Side::Local, addr, address::check_is_storage)?;
+        tell(memory, asked, None, ret_port)
     }
 
     fn sock_getpeeraddr_v1(
@@ -47,11 +43,8 @@ impl WasmedgeAddress for Call<'_> {
         ret_type: GuestPtr<u32>,
         ret_port: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_ADDR_REMOTE)?;
-        let place = address::place(memory, addr)?;
-        address::check_length(place)?;
-        // "ENOTCONN: The socket is not connected" - getpeername(3p)
-        tell(memory, place, &socket.socket.peer_address()?, Some(ret_type), ret_port)
+        let asked = self.asked(memory, fd, Side::Peer, addr, address::check_length)?;
+        tell(memory, asked, Some(ret_type), ret_port)
     }
 
     fn sock_getpeeraddr_v2(
@@ -61,24 +54,53 @@ impl WasmedgeAddress for Call<'_> {
         addr: GuestPtr<types::Address>,
         ret_port: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        let socket = self.socket(fd, Rights::SOCK_ADDR_REMOTE)?;
+        let asked = self.asked(memory, fd, Side::Peer, addr, address::check_is_storage)?;
+        tell(memory, asked, None, ret_port)
+    }
+}
+
+/// Whose address is asked for.
+enum Side {
+    Local,
+    Peer,
+}
+
+impl Call<'_> {
+    /// The place for an address, and the address that goes there.
+    fn asked(
+        &self,
+        memory: &GuestMemory<'_>,
+        fd: u32,
+        side: Side,
+        addr: GuestPtr<types::Address>,
+        check: fn(Region) -> Result<(), Errno>,
+    ) -> Result<(Region, Address), Error> {
+        let right = match side {
+            Side::Local => Rights::SOCK_ADDR_LOCAL,
+            Side::Peer => Rights::SOCK_ADDR_REMOTE,
+        };
+        let socket = self.socket(fd, right)?;
         let place = address::place(memory, addr)?;
-        address::check_is_storage(place)?;
-        tell(memory, place, &socket.socket.peer_address()?, None, ret_port)
+        check(place)?;
+        let address = match side {
+            Side::Local => socket.socket.shown_address()?,
+            // "ENOTCONN: The socket is not connected" - getpeername(3p)
+            Side::Peer => socket.socket.peer_address()?,
+        };
+        Ok((place, address))
     }
 }
 
 /// Writes an address where one is asked for.
 fn tell(
     memory: &mut GuestMemory<'_>,
-    place: Region,
-    address: &Address,
+    (place, address): (Region, Address),
     ret_type: Option<GuestPtr<u32>>,
     ret_port: GuestPtr<u32>,
 ) -> Result<(), Error> {
-    address::write(memory, place, address)?;
+    address::write(memory, place, &address)?;
     if let Some(ret_type) = ret_type {
-        memory.write(ret_type, address::type_of(address))?;
+        memory.write(ret_type, address::type_of(&address))?;
     }
     Ok(memory.write(ret_port, address.port().unwrap_or(0).into())?)
 }

@@ -8,12 +8,13 @@ use super::bindings::types;
 use super::bindings::wasmedge_option::WasmedgeOption;
 use super::socket::kind_number;
 use crate::abi::call::Call;
+use crate::abi::limits::set_limits;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::observe::Escaped;
 use crate::policy::Denial;
-use crate::socket::{FlagOption, SizeOption, Socket, TimeOption};
+use crate::socket::{FlagOption, SizeOption, TimeOption};
 
 /// The most bytes of a value that any option has: two numbers of 64 bits, or the name of a device.
 const MOST: u32 = 16;
@@ -119,20 +120,6 @@ impl Call<'_> {
             },
         );
         Err(Errno::EPERM.into())
-    }
-}
-
-/// Sets the limit of receiving or sending, and with it that of accepting or connecting, where the socket
-/// does that: the options are those of Linux.
-///
-/// "Timeouts only have effect for system calls that perform socket I/O (e.g., accept(2), connect(2), read(2) [...])"
-/// - socket(7)
-fn set_limits(socket: &Socket, option: TimeOption, limit: Option<Duration>) -> Result<(), Errno> {
-    socket.set_time(option, limit)?;
-    let beside = if option == TimeOption::Receive { TimeOption::Accept } else { TimeOption::Connect };
-    match socket.set_time(beside, limit) {
-        Err(Errno::ENOPROTOOPT) => Ok(()),
-        set => set,
     }
 }
 
