@@ -85,6 +85,14 @@ const DIALECTS: &[Dialect] = &[
         ],
         ..PLAIN
     },
+    Dialect {
+        file: "wamr",
+        import: "wasi_snapshot_preview1",
+        abi_module: Some("wamr"),
+        definition: Some("wamr::DIALECT"),
+        adds_as: Some("wamr"),
+        ..PLAIN
+    },
 ];
 
 /// Another type (`sock_accept`) or another meaning (`fd_renumber` duplicates there).
@@ -137,6 +145,7 @@ const MAY_WAIT: &[&str] = &[
     "sock_accept",
     "sock_accept_v1",
     "sock_accept_v2",
+    "sock_addr_resolve",
     "sock_bind",
     "sock_bind_v2",
     "sock_connect",
@@ -360,6 +369,10 @@ fn kind_of_parameter(param: &InterfaceFuncParam) -> &'static str {
         },
         (_, Type::ConstPointer(to)) if name_of(to) == "address" => "SplitAddressIn",
         (_, Type::Pointer(to)) if name_of(to) == "address" => "SplitAddressOut",
+        (_, Type::ConstPointer(to)) if name_of(to) == "addr" => "PortLastIn",
+        (_, Type::Pointer(to)) if name_of(to) == "addr" => "PortLastOut",
+        (_, Type::ConstPointer(to)) if name_of(to) == "addr_ip" => "InetIn",
+        (_, Type::ConstPointer(_)) if matches!(param.name.as_str(), "host" | "service") => "TextToNul",
         (_, Type::ConstPointer(_)) if param.name == "addr" => "AddressIn",
         (_, Type::Pointer(_)) if param.name == "addr" => "AddressOut",
         (_, Type::ConstPointer(to)) if name_of(to) == "option_timestamp" => "OptionTimestampIn",

@@ -24,8 +24,8 @@ impl Dialect {
     }
 
     /// Its name for programs to read: `wasi_unstable`, the snapshot before preview 1, alone;
-    /// `wasi_snapshot_preview1`, maybe with `wasi_unstable` beside it; `wasmedge`, which is that with
-    /// the sockets of WasmEdge; `wasix`, with or without preview 1 beside it.
+    /// `wasi_snapshot_preview1`, maybe with `wasi_unstable` beside it; `wasmedge` and `wamr`, which are that
+    /// with the sockets of WasmEdge or WAMR; `wasix`, with or without preview 1 beside it.
     pub fn id(self) -> &'static str {
         self.id
     }
@@ -151,11 +151,12 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
     }
     let (generation, told_by) = (definition.generation)(interface).unzip();
     let shares = !definition.adds_to.is_empty();
-    let sign = || shares.then(|| (definition.sign)(interface).cloned()).flatten();
+    let sign =
+        || shares.then(|| (definition.sign)(interface).or_else(|| (definition.hint)(interface))).flatten();
     Detected {
         dialect: definition.dialect,
         generation,
-        told_by: told_by.flatten().or_else(sign),
+        told_by: told_by.flatten().or_else(|| sign().cloned()),
         personality: (definition.personality)(interface),
         memory: memory(interface),
         threads: memory_import.is_some() && starts_threads(definition, interface),

@@ -27,6 +27,8 @@ pub(crate) struct Definition {
     pub(crate) adds_to: &'static [&'static str],
     /// The import by which a program shows that it is one of its own.
     pub(crate) sign: fn(&Interface) -> Option<&Import>,
+    /// An import by which a program is likely its own, where it has no dialect's sign.
+    pub(crate) hint: fn(&Interface) -> Option<&Import>,
     /// The function that an import of its modules means, by name and type.
     pub(crate) function: fn(&ImportItem) -> Option<&'static Function>,
     /// What calls with several meanings mean to its programs.
@@ -38,13 +40,12 @@ type FoundGeneration = (WasixGeneration, Option<Import>);
 
 include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
 
-/// The dialect of a program: the first one whose sign it has, or else preview 1.
+/// The dialect of a program: the first one whose sign it has, or else whose hint, or else preview 1.
 pub(super) fn of(dialects: &[&'static Definition], interface: &Interface) -> &'static Definition {
-    dialects
-        .iter()
-        .find(|dialect| (dialect.sign)(interface).is_some())
-        .copied()
-        .unwrap_or(&super::preview1::DIALECT)
+    let mut all = dialects.iter();
+    let signed = all.find(|dialect| (dialect.sign)(interface).is_some());
+    let hinted = || dialects.iter().find(|dialect| (dialect.hint)(interface).is_some());
+    signed.or_else(hinted).copied().unwrap_or(&super::preview1::DIALECT)
 }
 
 /// What the linker of a program is for. Two programs of one dialect and generation mean the same

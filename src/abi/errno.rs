@@ -1,8 +1,8 @@
 //! From the host's [`Errno`] to the number that a guest reads.
 //!
-//! Every dialect so far has the numbers of preview 1, which ends at 76 (`notcapable`). Of the higher
-//! ones, those of WASIX are errors that the host does not have, and those of WasmEdge are of one
-//! call, `sock_getaddrinfo`.
+//! Every dialect so far has the numbers of preview 1, which ends at 76 (`notcapable`); WAMR has no others. Of
+//! the higher ones, those of WASIX are errors that the host does not have, and those of WasmEdge are of
+//! one call, `sock_getaddrinfo`.
 
 use super::preview1;
 use crate::error::{Errno, Error, LookUpError};

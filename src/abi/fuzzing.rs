@@ -14,6 +14,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::memory::{Buffers, MAX_BUFFERS, size};
 use super::trace::Line;
 use super::unix_name;
+use super::wamr::address as port_last;
 use super::wasix::address::{self, AddressWidth};
 use super::wasmedge::address as split;
 use super::{CoreType, FUNCTIONS, LACKING, MemoryKind, detect};
@@ -51,6 +52,10 @@ pub fn addresses(data: &[u8]) {
             for is_output in [false, true] {
                 let shown = split::shown(memory, pointer(at).offset(), is_output).unwrap_or_default();
                 assert!(!shown.contains(char::is_control), "{shown}");
+            }
+            let at_four = pointer(at).offset() & !3;
+            for shown in [port_last::shown(memory, at_four), port_last::shown_ip(memory, at_four)] {
+                assert!(shown.is_none_or(|shown| !shown.contains(char::is_control)));
             }
             for room in [AddressWidth::Narrow, AddressWidth::Wide] {
                 _ = address::read_peer(memory, pointer(at), room);

@@ -3,6 +3,7 @@
 use wiggle::GuestType;
 
 use super::preview1::bindings::types as preview1;
+use super::wamr::bindings::types as wamr;
 use super::wasix::bindings::types as wasix;
 use super::wasmedge::bindings::types as wasmedge;
 
@@ -30,6 +31,10 @@ fn records_have_the_abis_size() {
     assert_eq!(layout::<wasmedge::Address>(), (8, 4));
     assert_eq!(layout::<wasmedge::Addrinfo>(), (28, 4));
     assert_eq!(layout::<wasmedge::Sockaddr>(), (12, 4));
+    assert_eq!(layout::<wamr::Addr>(), (24, 4));
+    assert_eq!(layout::<wamr::AddrIp>(), (20, 4));
+    assert_eq!(layout::<wamr::AddrInfo>(), (28, 4));
+    assert_eq!(layout::<wamr::AddrInfoHints>(), (12, 4));
 }
 
 #[test]
@@ -107,5 +112,9 @@ fn fields_lie_where_the_abi_has_them() {
         [2, 3, 4, 8, 12, 16, 20, 24]
     );
     assert_eq!([Sockaddr::offset_of_sa_data_len(), Sockaddr::offset_of_sa_data()], [4, 8]);
+    use wamr::{Addr, AddrInfo, AddrInfoHints};
+    assert_eq!([Addr::offset_of_w0(), Addr::offset_of_w1(), Addr::offset_of_w4()], [4, 8, 20]);
+    assert_eq!([AddrInfo::offset_of_addr(), AddrInfo::offset_of_type_()], [0, 24]);
+    assert_eq!([AddrInfoHints::offset_of_family(), AddrInfoHints::offset_of_hints_enabled()], [4, 8]);
     assert_eq!([wasix::Tty::offset_of_stdin_tty(), wasix::Tty::offset_of_line_feeds()], [16, 21]);
 }

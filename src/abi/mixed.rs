@@ -9,8 +9,7 @@ use std::fmt;
 
 use super::detect::Import;
 use super::dialect::DIALECTS;
-use super::interface::{ImportItem, Interface};
-use super::preview1::MODULE as PREVIEW1;
+use super::interface::Interface;
 use super::wasix::MODULE as WASIX;
 
 /// Two imports of one module, each of which only one dialect has. Its `Display` is the rest of a sentence
@@ -38,31 +37,14 @@ pub(crate) fn mixture(interface: &Interface) -> Option<Mixture<'_>> {
         let sign = is_exclusive.then(|| (dialect.sign)(interface)).flatten()?;
         Some((dialect.dialect.to_string(), sign))
     });
-    let wamr = || sign_of_wamr(interface).map(|sign| ("WAMR".to_owned(), sign));
-    let first = signs.next()?;
-    let second = signs.next().or_else(wamr)?;
+    let (first, second) = (signs.next()?, signs.next()?);
     Some(Mixture { first, second })
-}
-
-/// The import by which a program of WAMR shows itself. The host has not got its functions: by
-/// itself, such a program is one of preview 1 that imports what fails with `ENOSYS`.
-fn sign_of_wamr(interface: &Interface) -> Option<&Import> {
-    let is_sign = |item: &&ImportItem| {
-        let Some(signature) = item.signature() else { return false };
-        item.import.module == PREVIEW1
-            && match item.import.name.as_str() {
-                "sock_open" => signature.params.len() == 4,
-                "sock_bind" | "sock_connect" => signature.params.len() == 2,
-                "sock_addr_local" | "sock_addr_remote" | "sock_addr_resolve" | "sock_close" => true,
-                name => name.starts_with("sock_get_") || name.starts_with("sock_set_"),
-            }
-    };
-    interface.imports.iter().find(is_sign).map(|item| &item.import)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::preview1::MODULE as PREVIEW1;
     use wasmtime::{Engine, Module};
 
     /// What is said of a module with these imports: each a module, a name and how many parameters.
@@ -90,6 +72,8 @@ mod tests {
         assert!(with_wamr.contains("sock_open as WasmEdge"), "{with_wamr}");
         assert!(with_wamr.contains("sock_addr_resolve as WAMR"), "{with_wamr}");
         assert!(said(&[(PREVIEW1, "sock_bind", 2), (PREVIEW1, "sock_connect", 3)])?.is_some());
+        let with_wasix = said(&[(PREVIEW1, "sock_open", 4), (WASIX, "sock_open", 4)])?.unwrap_or_default();
+        assert!(with_wasix.contains("wasi_snapshot_preview1.sock_open as WAMR has it"), "{with_wasix}");
         Ok(())
     }
 
@@ -97,7 +81,8 @@ mod tests {
     fn what_belongs_together_is_no_mixture() -> wasmtime::Result<()> {
         let whole: &[&[(&str, &str, usize)]] = &[
             &[(PREVIEW1, "sock_open", 3), (PREVIEW1, "sock_accept", 2), (PREVIEW1, "sock_recv_from_v2", 8)],
-            &[(PREVIEW1, "sock_open", 4), (PREVIEW1, "sock_bind", 2), (PREVIEW1, "sock_get_linger", 3)],
+            &[(PREVIEW1, "sock_open", 4), (PREVIEW1, "sock_recv_from", 6), ("wasi", "thread-spawn", 1)],
+            &[(PREVIEW1, "sock_open", 3), (PREVIEW1, "sock_recv_from", 6), (PREVIEW1, "sock_listen", 2)],
             &[(PREVIEW1, "sock_accept", 3), (WASIX, "sock_open", 4), ("wasi", "thread-spawn", 1)],
             &[(PREVIEW1, "fd_close", 1), ("wasi_unstable", "fd_close", 1)],
         ];

@@ -16,6 +16,7 @@ use super::transfer::{self, Answer, Written};
 use crate::address::Address;
 use crate::error::{Errno, Error};
 use crate::file::File;
+use crate::observe::Closed;
 use crate::process::{ConnectAttempt, OpenFile, SocketRef, Thread, TraceAnnotation};
 use crate::socket::{Domain, Family, Kind, RecvFlags, Refusal, Socket};
 
@@ -38,6 +39,19 @@ impl Call<'_> {
             Family::Unix => self.names(),
         };
         Ok(self.insert_socket(Socket::open(domain, kind, protocol)?, false)?)
+    }
+
+    /// Closes the descriptor `fd`, for the guest.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`.
+    pub(super) fn close_descriptor(&self, fd: u32) -> Result<(), Errno> {
+        let closed = self.process().fds().remove(fd)?;
+        self.process().note_change(fd);
+        // The table's lock is free again before anything is closed.
+        self.process().close(fd, closed, Closed::ByGuest);
+        Ok(())
     }
 
     /// Gives `socket` its address.

@@ -59,6 +59,8 @@ pub enum ArgumentKind {
     Flags,
     /// Pointer and length of a text.
     Text,
+    /// A pointer to a text that ends with a NUL.
+    TextToNul,
     /// Pointer and length of bytes.
     Bytes,
     /// A pointer to an `addr_port` that the host reads.
@@ -70,6 +72,12 @@ pub enum ArgumentKind {
     SplitAddressIn,
     /// The same of one that the host writes.
     SplitAddressOut,
+    /// A pointer to an address that the host reads, behind its kind and before its port.
+    PortLastIn,
+    /// The same of one that the host writes.
+    PortLastOut,
+    /// A pointer to an IP address that the host reads, behind its kind.
+    InetIn,
     /// A pointer to an IPv4 address that the host reads.
     Inet4In,
     /// A pointer to an IPv6 address that the host reads.
@@ -108,6 +116,7 @@ impl ArgumentKind {
             self,
             Self::AddressOut
                 | Self::SplitAddressOut
+                | Self::PortLastOut
                 | Self::OutPort
                 | Self::OutFd
                 | Self::OutU8
@@ -184,6 +193,7 @@ const NOTES: &[(&str, &str)] = &[
 
 /// The same of functions that a dialect adds to the import module of another one.
 const NOTES_OF_ADDED: &[(&str, &str)] = &[
+    ("sock_addr_resolve", "names of services: the usual ones, and numbers"),
     ("sock_getaddrinfo", "names of services: the usual ones, and numbers"),
     ("sock_setsockopt", "to a device: EPERM"),
 ];
@@ -301,6 +311,46 @@ mod tests {
             assert_eq!(function.module, "wasi_snapshot_preview1");
             assert!(function.params.iter().all(|ty| *ty == CoreType::I32), "{}", function.name);
             found.push(format!("{} {}", function.name, function.params.len()));
+        }
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+
+    /// What WAMR adds: `I` is 64 bits.
+    #[test]
+    fn core_types_of_wamr_are_the_abis() {
+        let expected = "sock_open iiii, sock_bind ii, sock_listen ii, sock_connect ii, sock_close i, \
+            sock_recv_from iiiiii, sock_send_to iiiiii, sock_addr_local ii, sock_addr_remote ii, \
+            sock_addr_resolve iiiiii, sock_set_recv_timeout iI, sock_get_recv_timeout ii, \
+            sock_set_send_timeout iI, sock_get_send_timeout ii, sock_set_linger iii, sock_get_linger iii, \
+            sock_set_ip_multicast_loop iii, sock_get_ip_multicast_loop iii, \
+            sock_set_ip_add_membership iii, sock_set_ip_drop_membership iii";
+        let mut expected: Vec<_> = expected.split(", ").map(str::to_owned).collect();
+        for option in [
+            "recv_buf_size",
+            "send_buf_size",
+            "reuse_addr",
+            "reuse_port",
+            "keep_alive",
+            "broadcast",
+            "tcp_no_delay",
+            "tcp_quick_ack",
+            "tcp_fastopen_connect",
+            "ipv6_only",
+            "tcp_keep_idle",
+            "tcp_keep_intvl",
+            "ip_ttl",
+            "ip_multicast_ttl",
+        ] {
+            expected.extend(["set", "get"].map(|way| format!("sock_{way}_{option} ii")));
+        }
+        let mut found = Vec::new();
+        for function in all().filter(|function| function.added_by == Some("wamr")) {
+            assert_eq!(function.module, "wasi_snapshot_preview1");
+            assert_eq!(function.result, Some(CoreType::I32), "{}", function.name);
+            let params = function.params.iter().map(|ty| if *ty == CoreType::I32 { 'i' } else { 'I' });
+            found.push(format!("{} {}", function.name, params.collect::<String>()));
         }
         expected.sort_unstable();
         found.sort_unstable();

@@ -12,6 +12,7 @@ use wiggle::{GuestMemory, GuestPtr};
 use super::errno;
 use super::memory::{MAX_BUFFERS, read_buffer};
 use super::table::{Argument, ArgumentKind, ERRNO_NAMES, Function};
+use super::wamr::address as port_last;
 use super::wasix::address;
 use super::wasmedge::address as split;
 use crate::address::Address;
@@ -168,6 +169,12 @@ impl fmt::Display for Shown<'_> {
                 Some(text) => f.write_str(&text),
                 None => write!(f, "{pointer:#x}/{}", self.len),
             },
+            ArgumentKind::TextToNul => {
+                match length_to_nul(self.memory, pointer).and_then(|len| text(self.memory, pointer, len)) {
+                    Some(text) => f.write_str(&text),
+                    None => write!(f, "{pointer:#x}"),
+                }
+            }
             ArgumentKind::Iovs => match total(self.memory, pointer, self.len) {
                 Some(total) => write!(f, "{}/{total}", self.len),
                 None => write!(f, "{pointer:#x}/{}", self.len),
@@ -182,6 +189,16 @@ impl fmt::Display for Shown<'_> {
                     None => write!(f, "{pointer:#x}"),
                 }
             }
+            ArgumentKind::PortLastIn | ArgumentKind::PortLastOut => {
+                match port_last::shown(self.memory, pointer) {
+                    Some(address) => f.write_str(&address),
+                    None => write!(f, "{pointer:#x}"),
+                }
+            }
+            ArgumentKind::InetIn => match port_last::shown_ip(self.memory, pointer) {
+                Some(address) => f.write_str(&address),
+                None => write!(f, "{pointer:#x}"),
+            },
             ArgumentKind::OutPort => match self.memory.read(GuestPtr::<u16>::new(pointer)) {
                 Ok(port) => write!(f, "{}", u16::from_be(port)),
                 Err(_) => write!(f, "{pointer:#x}"),
@@ -234,6 +251,16 @@ fn text(memory: &GuestMemory<'_>, pointer: u32, len: u32) -> Option<String> {
     Some(shown)
 }
 
+/// How many bytes are before a NUL; of a text that goes on, more than are printed.
+fn length_to_nul(memory: &GuestMemory<'_>, pointer: u32) -> Option<u32> {
+    for length in 0..=MAX_TEXT_BYTES {
+        if memory.read(GuestPtr::<u8>::new(pointer.checked_add(length)?)).ok()? == 0 {
+            return Some(length);
+        }
+    }
+    Some(MAX_TEXT_BYTES + 1)
+}
+
 /// How many bytes the buffers hold in all.
 fn total(memory: &GuestMemory<'_>, pointer: u32, count: u32) -> Option<u64> {
     if count > MAX_BUFFERS {
@@ -277,6 +304,15 @@ mod tests {
 
     /// The line of a call of `name`, without its duration.
     fn line(name: &str, values: &[u64], bytes: &[(usize, &[u8])], errno: Option<i32>) -> String {
+        line_of(Function::find("wasix_32v1", name).unwrap(), values, bytes, errno)
+    }
+
+    fn line_of(
+        function: &'static Function,
+        values: &[u64],
+        bytes: &[(usize, &[u8])],
+        errno: Option<i32>,
+    ) -> String {
         let mut page = vec![0; 1024 + 8];
         let skip = page.as_ptr().align_offset(8);
         for (at, bytes) in bytes {
@@ -288,7 +324,6 @@ mod tests {
         let sink: Arc<TraceSink> = Arc::new(move |line: &TraceLine<'_>| {
             *to.lock().unwrap() = line.to_string();
         });
-        let function = Function::find("wasix_32v1", name).unwrap();
         let mut line = Line::begin(&sink, function, values, &memory);
         if errno.is_some() {
             line.end(errno, &memory, None);
@@ -334,6 +369,47 @@ mod tests {
         assert_eq!(
             line("sock_leave_multicast_v6", &[3, 64, 1], memory, Some(0)),
             "sock_leave_multicast_v6(fd=3, multiaddr=ff02::, interface=1) = 0"
+        );
+    }
+
+    /// Addresses whose port comes last, and texts that end with a NUL.
+    #[test]
+    fn prints_what_wamr_has() {
+        let of = |name: &str, values: &[u64], bytes: &[(usize, &[u8])], errno| {
+            let is_it = |function: &&Function| function.name == name && function.added_by == Some("wamr");
+            let functions = &super::super::table::FUNCTIONS;
+            line_of(functions.iter().find(is_it).unwrap(), values, bytes, Some(errno))
+        };
+        let addr: &[u8] = &[0, 0, 0, 0, 127, 0, 0, 1, 0x90, 0x1f];
+        assert_eq!(
+            of("sock_bind", &[3, 64], &[(64, addr)], 2),
+            "sock_bind(fd=3, addr=127.0.0.1:8080) = EACCES"
+        );
+        assert_eq!(
+            of("sock_addr_local", &[3, 64], &[(64, addr)], 0),
+            "sock_addr_local(fd=3) = 0 addr=127.0.0.1:8080"
+        );
+        let long = "x".repeat(300);
+        let texts: &[(usize, &[u8])] = &[(200, b"a\"b\n\0"), (300, long.as_bytes()), (16, &[2])];
+        assert_eq!(
+            of("sock_addr_resolve", &[200, 300, 0, 64, 1, 16], texts, 0),
+            format!(
+                "sock_addr_resolve(host=\"a\\\"b\\n\", service=\"{}\".., hints=0x0, addrs=0x40, max_addrs=1) = 0 n=2",
+                "x".repeat(64)
+            )
+        );
+        assert_eq!(
+            of("sock_addr_resolve", &[1023, ARBITRARY, 0, 64, 1, 16], &[(1023, b"x")], 28),
+            "sock_addr_resolve(host=0x3ff, service=0xffffffff, hints=0x0, addrs=0x40, max_addrs=1) = EINVAL"
+        );
+        let group: &[u8] = &[0, 0, 0, 0, 224, 0, 0, 251];
+        assert_eq!(
+            of("sock_set_ip_add_membership", &[3, 64, 0], &[(64, group)], 0),
+            "sock_set_ip_add_membership(fd=3, group=224.0.0.251, interface=0) = 0"
+        );
+        assert_eq!(
+            of("sock_get_linger", &[3, 64, 68], &[(64, &[1, 0, 0, 0, 7])], 0),
+            "sock_get_linger(fd=3) = 0 flag=1 seconds=7"
         );
     }
 

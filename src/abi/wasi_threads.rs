@@ -45,6 +45,7 @@ pub(crate) const DIALECT: Definition = Definition {
     modules: &[MODULE],
     adds_to: &[],
     sign: |_| None,
+    hint: |_| None,
     function: by_name,
     personality: |_| Personality::PREVIEW1,
 };

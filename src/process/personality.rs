@@ -20,6 +20,8 @@ pub(crate) struct Personality {
     pub(crate) wide_addresses: bool,
     /// Does it get a small `/dev`?
     pub(crate) has_devices: bool,
+    /// Are the rights of sockets numbered as WAMR has them?
+    pub(crate) socket_rights_of_wamr: bool,
     /// The numbers that its signals have.
     pub(crate) numbering: Numbering,
 }
@@ -33,6 +35,7 @@ impl Personality {
         counts_from_zero: false,
         wide_addresses: false,
         has_devices: false,
+        socket_rights_of_wamr: false,
         numbering: Numbering::Preview1,
     };
 }

@@ -46,6 +46,10 @@ pub enum FlagOption {
     KeepAlive,
     /// Urgent data is kept in the stream.
     OutOfBandInline,
+    /// What arrives is acknowledged at once; the kernel may turn that off again by itself.
+    QuickAck,
+    /// A connect may wait for the first data, and go with it, where the peer allows that.
+    FastOpenConnect,
 }
 
 /// Options that are numbers.
@@ -178,6 +182,8 @@ impl Socket {
             FlagOption::MulticastLoopV6 => sockopt::set_ipv6_multicast_loop(self.udp6_fd()?, on)?,
             FlagOption::KeepAlive => sockopt::set_socket_keepalive(fd, on)?,
             FlagOption::OutOfBandInline => sockopt::set_socket_oobinline(fd, on)?,
+            FlagOption::QuickAck => sockopt::set_tcp_quickack(self.tcp_fd()?, on)?,
+            FlagOption::FastOpenConnect => kernel::set(self.tcp_fd()?, kernel::FastOpenConnect, &on)?,
             // Receiving what is sent to others takes a raw socket of the host and its rights.
             FlagOption::Promiscuous | FlagOption::Listening => return Err(Errno::ENOPROTOOPT),
         }
@@ -203,6 +209,8 @@ impl Socket {
             FlagOption::MulticastLoopV6 => sockopt::ipv6_multicast_loop(self.udp6_fd()?)?,
             FlagOption::KeepAlive => sockopt::socket_keepalive(fd)?,
             FlagOption::OutOfBandInline => sockopt::socket_oobinline(fd)?,
+            FlagOption::QuickAck => sockopt::tcp_quickack(self.tcp_fd()?)?,
+            FlagOption::FastOpenConnect => kernel::get(self.tcp_fd()?, kernel::FastOpenConnect)?,
             FlagOption::Listening => sockopt::socket_acceptconn(fd)?,
             FlagOption::Promiscuous => return Err(Errno::ENOPROTOOPT),
         })

@@ -10,6 +10,7 @@ use super::stat;
 use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{Buffers, check_out, check_out_value, write_bytes};
+use crate::abi::rights;
 use crate::abi::transfer::count;
 use crate::account::Charge;
 use crate::error::{Errno, Error};
@@ -57,11 +58,7 @@ impl Preview1Fd for Call<'_> {
     }
 
     fn fd_close(&mut self, _: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
-        let closed = self.process().fds().remove(fd)?;
-        self.process().note_change(fd);
-        // The table's lock is free again before anything is closed.
-        self.process().close(fd, closed, Closed::ByGuest);
-        Ok(())
+        Ok(self.close_descriptor(fd)?)
     }
 
     fn fd_datasync(&mut self, memory: &mut GuestMemory<'_>, fd: u32) -> Result<(), Error> {
@@ -101,8 +98,8 @@ impl Preview1Fd for Call<'_> {
         Ok(types::Fdstat {
             fs_filetype: stat::kind_of(&descriptor.open.open),
             fs_flags,
-            fs_rights_base: descriptor.rights.bits(),
-            fs_rights_inheriting: descriptor.inheriting.bits(),
+            fs_rights_base: rights::to_guest(descriptor.rights, self.personality),
+            fs_rights_inheriting: rights::to_guest(descriptor.inheriting, self.personality),
         })
     }
 
@@ -125,7 +122,8 @@ impl Preview1Fd for Call<'_> {
     ) -> Result<(), Error> {
         let mut fds = self.process().fds();
         let descriptor = fds.get_mut(fd)?;
-        let (base, inheriting) = (Rights::from_bits(base), Rights::from_bits(inheriting));
+        let base = rights::from_guest(base, descriptor.rights, self.personality);
+        let inheriting = rights::from_guest(inheriting, descriptor.inheriting, self.personality);
         // "This can only be used to remove rights, and returns errno::notcapable if
         // called in a way that would attempt to add rights" - preview 1
         descriptor.rights.require(base)?;

@@ -39,6 +39,7 @@ pub(crate) const DIALECT: Definition = Definition {
     modules: &[MODULE],
     adds_to: &[],
     sign: |_| None,
+    hint: |_| None,
     function: with_threads,
     personality: |_| Personality::PREVIEW1,
 };

@@ -40,6 +40,7 @@ pub(crate) const DIALECT: Definition = Definition {
     modules: &[MODULE],
     adds_to: &[],
     sign: |interface| import_from(interface, MODULE),
+    hint: |_| None,
     function: |item| by_name(item).or_else(|| by_new_name(item)),
     personality,
 };
@@ -65,6 +66,7 @@ fn personality(interface: &Interface) -> Personality {
         // a module tells these programs from later ones, and none was ever published.
         wide_addresses: !is_first_generation,
         has_devices: opens_paths(interface),
+        socket_rights_of_wamr: false,
         // WASIX's own numbers came together with the new type of `proc_join`.
         numbering: if generation == WasixGeneration::V1 { Numbering::Preview1 } else { Numbering::Linux },
     }

@@ -20,6 +20,15 @@ sockopt_impl!(
 );
 
 sockopt_impl!(
+    /// Whether a connect waits for the first data.
+    FastOpenConnect,
+    Both,
+    libc::IPPROTO_TCP,
+    libc::TCP_FASTOPEN_CONNECT,
+    bool
+);
+
+sockopt_impl!(
     /// How much free space makes a stream writable.
     SendLowWater,
     Both,

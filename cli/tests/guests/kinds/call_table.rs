@@ -16,12 +16,12 @@ pub(crate) struct Counterparts {
     pub(crate) dialect: &'static str,
     /// The id of the dialect, as functions have it that it adds.
     pub(crate) id: &'static str,
-    /// A call of WASIX, and the one in its place.
+    /// A call of WASIX, and the one in its place; `*` where each option has one.
     pub(crate) calls: &'static [(&'static str, &'static str)],
 }
 
 /// The dialects whose programs make the calls too.
-pub(crate) const DIALECTS: &[Counterparts] = &[WASMEDGE];
+pub(crate) const DIALECTS: &[Counterparts] = &[WASMEDGE, WAMR];
 
 pub(crate) const WASMEDGE: Counterparts = Counterparts {
     dialect: "WasmEdge",
@@ -43,6 +43,32 @@ pub(crate) const WASMEDGE: Counterparts = Counterparts {
         ("sock_get_opt_size", "sock_getsockopt"),
         ("sock_set_opt_time", "sock_setsockopt"),
         ("sock_get_opt_time", "sock_getsockopt"),
+    ],
+};
+
+pub(crate) const WAMR: Counterparts = Counterparts {
+    dialect: "WAMR",
+    id: "wamr",
+    calls: &[
+        ("sock_open", "sock_open"),
+        ("sock_bind", "sock_bind"),
+        ("sock_listen", "sock_listen"),
+        ("sock_accept_v2", "sock_accept"),
+        ("sock_connect", "sock_connect"),
+        ("sock_send_to", "sock_send_to"),
+        ("sock_recv_from", "sock_recv_from"),
+        ("sock_join_multicast_v4", "sock_set_ip_add_membership"),
+        ("sock_leave_multicast_v4", "sock_set_ip_drop_membership"),
+        ("sock_join_multicast_v6", "sock_set_ip_add_membership"),
+        ("sock_leave_multicast_v6", "sock_set_ip_drop_membership"),
+        ("sock_addr_local", "sock_addr_local"),
+        ("sock_addr_peer", "sock_addr_remote"),
+        ("sock_set_opt_flag", "sock_set_*"),
+        ("sock_get_opt_flag", "sock_get_*"),
+        ("sock_set_opt_size", "sock_set_*"),
+        ("sock_get_opt_size", "sock_get_*"),
+        ("sock_set_opt_time", "sock_set_*"),
+        ("sock_get_opt_time", "sock_get_*"),
     ],
 };
 

@@ -37,7 +37,7 @@ pub(crate) struct Counterparts {
 }
 
 /// The dialects that have options too.
-pub(crate) const DIALECTS: &[Counterparts] = &[WASMEDGE];
+pub(crate) const DIALECTS: &[Counterparts] = &[WASMEDGE, WAMR];
 
 pub(crate) const WASMEDGE: Counterparts = Counterparts {
     dialect: "WasmEdge",
@@ -58,6 +58,28 @@ pub(crate) const WASMEDGE: Counterparts = Counterparts {
         ("recv_timeout", "0, 11"),
         ("send_timeout", "0, 12"),
         ("type", "0, 1"),
+    ],
+};
+
+pub(crate) const WAMR: Counterparts = Counterparts {
+    dialect: "WAMR",
+    words: "`sock_set_` and `sock_get_`",
+    options: &[
+        ("reuse_port", "`reuse_port`"),
+        ("reuse_addr", "`reuse_addr`"),
+        ("no_delay", "`tcp_no_delay`"),
+        ("only_v6", "`ipv6_only`"),
+        ("broadcast", "`broadcast`"),
+        ("multicast_loop_v4", "`ip_multicast_loop`, 0"),
+        ("multicast_loop_v6", "`ip_multicast_loop`, 1"),
+        ("keep_alive", "`keep_alive`"),
+        ("linger", "`linger`"),
+        ("recv_buf_size", "`recv_buf_size`"),
+        ("send_buf_size", "`send_buf_size`"),
+        ("recv_timeout", "`recv_timeout`"),
+        ("send_timeout", "`send_timeout`"),
+        ("ttl", "`ip_ttl`"),
+        ("multicast_ttl_v4", "`ip_multicast_ttl`"),
     ],
 };
 
