@@ -149,6 +149,12 @@ impl Handle {
         Some((process.status(age), process.listeners()))
     }
 
+    /// What the instance has, which began some time ago.
+    pub(super) fn uses(&self) -> Option<InstanceStatus> {
+        let process = self.process.upgrade().filter(|process| !process.has_ended())?;
+        Some(process.status(Duration::ZERO))
+    }
+
     /// Closes what the guest has, which goes on being stuck in a call of the system's.
     pub(super) fn abandon(&self) {
         if let Some(process) = self.process.upgrade() {

@@ -23,10 +23,10 @@ use super::threads::{self, RunMode};
 use super::{Guest, OnTrap, WasockCtx};
 use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
-use crate::error::ThreadExit;
+use crate::error::{Terminated, ThreadExit};
 use crate::io::sleep;
-use crate::observe::Event;
-use crate::process::Process;
+use crate::observe::{Event, Limit};
+use crate::process::{Ending, Process};
 use crate::service::Report;
 
 impl Guest {
@@ -306,6 +306,11 @@ pub(super) struct EndOfRun(pub(super) Arc<Process>);
 
 impl Drop for EndOfRun {
     fn drop(&mut self) {
+        match self.0.signals().ended_by() {
+            Some(Ending::Terminated(Terminated::Timeout(_))) => self.0.report().counted_limit(Limit::Timeout),
+            Some(Ending::Terminated(Terminated::CpuTime(_))) => self.0.report().counted_limit(Limit::CpuTime),
+            _ => {}
+        }
         self.0.signals().forget_alarms();
         self.0.close_all();
         self.0.end();

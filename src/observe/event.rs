@@ -381,11 +381,19 @@ pub enum Limit {
     AcceptRate,
     /// Connections that come in a second from each peer, at each listener. One more waits.
     AcceptRatePerPeer,
+    /// Time through which nothing went through a connection. It is reset.
+    IdleTimeout,
+    /// Time that a handler of events takes. It traps.
+    HandlerTimeout,
+    /// Time that an instance lives. It is ended.
+    Timeout,
+    /// Processor time that an instance uses. It is ended.
+    CpuTime,
 }
 
 impl Limit {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Connections,
         Self::ConnectionsPerListener,
         Self::ConnectionsPerPeer,
@@ -397,6 +405,10 @@ impl Limit {
         Self::Instances,
         Self::AcceptRate,
         Self::AcceptRatePerPeer,
+        Self::IdleTimeout,
+        Self::HandlerTimeout,
+        Self::Timeout,
+        Self::CpuTime,
     ];
 
     /// Can it be changed while a service runs?
@@ -411,7 +423,11 @@ impl Limit {
             | Self::Descriptors
             | Self::Instances
             | Self::AcceptRate
-            | Self::AcceptRatePerPeer => false,
+            | Self::AcceptRatePerPeer
+            | Self::IdleTimeout
+            | Self::HandlerTimeout
+            | Self::Timeout
+            | Self::CpuTime => false,
         }
     }
 
@@ -429,6 +445,10 @@ impl Limit {
             Self::Instances => "max-instances",
             Self::AcceptRate => "accept-rate",
             Self::AcceptRatePerPeer => "accept-rate-per-peer",
+            Self::IdleTimeout => "idle-timeout",
+            Self::HandlerTimeout => "handler-timeout",
+            Self::Timeout => "timeout",
+            Self::CpuTime => "max-cpu-time",
         }
     }
 }

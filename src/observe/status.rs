@@ -69,6 +69,12 @@ pub struct GenerationStatus {
     pub instances: u64,
     /// Connections that these have accepted and not closed.
     pub open_connections: u64,
+    /// Descriptors that these have open.
+    pub descriptors: u64,
+    /// Bytes of their own memories and tables.
+    pub memory: u64,
+    /// Bytes that the host holds for them.
+    pub host_memory: u64,
     /// Its workers; none where [each connection](crate::ServiceBuilder::per_connection) has an instance of its own.
     pub workers: Vec<WorkerStatus>,
 }
@@ -161,7 +167,8 @@ pub struct ListenerStatus {
 pub struct LimitStatus {
     /// Its name: that of its flag, without the dashes.
     pub name: &'static str,
-    /// What is counted: `connections`, `instances`, `bytes`, `descriptors`, `threads` or `seconds`.
+    /// What is counted: `connections`, `connections/s`, `instances`, `bytes`, `descriptors`, `threads` or
+    /// `milliseconds`.
     pub unit: &'static str,
     /// How much is allowed; `None` is as much as comes.
     pub most: Option<u64>,
@@ -175,14 +182,10 @@ pub struct LimitStatus {
 }
 
 impl LimitStatus {
-    /// One that holds for as long as its service lives, and of which is not counted how often it was reached.
-    pub(crate) fn fixed(
-        name: &'static str,
-        unit: &'static str,
-        most: Option<u64>,
-        used: Option<u64>,
-    ) -> Self {
-        Self { name, unit, most, used, reached: 0, is_changeable: false }
+    /// One that holds for as long as its service lives, and of which is not counted how much of it is in
+    /// use, nor how often it was reached.
+    pub(crate) fn fixed(name: &'static str, unit: &'static str, most: u64) -> Self {
+        Self { name, unit, most: Some(most), used: None, reached: 0, is_changeable: false }
     }
 }
 

@@ -37,6 +37,7 @@ impl Process {
                 inode: inode_of(socket.poll_fd())?,
                 generation: self.instance.generation(),
                 queue: stream.queue().map(|queue| queue.waiting()),
+                is_inherited: false,
             })
         };
         self.sockets().iter().filter_map(|socket| listening(socket)).collect()

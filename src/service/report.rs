@@ -112,7 +112,7 @@ impl Report {
     }
 
     /// So many clients that waited at `local` were reset, for nobody will accept them.
-    pub(super) fn reset_waiting(&self, local: Address, connections: usize) {
+    pub(crate) fn reset_waiting(&self, local: Address, connections: usize) {
         if connections > 0 {
             let counters = self.counters.of(&local);
             counters.left_waiting.fetch_add(u64::try_from(connections).unwrap_or(u64::MAX), Relaxed);
@@ -123,6 +123,12 @@ impl Report {
     /// A connection at the listener `local` was reset because nothing went through it.
     pub(crate) fn counted_idle(&self, local: &Address) {
         count(&self.counters.of(local).idle);
+        self.counted_limit(Limit::IdleTimeout);
+    }
+
+    /// A limit was reached, of which something else tells.
+    pub(crate) fn counted_limit(&self, limit: Limit) {
+        self.counters.count_reached(limit);
     }
 
     /// An instance of this generation, which drained, has ended with so many connections open.

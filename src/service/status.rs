@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::ServiceState;
 use crate::address::Address;
 use crate::observe::Limit;
-use crate::observe::status::{LimitStatus, ListenerStatus};
+use crate::observe::status::{InstanceStatus, LimitStatus, ListenerStatus};
 use crate::socket::listen::{ConnectionLimits, KernelQueues, kernel_queues};
 
 /// A listener that no service holds, as its guest has it.
@@ -19,14 +20,27 @@ pub(crate) struct GuestListener {
     pub(crate) generation: u32,
     /// How many wait in a queue of the host's, and how many may, where it has one.
     pub(crate) queue: Option<(u32, u32)>,
+    /// Was it given to the service, by one that has it too?
+    pub(crate) is_inherited: bool,
 }
 
 /// The most that an instance uses of what each may have.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peak {
-    pub(crate) descriptors: u64,
-    pub(crate) memory: u64,
-    pub(crate) host_memory: u64,
+    descriptors: u64,
+    memory: u64,
+    host_memory: u64,
+}
+
+impl Peak {
+    /// With what one more instance uses.
+    pub(crate) fn with(self, instance: &InstanceStatus) -> Self {
+        Self {
+            descriptors: self.descriptors.max(instance.descriptors),
+            memory: self.memory.max(instance.memory),
+            host_memory: self.host_memory.max(instance.host_memory),
+        }
+    }
 }
 
 impl ServiceState {
@@ -53,7 +67,7 @@ impl ServiceState {
                 local: guest.local,
                 queue_length,
                 queue_capacity,
-                is_inherited: false,
+                is_inherited: guest.is_inherited,
                 generations: vec![guest.generation],
             });
         }
@@ -65,18 +79,13 @@ impl ServiceState {
     pub(crate) fn limit_status(&self, peak: Peak, connections: u64) -> Vec<LimitStatus> {
         let limits = self.limits();
         let (connection, rates) = (self.connection_limits(), self.config.accept_rates);
-        let status = |limit: Limit, unit, most, used| LimitStatus {
-            name: limit.name(),
-            unit,
-            most,
-            used,
-            reached: self.report().reached(limit),
-            is_changeable: limit.is_changeable(),
-        };
-        let fixed = |name, unit, most| LimitStatus::fixed(name, unit, most, None);
+        let status = |limit, unit, most, used| self.limit_status_of(limit, unit, most, used);
         let ConnectionLimits { in_all, per_listener, per_peer, .. } = connection;
         let [in_all, per_listener, per_peer] = [in_all, per_listener, per_peer].map(|it| it.map(u64::from));
-        let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
+        let time = |limit, time: Option<Duration>| {
+            let most = time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            status(limit, "milliseconds", most, None)
+        };
         vec![
             status(Limit::Connections, "connections", in_all, Some(connections)),
             status(Limit::ConnectionsPerListener, "connections", per_listener, None),
@@ -88,13 +97,25 @@ impl ServiceState {
             status(Limit::SocketBuffer, "bytes", self.max_socket_buffer().map(u64::from), None),
             status(Limit::AcceptRate, "connections/s", rates.per_listener.map(u64::from), None),
             status(Limit::AcceptRatePerPeer, "connections/s", rates.per_peer.map(u64::from), None),
-            fixed("idle-timeout", "seconds", seconds(limits.idle_timeout)),
-            fixed("handler-timeout", "seconds", seconds(limits.handler_timeout)),
-            fixed("max-threads", "threads", Some(limits.max_threads.into())),
-            fixed("max-stack", "bytes", Some(limits.max_stack.into())),
-            fixed("timeout", "seconds", seconds(limits.timeout)),
-            fixed("max-cpu-time", "seconds", seconds(limits.max_cpu_time)),
+            time(Limit::IdleTimeout, limits.idle_timeout),
+            time(Limit::HandlerTimeout, limits.handler_timeout),
+            LimitStatus::fixed("max-threads", "threads", limits.max_threads.into()),
+            LimitStatus::fixed("max-stack", "bytes", limits.max_stack.into()),
+            time(Limit::Timeout, limits.timeout),
+            time(Limit::CpuTime, limits.max_cpu_time),
         ]
+    }
+
+    /// One limit, of which so much is in use, and how often it was reached.
+    pub(crate) fn limit_status_of(
+        &self,
+        limit: Limit,
+        unit: &'static str,
+        most: Option<u64>,
+        used: Option<u64>,
+    ) -> LimitStatus {
+        let (name, reached) = (limit.name(), self.report().reached(limit));
+        LimitStatus { name, unit, most, used, reached, is_changeable: limit.is_changeable() }
     }
 }
 

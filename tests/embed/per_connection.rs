@@ -18,6 +18,9 @@ use wasock::{
 
 use super::{WAIT_TIMEOUT, plain};
 
+#[path = "per_connection/status.rs"]
+mod status;
+
 /// A service that runs, and what it reports.
 struct Running {
     service: Service,

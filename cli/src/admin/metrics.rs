@@ -11,13 +11,13 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::{Registry, Unit};
-use wasock::observe::status::{InstanceStatus, ServiceStatus};
+use wasock::observe::status::{GenerationStatus, LimitStatus, ServiceStatus};
 use wasock::observe::{Escaped, ListenerMetrics};
 
 use encoder::{Encoder, NO_LABELS, float};
 
 use super::process::ProcessStatus;
-use super::status::{instances, open_connections};
+use super::status::{MILLISECONDS, open_connections};
 
 /// How many listeners have a label of their own. The others are `other` together.
 const MOST_LISTENERS: usize = 64;
@@ -177,8 +177,9 @@ impl Seen {
     }
 
     fn instances(&self, to: &mut Encoder<'_>) -> fmt::Result {
-        let sum =
-            |of: fn(&InstanceStatus) -> u64| instances(&self.service).map(of).fold(0, u64::saturating_add);
+        let sum = |of: fn(&GenerationStatus) -> u64| {
+            self.service.generations.iter().map(of).fold(0, u64::saturating_add)
+        };
         let bytes = Some(&Unit::Bytes);
         to.gauge_in("wasock_guest_memory", bytes, "Memories and tables of guests", sum(|it| it.memory))?;
         to.gauge_in("wasock_host_memory", bytes, "What the host holds for guests", sum(|it| it.host_memory))?;
@@ -190,11 +191,9 @@ impl Seen {
 
     fn limits(&self, to: &mut Encoder<'_>) -> fmt::Result {
         let limits = &self.service.limits;
-        let most =
-            limits.iter().filter_map(|it| Some(([("limit", it.name), ("unit", it.unit)], float(it.most?))));
+        let most = limits.iter().filter_map(|it| Some(labelled_limit(it, it.most?)));
         to.gauges("wasock_limit", "What a limit allows", most)?;
-        let used =
-            limits.iter().filter_map(|it| Some(([("limit", it.name), ("unit", it.unit)], float(it.used?))));
+        let used = limits.iter().filter_map(|it| Some(labelled_limit(it, it.used?)));
         to.gauges("wasock_limit_used", "How much of a limit is in use", used)?;
         let reached = limits.iter().map(|it| ([("limit", it.name)], it.reached));
         to.counters("wasock_limit_reached", "How often a limit was reached", reached)
@@ -211,6 +210,15 @@ impl Seen {
         let since = [(NO_LABELS, started.as_secs_f64())];
         to.gauges_in("process_start_time", Some(&Unit::Seconds), "When this process began, since 1970", since)
     }
+}
+
+/// An amount of a limit, with its labels. Times are in seconds, as all times of metrics.
+fn labelled_limit(limit: &LimitStatus, amount: u64) -> ([(&'static str, &'static str); 2], f64) {
+    let (unit, amount) = match limit.unit {
+        MILLISECONDS => ("seconds", float(amount) / 1000.0),
+        unit => (unit, float(amount)),
+    };
+    ([("limit", limit.name), ("unit", unit)], amount)
 }
 
 /// The listeners with a label of their own, and the others.

@@ -148,12 +148,13 @@ fn row_of_generation(html: &mut String, generation: &Generation) -> fmt::Result 
     writeln!(
         html,
         "<tr><td class=\"n\">{}</td><td>{}{left}</td><td class=\"n\">–</td><td>{} instances</td><td class=\"n\">–</td>\
-         <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">–</td><td class=\"n\">–</td></tr>",
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">–</td></tr>",
         generation.number,
         generation.state,
         generation.instances,
         Span(generation.age_seconds),
-        generation.open_connections
+        generation.open_connections,
+        Bytes(generation.memory_bytes)
     )
 }
 
@@ -235,18 +236,12 @@ fn denials(html: &mut String, denials: &[Denial]) -> fmt::Result {
 fn limits(html: &mut String, limits: &[Limit]) -> fmt::Result {
     table(html, "limits", "Limits", &["Limit", "#In use", "#Allowed", "#Reached", "Changeable"])?;
     for limit in limits {
-        let is_bytes = limit.unit == "bytes";
-        let amount = |count: u64| if is_bytes { Bytes(count).to_string() } else { count.to_string() };
-        let most = match limit.most {
-            Some(most) if is_bytes => amount(most),
-            Some(most) => format!("{most} {}", limit.unit),
-            None => "no limit".to_owned(),
-        };
         writeln!(
             html,
-            "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n\">{most}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+            "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             Html(&limit.name),
-            limit.used.map_or_else(|| "–".to_owned(), amount),
+            limit.in_use().unwrap_or_else(|| "–".to_owned()),
+            Html(&limit.allowed()),
             limit.reached,
             if limit.changeable { "yes" } else { "no" }
         )?;

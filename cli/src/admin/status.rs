@@ -1,15 +1,21 @@
 //! The status of a service as JSON. docs/admin.md has the schema; a test holds both together.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use wasock::observe::Escaped;
 use wasock::observe::status::{
-    DenialStatus, GenerationStatus, InstanceStatus, LimitStatus, ListenerStatus, ServiceStatus, WorkerStatus,
+    DenialStatus, GenerationStatus, LimitStatus, ListenerStatus, ServiceStatus, WorkerStatus,
 };
 
+use super::shown::Bytes;
 use crate::wall;
 
 /// Another number where a field went away or changed its meaning.
 pub(crate) const SCHEMA: u32 = 1;
+
+/// The unit of a limit to time.
+pub(super) const MILLISECONDS: &str = "milliseconds";
 
 /// How a service stands.
 #[derive(Debug, Deserialize, Serialize)]
@@ -39,6 +45,9 @@ pub(crate) struct Generation {
     pub(crate) left_seconds: Option<f64>,
     pub(crate) instances: u64,
     pub(crate) open_connections: u64,
+    pub(crate) descriptors: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) host_memory_bytes: u64,
     pub(crate) workers: Vec<Worker>,
 }
 
@@ -112,7 +121,7 @@ pub(crate) struct Totals {
 /// What the service does not know of itself.
 pub(crate) struct Around<'a> {
     pub(crate) module: &'a str,
-    pub(crate) uptime: std::time::Duration,
+    pub(crate) uptime: Duration,
     pub(crate) reloads_refused: u64,
 }
 
@@ -157,11 +166,6 @@ pub(super) fn open_connections(service: &ServiceStatus) -> u64 {
     service.generations.iter().map(|it| it.open_connections).fold(0, u64::saturating_add)
 }
 
-/// The instances that run.
-pub(super) fn instances(service: &ServiceStatus) -> impl Iterator<Item = &InstanceStatus> {
-    service.generations.iter().flat_map(|it| &it.workers).filter_map(|it| it.instance.as_ref())
-}
-
 impl Generation {
     fn of(generation: &GenerationStatus) -> Self {
         Self {
@@ -171,6 +175,9 @@ impl Generation {
             left_seconds: generation.left.map(|left| left.as_secs_f64()),
             instances: generation.instances,
             open_connections: generation.open_connections,
+            descriptors: generation.descriptors,
+            memory_bytes: generation.memory,
+            host_memory_bytes: generation.host_memory,
             workers: generation.workers.iter().map(Worker::of).collect(),
         }
     }
@@ -209,6 +216,28 @@ impl Listener {
 }
 
 impl Limit {
+    /// How much is allowed, to read.
+    pub(crate) fn allowed(&self) -> String {
+        match (self.most, self.unit.as_str()) {
+            (Some(most), "bytes" | MILLISECONDS) => self.amount(most),
+            (Some(most), unit) => format!("{most} {unit}"),
+            (None, _) => "no limit".to_owned(),
+        }
+    }
+
+    /// How much is in use, to read; nothing where that is not counted.
+    pub(crate) fn in_use(&self) -> Option<String> {
+        self.used.map(|used| self.amount(used))
+    }
+
+    fn amount(&self, count: u64) -> String {
+        match self.unit.as_str() {
+            "bytes" => Bytes(count).to_string(),
+            MILLISECONDS => format!("{:?}", Duration::from_millis(count)),
+            _ => count.to_string(),
+        }
+    }
+
     fn of(limit: &LimitStatus) -> Self {
         Self {
             name: limit.name.to_owned(),

@@ -54,7 +54,7 @@ fn workers(lines: &mut Lines, status: &Status) {
                 "-".to_owned(),
                 Span(generation.age_seconds).to_string(),
                 generation.open_connections.to_string(),
-                "-".to_owned(),
+                Bytes(generation.memory_bytes).to_string(),
                 "-".to_owned(),
             ]);
         }
@@ -101,23 +101,9 @@ fn listeners(lines: &mut Lines, status: &Status) {
 /// Adds the limits.
 pub(super) fn limits(lines: &mut Lines, limits: &[Limit]) {
     let rows = limits.iter().map(|it| {
-        let amount = |count: u64| match it.unit.as_str() {
-            "bytes" => Bytes(count).to_string(),
-            _ => count.to_string(),
-        };
-        let most = match it.most {
-            Some(most) if it.unit == "bytes" => amount(most),
-            Some(most) => format!("{most} {}", it.unit),
-            None => "no limit".to_owned(),
-        };
-        let used = it.used.map_or_else(|| "-".to_owned(), amount);
-        [
-            it.name.clone(),
-            used,
-            most,
-            it.reached.to_string(),
-            if it.changeable { "yes" } else { "no" }.to_owned(),
-        ]
+        let changeable = if it.changeable { "yes" } else { "no" };
+        let used = it.in_use().unwrap_or_else(|| "-".to_owned());
+        [it.name.clone(), used, it.allowed(), it.reached.to_string(), changeable.to_owned()]
     });
     table(lines, ["LIMIT", "IN USE", "ALLOWED", "REACHED", "CHANGEABLE"], rows.collect());
 }

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::Handle;
 use super::super::service::Service;
 use super::super::supervision::{GenerationView, WorkerView};
-use crate::observe::status::{GenerationState, GenerationStatus, LimitStatus, ServiceStatus, WorkerStatus};
+use crate::observe::Limit;
+use crate::observe::status::{
+    GenerationState, GenerationStatus, InstanceStatus, ServiceStatus, WorkerStatus,
+};
 use crate::service::{GuestListener, Peak, inode_of};
 
 /// How often is looked whether the loop of the service has answered.
@@ -30,30 +34,20 @@ impl Service {
         };
         let settings = generations.iter().find(|it| it.state == GenerationState::Serving);
         let settings = Arc::clone(settings.map_or(self.inner(), |it| &it.service));
-        let generations: Vec<_> = generations.into_iter().map(|it| look(it, now, &mut of_guests)).collect();
-        let instances =
-            || generations.iter().flat_map(|it| &it.workers).filter_map(|it| it.instance.as_ref());
+        let mut peak = Peak::default();
+        let generations: Vec<_> =
+            generations.into_iter().map(|it| look(it, now, &mut of_guests, &mut peak)).collect();
         let sum = |of: fn(&GenerationStatus) -> u64| generations.iter().map(of).fold(0, u64::saturating_add);
-        let connections = sum(|it| it.open_connections);
-        let peak = Peak {
-            descriptors: instances().map(|it| it.descriptors).max().unwrap_or(0),
-            memory: instances().map(|it| it.memory).max().unwrap_or(0),
-            host_memory: instances().map(|it| it.host_memory).max().unwrap_or(0),
-        };
         let serving = generations.iter().find(|it| it.state == GenerationState::Serving);
-        let mut limits = settings.limit_status(peak, connections);
+        let mut limits = settings.limit_status(peak, sum(|it| it.open_connections));
         if let Some(chosen) = &self.supervision().connections {
-            let most = chosen.max_instances.into();
-            limits.push(LimitStatus::fixed(
-                "max-instances",
-                "instances",
-                Some(most),
-                Some(sum(|it| it.instances)),
-            ));
+            let (most, used) = (chosen.max_instances.into(), sum(|it| it.instances));
+            limits.push(settings.limit_status_of(Limit::Instances, "instances", Some(most), Some(used)));
             of_guests.extend(serving.iter().flat_map(|it| {
                 chosen.listeners.iter().filter_map(|given| {
-                    let (local, generation) = (given.inherited.local.clone(), it.number);
-                    Some(GuestListener { local, inode: inode_of(&given.fd)?, generation, queue: None })
+                    let (local, is_inherited) = (given.inherited.local.clone(), given.inherited.is_shared);
+                    let (inode, generation) = (inode_of(&given.fd)?, it.number);
+                    Some(GuestListener { local, inode, generation, queue: None, is_inherited })
                 })
             }));
         }
@@ -103,8 +97,14 @@ impl Service {
     }
 }
 
-/// How a generation stands; adds where its instances listen to `listeners`.
-fn look(view: GenerationView, now: Instant, listeners: &mut Vec<GuestListener>) -> GenerationStatus {
+/// How a generation stands; adds where its instances listen to `listeners`, and what one of them uses at
+/// most to `peak`.
+fn look(
+    view: GenerationView,
+    now: Instant,
+    listeners: &mut Vec<GuestListener>,
+    peak: &mut Peak,
+) -> GenerationStatus {
     let worker = |worker: WorkerView| {
         let look =
             worker.instance.and_then(|(handle, since)| handle.look(now.saturating_duration_since(since)));
@@ -115,15 +115,17 @@ fn look(view: GenerationView, now: Instant, listeners: &mut Vec<GuestListener>) 
         WorkerStatus { number: worker.number, state: worker.state, restarts: worker.restarts, instance }
     };
     let workers: Vec<_> = view.workers.into_iter().map(worker).collect();
-    let running = || workers.iter().filter_map(|worker| worker.instance.as_ref());
+    let of_workers = || workers.iter().filter_map(|worker| worker.instance.clone());
+    let of_connections: Option<Vec<_>> =
+        view.for_connections.as_ref().map(|live| live.all().iter().filter_map(Handle::uses).collect());
+    let all = of_connections.unwrap_or_else(|| of_workers().collect());
+    *peak = all.iter().fold(*peak, Peak::with);
+    let sum = |of: fn(&InstanceStatus) -> u64| all.iter().map(of).fold(0, u64::saturating_add);
     let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
     let (instances, open_connections) = match view.for_connections {
         // Each has one.
         Some(live) => (count(live.count()), count(live.count())),
-        None => {
-            let connections = running().map(|it| it.open_connections).fold(0, u64::saturating_add);
-            (count(running().count()), connections)
-        }
+        None => (count(all.len()), sum(|it| it.open_connections)),
     };
     GenerationStatus {
         number: view.number,
@@ -132,6 +134,9 @@ fn look(view: GenerationView, now: Instant, listeners: &mut Vec<GuestListener>) 
         left: view.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         instances,
         open_connections,
+        descriptors: sum(|it| it.descriptors),
+        memory: sum(|it| it.memory),
+        host_memory: sum(|it| it.host_memory),
         workers,
     }
 }

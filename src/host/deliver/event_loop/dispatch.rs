@@ -11,7 +11,7 @@ use crate::host::call_mode::Role;
 use crate::host::deliver::interest_list::{Id, Reported, WatchedSocket};
 use crate::host::outcome::is_mistake;
 use crate::io::sleep;
-use crate::observe::Closed;
+use crate::observe::{Closed, Limit};
 use crate::process::SocketRef;
 use crate::socket::{Connected, Phase, Socket, Stream};
 
@@ -134,12 +134,18 @@ impl EventLoop {
     /// interrupted by an epoch.
     async fn limited(&self, call: impl Future<Output = wasmtime::Result<()>>) -> wasmtime::Result<()> {
         let Some(clock) = self.process.handler_clock() else { return call.await };
-        let _running = clock.begin();
-        tokio::select! {
+        let running = clock.begin();
+        let outcome = tokio::select! {
             biased;
             outcome = call => outcome,
             () = sleep(clock.limit()) => Err(wasmtime::Error::new(Terminated::Handler(clock.limit()))),
-        }
+        };
+        drop(running);
+        outcome.inspect_err(|error| {
+            if matches!(error.downcast_ref(), Some(Terminated::Handler(_))) {
+                self.process.report().counted_limit(Limit::HandlerTimeout);
+            }
+        })
     }
 
     /// Closes a connection with a reset, under all of its numbers; nothing where `fd`
