@@ -9,6 +9,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use wasock::{Event, Guest, Observer, Service, WasockCtx};
 
 #[tokio::main]
@@ -26,8 +27,8 @@ async fn main() -> wasmtime::Result<()> {
     service.run(guest).await.map(drop)
 }
 
-/// A service that makes an instance for each connection of `listener`. At most 100 live at once, for
-/// a minute each.
+/// A service that makes an instance for each connection of `listener`, as a task of the caller's runtime. At
+/// most 100 live at once, for a minute each.
 pub(crate) fn serve(
     module: &Path,
     listener: TcpListener,
@@ -41,12 +42,18 @@ pub(crate) fn serve(
     }
     let engine = Guest::new_engine(&config)?;
     let guest = Guest::load(&engine, module)?;
+    let runtime = Handle::current();
     let ctx = WasockCtx::builder()
+        .sockets_on(&runtime)
         .arg("filter")
         .args(arguments)
         .max_memory(64 << 20)
         .timeout(Duration::from_secs(60))
         .observer(observer);
-    let service = Service::builder(ctx).per_connection(listener)?.max_instances(100).build()?;
+    let service = Service::builder(ctx)
+        .per_connection(listener)?
+        .connections_on(move |task| drop(runtime.spawn(task)))
+        .max_instances(100)
+        .build()?;
     Ok((service, guest))
 }

@@ -204,7 +204,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<Duration>,
 
-    /// How many connections may come in a second at each listener of the guest's; one more waits in the
+    /// How many connections may come in a second at each listener; one more waits in the
     /// queue. A number: 100 or 100/s [default: as many as come]
     #[arg(long, value_name = "N/s", value_parser = parse_rate, help_heading = LIMITS)]
     pub(crate) accept_rate: Option<u32>,
@@ -306,15 +306,6 @@ impl RunArgs {
                  end by itself within --drain-timeout",
             ),
             (
-                self.accept_rate.is_some() || self.accept_rate_per_peer.is_some(),
-                "--accept-rate: the host itself accepts (--per-connection), as fast as --max-instances lets it",
-            ),
-            (
-                self.service.drain_idle.is_some(),
-                "--drain-idle: an instance for a connection (--per-connection) ends by itself within \
-                 --drain-timeout",
-            ),
-            (
                 self.on_trap == OnTrap::Restart,
                 "--on-trap restart: a trap of an instance for a connection (--per-connection) ends that",
             ),
@@ -322,10 +313,6 @@ impl RunArgs {
                 self.connections.warm && self.connections.per_connection_as != ConnectionAs::Event,
                 "--warm needs --per-connection-as event: a copy of a module whose start has returned gets its \
                  connection by an event",
-            ),
-            (
-                sockets.adopt,
-                "--adopt: the host itself listens (--per-connection), and takes no socket that was passed to it",
             ),
             (
                 has_sockets || sockets.listen_fds,

@@ -102,13 +102,15 @@ const PROGRAM: [&str; 4] = ["command", "listen_profile", "on_trap", "no_cache"];
 
 /// Flags that say how many connections a listener takes. Which peers these may be of is for each
 /// generation.
-const OF_LISTENERS: [&str; 6] = [
+const OF_LISTENERS: [&str; 8] = [
     "listen_profile",
     "max_backlog",
     "max_connections",
     "max_connections_per_listener",
     "max_connections_per_peer",
     "max_socket_buffer",
+    "accept_rate",
+    "accept_rate_per_peer",
 ];
 
 /// Headings of flags that take effect with the next generation.

@@ -20,6 +20,7 @@ mod json;
 mod learn;
 mod log;
 mod manager;
+mod passed;
 mod progress;
 mod reload;
 mod report;

@@ -230,10 +230,12 @@ pub(crate) fn with_lasting(
 ) -> Result<WasockCtxBuilder> {
     let terminal = report::Terminal::new(args.verbose, start::too_few_descriptors(args.max_fds));
     let builder = builder.observer(terminal);
+    // What was passed for instances for connections the host itself takes.
+    let adopts = args.sockets.adopt && !args.connections.is_asked();
     if guest.is_component() {
-        return sockets::hold(builder, &args.sockets);
+        return sockets::hold(builder, &args.sockets, adopts);
     }
-    sockets::hand_over(builder, &args.sockets)
+    sockets::hand_over(builder, &args.sockets, adopts)
 }
 
 /// What the instances of a generation are given.

@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use wasock::{Guest, OnTrap, Restart, Service, Signal, WasockCtxBuilder};
+use wasock::{Guest, OnTrap, Restart, Service, ServiceBuilder, Signal, WasockCtxBuilder};
 
 use crate::admin::{self, Admin};
 use crate::args::{RunArgs, SocketSource};
 use crate::invocation::Invocation;
+use crate::passed::PassedListeners;
 use crate::reload::Reloader;
 use crate::report::say;
 use crate::signal::{self, Target};
@@ -102,13 +103,30 @@ fn service(args: &RunArgs, guest: &Guest) -> Result<(Service, Option<Admin>)> {
     builder = builder
         .connection_as(args.connections.per_connection_as)
         .max_instances(args.connections.max_instances());
+    Ok((accepting(builder, args)?.build()?, admin))
+}
+
+/// Has the host accept at the places of --per-connection: at the listeners that were passed (--adopt), and
+/// at its own.
+fn accepting(mut builder: ServiceBuilder, args: &RunArgs) -> Result<ServiceBuilder> {
+    let mut passed = match args.sockets.adopt && args.connections.is_asked() {
+        true => PassedListeners::all("--adopt")?,
+        false => PassedListeners::default(),
+    };
     for place in &args.connections.per_connection {
+        let shared = passed.take_at(place);
         let failed = || format!("cannot listen on {place} (--per-connection)");
-        for listener in listen(place).with_context(failed)? {
+        let own = if shared.is_empty() { listen(place).with_context(failed)? } else { Vec::new() };
+        for listener in own {
             builder = builder.per_connection(listener)?;
         }
+        for listener in shared {
+            let useless = || format!("cannot use the socket that was passed for {place} (--adopt)");
+            builder = builder.per_connection_shared(listener).with_context(useless)?;
+        }
     }
-    Ok((builder.build()?, admin))
+    passed.finish("--per-connection")?;
+    Ok(builder)
 }
 
 /// Listeners of the host's own at `place`, whose path goes with this process.

@@ -6,26 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use listenfd::ListenFd;
+use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use wasock::WasockCtxBuilder;
 
 use crate::args::{NamedSocket, SocketArgs, SocketSource};
-
-/// Where a service manager puts the names of the sockets that it passes.
-const NAMES: &str = "LISTEN_FDNAMES";
-
-/// The sockets that a guest can be given.
-const KINDS: [(AddressFamily, SocketType); 5] = [
-    // Of IPv6 too, for the crate.
-    (AddressFamily::INET, SocketType::STREAM),
-    (AddressFamily::INET, SocketType::DGRAM),
-    (AddressFamily::UNIX, SocketType::STREAM),
-    (AddressFamily::UNIX, SocketType::DGRAM),
-    (AddressFamily::UNIX, SocketType::SEQPACKET),
-];
+use crate::passed;
 
 /// How long a connection that the guest is to have may take. The guest does not run before.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -37,13 +24,17 @@ const FIRST_BACKLOG: i32 = 128;
 const PORT_ATTEMPTS: u32 = 8;
 
 /// Gives `builder` the sockets of --preopen-listen, --preopen-connect, --preopen-udp and
-/// --listen-fds, in this order, and those of --adopt.
+/// --listen-fds, in this order, and those of --adopt where the guest `adopts` them.
 ///
 /// # Errors
 ///
 /// Where an address can't be listened on, or connected to, or a socket that was passed is of
 /// no use.
-pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Result<WasockCtxBuilder> {
+pub(crate) fn hand_over(
+    mut builder: WasockCtxBuilder,
+    args: &SocketArgs,
+    adopts: bool,
+) -> Result<WasockCtxBuilder> {
     if let Some(nonblocking) = args.preopen_nonblocking {
         builder = builder.preopened_nonblocking(nonblocking);
     }
@@ -64,11 +55,11 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
             builder = builder.preopened_exclusive_socket(name, socket)?;
         }
     }
-    if args.adopt {
+    if adopts {
         builder = adopt_passed(builder, "--adopt")?;
     }
     if args.listen_fds {
-        for (name, socket) in passed("--listen-fds")? {
+        for (name, socket) in passed::sockets("--listen-fds")? {
             builder = builder
                 .preopened_socket(&name, socket)
                 .with_context(|| format!("cannot use the socket {name:?} (--listen-fds)"))?;
@@ -83,7 +74,11 @@ pub(crate) fn hand_over(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Res
 /// # Errors
 ///
 /// As for [`hand_over`].
-pub(crate) fn hold(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Result<WasockCtxBuilder> {
+pub(crate) fn hold(
+    mut builder: WasockCtxBuilder,
+    args: &SocketArgs,
+    adopts: bool,
+) -> Result<WasockCtxBuilder> {
     for NamedSocket { place, .. } in &args.preopen_listen {
         let failed = || format!("cannot listen on {place} (--preopen-listen)");
         for listener in listen(place).with_context(failed)? {
@@ -96,7 +91,7 @@ pub(crate) fn hold(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Result<W
             builder = builder.adoptable_socket(socket)?;
         }
     }
-    match (args.adopt, args.listen_fds) {
+    match (adopts, args.listen_fds) {
         (true, _) => adopt_passed(builder, "--adopt"),
         (false, true) => adopt_passed(builder, "--listen-fds"),
         (false, false) => Ok(builder),
@@ -105,7 +100,7 @@ pub(crate) fn hold(mut builder: WasockCtxBuilder, args: &SocketArgs) -> Result<W
 
 /// Holds the sockets that this process was started with.
 fn adopt_passed(mut builder: WasockCtxBuilder, flag: &str) -> Result<WasockCtxBuilder> {
-    for (name, socket) in passed(flag)? {
+    for (name, socket) in passed::sockets(flag)? {
         builder = builder
             .adoptable_socket(socket)
             .with_context(|| format!("cannot use the socket {name:?} ({flag})"))?;
@@ -191,33 +186,4 @@ fn lacks_address(error: &io::Error) -> bool {
 
 fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
-}
-
-/// The sockets that this process was started with, and their names.
-fn passed(flag: &str) -> Result<Vec<(String, OwnedFd)>> {
-    let names = std::env::var(NAMES).unwrap_or_default();
-    let mut names = names.split(':');
-    let mut passed = ListenFd::from_env();
-    ensure!(passed.len() > 0, "{flag}: LISTEN_FDS and LISTEN_PID do not say that a socket was passed");
-    let mut sockets = Vec::new();
-    for index in 0..passed.len() {
-        let name = names.next().filter(|name| !name.is_empty()).unwrap_or("unknown");
-        let socket = take(&mut passed, index);
-        let socket = socket.with_context(|| format!("the socket {name:?} that was passed ({flag})"))?;
-        sockets.push((name.to_owned(), socket));
-    }
-    Ok(sockets)
-}
-
-/// The socket that was passed with this number: the crate gives it away as one of a kind.
-fn take(passed: &mut ListenFd, index: usize) -> Result<OwnedFd> {
-    let mut refused = None;
-    for (family, kind) in KINDS {
-        let (family, kind) = (i32::from(family.as_raw()), i32::try_from(kind.as_raw())?);
-        match passed.take_custom(index, family, kind, "socket of TCP, UDP or AF_UNIX") {
-            Ok(socket) => return socket.context("a socket was passed twice"),
-            Err(error) => refused = Some(error),
-        }
-    }
-    Err(refused.map_or_else(|| anyhow::anyhow!("no kind of socket"), Into::into))
 }

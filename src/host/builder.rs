@@ -482,7 +482,7 @@ impl WasockCtxBuilder {
         let adoptable = std::mem::take(&mut self.adoptable);
         let adoptable = adoptable.into_held(&self.settings.directories).map_err(BuildError::Socket)?;
         preopened::grant_adoptable(&mut self.service, &adoptable);
-        let preopened = if has_many && self.service.held == Holding::Always {
+        let preopened = if has_rate || (has_many && self.service.held == Holding::Always) {
             inherited_sockets.listeners_to_hold(&self.settings.directories).map_err(BuildError::Socket)?
         } else {
             Vec::new()

@@ -49,8 +49,10 @@ pub(crate) use look::ASKED;
 pub(crate) use look::{ask, look_at, look_at_all};
 pub(crate) use parker_poll::{RoundId, take_answers, this_round};
 pub use pollable::{Events, KernelFd, OnReport, Pollable};
+#[cfg(test)]
+pub(crate) use reactor::no_longer_drives;
 pub(crate) use reactor::{
-    AtPanic, can_drive, inside_a_runtime, no_longer_drives, own_reactor, reactor, spawn_guarded,
+    AtPanic, DrivingRuntime, can_drive, inside_a_runtime, own_reactor, reactor, spawn_guarded,
 };
 pub use ready_list::{DirectionWaker, Node, READ, ReadyList, WRITE, WaiterSlot};
 pub(crate) use thread::{start as start_thread, start_with_stack as start_thread_with_stack};

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard, mpsc};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle, Id};
+use tokio::runtime::{Builder, Handle, Id, Runtime};
 use tokio::task::AbortHandle;
 
 use super::HostRuntime;
@@ -68,6 +68,33 @@ pub(crate) fn can_drive(runtime: &Handle) {
 pub(crate) fn no_longer_drives(runtime: &Handle) {
     let id = runtime.id();
     own().named().retain(|named| *named != id);
+}
+
+/// A runtime of the caller's thread, which drives sockets as long as this lives.
+pub(crate) struct DrivingRuntime(Runtime);
+
+impl DrivingRuntime {
+    /// What `builder` builds, with every driver.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE` where the host has no descriptors for it.
+    pub(crate) fn build(builder: &mut Builder) -> Result<Self, Errno> {
+        let runtime = builder.enable_all().build()?;
+        can_drive(runtime.handle());
+        Ok(Self(runtime))
+    }
+
+    /// As [`Runtime::block_on`].
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.block_on(future)
+    }
+}
+
+impl Drop for DrivingRuntime {
+    fn drop(&mut self) {
+        no_longer_drives(self.0.handle());
+    }
 }
 
 fn own() -> &'static OwnReactor {

@@ -189,11 +189,16 @@ impl HeldSocket {
     }
 
     /// Ends it for every instance that has it, and resets the clients that wait; tells how many they
-    /// were.
+    /// were. One that others have too goes on for those: only clients that this process has taken are
+    /// reset.
     pub fn shut_down(&self) -> usize {
         let queue = unpoisoned(&self.queue).take();
         let parked = self.turnstile.get().map_or(0, |turnstile| turnstile.close());
-        let waited = parked + queue.map_or(0, |queue| queue.close()) + reset_waiting(&self.fd);
+        let taken = parked + queue.map_or(0, |queue| queue.close());
+        if self.is_shared {
+            return taken;
+        }
+        let waited = taken + reset_waiting(&self.fd);
         // A datagram socket without a peer refuses, and has nobody who waits.
         let _gone = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
         waited

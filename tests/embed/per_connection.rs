@@ -18,6 +18,12 @@ use wasock::{
 
 use super::{WAIT_TIMEOUT, plain};
 
+#[path = "per_connection/executor.rs"]
+mod executor;
+#[path = "per_connection/limits.rs"]
+mod limits;
+#[path = "per_connection/shared.rs"]
+mod shared;
 #[path = "per_connection/status.rs"]
 mod status;
 

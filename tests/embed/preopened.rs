@@ -3,18 +3,24 @@
 use super::{WAIT_TIMEOUT, events, plain, run_async};
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use wasmtime::{Engine, Linker, Module, Store};
-use wasock::{Address, Event, WasockCtx};
+use wasock::{Address, Event, ListenProfile, WasockCtx};
 
 /// A listener, and a client that expects an echo.
 fn listener_and_client() -> Result<(TcpListener, JoinHandle<Result<()>>)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
-    let client = thread::spawn(move || {
+    let client = client(addr);
+    Ok((listener, client))
+}
+
+fn client(addr: SocketAddr) -> JoinHandle<Result<()>> {
+    thread::spawn(move || {
         let mut stream = TcpStream::connect_timeout(&addr, WAIT_TIMEOUT)?;
         stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
         stream.write_all(b"hello")?;
@@ -23,8 +29,7 @@ fn listener_and_client() -> Result<(TcpListener, JoinHandle<Result<()>>)> {
         stream.read_to_string(&mut answer)?;
         ensure!(answer == "hello", "answered {answer:?}");
         Ok(())
-    });
-    Ok((listener, client))
+    })
 }
 
 fn is_served(client: JoinHandle<Result<()>>) -> Result<()> {
@@ -114,5 +119,29 @@ async fn a_listener_with_a_name_is_events() -> Result<()> {
         ensure!(peer.as_ref().is_none_or(|peer| matches!(peer, Address::Unix(_)) && peer.path().is_none()));
     }
     ensure!(!path.exists(), "its name is left");
+    Ok(())
+}
+
+/// Those of others too, and where the host owns the queue.
+#[tokio::test]
+async fn l4_a_preopened_listener_takes_so_many_connections_a_second() -> Result<()> {
+    for (profile, is_shared) in
+        [(ListenProfile::Wasix, false), (ListenProfile::Wasix, true), (ListenProfile::Winsock, false)]
+    {
+        let (listener, first) = listener_and_client()?;
+        let addr = listener.local_addr()?;
+        let begun = Instant::now();
+        let others: Vec<_> = (0..3).map(|_| client(addr)).collect();
+        let builder = WasockCtx::builder().args(["guest", "4"]).accept_rate(2).listen_profile(profile);
+        let builder = match is_shared {
+            true => builder.preopened_socket("web", listener)?,
+            false => builder.preopened_exclusive_socket("web", listener)?,
+        };
+        run_async(guest_tests::PREOPENED_STD, builder.build_for_any_module()?).await?;
+        let took = begun.elapsed();
+        others.into_iter().chain([first]).try_for_each(is_served)?;
+        // Two at once, and one each half of a second from then on.
+        ensure!(took >= Duration::from_millis(900), "4 came in {took:?} ({profile}, {is_shared})");
+    }
     Ok(())
 }

@@ -37,7 +37,8 @@ pub(crate) struct SocketArgs {
 
     /// Hold the sockets that the service manager passed to this process (LISTEN_FDS): where the
     /// guest binds to the very address of one, it gets that one. For programs that know nothing
-    /// of socket activation. It needs no --listen
+    /// of socket activation. It needs no --listen. With --per-connection the host takes those that are
+    /// at its addresses
     #[arg(long, conflicts_with = "listen_fds")]
     pub(crate) adopt: bool,
 }

@@ -1,5 +1,7 @@
 //! An instance for each connection: `--per-connection` and its flags.
 
+mod adopted;
+
 use super::run;
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{Running, Wasock};
@@ -310,8 +312,7 @@ fn misuse_is_a_sentence() -> Result<()> {
         (&[&with[..], &["--restart", "always"]].concat(), "ends with it, and none follows"),
         (&[&with[..], &["--preopen-listen", "127.0.0.1:0"]].concat(), "is given that one alone"),
         (&[&with[..], &["--on-trap", "restart"]].concat(), "a trap of an instance"),
-        (&[&with[..], &["--accept-rate", "9"]].concat(), "the host itself accepts (--per-connection)"),
-        (&[&with[..], &["--adopt"]].concat(), "takes no socket that was passed"),
+        (&[&with[..], &["--idle-exit", "1s"]].concat(), "--idle-exit needs --adopt or --listen-fds"),
         (&["--warm"], "--warm has no effect without --per-connection"),
         (&[&with[..], &["--warm"]].concat(), "--warm needs --per-connection-as event"),
         (&["--per-connection", "here"], "expected ADDRESS:PORT or unix:PATH"),

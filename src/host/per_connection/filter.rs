@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::address::Address;
 use crate::policy::{Denial, Policy, Use};
+use crate::socket::AcceptRates;
 use crate::socket::listen::{AcceptFilter, Capacity, LimitExceeded, ListenerQuota, RejectReason};
 
 /// The filter of a listener that outlives generations: which peers are admitted is for the policy of the
@@ -55,6 +56,10 @@ impl AcceptFilter for CurrentFilter {
         self.inner.quota()
     }
 
+    fn rates(&self) -> AcceptRates {
+        self.inner.rates()
+    }
+
     fn accepted(&self) {
         self.nobody_waits();
         self.inner.accepted();
@@ -88,6 +93,10 @@ impl AcceptFilter for SilentFilter {
 
     fn quota(&self) -> Option<&ListenerQuota> {
         self.0.quota()
+    }
+
+    fn rates(&self) -> AcceptRates {
+        self.0.rates()
     }
 
     fn accepted(&self) {

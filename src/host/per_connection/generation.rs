@@ -133,6 +133,12 @@ impl Generation {
         reset
     }
 
+    /// Ends what is left of it, as the service ends.
+    pub(super) fn end(&self) {
+        self.state().stage = Stage::Ending;
+        self.live.all().iter().for_each(Handle::terminate);
+    }
+
     /// When it is to be looked at again, if nothing changes before.
     pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
         match self.stage() {

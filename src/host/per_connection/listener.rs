@@ -1,24 +1,23 @@
 //! The listeners of the host's, and how connections are taken from them.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
-
-use rustix::net::Shutdown;
 
 use super::super::connection_options::GivenListener;
 use super::super::service::Service;
 use super::filter::{CurrentFilter, SilentFilter};
 use super::shared::Shared;
 use crate::account::Account;
+use crate::address::Address;
 use crate::error::{Errno, Terminated};
 use crate::io::sleep;
 use crate::observe::Limit;
 use crate::policy::{Grant, Policy};
 use crate::ready;
 use crate::service::HOST_LISTENER;
+use crate::socket::held::{HeldSocket, Owner};
 use crate::socket::listen::ListenConfig;
 use crate::socket::unix::{FreeName, Held, NamedSocketFile, Paths};
 use crate::socket::{Accepted, Domain, Inherited, Refusal, Socket};
@@ -29,7 +28,8 @@ const HOST_RETRY: Duration = Duration::from_millis(250);
 
 /// One that all workers accept at.
 pub(super) struct Listener {
-    fd: Mutex<Option<OwnedFd>>,
+    /// `None` once it is shut down.
+    held: Mutex<Option<Arc<HeldSocket>>>,
     inherited: Inherited,
     filter: Arc<CurrentFilter>,
     config: ListenConfig,
@@ -55,13 +55,14 @@ impl Listener {
         });
         let config = state.config(&account, HOST_LISTENER, inherited.local.clone(), failed);
         let name = match inherited.local.path().map(Path::new) {
-            Some(path) if state.removes_unix_names() => Held::adopt(path).ok(),
+            Some(path) if state.removes_unix_names() && !inherited.is_shared => Held::adopt(path).ok(),
             _ => None,
         };
         let filter = Arc::new(CurrentFilter::new(config.accept_filter));
         let config = ListenConfig { accept_filter: Arc::<CurrentFilter>::clone(&filter), ..config };
+        let held = HeldSocket::new(Arc::new(given.fd.try_clone()?), None, inherited.is_shared);
         Ok(Self {
-            fd: Mutex::new(Some(given.fd.try_clone()?)),
+            held: Mutex::new(Some(held)),
             inherited,
             filter,
             config,
@@ -71,43 +72,47 @@ impl Listener {
         })
     }
 
-    /// What one worker accepts from, in whose reactor this is called. The first one reports that it
-    /// listens.
+    /// What the worker of this `number` accepts from, in whose reactor this is called. The first one, 0,
+    /// reports that it listens.
     ///
     /// # Errors
     ///
-    /// What the host reports.
-    pub(super) fn socket(&self, is_first: bool) -> Result<Arc<Socket>, Errno> {
+    /// What the host reports; `EBADF` once it is shut down.
+    pub(super) fn socket(&self, number: u32) -> Result<Arc<Socket>, Errno> {
         if let Some(known) = self.with_queue.get() {
             return Ok(Arc::clone(known));
         }
         let mut config = self.config.clone();
-        if !is_first {
+        if number > 0 {
             config.accept_filter = Arc::new(SilentFilter(config.accept_filter));
         }
-        let fd = {
-            let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner);
-            fd.as_ref().ok_or(Errno::EBADF)?.try_clone()?
-        };
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let has_queue = config.rules.needs_queue();
-        let socket = Arc::new(self.listen(fd, config)?);
+        let socket = Arc::new(self.listen(&held.ok_or(Errno::EBADF)?, number, config)?);
         if has_queue {
             self.with_queue.get_or_init(|| Arc::clone(&socket));
         }
         Ok(socket)
     }
 
-    fn listen(&self, fd: OwnedFd, config: ListenConfig) -> Result<Socket, Errno> {
-        let socket =
-            Socket::from_inherited(fd, self.inherited.clone(), Domain::Unix(Arc::new(NoNames)), None)?;
-        if let Some(most) = self.max_buffer {
+    fn listen(&self, held: &Arc<HeldSocket>, number: u32, config: ListenConfig) -> Result<Socket, Errno> {
+        let (fd, names) = (held.fd().try_clone()?, Domain::Unix(Arc::new(NoNames)));
+        let socket = Socket::from_inherited(fd, self.inherited.clone(), names, None)?;
+        // The buffers of a shared one are not this host's alone.
+        if let Some(most) = self.max_buffer.filter(|_| !held.is_shared()) {
             socket.limit_buffers(most, true)?;
+        }
+        let stream = socket.stream()?;
+        if !config.accept_filter.rates().is_unlimited() {
+            // What is held back is held, and by one turnstile for all workers.
+            let owner = Owner { instance: number.into(), generation: 0, worker: number };
+            stream.adopt(held.claim(owner, None, (true, false))?);
         }
         // The operator has decided by making it; the policy still decides which peers are accepted.
         let mut policy = Policy::default();
         policy.allow_listen(&Grant::from(&self.inherited.local));
         let most = config.maximum;
-        socket.stream()?.listen(most, config, &policy, None).map_err(|refusal| refusal.errno())?;
+        stream.listen(most, config, &policy, None).map_err(|refusal| refusal.errno())?;
         Ok(socket)
     }
 
@@ -116,23 +121,48 @@ impl Listener {
         &self.filter
     }
 
-    /// Ends it: those that wait are reset, and who comes later is refused.
-    pub(super) fn shut_down(&self) {
-        let fd = self.fd.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(fd) = fd {
-            // One that can't be ended so ends with its last descriptor.
-            let _closed = rustix::net::shutdown(&fd, Shutdown::Both);
-        }
+    /// Where it is.
+    pub(super) fn local(&self) -> &Address {
+        &self.inherited.local
+    }
+
+    /// Ends it: those that wait are reset, and who comes later is refused. Tells how many waited. One that
+    /// others have too goes on, and whoever waits is theirs.
+    pub(super) fn shut_down(&self) -> usize {
+        let mut waited = 0;
         if let Some(socket) = self.with_queue.get() {
+            let queue = socket.stream().ok().and_then(|stream| stream.queue());
+            waited += queue.map_or(0, |queue| queue.close());
             socket.close();
         }
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waited + held.map_or(0, |held| held.shut_down())
+    }
+
+    /// The next connection; `None` once it is shut down.
+    ///
+    /// `has_waited` says that the limit to instances has kept the caller from accepting.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost when the future is dropped.
+    pub(super) async fn accept(
+        &self,
+        shared: &Shared,
+        socket: &Socket,
+        has_waited: bool,
+    ) -> Option<Accepted> {
+        let accepted = accept(shared, socket, &self.filter, has_waited).await?;
+        if let Some(most) = self.max_buffer.filter(|_| self.inherited.is_shared) {
+            // One that is gone already is an instance's all the same.
+            let _gone = accepted.socket.limit_buffers(most, true);
+        }
+        Some(accepted)
     }
 }
 
 /// The next connection of `listener`; `None` once that is closed.
-///
-/// `has_waited` says that the limit to instances has kept the caller from accepting.
-pub(super) async fn accept(
+async fn accept(
     shared: &Shared,
     listener: &Socket,
     filter: &CurrentFilter,

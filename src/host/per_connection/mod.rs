@@ -6,7 +6,8 @@
 //! runs the instances that it has made: each is a task, its code runs on a fiber, and a call that waits gives
 //! the thread to the others. So thousands of instances wait on a few threads. Code that computes
 //! gives way at the epochs of its engine, which [pulse](pulse) increments while some does. A module with threads is
-//! the exception: its instances have threads of their own.
+//! the exception: its instances have threads of their own. An embedder may have the workers and the instances
+//! be tasks of an executor of its own.
 //!
 //! # How many
 //!
@@ -31,7 +32,6 @@ mod shared;
 mod worker;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -132,7 +132,8 @@ impl Supervisor {
         if has_changed {
             return Step::Again;
         }
-        if self.generations.is_empty() && self.preparing.is_none() && self.is_draining {
+        let is_over = self.generations.is_empty() && self.preparing.is_none();
+        if is_over && self.is_draining && !self.shared.is_accepting() {
             return self.end(false);
         }
         Step::Wait(self.generations.iter().filter_map(|it| it.next_look(now)).min())
@@ -144,13 +145,15 @@ impl Supervisor {
         self.service.supervision().orders().generations = views;
     }
 
-    /// Ends what is left, and waits for the workers.
+    /// Ends what is left, and waits for the workers, and for the instances where these are tasks of the
+    /// embedder's executor: those of a worker with a thread end with it.
     fn end(&mut self, is_terminated: bool) -> Step {
         self.preparing = None;
-        self.generations.clear();
         self.shared.stop_serving();
         _ = self.phase.send_replace(Phase::Ended);
-        if self.shared.workers.load(SeqCst) > 0 {
+        self.generations.iter().for_each(|it| it.end());
+        let runs = self.shared.spawn().is_some() && self.generations.iter().any(|it| it.live.count() > 0);
+        if self.shared.has_workers() || runs {
             return Step::Wait(None);
         }
         let outcome = match self.failure.take() {
@@ -216,8 +219,13 @@ impl Supervisor {
                 self.tell(Event::DrainTimeout { generation, connections: reset, cause });
             }
         }
+        if self.is_draining && !self.shared.is_accepting() {
+            // Whoever was taken before that has an instance.
+            self.shared.stop_serving();
+        }
         let before = self.generations.len();
-        self.generations.retain(|it| it.stage() == Stage::Serving || it.live.count() > 0);
+        let may_have_more = self.is_draining && self.shared.is_accepting();
+        self.generations.retain(|it| may_have_more || it.stage() == Stage::Serving || it.live.count() > 0);
         before != self.generations.len()
     }
 
@@ -247,7 +255,6 @@ impl Supervisor {
     fn begin_to_drain(&mut self, now: Instant) {
         self.is_draining = true;
         self.preparing = None;
-        self.shared.stop_serving();
         _ = self.phase.send_replace(Phase::Draining);
         self.shared.refuse_all();
         let timeout = self.service.supervision().options.drain_timeout;
@@ -267,6 +274,7 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.shared.stop_serving();
         _ = self.phase.send_replace(Phase::Ended);
+        self.generations.iter().for_each(|it| it.end());
         self.service.supervision().live.handles().iter().for_each(Handle::terminate);
         self.service.supervision().orders().is_running = false;
         self.refuse_reloads();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
-use super::super::connection_options::ConnectionOptions;
+use super::super::connection_options::{ConnectionOptions, Spawn};
 use super::super::service::Service;
 use super::generation::{Entered, Generation};
 use super::listener::Listener;
@@ -27,11 +27,13 @@ pub(super) enum Phase {
 
 pub(super) struct Shared {
     pub(super) service: Service,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Arc<Listener>>,
     pub(super) shown_as: ConnectionAs,
     pub(super) pulse: Arc<Pulse>,
     /// How many workers there are.
-    pub(super) workers: AtomicUsize,
+    workers: AtomicUsize,
+    /// How many of them accept.
+    accepting: AtomicUsize,
     /// Does the first worker listen? The others begin then, for it is the one that reports it.
     pub(super) listens: watch::Sender<bool>,
     /// Woken when an instance has ended, and with it perhaps what a listener waits for.
@@ -48,7 +50,8 @@ impl Shared {
     pub(super) fn new(service: &Service) -> wasmtime::Result<Arc<Self>> {
         let default = ConnectionOptions::default();
         let options = service.supervision().connections.as_ref().unwrap_or(&default);
-        let listeners = options.listeners.iter().map(|given| Listener::open(given, service));
+        let open = |given| Listener::open(given, service).map(Arc::new);
+        let listeners = options.listeners.iter().map(open);
         let listeners = listeners.collect::<Result<Vec<_>, Errno>>().map_err(wasmtime::Error::new)?;
         Ok(Arc::new(Self {
             service: service.clone(),
@@ -56,6 +59,7 @@ impl Shared {
             shown_as: options.shown_as,
             pulse: Pulse::start().map_err(wasmtime::Error::new)?,
             workers: AtomicUsize::new(0),
+            accepting: AtomicUsize::new(0),
             listens: watch::Sender::new(false),
             ended: Notify::new(),
             permits: Arc::new(Semaphore::new(
@@ -66,6 +70,19 @@ impl Shared {
             serving: Mutex::default(),
             failure: Mutex::default(),
         }))
+    }
+
+    /// What runs tasks in an executor of the embedder's, where it has given one.
+    pub(super) fn spawn(&self) -> Option<&Spawn> {
+        self.service.supervision().connections.as_ref()?.spawn.as_ref()
+    }
+
+    /// Runs `task` beside the caller, which is a task of a worker's.
+    pub(super) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match self.spawn() {
+            Some(spawn) => spawn(Box::pin(task)),
+            None => drop(tokio::spawn(task)),
+        }
     }
 
     /// A permit for one more instance, and whether it had to be waited for. `None` at the end.
@@ -108,9 +125,12 @@ impl Shared {
         unpoisoned(&self.serving)
     }
 
-    /// Whoever comes from now on is refused.
+    /// Whoever comes from now on is refused, but for those at listeners that others have too.
     pub(super) fn refuse_all(&self) {
-        self.listeners.iter().for_each(Listener::shut_down);
+        let report = self.service.inner().report();
+        for listener in &self.listeners {
+            report.reset_waiting(listener.local().clone(), listener.shut_down());
+        }
     }
 
     /// The service can't go on.
@@ -123,10 +143,32 @@ impl Shared {
         unpoisoned(&self.failure).take()
     }
 
+    /// One more worker is about to accept.
+    pub(super) fn worker_starts(&self) {
+        self.workers.fetch_add(1, SeqCst);
+        self.accepting.fetch_add(1, SeqCst);
+    }
+
+    /// A worker takes no connection any more: those that it has taken have their instances.
+    pub(super) fn worker_accepts_no_more(&self) {
+        self.accepting.fetch_sub(1, SeqCst);
+        self.service.inner().changed();
+    }
+
     /// A worker has ended.
     pub(super) fn worker_ended(&self) {
         self.workers.fetch_sub(1, SeqCst);
         self.service.inner().changed();
+    }
+
+    /// Does any worker accept?
+    pub(super) fn is_accepting(&self) -> bool {
+        self.accepting.load(SeqCst) > 0
+    }
+
+    /// Does any worker run?
+    pub(super) fn has_workers(&self) -> bool {
+        self.workers.load(SeqCst) > 0
     }
 }
 

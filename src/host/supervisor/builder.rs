@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::time::Duration;
 
 use super::super::builder::{BuildError, WasockCtxBuilder};
@@ -123,15 +124,59 @@ impl ServiceBuilder {
     /// [`connection_as`](Self::connection_as) says otherwise. A trap, a limit or a failing exit code is
     /// the end of its connection alone, which is reset after the first two, and is
     /// [reported](crate::Event::InstanceFailed). [`workers`](Self::workers) is how many threads accept; each
-    /// runs the instances of what it has accepted. [`restart`](Self::restart) has no meaning here, and a
+    /// runs the instances of what it has accepted, unless [an executor of yours](Self::connections_on) does. [`restart`](Self::restart) has no meaning here, and a
     /// reload always [overlaps](ReloadMode::Overlap).
     ///
     /// # Errors
     ///
     /// `InvalidInput` where it does not listen.
     pub fn per_connection(mut self, listener: impl Into<OwnedFd>) -> io::Result<Self> {
-        self.connections.listeners.push(GivenListener::new(listener.into())?);
+        self.connections.listeners.push(GivenListener::new(listener.into(), false)?);
         Ok(self)
+    }
+
+    /// As [`per_connection`](Self::per_connection), for a listener that others have too: the service
+    /// manager that passed it to this process, or you, by a clone. It goes on when the service ends, and
+    /// whoever waits there then is theirs. Its options, its backlog and its name stay as they are;
+    /// `O_NONBLOCK` is set while the service accepts, and restored.
+    ///
+    /// # Errors
+    ///
+    /// As for `per_connection`.
+    pub fn per_connection_shared(mut self, listener: impl Into<OwnedFd>) -> io::Result<Self> {
+        self.connections.listeners.push(GivenListener::new(listener.into(), true)?);
+        Ok(self)
+    }
+
+    /// Runs the instances [for connections](Self::per_connection) as tasks of an executor of yours, in
+    /// place of threads of the service's own: `spawn` is given what accepts, once for each
+    /// [worker](Self::workers), and each instance, and has the executor run it to its end. Two instances
+    /// run at a time where the executor has threads for that.
+    ///
+    /// ```no_run
+    /// # use wasock::{Service, WasockCtx};
+    /// # fn build(listener: std::net::TcpListener) -> Result<Service, Box<dyn std::error::Error>> {
+    /// let runtime = tokio::runtime::Handle::current();
+    /// let ctx = WasockCtx::builder().sockets_on(&runtime);
+    /// let service = Service::builder(ctx)
+    ///     .per_connection(listener)?
+    ///     .connections_on(move |task| drop(runtime.spawn(task)))
+    ///     .build()?;
+    /// # Ok(service)
+    /// # }
+    /// ```
+    ///
+    /// Any executor will do: a task needs no driver of it, and code of a guest that computes gives way every
+    /// 10 ms. Calls on files move to other threads, unless
+    /// [`blocks_on_files`](WasockCtxBuilder::blocks_on_files) is set. A module with threads has
+    /// threads of its own all the same. Where the executor drops a task before the service has ended,
+    /// [`Service::run`] fails.
+    pub fn connections_on(
+        mut self,
+        spawn: impl Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync + 'static,
+    ) -> Self {
+        self.connections.spawn = Some(Box::new(spawn));
+        self
     }
 
     /// How an instance finds the connection that it was [made for](Self::per_connection).

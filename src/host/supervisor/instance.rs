@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::super::{Ended, Guest, Handle, WasockCtx};
 use crate::error::{Errno, Terminated};
-use crate::io::{can_drive, no_longer_drives, start_thread};
+use crate::io::{DrivingRuntime, start_thread};
 use crate::service;
 
 /// How an instance has ended.
@@ -77,20 +77,8 @@ impl Running {
 }
 
 fn run(guest: &Guest, ctx: WasockCtx) -> Outcome {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| wasmtime::Error::new(Errno::from(error)))?;
-    can_drive(runtime.handle());
-    let _named = Named(&runtime);
+    let runtime = DrivingRuntime::build(&mut Builder::new_current_thread()).map_err(wasmtime::Error::new)?;
     runtime.block_on(guest.run(ctx))
-}
-
-/// A runtime that drives sockets as long as this lives.
-struct Named<'a>(&'a Runtime);
-
-impl Drop for Named<'_> {
-    fn drop(&mut self) {
-        no_longer_drives(self.0.handle());
-    }
 }
 
 /// Tells the service that the instance has ended, also after a panic of the host's.
