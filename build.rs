@@ -184,6 +184,7 @@ fn main() -> Result<()> {
         collect(dialect, &mut table)?;
     }
     table.push(thread_spawn());
+    table.extend(of_compilers());
     // Those whose names others have come last, and are no rows of the public table.
     let is_other_type = |at: usize| other_type(&table, at);
     let others: Vec<bool> = (0..table.len()).map(is_other_type).collect();
@@ -257,6 +258,36 @@ fn thread_spawn() -> Entry {
         arguments: vec![("start_arg".to_owned(), "Pointer")],
         added_by: None,
     }
+}
+
+/// What the libraries of compilers import from `env`. It has results and parameters that no call of a host has: the
+/// bindings are written by hand, in `abi/env.rs`.
+fn of_compilers() -> [Entry; 4] {
+    use WasmType::{F64, I32};
+    let entry =
+        |noun: &str, name: &str, params: &[WasmType], result, arguments: &[(&str, &'static str)]| Entry {
+            import: "env",
+            abi_module: Some("env"),
+            refused: None,
+            noun: noun.to_owned(),
+            binding: name.to_owned(),
+            name: name.to_owned(),
+            may_wait: name == "trace",
+            params: params.to_vec(),
+            result,
+            arguments: arguments.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
+            added_by: None,
+        };
+    let place = [("message", "Pointer"), ("file", "Pointer"), ("line", "Number"), ("column", "Number")];
+    let (message, float) = ([("message", "Pointer"), ("count", "Signed")], "Float");
+    let numbers = ["a0", "a1", "a2", "a3", "a4"].map(|name| (name, float));
+    let traced = [&message[..], &numbers].concat();
+    [
+        entry("assemblyscript", "abort", &[I32; 4], None, &place),
+        entry("assemblyscript", "trace", &[I32, I32, F64, F64, F64, F64, F64], None, &traced),
+        entry("assemblyscript", "seed", &[], Some(F64), &[]),
+        entry("emscripten", "emscripten_notify_memory_growth", &[I32], None, &[("index", "Number")]),
+    ]
 }
 
 /// One function as one import module has it.
@@ -488,7 +519,8 @@ fn rust(ty: WasmType) -> Result<&'static str> {
     Ok(match ty {
         WasmType::I32 => "i32",
         WasmType::I64 => "i64",
-        WasmType::F32 | WasmType::F64 => bail!("no call takes a float"),
+        WasmType::F64 => "f64",
+        WasmType::F32 => bail!("no call takes a float of 32 bits"),
     })
 }
 
@@ -496,6 +528,7 @@ fn core(ty: WasmType) -> Result<&'static str> {
     Ok(match ty {
         WasmType::I32 => "I32",
         WasmType::I64 => "I64",
-        WasmType::F32 | WasmType::F64 => bail!("no call takes a float"),
+        WasmType::F64 => "F64",
+        WasmType::F32 => bail!("no call takes a float of 32 bits"),
     })
 }

@@ -94,7 +94,8 @@ pub struct Detected {
     /// share.
     pub threads: bool,
     personality: Personality,
-    /// Imports that the host has, with the same type.
+    /// Imports that the host has, with the same type; what compilers import from `env` and does no harm
+    /// is among them.
     pub supported: Vec<Import>,
     /// Functions that the host knows and refuses: they fail with `ENOTSUP`.
     pub refused: Vec<Import>,
@@ -205,13 +206,12 @@ impl Imports {
 fn support_of(dialect: &'static Definition, item: &ImportItem, memory: Option<&Import>) -> Support {
     let import = &item.import;
     match &item.ty {
-        ItemType::Function(_) if dialect::knows(&import.module) => {
-            match dialect::resolve(DIALECTS, dialect, item) {
-                Some(function) if function.refused.is_some() => Support::Refused,
-                Some(_) => Support::Supported,
-                None => Support::Stubbed,
-            }
-        }
+        ItemType::Function(_) => match dialect::resolve(DIALECTS, dialect, item) {
+            Some(function) if function.refused.is_some() => Support::Refused,
+            Some(_) => Support::Supported,
+            None if dialect::knows(&import.module) => Support::Stubbed,
+            None => Support::Missing,
+        },
         ItemType::Memory { is_shared: true } if memory == Some(import) => Support::Supported,
         _ => Support::Missing,
     }

@@ -9,6 +9,7 @@
 //! `abi/mod.rs` that makes it a module, the witx, and its line in `build.rs`.
 
 use super::detect::{Dialect, Import};
+use super::env;
 use super::interface::{ImportItem, Interface};
 use super::table::Function;
 use super::wasix::WasixGeneration;
@@ -67,10 +68,10 @@ pub(super) fn resolve(
     let module = item.import.module.as_str();
     let added = own.adds_to.contains(&module).then(|| (own.function)(item)).flatten();
     let mut owners = dialects.iter().filter(|dialect| dialect.modules.contains(&module));
-    added.or_else(|| owners.find_map(|dialect| (dialect.function)(item)))
+    added.or_else(|| owners.find_map(|dialect| (dialect.function)(item))).or_else(|| env::function(item))
 }
 
-/// Does the host know the import module `name`?
+/// Does the host know the import module `name`, and answer for what it lacks there?
 pub(super) fn knows(name: &str) -> bool {
     DIALECTS.iter().any(|dialect| dialect.modules.contains(&name))
 }

@@ -17,7 +17,7 @@ use super::unix_name;
 use super::wamr::address as port_last;
 use super::wasix::address::{self, AddressWidth};
 use super::wasmedge::address as split;
-use super::{CoreType, FUNCTIONS, LACKING, MemoryKind, detect};
+use super::{FUNCTIONS, LACKING, MemoryKind, detect};
 use crate::address::Address;
 use crate::observe::{TraceLine, TraceSink};
 use crate::policy::{Grant, NamePattern};
@@ -186,9 +186,7 @@ fn importing(data: &[u8]) -> String {
         // That of the function, or one that may be another one's.
         let params: String = match ty & 6 {
             0 => " i32".repeat(ty >> 4),
-            _ => {
-                function.params.iter().map(|ty| if *ty == CoreType::I32 { " i32" } else { " i64" }).collect()
-            }
+            _ => function.params.iter().map(|ty| format!(" {}", ty.name())).collect(),
         };
         let result = if ty & 8 == 0 { " (result i32)" } else { "" };
         _ = write!(text, "(import \"{module}\" \"{name}\" (func (param{params}){result}))");

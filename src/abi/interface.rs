@@ -138,6 +138,7 @@ impl Signature {
         let core = |ty: ValType| match ty {
             ValType::I32 => Some(CoreType::I32),
             ValType::I64 => Some(CoreType::I64),
+            ValType::F64 => Some(CoreType::F64),
             _ => None,
         };
         Self { params: ty.params().map(core).collect(), results: ty.results().map(core).collect() }
@@ -147,6 +148,7 @@ impl Signature {
         let core = |ty: &wasmparser::ValType| match ty {
             wasmparser::ValType::I32 => Some(CoreType::I32),
             wasmparser::ValType::I64 => Some(CoreType::I64),
+            wasmparser::ValType::F64 => Some(CoreType::F64),
             _ => None,
         };
         match types.get(id).map(|ty| &ty.composite_type.inner) {

@@ -9,6 +9,7 @@ pub(crate) mod call;
 pub(crate) mod component;
 mod detect;
 pub(crate) mod dialect;
+pub(crate) mod env;
 pub(crate) mod errno;
 pub(crate) mod flags;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -33,6 +33,19 @@ pub enum CoreType {
     I32,
     /// 64 bits.
     I64,
+    /// 64 bits, a number with a fraction.
+    F64,
+}
+
+impl CoreType {
+    /// Its name in the text of a module.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F64 => "f64",
+        }
+    }
 }
 
 /// One argument of a call: one core parameter, or two where it has a length.
@@ -55,6 +68,8 @@ pub enum ArgumentKind {
     Number,
     /// A signed number.
     Signed,
+    /// A number with a fraction.
+    Float,
     /// A set of bits.
     Flags,
     /// Pointer and length of a text.
@@ -224,13 +239,17 @@ mod tests {
 
     fn signature(module: &str, name: &str) -> Option<String> {
         let function = Function::find(module, name)?;
-        let text = |ty: &CoreType| if *ty == CoreType::I32 { "i" } else { "I" };
+        let text = |ty: &CoreType| match ty {
+            CoreType::I32 => "i",
+            CoreType::I64 => "I",
+            CoreType::F64 => "F",
+        };
         let params: String = function.params.iter().map(text).collect();
         let result: String = function.result.iter().map(text).collect();
         Some(format!("{params}:{result}"))
     }
 
-    /// Core types as section 2 of the ABI's description has them; `I` is 64 bits.
+    /// Core types as section 2 of the ABI's description has them; `I` is 64 bits, `F` too.
     #[test]
     fn core_types_are_the_abis() {
         let preview1 = "args_get ii:i, args_sizes_get ii:i, environ_get ii:i, environ_sizes_get ii:i, \
@@ -284,6 +303,8 @@ mod tests {
         expected.extend(rows("wasix_32v1", wasix));
         expected.extend(rows("wasi_unstable", preview1));
         expected.push(("wasi", "thread-spawn".into(), "i:i".into()));
+        let env = "abort iiii:, trace iiFFFFF:, seed :F, emscripten_notify_memory_growth i:";
+        expected.extend(rows("env", env));
         let own: Vec<_> = FUNCTIONS.iter().filter(|function| function.added_by.is_none()).collect();
         for (module, name, types) in &expected {
             assert_eq!(signature(module, name).as_ref(), Some(types), "{module}.{name}");

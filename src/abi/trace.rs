@@ -160,6 +160,7 @@ impl fmt::Display for Shown<'_> {
         let pointer = low(self.value);
         match self.kind {
             ArgumentKind::Fd | ArgumentKind::Number => write!(f, "{}", self.value),
+            ArgumentKind::Float => write!(f, "{}", f64::from_bits(self.value)),
             ArgumentKind::Signed => write!(f, "{}", self.value.cast_signed()),
             ArgumentKind::Flags if self.value == 0 => f.write_str("0"),
             ArgumentKind::Flags => write!(f, "{:#x}", self.value),

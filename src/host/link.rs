@@ -20,7 +20,7 @@ use wasmtime::{ImportType, Linker, Module};
 use super::WasockCtx;
 use super::call_mode::CallMode;
 use super::stub::is_defined;
-use crate::abi::{FUNCTIONS, Function, Imports, Interface, OTHER_TYPES, linkage, mixture};
+use crate::abi::{FUNCTIONS, Function, Imports, Interface, OTHER_TYPES, env, linkage, mixture};
 
 include!(concat!(env!("OUT_DIR"), "/link.rs"));
 
@@ -30,7 +30,8 @@ include!(concat!(env!("OUT_DIR"), "/link.rs"));
 ///
 /// Calls that may wait are async functions; the others are not, which is faster. Imports
 /// that no dialect has are left to you, or to
-/// [`link_unknown_imports`](super::link_unknown_imports).
+/// [`link_unknown_imports`](super::link_unknown_imports). A few that compilers make from `env` are served (`abort`, `trace` and `seed` of
+/// AssemblyScript, Emscripten's notice that the memory has grown), where `linker` has none of that name: define yours before.
 ///
 /// One linker serves several modules of one dialect and generation: call this for each of them.
 /// Those of another dialect need a linker of their own, since one name may mean another function
@@ -148,7 +149,11 @@ fn link<T: Send + 'static>(
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy + Send + Sync + 'static,
     calls: CallMode,
 ) -> wasmtime::Result<()> {
-    let functions = functions_of(module);
+    let mut functions = functions_of(module);
+    // There the embedder's own go first.
+    let mut taken = linker.clone();
+    taken.allow_shadowing(false);
+    functions.retain(|(import, _)| import.module() != env::MODULE || !is_defined(&mut taken, import));
     if functions.is_empty() {
         return Ok(());
     }

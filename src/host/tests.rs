@@ -9,7 +9,7 @@ use wasmtime::{Config, Engine, Instance, Linker, MemoryType, Module, SharedMemor
 use super::call_mode::CallMode;
 use super::link::add_missing_to_linker;
 use super::{BuildError, WasockCtx, add_to_linker, add_to_linker_blocking, link_unknown_imports};
-use crate::abi::{CoreType, FUNCTIONS, Function};
+use crate::abi::{FUNCTIONS, Function};
 use crate::error::{Errno, Exit, Terminated};
 use crate::observe::TraceLine;
 
@@ -261,11 +261,28 @@ fn made_for(imports: &str) -> wasmtime::Result<usize> {
 
 /// The import that means `function`.
 fn import_of(function: &Function) -> String {
-    let name = |ty: &CoreType| if *ty == CoreType::I32 { "i32" } else { "i64" };
-    let params: Vec<_> = function.params.iter().map(name).collect();
-    let result = function.result.as_ref().map_or("", name);
+    let params: Vec<_> = function.params.iter().map(|ty| ty.name()).collect();
+    let result = function.result.map_or("", |ty| ty.name());
     let (module, name, params) = (function.module, function.name, params.join(" "));
     format!(r#"(import "{module}" "{name}" (func (param {params}) (result {result})))"#)
+}
+
+/// Compilers import these, and so an embedder may have its own.
+#[test]
+fn functions_from_env_are_the_embedders_where_it_has_them() -> wasmtime::Result<()> {
+    let engine = Engine::default();
+    let text = r#"(module
+        (import "env" "abort" (func (param i32 i32 i32 i32)))
+        (import "env" "seed" (func (result f64)))
+        (memory (export "memory") 1))"#;
+    let module = Module::new(&engine, text)?;
+    let mut linker: Linker<WasockCtx> = Linker::new(&engine);
+    linker.func_wrap("env", "abort", |_: i32, _: i32, _: i32, _: i32| {})?;
+    add_to_linker(&mut linker, &module, |ctx| ctx)?;
+    // Another module of that dialect.
+    add_to_linker(&mut linker, &module, |ctx| ctx)?;
+    assert_eq!(link_unknown_imports(&mut linker, &module)?, []);
+    linker.instantiate_pre(&module).map(drop)
 }
 
 #[test]

@@ -52,9 +52,8 @@ fn helpers(dialect: Option<&str>) -> impl Iterator<Item = &'static Function> {
 fn module(engine: &Engine, dialect: Option<&str>) -> Result<Module> {
     let (mut imports, mut exports) = (String::new(), String::new());
     for (index, function) in functions(dialect).chain(helpers(dialect)).enumerate() {
-        let word = |ty: &CoreType| if *ty == CoreType::I32 { "i32 " } else { "i64 " };
-        let params: String = function.params.iter().map(word).collect();
-        let result = function.result.as_ref().map_or(String::new(), |ty| format!("(result {})", word(ty)));
+        let params: String = function.params.iter().map(|ty| format!("{} ", ty.name())).collect();
+        let result = function.result.map_or(String::new(), |ty| format!("(result {})", ty.name()));
         let ty = format!("(param {params}) {result}");
         let (module, name) = (function.module, function.name);
         writeln!(imports, r#"(import "{module}" "{name}" (func $f{index} {ty}))"#)?;
@@ -210,6 +209,7 @@ impl Guest {
                 Val::I32(arg.to_le_bytes().first_chunk().map_or(0, |low| i32::from_le_bytes(*low)))
             }
             CoreType::I64 => Val::I64(i64::from_le_bytes(arg.to_le_bytes())),
+            CoreType::F64 => Val::F64(*arg),
         };
         let args: Vec<Val> = function.params.iter().zip(args).map(value).collect();
         let mut results = vec![Val::I32(0); usize::from(function.result.is_some())];
@@ -257,6 +257,7 @@ fn places(function: &Function, fds: &[u64]) -> Vec<Place> {
                 let arbitrary = if is_long { LONGS.to_vec() } else { [&WORDS[..], &LENGTHS].concat() };
                 places.push(Place { good: 1, arbitrary });
             }
+            ArgumentKind::Float => places.push(Place { good: 0, arbitrary: LONGS.to_vec() }),
             ArgumentKind::Text => places.extend([pointer(NAME), length(4)]),
             ArgumentKind::Iovs => places.extend([pointer(IOVS), length(1)]),
             ArgumentKind::Bytes => places.extend([pointer(scratch), length(64)]),

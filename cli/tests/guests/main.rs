@@ -9,6 +9,7 @@ mod arbitrary_arguments;
 mod behaviour;
 mod churn;
 mod command;
+mod compilers;
 mod component;
 mod configuration;
 mod data;
@@ -89,11 +90,12 @@ fn has_ipv6() -> bool {
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
-        admin::*, adoption::*, behaviour::*, command::*, data::*, datagram_servers::*, datagrams::*,
-        events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*,
-        kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*, names::*, places::*,
-        preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*, threaded::*,
-        threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wasmedge::*,
+        admin::*, adoption::*, behaviour::*, command::*, compilers::*, data::*, datagram_servers::*,
+        datagrams::*, events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*,
+        kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*,
+        names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*,
+        threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
+        wasmedge::*,
     };
     use super::{low_limits::*, named_pipes::*, oracle::*, per_connection::*};
 

@@ -90,14 +90,10 @@ impl Dialect {
 const SECOND_ONLY: [&str; 6] =
     ["thread_spawn_v2", "sock_accept_v2", "proc_exec4", "proc_exit2", "proc_fork_env", "proc_spawn3"];
 
-fn word(ty: &CoreType) -> &'static str {
-    if *ty == CoreType::I32 { "i32" } else { "i64" }
-}
-
 /// The declaration of the import of `function`.
 pub(crate) fn import(function: &Function) -> String {
-    let params: String = function.params.iter().map(|ty| format!(" {}", word(ty))).collect();
-    let result = function.result.as_ref().map_or(String::new(), |ty| format!(" (result {})", word(ty)));
+    let params: String = function.params.iter().map(|ty| format!(" {}", ty.name())).collect();
+    let result = function.result.map_or(String::new(), |ty| format!(" (result {})", ty.name()));
     let (module, name) = (function.module, function.name);
     format!("(import \"{module}\" \"{name}\" (func ${module}.{name} (param{params}){result}))")
 }
@@ -171,8 +167,12 @@ fn arguments(params: &[CoreType]) -> String {
     let mut args = String::new();
     for (index, ty) in params.iter().enumerate() {
         let offset = 8 + index * 8;
-        let word = word(ty);
-        let load = if *ty == CoreType::I32 { "i32.load" } else { "i64.load32_u" };
+        let word = ty.name();
+        let load = match ty {
+            CoreType::I32 => "i32.load",
+            CoreType::I64 => "i64.load32_u",
+            CoreType::F64 => "f64.load",
+        };
         _ = write!(
             args,
             "(if (result {word}) (i32.and (i32.load offset=4 (local.get $at)) (i32.const {})) \

@@ -136,6 +136,8 @@ impl Op {
                 (Arg::Is(value), CoreType::I32) => _ = write!(args, " (i32.const {:#x})", *value as u32),
                 (Arg::Is(value), CoreType::I64) => _ = write!(args, " (i64.const {value:#x})"),
                 (Arg::At(at), CoreType::I32) => _ = write!(args, " (i32.load (i32.const {at:#x}))"),
+                (Arg::Is(value), CoreType::F64) => _ = write!(args, " (f64.const {value})"),
+                (Arg::At(at), CoreType::F64) => _ = write!(args, " (f64.load (i32.const {at:#x}))"),
                 (Arg::At(at), CoreType::I64) => _ = write!(args, " (i64.load32_u (i32.const {at:#x}))"),
             }
         }

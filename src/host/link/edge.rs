@@ -289,6 +289,13 @@ impl Bits for i64 {
     }
 }
 
+impl Bits for f64 {
+    #[inline]
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
+}
+
 /// What a call returns to the guest.
 pub(super) trait CallResult: WasmRet + Sized + Send + Sync + 'static {
     /// What a call returns whose waiting half has ended with `errno`.
@@ -322,6 +329,21 @@ impl CallResult for i32 {
             AGAIN => Box::new(ReadyResult::<AGAIN>),
             other => Box::new(std::future::ready(Ok(other))),
         }
+    }
+}
+
+/// Of a call that never waits.
+impl CallResult for f64 {
+    fn of(_: i32) -> Self {
+        0.0
+    }
+
+    fn errno(&self) -> Option<i32> {
+        None
+    }
+
+    fn known(self) -> BoxFuture<Self> {
+        Box::new(std::future::ready(Ok(self)))
     }
 }
 
