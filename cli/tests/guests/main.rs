@@ -58,6 +58,7 @@ mod udp_answers;
 mod unix;
 mod waiting;
 mod wall;
+mod wasi_threads;
 mod wasmedge;
 
 use guest_tests::Wasock;
@@ -94,7 +95,7 @@ mod every_program_has_a_test {
         datagrams::*, events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*,
         kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*,
         names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*,
-        threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
+        threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wasi_threads::*,
         wasmedge::*,
     };
     use super::{low_limits::*, named_pipes::*, oracle::*, per_connection::*};
