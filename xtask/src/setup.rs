@@ -1,7 +1,7 @@
 //! Makes sure that guests can be compiled.
 
 use anyhow::{Result, bail};
-use guest_toolchain::{DEBIAN_PACKAGES, MISSING, TARGET, THREADS_TARGET, Toolchain};
+use guest_toolchain::{COMPONENT_TARGET, DEBIAN_PACKAGES, MISSING, TARGET, THREADS_TARGET, Toolchain};
 use std::process::{Command, Stdio};
 
 /// The toolchain for guests; installs one where there is none.
@@ -17,6 +17,8 @@ pub fn ensure_toolchain() -> Result<Toolchain> {
     if succeeds("rustup", &["target", "add", TARGET, THREADS_TARGET])
         && let Some(found) = Toolchain::find()
     {
+        // Tests that need this one are passed over without.
+        succeeds("rustup", &["target", "add", COMPONENT_TARGET]);
         return Ok(found);
     }
     if let Some(prefix) = apt_prefix() {

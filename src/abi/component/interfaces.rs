@@ -56,7 +56,6 @@ const INTERFACES: &[Interface] = &[
     three("wasi:cli/terminal-stderr"),
     three("wasi:cli/terminal-stdin"),
     three("wasi:cli/terminal-stdout"),
-    three("wasi:cli/types"),
     three("wasi:clocks/monotonic-clock"),
     three("wasi:clocks/system-clock"),
     three("wasi:clocks/types"),

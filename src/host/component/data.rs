@@ -12,6 +12,13 @@ use super::super::WasockCtx;
 use super::settings::{directories_of, wasi_of};
 use super::view::{WasockCtxView, WasockView};
 
+/// How many resources one descriptor may take: a socket, its streams, and what each of them is polled by.
+pub(super) const RESOURCES_PER_DESCRIPTOR: usize = 8;
+
+/// How many there may be besides: timers, standard streams. Files are not counted as descriptors, and have to do
+/// with all of these.
+const OTHER_RESOURCES: usize = 1024;
+
 /// The data of a store that [`Guest::run`](super::super::Guest::run) makes for a component.
 pub(super) struct Data {
     /// The sockets, the policy, the limits: what a module has.
@@ -32,7 +39,12 @@ impl Data {
     pub(super) fn new(ctx: WasockCtx) -> wasmtime::Result<Self> {
         let process = Arc::clone(ctx.thread.process());
         let directories = directories_of(&process)?;
-        Ok(Self { ctx, wasi: wasi_of(&process), table: ResourceTable::new(), directories })
+        let mut table = ResourceTable::new();
+        let descriptors = usize::try_from(process.service().limits().max_fds).unwrap_or(usize::MAX);
+        table.set_max_capacity(
+            descriptors.saturating_mul(RESOURCES_PER_DESCRIPTOR).saturating_add(OTHER_RESOURCES),
+        );
+        Ok(Self { ctx, wasi: wasi_of(&process), table, directories })
     }
 
     pub(super) fn table(&mut self) -> &mut ResourceTable {

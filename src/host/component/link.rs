@@ -66,3 +66,37 @@ fn link_io(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     io::streams::add_to_linker::<Data, HasSelf<ResourceTable>>(linker, Data::table)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+
+    use super::*;
+    use crate::abi::component::all_interfaces;
+    use crate::host::Guest;
+
+    /// What is told to be supported is what is linked.
+    #[test]
+    fn every_interface_of_the_list_is_linked() -> wasmtime::Result<()> {
+        let mut config = Guest::engine_config();
+        config.concurrency_support(true);
+        let mut linker = Linker::new(&Engine::new(&config)?);
+        link_p2(&mut linker)?;
+        link_p3(&mut linker)?;
+        for name in all_interfaces().filter(|name| !name.starts_with("wasi:sockets/")) {
+            // A name that is taken is refused.
+            let taken = linker.root().func_wrap(&name, |_, (): ()| Ok(())).is_err();
+            assert!(taken, "{name} is not linked");
+        }
+        Ok(())
+    }
+
+    /// Where no component is async, calls are cheaper without.
+    #[test]
+    fn an_engine_without_async_functions_serves_wasi_0_2_alone() -> wasmtime::Result<()> {
+        let mut linker = Linker::new(&Engine::new(&Guest::engine_config())?);
+        link_p2(&mut linker)?;
+        assert!(link_p3(&mut linker).is_err());
+        Ok(())
+    }
+}

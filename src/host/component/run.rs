@@ -15,7 +15,7 @@ use super::super::load::Program;
 use super::super::outcome::{Ended, ended, error_of};
 use super::super::stub::MissingImports;
 use super::super::{Guest, WasockCtx};
-use super::data::Data;
+use super::data::{Data, RESOURCES_PER_DESCRIPTOR};
 use super::link::{link_p2, link_p3};
 use super::thread::run_on_own_thread;
 use crate::abi::component::CommandVersion;
@@ -23,9 +23,6 @@ use crate::process::Process;
 
 /// How many handles a component may have, at least: the default of Wasmtime's.
 const LEAST_HANDLES: usize = 100_000;
-
-/// How many handles one descriptor may take: a socket, its streams, and what each of them is polled by.
-const HANDLES_PER_DESCRIPTOR: usize = 8;
 
 /// How many bytes one call may have the host copy: the default of Wasmtime's.
 const MOST_PER_CALL: usize = 128 << 20;
@@ -148,8 +145,8 @@ fn store_for(ctx: WasockCtx, pre: &InstancePre<Data>) -> wasmtime::Result<Store<
     let mut store = Store::new(pre.engine(), Data::new(ctx)?);
     store.limiter(|data| data.ctx.limiter());
     // Its descriptors run out before its handles.
-    let handles =
-        usize::try_from(limits.max_fds).unwrap_or(usize::MAX).saturating_mul(HANDLES_PER_DESCRIPTOR);
+    let descriptors = usize::try_from(limits.max_fds).unwrap_or(usize::MAX);
+    let handles = descriptors.saturating_mul(RESOURCES_PER_DESCRIPTOR);
     store.set_max_component_handles(handles.max(LEAST_HANDLES));
     store.set_hostcall_fuel(usize::try_from(limits.max_host_memory).unwrap_or(usize::MAX).min(MOST_PER_CALL));
     Ok(store)

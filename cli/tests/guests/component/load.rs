@@ -50,6 +50,22 @@ fn a_component_that_returns_an_error_ends_with_1() -> Result<()> {
     run().arg(&path).finish()?.expect_code(1).map(drop)
 }
 
+/// The engine has async functions then.
+#[test]
+fn a_command_of_wasi_0_3_runs() -> Result<()> {
+    let (_folder, path) = component("", "wasi:cli/run@0.3.0")?;
+    let text = fs::read_to_string(&path)?;
+    let text = text.replace("(func $run (result (result))", "(func $run async (result (result))");
+    fs::write(&path, &text)?;
+    run().arg(&path).succeed()?;
+    fs::write(&path, text.replace("i32.const 0", "i32.const 1"))?;
+    run().arg(&path).finish()?.expect_code(1)?;
+    fs::write(&path, text.replace("i32.const 0", "unreachable"))?;
+    run().arg(&path).finish()?.expect_code(134)?.expect_stderr("unreachable")?;
+    fs::write(&path, text.replace("i32.const 0", "(loop br 0) i32.const 0"))?;
+    run().args(["--timeout", "300ms"]).arg(&path).finish()?.expect_code(124).map(drop)
+}
+
 /// The one that runs uses the other.
 #[test]
 fn a_component_made_of_two_runs() -> Result<()> {
