@@ -146,7 +146,8 @@ impl Errno {
             Os::EXIST => Self::EEXIST,
             Os::FAULT => Self::EFAULT,
             Os::FBIG => Self::EFBIG,
-            Os::HOSTUNREACH => Self::EHOSTUNREACH,
+            // "EHOSTDOWN: Host is down", "ENONET: Machine is not on the network" - errno(3); POSIX has neither.
+            Os::HOSTUNREACH | Os::HOSTDOWN | Os::NONET => Self::EHOSTUNREACH,
             Os::IDRM => Self::EIDRM,
             Os::ILSEQ => Self::EILSEQ,
             Os::INPROGRESS => Self::EINPROGRESS,

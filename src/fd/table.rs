@@ -156,6 +156,11 @@ impl<T: Counted> FdTable<T> {
         Ok(())
     }
 
+    /// As [`check_room`](Self::check_room), for whoever only looks: nothing is denied.
+    pub fn has_room(&self) -> bool {
+        self.count.saturating_add(self.reserved) < self.limit && self.held.account().left() >= T::USUAL_BYTES
+    }
+
     /// Reserves one number for a call that may block: no other call gets the last one meanwhile,
     /// nor the memory for what it opens, which the charge is for. Ends with
     /// [`install`](Self::install) or [`release`](Self::release).

@@ -196,6 +196,7 @@ impl WasockCtxBuilder {
             settings: Settings {
                 arguments: Vec::new(),
                 environment: Vec::new(),
+                tcp_nodelay: true,
                 blocks_on_files: false,
                 ignored_signals: Vec::new(),
                 look_up: None,

@@ -37,6 +37,17 @@ impl DescriptorPressure {
         let _either = tokio::time::timeout(RETRY_INTERVAL, self.freed.notified()).await;
     }
 
+    /// As [`wait`](Self::wait), for a guest's own thread and for tasks of any runtime.
+    #[cfg(feature = "components")]
+    pub(crate) async fn wait_anywhere(&self) {
+        self.waiting_tasks.fetch_add(1, SeqCst);
+        let _until_done = DemandGuard(&self.waiting_tasks);
+        tokio::select! {
+            () = self.freed.notified() => {}
+            () = super::sleep(RETRY_INTERVAL) => {}
+        }
+    }
+
     /// The next descriptor is for one queue, as long as the result lives.
     pub(crate) fn demand(&'static self) -> DescriptorDemand {
         self.demands.fetch_add(1, SeqCst);

@@ -8,6 +8,8 @@
 //! Locks: the descriptor table's is held for a look-up only, never across a wait
 //! and never while something is closed.
 
+#[cfg(feature = "components")]
+mod background;
 mod buffers;
 mod change_log;
 mod clocks;
@@ -53,6 +55,8 @@ use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
 use crate::socket::{Domain, Resolver};
 
+#[cfg(feature = "components")]
+pub(crate) use background::Background;
 use change_log::ChangeLog;
 pub use connection::ConnectionAs;
 pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variables_of};

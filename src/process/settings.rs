@@ -13,6 +13,9 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// The environment, as `NAME=value`.
     pub environment: Vec<String>,
+    /// Do the TCP sockets of a component send small writes at once? WASI has no option for that, and its
+    /// C library tells programs that they have it.
+    pub(crate) tcp_nodelay: bool,
     /// May file operations stop the thread that runs the guest? Otherwise they
     /// move to a thread that may.
     pub blocks_on_files: bool,

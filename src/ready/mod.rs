@@ -36,6 +36,8 @@ pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
 pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
 pub use poll::{Before, PollSet, PollSetBuffer, PollSource, Readiness, Watched, poll};
+#[cfg(feature = "components")]
+pub use poll::{is_ready, take_turn};
 pub use readiness::{retry_with_backoff, timeout};
 pub use socket::{
     accept, finish_connect, recv, send, send_to, try_accept, try_recv, try_recv_message, try_send,

@@ -137,6 +137,22 @@ pub async fn poll(
     }
 }
 
+/// Lets others have their turn, where the caller has gone on for long without a wait.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when the future is dropped.
+#[cfg(feature = "components")]
+pub async fn take_turn() {
+    consume_budget().await;
+}
+
+/// Is `thing` ready for `mask`, where the kernel does not know?
+#[cfg(feature = "components")]
+pub fn is_ready(thing: &dyn Pollable, mask: Events) -> bool {
+    readiness(thing, mask).is_some()
+}
+
 /// Has changes of `watched` wake the caller; returns whether there may have been some.
 fn register(watched: &[Watched<'_>], context: &mut Context<'_>) -> bool {
     let mut has_change = false;
@@ -319,6 +335,13 @@ impl<'a> PollSet<'a> {
             None => told_by(socket)?,
         };
         self.asked.push(PollFd::from_borrowed_fd(fd, mask.to_poll()));
+        Some(())
+    }
+
+    /// Adds anything. `None` if the kernel cannot report its readiness.
+    #[cfg(feature = "components")]
+    pub fn add_thing(&mut self, thing: &'a dyn Pollable, mask: Events) -> Option<()> {
+        self.asked.push(PollFd::from_borrowed_fd(thing.kernel_fd().now()?, mask.to_poll()));
         Some(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::held::Claim;
-use super::{Datagram, Socket, Stream};
+use super::{Connected, Datagram, Socket, Stream};
 use crate::io::{Events, KernelFd, OnReport, Pollable, look_at};
 
 impl Pollable for Socket {
@@ -37,6 +37,21 @@ impl Pollable for Socket {
 
     fn on_report(&self) -> Option<Arc<dyn OnReport>> {
         Some(Arc::<Claim>::clone(self.claim()?))
+    }
+}
+
+/// A connection, without the socket that it belongs to.
+impl Pollable for Connected {
+    fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+        Self::register(self, mask, context)
+    }
+
+    fn look(&self) -> Events {
+        look_at(self.fd())
+    }
+
+    fn kernel_fd(&self) -> KernelFd<'_> {
+        KernelFd::Now(self.fd())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
+use rustix::buffer::spare_capacity;
 use rustix::net as host;
 use rustix::net::SocketAddrAny;
 use rustix::net::addr::SocketAddrArg;
@@ -68,6 +69,21 @@ pub(super) fn receive(
     let flags = flags(kind, peek);
     let (count, length) = rustix::io::retry_on_intr(|| host::recv(fd, &mut *buffer, flags))?;
     Ok(Received { count, length: if kind == Kind::Stream { count } else { length }, from: None })
+}
+
+/// Receives what is there of a stream, up to `length` bytes, into memory that need not be written to before.
+pub(super) fn receive_new(fd: BorrowedFd<'_>, length: usize) -> Result<Vec<u8>, Errno> {
+    let flags = flags(Kind::Stream, false);
+    let mut bytes = Vec::with_capacity(length);
+    if bytes.capacity() == length {
+        rustix::io::retry_on_intr(|| host::recv(fd, spare_capacity(&mut bytes), flags))?;
+    } else {
+        // The kernel would fill what the allocator gave besides.
+        bytes.resize(length, 0);
+        let (count, _) = rustix::io::retry_on_intr(|| host::recv(fd, bytes.as_mut_slice(), flags))?;
+        bytes.truncate(count);
+    }
+    Ok(bytes)
 }
 
 /// As [`receive`], with what the kernel calls the sender.

@@ -19,13 +19,23 @@
 //!
 //! # Waiting
 //!
-//! A call that waits is an async function, whose future is dropped at the end of the guest. Where
-//! [`View::may_park`] is true, the thread is the guest's own and inside of a reactor: a call may park it
-//! instead.
+//! A call that waits is an async function, whose future is dropped at the end of the guest. All others do what
+//! they can at once, and are none. A guest that the host runs has a thread of its own, which parks at
+//! what the future waits for.
 
+mod address;
+mod connection;
+mod descriptor;
+mod failure;
 mod interfaces;
+mod option;
 mod outline;
+#[expect(unreachable_pub, reason = "the bindings name them with `pub`")]
 pub(crate) mod p2;
+mod remainder;
+mod tcp;
+mod trace;
+mod udp;
 
 #[cfg(test)]
 pub(crate) use interfaces::all as all_interfaces;
@@ -49,13 +59,20 @@ pub(crate) struct View<'a> {
     pub(crate) table: &'a mut ResourceTable,
     /// Where the call trace goes.
     pub(crate) trace: Option<&'a Arc<TraceSink>>,
-    /// May a call park the thread that it runs on?
-    pub(crate) may_park: bool,
+    /// What the trace says of the call that is made now besides its outcome.
+    pub(crate) results: String,
+    /// Does wasock serve `wasi:io` too, and not the embedder? See [`p2`].
+    pub(crate) serves_io: bool,
 }
 
 /// What the calls of one component keep between calls.
-#[derive(Debug, Default)]
-pub(crate) struct State {}
+#[derive(Default)]
+pub(crate) struct State {
+    /// What its waits keep.
+    waiting: p2::Waiting,
+    /// Where a datagram is received, once one was.
+    datagram: Vec<u8>,
+}
 
 /// Names [`View`] to the bindings: the traits of a host are implemented for the view.
 pub(crate) struct Sockets;

@@ -47,10 +47,6 @@ impl Data {
         Ok(Self { ctx, wasi: wasi_of(&process), table, directories })
     }
 
-    pub(super) fn table(&mut self) -> &mut ResourceTable {
-        &mut self.table
-    }
-
     /// The granted directories. `wasmtime_wasi` has only those that it opened by a path itself.
     fn give_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         let mut given = Vec::new();

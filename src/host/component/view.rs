@@ -3,7 +3,6 @@
 use wasmtime::component::{Linker, ResourceTable};
 
 use super::super::WasockCtx;
-use super::super::call_mode::CallMode;
 use crate::abi::component::{View, p2};
 
 /// What a store's data has of wasock, for [`add_to_component_linker`]: as
@@ -35,6 +34,21 @@ pub fn add_to_component_linker<T: WasockView + 'static>(linker: &mut Linker<T>) 
     p2::add_to_linker(linker, view::<T>)
 }
 
+/// Adds `wasi:sockets` to `linker`, and what wasock serves itself of what its sockets wait by: `wasi:io` and
+/// `wasi:clocks/monotonic-clock`.
+///
+/// # Errors
+///
+/// As for [`add_to_component_linker`].
+pub(super) fn add_all_to_linker<T: WasockView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    p2::add_to_linker(linker, whole_view::<T>)?;
+    p2::add_io_to_linker(linker, whole_view::<T>)
+}
+
+fn whole_view<T: WasockView>(data: &mut T) -> View<'_> {
+    View { serves_io: true, ..view(data) }
+}
+
 fn view<T: WasockView>(data: &mut T) -> View<'_> {
     let WasockCtxView { ctx, table } = data.wasock();
     View {
@@ -42,6 +56,7 @@ fn view<T: WasockView>(data: &mut T) -> View<'_> {
         state: &mut ctx.component,
         table,
         trace: ctx.trace.as_ref(),
-        may_park: ctx.calls == CallMode::OwnThread,
+        results: String::new(),
+        serves_io: false,
     }
 }

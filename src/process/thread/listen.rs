@@ -19,7 +19,8 @@ impl Thread {
     /// Those of [`socket`](Self::socket) and of [`Stream::listen`](crate::socket::Stream::listen).
     pub(crate) fn listen(&self, fd: u32, backlog: u32) -> Result<TraceAnnotation, Error> {
         let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
-            self.process.answer("sock_listen", self.try_listen(fd, &socket.socket, backlog))
+            let config = self.config(fd, &socket.socket);
+            self.listen_as("sock_listen", fd, &socket.socket, backlog, config)
         });
         match &outcome {
             Ok(_) => self.process.note_listen(fd, None),
@@ -30,23 +31,45 @@ impl Thread {
         Ok(TraceAnnotation { name: "capacity", value: now.into() })
     }
 
-    fn try_listen(&self, fd: u32, socket: &Socket, backlog: u32) -> Result<Capacity, Refusal> {
+    /// Makes `socket`, which is the descriptor `fd`, listen on these terms, and reports it to the operator, who knows the
+    /// call as `call`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::listen`](crate::socket::Stream::listen).
+    pub(crate) fn listen_as(
+        &self,
+        call: &'static str,
+        fd: u32,
+        socket: &Socket,
+        backlog: u32,
+        config: ListenConfig,
+    ) -> Result<Capacity, Error> {
+        self.process.answer(call, self.try_listen(call, fd, socket, backlog, config))
+    }
+
+    fn try_listen(
+        &self,
+        call: &'static str,
+        fd: u32,
+        socket: &Socket,
+        backlog: u32,
+        config: ListenConfig,
+    ) -> Result<Capacity, Refusal> {
         let stream = socket.stream()?;
-        let local = stream.local_address().ok();
-        let config = self.config(fd, local);
         let outcome = stream.listen(backlog, config, self.process.policy(), self.process.keeper());
         if let Err(refusal) = &outcome {
             let (errno, local) = (refusal.errno(), stream.local_address()?);
-            self.process.report_unavailable("sock_listen", &local, &outcome);
+            self.process.report_unavailable(call, &local, &outcome);
             self.process.report().tell(Event::Listening { fd, local, backlog, result: Err(errno) });
         }
         outcome
     }
 
-    /// On what terms a socket with this address listens.
-    fn config(&self, listener: u32, local: Option<Address>) -> ListenConfig {
-        let local = local.unwrap_or_else(|| Address::Unix(UnixName::unnamed()));
-        self.process.config(listener, local)
+    /// On what terms `socket`, which is the descriptor `fd`, listens at the address that it has.
+    pub(crate) fn config(&self, fd: u32, socket: &Socket) -> ListenConfig {
+        let local = socket.local_address().unwrap_or_else(|_| Address::Unix(UnixName::unnamed()));
+        self.process.config(fd, local)
     }
 
     /// What the addresses of a Unix socket mean to this guest.
@@ -82,11 +105,26 @@ impl Thread {
         address: Address,
         outcome: Result<(), Refusal>,
     ) -> Result<(), Error> {
+        self.bound_as("sock_bind", socket, address, outcome)
+    }
+
+    /// As [`bound`](Self::bound), where the operator knows the call as `call`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::bind`].
+    pub(crate) fn bound_as(
+        &self,
+        call: &'static str,
+        socket: &SocketRef,
+        address: Address,
+        outcome: Result<(), Refusal>,
+    ) -> Result<(), Error> {
         if let (Ok(()), Socket::Datagram(datagram)) = (&outcome, socket.socket.as_ref()) {
             let local = datagram.local_address()?;
             self.process.report().tell(Event::Bound { fd: socket.fd, local });
         }
-        self.process.report_unavailable("sock_bind", &self.process.place(&socket.socket, address), &outcome);
-        self.process.answer("sock_bind", outcome)
+        self.process.report_unavailable(call, &self.process.place(&socket.socket, address), &outcome);
+        self.process.answer(call, outcome)
     }
 }

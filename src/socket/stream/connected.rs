@@ -53,7 +53,7 @@ impl Connected {
     }
 
     /// As [`Pollable::register`](crate::io::Pollable::register).
-    pub(super) fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
+    pub(in crate::socket) fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
         self.registration.register(mask, context)
     }
 
@@ -85,6 +85,17 @@ impl Connected {
         Ok(received)
     }
 
+    /// As [`try_recv`](Self::try_recv) of a stream, into memory of its own, up to `length` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_recv`](Self::try_recv).
+    pub fn try_recv_new(&self, length: usize) -> Result<Vec<u8>, Errno> {
+        let bytes = transfer::receive_new(self.fd(), length)?;
+        self.registration.note_received(bytes.len());
+        Ok(bytes)
+    }
+
     /// Are so many bytes there to be received, or has the stream ended?
     pub fn holds(&self, bytes: usize) -> bool {
         let ended = PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP;
@@ -105,6 +116,15 @@ impl Connected {
         let sent = transfer::send(self.fd(), data)?;
         self.registration.note_sent(sent);
         Ok(sent)
+    }
+
+    /// Ends one direction, or both.
+    ///
+    /// # Errors
+    ///
+    /// What the host reports.
+    pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
+        transfer::shutdown(self.fd(), how)
     }
 
     pub(super) fn status(&self) -> Status {
@@ -134,7 +154,7 @@ impl Stream {
             // "ENOTCONN: The socket is not connected." - shutdown(3p)
             _ => Err(Errno::ENOTCONN),
         })??;
-        transfer::shutdown(connected.fd(), how)
+        connected.shutdown(how)
     }
 
     /// The connection, for data.

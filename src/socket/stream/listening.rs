@@ -13,8 +13,8 @@ use crate::socket::endpoint::Endpoint;
 use crate::socket::held::{Claim, Keeper};
 use crate::socket::lease::Lease;
 use crate::socket::listen::{
-    AcceptFilter, Capacity, ListenConfig, ListenerQuota, LockedCounts, PendingConnection, Queue,
-    RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
+    AcceptFilter, Capacity, LimitExceeded, ListenConfig, ListenerQuota, LockedCounts, PendingConnection,
+    Queue, RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
 };
 use crate::socket::{Refusal, Socket};
 
@@ -180,6 +180,11 @@ impl Listening {
             queue.set_capacity(now);
         }
         Ok(capacity)
+    }
+
+    /// The limit to the number of connections, where it is reached.
+    pub(super) fn reached_limit(&self) -> Option<LimitExceeded> {
+        self.config.accept_filter.quota()?.lock_counts().check().err()
     }
 
     pub(super) fn backlog(&self) -> u32 {

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
-use super::listen::{Capacity, ConnectionPermit, ListenConfig, Queue};
+use super::listen::{Capacity, ConnectionPermit, LimitExceeded, ListenConfig, Queue};
 use super::option::{SetOption, SocketLimits};
 use super::{Domain, Kind, Refusal};
 use crate::address::Address;
@@ -292,6 +292,35 @@ impl Stream {
     /// Is it a connection that was accepted?
     pub fn is_accepted(&self) -> bool {
         self.endpoint.is_accepted
+    }
+
+    /// Has the socket an address, or a peer, or is it about to get one?
+    pub fn is_bound(&self) -> bool {
+        self.inspect(|state| !matches!(state, StreamState::Unbound(_))).unwrap_or(false)
+    }
+
+    /// Asks the host now for an address whose bind was put off: for a program that does not probe.
+    /// A socket that does not get it has none, as before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind).
+    pub fn settle_bind(&self, policy: &Policy) -> Result<(), Refusal> {
+        self.change(|state| match state {
+            StreamState::Bound(mut bound) => match bound.make_real(&self.endpoint, policy) {
+                Ok(()) => (StreamState::Bound(bound), Ok(())),
+                Err(refusal) => (StreamState::Unbound(Unbound), Err(refusal)),
+            },
+            other => (other, Ok(())),
+        })
+    }
+
+    /// The limit to the number of connections that keeps a listener from the next one now.
+    pub fn reached_limit(&self) -> Option<LimitExceeded> {
+        match &self.lock().state {
+            Some(StreamState::Listening(listening)) => listening.reached_limit(),
+            _ => None,
+        }
     }
 
     /// Does the socket listen?

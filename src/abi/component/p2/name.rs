@@ -1,0 +1,163 @@
+//! `wasi:sockets/ip-name-lookup`.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use wasmtime::component::Resource;
+use wasmtime_wasi_io::poll::DynPollable;
+
+use super::SocketError;
+use super::network::Network;
+use super::sockets::ip_name_lookup::{Host, HostResolveAddressStream};
+use super::sockets::network::{ErrorCode, IpAddress};
+use super::source::Source;
+use crate::abi::component::View;
+use crate::abi::component::failure::Failure;
+use crate::error::Errno;
+use crate::io::Pollable;
+use crate::observe::text::Quoted;
+use crate::policy::Use;
+use crate::process::Background;
+
+type Found = Result<IntoIter<IpAddr>, Errno>;
+
+/// A look-up, and what it has found.
+pub struct LookUp(Background<Found>);
+
+impl LookUp {
+    /// What says when it is done, where it is not.
+    pub(super) fn pending(&self) -> Option<&dyn Pollable> {
+        match self.0.look(|_| ()) {
+            Some(()) => None,
+            None => Some(&self.0),
+        }
+    }
+}
+
+/// "resource resolve-address-stream" - wasi:sockets/ip-name-lookup
+pub enum ResolveAddressStream {
+    /// An address is its own name.
+    Known(Option<IpAddr>),
+    LookUp(Arc<LookUp>),
+}
+
+const RESOLVE: &str = "resolve-addresses";
+
+impl Host for View<'_> {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<Network>,
+        name: String,
+    ) -> Result<Resource<ResolveAddressStream>, SocketError> {
+        self.traced(
+            RESOLVE,
+            |_| format!("name={}", Quoted(name.get(..64).unwrap_or(&name))),
+            |view| {
+                view.table.get(&network)?;
+                let stream = match host(&name)? {
+                    Named::Address(ip) => ResolveAddressStream::Known(Some(ip)),
+                    Named::Domain(domain) => ResolveAddressStream::LookUp(view.look_up(domain)?),
+                };
+                Ok(view.table.push(stream)?)
+            },
+        )
+    }
+}
+
+impl View<'_> {
+    fn look_up(&self, name: String) -> Result<Arc<LookUp>, SocketError> {
+        let process = Arc::clone(self.thread.process());
+        if let Err(denial) = process.policy().check(Use::Resolve(&name)) {
+            process.report().report_denial(RESOLVE, denial);
+            // "A permanent failure in name resolution occurred. (EAI_FAIL)": there is no code for this one.
+            return Err(SocketError::Code(ErrorCode::PermanentResolverFailure));
+        }
+        let finder = Arc::clone(&process);
+        let work = async move {
+            let mut found = finder.look_up(name).await?;
+            finder.policy().put_reachable_first(&mut found, None);
+            Ok(found.into_iter())
+        };
+        Ok(Arc::new(LookUp(Background::start(&process, "looked a name up", work)?)))
+    }
+}
+
+impl HostResolveAddressStream for View<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> Result<Option<IpAddress>, SocketError> {
+        self.traced(
+            "resolve-address-stream.resolve-next-address",
+            |_| String::new(),
+            |view| {
+                let next = match view.table.get_mut(&stream)? {
+                    ResolveAddressStream::Known(known) => known.take(),
+                    ResolveAddressStream::LookUp(look_up) => {
+                        let next = look_up.0.look(|found| match found {
+                            Ok(addresses) => Ok(addresses.next()),
+                            Err(errno) => Err(unresolved(*errno)),
+                        });
+                        // "A result is not available yet."
+                        next.unwrap_or(Err(SocketError::Code(ErrorCode::WouldBlock)))?
+                    }
+                };
+                if let Some(ip) = next {
+                    view.note("address", ip);
+                }
+                Ok(next.map(IpAddress::from))
+            },
+        )
+    }
+
+    fn subscribe(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        let source = match self.table.get(&stream)? {
+            ResolveAddressStream::Known(_) => Source::Ready,
+            ResolveAddressStream::LookUp(look_up) => Source::LookUp(Arc::clone(look_up)),
+        };
+        self.subscribe(source)
+    }
+
+    fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
+        self.table.delete(stream)?;
+        Ok(())
+    }
+}
+
+/// What a name names.
+enum Named {
+    Address(IpAddr),
+    Domain(String),
+}
+
+/// "Unicode domain names are automatically converted to ASCII using IDNA encoding. If the input is an IP
+/// address string, the address is parsed and returned as-is" - wasi:sockets/ip-name-lookup
+///
+/// # Errors
+///
+/// [`Failure::Argument`] for what is neither.
+fn host(name: &str) -> Result<Named, Failure> {
+    if let Ok(ip) = name.parse::<Ipv6Addr>() {
+        return Ok(Named::Address(ip.into()));
+    }
+    match url::Host::parse(name) {
+        Ok(url::Host::Ipv4(ip)) => Ok(Named::Address(ip.into())),
+        Ok(url::Host::Ipv6(ip)) => Ok(Named::Address(ip.into())),
+        Ok(url::Host::Domain(domain)) => Ok(Named::Domain(domain)),
+        Err(_) => Err(Failure::Argument),
+    }
+}
+
+/// Why a name was not found.
+fn unresolved(errno: Errno) -> SocketError {
+    match errno {
+        Errno::ENOENT => SocketError::Code(ErrorCode::NameUnresolvable),
+        Errno::EAGAIN | Errno::ETIMEDOUT => SocketError::Code(ErrorCode::TemporaryResolverFailure),
+        Errno::EIO | Errno::ENOTSUP => SocketError::Code(ErrorCode::PermanentResolverFailure),
+        errno => errno.into(),
+    }
+}

@@ -1,0 +1,297 @@
+//! TCP, as every version of WASI has it.
+//!
+//! Each call looks at the state first, then at its arguments, then asks the policy and the
+//! operating system: "Except where explicitly mentioned", WASI's states are those of the core. A
+//! failed attempt to connect is the end of a socket here, and nowhere else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::address::{check_local, check_peer};
+use super::connection::Connection;
+use super::descriptor::GuestSocket;
+use super::failure::Failure;
+use crate::address::Address;
+use crate::error::Errno;
+use crate::process::Thread;
+use crate::socket::{Domain, Family, FlagOption, Kind, Phase, Refusal, ShutdownHow, Socket, Stream};
+
+/// The backlog of a program that has not named any, as std and most others name it. Where a profile has a
+/// number that means the maximum, this is not that number: nothing was asked for.
+const DEFAULT_BACKLOG: u32 = 128;
+
+/// A TCP socket of the guest.
+pub(crate) struct Tcp {
+    socket: Arc<GuestSocket>,
+    /// As the guest has set it.
+    backlog: Option<u32>,
+    /// The attempt to connect has failed: "After a failed connection attempt, the socket will be in the `closed`
+    /// state and the only valid action left is to `drop` the socket." - wasi:sockets/tcp
+    is_over: bool,
+}
+
+impl Tcp {
+    /// A fresh socket.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, `ENFILE`, `ENOMEM`; `ENOTSUP` where the host lacks the family.
+    pub(super) fn open(thread: &Thread, family: Family) -> Result<Self, Failure> {
+        let socket = open(thread, family, Kind::Stream)?;
+        if thread.process().settings().tcp_nodelay {
+            socket.socket().set_flag(FlagOption::NoDelay, true)?;
+        }
+        Ok(Self::of(socket))
+    }
+
+    fn of(socket: Arc<GuestSocket>) -> Self {
+        Self { socket, backlog: None, is_over: false }
+    }
+
+    /// The descriptor.
+    pub(super) fn socket(&self) -> &Arc<GuestSocket> {
+        &self.socket
+    }
+
+    /// The socket, where its attempt to connect has not failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`].
+    fn usable(&self) -> Result<&Stream, Failure> {
+        if self.is_over { Err(Failure::State) } else { Ok(self.socket.stream()?) }
+    }
+
+    /// Gives it an address.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it has one, [`Failure::Argument`], and those of [`Stream::bind`].
+    pub(super) fn bind(&self, thread: &Thread, call: &'static str, to: SocketAddr) -> Result<(), Failure> {
+        let stream = self.usable()?;
+        if stream.is_bound() {
+            return Err(Failure::State);
+        }
+        check_local(to, self.socket.family())?;
+        let (reference, address) = (self.socket.reference(), Address::Inet(to));
+        let outcome = thread.bind(reference, &address)()?;
+        let outcome = outcome.and_then(|()| stream.settle_bind(thread.process().policy()));
+        Ok(thread.bound_as(call, reference, address, outcome)?)
+    }
+
+    /// Begins to connect. A name of the grants that may have the address is looked up first.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it listens, is connected or about to be; [`Failure::Argument`]; and those of
+    /// [`Stream::try_connect`], after which it is of no more use.
+    pub(super) async fn begin_connect(
+        &mut self,
+        thread: &Thread,
+        call: &'static str,
+        to: SocketAddr,
+    ) -> Result<(), Failure> {
+        match self.usable()?.phase() {
+            Phase::Idle | Phase::Failed => {}
+            Phase::Connecting(_) | Phase::Listening(_) | Phase::Connected(_) => return Err(Failure::State),
+        }
+        check_peer(to, self.socket.family())?;
+        let (process, socket, address) = (thread.process(), self.socket.socket(), Address::Inet(to));
+        let mut outcome = socket.try_connect(&address, process.policy());
+        if matches!(outcome, Err(Refusal::Denied(_)))
+            && !process.names_to_look_up(socket, &address).is_empty()
+        {
+            process.look_up_for(socket, &address).await?;
+            outcome = socket.try_connect(&address, process.policy());
+        }
+        match outcome {
+            Ok(()) | Err(Refusal::Errno(Errno::EINPROGRESS)) => Ok(()),
+            outcome => {
+                self.is_over = true;
+                process.answer(call, outcome).map_err(|error| of_connect(Failure::from(error)))
+            }
+        }
+    }
+
+    /// Ends an attempt to connect.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` while it is on its way; why it failed, after which the socket is of no more use.
+    pub(super) fn finish_connect(&mut self) -> Result<Arc<Connection>, Failure> {
+        match self.usable()?.try_finish_connect() {
+            Ok(()) => Ok(Arc::clone(self.socket.connect()?)),
+            Err(Errno::EINPROGRESS) => Err(Errno::EAGAIN.into()),
+            Err(errno) => {
+                self.is_over = true;
+                Err(of_connect(Failure::Errno(errno)))
+            }
+        }
+    }
+
+    /// Listens; the limit is the number that the guest has set. Returns how many connections may wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it listens, is connected or about to be, and those of [`Stream::listen`].
+    pub(super) fn listen(&self, thread: &Thread, call: &'static str) -> Result<u32, Failure> {
+        match self.usable()?.phase() {
+            Phase::Idle => {}
+            _ => return Err(Failure::State),
+        }
+        let (fd, socket) = (self.socket.fd(), self.socket.socket());
+        let mut config = thread.config(fd, socket);
+        let backlog = self.backlog.unwrap_or_else(|| {
+            config.rules.somaxconn_is_maximum = false;
+            DEFAULT_BACKLOG
+        });
+        Ok(thread.listen_as(call, fd, socket, backlog, config)?.now)
+    }
+
+    /// Has it an address?
+    pub(super) fn is_bound(&self) -> bool {
+        self.socket.stream().is_ok_and(Stream::is_bound)
+    }
+
+    /// Sets how many connections may wait, where it listens too.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it is connected or about to be, [`Failure::Argument`] for 0, and those of
+    /// [`Stream::listen`].
+    pub(super) fn set_backlog(
+        &mut self,
+        thread: &Thread,
+        call: &'static str,
+        backlog: u64,
+    ) -> Result<(), Failure> {
+        let is_listening = match self.usable()?.phase() {
+            Phase::Connecting(_) | Phase::Connected(_) => return Err(Failure::State),
+            Phase::Listening(_) => true,
+            Phase::Idle | Phase::Failed => false,
+        };
+        if backlog == 0 {
+            return Err(Failure::Argument);
+        }
+        // A large number, and none that a profile could take for a negative one.
+        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX).unsigned_abs();
+        if is_listening {
+            let (fd, socket) = (self.socket.fd(), self.socket.socket());
+            thread.listen_as(call, fd, socket, backlog, thread.config(fd, socket))?;
+        }
+        self.backlog = Some(backlog);
+        Ok(())
+    }
+
+    /// Takes a connection that waits, and nothing where there is no descriptor for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it does not listen; `EAGAIN` where none waits; `EMFILE`, `ENFILE`;
+    /// `ECONNABORTED` where another instance was faster.
+    pub(super) fn accept(&self, thread: &Thread) -> Result<Self, Failure> {
+        if !self.usable()?.is_listening() {
+            return Err(Failure::State);
+        }
+        match thread.try_accept(self.socket.reference(), true) {
+            Poll::Ready(Ok((fd, _peer))) => {
+                let accepted = Self::of(GuestSocket::of(thread.process(), fd)?);
+                accepted.socket.connect()?;
+                Ok(accepted)
+            }
+            Poll::Ready(Err(refusal)) => Err(refusal.errno().into()),
+            Poll::Pending => Err(Errno::EAGAIN.into()),
+        }
+    }
+
+    /// The address that it has, as the guest knows it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it has none, and what the host reports.
+    pub(super) fn local_address(&self) -> Result<SocketAddr, Failure> {
+        if !self.usable()?.is_bound() {
+            return Err(Failure::State);
+        }
+        inet(self.socket.socket().shown_address()?)
+    }
+
+    /// The peer's address, also after the peer reset the connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it is not connected.
+    pub(super) fn peer_address(&self) -> Result<SocketAddr, Failure> {
+        inet(self.usable()?.peer_address().map_err(|_| Failure::State)?)
+    }
+
+    /// Does it listen?
+    pub(super) fn is_listening(&self) -> bool {
+        self.socket.stream().is_ok_and(Stream::is_listening)
+    }
+
+    /// Ends one direction, or both.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it is not connected, and what the host reports.
+    pub(super) fn shutdown(&self, how: ShutdownHow) -> Result<(), Failure> {
+        self.usable()?;
+        let connection = self.socket.connection().ok_or(Failure::State)?;
+        Ok(connection.shutdown(how)?)
+    }
+
+    /// The socket, for its options.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where its attempt to connect has failed.
+    pub(super) fn options(&self) -> Result<&GuestSocket, Failure> {
+        self.usable()?;
+        Ok(&self.socket)
+    }
+}
+
+/// Opens a socket as a descriptor of the guest's. One of IPv6 is that of nothing else: "On IPv6 sockets,
+/// IPV6_V6ONLY is enabled by default and can't be configured otherwise." - wasi:sockets
+///
+/// # Errors
+///
+/// `EMFILE`, `ENFILE`, `ENOMEM`; `ENOTSUP` where the host lacks the family.
+pub(super) fn open(thread: &Thread, family: Family, kind: Kind) -> Result<Arc<GuestSocket>, Failure> {
+    let process = thread.process();
+    process.fds().check_room()?;
+    let domain = match family {
+        Family::Inet6 => Domain::Inet6,
+        Family::Inet4 | Family::Unix => Domain::Inet4,
+    };
+    let socket = Socket::open(domain, kind, 0).map_err(|errno| match errno {
+        // "`not-supported`: The specified `address-family` is not supported. (EAFNOSUPPORT)"
+        Errno::EAFNOSUPPORT => Errno::ENOTSUP,
+        errno => errno,
+    })?;
+    if family == Family::Inet6 {
+        socket.set_flag(FlagOption::OnlyV6, true)?;
+    }
+    let fd = thread.insert_socket(socket, true)?;
+    Ok(GuestSocket::of(process, fd)?)
+}
+
+/// A network address, which all of a component's are.
+///
+/// # Errors
+///
+/// `EIO` for any other.
+pub(super) fn inet(address: Address) -> Result<SocketAddr, Failure> {
+    address.inet().ok_or(Failure::Errno(Errno::EIO))
+}
+
+/// "`address-in-use`: Tried to perform an implicit bind, but there were no ephemeral ports available. (EADDRINUSE,
+/// EADDRNOTAVAIL on Linux ...)" - wasi:sockets/tcp, start-connect
+fn of_connect(failure: Failure) -> Failure {
+    match failure {
+        Failure::Errno(Errno::EADDRNOTAVAIL) => Errno::EADDRINUSE.into(),
+        failure => failure,
+    }
+}
