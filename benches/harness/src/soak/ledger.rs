@@ -5,7 +5,7 @@
 //! says. So nothing depends on how quickly a client runs.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// A client that got no answer.
 #[derive(Clone, Debug)]
@@ -121,22 +121,23 @@ impl Books<'_> {
 pub(super) fn report<'a>(losses: &'a [Loss], causes: &[Cause]) -> Vec<&'a Loss> {
     let settled = settle(losses, causes);
     let mut lost: BTreeMap<(&str, How), u64> = BTreeMap::new();
-    let mut unexplained = Vec::new();
+    let (mut unexplained, mut latest) = (Vec::new(), Duration::ZERO);
     for (loss, by) in losses.iter().zip(settled) {
         let cause = by.and_then(|number| causes.get(number));
-        if cause.is_none() {
-            unexplained.push(loss);
+        match cause {
+            Some(cause) => latest = latest.max(loss.at.duration_since(cause.until).unwrap_or_default()),
+            None => unexplained.push(loss),
         }
         *lost.entry((cause.map_or("NOTHING", |cause| cause.name), loss.how)).or_default() += 1;
     }
     lost.iter().for_each(|((by, how), count)| println!("lost by {by}: {count} {how:?}"));
+    println!("noticed at the latest {latest:.1?} after its cause was over");
     unexplained
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
