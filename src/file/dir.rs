@@ -3,11 +3,12 @@
 use super::path::{check, has_trailing_slash};
 use super::{File, OpenOptions, Opened, Stat, Times};
 use crate::error::Errno;
+use crate::io::HostRuntime;
 use cap_fs_ext::DirExt;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::retry_on_intr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,9 @@ impl Dir {
             self.access.check_write()?;
         }
         let host = options.to_cap()?;
-        let file = retry_interrupted(|| self.dir.open_with(host_path, &host)).map_err(|error| {
+        let open = || retry_interrupted(|| self.dir.open_with(host_path, &host));
+        let descriptors = &HostRuntime::of_process().descriptors;
+        let file = descriptors.for_guest(1, open, |file| file.as_raw_fd()).map_err(|error| {
             match Errno::from(error) {
                 // EISDIR: "includes O_CREAT" for a directory - open(3p). Where the
                 // host lacks openat2, cap-std turns the slash into O_DIRECTORY,
@@ -249,7 +252,8 @@ impl Dir {
     /// The handle that cap-std keeps is often one for searching only (`O_PATH`).
     pub(super) fn reopen(&self) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(retry_on_intr(|| rustix::fs::openat(&self.dir, ".", flags, Mode::empty()))?)
+        let open = || retry_on_intr(|| rustix::fs::openat(&self.dir, ".", flags, Mode::empty()));
+        Ok(HostRuntime::of_process().descriptors.for_guest(1, open, |fd| fd.as_raw_fd())?)
     }
 
     /// Follows the symbolic link at the end of `path`, if there is one, up to a

@@ -1,7 +1,7 @@
 //! The host's socket, and what it is: what every state works on.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno as Os;
@@ -13,6 +13,7 @@ use super::unix::{self, Held};
 use super::{Domain, Family, Kind, Refusal};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
+use crate::io::HostRuntime;
 use crate::policy::{Policy, Use};
 
 /// A socket of the host: in nonblocking mode, but for one that is shared.
@@ -77,7 +78,8 @@ impl Endpoint {
     pub(super) fn open(domain: Domain, kind: Kind) -> Result<Self, Errno> {
         use rustix::net::SocketFlags;
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = rustix::net::socket_with(domain.family().to_host(), kind.to_host(), flags, None);
+        let make = || rustix::net::socket_with(domain.family().to_host(), kind.to_host(), flags, None);
+        let fd = HostRuntime::of_process().descriptors.for_guest(1, make, |fd| fd.as_raw_fd());
         Ok(Self::new(fd.map_err(Errno::from)?, domain, kind))
     }
 

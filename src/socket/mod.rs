@@ -58,13 +58,13 @@ pub mod unix;
 mod unsent;
 
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Events};
+use crate::io::{AsyncFd, Events, HostRuntime};
 use crate::policy::{Policy, Use};
 
 pub use address::{Domain, Family};
@@ -146,8 +146,10 @@ impl Socket {
     pub fn pair(domain: &Domain, kind: Kind) -> Result<[Self; 2], Errno> {
         use rustix::net::{AddressFamily, SocketFlags, socketpair};
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let make = || socketpair(AddressFamily::UNIX, kind.to_host(), flags, None);
+        let highest = |(near, far): &(OwnedFd, OwnedFd)| near.as_raw_fd().max(far.as_raw_fd());
         let (near, far) =
-            socketpair(AddressFamily::UNIX, kind.to_host(), flags, None).map_err(Errno::from)?;
+            HostRuntime::of_process().descriptors.for_guest(2, make, highest).map_err(Errno::from)?;
         let one = |fd| {
             let endpoint = Endpoint::new(fd, domain.clone(), kind);
             Ok::<_, Errno>(match kind {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::WasockCtxBuilder;
 use crate::error::Errno;
+use crate::io::HostRuntime;
 use crate::policy::{Grant, NamePattern, Policy, Publish, Use, Verb};
 
 impl WasockCtxBuilder {
@@ -187,6 +188,15 @@ impl WasockCtxBuilder {
     /// gets later, a directory that has it.
     pub fn reserve_file(mut self, file: &Metadata) -> Self {
         self.policy().reserve_file((file.dev(), file.ino()));
+        self
+    }
+
+    /// Keeps the last `count` descriptors that this process may have (`RLIMIT_NOFILE`) from its guests: what
+    /// would be one of them fails with `ENFILE`, as where the process has none left. So the embedder goes on where a
+    /// guest has taken all that it can. Holds for every guest of the process, as long as that lives; of several the
+    /// largest.
+    pub fn reserve_descriptors(self, count: u32) -> Self {
+        HostRuntime::of_process().descriptors.reserve(count.into());
         self
     }
 

@@ -17,7 +17,7 @@
 //! Lock: that of the records, below the map of entries. No other one is taken under it.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::{Data, Happened, Request, unpoisoned};
 use crate::error::Errno;
-use crate::io::{AsyncFd, Events, OnReport, Pollable, look_at, sleep};
+use crate::io::{AsyncFd, Events, HostRuntime, OnReport, Pollable, look_at, sleep};
 
 /// How many events one system call returns: further ones are returned by the next call. They are on
 /// the stack.
@@ -189,7 +189,8 @@ impl Kernel {
     /// The host's epoll; `None` where the host has no descriptor left.
     fn host(&self) -> Option<&Arc<OwnedFd>> {
         if self.fd.get().is_none() {
-            let made = epoll::create(CreateFlags::CLOEXEC).ok()?;
+            let make = || epoll::create(CreateFlags::CLOEXEC);
+            let made = HostRuntime::of_process().descriptors.for_guest(1, make, |fd| fd.as_raw_fd()).ok()?;
             // One that another thread made meanwhile is as good.
             _ = self.fd.set(Arc::new(made));
         }

@@ -1,11 +1,12 @@
 //! What stands between a held socket and what waits for it.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::event::epoll;
 
 use crate::error::Errno;
+use crate::io::HostRuntime;
 
 /// An epoll of the kernel's whose member is one socket, and what says that a connection is parked before it.
 #[derive(Debug)]
@@ -13,7 +14,9 @@ pub(super) struct Gate(pub(super) Arc<OwnedFd>);
 
 impl Gate {
     pub(super) fn before(socket: &OwnedFd, is_open: bool) -> Result<Self, Errno> {
-        let gate = Self(Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?));
+        let make = || epoll::create(epoll::CreateFlags::CLOEXEC);
+        let gate = HostRuntime::of_process().descriptors.for_guest(1, make, |fd| fd.as_raw_fd())?;
+        let gate = Self(Arc::new(gate));
         if is_open {
             gate.add(socket)?;
         }

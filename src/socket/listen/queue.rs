@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -196,10 +196,9 @@ impl Queue {
                 self.widen(state);
                 return Stopped::Empty;
             }
-            match rustix::net::acceptfrom_with(
-                listener.host_fd(),
-                SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-            ) {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let accept = || rustix::net::acceptfrom_with(listener.host_fd(), flags);
+            match HostRuntime::of_process().descriptors.for_guest(1, accept, |(fd, _)| fd.as_raw_fd()) {
                 Ok((socket, Some(peer))) => {
                     if let Ok(peer) = self.domain.read(peer) {
                         self.take(state, socket, peer);

@@ -1,13 +1,14 @@
 //! Listening: connections wait until they are accepted, in the kernel or in a queue of
 //! the host's own.
 
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 
 use rustix::net::{Shutdown, SocketFlags};
 
 use crate::address::Address;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Pollable};
+use crate::io::{AsyncFd, HostRuntime, Pollable};
 use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::held::{Claim, Keeper};
@@ -296,7 +297,9 @@ pub(super) fn try_accept(
             return Err(Refusal::Limited(reached));
         }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let (socket, peer) = match rustix::net::acceptfrom_with(listener.fd(), flags) {
+        let accept = || rustix::net::acceptfrom_with(listener.fd(), flags);
+        let accepted = HostRuntime::of_process().descriptors.for_guest(1, accept, |(fd, _)| fd.as_raw_fd());
+        let (socket, peer) = match accepted {
             Ok((socket, Some(peer))) => (socket, listener.domain.read(peer)?),
             // The peer's address comes with the connection; one without is already gone.
             Ok((_, None)) => continue,
