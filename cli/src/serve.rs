@@ -83,6 +83,7 @@ fn service(args: &RunArgs, guest: &Guest) -> Result<(Service, Option<Admin>)> {
     // Only now: what the guest is connected to from its start on is not this.
     let admin = Admin::bind(args)?;
     let ctx = admin::reserve(ctx);
+    let ctx = if admin.is_some() { admin::reserve_descriptors(ctx) } else { ctx };
     let mut builder = Service::builder(ctx)
         .restart(chosen.restart)
         .reload_mode(chosen.reload_mode)

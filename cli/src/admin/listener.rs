@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
@@ -17,8 +17,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::AdminAddress;
 
-/// How many operators may wait.
-const BACKLOG: i32 = 16;
+/// How many operators may wait: those of a flood that renew themselves have room beside one who means it.
+const BACKLOG: i32 = 1024;
 
 /// It listens, and takes no connection yet.
 pub(super) enum AdminListener {
@@ -57,7 +57,7 @@ impl AdminListener {
     /// Where another host answers there, or the system refuses.
     pub(super) fn bind(at: &AdminAddress) -> Result<Self> {
         let listener = match at {
-            AdminAddress::Inet(address) => TcpListener::bind(address).map_err(Into::into).map(Self::Inet),
+            AdminAddress::Inet(address) => listen_at_address(*address).map_err(Into::into).map(Self::Inet),
             AdminAddress::Unix(path) => bind_path(path).map(|(listener, name)| Self::Unix(listener, name)),
         };
         listener.with_context(|| format!("cannot answer operators at {at} (--admin)"))
@@ -166,6 +166,13 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+fn listen_at_address(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    // It listens already; only the length of the queue changes.
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Resource, getrlimit};
 use wasock::WasockCtxBuilder;
 
 /// What is reserved in this process.
@@ -44,4 +45,15 @@ pub(crate) fn reserve(builder: WasockCtxBuilder) -> WasockCtxBuilder {
     let reserved = reserved();
     let builder = reserved.addresses.iter().fold(builder, |builder, it| builder.reserve_address(*it));
     reserved.files.iter().fold(builder, WasockCtxBuilder::reserve_file)
+}
+
+/// How many descriptors are kept for operators: for each of their connections, for what a look at the
+/// service opens for a moment, and for what a reload does.
+const DESCRIPTORS: u64 = 64;
+
+/// Keeps the guests of `builder` from the descriptors without which operators are not answered; of few that is a
+/// quarter.
+pub(crate) fn reserve_descriptors(builder: WasockCtxBuilder) -> WasockCtxBuilder {
+    let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    builder.reserve_descriptors(u32::try_from((all / 4).min(DESCRIPTORS)).unwrap_or_default())
 }

@@ -10,6 +10,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use wasock::Service;
 use wasock::observe::Escaped;
 use wasock::observe::status::ServiceStatus;
@@ -18,6 +19,7 @@ use super::guard::Guard;
 use super::limits::{self, LimitsRequest};
 use super::metrics;
 use super::page;
+use super::places::{MOST_WAITING, Place};
 use super::process::ProcessStatus;
 use super::status::{Around, Status};
 use crate::manager;
@@ -40,6 +42,8 @@ pub(super) struct State {
     started: Instant,
     started_at: Duration,
     seen: Mutex<Option<(Instant, ServiceStatus)>>,
+    /// Taken by those that wait for a reload.
+    reloads: Semaphore,
 }
 
 /// What has become of a request to change something.
@@ -60,7 +64,8 @@ pub(super) type Answer = Response<Full<Bytes>>;
 impl State {
     pub(super) fn new(service: Service, reloader: Reloader, module: String, guard: Option<Guard>) -> Self {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { service, reloader, module, guard, started: Instant::now(), started_at, seen: Mutex::default() }
+        let (started, seen, reloads) = (Instant::now(), Mutex::default(), Semaphore::new(MOST_WAITING));
+        Self { service, reloader, module, guard, started, started_at, seen, reloads }
     }
 
     /// How the service stands, or stood a moment ago.
@@ -91,8 +96,8 @@ impl State {
     }
 }
 
-/// Answers `request`.
-pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Answer {
+/// Answers `request`, which came on the connection with this place.
+pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>, place: &Place) -> Answer {
     if let Some(guard) = &state.guard
         && let Err((status, why)) = guard.check(request.method(), request.headers())
     {
@@ -106,7 +111,7 @@ pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> An
         ("/metrics", true) => openmetrics(state),
         ("/healthz", true) => text(StatusCode::OK, "ok\n"),
         ("/readyz", true) => readiness(state),
-        ("/reload", false) if method == Method::POST => reload(state).await,
+        ("/reload", false) if method == Method::POST => reload(state, place).await,
         ("/drain", false) if method == Method::POST => drain(state),
         ("/limits", false) if method == Method::POST => match body(request).await {
             Ok(body) => change_limits(state, &body),
@@ -146,7 +151,12 @@ fn readiness(state: &State) -> Answer {
     }
 }
 
-async fn reload(state: &State) -> Answer {
+async fn reload(state: &State, place: &Place) -> Answer {
+    let Ok(_among_few) = state.reloads.try_acquire() else {
+        let why = format!("{MOST_WAITING} others wait for a reload already");
+        return failure(StatusCode::SERVICE_UNAVAILABLE, &why);
+    };
+    let _waits = place.waits();
     let outcome = state.reloader.reload().await;
     state.forget();
     match outcome {

@@ -15,12 +15,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 
+use super::places::{Places, Taken};
 use super::routes::{State, answer};
-
-/// How many connections there may be at once. One more waits in the kernel's queue.
-const MOST_CONNECTIONS: usize = 32;
 
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,23 +53,15 @@ impl Accepts {
 
 /// Answers for ever.
 pub(super) async fn serve(accepts: Accepts, state: State) {
-    let (state, places) = (Arc::new(state), Arc::new(Semaphore::new(MOST_CONNECTIONS)));
+    let (state, places) = (Arc::new(state), Arc::new(Places::default()));
     loop {
-        // It is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let state = Arc::clone(&state);
+        places.wait_for_one().await;
         let accepted = match &accepts {
             Accepts::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(async move {
-                    let _place = place;
-                    talk(stream, state).await;
-                });
+                tokio::spawn(talk(stream, Arc::clone(&state), places.take()));
             }),
             Accepts::Inet(listener) => listener.accept().await.map(|(stream, _)| {
-                tokio::spawn(async move {
-                    let _place = place;
-                    talk(stream, state).await;
-                });
+                tokio::spawn(talk(stream, Arc::clone(&state), places.take()));
             }),
         };
         if accepted.is_err() {
@@ -109,18 +98,14 @@ pub(super) fn wait_for_answers(limit: Duration) {
 }
 
 /// Answers one request.
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<State>) {
-    // Taken while the service works on the request.
-    let works = Arc::new(Semaphore::new(1));
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<State>, taken: Taken) {
+    let place = &taken.place;
     // From the request on until the connection ends.
     let answering = OnceLock::new();
     let service = service_fn(|request| {
         answering.get_or_init(Answering::begin);
-        let (state, works) = (Arc::clone(&state), Arc::clone(&works));
-        async move {
-            let _working = works.acquire().await;
-            Ok::<_, Infallible>(answer(&state, request).await)
-        }
+        let (state, place) = (Arc::clone(&state), Arc::clone(place));
+        async move { Ok::<_, Infallible>(answer(&state, request, &place).await) }
     });
     let mut serving = std::pin::pin!(
         http1::Builder::new()
@@ -135,8 +120,9 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send, state: Arc<Sta
         tokio::select! {
             // What is wrong with a client is for the client to know.
             _ended = serving.as_mut() => return,
+            () = place.gives_way() => return,
             () = tokio::time::sleep(LIFE) => {
-                if works.available_permits() > 0 {
+                if !place.is_waiting() {
                     return;
                 }
             }

@@ -1,6 +1,7 @@
 //! `--admin` and `wasock ctl`: what operators are answered, and who is not.
 
 mod clients;
+mod crowded;
 mod ctl;
 mod page;
 mod reach;
@@ -28,13 +29,18 @@ struct Site {
 
 impl Site {
     fn start(flags: &[&str]) -> Result<Self> {
+        Self::start_in(flags, |command| command)
+    }
+
+    /// Where `change` sets what surrounds the command.
+    fn start_in(flags: &[&str], change: impl FnOnce(Wasock) -> Wasock) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let module = folder.path().join("server.wasm");
         std::fs::copy(guest_tests::HTTP_SERVER, &module)?;
         let module = module.to_str().context("a path")?.to_owned();
         let admin = format!("unix:{}", folder.path().join("admin.sock").display());
-        let mut running =
-            run_on_loopback().args(["--admin", &admin]).args(flags).args([&module, "127.0.0.1:0"]).start()?;
+        let command = run_on_loopback().args(["--admin", &admin]).args(flags).args([&module, "127.0.0.1:0"]);
+        let mut running = change(command).start()?;
         running.wait_for_stderr("wasock: admin at unix:")?;
         let addr = running.listening()?;
         Ok(Self { folder, running, addr })
