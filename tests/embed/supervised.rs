@@ -93,6 +93,13 @@ impl Running {
         Ok(Self { service, control, events, thread })
     }
 
+    /// The same with its first instance, and where that listens.
+    fn listening(self) -> Result<(Self, Control, SocketAddr)> {
+        let mut one = self.next()?;
+        let addr = one.listen("a", "127.0.0.1:0")?;
+        Ok((self, one, addr))
+    }
+
     /// The next instance that begins.
     fn next(&self) -> Result<Control> {
         Control::accept(&self.control)
@@ -165,6 +172,13 @@ impl Running {
     }
 }
 
+/// Is a client that comes to `addr` now served by `guest`, whose name is `name`?
+fn serves(guest: &mut Control, addr: SocketAddr, name: &str) -> Result<()> {
+    let client = connect(addr)?;
+    guest.expect(&format!("accept a {name}"), "ok")?;
+    is_served(client, name)
+}
+
 fn is_reset(mut client: &TcpStream) -> Result<()> {
     let read = client.read(&mut [0]);
     ensure!(read.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{read:?}");
@@ -175,9 +189,7 @@ fn is_reset(mut client: &TcpStream) -> Result<()> {
 fn two_workers(
     choose: impl FnOnce(ServiceBuilder) -> ServiceBuilder,
 ) -> Result<(Running, Control, Control, SocketAddr)> {
-    let running = Running::start(|builder| choose(builder.workers(2)))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, one, addr) = Running::start(|builder| choose(builder.workers(2)))?.listening()?;
     let mut two = running.next()?;
     ensure!(two.listen("a", "127.0.0.1:0")? == addr, "another port");
     Ok((running, one, two, addr))

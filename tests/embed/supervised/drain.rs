@@ -6,9 +6,8 @@ use rustix::net::{AddressFamily, SocketType};
 #[test]
 fn r5_a_drain_signal_is_sent_to_what_is_retired() -> Result<()> {
     // Without a handler it ends the guest, whatever connections there are.
-    let running = Running::start(|builder| builder.drain_signal(Signal::Term))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start(|builder| builder.drain_signal(Signal::Term))?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let mut two = running.reloaded("127.0.0.1:0", 2)?;
     one.is_gone()?;
@@ -25,9 +24,7 @@ fn r5_a_drain_signal_is_sent_to_what_is_retired() -> Result<()> {
 
 #[test]
 fn r6_what_is_left_at_the_deadline_is_reset_and_counted() -> Result<()> {
-    let running = Running::start(|builder| builder.drain_timeout(MOMENT))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder.drain_timeout(MOMENT))?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let mut two = running.reloaded("127.0.0.1:0", 2)?;
     is_reset(&kept)?;
@@ -62,9 +59,7 @@ fn r6_an_instance_with_datagram_sockets_alone_ends_two_seconds_after_it_is_retir
 
 #[test]
 fn r8_a_drain_refuses_whoever_comes_and_ends_with_the_last_connection() -> Result<()> {
-    let running = Running::start(|builder| builder.restart(Restart::Always))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder.restart(Restart::Always))?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     running.service.drain();
     let begun = Instant::now();
@@ -83,9 +78,7 @@ fn r8_a_drain_refuses_whoever_comes_and_ends_with_the_last_connection() -> Resul
 
 #[test]
 fn r8_what_is_left_when_a_drain_takes_too_long_is_reset() -> Result<()> {
-    let running = Running::start(|builder| builder.drain_timeout(MOMENT))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder.drain_timeout(MOMENT))?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     running.service.drain();
     is_reset(&kept)?;
@@ -95,9 +88,7 @@ fn r8_what_is_left_when_a_drain_takes_too_long_is_reset() -> Result<()> {
 
 #[test]
 fn r8_an_order_ends_what_drains_at_once() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let _kept = running.kept_by(&mut one, addr)?;
     running.service.drain();
     let begun = Instant::now();
@@ -115,9 +106,8 @@ fn r8_an_order_ends_what_drains_at_once() -> Result<()> {
 #[test]
 fn r8_clients_that_wait_when_a_drain_begins_are_reset_and_counted() -> Result<()> {
     for profile in [wasock::ListenProfile::Wasix, wasock::ListenProfile::Winsock] {
-        let running = Running::start_with(|ctx| Ok(ctx.listen_profile(profile)), |builder| builder)?;
-        let mut one = running.next()?;
-        let addr = one.listen("a", "127.0.0.1:0")?;
+        let (running, mut one, addr) =
+            Running::start_with(|ctx| Ok(ctx.listen_profile(profile)), |builder| builder)?.listening()?;
         let waiting = [connect(addr)?, connect(addr)?];
         one.expect("poll a 2000", "ready")?;
         running.service.drain();
@@ -136,9 +126,7 @@ fn r8_clients_that_wait_when_a_drain_begins_are_reset_and_counted() -> Result<()
 /// It may have something to log.
 #[test]
 fn r6_a_retired_one_goes_on_after_its_last_connection_until_it_waits() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let mut two = running.reloaded("127.0.0.1:0", 2)?;
     let begun = Instant::now();
@@ -153,9 +141,7 @@ fn r6_a_retired_one_goes_on_after_its_last_connection_until_it_waits() -> Result
 
 #[test]
 fn r7_a_drain_ends_connections_without_traffic() -> Result<()> {
-    let running = Running::start(|builder| builder.drain_idle(MOMENT))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder.drain_idle(MOMENT))?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     // While it serves that is not so.
     one.expect("poll kept 400", "nothing")?;
@@ -175,9 +161,8 @@ fn r7_a_drain_ends_connections_without_traffic() -> Result<()> {
 #[test]
 fn l4_a_connection_without_traffic_is_reset_and_counted() -> Result<()> {
     const IDLE: Duration = Duration::from_millis(400);
-    let running = Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?.listening()?;
     let mut kept = running.kept_by(&mut one, addr)?;
     // What comes counts, read or not, and what goes.
     for _ in 0..12 {
@@ -211,9 +196,8 @@ fn l4_a_connection_without_traffic_is_reset_and_counted() -> Result<()> {
 #[test]
 fn l4_what_a_peer_still_fetches_is_traffic() -> Result<()> {
     const IDLE: Duration = Duration::from_millis(300);
-    let running = Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?.listening()?;
     // With little room of its own, so that it fetches as slowly as it reads.
     let mut kept = TcpStream::from(rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?);
     rustix::net::sockopt::set_socket_recv_buffer_size(&kept, 8192)?;
@@ -238,9 +222,7 @@ const PROFILES: [wasock::ListenProfile; 2] = [wasock::ListenProfile::Wasix, waso
 fn l4_a_listener_takes_so_many_connections_a_second_and_the_others_wait() -> Result<()> {
     for profile in PROFILES {
         let limited = |ctx: WasockCtxBuilder| Ok(ctx.accept_rate(4).listen_profile(profile));
-        let running = Running::start_with(limited, |builder| builder)?;
-        let mut one = running.next()?;
-        let addr = one.listen("a", "127.0.0.1:0")?;
+        let (running, mut one, addr) = Running::start_with(limited, |builder| builder)?.listening()?;
         let begun = Instant::now();
         let clients: Vec<_> = (0..8).map(|_| connect(addr)).collect::<Result<_>>()?;
         // A second's worth at once, and one each quarter of a second from then on. A blocking accept waits.
@@ -272,9 +254,7 @@ fn l4_a_listener_takes_so_many_connections_a_second_and_the_others_wait() -> Res
 fn l4_connections_of_a_peer_wait_and_those_of_others_pass() -> Result<()> {
     for profile in PROFILES {
         let limited = |ctx: WasockCtxBuilder| Ok(ctx.accept_rate_per_peer(2).listen_profile(profile));
-        let running = Running::start_with(limited, |builder| builder)?;
-        let mut one = running.next()?;
-        let addr = one.listen("a", "127.0.0.1:0")?;
+        let (running, mut one, addr) = Running::start_with(limited, |builder| builder)?.listening()?;
         let begun = Instant::now();
         let busy: Vec<_> = (0..4).map(|_| connect(addr)).collect::<Result<_>>()?;
         let other = connect_from("127.0.0.2", addr)?;

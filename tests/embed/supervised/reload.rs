@@ -5,17 +5,13 @@ use super::*;
 /// R3, R4 and R6: who accepts when.
 #[test]
 fn r4_a_reload_has_the_new_one_accept_and_the_old_one_go_on() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let reload = running.reload()?;
     let mut two = running.next()?;
     two.each(&["open a tcp", &format!("bind a {addr}")])?;
     // It does not listen yet: the old one serves.
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     two.expect("listen a 16", "ok")?;
     ensure!(reload.done()? == Ok(2), "another generation");
     ensure!(running.event(|it| matches!(it, Event::Reloaded { generation: 2, .. }).then_some(())).is_ok());
@@ -36,17 +32,13 @@ fn r4_a_reload_has_the_new_one_accept_and_the_old_one_go_on() -> Result<()> {
 
 #[test]
 fn r3_a_new_one_that_ends_is_rolled_back() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let reload = running.reload()?;
     let mut two = running.next()?;
     two.each(&["open a tcp", &format!("bind a {addr}")])?;
     two.tell("exit 7")?;
     ensure!(reload.done()? == Err(ReloadError::Ended("exit code 7".to_owned())), "another outcome");
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     ensure!(running.service.metrics().failed_reloads == 1, "{:?}", running.service.metrics());
     // The next attempt is as good as the first.
     let mut three = running.reloaded("127.0.0.1:0", 3)?;
@@ -57,26 +49,22 @@ fn r3_a_new_one_that_ends_is_rolled_back() -> Result<()> {
 
 #[test]
 fn r3_a_new_one_that_listens_and_dies_at_once_is_rolled_back() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let reload = running.reload()?;
     let mut two = running.next()?;
     two.listen("a", "127.0.0.1:0")?;
     two.tell("exit 7")?;
     ensure!(reload.done()? == Err(ReloadError::Ended("exit code 7".to_owned())), "another outcome");
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     one.tell("exit 0")?;
     running.ended().map(drop)
 }
 
 #[test]
 fn r3_while_the_old_one_is_between_two_instances_the_new_one_must_listen_where_that_did() -> Result<()> {
-    let running = Running::start(|builder| builder.restart(Restart::OnFailure).ready_timeout(4 * MOMENT))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start(|builder| builder.restart(Restart::OnFailure).ready_timeout(4 * MOMENT))?
+            .listening()?;
     one.tell("exit 1")?;
     let mut two = running.next()?;
     two.listen("a", "127.0.0.1:0")?;
@@ -127,9 +115,7 @@ fn r3_an_old_one_that_ends_for_good_leaves_its_place_to_one_that_lives() -> Resu
 
 #[test]
 fn r9_where_only_what_drains_is_left_whoever_comes_is_refused() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let mut two = running.reloaded("127.0.0.1:0", 2)?;
     two.tell("exit 6")?;
@@ -150,9 +136,7 @@ fn r9_where_only_what_drains_is_left_whoever_comes_is_refused() -> Result<()> {
 
 #[test]
 fn r3_after_a_while_one_listener_is_enough_and_none_is_not() -> Result<()> {
-    let running = Running::start(|builder| builder.ready_timeout(MOMENT))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder.ready_timeout(MOMENT))?.listening()?;
     let other = one.listen("b", "127.0.0.1:0")?;
     let reload = running.reload()?;
     let mut two = running.next()?;
@@ -171,9 +155,7 @@ fn r3_after_a_while_one_listener_is_enough_and_none_is_not() -> Result<()> {
 
 #[test]
 fn r9_one_generation_more_than_may_be_ends_the_oldest() -> Result<()> {
-    let running = Running::start(|builder| builder.max_generations(2))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder.max_generations(2))?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let _two = running.reloaded("127.0.0.1:0", 2)?;
     one.expect("poll a 50", "nothing")?;
@@ -194,9 +176,7 @@ fn r9_one_generation_more_than_may_be_ends_the_oldest() -> Result<()> {
 
 #[test]
 fn r9_a_reload_waits_for_the_one_before() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let first = running.reload()?;
     let mut two = running.next()?;
     let second = running.reload()?;
@@ -213,9 +193,8 @@ fn r9_a_reload_waits_for_the_one_before() -> Result<()> {
 
 #[test]
 fn r11_a_sequential_reload_ends_the_old_one_first_and_clients_wait() -> Result<()> {
-    let running = Running::start(|builder| builder.reload_mode(ReloadMode::Sequential))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start(|builder| builder.reload_mode(ReloadMode::Sequential))?.listening()?;
     let reload = running.reload()?;
     // By SIGTERM, before the new one begins.
     one.is_gone()?;
@@ -245,9 +224,7 @@ fn r11_a_signal_that_ends_the_old_one_ends_a_sequential_reload() -> Result<()> {
     // One that the guest ignores: it goes on with its connection.
     let sequential =
         |builder: ServiceBuilder| builder.reload_mode(ReloadMode::Sequential).drain_signal(Signal::Usr1);
-    let running = Running::start(sequential)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(sequential)?.listening()?;
     let _kept = running.kept_by(&mut one, addr)?;
     let reload = running.reload()?;
     let begun = Instant::now();

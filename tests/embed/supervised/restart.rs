@@ -4,9 +4,8 @@ use super::*;
 
 #[test]
 fn r1_a_failure_starts_the_guest_anew_and_nobody_is_refused() -> Result<()> {
-    let running = Running::start(|builder| builder.restart(Restart::OnFailure))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start(|builder| builder.restart(Restart::OnFailure))?.listening()?;
     let client = connect(addr)?;
     one.tell("exit 3")?;
     ensure!(running.restarted()? == (0, "exit code 3".to_owned(), Duration::ZERO), "another event");
@@ -33,9 +32,8 @@ fn r1_a_failure_starts_the_guest_anew_and_nobody_is_refused() -> Result<()> {
 
 #[test]
 fn r1_the_connections_that_end_with_an_instance_are_reported() -> Result<()> {
-    let running = Running::start(|builder| builder.restart(Restart::OnFailure))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start(|builder| builder.restart(Restart::OnFailure))?.listening()?;
     let _kept = running.kept_by(&mut one, addr)?;
     // It waits in the queue, which the next instance has.
     let waits = connect(addr)?;
@@ -70,9 +68,8 @@ fn r1_never_and_always() -> Result<()> {
 
 #[test]
 fn r1_a_signal_that_a_guest_lives_on_with_leaves_restarts_on() -> Result<()> {
-    let running = Running::start(|builder| builder.restart(Restart::OnFailure))?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start(|builder| builder.restart(Restart::OnFailure))?.listening()?;
     running.service.signal(Signal::Usr1);
     running.service.signal(Signal::Int);
     one.expect("poll a 50", "nothing")?;
@@ -142,9 +139,7 @@ fn r1_a_worker_that_fails_again_and_again_ends_nothing_while_another_is_well() -
     })?;
     ensure!(fails == (1, 1, 5, Duration::from_secs(10)), "{fails:?}");
     ensure!(running.restarted()?.2 == Duration::from_secs(10), "another delay");
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     running.service.drain();
     ensure!(running.ended()? == 0, "another code");
     Ok(())

@@ -5,9 +5,7 @@ use wasock::ListenProfile;
 
 #[test]
 fn r2_other_settings_are_those_of_the_new_generation_alone() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     // It may have datagram sockets, and the new one not.
     let reload = running.reload_with(settings(&running.control)?)?;
     let mut two = running.next()?;
@@ -15,9 +13,7 @@ fn r2_other_settings_are_those_of_the_new_generation_alone() -> Result<()> {
     let refused = two.ask("bind u 127.0.0.1:0")?;
     ensure!(refused.starts_with("EACCES"), "{refused}");
     one.each(&["open u udp", "bind u 127.0.0.1:0", "close u"])?;
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     two.listen("a", "127.0.0.1:0")?;
     ensure!(reload.done()? == Ok(2), "another outcome");
     // A reload of the module alone goes on with them.
@@ -31,17 +27,13 @@ fn r2_other_settings_are_those_of_the_new_generation_alone() -> Result<()> {
 
 #[test]
 fn r2_settings_that_are_of_no_use_change_nothing() -> Result<()> {
-    let running = Running::start(|builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let refused = running.reload_with(settings(&running.control)?.arg("a\0b"))?.done()?;
     ensure!(
         matches!(&refused, Err(ReloadError::Settings(why)) if why.contains("holds a NUL")),
         "{refused:?}"
     );
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     one.tell("exit 0")?;
     running.ended().map(drop)
 }
@@ -51,9 +43,8 @@ fn r2_settings_that_are_of_no_use_change_nothing() -> Result<()> {
 #[test]
 fn r2_a_new_policy_admits_peers_from_the_takeover_on() -> Result<()> {
     for profile in [ListenProfile::Wasix, ListenProfile::Winsock] {
-        let running = Running::start_with(|ctx| Ok(ctx.listen_profile(profile)), |builder| builder)?;
-        let mut one = running.next()?;
-        let addr = one.listen("a", "127.0.0.1:0")?;
+        let (running, mut one, addr) =
+            Running::start_with(|ctx| Ok(ctx.listen_profile(profile)), |builder| builder)?.listening()?;
         let deny = settings(&running.control)?.listen_profile(profile).deny_from("127.0.0.0/8".parse()?);
         let reload = running.reload_with(deny)?;
         let mut two = running.next()?;
@@ -73,9 +64,8 @@ fn r2_a_new_policy_admits_peers_from_the_takeover_on() -> Result<()> {
 
 #[test]
 fn r2_connections_go_on_being_counted() -> Result<()> {
-    let running = Running::start_with(|ctx| Ok(ctx.max_connections(8)), |builder| builder)?;
-    let mut one = running.next()?;
-    let addr = one.listen("a", "127.0.0.1:0")?;
+    let (running, mut one, addr) =
+        Running::start_with(|ctx| Ok(ctx.max_connections(8)), |builder| builder)?.listening()?;
     let kept = running.kept_by(&mut one, addr)?;
     let reload = running.reload_with(settings(&running.control)?.max_connections(1))?;
     let mut two = running.next()?;

@@ -59,19 +59,13 @@ fn w2_a_failure_is_that_workers_own() -> Result<()> {
     let (running, mut one, mut two, addr) = two_workers(|builder| builder.restart(Restart::OnFailure))?;
     two.tell("unreachable")?;
     ensure!(running.restarted()?.0 == 1, "another worker");
-    let client = connect(addr)?;
-    one.expect("accept a one", "ok")?;
-    is_served(client, "one")?;
+    serves(&mut one, addr, "one")?;
     let mut three = running.next()?;
     three.listen("a", "127.0.0.1:0")?;
-    let client = connect(addr)?;
-    three.expect("accept a three", "ok")?;
-    is_served(client, "three")?;
+    serves(&mut three, addr, "three")?;
     one.tell("exit 0")?;
     // The other one goes on alone.
-    let client = connect(addr)?;
-    three.expect("accept a three", "ok")?;
-    is_served(client, "three")?;
+    serves(&mut three, addr, "three")?;
     three.tell("exit 2")?;
     let mut four = running.next()?;
     four.tell("exit 0")?;
