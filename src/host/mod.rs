@@ -56,6 +56,7 @@ pub use link::{add_to_linker, add_to_linker_blocking, add_to_linker_on_own_threa
 pub use load::{Guest, LoadError};
 pub use on_trap::OnTrap;
 pub use outcome::Ended;
+pub use per_connection::{ConnectionInstances, OneConnection};
 pub use pool::NoPool;
 pub use service::Service;
 pub use stub::{MissingImports, link_unknown_imports};

@@ -60,7 +60,7 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
     if !setup::ensure_tool("valgrind", "valgrind") {
         return Ok(ExitCode::SUCCESS);
     }
-    let program = build()?;
+    let program = build("instructions")?;
     let folder = Folder::new(target_dir().join("bench"))?;
     let counts = count(&program, &folder)?;
     let path = workspace_dir().join("benches/instructions.txt");
@@ -90,13 +90,17 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compiles the program that makes the calls, and tells where it lies.
-fn build() -> Result<PathBuf> {
-    eprintln!("compiling the calls");
-    let mut command = cargo(&["build", "--release", "--workspace", "--bench", "instructions"]);
+/// Compiles a bench of the library, and tells where it lies.
+///
+/// # Errors
+///
+/// Where it does not compile.
+pub(super) fn build(bench: &str) -> Result<PathBuf> {
+    eprintln!("compiling the {bench}");
+    let mut command = cargo(&["build", "--release", "--workspace", "--bench", bench]);
     command.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(output.status.success(), "the calls do not compile");
+    ensure!(output.status.success(), "the {bench} do not compile");
     let messages = String::from_utf8_lossy(&output.stdout);
     let mut made =
         messages.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());

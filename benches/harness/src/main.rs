@@ -11,6 +11,7 @@ mod calls;
 mod client;
 mod goal;
 mod growth;
+mod instances;
 mod instructions;
 mod limit;
 mod load;
@@ -25,6 +26,7 @@ mod service;
 mod soak;
 mod stats;
 mod syscalls;
+mod workers;
 mod workload;
 
 use anyhow::{Context, Result, bail};
@@ -52,7 +54,7 @@ cargo xtask bench    measure guests against their native twins
     --calls          time single host calls instead, with criterion
     --instructions   count the instructions of single host calls instead, with valgrind,
                      and fail where there are more than benches/instructions.txt has
-    --service        reload and restart services under clients instead
+    --service        services instead: reloads and restarts under clients, workers, instances
     --peers          compare with other hosts instead, where they are installed
     --accept         write what --instructions counts to that file, or what --peers shows
                      to docs/performance/peers.md
@@ -144,6 +146,11 @@ impl Options {
         !self.is_quick && self.only.is_none() && self.part.is_none()
     }
 
+    /// The quick run, and no part of it.
+    fn is_whole_quick(&self) -> bool {
+        self.is_quick && self.only.is_none() && self.part.is_none()
+    }
+
     /// Whether the run has this part.
     fn has(&self, part: Part) -> bool {
         self.is_full() || self.part == Some(part)
@@ -194,6 +201,10 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     if options.has(Part::Service) {
         section("Services", service::table(&built, clients, options.is_quick));
+    }
+    if options.has(Part::Service) || options.is_whole_quick() {
+        section("Workers", workers::table(&Runner { built: &built, clients }, options.rounds));
+        section("Instances", instances::table());
     }
     if options.has(Part::Syscalls) && has_strace {
         section("System calls", syscalls::table(&built, |name| options.is_wanted(name)));

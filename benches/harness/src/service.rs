@@ -72,7 +72,7 @@ pub(super) fn table(built: &Built, clients: Clients, is_quick: bool) -> Result<S
     Ok(text)
 }
 
-fn mark(is_reached: bool) -> &'static str {
+pub(super) fn mark(is_reached: bool) -> &'static str {
     if is_reached { "reached" } else { "**missed**" }
 }
 

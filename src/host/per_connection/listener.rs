@@ -200,7 +200,7 @@ async fn accept(
 }
 
 /// A listener of the host's is no guest's: its names mean nothing to one.
-struct NoNames;
+pub(super) struct NoNames;
 
 impl Paths for NoNames {
     fn whole(&self, _: &str) -> Result<String, Errno> {

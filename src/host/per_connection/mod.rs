@@ -25,6 +25,7 @@ mod filter;
 mod generation;
 mod instance;
 mod listener;
+mod measured;
 mod preparation;
 mod program;
 mod pulse;
@@ -46,6 +47,7 @@ use crate::error::Terminated;
 use crate::observe::{DrainEnd, Event};
 
 use generation::{Generation, Stage};
+pub use measured::{ConnectionInstances, OneConnection};
 use preparation::Preparation;
 use shared::{Phase, Shared};
 

@@ -39,7 +39,28 @@ pub struct Connection {
     out: Vec<u8>,
     sent: usize,
     phase: Phase,
-    is_fragile: bool,
+    manner: Manner,
+}
+
+/// What a server does besides answering.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Plain,
+    /// It ends at the request `TRAP /`.
+    Fragile,
+    /// It computes before each answer.
+    Computing,
+}
+
+/// How many steps are some 200 us of a processor of these years: each needs the one before.
+const STEPS: u32 = 150_000;
+
+fn compute() {
+    let mut number = std::hint::black_box(1_u64);
+    for _ in 0..STEPS {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    }
+    std::hint::black_box(number);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,10 +75,10 @@ enum Phase {
 }
 
 impl Connection {
-    /// One of a fragile server ends that server at the request `TRAP /`.
-    pub fn new(stream: Stream, is_fragile: bool) -> Self {
+    /// One of a server that does so.
+    pub fn new(stream: Stream, manner: Manner) -> Self {
         let (partial, out) = (Vec::new(), Vec::new());
-        Self { stream, partial, body: 0, out, sent: 0, phase: Phase::Serving, is_fragile }
+        Self { stream, partial, body: 0, out, sent: 0, phase: Phase::Serving, manner }
     }
 
     /// Does what can be done without waiting.
@@ -151,7 +172,10 @@ impl Connection {
     }
 
     fn reply(&mut self, request: Request) {
-        if request.method == Method::Trap && self.is_fragile {
+        if self.manner == Manner::Computing {
+            compute();
+        }
+        if request.method == Method::Trap && self.manner == Manner::Fragile {
             std::process::abort();
         }
         if matches!(request.method, Method::Trap | Method::Other) {

@@ -1,14 +1,15 @@
 //! An HTTP/1.1 server on one thread: nonblocking sockets and one poll or epoll.
 //!
-//! `http_server [ADDR [poll|epoll [fragile]]]` listens on ADDR, `127.0.0.1:8080` by default, and
-//! answers every request with a small fixed text. A fragile one traps at the request `TRAP /`. The same source is the guest
+//! `http_server [ADDR [poll|epoll [fragile|computing]]]` listens on ADDR, `127.0.0.1:8080` by default, and
+//! answers every request with a small fixed text. A fragile one traps at the request `TRAP /`, a computing one
+//! computes for some 200 us before each answer. The same source is the guest
 //! and, compiled for the host, its native twin: only [`sys`] differs.
 
 mod connection;
 mod request;
 mod sys;
 
-use connection::{Connection, Next};
+use connection::{Connection, Manner, Next};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -40,7 +41,7 @@ struct Server<P> {
     /// What one read takes, shared by all connections.
     scratch: Vec<u8>,
     resting: bool,
-    is_fragile: bool,
+    manner: Manner,
 }
 
 impl<P: Poller> Server<P> {
@@ -48,9 +49,13 @@ impl<P: Poller> Server<P> {
         let listener = Listener::bind(addr)?;
         let mut poller = P::new()?;
         poller.add(&listener, Interest::Read)?;
-        let is_fragile = std::env::args().nth(3).is_some_and(|word| word == "fragile");
+        let manner = match std::env::args().nth(3).as_deref() {
+            Some("fragile") => Manner::Fragile,
+            Some("computing") => Manner::Computing,
+            _ => Manner::Plain,
+        };
         let (connections, scratch) = (Vec::new(), vec![0; 16 * 1024]);
-        Ok(Self { listener, poller, connections, scratch, resting: false, is_fragile })
+        Ok(Self { listener, poller, connections, scratch, resting: false, manner })
     }
 
     fn serve(mut self) -> io::Result<()> {
@@ -76,7 +81,7 @@ impl<P: Poller> Server<P> {
             match self.listener.accept() {
                 Ok(stream) => {
                     self.poller.add(&stream, Interest::Read)?;
-                    self.connections.push(Connection::new(stream, self.is_fragile));
+                    self.connections.push(Connection::new(stream, self.manner));
                     // The request often is there already.
                     self.advance(self.connections.len())?;
                 }
