@@ -18,7 +18,7 @@ const NATIVE: [&str; 6] =
 
 /// Dialects that programs are compiled for once more: the feature, which is the name of the module here too, and
 /// what it is called.
-const FRONTS: [(&str, &str); 1] = [("wasmedge", "WasmEdge")];
+const FRONTS: [(&str, &str); 2] = [("wasmedge", "WasmEdge"), ("wamr", "WAMR")];
 
 /// Those programs: what they call has a counterpart in the dialect, or the tests leave out what has none.
 const FOR_FRONTS: [&str; 12] = [

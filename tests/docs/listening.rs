@@ -23,25 +23,37 @@ struct Dialect {
 type Reason = (&'static str, &'static [&'static str]);
 
 /// The columns, but for those that have no tests yet.
-const DIALECTS: [Dialect; 1] = [Dialect {
-    module: "wasmedge",
-    name: "WasmEdge",
-    cannot: &[
-        (
-            "has no call that duplicates a descriptor",
-            &[
-                "row_11_last_duplicate",
-                "duplicates_share_the_queue",
-                "listen_again_on_a_duplicate",
-                "a_duplicate_keeps_the_permit_of_its_connection",
-            ],
-        ),
-        ("has no `SOCK_SEQPACKET`", &["row_05_seqpacket"]),
-        ("has no handlers of signals", &["row_13_accept_intr"]),
-        ("has no epoll that lasts from one call to the next", &["row_12_epoll_without_host_descriptors"]),
-        ("has no option that shares a port", &["row_20_shared_port"]),
+const DIALECTS: [Dialect; 2] = [
+    Dialect {
+        module: "wasmedge",
+        name: "WasmEdge",
+        cannot: &[
+            NO_DUPLICATES,
+            ("has no `SOCK_SEQPACKET`", &["row_05_seqpacket"]),
+            NO_SIGNALS,
+            NO_EPOLL,
+            ("has no option that shares a port", &["row_20_shared_port"]),
+        ],
+    },
+    Dialect {
+        module: "wamr",
+        name: "WAMR",
+        cannot: &[NO_DUPLICATES, ("has no Unix sockets", &["row_05_seqpacket"]), NO_SIGNALS, NO_EPOLL],
+    },
+];
+
+const NO_DUPLICATES: Reason = (
+    "has no call that duplicates a descriptor",
+    &[
+        "row_11_last_duplicate",
+        "duplicates_share_the_queue",
+        "listen_again_on_a_duplicate",
+        "a_duplicate_keeps_the_permit_of_its_connection",
     ],
-}];
+);
+const NO_SIGNALS: Reason = ("has no handlers of signals", &["row_13_accept_intr"]);
+const NO_EPOLL: Reason =
+    ("has no epoll that lasts from one call to the next", &["row_12_epoll_without_host_descriptors"]);
 
 /// What is the same below every dialect, and is tested once.
 const BELOW: [Reason; 3] = [

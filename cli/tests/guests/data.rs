@@ -113,3 +113,35 @@ mod wasmedge {
         over(&CONNECTED, DATA_LINGER)
     }
 }
+
+/// The same with the calls of WAMR, over the kinds that it has.
+mod wamr {
+    use super::over;
+    use guest_tests::wamr::{DATA_FLAGS, DATA_LINGER, DATA_PARTIAL, DATA_VECTORS};
+
+    const CONNECTED: [&str; 2] = ["tcp4", "tcp6"];
+    const DATAGRAMS: [&str; 2] = ["udp4", "udp6"];
+
+    #[test]
+    fn data_flags() -> anyhow::Result<()> {
+        over(&CONNECTED, DATA_FLAGS)?;
+        over(&DATAGRAMS, DATA_FLAGS)
+    }
+
+    #[test]
+    fn data_vectors() -> anyhow::Result<()> {
+        over(&CONNECTED, DATA_VECTORS)?;
+        over(&DATAGRAMS, DATA_VECTORS)
+    }
+
+    /// Streams are watched by an epoll there, which WAMR lacks.
+    #[test]
+    fn data_partial() -> anyhow::Result<()> {
+        over(&DATAGRAMS, DATA_PARTIAL)
+    }
+
+    #[test]
+    fn data_linger() -> anyhow::Result<()> {
+        over(&CONNECTED, DATA_LINGER)
+    }
+}

@@ -1,6 +1,6 @@
 //! Time limits and pending errors on every kind of socket.
 
-use super::{kinds_here, kinds_of_dialects, run_with_kinds};
+use super::{Dialect, kinds_here, run_with_kinds};
 use anyhow::{Context as _, Result};
 
 fn holds_for(kind: &str) -> Result<()> {
@@ -29,9 +29,17 @@ pub(crate) fn kinds_limits() -> Result<()> {
     holds_for("unix_seqpacket")
 }
 
-/// In WasmEdge a limit of receiving is one of accepting too, and one of sending one of connecting.
+/// In other dialects a limit of receiving is one of accepting too, and one of sending one of connecting.
+fn hold_in(program: &str, dialect: Dialect) -> Result<()> {
+    dialect.kinds().into_iter().try_for_each(|kind| holds_in(program, kind).context(kind.to_owned()))
+}
+
 #[test]
 fn wasmedge() -> Result<()> {
-    let holds = |kind: &str| holds_in(guest_tests::wasmedge::KINDS_LIMITS, kind).context(kind.to_owned());
-    kinds_of_dialects().into_iter().try_for_each(holds)
+    hold_in(guest_tests::wasmedge::KINDS_LIMITS, Dialect::WasmEdge)
+}
+
+#[test]
+fn wamr() -> Result<()> {
+    hold_in(guest_tests::wamr::KINDS_LIMITS, Dialect::Wamr)
 }

@@ -24,9 +24,22 @@ fn kinds_here() -> Vec<&'static str> {
     KINDS.into_iter().filter(|kind| has_ipv6 || !kind.ends_with("_v6")).collect()
 }
 
-/// Those of them that dialects besides WASIX have.
-fn kinds_of_dialects() -> Vec<&'static str> {
-    kinds_here().into_iter().filter(|kind| *kind != "unix_seqpacket").collect()
+/// A dialect besides WASIX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    WasmEdge,
+    Wamr,
+}
+
+impl Dialect {
+    /// The kinds that this machine has, as far as the dialect has them.
+    fn kinds(self) -> Vec<&'static str> {
+        let has = |kind: &&str| match self {
+            Self::WasmEdge => *kind != "unix_seqpacket",
+            Self::Wamr => !kind.starts_with("unix_"),
+        };
+        kinds_here().into_iter().filter(has).collect()
+    }
 }
 
 /// `wasock run` with the loopback granted for every use, and every name in `/run`.

@@ -4,8 +4,8 @@
 //! test's own.
 
 use super::native::Native;
-use super::option_table::{Answer, Counterparts, DIALECTS, Row, TABLE, WASMEDGE};
-use super::{KINDS, kinds_here, kinds_of_dialects, run_with_kinds};
+use super::option_table::{Answer, Counterparts, DIALECTS, Row, TABLE, WAMR, WASMEDGE};
+use super::{Dialect, KINDS, kinds_here, run_with_kinds};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -140,11 +140,10 @@ const INTS: [(&str, &[&str]); 2] =
     [("flag", &["1", "0", "1"]), ("size", &["0", "1", "33", "255", "256", "65536", "2147483647"])];
 
 /// The options that a dialect has are the same there. Those that are times end calls: `limits` has them.
-fn same_in(dialect: &Counterparts, program: &str) -> Result<()> {
+fn same_in(dialect: &Counterparts, program: &str, kinds: &[&'static str]) -> Result<()> {
     let named = |row: &&Row| dialect.of(row.name).is_some();
     let ints_of = |row: &'static Row| INTS.into_iter().filter(move |(call, _)| *call == row.call);
     let rows = || TABLE.iter().filter(named).flat_map(|row| ints_of(row).map(move |values| (row, values)));
-    let kinds = kinds_of_dialects();
     let cells = || kinds.iter().flat_map(|kind| STATES.map(|state| (*kind, state)));
     let tasks = cells()
         .flat_map(|(kind, state)| rows().map(move |(row, values)| task(kind, state, row.number, values)));
@@ -167,7 +166,12 @@ fn same_in(dialect: &Counterparts, program: &str) -> Result<()> {
 
 #[test]
 fn wasmedge() -> Result<()> {
-    same_in(&WASMEDGE, guest_tests::wasmedge::KINDS_OPTIONS)
+    same_in(&WASMEDGE, guest_tests::wasmedge::KINDS_OPTIONS, &Dialect::WasmEdge.kinds())
+}
+
+#[test]
+fn wamr() -> Result<()> {
+    same_in(&WAMR, guest_tests::wamr::KINDS_OPTIONS, &Dialect::Wamr.kinds())
 }
 
 /// An unknown option is none of any kind, whichever call names it.

@@ -205,6 +205,64 @@ every_profile_in! { wasmedge WASMEDGE
     }
 }
 
+every_profile_in! { wamr WAMR
+    rows: {
+        row_01_bad_descriptor
+        row_02_not_a_socket
+        row_03_without_the_right
+        row_04_datagram
+        row_06_refused_by_the_policy
+        row_07_taken_after_bind
+        row_09_order_of_errors
+        row_10_failure_changes_nothing
+        row_11_until_the_guest_ends
+        row_13_accept_waits
+        row_13_accept_timeout
+        row_14_accept_states_and_kinds
+        row_15_reset_while_waiting
+        row_16_addresses_of_the_accepted
+        row_17_polling_consumes_nothing
+        row_17_poll_waits_for_a_connection
+        row_18_already_waiting
+        row_19_chosen_port
+        row_20_restart_at_once
+        row_20_two_listeners
+        row_20_shared_port
+    }
+    descriptors: {
+        row_08_out_of_descriptors
+        row_12_accept_with_a_full_table
+        row_12_accept_without_host_descriptors
+        row_12_poll_without_host_descriptors
+        row_12_server_without_host_descriptors
+    }
+    cells: {
+        backlog_as_passed
+        negative_backlog
+        zero_backlog
+        above_the_maximum
+        somaxconn
+        capacity
+        one_more
+        listen_again
+        unbound
+        connected_or_connecting
+    }
+    limits: {
+        as_many_connections_as_may_be
+        as_many_as_a_listener_may_have
+        as_many_as_a_peer_may_have
+        a_server_with_as_many_connections_as_may_be
+    }
+    close: {
+        close_with_clients_waiting
+        shutdown_of_a_listener
+    }
+    stress: {
+        every_kind_and_backlog
+    }
+}
+
 /// The command with this profile, and everything on 127.0.0.1 granted.
 fn host(profile: Profile) -> Wasock {
     run_on_loopback().args(["--listen-profile", profile.name])

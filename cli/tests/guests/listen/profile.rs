@@ -74,6 +74,7 @@ macro_rules! programs {
 impl Programs {
     const WASIX: Self = programs!(guest_tests);
     pub(super) const WASMEDGE: Self = programs!(guest_tests::wasmedge);
+    pub(super) const WAMR: Self = programs!(guest_tests::wamr);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -171,11 +171,12 @@ fn answers_as(profile: &str, differences: Differences) -> Result<()> {
     Ok(())
 }
 
-/// With the calls of WasmEdge: the same answers, where it has the call.
-fn answers_in_wasmedge_as(profile: &str, differences: Differences) -> Result<()> {
-    let cells = cells(run_with_profile(profile).arg(guest_tests::wasmedge::SOCKET_STATES))?;
+/// With the calls of another dialect: the same answers, where it has the call and the option.
+fn answers_in(program: &str, profile: &str, differences: Differences) -> Result<()> {
+    let cells = cells(run_with_profile(profile).arg(program))?;
     let (mut wrong, mut made) = (String::new(), 0);
-    for cell in cells.iter().filter(|cell| cell.outcome != "ENOSYS") {
+    let is_there = |cell: &&Cell| !matches!(cell.outcome.as_str(), "ENOSYS" | "ENOPROTOOPT");
+    for cell in cells.iter().filter(is_there) {
         let expected = expected(differences, &cell.state, &cell.call)?;
         made += 1;
         if cell.outcome != expected {
@@ -189,7 +190,17 @@ fn answers_in_wasmedge_as(profile: &str, differences: Differences) -> Result<()>
 
 #[test]
 fn wasix_in_wasmedge() -> Result<()> {
-    answers_in_wasmedge_as("wasix", &[])
+    answers_in(guest_tests::wasmedge::SOCKET_STATES, "wasix", &[])
+}
+
+#[test]
+fn wasix_in_wamr() -> Result<()> {
+    answers_in(guest_tests::wamr::SOCKET_STATES, "wasix", &[])
+}
+
+#[test]
+fn linux_in_wamr() -> Result<()> {
+    answers_in(guest_tests::wamr::SOCKET_STATES, "linux", LINUX)
 }
 
 #[test]

@@ -25,13 +25,22 @@ pub mod right {
     pub const FD_FDSTAT_SET_FLAGS: u64 = 1 << 3;
     pub const FD_FILESTAT_GET: u64 = 1 << 21;
     pub const POLL: u64 = 1 << 27;
-    pub const SOCK_SHUTDOWN: u64 = 1 << 28;
-    pub const SOCK_ACCEPT: u64 = 1 << 29;
-    pub const SOCK_CONNECT: u64 = 1 << 30;
-    pub const SOCK_LISTEN: u64 = 1 << 31;
-    pub const SOCK_BIND: u64 = 1 << 32;
-    pub const SOCK_RECV: u64 = 1 << 33;
-    pub const SOCK_SEND: u64 = 1 << 34;
+    /// WAMR has none.
+    pub const SOCK_SHUTDOWN: u64 = bit(28, 64);
+    pub const SOCK_ACCEPT: u64 = bit(29, 31);
+    pub const SOCK_CONNECT: u64 = bit(30, 28);
+    pub const SOCK_LISTEN: u64 = bit(31, 29);
+    pub const SOCK_BIND: u64 = bit(32, 30);
+    pub const SOCK_RECV: u64 = bit(33, 32);
+    pub const SOCK_SEND: u64 = bit(34, 33);
+
+    /// The bits of sockets are others in WAMR.
+    const fn bit(number: u32, in_wamr: u32) -> u64 {
+        match 1_u64.checked_shl(if cfg!(feature = "wamr") { in_wamr } else { number }) {
+            Some(bit) => bit,
+            None => 0,
+        }
+    }
 }
 
 /// What `fd_fdstat_get` writes.

@@ -1,7 +1,7 @@
 //! Two sockets that are connected to each other, of every kind that carries data.
 
 use crate::descriptor::close;
-#[cfg(not(feature = "wasmedge"))]
+#[cfg(not(feature = "front"))]
 use crate::socket::SEQPACKET;
 use crate::socket::{self, DGRAM, INET4, INET6, STREAM, TCP, UDP, UNIX};
 use crate::{Fd, Result, unix, wait};
@@ -27,14 +27,14 @@ pub const KINDS: &[Kind] = &[
     kind("udp4", INET4, DGRAM, false),
     kind("udp6", INET6, DGRAM, false),
     kind("unix_stream", UNIX, STREAM, false),
-    #[cfg(not(feature = "wasmedge"))]
+    #[cfg(not(feature = "front"))]
     kind("unix_seqpacket", UNIX, SEQPACKET, false),
     kind("unix_datagram", UNIX, DGRAM, false),
-    #[cfg(not(feature = "wasmedge"))]
+    #[cfg(not(feature = "front"))]
     kind("pair_stream", UNIX, STREAM, true),
-    #[cfg(not(feature = "wasmedge"))]
+    #[cfg(not(feature = "front"))]
     kind("pair_seqpacket", UNIX, SEQPACKET, true),
-    #[cfg(not(feature = "wasmedge"))]
+    #[cfg(not(feature = "front"))]
     kind("pair_datagram", UNIX, DGRAM, true),
 ];
 

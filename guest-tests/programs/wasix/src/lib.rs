@@ -46,13 +46,21 @@ pub type Result<T> = std::result::Result<T, Errno>;
 
 /// Are the calls those of WASIX? Else they are those of another dialect, and what it has no call for answers
 /// `ENOSYS`, what it has no option for `ENOPROTOOPT`.
-pub const IS_WASIX: bool = !cfg!(feature = "wasmedge");
+pub const IS_WASIX: bool = !cfg!(feature = "front");
 
 /// What a call made, or nothing where the dialect lacks the call.
 pub fn if_there<T>(made: Result<T>) -> Option<T> {
     match made {
         Err(errno::ENOSYS) if !IS_WASIX => None,
         made => Some(check_ok!(made)),
+    }
+}
+
+/// What an option is, or nothing where the dialect lacks the option.
+pub fn if_known<T>(asked: Result<T>) -> Option<T> {
+    match asked {
+        Err(errno::ENOPROTOOPT) if !IS_WASIX => None,
+        asked => Some(check_ok!(asked)),
     }
 }
 

@@ -86,12 +86,27 @@ pub mod preview1 {
     }
 }
 
+/// Calls that answer `ENOSYS`, and are no imports.
+#[cfg(feature = "front")]
+macro_rules! absent {
+    ($($name:ident($($arg:ident: $ty:ty),*);)*) => {
+        $(pub unsafe extern "C" fn $name($(_: $ty),*) -> i32 { 52 })*
+    };
+}
+
+#[cfg(feature = "front")]
+mod absent;
+
 #[cfg(feature = "wasmedge")]
 #[path = "raw/wasmedge.rs"]
 pub mod wasix;
 
+#[cfg(feature = "wamr")]
+#[path = "raw/wamr.rs"]
+pub mod wasix;
+
 /// Module `wasix_32v1`.
-#[cfg(not(feature = "wasmedge"))]
+#[cfg(not(feature = "front"))]
 pub mod wasix {
     #[link(wasm_import_module = "wasix_32v1")]
     unsafe extern "C" {

@@ -8,7 +8,7 @@ use wasix::errno::*;
 use wasix::kind::{self, Kind, local};
 use wasix::poll::{MONOTONIC, Subscription, now, poll};
 use wasix::socket::*;
-use wasix::{Errno, Fd, IS_WASIX, check, check_eq, check_ok, if_there, wait};
+use wasix::{Errno, Fd, IS_WASIX, check, check_eq, check_ok, if_known, if_there, wait};
 
 const LIMIT: u64 = 50_000_000;
 
@@ -127,7 +127,9 @@ fn connects_end(kind: Kind) {
 /// A blocking receive waits for so much, one that may not wait takes what is there.
 fn low_water(kind: Kind) {
     let (near, far) = check_ok!(kind.two());
-    check_ok!(set_size(near, option::RECV_LOWAT, 4));
+    if if_known(set_size(near, option::RECV_LOWAT, 4)).is_none() {
+        return;
+    }
     check_ok!(set_time(near, option::RECV_TIMEOUT, Some(LIMIT)));
     let mut buf = [0; 16];
     check_eq!(send(far, b"ab", 0), Ok(2));
@@ -158,7 +160,7 @@ fn is_there(fd: Fd) {
 
 fn no_error_but_once(kind: Kind) {
     let (near, far) = check_ok!(kind.two());
-    check_eq!(size(near, option::LAST_ERROR), Ok(0));
+    has_no_error(near);
     if kind.connects() {
         breaks(near, far);
         refuses(kind);
@@ -168,7 +170,7 @@ fn no_error_but_once(kind: Kind) {
     check_ok!(close(far));
     if kind.family == UNIX {
         check_eq!(send(near, b"x", 0), Err(ECONNREFUSED));
-        return check_eq!(size(near, option::LAST_ERROR), Ok(0));
+        return has_no_error(near);
     }
     let told: [fn(Fd) -> wasix::Result<usize>; 4] = [
         |fd| recv(fd, &mut [0; 4], 0),
@@ -180,14 +182,26 @@ fn no_error_but_once(kind: Kind) {
         check_eq!(send(near, b"x", 0), Ok(1));
         wait_for_error(near);
         check_eq!(call(near), Err(ECONNREFUSED));
-        check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
+        has_no_error(near);
     }
     check_eq!(send(near, b"x", 0), Ok(1));
     wait_for_error(near);
-    check_eq!(size(near, option::LAST_ERROR), Ok(ECONNREFUSED.0.into()));
-    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
+    has_error(near, ECONNREFUSED);
     check_ok!(set_nonblocking(near));
     check_eq!(recv(near, &mut [0; 4], 0), Err(EAGAIN));
+}
+
+/// An error is pending: it is reported once, where a dialect cannot ask for it by the next call.
+fn has_error(fd: Fd, errno: Errno) {
+    match if_known(size(fd, option::LAST_ERROR)) {
+        Some(error) => check_eq!(error, errno.0.into()),
+        None => check_eq!(recv(fd, &mut [0; 4], 0), Err(errno)),
+    }
+    has_no_error(fd);
+}
+
+fn has_no_error(fd: Fd) {
+    check_eq!(if_known(size(fd, option::LAST_ERROR)).unwrap_or(0), 0);
 }
 
 fn wait_for_error(fd: Fd) {
@@ -211,8 +225,7 @@ fn breaks(near: Fd, far: Fd) {
     let events =
         check_ok!(poll(&[Subscription::read(near, 1), Subscription::clock(MONOTONIC, wait::LONG, 2)]));
     check_eq!(events.first().map(|event| event.userdata), Some(1));
-    check_eq!(size(near, option::LAST_ERROR), Ok(ECONNRESET.0.into()));
-    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
+    has_error(near, ECONNRESET);
     check_eq!(recv(near, &mut [0; 4], 0), Ok(0));
     check_eq!(send(near, b"x", 0), Err(EPIPE));
     check_ok!(close(near));
@@ -225,13 +238,12 @@ fn refuses(kind: Kind) {
     check_ok!(set_nonblocking(near));
     if kind.family == UNIX {
         check_eq!(connect_raw(near, &at.raw()), Err(ECONNREFUSED));
-        return check_eq!(size(near, option::LAST_ERROR), Ok(0));
+        return has_no_error(near);
     }
     check_eq!(connect_raw(near, &at.raw()), Err(EINPROGRESS));
     let writing = [Subscription::write(near, 1), Subscription::clock(MONOTONIC, wait::LONG, 2)];
     check_eq!(check_ok!(poll(&writing)).first().map(|event| event.userdata), Some(1));
-    check_eq!(size(near, option::LAST_ERROR), Ok(ECONNREFUSED.0.into()));
-    check_eq!(size(near, option::LAST_ERROR), Ok(0), "it is reported once");
+    has_error(near, ECONNREFUSED);
     check_ok!(close(near));
     check_ok!(close(gone));
 }

@@ -3,6 +3,8 @@
 //! What WasmEdge lacks answers `ENOSYS` and is no import, for a module of two dialects would not
 //! start.
 
+pub use super::absent::*;
+
 mod import {
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
     unsafe extern "C" {
@@ -39,8 +41,6 @@ mod import {
 
 use crate::errno::{EINVAL, ENOPROTOOPT};
 use crate::{address_of, address_of_mut};
-
-const ENOSYS: i32 = 52;
 
 /// An address of any family, and where it lies.
 struct Storage {
@@ -305,12 +305,6 @@ pub unsafe extern "C" fn sock_get_opt_time(fd: u32, number: u32, ret: u32) -> i3
     }
 }
 
-macro_rules! absent {
-    ($($name:ident($($arg:ident: $ty:ty),*);)*) => {
-        $(pub unsafe extern "C" fn $name($(_: $ty),*) -> i32 { ENOSYS })*
-    };
-}
-
 absent! {
     sock_send_file(out_fd: u32, in_fd: u32, offset: u64, count: u64, ret: u32);
     sock_status(fd: u32, ret: u32);
@@ -318,28 +312,4 @@ absent! {
     sock_join_multicast_v6(fd: u32, group: u32, interface: u32);
     sock_leave_multicast_v4(fd: u32, group: u32, interface: u32);
     sock_leave_multicast_v6(fd: u32, group: u32, interface: u32);
-    resolve(host: u32, len: u32, port: u32, addrs: u32, naddrs: u32, ret: u32);
-    fd_dup(fd: u32, ret: u32);
-    fd_dup2(fd: u32, minimum: u32, cloexec: u32, ret: u32);
-    fd_fdflags_get(fd: u32, ret: u32);
-    fd_fdflags_set(fd: u32, flags: u32);
-    fd_renumber(from: u32, to: u32);
-    epoll_create(ret: u32);
-    epoll_ctl(epfd: u32, op: u32, fd: u32, event: u32);
-    epoll_wait(epfd: u32, events: u32, maxevents: u32, timeout: u64, ret: u32);
-    fd_event(initial: u64, flags: u32, ret: u32);
-    fd_pipe(ret_read: u32, ret_write: u32);
-    sock_pair(af: u32, kind: u32, protocol: u32, ret0: u32, ret1: u32);
-    getcwd(path: u32, len: u32);
-    chdir(path: u32, len: u32);
-    proc_signals_sizes_get(ret: u32);
-    proc_signals_get(buf: u32);
-    proc_id(ret: u32);
-    proc_signal(pid: u32, signal: u32);
-    thread_id(ret: u32);
-    thread_signal(tid: u32, signal: u32);
-    proc_raise_interval(signal: u32, interval: u64, repeat: u32);
 }
-
-/// There are no callbacks.
-pub unsafe extern "C" fn callback_signal(_name: u32, _len: u32) {}
