@@ -273,7 +273,7 @@ mod tests {
             sock_get_opt_time iii:i, sock_set_opt_size iiI:i, sock_get_opt_size iii:i, fd_dup ii:i, \
             fd_dup2 iiii:i, fd_renumber ii:i, fd_fdflags_get ii:i, fd_fdflags_set ii:i, \
             epoll_create i:i, epoll_ctl iiii:i, epoll_wait iiiIi:i, fd_event Iii:i, fd_pipe ii:i, \
-            sock_pair iiiii:i, \
+            sock_pair iiiii:i, sock_send_msg iiiiiiii:i, sock_recv_msg iiiiiiiiii:i, \
             path_open2 iiiiiIIiii:i, getcwd ii:i, chdir ii:i, clock_time_set iI:i, tty_get i:i, \
             tty_set i:i, resolve iiiiii:i, thread_id i:i, thread_spawn IIIii:i, thread_spawn_v2 ii:i, thread_join i:i, \
             thread_exit i:, thread_sleep I:i, thread_parallelism i:i, \

@@ -277,6 +277,10 @@ fn total(memory: &GuestMemory<'_>, pointer: u32, count: u32) -> Option<u64> {
 
 /// The address at `pointer`; an IPv4 one may be the last 8 bytes of the memory.
 fn address_at(memory: &GuestMemory<'_>, pointer: u32) -> Option<Address> {
+    // Where one may be left out, that is how.
+    if pointer == 0 {
+        return None;
+    }
     let at = GuestPtr::<u8>::new(pointer);
     address::read(memory, at, address::AddressWidth::Narrow).ok().or_else(|| {
         let bytes = memory.to_vec(at.as_array(8)).ok()?;

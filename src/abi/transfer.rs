@@ -7,6 +7,7 @@
 
 mod copy;
 mod file;
+mod message;
 
 use std::io::IoSlice;
 use std::task::Poll;
@@ -23,6 +24,7 @@ use crate::socket::{Family, Received, RecvFlags, SizeOption, Socket};
 pub(crate) use copy::MAX_COPY;
 use copy::{SharedCopy, charge_message};
 pub(crate) use file::{read_at, try_read_at, try_write_at, write_at_rest};
+pub(crate) use message::{receive_message, send_message};
 
 /// The most bytes of a message that are copied. Linux takes no message that is larger than
 /// the sender's buffer, by default at most 416 KiB: "the `wmem_max` limit" - socket(7),

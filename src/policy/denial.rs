@@ -68,6 +68,15 @@ impl Denial {
         }
     }
 
+    /// Descriptors are passed to nobody outside of the guest's own service.
+    pub(crate) fn of_passing() -> Self {
+        Self {
+            what: "descriptors".to_owned(),
+            rule: "the other end of the Unix socket is not of this service".into(),
+            flag: String::new(),
+        }
+    }
+
     /// Something forbids it, whatever is granted.
     pub(super) fn by_rule(wish: Use<'_>, rule: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what(wish), rule: rule.into(), flag: String::new() }

@@ -23,6 +23,7 @@ mod handler_clock;
 mod inherited;
 mod moves;
 mod open;
+mod passing;
 mod paths;
 mod personality;
 mod poll_scratch;
@@ -38,8 +39,8 @@ mod thread_local;
 mod threads;
 mod transfer;
 
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::account::Account;
@@ -65,6 +66,7 @@ pub use futex::Woken;
 pub(crate) use handler_clock::HandlerClock;
 pub use inherited::InheritedSockets;
 pub use open::{Directory, Open, OpenFile};
+pub(crate) use passing::{Installed, Passing};
 pub(crate) use personality::Personality;
 pub(crate) use poll_scratch::{PollScratch, Subscription};
 pub use settings::Settings;
@@ -103,6 +105,10 @@ pub struct Process {
     /// Sets of threads of which some were left behind when their instance ended.
     left_behind: Mutex<Vec<Arc<Threads>>>,
     has_ended: AtomicBool,
+    /// How many descriptors are on their way, and messages with them.
+    in_flight: Arc<AtomicU32>,
+    /// May another instance have some of its open files too?
+    shares_files: AtomicBool,
     settings: Arc<Settings>,
     /// What describes the connection that it was started for, as `NAME=value`.
     variables: Vec<String>,
@@ -171,6 +177,8 @@ impl Process {
             handler_clock: limits.handler_timeout.map(HandlerClock::new),
             left_behind: Mutex::default(),
             has_ended: AtomicBool::new(false),
+            in_flight: Arc::default(),
+            shares_files: AtomicBool::new(false),
             settings,
             variables,
             has_first_socket: given.is_some_and(GivenConnection::is_first_socket),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{OpenFile, Process};
 use crate::fd::Descriptor;
 use crate::observe::{Closed, Event};
+use crate::socket::held::Claim;
 use crate::socket::{Socket, Stream};
 
 impl Process {
@@ -35,23 +36,22 @@ impl Process {
             return;
         }
         let event = self.ending(fd, &open, why);
-        let claim = open.open.socket().ok().and_then(|socket| socket.claim().cloned());
-        // Calls of other threads may have hold of it, or of its socket.
-        let is_held = |socket: &Arc<Socket>| Arc::strong_count(socket) > 1;
-        if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
-            open.close();
-        }
         // First it is closed, then that is reported: nothing more is accepted from a listener's queue.
-        drop(open);
-        if let Some(claim) = claim {
-            claim.close();
-            if why != Closed::Ended {
-                self.instance.closed_by_guest(&claim);
-            }
+        if let Some(claim) = end(open)
+            && why != Closed::Ended
+        {
+            self.instance.closed_by_guest(&claim);
         }
         self.instance.note_closed();
         if let Some(event) = event {
             self.report().tell(event);
+        }
+    }
+
+    /// Has got `open` from another instance, perhaps: a held socket of that is retired with this one too.
+    pub(super) fn take_over(&self, open: &OpenFile) {
+        if let Some(claim) = open.open.socket().ok().and_then(|socket| socket.claim()) {
+            self.instance.takes_over(claim);
         }
     }
 
@@ -127,4 +127,19 @@ impl Process {
             self.instance.note_cut(self.accepted().len());
         }
     }
+}
+
+/// Ends what has lost its last descriptor, and returns the claim of a held socket.
+pub(super) fn end(open: Arc<OpenFile>) -> Option<Arc<Claim>> {
+    let claim = open.open.socket().ok().and_then(|socket| socket.claim().cloned());
+    // Calls of other threads may have hold of it, or of its socket.
+    let is_held = |socket: &Arc<Socket>| Arc::strong_count(socket) > 1;
+    if Arc::strong_count(&open) > 1 || open.open.socket().is_ok_and(is_held) {
+        open.close();
+    }
+    drop(open);
+    if let Some(claim) = &claim {
+        claim.close();
+    }
+    claim
 }

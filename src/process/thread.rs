@@ -153,8 +153,14 @@ impl Thread {
         limit: Option<Duration>,
         has_polled: bool,
     ) -> Result<Vec<Option<Readiness>>, Errno> {
-        let before = Before { has_looked: has_polled, are_shared: self.threads.are_many() };
+        let before = Before { has_looked: has_polled, are_shared: self.shares_files() };
         ready::poll(watched, limit, &mut self.timer, before).await
+    }
+
+    /// May others wait for what this thread waits for: threads of the guest, or another instance to
+    /// which it has passed descriptors?
+    pub(crate) fn shares_files(&self) -> bool {
+        self.threads.are_many() || self.process.shares_files()
     }
 
     /// May a file operation stop this thread?

@@ -303,14 +303,14 @@ impl Thread {
 
     /// Counts bytes that went out by a socket, and returns their number.
     #[inline]
-    fn note_sent(&self, bytes: usize) -> usize {
+    pub(super) fn note_sent(&self, bytes: usize) -> usize {
         self.process().instance().usage().sent(bytes);
         bytes
     }
 
     /// Sends the signal that goes with `EPIPE`. A datagram socket has none.
     #[cold]
-    fn signal_broken_pipe(&self, open: &OpenFile) {
+    pub(super) fn signal_broken_pipe(&self, open: &OpenFile) {
         let is_datagram = open.open.socket().is_ok_and(|socket| socket.kind() == Kind::Datagram);
         if !is_datagram {
             self.pending_signals.broken_pipe();

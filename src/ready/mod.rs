@@ -25,6 +25,7 @@
 mod epoll;
 mod event_fd;
 mod interrupt;
+mod message;
 mod pipe;
 mod poll;
 mod readiness;
@@ -34,6 +35,7 @@ mod time_slice;
 pub use epoll::{Data, Epoll, Happened, Nesting, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interrupting};
+pub use message::{recv_with_ancillary, send_with_token};
 pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
 pub use poll::{Before, PollSet, PollSetBuffer, PollSource, Readiness, Watched, poll};
 #[cfg(feature = "components")]

@@ -17,14 +17,14 @@ use crate::socket::{
     Accepted, Connected, Datagram, Destination, Received, RecvFlags, Refusal, Socket, Stream, TimeOption,
 };
 
-fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
+pub(super) fn pending_on<T>(again: Errno, answer: Result<T, Errno>) -> Poll<Result<T, Errno>> {
     match answer {
         Err(errno) if errno == again => Poll::Pending,
         other => Poll::Ready(other),
     }
 }
 
-fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
+pub(super) fn limit(socket: &Socket, waits: bool, option: TimeOption) -> Option<Duration> {
     if waits { socket.timeout(option) } else { Some(Duration::ZERO) }
 }
 
@@ -117,7 +117,7 @@ pub async fn finish_connect(socket: &Socket) -> Result<(), Refusal> {
 }
 
 /// The connection; a blocking descriptor waits for an attempt that is on its way.
-async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connected, Errno> {
+pub(super) async fn connection(stream: &Stream, limit: Option<Duration>) -> Result<Connected, Errno> {
     let waiting: Arc<AsyncFd> = match stream.connected() {
         Err(Errno::EAGAIN) => match stream.async_fd() {
             Some(io) => io,

@@ -91,6 +91,18 @@ impl Instance {
         &self.usage
     }
 
+    /// What tells it from every other instance of its service.
+    pub(crate) fn number(&self) -> u64 {
+        self.owner.instance
+    }
+
+    /// Has got a held socket that another instance claimed: it is retired with this one too.
+    pub(crate) fn takes_over(&self, claim: &Arc<Claim>) {
+        if claim.owner() != self.owner {
+            drop(self.note(Arc::clone(claim)));
+        }
+    }
+
     /// Its generation.
     pub(crate) fn generation(&self) -> u32 {
         self.owner.generation
@@ -130,7 +142,7 @@ impl Instance {
     pub(crate) fn end(&self) {
         if !self.state.has_ended.swap(true, SeqCst) {
             self.service.held().begin_anew(self.owner);
-            self.service.instance_ended(!self.is_for_connection);
+            self.service.instance_ended(self.owner, !self.is_for_connection);
         }
     }
 
@@ -146,6 +158,7 @@ impl Instance {
         self.chosen.store(0, SeqCst);
         self.is_watched.store(false, SeqCst);
         self.service.held().begin_anew(self.owner);
+        self.service.in_flight().close_of(self.owner.instance);
     }
 
     /// Does what it sets on a held socket take effect?

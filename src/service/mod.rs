@@ -8,6 +8,7 @@
 mod counters;
 mod denials;
 mod held;
+mod in_flight;
 mod instance;
 mod limits;
 mod report;
@@ -29,6 +30,8 @@ use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenConfig, L
 use crate::socket::{AcceptRates, Kind, Socket};
 
 use held::{HeldSockets, MEANT_AFTER, Unclaimed};
+use in_flight::KEPT_AFTER_END;
+pub(crate) use in_flight::{InFlight, Token};
 pub(crate) use instance::Instance;
 use instance::State;
 pub(crate) use limits::change as limit_change;
@@ -118,6 +121,8 @@ pub struct ServiceState {
     config: ServiceConfig,
     /// Changes while guests run.
     max_backlog: AtomicU32,
+    /// What its instances pass to each other.
+    in_flight: Arc<InFlight>,
     lasting: Arc<Lasting>,
 }
 
@@ -154,7 +159,8 @@ impl ServiceState {
     }
 
     fn of(config: ServiceConfig, lasting: Arc<Lasting>) -> Arc<Self> {
-        Arc::new(Self { max_backlog: AtomicU32::new(config.max_backlog), lasting, config })
+        let (max_backlog, in_flight) = (AtomicU32::new(config.max_backlog), Arc::default());
+        Arc::new(Self { max_backlog, in_flight, lasting, config })
     }
 
     /// The same service for a generation with other settings, but for those that hold for the
@@ -226,16 +232,37 @@ impl ServiceState {
         Instance::for_connection(self, Owner { instance, generation, worker }, usage)
     }
 
-    /// An instance has ended. With the last one goes what was held for the next. Who watches is told if
-    /// `tells`.
-    fn instance_ended(&self, tells: bool) {
+    /// An instance has ended. With the last one goes what was held for the next, and what is on its way
+    /// to nobody. Who watches is told if `tells`.
+    fn instance_ended(self: &Arc<Self>, owner: Owner, tells: bool) {
         let was_last = self.lasting.instances.fetch_sub(1, SeqCst) == 1;
+        match was_last {
+            true => self.in_flight.clear(),
+            false => self.close_sent_later(owner),
+        }
         if was_last && self.config.held != Holding::Always {
             self.lasting.held.clear();
         }
         if tells {
             self.changed();
         }
+    }
+
+    /// Closes in a while what an instance, which has ended, has sent to others that do not receive it.
+    fn close_sent_later(&self, owner: Owner) {
+        if self.in_flight.sender_ended(owner.instance) {
+            let in_flight = Arc::downgrade(&self.in_flight);
+            self.later(KEPT_AFTER_END, move || {
+                if let Some(in_flight) = in_flight.upgrade() {
+                    in_flight.close_of(owner.instance);
+                }
+            });
+        }
+    }
+
+    /// What its instances pass to each other.
+    pub(crate) fn in_flight(&self) -> &Arc<InFlight> {
+        &self.in_flight
     }
 
     /// Wakes who watches the instances.

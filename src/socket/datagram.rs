@@ -35,6 +35,8 @@ pub struct Datagram {
     limits: SocketLimits,
     /// Is no more received, by [`shutdown`](Self::shutdown)?
     is_deaf: AtomicBool,
+    /// Is it one of a pair still, and connected to the other one?
+    is_pair: AtomicBool,
     /// Discards messages of refused senders, if senders are filtered. Its lock comes before the socket's.
     filter: OnceLock<DatagramFilter>,
     /// Recent senders, which may be sent to without a grant. Boxed: a client has none.
@@ -72,7 +74,9 @@ impl Datagram {
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Self {
         let nameless = endpoint.domain.wildcard();
-        Self::new(endpoint, Some(nameless))
+        let pair = Self::new(endpoint, Some(nameless));
+        pair.is_pair.store(true, Relaxed);
+        pair
     }
 
     /// A socket that was opened outside, with a peer or without.
@@ -87,6 +91,7 @@ impl Datagram {
             endpoint,
             limits: SocketLimits::default(),
             is_deaf: AtomicBool::new(false),
+            is_pair: AtomicBool::new(false),
             filter: OnceLock::new(),
             answers: OnceLock::new(),
             _descriptor_freed: DescriptorFreed,
@@ -156,6 +161,7 @@ impl Datagram {
             self.endpoint.leave(claim)?;
             _ended = inner.registration.take();
         }
+        self.is_pair.store(false, Relaxed);
         match destination {
             Destination::Inet(there) => rustix::net::connect(self.endpoint.fd(), &there)?,
             Destination::Name(target) => rustix::net::connect(self.endpoint.fd(), &target.address()?)?,
@@ -179,6 +185,7 @@ impl Datagram {
             // It has none: see `connect`.
             return Ok(());
         }
+        self.is_pair.store(false, Relaxed);
         rustix::net::connect_unspec(self.endpoint.fd())?;
         inner.peer = None;
         // Linux takes back a port that it chose itself, although the guest asked for one:
@@ -335,6 +342,11 @@ impl Datagram {
     /// Ends the socket where a call still has hold of it.
     pub(super) fn close(&self) {
         self.endpoint.remove_name();
+    }
+
+    /// Is it one of a pair still, and connected to the other one?
+    pub(super) fn is_pair(&self) -> bool {
+        self.is_pair.load(Relaxed)
     }
 
     /// Was it opened outside?

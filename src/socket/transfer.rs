@@ -100,7 +100,7 @@ pub(super) fn receive_from(
 
 /// In a stream, `TRUNC` would discard what it does not return. A shared socket may be in blocking
 /// mode, which its other owners choose.
-fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
+pub(super) fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
     let mut flags = host::RecvFlags::DONTWAIT;
     flags.set(host::RecvFlags::PEEK, peek);
     flags.set(host::RecvFlags::TRUNC, kind != Kind::Stream);
@@ -108,7 +108,7 @@ fn flags(kind: Kind, peek: bool) -> host::RecvFlags {
 }
 
 /// How to send: no signal is raised, and the call never blocks, whatever mode the socket is in.
-const SEND: host::SendFlags = host::SendFlags::NOSIGNAL.union(host::SendFlags::DONTWAIT);
+pub(super) const SEND: host::SendFlags = host::SendFlags::NOSIGNAL.union(host::SendFlags::DONTWAIT);
 
 /// Sends as much as fits, and returns how much that was.
 pub(super) fn send(fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> Result<usize, Errno> {

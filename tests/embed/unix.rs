@@ -42,3 +42,21 @@ async fn names_are_events_and_are_removed() -> Result<()> {
     ensure!(at == local && matches!(&peer, Address::Unix(name) if name.path().is_none()), "{peer:?}");
     Ok(())
 }
+
+/// Two services of one process: a descriptor that a guest of one sends is nothing to a guest of the
+/// other one, which would wait for clients at it.
+#[tokio::test]
+async fn a_service_gets_no_descriptor_of_another_one() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (observer, events) = events();
+    let receiver = with_run(folder.path())?.observer(observer).arg("guest").arg("receive");
+    let receiver = receiver.build_for_any_module()?;
+    let receiver = tokio::spawn(async move { run_async(guest_tests::PASS_BETWEEN, receiver).await });
+    while !matches!(events.try_recv(), Ok(Event::Listening { .. })) {
+        ensure!(!receiver.is_finished(), "the receiver has ended");
+        tokio::task::yield_now().await;
+    }
+    let sender = with_run(folder.path())?.listen(&"127.0.0.1:*".parse()?).arg("guest").arg("send");
+    run_async(guest_tests::PASS_BETWEEN, sender.build_for_any_module()?).await?;
+    tokio::time::timeout(WAIT_TIMEOUT, receiver).await??
+}

@@ -37,6 +37,7 @@ mod multicast;
 mod named_pipes;
 mod names;
 mod oracle;
+mod passing;
 mod per_connection;
 mod places;
 mod preopened;
@@ -98,7 +99,7 @@ mod every_program_has_a_test {
         threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wasi_threads::*,
         wasmedge::*,
     };
-    use super::{low_limits::*, named_pipes::*, oracle::*, per_connection::*};
+    use super::{low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*};
 
     use super::real_programs::*;
 

@@ -72,6 +72,7 @@ const ADDITIONS: &[(&str, &[&str])] = &[
     ("May 2025", &["dl_invalid_handle", "dlopen", "dlsym"]),
     ("June 2025", &["call_dynamic", "closure_allocate", "closure_free", "closure_prepare"]),
     ("July 2025", &["reflect_signature"]),
+    ("June 2026", &["sock_recv_msg", "sock_send_msg"]),
 ];
 
 /// Which of the additions `name` is of.

@@ -5,8 +5,10 @@
 pub(crate) mod address;
 pub(crate) mod bindings;
 mod clock;
+mod control;
 mod fd;
 mod generation;
+mod message;
 mod multicast;
 mod option;
 mod path;

@@ -9,7 +9,7 @@ use super::Datagram;
 use crate::address::Address;
 use crate::error::Errno;
 use crate::socket::receive_filter::{DatagramFilter, First, ReceiveFilter};
-use crate::socket::{Kind, Received, transfer};
+use crate::socket::{Ancillary, Kind, Received, rights, transfer};
 
 impl Datagram {
     pub(in crate::socket) fn set_receive_filter(&self, receive_filter: Arc<dyn ReceiveFilter>) {
@@ -73,6 +73,26 @@ impl Datagram {
             First::Admitted => self.take(buffer, peek).map(Some),
             First::Unknown => Ok(None),
         }
+    }
+
+    /// As [`try_recv`](Self::try_recv), with what comes beside the data, over `AF_UNIX`, where no sender
+    /// is refused.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_recv`](Self::try_recv).
+    pub fn try_recv_with_ancillary(
+        &self,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> Result<(Received, Ancillary), Errno> {
+        if self.is_retired() {
+            return Err(Errno::EAGAIN);
+        }
+        let (received, from, ancillary) =
+            rights::receive(self.endpoint.host_fd(), Kind::Datagram, buffer, peek)?;
+        let from = from.map_or_else(|| Ok(self.endpoint.domain.wildcard()), |from| self.sender(from))?;
+        Ok((Received { from: Some(from), ..received }, ancillary))
     }
 
     fn take(&self, buffer: &mut [u8], peek: bool) -> Result<Received, Errno> {

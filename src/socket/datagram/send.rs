@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 use super::Datagram;
 use crate::address::Address;
@@ -9,7 +10,7 @@ use crate::error::Errno;
 use crate::policy::Policy;
 use crate::socket::recent::RecentSenders;
 use crate::socket::unix::{self, NamedSocketFile};
-use crate::socket::{Domain, Refusal, address, transfer};
+use crate::socket::{Domain, Refusal, address, rights, transfer};
 
 /// Where a message goes.
 #[derive(Debug)]
@@ -79,5 +80,14 @@ impl Datagram {
                 errno => errno,
             }),
         }
+    }
+
+    /// Sends one message to the peer, with `token` beside it, over `AF_UNIX`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Self::try_send); `ENFILE` where the host has too many on their way.
+    pub fn try_send_with_token(&self, data: &[IoSlice<'_>], token: BorrowedFd<'_>) -> Result<usize, Errno> {
+        rights::send(self.endpoint.host_fd(), data, token)
     }
 }

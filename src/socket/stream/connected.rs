@@ -12,7 +12,7 @@ use super::{Status, Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::io::{AsyncFd, Events, Pollable as _};
-use crate::socket::{Kind, Received, ShutdownHow, transfer};
+use crate::socket::{Ancillary, Kind, Received, ShutdownHow, rights, transfer};
 
 /// A connection. Cheap to clone: it is the same one.
 #[derive(Clone, Debug)]
@@ -96,6 +96,23 @@ impl Connected {
         Ok(bytes)
     }
 
+    /// As [`try_recv`](Self::try_recv), with what comes beside the data, over `AF_UNIX`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_recv`](Self::try_recv).
+    pub fn try_recv_with_ancillary(
+        &self,
+        buffer: &mut [u8],
+        peek: bool,
+    ) -> Result<(Received, Ancillary), Errno> {
+        let (received, _, ancillary) = rights::receive(self.fd(), self.kind, buffer, peek)?;
+        if !peek {
+            self.registration.note_received(received.length);
+        }
+        Ok((received, ancillary))
+    }
+
     /// Are so many bytes there to be received, or has the stream ended?
     pub fn holds(&self, bytes: usize) -> bool {
         let ended = PollFlags::HUP | PollFlags::ERR | PollFlags::RDHUP;
@@ -125,6 +142,17 @@ impl Connected {
     /// What the host reports.
     pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
         transfer::shutdown(self.fd(), how)
+    }
+
+    /// As [`try_send`](Self::try_send), with `token` beside the first byte, over `AF_UNIX`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Self::try_send); `ENFILE` where the host has too many on their way.
+    pub fn try_send_with_token(&self, data: &[IoSlice<'_>], token: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let sent = rights::send(self.fd(), data, token)?;
+        self.registration.note_sent(sent);
+        Ok(sent)
     }
 
     pub(super) fn status(&self) -> Status {
@@ -176,6 +204,12 @@ impl Stream {
             Err(Errno::ENOTCONN) => Err(self.take_connect_error().unwrap_or(Errno::ENOTCONN)),
             other => other,
         }
+    }
+
+    /// Are both ends of the connection of this process? Not where it was opened outside: then others
+    /// may have an end too.
+    pub(in crate::socket) fn is_within_process(&self) -> bool {
+        !self.endpoint.is_inherited && rights::is_within_process(self.endpoint.host_fd())
     }
 
     /// The connection, where a call has used it before.

@@ -118,6 +118,8 @@ const fn refused(call: &'static str, errno: &'static str, why: &'static str) -> 
 }
 
 const NO_GROUPS: &str = "\"The option is not supported by the protocol\" - setsockopt(3p)";
+const PASSING: &str =
+    "descriptors go over Unix sockets that connect, and pairs; elsewhere `ENOTSUP` or `EPERM`";
 const NO_POSITION: &str = "\"The fildes argument is associated with a pipe, FIFO, or socket\" - lseek(3p)";
 const NO_SYNC: &str = "\"a file on which this operation is not possible\" - fsync(3p)";
 const NO_DIRECTORY: &str = "\"The descriptor fildes is not associated with a directory\" - fdopendir(3p)";
@@ -136,6 +138,8 @@ pub(crate) const TABLE: &[Row] = &[
     works("sock_send_file", ""),
     works("sock_recv", ""),
     works("sock_recv_from", "what a connection gives is from its peer"),
+    works("sock_send_msg", PASSING),
+    works("sock_recv_msg", "the same"),
     works("sock_shutdown", ""),
     group_v4("sock_join_multicast_v4", NO_GROUPS),
     group_v4("sock_leave_multicast_v4", "the same"),

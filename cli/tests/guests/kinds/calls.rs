@@ -56,7 +56,7 @@ macro_rules! rows {
 
 rows! {
     sock_open sock_pair sock_bind sock_listen sock_accept sock_accept_v2 sock_connect
-    sock_send sock_send_to sock_send_file sock_recv sock_recv_from sock_shutdown
+    sock_send sock_send_to sock_send_file sock_recv sock_recv_from sock_send_msg sock_recv_msg sock_shutdown
     sock_join_multicast_v4 sock_leave_multicast_v4 sock_join_multicast_v6 sock_leave_multicast_v6
     sock_status sock_addr_local sock_addr_peer
     sock_set_opt_flag sock_get_opt_flag sock_set_opt_size sock_get_opt_size

@@ -48,7 +48,7 @@ impl Addr {
         }
     }
 
-    fn read(addr: &AddrPort) -> Self {
+    pub fn read(addr: &AddrPort) -> Self {
         if u32::from(addr.0[0]) == UNIX { Self::Name(unix::name(addr)) } else { Self::Inet(addr.decode()) }
     }
 }

@@ -18,6 +18,8 @@ pub mod file;
 #[cfg(target_os = "wasi")]
 pub mod kind;
 #[cfg(target_os = "wasi")]
+pub mod message;
+#[cfg(target_os = "wasi")]
 pub mod multicast;
 #[cfg(not(target_os = "wasi"))]
 mod native;

@@ -168,6 +168,28 @@ pub mod wasix {
         pub fn fd_event(initial: u64, flags: u32, ret: u32) -> i32;
         pub fn fd_pipe(ret_read: u32, ret_write: u32) -> i32;
         pub fn sock_pair(af: u32, kind: u32, protocol: u32, ret0: u32, ret1: u32) -> i32;
+        pub fn sock_send_msg(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            flags: u32,
+            addr: u32,
+            control: u32,
+            control_len: u32,
+            ret: u32,
+        ) -> i32;
+        pub fn sock_recv_msg(
+            fd: u32,
+            iovs: u32,
+            iovs_len: u32,
+            flags: u32,
+            addr: u32,
+            control: u32,
+            control_len: u32,
+            ret: u32,
+            ret_roflags: u32,
+            ret_control_len: u32,
+        ) -> i32;
         pub fn getcwd(path: u32, len: u32) -> i32;
         pub fn chdir(path: u32, len: u32) -> i32;
         pub fn clock_time_set(id: u32, time: u64) -> i32;

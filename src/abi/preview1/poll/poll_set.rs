@@ -15,7 +15,7 @@ type RawEvents = Vec<[u8; 32]>;
 pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option<u32> {
     let PollScratch { subscriptions, poll_set, held, events, .. } = scratch;
     events.clear();
-    if !thread.threads.are_many() {
+    if !thread.shares_files() {
         // No other thread misses the table meanwhile: there is none.
         let fds = thread.process().fds();
         return poll_descriptors(

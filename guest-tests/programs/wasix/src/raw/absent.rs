@@ -13,6 +13,11 @@ absent! {
     fd_event(initial: u64, flags: u32, ret: u32);
     fd_pipe(ret_read: u32, ret_write: u32);
     sock_pair(af: u32, kind: u32, protocol: u32, ret0: u32, ret1: u32);
+    sock_send_msg(fd: u32, iovs: u32, iovs_len: u32, flags: u32, addr: u32, control: u32, len: u32, ret: u32);
+    sock_recv_msg(
+        fd: u32, iovs: u32, iovs_len: u32, flags: u32, addr: u32, control: u32, len: u32, ret: u32,
+        ret_roflags: u32, ret_control_len: u32
+    );
     getcwd(path: u32, len: u32);
     chdir(path: u32, len: u32);
     proc_signals_sizes_get(ret: u32);

@@ -9,7 +9,7 @@ use wasix::errno::*;
 use wasix::kind::{self, Addr, Kind, local, peer};
 use wasix::multicast::*;
 use wasix::socket::*;
-use wasix::{Fd, IS_WASIX, Result, check_ok, if_known, outcome, raw, wait};
+use wasix::{Fd, IS_WASIX, Result, check_ok, if_known, message, outcome, raw, wait};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -27,6 +27,8 @@ pub const CALLS: &[Call] = &[
     Call { name: "sock_send_file", make: sock_send_file },
     Call { name: "sock_recv", make: sock_recv },
     Call { name: "sock_recv_from", make: sock_recv_from },
+    Call { name: "sock_send_msg", make: sock_send_msg },
+    Call { name: "sock_recv_msg", make: sock_recv_msg },
     Call { name: "sock_shutdown", make: sock_shutdown },
     Call { name: "sock_join_multicast_v4", make: group_v4 },
     Call { name: "sock_leave_multicast_v4", make: group_v4 },
@@ -227,6 +229,32 @@ fn sock_recv_from(kind: Kind) -> Tried {
     let (count, from) = kind::recv_from(far, &mut buf, 0)?;
     expect("the bytes", &buf[..count], b"hello")?;
     expect("the sender", Ok(from), local(near))?;
+    done([near, far])
+}
+
+fn sock_send_msg(kind: Kind) -> Tried {
+    let (near, far) = check_ok!(kind.two());
+    expect("how much", message::send(near, b"hello", &[])?, 5)?;
+    arrives(far, b"hello")?;
+    let to = local(far)?.raw();
+    expect("how much", message::send_with(near, b"again", 0, Some(&to), &[])?, 5)?;
+    arrives(far, b"again")?;
+    expect("an unknown flag", message::send_with(near, b"hello", BAD_FLAG, None, &[]), Err(EINVAL))?;
+    done([near, far])
+}
+
+fn sock_recv_msg(kind: Kind) -> Tried {
+    let (near, far) = check_ok!(kind.two());
+    let mut buf = [0; 8];
+    check_ok!(send(near, b"hello", 0));
+    let received = |count| message::Received { count, is_cut: false, fds: vec![], lacks_fds: false };
+    expect("a look", message::receive(far, &mut buf, RECV_PEEK, 64)?, received(5))?;
+    let mut from = AddrPort::unwritten();
+    let found = message::receive_from(far, &mut buf, 0, 64, Some(&mut from))?;
+    expect("what came", (found, &buf[..5]), (received(5), &b"hello"[..]))?;
+    expect("the sender", Ok(Addr::read(&from)), local(near))?;
+    expect("an unknown flag", message::receive(far, &mut buf, BAD_FLAG, 64).err(), Some(EINVAL))?;
+    expect("nothing", message::receive(far, &mut buf, RECV_DONT_WAIT, 64).err(), Some(EAGAIN))?;
     done([near, far])
 }
 
