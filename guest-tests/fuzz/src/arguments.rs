@@ -39,8 +39,8 @@ pub(crate) fn wanted_by(name: &str, index: usize) -> &'static [FdKind] {
         "sock_listen" => &[FdKind::Listener, FdKind::Stream, FdKind::Unix],
         "sock_accept" => &[FdKind::Listener, FdKind::Listener, FdKind::Unix],
         "sock_send_file" if index == 1 => &[FdKind::File],
-        "sock_recv" | "sock_recv_from" | "sock_send" | "sock_send_to" | "sock_shutdown"
-        | "sock_addr_peer" | "sock_getpeeraddr" | "sock_send_file" => TRANSFERRING,
+        "sock_recv" | "sock_recv_from" | "sock_recv_msg" | "sock_send" | "sock_send_to" | "sock_send_msg"
+        | "sock_shutdown" | "sock_addr_peer" | "sock_getpeeraddr" | "sock_send_file" => TRANSFERRING,
         name if name.starts_with("sock_") => ANY_SOCKET,
         "epoll_ctl" if index > 0 => &[
             FdKind::Connection,
@@ -129,8 +129,8 @@ pub(crate) fn number(random: &mut Random, function: &str, argument: &str) -> Arg
         (_, "socktype") => &[1, 1, 1, 2, 2, 5, 3, 0],
         (_, "proto") => &[0, 0, 0, 6, 17, 1],
         (_, "backlog") => &[5, 1, 0, 128, 2, u32::MAX as u64, 0x8000_0000],
-        ("sock_recv" | "sock_recv_from", "flags") => &[0, 0, 1, 2, 4, 8, 16, 6, 0xffff],
-        ("sock_send" | "sock_send_to", "flags") => &[0, 0, 0, 1, 2, 4, 8, 16],
+        ("sock_recv" | "sock_recv_from" | "sock_recv_msg", "flags") => &[0, 0, 1, 2, 4, 8, 16, 6, 0xffff],
+        ("sock_send" | "sock_send_to" | "sock_send_msg", "flags") => &[0, 0, 0, 1, 2, 4, 8, 16],
         ("sock_accept", "flags") => &[4, 4, 4, 4, 0, 1, 6],
         (_, "how") => &[1, 2, 3, 0, 4],
         (_, "opt") => return Arg::Is(random.below(40)),

@@ -39,6 +39,8 @@ pub(crate) const INTERESTS: u64 = 0xa000;
 pub(crate) const DURATIONS: u64 = 0xb000;
 /// Anything else that is written.
 pub(crate) const OUT: u64 = 0xc000;
+/// Control data of messages, and where that of received ones goes.
+pub(crate) const CONTROL: u64 = 0xf000;
 /// Bytes to send, and where bytes go.
 pub(crate) const DATA: u64 = 0x1_0000;
 pub(crate) const DATA_SIZE: u64 = 0x1_0000;

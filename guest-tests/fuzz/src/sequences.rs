@@ -2,7 +2,7 @@
 
 use crate::generate::Generator;
 use crate::layout::{
-    ADDRESS_SIZE, ADDRESSES, DATA, DURATIONS, EVENTS, FUTEXES, INTERESTS, IOVS, IOVS_SIZE, LOOK_UPS,
+    ADDRESS_SIZE, ADDRESSES, CONTROL, DATA, DURATIONS, EVENTS, FUTEXES, INTERESTS, IOVS, IOVS_SIZE, LOOK_UPS,
     NAME_LIST, NAME_SIZE, NAMES, NUMBERS, OUT, SPLIT_ADDRESSES, SUBSCRIPTION_SIZE, SUBSCRIPTIONS, address,
 };
 use crate::op::{Arg, FdKind};
@@ -11,6 +11,7 @@ const NONBLOCK: Arg = Arg::Is(4);
 const ALL_RIGHTS: Arg = Arg::Is((1 << 30) - 1);
 const WRITTEN: Arg = Arg::Is(NUMBERS);
 const FLAGS_OUT: Arg = Arg::Is(NUMBERS + 8);
+const LENGTH_OUT: Arg = Arg::Is(NUMBERS + 16);
 
 fn is(value: u64) -> Arg {
     Arg::Is(value)
@@ -36,7 +37,7 @@ impl Generator {
         if self.is_wasmedge() && self.random.once_in(2) {
             return if self.random.once_in(2) { self.split_pair() } else { self.split_datagrams() };
         }
-        match self.random.below(17) {
+        match self.random.below(18) {
             0..=2 => self.tcp_pair(),
             3 => self.unix_pair(1),
             4 => self.unix_pair(self.seqpacket()),
@@ -50,6 +51,7 @@ impl Generator {
             13 => self.threads(),
             14 => self.signals(),
             15 => self.transfers(),
+            16 => self.pass(),
             _ => self.start_over(),
         }
     }
@@ -248,6 +250,47 @@ impl Generator {
         self.call("sock_pair", &[is(3), is(kind), is(0), is(one), is(two)]);
         self.unblock(one);
         self.unblock(two);
+    }
+
+    /// Descriptors in a message over a pair.
+    fn pass(&mut self) {
+        let (one, two) = (FdKind::Connection.word(3), FdKind::Unix.word(3));
+        if self.random.once_in(2) {
+            self.close(one);
+            self.close(two);
+            let kind = self.random.pick(&[1, self.datagram(), self.seqpacket()]);
+            self.call("sock_pair", &[is(3), is(kind), is(0), is(one), is(two)]);
+            self.unblock(one);
+            self.unblock(two);
+        }
+        let (count, received) = (self.random.below(5), CONTROL + 64);
+        let length = 8 + 4 * count;
+        let told = is(self.random.pick(&[length, length, length, length, 7, 64]));
+        let level_and_type = is(self.random.pick(&[0, 0, 0, 0, 0, 1]));
+        self.store(CONTROL, told);
+        self.store(CONTROL + 4, level_and_type);
+        for index in 0..count {
+            let word = self.random.pick(&FdKind::ALL).word(self.slot());
+            self.store(CONTROL + 8 + 4 * index, Arg::At(word));
+        }
+        let data = iovs(self.random.below(13));
+        let control = [is(CONTROL), is(length)];
+        self.call(
+            "sock_send_msg",
+            &[&[Arg::At(one), data, is(3), is(1), is(0)][..], &control, &[WRITTEN]].concat(),
+        );
+        let flags = is(self.random.pick(&[8, 8, 9, 10]));
+        let room = is(self.random.pick(&[64, 64, 16, 12, 0]));
+        for word in 0..5 {
+            self.store(received + 8 + 4 * word, is(0xffff_ffff));
+        }
+        self.call(
+            "sock_recv_msg",
+            &[Arg::At(two), iovs(2), is(2), flags, is(0), is(received), room, WRITTEN, FLAGS_OUT, LENGTH_OUT],
+        );
+        for word in 0..5 {
+            self.call("fd_close", &[Arg::At(received + 8 + 4 * word)]);
+        }
     }
 
     fn watch(&mut self) {
