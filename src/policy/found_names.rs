@@ -15,6 +15,9 @@ const DEFAULT_TIME_TO_LIVE: Duration = Duration::from_secs(60);
 /// address would be granted that the name has lost for a long time.
 const TIMES_TO_LIVE: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(3600)];
 
+/// How long after a look-up the host asks for that name again at the earliest.
+const REST: Duration = Duration::from_secs(5);
+
 /// How many names are remembered at most, and how many addresses of each: a guest chooses names
 /// below a domain that is granted.
 const MOST_NAMES: usize = 256;
@@ -32,8 +35,9 @@ pub(super) struct FoundNames(Mutex<HashMap<String, Found>>);
 struct Found {
     /// Each with the time until which it counts.
     addresses: Vec<(IpAddr, Instant)>,
-    /// Until when the host does not ask again by itself.
-    fresh_until: Instant,
+    /// Until when the host does not ask again by itself, whatever address is asked about: the name may have
+    /// moved while earlier addresses still count.
+    rests_until: Instant,
     /// Why the last look-up found nothing.
     failed: Option<Errno>,
 }
@@ -51,16 +55,20 @@ impl FoundNames {
         let lives = time_to_live.unwrap_or(DEFAULT_TIME_TO_LIVE).clamp(least, most);
         let mut names = self.names();
         if names.len() >= MOST_NAMES && !names.contains_key(name) {
-            let oldest = names.iter().min_by_key(|(_, found)| found.fresh_until);
+            let oldest = names.iter().min_by_key(|(_, found)| found.rests_until);
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
                 names.remove(&oldest);
             }
         }
         let entry = names.entry(name.to_owned()).or_insert_with(|| Found::new(now));
         match found {
-            Ok(addresses) => entry.add(addresses, now + lives, now),
-            Err(errno) => (entry.failed, entry.fresh_until) = (Some(errno), now + least),
+            Ok(addresses) => {
+                entry.failed = None;
+                entry.add(addresses, now + lives, now);
+            }
+            Err(errno) => entry.failed = Some(errno),
         }
+        entry.rests_until = now + REST;
     }
 
     /// Does a name of `pattern` have the address `ip`?
@@ -78,10 +86,10 @@ impl FoundNames {
     pub(super) fn stale(&self, pattern: &NamePattern, ip: IpAddr, now: Instant) -> Vec<String> {
         let names = self.names();
         if let Some(name) = pattern.exact() {
-            let is_fresh = names.get(name).is_some_and(|found| found.fresh_until > now);
-            return if is_fresh { Vec::new() } else { vec![name.to_owned()] };
+            let rests = names.get(name).is_some_and(|found| found.rests_until > now);
+            return if rests { Vec::new() } else { vec![name.to_owned()] };
         }
-        let had = |found: &Found| found.fresh_until <= now && found.addresses.iter().any(|(it, _)| *it == ip);
+        let had = |found: &Found| found.rests_until <= now && found.addresses.iter().any(|(it, _)| *it == ip);
         let stale = names.iter().filter(|(name, found)| had(found) && pattern.matches(name));
         stale.map(|(name, _)| name.clone()).take(MOST_ASKED).collect()
     }
@@ -107,14 +115,13 @@ impl FoundNames {
 
 impl Found {
     fn new(now: Instant) -> Self {
-        Self { addresses: Vec::new(), fresh_until: now, failed: None }
+        Self { addresses: Vec::new(), rests_until: now, failed: None }
     }
 
     /// Adds `addresses`, which count until then. Earlier ones go on until their own time is over: a name may have
     /// more than one reply has room for. One that is over is kept too, so that the host knows
     /// which name to ask for when the guest still uses it, as long as there is room.
     fn add(&mut self, addresses: &[IpAddr], until: Instant, now: Instant) {
-        (self.failed, self.fresh_until) = (None, until);
         let new: Vec<IpAddr> = addresses.iter().map(IpAddr::to_canonical).take(MOST_ADDRESSES).collect();
         self.addresses.retain(|(ip, _)| !new.contains(ip));
         self.addresses.splice(0..0, new.into_iter().map(|ip| (ip, until)));
@@ -144,7 +151,6 @@ mod tests {
             found.note("a.example", Ok(&[one]), told, start);
             assert!(found.has(&name, one, start + (counts - 1) * SECOND), "{told:?}");
             assert!(!found.has(&name, one, start + counts * SECOND), "{told:?}");
-            assert!(found.stale(&name, one, start + (counts - 1) * SECOND).is_empty());
             assert_eq!(found.stale(&name, one, start + counts * SECOND), ["a.example"]);
         }
         assert!(!found.has(&name, one, start));
@@ -160,6 +166,18 @@ mod tests {
         found.note("a.example", Ok(&[two]), None, start + 30 * SECOND);
         assert!(found.has(&name, one, start + 59 * SECOND) && found.has(&name, two, start + 59 * SECOND));
         assert!(!found.has(&name, one, start + 60 * SECOND) && found.has(&name, two, start + 60 * SECOND));
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_that_may_have_moved_is_asked_for_again_while_an_earlier_address_counts() -> TestResult {
+        let (found, start) = (FoundNames::default(), Instant::now());
+        let name: NamePattern = "a.example".parse()?;
+        let [one, two]: [IpAddr; 2] = ["192.0.2.1".parse()?, "192.0.2.2".parse()?];
+        found.note("a.example", Ok(&[one]), None, start);
+        assert!(found.stale(&name, two, start + 4 * SECOND).is_empty());
+        assert_eq!(found.stale(&name, two, start + 5 * SECOND), ["a.example"]);
+        assert!(found.has(&name, one, start + 5 * SECOND));
         Ok(())
     }
 
