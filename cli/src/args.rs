@@ -284,6 +284,11 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
+    /// The module, as it was named.
+    pub(crate) fn module(&self) -> &str {
+        self.command.first().map(String::as_str).unwrap_or_default()
+    }
+
     /// Why something that is asked for does not go with an instance for each connection.
     fn against_connections(&self) -> Option<String> {
         let sockets = &self.sockets;

@@ -174,6 +174,17 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_of_the_hosts_own_has_no_descriptor() -> Result<(), Box<dyn std::error::Error>> {
+        let local = wasock::Address::from("127.0.0.1:1".parse::<std::net::SocketAddr>()?);
+        for (fd, shown) in [(u32::MAX, Value::Null), (3, Value::from(3))] {
+            let event = Event::Listening { fd, local: local.clone(), backlog: 1, result: Ok(1) };
+            let found = read(&super::event(&event, false).unwrap_or_default())?;
+            assert_eq!(found.get("fd"), Some(&shown));
+        }
+        Ok(())
+    }
+
+    #[test]
     fn what_is_said_with_v_alone_is_info() {
         let event = Event::ThreadsLeftBehind { count: 1 };
         assert!(super::event(&event, false).is_none() && super::event(&event, true).is_some());

@@ -2,19 +2,20 @@
 //! goes over to them, or nothing changes.
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Result, ensure};
 use tokio::sync::{mpsc, oneshot};
-use wasock::{Guest, ReloadError, Service};
+use wasock::{Guest, ReloadError, Service, WasockCtxBuilder};
 
 use crate::args::RunArgs;
 use crate::invocation::{Invocation, Mistakes};
 use crate::report::{Lines, say};
+use crate::watch::{self, FileState};
 use crate::{manager, run, serve, start, text_file, wall};
 
 /// How many orders may wait. Those that wait are done as one.
@@ -25,6 +26,15 @@ const MOST_WAITING: usize = 64;
 pub(crate) struct Reloader {
     orders: mpsc::Sender<Order>,
     refused: Arc<AtomicU64>,
+    named: Arc<Mutex<Named>>,
+}
+
+/// What was named, now and at the start.
+struct Named {
+    /// The module that serves.
+    module: String,
+    /// What the last order has read, good or not, as it was then.
+    files: Vec<(PathBuf, FileState)>,
 }
 
 /// What has become of a reload: the number of the generation that serves now, or why nothing has
@@ -63,11 +73,14 @@ impl Reloader {
     /// # Errors
     ///
     /// Where the host has no thread for it, or no descriptors.
-    pub(crate) fn start(invocation: Invocation, service: &Service) -> Result<Self> {
+    pub(crate) fn start(invocation: Invocation, args: &RunArgs, service: &Service) -> Result<Self> {
         text_file::refuse_pipes();
         let (orders, waiting) = mpsc::channel(MOST_WAITING);
         let (runtime, refused) = (start::runtime()?, Arc::<AtomicU64>::default());
-        let mut worker = Worker { invocation, service: service.clone(), refused: Arc::clone(&refused) };
+        let named = Named { module: args.module().to_owned(), files: watch::files(args) };
+        let named = Arc::new(Mutex::new(named));
+        let (names, refuses) = (Arc::clone(&named), Arc::clone(&refused));
+        let mut worker = Worker { invocation, service: service.clone(), refused: refuses, named: names };
         let works = move || {
             let mut waiting: mpsc::Receiver<Order> = waiting;
             while let Some(first) = waiting.blocking_recv() {
@@ -85,7 +98,7 @@ impl Reloader {
             }
         };
         thread::Builder::new().name("wasock-reload".to_owned()).spawn(works)?;
-        Ok(Self { orders, refused })
+        Ok(Self { orders, refused, named })
     }
 
     /// Orders a reload, of which nobody waits to hear: a line says what has become of it.
@@ -108,6 +121,16 @@ impl Reloader {
         outcome.await.unwrap_or(over)
     }
 
+    /// The module that serves, as it was named.
+    pub(crate) fn module(&self) -> String {
+        unpoisoned(&self.named).module.clone()
+    }
+
+    /// The files that the last order has read, as they were just before.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, FileState)> {
+        unpoisoned(&self.named).files.clone()
+    }
+
     /// How many were refused before there was a new generation: what was read was no good.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
@@ -120,11 +143,20 @@ struct Worker {
     invocation: Invocation,
     service: Service,
     refused: Arc<AtomicU64>,
+    named: Arc<Mutex<Named>>,
+}
+
+/// What a reload needs: all of it is good.
+struct Prepared {
+    guest: Guest,
+    ctx: WasockCtxBuilder,
+    invocation: Invocation,
+    module: String,
 }
 
 impl Worker {
     async fn reload(&mut self) -> Outcome {
-        let (guest, ctx, invocation) = match self.prepare() {
+        let Prepared { guest, ctx, invocation, module } = match self.prepare() {
             Ok(prepared) => prepared,
             Err(failure) => {
                 self.refused.fetch_add(1, Relaxed);
@@ -134,6 +166,7 @@ impl Worker {
         match self.service.reload_with(guest, ctx).await {
             Ok(generation) => {
                 self.invocation = invocation;
+                unpoisoned(&self.named).module = module;
                 Ok(generation)
             }
             Err(error) => {
@@ -147,8 +180,9 @@ impl Worker {
     }
 
     /// Reads everything, and compiles the module: all of it is good, or nothing is changed.
-    fn prepare(&self) -> Result<(Guest, wasock::WasockCtxBuilder, Invocation), ReloadFailure> {
+    fn prepare(&self) -> Result<Prepared, ReloadFailure> {
         let (args, invocation) = self.invocation.again().map_err(unusable)?;
+        unpoisoned(&self.named).files = watch::files(&args);
         let keys = self.invocation.lasting_differences(&invocation);
         if !keys.is_empty() {
             let failure = ReloadFailure::NeedsRestart(keys);
@@ -160,7 +194,7 @@ impl Worker {
             say!("wasock: no reload, the running program goes on: {error:#}");
             ReloadFailure::Unusable(format!("{error:#}"))
         })?;
-        Ok((guest, ctx, invocation))
+        Ok(Prepared { guest, ctx, invocation, module: args.module().to_owned() })
     }
 }
 
@@ -172,8 +206,7 @@ fn load(args: &RunArgs) -> Result<Guest> {
         missing.is_none(),
         "the wall that stands since the start (Landlock) leaves out {what}: that takes a restart"
     );
-    let module = args.command.first().map(String::as_str).unwrap_or_default();
-    run::load(Path::new(module), args)
+    run::load(Path::new(args.module()), args)
 }
 
 /// Says what is wrong with the command line as it reads now, and with its file.
@@ -195,4 +228,9 @@ fn unusable(mistakes: Mistakes) -> ReloadFailure {
     lines.line(format_args!("wasock: no reload, the running program goes on: {why}"));
     lines.say();
     ReloadFailure::Unusable(failure)
+}
+
+/// Whole whenever the lock is free.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

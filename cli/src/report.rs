@@ -8,6 +8,8 @@
 
 mod event;
 
+pub(crate) use event::HOST_LISTENER;
+
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};

@@ -2,7 +2,6 @@
 //! `--per-connection` or `--admin`.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -30,15 +29,15 @@ pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Resu
     let running = signal::SignalTarget::default();
     let mut signals =
         signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
-    let reloader = Reloader::start(invocation, &service)?;
+    let reloader = Reloader::start(invocation, &args, &service)?;
     let asked = service.clone();
     manager::start(Box::new(move |limit| asked.answers(limit)), &args.sockets)
         .context("cannot tell the service manager")?;
     if let Some(admin) = admin {
-        admin.serve(&service, reloader.clone(), &args)?;
+        admin.serve(&service, reloader.clone())?;
     }
     if args.service.watch {
-        watch::watch(files(&args), reloader.clone())?;
+        watch::watch(reloader.clone())?;
     }
     if let Some(time) = args.admin.idle_exit {
         idle::watch(&service, time).context("cannot watch for idleness")?;
@@ -136,13 +135,6 @@ fn listen(place: &SocketSource) -> Result<Vec<OwnedFd>> {
     let (listener, name) = admin::listen_at_path(path)?;
     admin::keep_file(name);
     Ok(vec![listener.into()])
-}
-
-/// The files that a reload reads.
-fn files(args: &RunArgs) -> Vec<PathBuf> {
-    let module = args.command.first().map(PathBuf::from);
-    let variables = args.env_file.iter().map(|file| file.path.clone());
-    module.into_iter().chain(args.config.clone()).chain(variables).collect()
 }
 
 /// A service, as signals see it.

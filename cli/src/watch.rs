@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use crate::args::RunArgs;
 use crate::reload::Reloader;
 
 /// For how long the files must have been left alone: a build writes in pieces.
@@ -26,20 +27,20 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// How often they are looked at without a hint.
 const NOW_AND_THEN: Duration = Duration::from_secs(2);
 
-/// Starts a thread that orders a reload when one of `files` has changed.
+/// Starts a thread that orders a reload when one of the files has changed that the last one has read.
 ///
 /// # Errors
 ///
 /// Where the host has no thread for it. Where it has no watch, the files are looked at now and then.
-pub(crate) fn watch(files: Vec<PathBuf>, reloader: Reloader) -> Result<()> {
+pub(crate) fn watch(reloader: Reloader) -> Result<()> {
     let (hint, hints) = mpsc::sync_channel(1);
-    // From now on, and not from whenever the thread runs.
-    let seen = states(&files);
     let works = move || {
+        // From the start on, and not from whenever the thread runs.
+        let (files, seen) = reloader.files().into_iter().unzip();
         let mut watched = Watched { watcher: watcher(hint), files, seen };
         watched.follow_folders();
         loop {
-            watched.next_change(&hints);
+            watched.next_change(&hints, &reloader);
             reloader.order();
         }
     };
@@ -63,7 +64,16 @@ fn watcher(hint: SyncSender<()>) -> Option<RecommendedWatcher> {
 }
 
 /// What tells one content of a file from another; `None` where there is no file.
-type FileState = Option<(u64, u64, u64, i64, i64)>;
+pub(crate) type FileState = Option<(u64, u64, u64, i64, i64)>;
+
+/// The files that a reload reads which goes by `args`, as they are now.
+pub(crate) fn files(args: &RunArgs) -> Vec<(PathBuf, FileState)> {
+    let module = args.command.first().map(PathBuf::from);
+    let variables = args.env_file.iter().map(|file| file.path.clone());
+    let files: Vec<_> = module.into_iter().chain(args.config.clone()).chain(variables).collect();
+    let states = states(&files);
+    files.into_iter().zip(states).collect()
+}
 
 fn states(files: &[PathBuf]) -> Vec<FileState> {
     let state = |file: &PathBuf| {
@@ -97,14 +107,28 @@ impl Watched {
         }
     }
 
+    /// Goes over to `files`: a reload may have read others than the one before. One that is new was seen as it
+    /// was read.
+    fn follow(&mut self, files: Vec<(PathBuf, FileState)>) {
+        if files.iter().map(|(file, _)| file).eq(&self.files) {
+            return;
+        }
+        let known = |file: &PathBuf| Some(*self.seen.get(self.files.iter().position(|it| it == file)?)?);
+        let seen = files.iter().map(|(file, as_read)| known(file).unwrap_or(*as_read)).collect();
+        self.seen = seen;
+        self.files = files.into_iter().map(|(file, _)| file).collect();
+        self.follow_folders();
+    }
+
     /// Waits until a file has changed and was then left alone.
-    fn next_change(&mut self, hints: &Receiver<()>) {
+    fn next_change(&mut self, hints: &Receiver<()>, reloader: &Reloader) {
         loop {
             match hints.recv_timeout(NOW_AND_THEN) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                 // Without a watcher.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(NOW_AND_THEN),
             }
+            self.follow(reloader.files());
             if states(&self.files) == self.seen {
                 continue;
             }

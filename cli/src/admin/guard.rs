@@ -11,6 +11,9 @@ use hyper::{HeaderMap, Method, StatusCode};
 
 use super::Token;
 
+/// "the default port for a scheme can be omitted" - RFC 9110, 4.2.3; that of `http`.
+const DEFAULT_PORT: u16 = 80;
+
 /// What a request that came over an address needs.
 pub(super) struct Guard {
     /// Where it comes to.
@@ -53,6 +56,10 @@ impl Guard {
     fn is_own_host(&self, host: &[u8]) -> bool {
         let Ok(host) = std::str::from_utf8(host) else { return false };
         let port = self.address.port();
+        // The port of the scheme need not be named.
+        let named = host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && !port.ends_with(']'));
+        let with_port = format!("{}:{DEFAULT_PORT}", host.trim_end_matches(':'));
+        let host = if named || port != DEFAULT_PORT { host } else { &with_port };
         if ["127.0.0.1", "[::1]", "localhost"].iter().any(|name| format!("{name}:{port}") == host) {
             return true;
         }
@@ -136,6 +143,20 @@ mod tests {
             ("127.0.0.2:9000", "127.0.0.2:9001", 421),
         ] {
             assert_eq!(check_at(address, &Method::GET, &[("host", host)])?, code, "{host} at {address}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_port_of_the_scheme_need_not_be_named() -> Result<(), anyhow::Error> {
+        for host in ["127.0.0.1", "127.0.0.1:80", "localhost", "[::1]", "[::1]:80"] {
+            let origin = format!("http://{host}");
+            let headers = [("host", host), ("origin", origin.as_str())];
+            assert_eq!(check_at("127.0.0.1:80", &Method::GET, &headers)?, 200, "{host}");
+        }
+        assert_eq!(check_at("[::ffff:127.0.0.2]:80", &Method::GET, &[("host", "127.0.0.2")])?, 200);
+        for host in ["127.0.0.1:81", "example.com", "example.com:80", "127.0.0.2", "", "::1"] {
+            assert_eq!(check_at("127.0.0.1:80", &Method::GET, &[("host", host)])?, 421, "{host}");
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ impl Admin {
     /// # Errors
     ///
     /// Where the host has no thread for it, or no descriptors.
-    pub(crate) fn serve(self, service: &Service, reloader: Reloader, args: &RunArgs) -> Result<()> {
+    pub(crate) fn serve(self, service: &Service, reloader: Reloader) -> Result<()> {
         let at = self.listener.address()?;
         let guard = self.guard.map(|(guard, file)| {
             say!("wasock: admin at {at}, the token for changes in {}", file.path().display());
@@ -123,8 +123,7 @@ impl Admin {
         if guard.is_none() {
             say!("wasock: admin at {at}");
         }
-        let module = args.command.first().cloned().unwrap_or_default();
-        let state = State::new(service.clone(), reloader, module, guard);
+        let state = State::new(service.clone(), reloader, guard);
         let runtime = start::runtime()?;
         let accepts: io::Result<_> = {
             let _inside = runtime.enter();

@@ -36,7 +36,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct State {
     service: Service,
     reloader: Reloader,
-    module: String,
     /// Over an address of this machine.
     guard: Option<Guard>,
     started: Instant,
@@ -62,10 +61,10 @@ pub(crate) struct Outcome {
 pub(super) type Answer = Response<Full<Bytes>>;
 
 impl State {
-    pub(super) fn new(service: Service, reloader: Reloader, module: String, guard: Option<Guard>) -> Self {
+    pub(super) fn new(service: Service, reloader: Reloader, guard: Option<Guard>) -> Self {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (started, seen, reloads) = (Instant::now(), Mutex::default(), Semaphore::new(MOST_WAITING));
-        Self { service, reloader, module, guard, started, started_at, seen, reloads }
+        Self { service, reloader, guard, started, started_at, seen, reloads }
     }
 
     /// How the service stands, or stood a moment ago.
@@ -88,7 +87,7 @@ impl State {
 
     fn status(&self) -> Status {
         let around = Around {
-            module: &self.module,
+            module: &self.reloader.module(),
             uptime: self.started.elapsed(),
             reloads_refused: self.reloader.refused(),
         };

@@ -7,6 +7,7 @@ use wasock::observe::{Closed, DrainEnd, Refused};
 
 use super::Fields;
 use crate::json::Json;
+use crate::report::HOST_LISTENER;
 
 /// Its level, its name and its fields; `None` for one that another one reports.
 pub(super) fn described(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
@@ -16,7 +17,7 @@ pub(super) fn described(event: &Event) -> Option<(&'static str, &'static str, Fi
             // Reported as denied or unavailable, if the operator can do something about it.
             let capacity = *result.as_ref().ok()?;
             let fields = vec![
-                ("fd", (*fd).into()),
+                ("fd", number(*fd)),
                 ("address", text(local)),
                 ("backlog", (*backlog).into()),
                 ("capacity", capacity.into()),
@@ -24,11 +25,11 @@ pub(super) fn described(event: &Event) -> Option<(&'static str, &'static str, Fi
             ("notice", "listening", fields)
         }
         Event::Bound { fd, local } => {
-            ("notice", "bound", vec![("fd", (*fd).into()), ("address", text(local))])
+            ("notice", "bound", vec![("fd", number(*fd)), ("address", text(local))])
         }
         Event::BacklogChanged { fd, local, backlog, capacity } => {
             let fields = vec![
-                ("fd", (*fd).into()),
+                ("fd", number(*fd)),
                 ("address", text(local)),
                 ("backlog", (*backlog).into()),
                 ("capacity", (*capacity).into()),
@@ -51,8 +52,8 @@ fn of_connections(event: &Event) -> Option<(&'static str, &'static str, Fields)>
     Some(match event {
         Event::Accepted { listener, fd, peer, local } => {
             let fields = vec![
-                ("listener_fd", (*listener).into()),
-                ("fd", (*fd).into()),
+                ("listener_fd", number(*listener)),
+                ("fd", number(*fd)),
                 ("peer", text(peer)),
                 ("address", text(local)),
             ];
@@ -60,7 +61,7 @@ fn of_connections(event: &Event) -> Option<(&'static str, &'static str, Fields)>
         }
         Event::Refused { listener, local, peer, why } => {
             let fields = vec![
-                ("listener_fd", (*listener).into()),
+                ("listener_fd", number(*listener)),
                 ("address", text(local)),
                 ("peer", text(peer)),
                 ("reason", refusal(*why).into()),
@@ -70,7 +71,7 @@ fn of_connections(event: &Event) -> Option<(&'static str, &'static str, Fields)>
         Event::Closed { fd, local, peer, why } => {
             let peer = peer.as_ref().map(|peer| text(peer));
             let fields = vec![
-                ("fd", (*fd).into()),
+                ("fd", number(*fd)),
                 ("address", text(local)),
                 ("peer", peer.into()),
                 ("reason", closing(*why).into()),
@@ -88,7 +89,7 @@ fn of_limits(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
         Event::Limited { fd, local, peer, limit, most } => {
             let peer = peer.as_ref().map(|peer| text(peer));
             let fields = vec![
-                ("fd", (*fd).into()),
+                ("fd", number(*fd)),
                 ("address", text(local)),
                 ("peer", peer.into()),
                 ("limit", limit.name().into()),
@@ -103,7 +104,7 @@ fn of_limits(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ("warn", "table_full", vec![("limit", "max-fds".into()), ("most", (*most).into())])
         }
         Event::Dropped { fd, local, count } => {
-            let fields = vec![("fd", (*fd).into()), ("address", text(local)), ("count", (*count).into())];
+            let fields = vec![("fd", number(*fd)), ("address", text(local)), ("count", (*count).into())];
             ("warn", "dropped", fields)
         }
         Event::Missed { count } => ("warn", "missed", vec![("count", (*count).into())]),
@@ -253,6 +254,11 @@ fn of_service(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
         }
         _ => return None,
     })
+}
+
+/// The descriptor; null for a listener of the host's own, which has none in a guest.
+fn number(fd: u32) -> Json {
+    Some(fd).filter(|fd| *fd != HOST_LISTENER).into()
 }
 
 fn refusal(why: Refused) -> &'static str {

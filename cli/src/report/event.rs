@@ -8,7 +8,7 @@ use wasock::{Address, Errno, Event, ReloadError};
 use super::{Lines, say};
 
 /// The descriptor that events have for a listener of the host's own.
-const HOST_LISTENER: u32 = u32::MAX;
+pub(crate) const HOST_LISTENER: u32 = u32::MAX;
 
 /// Prints what the operator should know.
 pub(super) fn print(event: &Event) {

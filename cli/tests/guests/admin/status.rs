@@ -178,6 +178,37 @@ fn a_reload_answers_when_it_is_done() -> Result<()> {
 }
 
 #[test]
+fn the_module_is_the_one_that_serves() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let admin = format!("unix:{}", folder.path().join("admin.sock").display());
+    let config = folder.path().join("service.toml");
+    let [one, two] = ["one.wasm", "two.wasm"].map(|name| folder.path().join(name));
+    std::fs::copy(guest_tests::HTTP_SERVER, &one)?;
+    std::fs::copy(guest_tests::HTTP_SERVER, &two)?;
+    let name = |module: &std::path::Path| {
+        let listens = "args = [\"127.0.0.1:0\"]\nlisten = \"127.0.0.1:*\"";
+        std::fs::write(&config, format!("module = {module:?}\nadmin = {admin:?}\n{listens}\n"))
+    };
+    name(&one)?;
+    let mut running = super::wasock().args(["run", "--config"]).arg(&config).start()?;
+    running.wait_for_stderr("wasock: admin at unix:")?;
+    running.listening()?;
+    let ctl = |words: &[&str]| super::wasock().args(["ctl", &admin]).args(words).finish();
+    let shown = || -> Result<serde_json::Value> {
+        let status = ctl(&["status", "--format", "json"])?.expect_code(0)?;
+        Ok(at(&serde_json::from_str(&status.stdout)?, "/module"))
+    };
+    ensure!(shown()? == one.to_string_lossy().as_ref(), "{}", shown()?);
+    name(&folder.path().join("none.wasm"))?;
+    ctl(&["reload"])?.expect_code(1)?;
+    ensure!(shown()? == one.to_string_lossy().as_ref(), "{}", shown()?);
+    name(&two)?;
+    ctl(&["reload"])?.expect_code(0)?;
+    ensure!(shown()? == two.to_string_lossy().as_ref(), "{}", shown()?);
+    running.stop().map(drop)
+}
+
+#[test]
 fn instances_for_connections_are_counted_with_their_generation() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("admin.sock");
