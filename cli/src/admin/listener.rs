@@ -227,6 +227,48 @@ mod tests {
         Ok(())
     }
 
+    /// The one that comes second looks once the first one is there.
+    #[test]
+    fn of_hosts_that_start_at_once_one_answers() -> Result<()> {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir()?;
+            let path = folder.path().join("admin.sock");
+            drop(UnixListener::bind(&path)?);
+            let start = std::sync::Barrier::new(4);
+            let bound = thread::scope(|scope| {
+                let binds = || {
+                    start.wait();
+                    bind_path(&path)
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(binds)).collect();
+                threads.into_iter().filter_map(|thread| thread.join().ok()).collect::<Vec<_>>()
+            });
+            assert_eq!(bound.len(), 4);
+            assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{bound:?}");
+            assert!(UnixStream::connect(&path).is_ok());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_lock_of_a_directory_is_waited_for_and_not_for_ever() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("admin.sock");
+        let held = alone_at(&path)?;
+        let (bound, is_bound) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| bound.send(bind_path(&path)));
+            // It waits as long as the other host looks.
+            assert!(is_bound.recv_timeout(Duration::from_millis(100)).is_err());
+            drop(held);
+            assert!(is_bound.recv().is_ok_and(|bound| bound.is_ok()));
+        });
+        // A program that is no host may hold it.
+        let _held = alone_at(&path)?;
+        assert!(bind_path(&path).is_ok());
+        Ok(())
+    }
+
     #[test]
     fn the_name_of_another_host_stays() -> Result<()> {
         let folder = tempfile::tempdir()?;

@@ -90,6 +90,9 @@ pub(crate) fn excess() -> Result<()> {
     running.wait_for_stdout("before")?;
     let before = host_descriptors(&running)?;
     running.write_stdin(b"\n")?;
+    for round in (0..50_000).step_by(2_500) {
+        running.wait_for_stdout(&format!("round {round}."))?;
+    }
     running.wait_for_stdout("after")?;
     let after = host_descriptors(&running)?;
     // Fewer is possible: what the host opened for its start may have been open still.

@@ -49,15 +49,33 @@ fn r3_a_new_one_that_ends_is_rolled_back() -> Result<()> {
 
 #[test]
 fn r3_a_new_one_that_listens_and_dies_at_once_is_rolled_back() -> Result<()> {
+    for _ in 0..10 {
+        if dies_at_once()? {
+            return Ok(());
+        }
+    }
+    bail!("the machine is too slow");
+}
+
+/// `false` where the new one had to wait for a processor for so long that it passed as good.
+fn dies_at_once() -> Result<bool> {
     let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
     let reload = running.reload()?;
     let mut two = running.next()?;
-    two.listen("a", "127.0.0.1:0")?;
-    two.tell("exit 7")?;
-    ensure!(reload.done()? == Err(ReloadError::Ended("exit code 7".to_owned())), "another outcome");
+    // All of it is there to be read: nothing is waited for in between.
+    two.tell("open a tcp\nbind a 127.0.0.1:0\nlisten a 16\nexit 7")?;
+    match reload.done()? {
+        Ok(2) => {
+            one.is_gone()?;
+            ensure!(running.ended()? == 7, "another code");
+            return Ok(false);
+        }
+        outcome => ensure!(outcome == Err(ReloadError::Ended("exit code 7".to_owned())), "{outcome:?}"),
+    }
     serves(&mut one, addr, "one")?;
     one.tell("exit 0")?;
-    running.ended().map(drop)
+    running.ended()?;
+    Ok(true)
 }
 
 #[test]
@@ -176,7 +194,7 @@ fn r9_one_generation_more_than_may_be_ends_the_oldest() -> Result<()> {
 
 #[test]
 fn r9_a_reload_waits_for_the_one_before() -> Result<()> {
-    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
+    let (running, _one, addr) = Running::start(|builder| builder)?.listening()?;
     let first = running.reload()?;
     let mut two = running.next()?;
     let second = running.reload()?;

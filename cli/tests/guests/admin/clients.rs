@@ -65,6 +65,40 @@ fn over_an_address_host_origin_and_token_are_checked() -> Result<()> {
     Ok(())
 }
 
+/// The command finds it by the address alone, in the user's own directory.
+#[test]
+fn the_token_has_a_name_of_its_own_by_itself() -> Result<()> {
+    for at in ["127.0.0.1:0", "[::1]:0"] {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().to_str().context("a path")?;
+        let own = |command: guest_tests::Wasock| command.env("XDG_RUNTIME_DIR", place);
+        if TcpListener::bind(at).is_err() {
+            // This machine lacks the family.
+            continue;
+        }
+        let start = own(run_on_loopback().args(["--admin", at]));
+        let mut running = start.args([guest_tests::HTTP_SERVER, "127.0.0.1:0"]).start()?;
+        let line = running.wait_for_stderr("wasock: admin at ")?;
+        let at = line.split("admin at ").nth(1).and_then(|rest| rest.split(',').next()).context("none")?;
+        let at: SocketAddr = at.parse()?;
+        let token = folder.path().join(format!("wasock-{}-{}.token", at.ip(), at.port()));
+        ensure!(std::fs::metadata(&token)?.permissions().mode() & 0o777 == 0o600, "{}", token.display());
+        running.listening()?;
+        own(wasock().args(["ctl", &at.to_string(), "reload"]))
+            .succeed()?
+            .expect_stdout("generation 2 serves")?;
+        // Another user's has none.
+        let other = tempfile::tempdir()?;
+        let place = other.path().to_str().context("a path")?;
+        let refused = wasock().args(["ctl", &at.to_string(), "reload"]).env("XDG_RUNTIME_DIR", place);
+        refused.finish()?.expect_code(1)?.expect_stderr("--token-file")?;
+        own(wasock().args(["ctl", &at.to_string(), "drain"])).succeed()?;
+        running.finish()?.expect_code(0)?;
+        ensure!(!token.exists(), "the token is left behind");
+    }
+    Ok(())
+}
+
 #[test]
 fn it_listens_on_this_machine_alone() -> Result<()> {
     for at in ["0.0.0.0:0", "[::]:0", "192.0.2.1:9000"] {
