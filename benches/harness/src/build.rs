@@ -3,13 +3,17 @@
 use super::big_module;
 use super::workload::Module;
 use anyhow::{Context, Result};
-use guest_toolchain::{THREADS_TARGET, Toolchain};
+use guest_toolchain::{TARGET, THREADS_TARGET, Toolchain};
 use std::fs;
 use std::path::PathBuf;
+use xtask::setup;
 use xtask::workspace::{build_wasock, guests, target_dir, workspace_dir};
 
 /// The programs that have a native twin here.
 const TWINS: [&str; 4] = ["http_server", "one_request", "stream_server", "threaded_http"];
+
+/// The dialects that `http_server` is compiled for besides WASIX: the feature, and what they are called.
+pub(super) const DIALECTS: [(&str, &str); 2] = [("wasmedge", "WasmEdge"), ("wamr", "WAMR")];
 
 /// Where everything lies.
 pub(super) struct Built {
@@ -52,6 +56,10 @@ impl Built {
         eprintln!("compiling the native twins");
         let programs = workspace_dir().join("guest-tests/programs");
         let twins = Toolchain::build_native(&programs, &target.join("guests-native"), &TWINS)?;
+        let toolchain = setup::ensure_toolchain()?;
+        for (feature, _) in DIALECTS {
+            toolchain.build_for_dialect(&programs, &in_dialect(feature), feature, &["http_server"])?;
+        }
         eprintln!("compiling wasock");
         build_wasock()?;
         let big = folder.file("http_server_big.wasm");
@@ -77,7 +85,17 @@ impl Built {
         }
     }
 
+    /// The module of `program` with the calls of another dialect, by its feature.
+    pub(super) fn module_in(&self, program: &str, dialect: &str) -> PathBuf {
+        in_dialect(dialect).join(TARGET).join("release").join(format!("{program}.wasm"))
+    }
+
     pub(super) fn twin(&self, program: &str) -> PathBuf {
         self.twins.join(program)
     }
+}
+
+/// Where the programs are compiled for a dialect.
+fn in_dialect(feature: &str) -> PathBuf {
+    target_dir().join(format!("guests-{feature}"))
 }

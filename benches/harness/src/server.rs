@@ -38,6 +38,8 @@ enum Listens {
     Host,
     /// The host; beside it the same host with one instance that serves all.
     HostBesideOne,
+    /// The program with the calls of another dialect; beside it the same with those of WASIX.
+    ProgramIn(&'static str),
 }
 
 impl Service {
@@ -49,6 +51,11 @@ impl Service {
     /// HTTP on one thread, which waits by poll or epoll.
     pub(super) fn http(way: &str) -> Self {
         Self::new("http_server", &[way])
+    }
+
+    /// HTTP by poll with the calls of this dialect, beside those of WASIX.
+    pub(super) fn http_in(dialect: &'static str) -> Self {
+        Self { listens: Listens::ProgramIn(dialect), ..Self::http("poll") }
     }
 
     /// `echo`, `sink` or `source`.
@@ -105,7 +112,7 @@ impl Service {
         address: SocketAddr,
     ) -> Invocation {
         match (self.listens, side) {
-            (Listens::HostBesideOne, Side::Twin) => {
+            (Listens::HostBesideOne | Listens::ProgramIn(_), Side::Twin) => {
                 return Self::http("poll").command(built, Side::Guest, module, address);
             }
             (Listens::Host | Listens::HostBesideOne, Side::Guest) => {
@@ -122,7 +129,11 @@ impl Service {
             Side::Guest => {
                 arguments.extend(["run".to_owned(), "--listen".to_owned(), address.to_string()]);
                 arguments.extend(self.flags.iter().cloned());
-                arguments.push(built.module(self.program, module).display().to_string());
+                let module = match self.listens {
+                    Listens::ProgramIn(dialect) => built.module_in(self.program, dialect),
+                    _ => built.module(self.program, module),
+                };
+                arguments.push(module.display().to_string());
                 built.wasock.clone()
             }
             Side::Twin => built.twin(self.program),

@@ -1,5 +1,6 @@
 //! What is measured: each workload is a server, a client, and what is read off them.
 
+use super::build::DIALECTS;
 use super::goal::Goal;
 use super::server::Service;
 
@@ -96,6 +97,7 @@ pub(super) fn all(descriptors: u64) -> Vec<Workload> {
         mostly_idle(descriptors),
         threads(),
         instances(),
+        dialects(),
         profiles(),
         growth(),
         starts(),
@@ -247,6 +249,16 @@ fn instances() -> Vec<Workload> {
             &[rate(0.5), time],
         ),
     ]
+}
+
+/// One source with the calls of each dialect, beside those of WASIX: what is different is the ABI alone.
+fn dialects() -> Vec<Workload> {
+    let rate = [measure("", "rate", REQUESTS, Goal::RatioAtLeast(0.97))];
+    let workload = |(feature, name): (&'static str, &str)| {
+        let name = format!("keep-alive HTTP by {name}'s calls, 32 connections, beside WASIX's");
+        Workload::new(&name, Service::http_in(feature), Drive::Http { connections: 32 }, &rate)
+    };
+    DIALECTS.map(workload).into()
 }
 
 fn profiles() -> Vec<Workload> {
