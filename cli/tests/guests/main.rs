@@ -103,7 +103,7 @@ mod every_program_has_a_test {
 
     use super::real_programs::*;
 
-    use super::component::{life::*, servers::*};
+    use super::component::{life::*, servers::*, service::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

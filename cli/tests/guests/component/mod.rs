@@ -3,3 +3,4 @@
 pub(crate) mod life;
 mod load;
 pub(crate) mod servers;
+pub(crate) mod service;
