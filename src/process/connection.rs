@@ -22,7 +22,8 @@ pub enum ConnectionAs {
     /// As descriptor 3, with `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`, and with `REMOTE_ADDR`
     /// and `REMOTE_PORT`, as a service manager has them that accepts.
     Fd,
-    /// By the module's own `wasock_on_accept(listener, fd)`, after its start, where `listener` is -1.
+    /// By the module's own `wasock_on_accept(listener, fd)`, after its start, where `listener` is -1, unless the
+    /// start of a module that is [copied](crate::Guest::load_to_copy) has left that listener open.
     Event,
 }
 

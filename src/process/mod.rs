@@ -50,7 +50,7 @@ use crate::fd::{Descriptor, FdTable, Rights};
 use crate::io::BlockingPool;
 use crate::observe::Limit;
 use crate::policy::Policy;
-use crate::ready::{Epoll, Nesting};
+use crate::ready::{Epoll, EventFd, Nesting};
 use crate::service::{HostFailed, Instance, Report, ServiceState};
 use crate::socket::held::Keeper;
 use crate::socket::listen::ListenConfig;
@@ -312,6 +312,19 @@ impl Process {
 
     pub(crate) fn working_directory(&self) -> MutexGuard<'_, String> {
         unpoisoned(&self.working_directory)
+    }
+
+    /// Has `number`, which is free, stand for something that the guest can but close: what stood there when the
+    /// guest was copied is no copy's.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`; `EINVAL` for a number that none can have.
+    pub(crate) fn occupy(&self, number: u32) -> Result<(), Errno> {
+        let open = OpenFile::shared(Open::Event(EventFd::new(0, false)?));
+        let (rights, inheriting) = (Rights::NONE, Rights::NONE);
+        let descriptor = Descriptor { open, rights, inheriting, close_on_exec: false };
+        self.fds().insert_from(number, descriptor).map(drop)
     }
 
     /// The signals that are sent to the guest.

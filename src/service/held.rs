@@ -51,6 +51,8 @@ struct Entry {
     is_inherited: bool,
     /// Does each instance have it from its start on, as a descriptor?
     is_preopened: bool,
+    /// The only instance that may have it, where that is so.
+    lent_to: Option<Owner>,
     /// Was it reported that nobody takes what comes in?
     is_reported: bool,
     /// Where the host chose the port: which one it was of those of its instance.
@@ -75,6 +77,7 @@ impl Entry {
             local,
             is_inherited: false,
             is_preopened: false,
+            lent_to: None,
             is_reported: false,
             number: None,
             file,
@@ -124,6 +127,22 @@ impl HeldSockets {
         unpoisoned(&self.all).push(entry);
     }
 
+    /// Holds a socket that was opened outside, for `owner` alone, until it is [taken back](Self::take_back).
+    pub(super) fn lend(&self, made: Made, owner: Owner) {
+        let Made { binding, local, fd, name, .. } = made;
+        let file = name.as_ref().and_then(|name| name.file_id());
+        let mut entry = Entry::new(HeldSocket::new(fd, name, true), binding, local, file);
+        (entry.is_inherited, entry.lent_to) = (true, Some(owner));
+        unpoisoned(&self.all).push(entry);
+    }
+
+    /// Holds no more what was lent.
+    pub(super) fn take_back(&self, fd: &Arc<OwnedFd>) {
+        let mut over = self.let_go(|entry| Arc::ptr_eq(entry.socket.fd(), fd));
+        // Its name is the other's too.
+        over.iter_mut().for_each(|entry| entry.is_removed = false);
+    }
+
     /// What kind each of those is that were opened outside for guests to bind to, and its address.
     pub(super) fn inherited(&self) -> Vec<(Kind, Address)> {
         let all = unpoisoned(&self.all);
@@ -144,7 +163,8 @@ impl HeldSockets {
     ) -> Result<Option<Arc<Claim>>, Errno> {
         let held = {
             let mut all = unpoisoned(&self.all);
-            let mut there = all.iter_mut().filter(|entry| entry.binding == *wanted);
+            let is_for = |entry: &Entry| entry.lent_to.is_none_or(|instance| instance == owner);
+            let mut there = all.iter_mut().filter(|entry| entry.binding == *wanted && is_for(entry));
             there.find_map(|entry| entry.claim(owner, state).transpose()).transpose()?
         };
         if held.is_some() { Ok(held) } else { self.adopt_bound(wanted, owner, state) }

@@ -103,6 +103,10 @@ impl Instance {
         }
     }
 
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// Its generation.
     pub(crate) fn generation(&self) -> u32 {
         self.owner.generation

@@ -10,6 +10,7 @@ mod denials;
 mod held;
 mod in_flight;
 mod instance;
+mod lent;
 mod limits;
 mod report;
 mod status;
@@ -34,6 +35,7 @@ use in_flight::KEPT_AFTER_END;
 pub(crate) use in_flight::{InFlight, Token};
 pub(crate) use instance::Instance;
 use instance::State;
+pub(crate) use lent::Lent;
 pub(crate) use limits::change as limit_change;
 pub(crate) use report::{HostFailed, PolicyReceiveFilter, Report};
 use report::{PolicyAcceptFilter, ReportedLimits};
@@ -433,6 +435,11 @@ impl ServiceState {
     fn listen_profile(&self, local: &Address) -> ListenProfile {
         let special = self.config.listen_profiles_at.iter().find(|(addresses, _)| addresses.covers(local));
         special.map_or(self.config.listen_profile, |(_, profile)| *profile)
+    }
+
+    /// Is the queue of a listener at this address the host's own?
+    pub(crate) fn has_own_queue(&self, local: &Address) -> bool {
+        self.listen_profile(local).rules().needs_queue()
     }
 
     /// On what terms a socket with this address listens. What waits in a queue of the host's

@@ -97,8 +97,8 @@ impl EventLoop {
         self.catch_up(store).await
     }
 
-    /// Opens the connection that the instance was made for, and delivers it as accepted, by a listener
-    /// of the number -1: it is none of the guest's.
+    /// Opens the connection that the instance was made for, and delivers it as accepted by `listener`: -1
+    /// where that is none of the guest's.
     ///
     /// # Errors
     ///
@@ -107,13 +107,14 @@ impl EventLoop {
         &mut self,
         store: &mut Store<T>,
         given: GivenConnection,
+        listener: i32,
     ) -> wasmtime::Result<()> {
         let descriptor = given.descriptor();
         drop(given);
         let fd = self.thread.insert(descriptor.open, descriptor.rights, descriptor.inheriting);
         let fd = fd.map_err(wasmtime::Error::new)?;
         if let Some(handler) = self.handlers.on_accept.clone() {
-            self.call(store, &handler, (-1, fd.cast_signed()), Some(fd)).await?;
+            self.call(store, &handler, (listener, fd.cast_signed()), Some(fd)).await?;
         }
         self.catch_up(store).await
     }

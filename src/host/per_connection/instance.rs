@@ -11,12 +11,13 @@ use super::super::limits::{EnforcedLimits, contained};
 use super::super::outcome::{Ended, reason};
 use super::super::run::EndOfRun;
 use super::generation::Entered;
+use super::listener::Listener;
 use super::shared::Shared;
 use crate::address::Address;
 use crate::error::Terminated;
 use crate::io::sleep;
 use crate::observe::Event;
-use crate::process::{GivenConnection, Process, variables_of};
+use crate::process::{GivenConnection, variables_of};
 use crate::service::HOST_LISTENER;
 use crate::socket::{Accepted, Socket, Stream};
 
@@ -31,7 +32,8 @@ pub(super) async fn serve(
     mut unserved: Unserved,
     permit: OwnedSemaphorePermit,
 ) {
-    let Some(Accepted { socket, peer }) = unserved.0.take() else { return };
+    let Some(Accepted { socket, peer }) = unserved.accepted.take() else { return };
+    let listener = Arc::clone(&unserved.listener);
     let served = Served { local: socket.local_address().unwrap_or_else(|_| peer.clone()), peer };
     let socket = Arc::new(socket);
     let reset = ResetUnlessServed(Arc::downgrade(&socket));
@@ -42,7 +44,7 @@ pub(super) async fn serve(
             entered.begun(&ctx);
             let _end = EndOfRun(Arc::clone(&process));
             served.accepted(&shared, &given);
-            let mut life = pin!(run(&shared, &entered, ctx, given, &process));
+            let mut life = pin!(run(&shared, &entered, ctx, given, &listener));
             // Dropped before what the instance has: the socket is open then.
             let reset = reset;
             let outcome = life.as_mut().await;
@@ -63,17 +65,21 @@ pub(super) async fn serve(
 }
 
 /// A connection that no instance has yet. Where it never gets one, its peer sees a reset.
-pub(super) struct Unserved(Option<Accepted>);
+pub(super) struct Unserved {
+    accepted: Option<Accepted>,
+    listener: Arc<Listener>,
+}
 
 impl Unserved {
-    pub(super) fn new(accepted: Accepted) -> Self {
-        Self(Some(accepted))
+    /// One that came in at `listener`.
+    pub(super) fn new(accepted: Accepted, listener: &Arc<Listener>) -> Self {
+        Self { accepted: Some(accepted), listener: Arc::clone(listener) }
     }
 }
 
 impl Drop for Unserved {
     fn drop(&mut self) {
-        if let Some(Accepted { socket, .. }) = &self.0 {
+        if let Some(Accepted { socket, .. }) = &self.accepted {
             socket.stream().into_iter().for_each(Stream::reset_when_closed);
         }
     }
@@ -102,15 +108,15 @@ async fn run(
     entered: &Entered,
     ctx: WasockCtx,
     given: GivenConnection,
-    process: &Arc<Process>,
+    listener: &Listener,
 ) -> wasmtime::Result<Ended> {
-    let program = &entered.generation.program;
-    let _idle = EnforcedLimits::enforce_idle(process).map_err(wasmtime::Error::new)?;
+    let (program, process) = (&entered.generation.program, Arc::clone(ctx.thread.process()));
+    let _idle = EnforcedLimits::enforce_idle(&process).map_err(wasmtime::Error::new)?;
     if let Some(ticker) = program.ticker().cloned() {
         process.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
     }
     // A future that is passed on is held twice: in a box the large one is not.
-    let mut life = pin!(contained(process, Box::pin(program.run(ctx, given))));
+    let mut life = pin!(contained(&process, Box::pin(program.run(ctx, given, Some(listener.local())))));
     let life = poll_fn(|context| shared.pulse.running(|| life.as_mut().poll(context)));
     let Some(timeout) = process.service().limits().timeout else { return life.await };
     let mut life = pin!(life);

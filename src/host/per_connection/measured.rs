@@ -69,6 +69,6 @@ impl ConnectionInstances {
         let ctx = self.template.context_for_connection(instance, &given, Vec::new());
         let ctx = ctx.map_err(wasmtime::Error::new)?;
         let _end = EndOfRun(Arc::clone(ctx.thread.process()));
-        self.program.run(ctx, given).await
+        self.program.run(ctx, given, None).await
     }
 }

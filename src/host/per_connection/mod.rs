@@ -21,6 +21,7 @@
 //! Then each new connection gets the new one, and the old one drains: its instances go on to their ends,
 //! or to the deadline.
 
+mod copies;
 mod filter;
 mod generation;
 mod instance;

@@ -15,12 +15,14 @@ use super::super::epoch_interrupt::give_way_at_epochs;
 use super::super::guest_memory::MemorySource;
 use super::super::handlers::{ON_ACCEPT, ON_CLONE, handler_names};
 use super::super::outcome::{Ended, Outcome, ended};
-use super::super::run::{EndOfRun, Imports, Linked, no_start};
+use super::super::run::{Imports, Linked, no_start};
 use super::super::service::Service;
-use super::super::snapshot::{Refusal, draws_randomness, frozen};
+use super::super::snapshot::draws_randomness;
 use super::super::template::Template;
 use super::super::{Guest, WasockCtx};
+use super::copies::LeftListener;
 use super::pulse::Pulse;
+use crate::address::Address;
 use crate::io::sleep;
 use crate::process::{ConnectionAs, GivenConnection, Personality};
 
@@ -34,6 +36,8 @@ pub(super) struct Program {
     has_handlers: bool,
     /// Is each instance a copy of one whose start has returned?
     is_copied: bool,
+    /// The listeners that the start has left open, where they are copies.
+    left: Vec<LeftListener>,
     /// Is a copy told that it is one?
     has_on_clone: bool,
     ticker: Option<Arc<Ticker>>,
@@ -64,11 +68,12 @@ impl Program {
             returns_within(limit, pulse, program.probe(template, number)).await?;
             return Ok(program);
         };
-        let copy = returns_within(limit, pulse, program.start_once(template, number, &source)).await?;
+        let started = program.start_once(service, template, number, &source);
+        let (copy, left) = returns_within(limit, pulse, started).await?;
         let engine = program.guest.module().engine();
         let copy = Guest::from_bytes(engine, Path::new("the copy of the module"), &copy);
         let copy = copy.map_err(wasmtime::Error::new)?.epochs(program.guest.epochs);
-        let copied = Self { is_copied: true, ..Self::link(service, copy, shown_as)? };
+        let copied = Self { is_copied: true, left, ..Self::link(service, copy, shown_as)? };
         if !copied.has_on_clone && draws_randomness(copied.guest.module()) {
             tracing::warn!(
                 "the module draws randomness and exports no {ON_CLONE}: what its start drew all copies have"
@@ -111,6 +116,7 @@ impl Program {
             shown_as,
             has_handlers: !handlers.is_empty(),
             is_copied: false,
+            left: Vec::new(),
             has_on_clone: guest.module().get_export(ON_CLONE).is_some(),
             ticker: is_managed.then(|| Ticker::of(guest.module().engine())),
             linked,
@@ -118,26 +124,8 @@ impl Program {
         })
     }
 
-    /// Starts one instance, and returns the module `source` as that is then.
-    async fn start_once(&self, template: &Template, number: u32, source: &[u8]) -> wasmtime::Result<Vec<u8>> {
-        let instance = template.service.instance_for_connection(number);
-        let ctx = template.context(instance).map_err(wasmtime::Error::new)?;
-        let process = Arc::clone(ctx.thread.process());
-        let _end = EndOfRun(Arc::clone(&process));
-        let open_before = process.fds().open_count();
-        let (mut store, instance) = self.instantiate(ctx).await?;
-        self.guest.start(&mut store, &instance, CallMode::Async).await?;
-        let open = process.fds().open_count();
-        if open != open_before {
-            return Err(wasmtime::Error::msg(format!(
-                "the start of the module has left {open} descriptors open in the place of {open_before}, and a copy \
-                 would have none of its own"
-            )));
-        }
-        frozen(source, &mut store, &instance).map_err(|refusal| match refusal {
-            Refusal::Because(why) => wasmtime::Error::msg(format!("the module can't be copied: it {why}")),
-            Refusal::Invalid => wasmtime::Error::msg("the module can't be copied: its instance is another's"),
-        })
+    pub(super) fn guest(&self) -> &Guest {
+        &self.guest
     }
 
     /// Makes an instance, as a proof that this can be done.
@@ -160,12 +148,17 @@ impl Program {
         self.linked.calls == CallMode::Async && matches!(self.linked.imports, Imports::Whole(_))
     }
 
-    /// Runs an instance for one connection, from its start to its end.
+    /// Runs an instance for one connection, which came in at the listener at `local`, from its start to its end.
     ///
     /// # Errors
     ///
     /// Those of [`Guest::run`].
-    pub(super) async fn run(&self, ctx: WasockCtx, given: GivenConnection) -> wasmtime::Result<Ended> {
+    pub(super) async fn run(
+        &self,
+        ctx: WasockCtx,
+        given: GivenConnection,
+        local: Option<&Address>,
+    ) -> wasmtime::Result<Ended> {
         if self.guest.is_go() {
             given.make_nonblocking();
         }
@@ -179,7 +172,7 @@ impl Program {
         let (mut store, instance) = self.instantiate(ctx).await?;
         if self.has_handlers {
             // It is large, and few instances need it.
-            return Box::pin(self.handle_events(&mut store, &instance, given)).await;
+            return Box::pin(self.handle_events(&mut store, &instance, given, local)).await;
         }
         drop(given);
         ended(self.guest.start(&mut store, &instance, CallMode::Async).await)
@@ -191,8 +184,14 @@ impl Program {
         store: &mut Store<WasockCtx>,
         instance: &Instance,
         given: GivenConnection,
+        local: Option<&Address>,
     ) -> wasmtime::Result<Ended> {
         let process = Arc::clone(store.data().thread.process());
+        for left in &self.left {
+            process.occupy(left.number).map_err(wasmtime::Error::new)?;
+        }
+        let listener = self.left.iter().find(|left| Some(&left.local) == local);
+        let listener = listener.map_or(-1, |left| left.number.cast_signed());
         let mut event_loop = EventLoop::new(store, instance, process, CallMode::Async)?;
         let life = async {
             if !self.is_copied {
@@ -203,7 +202,7 @@ impl Program {
             }
             event_loop.begin(store).await?;
             if self.shown_as == ConnectionAs::Event {
-                event_loop.deliver(store, given).await?;
+                event_loop.deliver(store, given, listener).await?;
             } else {
                 drop(given);
             }
@@ -213,7 +212,10 @@ impl Program {
     }
 
     /// A store with an instance, of which nothing runs yet but its module's start function.
-    async fn instantiate(&self, mut ctx: WasockCtx) -> wasmtime::Result<(Store<WasockCtx>, Instance)> {
+    pub(super) async fn instantiate(
+        &self,
+        mut ctx: WasockCtx,
+    ) -> wasmtime::Result<(Store<WasockCtx>, Instance)> {
         let Imports::Whole(pre) = &self.linked.imports else {
             return Err(wasmtime::Error::msg("a module with threads has no instance by itself"));
         };

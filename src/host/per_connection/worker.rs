@@ -155,7 +155,7 @@ async fn all(mut accepting: Vec<Accepting>) {
 async fn accept_all(shared: Arc<Shared>, listener: Arc<Listener>, socket: Arc<Socket>) {
     while let Some((permit, has_waited)) = shared.permit().await {
         let Some(accepted) = listener.accept(&shared, &socket, has_waited).await else { return };
-        let unserved = Unserved::new(accepted);
+        let unserved = Unserved::new(accepted, &listener);
         let Some(entered) = shared.enter() else { return };
         let served = instance::serve(Arc::clone(&shared), entered, unserved, permit);
         tracing::trace!("a task of {} bytes", size_of_val(&served));
