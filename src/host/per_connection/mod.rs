@@ -159,6 +159,7 @@ impl Supervisor {
         if self.shared.has_workers() || runs {
             return Step::Wait(None);
         }
+        self.shared.refuse_all();
         let outcome = match self.failure.take() {
             Some(error) => Err(error),
             None if is_terminated => Err(wasmtime::Error::new(Terminated::Order)),
@@ -225,6 +226,7 @@ impl Supervisor {
         if self.is_draining && !self.shared.is_accepting() {
             // Whoever was taken before that has an instance.
             self.shared.stop_serving();
+            self.shared.refuse_all();
         }
         let before = self.generations.len();
         let may_have_more = self.is_draining && self.shared.is_accepting();
@@ -259,7 +261,6 @@ impl Supervisor {
         self.is_draining = true;
         self.preparing = None;
         _ = self.phase.send_replace(Phase::Draining);
-        self.shared.refuse_all();
         let timeout = self.service.supervision().options.drain_timeout;
         self.generations.iter().for_each(|it| it.drain(now, timeout));
         self.refuse_reloads();

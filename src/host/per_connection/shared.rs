@@ -125,7 +125,8 @@ impl Shared {
         unpoisoned(&self.serving)
     }
 
-    /// Whoever comes from now on is refused, but for those at listeners that others have too.
+    /// Whoever comes from now on is refused, but for those at listeners that others have too. Once no worker
+    /// accepts any more: to one that does, a listener over AF_UNIX that is shut down is ready for ever, and has none.
     pub(super) fn refuse_all(&self) {
         let report = self.service.inner().report();
         for listener in &self.listeners {

@@ -104,8 +104,9 @@ impl Worker {
         self.shared.listens.send_replace(true);
         // What accepts is dropped then, and with it its listeners: no connection is lost.
         tokio::select! {
-            () = all(accepting) => {}
+            biased;
             () = wait_for(&mut self.phase, Phase::Draining) => {}
+            () = all(accepting) => {}
         }
         Ok(())
     }
