@@ -66,6 +66,7 @@ const HOST: &[&str] = &[
     "live_instances",
     "connection_options",
     "snapshot",
+    "own_memory",
     "load",
     "pool",
     "supervision",

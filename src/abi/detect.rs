@@ -91,7 +91,7 @@ pub struct Detected {
     /// The name of a shared memory that the host must make.
     pub memory_import: Option<Import>,
     /// May the module start threads? It imports a call for it, and the memory that they
-    /// share.
+    /// share; or that is its own, and a [`Guest`](crate::Guest) was loaded from its bytes.
     pub threads: bool,
     personality: Personality,
     /// Imports that the host has, with the same type; what compilers import from `env` and does no harm
@@ -160,7 +160,8 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
         told_by: told_by.flatten().or_else(|| sign().cloned()),
         personality: (definition.personality)(interface),
         memory: memory(interface),
-        threads: memory_import.is_some() && starts_threads(definition, interface),
+        threads: (memory_import.is_some() || interface.may_share_own_memory)
+            && starts_threads(definition, interface),
         memory_import,
         supported,
         refused,

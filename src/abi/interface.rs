@@ -2,7 +2,8 @@
 
 use wasmparser::types::{CoreTypeId, EntityType, TypesRef};
 use wasmparser::{
-    CompositeInnerType, Export, Import as ParsedImport, Parser, Payload, Validator, WasmFeatures,
+    CompositeInnerType, DataKind, Export, Import as ParsedImport, Parser, Payload, TypeRef, Validator,
+    WasmFeatures,
 };
 use wasmtime::{ExternType, FuncType, ImportType, Module, ValType};
 
@@ -14,6 +15,8 @@ use super::table::CoreType;
 pub(crate) struct Interface {
     pub(super) imports: Vec<ImportItem>,
     exports: Vec<(String, ItemType)>,
+    /// Could its threads share the memory that it makes for itself? Only its bytes say it.
+    pub(super) may_share_own_memory: bool,
 }
 
 /// An import and its type.
@@ -45,6 +48,7 @@ impl Interface {
         Self {
             imports: module.imports().map(|import| ImportItem::of(&import)).collect(),
             exports: module.exports().map(|it| export(it.name(), &it.ty())).collect(),
+            may_share_own_memory: false,
         }
     }
 
@@ -55,7 +59,7 @@ impl Interface {
     /// What is wrong with the module, but for those bodies.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, wasmparser::Error> {
         let mut validator = Validator::new_with_features(WasmFeatures::default());
-        let mut found = Self::default();
+        let mut found = Self { may_share_own_memory: may_share_own_memory(bytes), ..Self::default() };
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload?;
             validator.payload(&payload)?;
@@ -93,6 +97,42 @@ impl Interface {
     pub(crate) fn export(&self, name: &str) -> Option<&ItemType> {
         self.exports.iter().find(|(export, _)| export == name).map(|(_, ty)| ty)
     }
+}
+
+/// Has the module `bytes` one memory, which is shared and its own, and no data that each instance puts there? Then
+/// instances may have that memory in common.
+pub(crate) fn may_share_own_memory(bytes: &[u8]) -> bool {
+    look_at_memory(bytes).unwrap_or(false)
+}
+
+fn look_at_memory(bytes: &[u8]) -> Result<bool, wasmparser::Error> {
+    let (mut own, mut shared) = (0_u32, false);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    if matches!(import?.ty, TypeRef::Memory(_)) {
+                        return Ok(false);
+                    }
+                }
+            }
+            Payload::MemorySection(section) => {
+                own = section.count();
+                for memory in section {
+                    shared = memory?.shared;
+                }
+            }
+            Payload::DataSection(section) => {
+                for data in section {
+                    if matches!(data?.kind, DataKind::Active { .. }) {
+                        return Ok(false);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(own == 1 && shared)
 }
 
 impl ImportItem {

@@ -39,7 +39,7 @@ pub(crate) mod wasmedge;
 pub use detect::{Detected, Dialect, Import, MemoryKind, detect};
 pub(crate) use detect::{Imports, Support, detect_in, imported_memory, wants_threads};
 pub(crate) use dialect::linkage;
-pub(crate) use interface::Interface;
+pub(crate) use interface::{Interface, may_share_own_memory};
 pub(crate) use mixed::mixture;
 pub(crate) use table::OTHER_TYPES;
 pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};

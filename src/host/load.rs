@@ -17,9 +17,10 @@ use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
 use super::outcome::describe_trap;
+use super::own_memory;
 use super::shared_memories::{growth_in_binary, growth_in_exports};
 use super::snapshot::{Refusal, exporting};
-use crate::abi::{Detected, Interface, detect, is_go, mixture, wants_threads};
+use crate::abi::{Detected, Interface, detect, detect_in, is_go, mixture, wants_threads};
 
 #[cfg(feature = "components")]
 pub(super) use component::Program;
@@ -172,7 +173,9 @@ impl Guest {
         if is_component(bytes) {
             return Self::from_component(engine, name, bytes);
         }
-        let module = Module::from_binary(engine, bytes).map_err(|error| {
+        let sharing = own_memory::imported(bytes);
+        let compiled = sharing.as_ref().map_or(bytes, |(rewritten, _)| rewritten.as_slice());
+        let module = Module::from_binary(engine, compiled).map_err(|error| {
             let has_threads = is_valid(bytes, &Self::engine_config());
             if has_threads && !is_valid(bytes, &Self::engine_config_without_threads()) {
                 return LoadError::NeedsThreads(name.to_owned());
@@ -180,11 +183,14 @@ impl Guest {
             LoadError::Invalid(name.to_owned(), error)
         })?;
         refuse_mixture(name, &Interface::of(&module))?;
-        let guest = Self::from_module(module);
+        let mut guest = Self::from_module(module);
+        if let Some((_, interface)) = &sharing {
+            guest.detected = detect_in(interface);
+        }
         if !cfg!(feature = "threads") {
             guest.refuse_threads(name)?;
         }
-        let shared_growth = growth_in_binary(bytes).unwrap_or(guest.shared_growth);
+        let shared_growth = growth_in_binary(compiled).unwrap_or(guest.shared_growth);
         Ok(Self { is_go: is_go(bytes), shared_growth, ..guest })
     }
 
@@ -202,7 +208,8 @@ impl Guest {
     /// Takes a module that was compiled elsewhere, by an engine with the settings of
     /// [`engine_config`](Self::engine_config). Which toolchain made it is not known then (see
     /// [`is_go`](Self::is_go)), nor how far a shared memory may grow that the module makes for
-    /// itself and does not export: it counts as small as it is at the start.
+    /// itself and does not export: it counts as small as it is at the start. Threads do not share a memory
+    /// that such a module makes for itself.
     pub fn from_module(module: Module) -> Self {
         let detected = detect(&module);
         let is_ours = Ticker::known(module.engine()).is_some();

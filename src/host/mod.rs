@@ -26,6 +26,7 @@ mod live_instances;
 mod load;
 mod on_trap;
 mod outcome;
+mod own_memory;
 mod per_connection;
 mod pool;
 mod restart;

@@ -187,10 +187,8 @@ impl Guest {
             (Imports::Whole(pre), _) => pre.clone(),
             (Imports::ButForMemory(linker), memory) => {
                 let mut linker = linker.clone();
-                if let Some((memory, _)) = memory {
-                    let import = self.detected().memory_import.as_ref();
-                    let (module, name) = import.map_or(("env", "memory"), |it| (&*it.module, &*it.name));
-                    linker.define(&store, module, name, memory.clone())?;
+                if let (Some((memory, _)), Some((import, _))) = (memory, imported_memory(self.module())) {
+                    linker.define(&store, &import.module, &import.name, memory.clone())?;
                 }
                 linker.instantiate_pre(self.module())?
             }

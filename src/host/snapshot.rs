@@ -5,7 +5,7 @@
 //! snapshot is as that instance was. Only the sections of which something changes are written anew; the code
 //! is the same, byte for byte.
 
-mod encode;
+pub(super) mod encode;
 
 use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload, SectionLimited, TypeRef, ValType};
 use wasmtime::{AsContextMut, Instance, Val};
@@ -149,7 +149,7 @@ pub(super) fn frozen(
 }
 
 /// Calls `look` with each section: its number, its content, and both as they are written.
-fn each_section(
+pub(super) fn each_section(
     bytes: &[u8],
     mut look: impl FnMut(u8, &[u8], &[u8]) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! Numbers and sections as the core specification writes them.
 
 /// An unsigned number in LEB128.
-pub(super) fn unsigned(written: &mut Vec<u8>, mut value: u64) {
+pub(in crate::host) fn unsigned(written: &mut Vec<u8>, mut value: u64) {
     loop {
         let [low, ..] = (value & 0x7f).to_le_bytes();
         value >>= 7;
@@ -13,7 +13,7 @@ pub(super) fn unsigned(written: &mut Vec<u8>, mut value: u64) {
 }
 
 /// A signed number in LEB128.
-pub(super) fn signed(written: &mut Vec<u8>, mut value: i64) {
+pub(in crate::host) fn signed(written: &mut Vec<u8>, mut value: i64) {
     loop {
         let [low, ..] = (value & 0x7f).to_le_bytes();
         value >>= 7;
@@ -26,20 +26,20 @@ pub(super) fn signed(written: &mut Vec<u8>, mut value: i64) {
 }
 
 /// A name: its length and its bytes.
-pub(super) fn name(written: &mut Vec<u8>, name: &str) {
+pub(in crate::host) fn name(written: &mut Vec<u8>, name: &str) {
     unsigned(written, u64::try_from(name.len()).unwrap_or(0));
     written.extend_from_slice(name.as_bytes());
 }
 
 /// A section with this content.
-pub(super) fn section(written: &mut Vec<u8>, id: u8, body: &[u8]) {
+pub(in crate::host) fn section(written: &mut Vec<u8>, id: u8, body: &[u8]) {
     written.push(id);
     unsigned(written, u64::try_from(body.len()).unwrap_or(0));
     written.extend_from_slice(body);
 }
 
 /// The unsigned number that `bytes` begin with, and how many it takes.
-pub(super) fn read(bytes: &[u8]) -> Option<(u64, usize)> {
+pub(in crate::host) fn read(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * at);
@@ -51,7 +51,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// How many bytes the number takes that `bytes` begin with.
-pub(super) fn length(bytes: &[u8]) -> usize {
+pub(in crate::host) fn length(bytes: &[u8]) -> usize {
     read(bytes).map_or(0, |(_, length)| length)
 }
 
