@@ -37,7 +37,7 @@ const FOR_FRONTS: [&str; 12] = [
 ];
 
 /// Everything in the folder of the programs that is written by hand.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
     "wasix",
@@ -48,6 +48,7 @@ const SOURCES: [&str; 13] = [
     "threaded_programs",
     "threaded_programs_v1",
     "wasmedge_programs",
+    "wamr_programs",
     "component_programs",
     "component_std",
     "wat",
@@ -210,6 +211,7 @@ fn has_source(sources: &Path, program: &Path) -> bool {
         || has_bin(&sources.join("threaded_programs/src/bin"), threaded)
         || has_bin(&sources.join("http_server/src/bin"), name)
         || has_bin(&sources.join("wasmedge_programs/src/bin"), name)
+        || has_bin(&sources.join("wamr_programs/src/bin"), name)
         || sources.join(name).join("src/main.rs").exists()
 }
 

@@ -44,7 +44,12 @@ fn functions(dialect: Option<&str>) -> impl Iterator<Item = &'static Function> {
 
 /// What a guest of `dialect` needs besides, to open things.
 fn helpers(dialect: Option<&str>) -> impl Iterator<Item = &'static Function> {
-    let names: &[&str] = if dialect.is_some() { &["path_open", "fd_fdstat_set_flags"] } else { &[] };
+    let names: &[&str] = match dialect {
+        None => &[],
+        // A linker has one type for a name.
+        Some("wasmedge") => &["path_open", "fd_fdstat_set_flags"],
+        Some(_) => &["path_open", "fd_fdstat_set_flags", "sock_accept"],
+    };
     names.iter().filter_map(|name| Function::find("wasi_snapshot_preview1", name))
 }
 
@@ -103,11 +108,13 @@ impl Guest {
         let mut guest = Self { store, instance, memory, dialect, fds: vec![0, 1, 2, 3] };
         guest.write(NAME, b"name")?;
         guest.write(IOVS, &[0, 0xa, 0, 0, 16, 0, 0, 0])?;
-        if dialect.is_some() {
-            guest.open_all_of_wasmedge().await?;
-        } else {
-            guest.write(ADDRESS, &[1, 0, 0, 0, 127, 0, 0, 1])?;
-            guest.open_all().await?;
+        match dialect {
+            Some("wasmedge") => guest.open_all_of_wasmedge().await?,
+            Some(_) => guest.open_all_of_wamr().await?,
+            None => {
+                guest.write(ADDRESS, &[1, 0, 0, 0, 127, 0, 0, 1])?;
+                guest.open_all().await?;
+            }
         }
         Ok(guest)
     }
@@ -192,6 +199,27 @@ impl Guest {
         Ok(())
     }
 
+    /// The same in WAMR: the port comes behind the address.
+    async fn open_all_of_wamr(&mut self) -> Result<()> {
+        self.write(ADDRESS, &[0, 0, 0, 0, 127, 0, 0, 1, 0, 0])?;
+        let rights = (1 << 30) - 1;
+        self.open("path_open", &[3, 0, NAME, 4, 1, rights, rights, 0], &[]).await?;
+        self.open("sock_open", &[0, 0, 1], &[]).await?;
+        self.open("sock_open", &[0, 0, 0], &[]).await?;
+        self.open("sock_open", &[0, 1, 0], &[]).await?;
+        let listener = self.open("sock_open", &[0, 0, 1], &[]).await?;
+        self.must("sock_bind", &[listener, ADDRESS]).await?;
+        self.must("sock_listen", &[listener, 4]).await?;
+        self.must("sock_addr_local", &[listener, ADDRESS]).await?;
+        let client = self.open("sock_open", &[0, 0, 1], &[]).await?;
+        self.must("sock_connect", &[client, ADDRESS]).await?;
+        self.open("sock_accept", &[listener, 0], &[]).await?;
+        for fd in [listener, client] {
+            self.must("fd_fdstat_set_flags", &[fd, 4]).await?;
+        }
+        Ok(())
+    }
+
     async fn open_client(&mut self) -> Result<u64> {
         let mut addr = [0; 8];
         self.memory.read(&self.store, usize::try_from(SCRATCH)?, &mut addr)?;
@@ -261,9 +289,11 @@ fn places(function: &Function, fds: &[u64]) -> Vec<Place> {
             ArgumentKind::Text => places.extend([pointer(NAME), length(4)]),
             ArgumentKind::Iovs => places.extend([pointer(IOVS), length(1)]),
             ArgumentKind::Bytes => places.extend([pointer(scratch), length(64)]),
-            ArgumentKind::AddressIn | ArgumentKind::SplitAddressIn | ArgumentKind::SplitAddressOut => {
-                places.push(pointer(ADDRESS));
-            }
+            ArgumentKind::AddressIn
+            | ArgumentKind::SplitAddressIn
+            | ArgumentKind::SplitAddressOut
+            | ArgumentKind::PortLastIn => places.push(pointer(ADDRESS)),
+            ArgumentKind::TextToNul => places.push(pointer(NAME)),
             _ => places.push(pointer(scratch)),
         }
     }
@@ -309,6 +339,11 @@ fn every_function_of_the_table_survives_arbitrary_arguments() -> Result<()> {
 #[test]
 fn every_function_of_wasmedge_survives_arbitrary_arguments() -> Result<()> {
     all_survive(Some("wasmedge"))
+}
+
+#[test]
+fn every_function_of_wamr_survives_arbitrary_arguments() -> Result<()> {
+    all_survive(Some("wamr"))
 }
 
 fn all_survive(dialect: Option<&'static str>) -> Result<()> {

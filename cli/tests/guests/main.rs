@@ -59,6 +59,7 @@ mod udp_answers;
 mod unix;
 mod waiting;
 mod wall;
+mod wamr;
 mod wasi_threads;
 mod wasmedge;
 
@@ -96,8 +97,8 @@ mod every_program_has_a_test {
         datagrams::*, events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*,
         kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*,
         names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*,
-        threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wasi_threads::*,
-        wasmedge::*,
+        threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wamr::*,
+        wasi_threads::*, wasmedge::*,
     };
     use super::{low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*};
 
