@@ -40,7 +40,9 @@ pub(crate) fn wanted_by(name: &str, index: usize) -> &'static [FdKind] {
         "sock_accept" => &[FdKind::Listener, FdKind::Listener, FdKind::Unix],
         "sock_send_file" if index == 1 => &[FdKind::File],
         "sock_recv" | "sock_recv_from" | "sock_recv_msg" | "sock_send" | "sock_send_to" | "sock_send_msg"
-        | "sock_shutdown" | "sock_addr_peer" | "sock_getpeeraddr" | "sock_send_file" => TRANSFERRING,
+        | "sock_shutdown" | "sock_addr_peer" | "sock_addr_remote" | "sock_getpeeraddr" | "sock_send_file" => {
+            TRANSFERRING
+        }
         name if name.starts_with("sock_") => ANY_SOCKET,
         "epoll_ctl" if index > 0 => &[
             FdKind::Connection,
@@ -120,6 +122,10 @@ pub(crate) fn number(random: &mut Random, function: &str, argument: &str) -> Arg
     let choices: &[u64] = match (of_one_name(function), argument) {
         ("sock_getsockopt", "value_len") => &[4, 4, NUMBERS, NUMBERS + 8, 3],
         ("sock_setsockopt", "value_len") => &[4, 4, 8, 16, 0, 3, 17],
+        (_, "hops") => &[0, 1, 64, 255, 256, u32::MAX as u64],
+        (_, "seconds") => &[0, 1, 7, 32_767, 32_768, u32::MAX as u64],
+        (_, "max_addrs") => &[0, 1, 2, 16, 1000],
+        (_, "is_ipv6") => &[0, 1],
         (_, "level") => &[0, 0, 0, 0, 6, 1],
         ("sock_getsockopt" | "sock_setsockopt", "opt") => return Arg::Is(random.below(17)),
         ("sock_getaddrinfo", "hints") => &[0, 0, OUT, LOOK_UPS + 8],

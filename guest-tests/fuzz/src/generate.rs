@@ -6,7 +6,7 @@ use wasock::internals::{Argument, ArgumentKind, FUNCTIONS, Function};
 use crate::arguments;
 use crate::layout::{
     ADDRESS_SIZE, ADDRESSES, DATA, DATA_SIZE, DURATIONS, IOVS, IOVS_SIZE, NAME_LIST, NAME_SIZE, NAMES,
-    NUMBERS, OUT, SPLIT_ADDRESSES, address,
+    NUMBERS, OUT, PORT_LAST, PORT_LAST_COUNT, PORT_LAST_SIZE, SPLIT_ADDRESSES, address,
 };
 use crate::module::Dialect;
 use crate::op::{Arg, FdKind, Op, Own};
@@ -138,6 +138,18 @@ impl Generator {
                 let at = SPLIT_ADDRESSES + 8 * self.random.below(16);
                 args.push(self.pointer(at));
             }
+            ArgumentKind::PortLastIn | ArgumentKind::InetIn => {
+                let at = PORT_LAST + PORT_LAST_SIZE * self.random.below(PORT_LAST_COUNT);
+                args.push(self.pointer(at));
+            }
+            ArgumentKind::PortLastOut => {
+                let at = PORT_LAST + PORT_LAST_SIZE * (8 + self.random.below(4));
+                args.push(self.pointer(at));
+            }
+            ArgumentKind::TextToNul => {
+                let [at, _] = self.name();
+                args.push(if self.strays(true) { self.arbitrary_pointer() } else { at });
+            }
             ArgumentKind::Inet4In => args.push(self.pointer(ADDRESSES + address::GROUP4 * ADDRESS_SIZE)),
             ArgumentKind::Inet6In => args.push(self.pointer(ADDRESSES + address::GROUP6 * ADDRESS_SIZE)),
             ArgumentKind::OutFd => {
@@ -247,6 +259,10 @@ impl Generator {
 
     pub(crate) fn is_wasmedge(&self) -> bool {
         self.dialect == Dialect::WasmEdge
+    }
+
+    pub(crate) fn is_wamr(&self) -> bool {
+        matches!(self.dialect, Dialect::Wamr | Dialect::WamrThreads)
     }
 
     /// The number of datagram sockets in this dialect.

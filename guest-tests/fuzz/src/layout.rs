@@ -20,6 +20,10 @@ pub(crate) const SPLIT_ADDRESSES: u64 = 0x2000;
 const SPLIT_BYTES: u64 = 0x2100;
 /// The address of a list that a look-up fills, and the list behind it.
 pub(crate) const LOOK_UPS: u64 = 0x2a00;
+/// Addresses whose port comes last, [`PORT_LAST_SIZE`] apart; the last four are written to.
+pub(crate) const PORT_LAST: u64 = 0x2c00;
+pub(crate) const PORT_LAST_SIZE: u64 = 32;
+pub(crate) const PORT_LAST_COUNT: u64 = 12;
 /// Words that hold descriptors: [`FDS_A_KIND`] for each [`Kind`](crate::op::FdKind).
 pub(crate) const FDS: u64 = 0x3000;
 pub(crate) const FDS_A_KIND: u64 = 4;
@@ -194,6 +198,26 @@ fn split_addresses() -> Vec<(u64, Vec<u8>)> {
     found
 }
 
+/// The addresses whose port comes last: of IPv4 and IPv6, of the peers outside, wrong ones, and groups.
+fn port_last(ports: PeerPorts) -> Vec<(u64, Vec<u8>)> {
+    let inet4 = |ip: [u8; 4], port: u16| [&[0; 4][..], &ip, &port.to_le_bytes()].concat();
+    let inet6 = |halves: [u16; 8], port: u16| {
+        let halves = halves.into_iter().chain([port]).flat_map(u16::to_le_bytes);
+        [1, 0, 0, 0].into_iter().chain(halves).collect::<Vec<u8>>()
+    };
+    let forms = [
+        inet4([127, 0, 0, 1], 0),
+        inet6([0, 0, 0, 0, 0, 0, 0, 1], 0),
+        inet4([127, 0, 0, 1], ports.tcp),
+        inet4([127, 0, 0, 1], ports.udp),
+        inet4([192, 0, 2, 1], 80),
+        vec![9; 24],
+        inet4([224, 0, 0, 251], 0),
+        inet6([0xff02, 0, 0, 0, 0, 0, 0, 0xfb], 0),
+    ];
+    forms.into_iter().zip(0..).map(|(bytes, index)| (PORT_LAST + index * PORT_LAST_SIZE, bytes)).collect()
+}
+
 /// A list of four entries, the last of which leads back to the second.
 fn look_ups() -> Vec<u8> {
     let entry = |index: u64| LOOK_UPS + 8 + index * 96;
@@ -216,6 +240,7 @@ pub(crate) fn start(ports: PeerPorts) -> Vec<(u64, Vec<u8>)> {
         .map(|(index, bytes)| (ADDRESSES + index * ADDRESS_SIZE, bytes))
         .collect();
     found.extend(split_addresses());
+    found.extend(port_last(ports));
     found.push((LOOK_UPS, look_ups()));
     // Numbers that are read as sizes too.
     found.push((NUMBERS, 8_u32.to_le_bytes().repeat(64)));

@@ -25,28 +25,37 @@ pub(crate) enum Dialect {
     Unstable,
     /// Preview 1 with the sockets of WasmEdge.
     WasmEdge,
+    /// Preview 1 with the sockets of WAMR.
+    Wamr,
     /// All there are, with threads and a shared memory.
     WasixThreads,
     /// The first generation of WASIX, with threads.
     WasixFirstThreads,
     /// Preview 1 with the threads of wasi-threads.
     Preview1Threads,
+    /// The same with the sockets of WAMR.
+    WamrThreads,
 }
 
 impl Dialect {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Wasix,
         Self::WasixFirst,
         Self::Preview1,
         Self::Unstable,
         Self::WasmEdge,
+        Self::Wamr,
         Self::WasixThreads,
         Self::WasixFirstThreads,
         Self::Preview1Threads,
+        Self::WamrThreads,
     ];
 
     pub(crate) fn has_threads(self) -> bool {
-        matches!(self, Self::WasixThreads | Self::WasixFirstThreads | Self::Preview1Threads)
+        matches!(
+            self,
+            Self::WasixThreads | Self::WasixFirstThreads | Self::Preview1Threads | Self::WamrThreads
+        )
     }
 
     pub(crate) fn is_first(self) -> bool {
@@ -61,6 +70,7 @@ impl Dialect {
         }
         match (self, function.added_by) {
             (Self::WasmEdge, Some(dialect)) => return dialect == "wasmedge",
+            (Self::Wamr | Self::WamrThreads, Some(dialect)) => return dialect == "wamr",
             (_, Some(_)) => return false,
             (_, None) => {}
         }
@@ -76,7 +86,10 @@ impl Dialect {
             }
             Self::Preview1 => ["wasi_snapshot_preview1", "wasi_unstable"].contains(&function.module),
             Self::Unstable => function.module == "wasi_unstable",
-            Self::Preview1Threads => ["wasi_snapshot_preview1", "wasi"].contains(&function.module),
+            Self::Wamr => function.module == "wasi_snapshot_preview1",
+            Self::Preview1Threads | Self::WamrThreads => {
+                ["wasi_snapshot_preview1", "wasi"].contains(&function.module)
+            }
         }
     }
 
@@ -297,11 +310,18 @@ mod tests {
             let found = detect(&Module::new(&engine, interpreter(dialect))?);
             let is_wasix = !matches!(
                 dialect,
-                Dialect::Preview1 | Dialect::Unstable | Dialect::Preview1Threads | Dialect::WasmEdge
+                Dialect::Preview1
+                    | Dialect::Unstable
+                    | Dialect::Preview1Threads
+                    | Dialect::WasmEdge
+                    | Dialect::Wamr
+                    | Dialect::WamrThreads
             );
             assert_eq!(found.dialect.id() == "wasix", is_wasix, "{dialect:?}");
             let is_wasmedge = matches!(dialect, Dialect::WasmEdge);
             assert_eq!(found.dialect.id() == "wasmedge", is_wasmedge, "{dialect:?}");
+            let is_wamr = matches!(dialect, Dialect::Wamr | Dialect::WamrThreads);
+            assert_eq!(found.dialect.id() == "wamr", is_wamr, "{dialect:?}");
             let is_first = matches!(dialect, Dialect::WasixFirst | Dialect::WasixFirstThreads);
             assert_eq!(
                 found.generation.is_some_and(WasixGeneration::is_first),

@@ -3,7 +3,8 @@
 use crate::generate::Generator;
 use crate::layout::{
     ADDRESS_SIZE, ADDRESSES, CONTROL, DATA, DURATIONS, EVENTS, FUTEXES, INTERESTS, IOVS, IOVS_SIZE, LOOK_UPS,
-    NAME_LIST, NAME_SIZE, NAMES, NUMBERS, OUT, SPLIT_ADDRESSES, SUBSCRIPTION_SIZE, SUBSCRIPTIONS, address,
+    NAME_LIST, NAME_SIZE, NAMES, NUMBERS, OUT, PORT_LAST, PORT_LAST_SIZE, SPLIT_ADDRESSES, SUBSCRIPTION_SIZE,
+    SUBSCRIPTIONS, address,
 };
 use crate::op::{Arg, FdKind};
 
@@ -21,6 +22,11 @@ fn addr(index: u64) -> Arg {
     Arg::Is(ADDRESSES + index * ADDRESS_SIZE)
 }
 
+/// An address whose port comes last.
+fn port_last(index: u64) -> Arg {
+    Arg::Is(PORT_LAST + index * PORT_LAST_SIZE)
+}
+
 fn iovs(set: u64) -> Arg {
     Arg::Is(IOVS + set * IOVS_SIZE)
 }
@@ -36,6 +42,9 @@ impl Generator {
     pub(crate) fn sequence(&mut self) {
         if self.is_wasmedge() && self.random.once_in(2) {
             return if self.random.once_in(2) { self.split_pair() } else { self.split_datagrams() };
+        }
+        if self.is_wamr() && self.random.once_in(2) {
+            return if self.random.once_in(2) { self.port_last_pair() } else { self.port_last_datagrams() };
         }
         match self.random.below(18) {
             0..=2 => self.tcp_pair(),
@@ -163,6 +172,49 @@ impl Generator {
         let [node, length] = name(10);
         let look_up = [node, length, is(DATA), is(0), is(0), is(LOOK_UPS), is(3), WRITTEN];
         self.call("sock_getaddrinfo", &look_up);
+    }
+
+    /// A listener and a connection by addresses whose port comes last.
+    fn port_last_pair(&mut self) {
+        let family = self.random.pick(&[0, 0, 1]);
+        let (own, at) = (port_last(family), port_last(8));
+        let listener = FdKind::Listener.word(self.slot());
+        let (client, accepted) = (FdKind::Connection.word(self.slot()), FdKind::Accepted.word(self.slot()));
+        self.close(listener);
+        self.call("sock_open", &[is(0), is(family), is(1), is(listener)]);
+        self.call("sock_set_reuse_addr", &[Arg::At(listener), is(1)]);
+        self.call("sock_bind", &[Arg::At(listener), own]);
+        self.call("sock_listen", &[Arg::At(listener), is(5)]);
+        self.call("sock_addr_local", &[Arg::At(listener), at]);
+        self.close(client);
+        self.call("sock_open", &[is(0), is(family), is(1), is(client)]);
+        let fast = self.random.below(2);
+        self.call("sock_set_tcp_fastopen_connect", &[Arg::At(client), is(fast)]);
+        self.call("sock_connect", &[Arg::At(client), at]);
+        self.unblock(client);
+        self.close(accepted);
+        self.call("sock_accept", &[Arg::At(listener), is(4), is(accepted)]);
+        self.unblock(accepted);
+        self.unblock(listener);
+    }
+
+    /// Two datagram sockets, by addresses whose port comes last.
+    fn port_last_datagrams(&mut self) {
+        let (one, two) = (FdKind::Datagram.word(0), FdKind::Datagram.word(1 + self.random.below(3)));
+        let at = port_last(9);
+        for fd in [one, two] {
+            self.close(fd);
+            self.call("sock_open", &[is(0), is(0), is(0), is(fd)]);
+            self.unblock(fd);
+        }
+        self.call("sock_bind", &[Arg::At(one), port_last(0)]);
+        self.call("sock_addr_local", &[Arg::At(one), at]);
+        for _ in 0..3 {
+            self.call("sock_send_to", &[Arg::At(two), iovs(0), is(2), is(0), at, WRITTEN]);
+        }
+        self.call("sock_recv_from", &[Arg::At(one), iovs(4), is(2), is(0), port_last(10), WRITTEN]);
+        let [(host, _), (service, _)] = [name(10), name(12)].map(|[at, len]| (at, len));
+        self.call("sock_addr_resolve", &[host, service, is(0), is(OUT), is(4), WRITTEN]);
     }
 
     fn unix_pair(&mut self, kind: u64) {
