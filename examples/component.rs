@@ -40,7 +40,7 @@ pub async fn serve(
 
     let mut linker: Linker<State> = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // wasock's sockets, and the streams and polls that belong to them, take the place of those.
+    // wasock's sockets take the place of those.
     linker.allow_shadowing(true);
     wasock::add_to_component_linker(&mut linker)?;
     linker.allow_shadowing(false);

@@ -15,6 +15,8 @@ mod blocked_files;
 mod blocking;
 #[path = "embed/check.rs"]
 mod check;
+#[path = "embed/components.rs"]
+mod components;
 #[path = "embed/concurrent.rs"]
 mod concurrent;
 #[path = "embed/datagrams.rs"]

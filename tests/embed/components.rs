@@ -1,0 +1,125 @@
+//! Components in an embedder's own program.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use guest_tests::Client;
+use guest_tests::components::{COMPONENT_ECHO, COMPONENT_LIFE};
+use wasmtime::{Engine, Trap};
+use wasock::{Guest, LoadError, Observer as _, Terminated, WasockCtx};
+
+use super::{events, granted, listening_async, plain};
+
+#[path = "../../examples/component.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod example;
+
+fn loaded(component: &str) -> Result<Guest> {
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
+    Ok(Guest::load(&engine, component.as_ref())?)
+}
+
+fn echoes(address: std::net::SocketAddr) -> Result<()> {
+    let mut client = Client::connect(address)?;
+    client.say("words")?;
+    client.hears("words")
+}
+
+/// The example: a `WasiCtx` of its own for everything but sockets.
+#[tokio::test]
+async fn a_component_serves_beside_a_wasi_ctx() -> Result<()> {
+    let (observer, received) = events();
+    let on_event = move |event: &_| observer.observe(event);
+    let serving = tokio::spawn(example::serve(Path::new(COMPONENT_ECHO), "127.0.0.1:0", on_event));
+    let address = listening_async(received).await?;
+    tokio::task::spawn_blocking(move || echoes(address)).await??;
+    serving.abort();
+    ensure!(serving.await.is_err_and(|error| error.is_cancelled()), "it ended by itself");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_runs_as_a_module_does() -> Result<()> {
+    for own_thread in [false, true] {
+        for (how, code) in [("ok", 0), ("fail", 1), ("code", 42)] {
+            let guest = loaded(COMPONENT_LIFE)?.own_thread(own_thread);
+            ensure!(guest.is_component(), "it is none");
+            let ctx = WasockCtx::builder().args(["life", how]).build_for(guest.module())?;
+            let ended = guest.run(ctx).await.map_err(plain)?;
+            ensure!(ended.code == code, "{how} ended with {}", ended.code);
+        }
+        let guest = loaded(COMPONENT_LIFE)?.own_thread(own_thread);
+        let ctx = WasockCtx::builder().args(["life", "trap"]).build_for(guest.module())?;
+        let trap = guest.run(ctx).await.err().context("it did not trap")?;
+        ensure!(trap.downcast_ref() == Some(&Trap::UnreachableCodeReached), "{trap:?}");
+        ensure!(Guest::describe_trap(&trap).contains("the_innermost_function"), "{trap:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_is_ended_wherever_it_is() -> Result<()> {
+    for own_thread in [false, true] {
+        for how in ["spin", "sleep"] {
+            let guest = loaded(COMPONENT_LIFE)?.own_thread(own_thread);
+            let ctx = WasockCtx::builder().args(["life", how]).build_for(guest.module())?;
+            let handle = ctx.handle();
+            // A guest that computes has the thread of this test.
+            let ends = std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                handle.terminate();
+            });
+            let why = guest.run(ctx).await.err().context("it ended by itself")?;
+            ensure!(why.downcast_ref() == Some(&Terminated::Order), "{how}: {why:?}");
+            ensure!(ends.join().is_ok(), "it panicked");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_dropped_component_has_is_closed() -> Result<()> {
+    for own_thread in [false, true] {
+        let (observer, received) = events();
+        let guest = loaded(COMPONENT_ECHO)?.own_thread(own_thread);
+        let ctx = granted()?.args(["echo", "127.0.0.1:0"]).observer(observer).build_for(guest.module())?;
+        let handle = ctx.handle();
+        let running = tokio::spawn(async move { guest.run(ctx).await });
+        let address = listening_async(received).await?;
+        running.abort();
+        ensure!(running.await.is_err_and(|error| error.is_cancelled()), "it ended by itself");
+        ensure!(handle.is_ended(), "it lives");
+        ensure!(std::net::TcpStream::connect(address).is_err(), "it listens");
+    }
+    Ok(())
+}
+
+/// Where it lacks them, a component of WASI 0.3 is told from one that is broken.
+#[tokio::test]
+async fn an_engine_needs_async_functions_for_wasi_0_3() -> Result<()> {
+    let component = r#"(component
+        (core module $code (func (export "run") (result i32) i32.const 0))
+        (core instance $core (instantiate $code))
+        (func $run async (result (result)) (canon lift (core func $core "run")))
+        (instance $interface (export "run" (func $run)))
+        (export "wasi:cli/run@0.3.0" (instance $interface)))"#;
+    let bytes = wat::parse_str(component)?;
+    let mut config = Guest::engine_config();
+    let without = Engine::new(&config).map_err(plain)?;
+    let refused = Guest::from_bytes(&without, "a".as_ref(), &bytes).err().context("it loads")?;
+    ensure!(matches!(refused, LoadError::NeedsAsync(_)), "{refused}");
+    config.concurrency_support(true);
+    let guest = Guest::from_bytes(&Guest::new_engine(&config).map_err(plain)?, "a".as_ref(), &bytes)?;
+    let ctx = WasockCtx::builder().build_for(guest.module())?;
+    ensure!(guest.run(ctx).await.map_err(plain)?.code == 0, "it failed");
+    Ok(())
+}
+
+/// What an embedder may do with a component is refused where it is for modules only.
+#[tokio::test]
+async fn a_component_is_no_module() -> Result<()> {
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
+    let refused = Guest::load_to_copy(&engine, COMPONENT_LIFE.as_ref()).err().context("it loads")?;
+    ensure!(refused.to_string().contains("it is a component"), "{refused}");
+    Ok(())
+}
