@@ -40,10 +40,11 @@ pub(crate) fn watch(service: &Service, time: Duration) -> io::Result<()> {
             }
             before = now;
         }
+        // Before the drain: with that the process may end.
+        say!("wasock: nothing to do for {time:?}: the host ends (--idle-exit)");
         // Clients that come meanwhile wait in the queues, which are the service manager's.
         service.drain();
         manager::drains();
-        say!("wasock: nothing to do for {time:?}: the host ends (--idle-exit)");
     };
     thread::Builder::new().name("wasock-idle".to_owned()).spawn(works).map(drop)
 }
