@@ -54,7 +54,8 @@ cargo xtask bench    measure guests against their native twins
     --calls          time single host calls instead, with criterion
     --instructions   count the instructions of single host calls instead, with valgrind,
                      and fail where there are more than benches/instructions.txt has
-    --service        services instead: reloads and restarts under clients, workers, instances
+    --service        services instead: reloads and restarts under clients, workers, instances;
+                     --only takes one of these three
     --peers          compare with other hosts instead, where they are installed
     --accept         write what --instructions counts to that file, or what --peers shows
                      to docs/performance/peers.md
@@ -199,11 +200,14 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             report.skipped.push(format!("{heading}: {error:#}"));
         }
     };
-    if options.has(Part::Service) {
+    if options.has(Part::Service) && options.is_wanted("reloads") {
         section("Services", service::table(&built, clients, options.is_quick));
     }
-    if options.has(Part::Service) || options.is_whole_quick() {
+    let has_services = options.has(Part::Service) || options.is_whole_quick();
+    if has_services && options.is_wanted("workers") {
         section("Workers", workers::table(&Runner { built: &built, clients }, options.rounds));
+    }
+    if has_services && options.is_wanted("instances") {
         section("Instances", instances::table());
     }
     if options.has(Part::Syscalls) && has_strace {
