@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow};
 use hyper::{Method, StatusCode};
 
-use crate::FAILURE;
 use crate::admin::{AdminAddress, LimitsRequest, Outcome, SCHEMA, Status, VARIABLE};
 use crate::args::{CtlArgs, CtlFormat, CtlOrder, LimitsChange};
 use crate::report::{Lines, say};
+use crate::{FAILURE, USAGE};
 use client::{Client, Reply};
 
 /// Does what `args` say, and returns the exit code.
@@ -31,7 +31,12 @@ pub(crate) fn ctl(args: &CtlArgs) -> Result<ExitCode> {
         CtlOrder::Drain => drain(&client),
         CtlOrder::Limits { change: None } => limits(&client),
         CtlOrder::Limits { change: Some(LimitsChange::Set { limits }) } => {
-            set_limits(&client, limits.iter().cloned().collect())
+            let wanted: LimitsRequest = limits.iter().cloned().collect();
+            if wanted.len() < limits.len() {
+                say!("wasock: a limit is named twice; see `wasock ctl --help`");
+                return Ok(ExitCode::from(USAGE));
+            }
+            set_limits(&client, wanted)
         }
         CtlOrder::Metrics => metrics(&client),
     }

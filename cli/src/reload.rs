@@ -60,7 +60,7 @@ impl fmt::Display for ReloadFailure {
         match self {
             Self::Unusable(why) => f.write_str(why),
             Self::NeedsRestart(keys) => {
-                write!(f, "reload refused: these keys need a restart of the host: {}", keys.join(", "))
+                write!(f, "these keys need a restart of the host: {}", keys.join(", "))
             }
             Self::Failed(error) => error.fmt(f),
         }
@@ -186,7 +186,7 @@ impl Worker {
         let keys = self.invocation.lasting_differences(&invocation);
         if !keys.is_empty() {
             let failure = ReloadFailure::NeedsRestart(keys);
-            say!("wasock: {failure}");
+            say!("wasock: reload refused: {failure}");
             return Err(failure);
         }
         let prepared = load(&args).and_then(|guest| Ok((guest, serve::settings(&args)?)));

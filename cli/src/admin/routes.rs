@@ -24,6 +24,7 @@ use super::process::ProcessStatus;
 use super::status::{Around, Status};
 use crate::manager;
 use crate::reload::Reloader;
+use crate::report::say;
 
 /// How old what is shown may be: the kernel is not asked anew for each of many requests.
 const FRESH: Duration = Duration::from_millis(100);
@@ -168,8 +169,13 @@ async fn reload(state: &State, place: &Place) -> Answer {
 }
 
 fn drain(state: &State) -> Answer {
+    let is_first = !state.service_status().is_draining;
+    // First of all: standard error may be full.
     state.service.drain();
     manager::drains();
+    if is_first {
+        say!("wasock: an operator's order: the connections may end, and the service with them");
+    }
     state.forget();
     json(StatusCode::ACCEPTED, &Outcome { outcome: "begun".to_owned(), generation: None, error: None })
 }

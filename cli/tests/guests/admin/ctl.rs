@@ -39,7 +39,11 @@ fn ctl_reload_says_what_has_become_of_it() -> Result<()> {
     site.ctl(&["reload"])?.expect_code(1)?.expect_stderr("wasock: refused: ")?;
     site.is_page()?;
     site.ctl(&["drain"])?.expect_code(0)?.expect_stdout("the service drains")?;
-    site.running.finish()?.expect_code(0).map(drop)
+    site.running
+        .finish()?
+        .expect_code(0)?
+        .expect_stderr("an operator's order: the connections may end")
+        .map(drop)
 }
 
 #[test]
@@ -78,6 +82,8 @@ fn limits_change_while_the_service_runs() -> Result<()> {
     let metrics = site.ctl(&["metrics"])?.stdout;
     ensure!(metrics.contains("wasock_limit{limit=\"max-connections\",unit=\"connections\"} 1"), "{metrics}");
     site.ctl(&["limits", "set", "max-connections=none"])?.expect_code(0)?;
+    let twice = site.ctl(&["limits", "set", "max-connections=5", "max-connections=6"])?;
+    twice.expect_code(2)?.expect_stderr("a limit is named twice")?.expect_one_line()?;
     site.is_page()?;
     for (change, why) in [
         ("max-memory=1", "max-memory can't be changed while the service runs: the memories of an instance"),

@@ -202,6 +202,10 @@ fn the_module_is_the_one_that_serves() -> Result<()> {
     name(&folder.path().join("none.wasm"))?;
     ctl(&["reload"])?.expect_code(1)?;
     ensure!(shown()? == one.to_string_lossy().as_ref(), "{}", shown()?);
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, text + "workers = 2\n")?;
+    let refused = ctl(&["reload"])?.expect_code(1)?;
+    refused.expect_stderr("wasock: refused: these keys need a restart of the host: workers")?;
     name(&two)?;
     ctl(&["reload"])?.expect_code(0)?;
     ensure!(shown()? == two.to_string_lossy().as_ref(), "{}", shown()?);
