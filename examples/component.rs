@@ -30,7 +30,7 @@ impl WasockView for State {
 }
 
 /// Runs the component until it ends; `on_event` hears where it listens.
-pub async fn serve(
+pub(crate) async fn serve(
     component: &Path,
     listen: &str,
     on_event: impl Fn(&Event) + Send + Sync + 'static,
