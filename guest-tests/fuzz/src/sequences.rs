@@ -322,7 +322,9 @@ impl Generator {
         self.store(CONTROL, told);
         self.store(CONTROL + 4, level_and_type);
         for index in 0..count {
-            let word = self.random.pick(&FdKind::ALL).word(self.slot());
+            let any = self.random.pick(&FdKind::ALL).word(self.slot());
+            let (end, counter) = (FdKind::Pipe.word(self.random.below(2)), FdKind::Counter.word(self.slot()));
+            let word = self.random.pick(&[one, two, one, two, end, end, counter, any]);
             self.store(CONTROL + 8 + 4 * index, Arg::At(word));
         }
         let data = iovs(self.random.below(13));
