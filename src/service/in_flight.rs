@@ -14,14 +14,14 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::report::unpoisoned;
 use crate::error::Errno;
-use crate::io::{AsyncFd, Events, own_reactor};
+use crate::io::{AsyncFd, Events, HostRuntime, own_reactor};
 
 /// What a token stands for. It is closed when it is dropped.
 pub(crate) type Load = Arc<dyn Any + Send + Sync>;
@@ -84,8 +84,7 @@ impl InFlight {
         let reactor = own_reactor()?;
         let mut weight_and_load = Some((descriptors.saturating_add(1), load));
         for _ in 0..MOST_TRIES {
-            let (kept, fd) = io::pipe()?;
-            let (kept, fd) = (OwnedFd::from(kept), OwnedFd::from(fd));
+            let (kept, fd) = pipe()?;
             let id = id_of(fd.as_fd())?;
             let mut messages = unpoisoned(&self.0);
             if messages.all.contains_key(&id) {
@@ -177,6 +176,13 @@ async fn close_when_gone(kept: &AsyncFd, messages: &Weak<InFlight>, id: PipeId, 
     {
         messages.remove(id, number);
     }
+}
+
+/// The end that the host keeps, and the token.
+fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let highest = |(kept, token): &(PipeReader, PipeWriter)| kept.as_raw_fd().max(token.as_raw_fd());
+    let (kept, token) = HostRuntime::of_process().descriptors.for_guest(2, io::pipe, highest)?;
+    Ok((kept.into(), token.into()))
 }
 
 fn id_of(pipe: BorrowedFd<'_>) -> Result<PipeId, Errno> {

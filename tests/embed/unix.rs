@@ -43,6 +43,16 @@ async fn names_are_events_and_are_removed() -> Result<()> {
     Ok(())
 }
 
+/// Descriptors pass where calls are futures, too.
+#[tokio::test]
+async fn an_async_embedders_guest_passes_descriptors() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let loopback = "127.0.0.1:*".parse()?;
+    let builder = WasockCtx::builder().listen(&loopback).connect(&loopback);
+    let builder = builder.preopened_dir(folder.path(), "/", Access::ReadWrite)?.arg("guest");
+    run_async(guest_tests::PASS_DESCRIPTORS, builder.build_for_any_module()?).await
+}
+
 /// Two services of one process: a descriptor that a guest of one sends is nothing to a guest of the
 /// other one, which would wait for clients at it.
 #[tokio::test]
