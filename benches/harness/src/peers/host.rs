@@ -34,11 +34,13 @@ pub(super) struct Peer {
 enum Guest {
     /// The very module that this host runs.
     Module,
+    /// The same source with the calls of another dialect, by its feature: this host runs that module too.
+    InDialect(&'static str),
     /// A component of the same source, with the sockets of WASI preview 2.
     Component,
 }
 
-pub(super) const PEERS: [Peer; 2] = [
+pub(super) const PEERS: [Peer; 3] = [
     Peer {
         name: "wasmtime",
         variable: "WASOCK_PEER_WASMTIME",
@@ -61,6 +63,17 @@ pub(super) const PEERS: [Peer; 2] = [
         difference: "the same ABI (WASIX) and the very same module. In its epoll a descriptor that was closed \
                      stays (7.4.2), so that the next one of that number is refused, and the guest ends. Compiled \
                      by Cranelift; one thread runs the guest, and tokio's wait",
+    },
+    Peer {
+        name: "iwasm",
+        variable: "WASOCK_PEER_IWASM",
+        install: "cmake -S product-mini/platforms/linux -B build && cmake --build build, in a checkout of \
+                  github.com/bytecodealliance/wasm-micro-runtime",
+        guest: Guest::InDialect("wamr"),
+        flags: &["--addr-pool=127.0.0.1/32"],
+        ways: &["poll"],
+        difference: "WAMR's dialect: the same source with its calls, a module that wasock runs as well. Interpreted, \
+                     unless it was built otherwise; blocking system calls on the thread of the guest",
     },
 ];
 
@@ -107,6 +120,7 @@ impl Host {
             if let Some(program) = peer.find() {
                 let guest = match peer.guest {
                     Guest::Module => built.module("http_server", Module::Small),
+                    Guest::InDialect(feature) => built.module_in("http_server", feature),
                     Guest::Component => component(built)?,
                 };
                 let version = version(&program);
@@ -215,6 +229,7 @@ mod tests {
         };
         assert_eq!(told("wasmtime")?, "run -Stcp,inherit-network x.wasm 127.0.0.1:1 poll");
         assert_eq!(told("wasmer")?, "run --cranelift --net x.wasm 127.0.0.1:1 poll");
+        assert_eq!(told("iwasm")?, "--addr-pool=127.0.0.1/32 x.wasm 127.0.0.1:1 poll");
         Ok(())
     }
 }
