@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use tokio::runtime::Runtime;
 
 /// What is done to have a service run its instances in one of these executors.
@@ -29,7 +29,7 @@ fn on_threads(builder: ServiceBuilder) -> ServiceBuilder {
     builder.connections_on(|mut task| {
         thread::spawn(move || {
             let waker = Waker::from(Arc::new(Unpark(thread::current())));
-            while let Poll::Pending = task.as_mut().poll(&mut Context::from_waker(&waker)) {
+            while task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                 thread::park();
             }
         });

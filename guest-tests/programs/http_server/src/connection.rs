@@ -53,7 +53,7 @@ pub enum Manner {
 }
 
 /// How many steps are some 200 us of a processor of these years: each needs the one before.
-const STEPS: u32 = 150_000;
+const STEPS: u32 = 350_000;
 
 fn compute() {
     let mut number = std::hint::black_box(1_u64);
