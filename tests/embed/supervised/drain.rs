@@ -186,25 +186,46 @@ fn r7_a_drain_ends_connections_without_traffic() -> Result<()> {
 
 #[test]
 fn l4_a_connection_without_traffic_is_reset_and_counted() -> Result<()> {
-    const IDLE: Duration = Duration::from_millis(400);
+    for _ in 0..10 {
+        if is_reset_without_traffic()? {
+            return Ok(());
+        }
+    }
+    bail!("the machine is too slow");
+}
+
+/// `false` where this test itself had to wait for a processor for so long that there was no traffic.
+fn is_reset_without_traffic() -> Result<bool> {
+    const IDLE: Duration = Duration::from_millis(800);
     let (running, mut one, addr) =
         Running::start_with(|ctx| Ok(ctx.idle_timeout(IDLE)), |builder| builder)?.listening()?;
     let mut kept = running.kept_by(&mut one, addr)?;
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    let mut is_late = || {
+        longest = longest.max(std::mem::replace(&mut last, Instant::now()).elapsed());
+        longest >= IDLE / 2
+    };
     // What comes counts, read or not, and what goes.
-    for _ in 0..12 {
-        thread::sleep(IDLE / 6);
-        std::io::Write::write_all(&mut kept, b"x")?;
-    }
-    for _ in 0..12 {
-        thread::sleep(IDLE / 6);
-        one.expect("say kept y", "ok")?;
+    for count in 0..24 {
+        thread::sleep(IDLE / 12);
+        let went = if count < 12 {
+            std::io::Write::write_all(&mut kept, b"x").is_ok()
+        } else {
+            one.ask("say kept y")? == "ok"
+        };
+        if is_late() {
+            one.tell("exit 0")?;
+            running.ended()?;
+            return Ok(false);
+        }
+        ensure!(went, "it was reset after {count}");
     }
     ensure!(running.service.metrics().listeners.iter().all(|it| it.idle_resets == 0), "it was reset");
     let begun = Instant::now();
     let mut said = Vec::new();
     let read = kept.read_to_end(&mut said);
     ensure!(read.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "no reset");
-    ensure!(said.len() <= 12 && begun.elapsed() >= IDLE / 2, "reset after {:?}", begun.elapsed());
+    ensure!(said.len() <= 12 && begun.elapsed() >= IDLE / 4, "reset after {:?}", begun.elapsed());
     let (local, peer) = running.event(|event| match event {
         Event::IdleReset { local, peer, .. } => Some((local.clone(), peer.clone())),
         _ => None,
@@ -216,7 +237,8 @@ fn l4_a_connection_without_traffic_is_reset_and_counted() -> Result<()> {
     let sent = one.ask("say kept z")?;
     ensure!(!sent.starts_with("ok"), "{sent}");
     one.tell("exit 0")?;
-    running.ended().map(drop)
+    running.ended()?;
+    Ok(true)
 }
 
 #[test]
