@@ -195,7 +195,7 @@ fn main() -> Result<()> {
         table.into_iter().partition(|_| is_other.next().copied().unwrap_or_default());
     fs::write(out.join("link.rs"), link(&table, &others)?)?;
     let functions = functions("pub", "FUNCTIONS", &table)?
-        + &functions("pub(crate)", "OTHER_TYPES", &others)?
+        + &functions("pub", "OTHER_TYPES", &others)?
         + &errno_names(&witx::load(&["witx/typenames.witx"])?)?;
     fs::write(out.join("functions.rs"), functions)?;
     Ok(())

@@ -4,7 +4,8 @@
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use crate::abi::fuzzing;
-pub use crate::abi::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING, added_in, detect};
+pub use crate::abi::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING, OTHER_TYPES};
+pub use crate::abi::{added_in, detect};
 pub use crate::error::Trap;
 pub use crate::host::{ConnectionInstances, OneConnection, add_to_linker_on_own_thread};
 pub use crate::socket::listen::{ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};

@@ -41,7 +41,6 @@ pub(crate) use detect::{Imports, Support, detect_in, imported_memory, wants_thre
 pub(crate) use dialect::linkage;
 pub(crate) use interface::{Interface, may_share_own_memory};
 pub(crate) use mixed::mixture;
-pub(crate) use table::OTHER_TYPES;
-pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING};
+pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING, OTHER_TYPES};
 pub(crate) use toolchain::is_go;
 pub use wasix::{WasixGeneration, added_in};
