@@ -15,6 +15,8 @@ mod change_log;
 mod clocks;
 mod connection;
 mod cpu_time;
+#[cfg(feature = "components")]
+mod delivery;
 pub(crate) mod device;
 mod directory;
 mod file_transfer;
@@ -62,6 +64,8 @@ use change_log::ChangeLog;
 pub use connection::ConnectionAs;
 pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variables_of};
 pub(crate) use cpu_time::CpuTime;
+#[cfg(feature = "components")]
+pub(crate) use delivery::{Deliveries, Delivery};
 pub use futex::Woken;
 pub(crate) use handler_clock::HandlerClock;
 pub use inherited::InheritedSockets;
@@ -109,6 +113,9 @@ pub struct Process {
     in_flight: Arc<AtomicU32>,
     /// May another instance have some of its open files too?
     shares_files: AtomicBool,
+    /// What is still to be delivered of what it has written.
+    #[cfg(feature = "components")]
+    deliveries: Arc<Deliveries>,
     settings: Arc<Settings>,
     /// What describes the connection that it was started for, as `NAME=value`.
     variables: Vec<String>,
@@ -179,6 +186,8 @@ impl Process {
             has_ended: AtomicBool::new(false),
             in_flight: Arc::default(),
             shares_files: AtomicBool::new(false),
+            #[cfg(feature = "components")]
+            deliveries: Arc::default(),
             settings,
             variables,
             has_first_socket: given.is_some_and(GivenConnection::is_first_socket),
@@ -282,6 +291,12 @@ impl Process {
     /// An epoll that watches nothing.
     pub(crate) fn new_epoll(&self) -> Arc<Epoll> {
         Epoll::of_guest(&self.host_memory, &self.nesting)
+    }
+
+    /// What is still to be delivered of what it has written.
+    #[cfg(feature = "components")]
+    pub(crate) fn deliveries(&self) -> &Arc<Deliveries> {
+        &self.deliveries
     }
 
     /// Looks names up.

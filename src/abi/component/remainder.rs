@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::account::Charge;
 use crate::error::Errno;
 use crate::io::{Events, Pollable, Watchers, reactor, spawn_guarded};
-use crate::process::Process;
+use crate::process::{Delivery, Process};
 use crate::ready::timeout;
 use crate::socket::{Connected, ShutdownHow};
 
@@ -50,6 +50,8 @@ impl Remainder {
         let bytes = u64::try_from(rest.len()).unwrap_or(u64::MAX);
         let held = process.host_memory().charge(bytes.saturating_add(TASK))?;
         let this = Arc::new(Self { state: Mutex::default(), done: Watchers::default() });
+        // Known before the task runs: the guest may end first.
+        let held = (held, process.deliveries().begin());
         let work = deliver(Arc::clone(&this), connected.clone(), Arc::clone(process), rest.to_vec(), held);
         let signals = Arc::clone(process.signals());
         spawn_guarded(&reactor()?, work, move || signals.host_failed("delivered what was written"));
@@ -80,7 +82,7 @@ async fn deliver(
     connected: Connected,
     process: Arc<Process>,
     bytes: Vec<u8>,
-    held: Charge,
+    held: (Charge, Delivery),
 ) {
     let outcome = send_all(&connected, &process, &bytes).await;
     let then_end = {
