@@ -28,10 +28,13 @@ mod connection;
 mod descriptor;
 mod failure;
 mod interfaces;
+mod name;
 mod option;
 mod outline;
 #[expect(unreachable_pub, reason = "the bindings name them with `pub`")]
 pub(crate) mod p2;
+#[expect(unreachable_pub, reason = "as in `p2`")]
+pub(crate) mod p3;
 mod remainder;
 mod tcp;
 mod trace;

@@ -14,7 +14,8 @@ use super::descriptor::GuestSocket;
 use super::failure::Failure;
 use crate::address::Address;
 use crate::error::Errno;
-use crate::process::Thread;
+use crate::process::{Process, Thread};
+use crate::socket::listen::UnboundListen;
 use crate::socket::{Domain, Family, FlagOption, Kind, Phase, Refusal, ShutdownHow, Socket, Stream};
 
 /// The backlog of a program that has not named any, as std and most others name it. Where a profile has a
@@ -84,32 +85,51 @@ impl Tcp {
     ///
     /// # Errors
     ///
-    /// [`Failure::State`] where it listens, is connected or about to be; [`Failure::Argument`]; and those of
-    /// [`Stream::try_connect`], after which it is of no more use.
+    /// Those of [`try_begin_connect`](Self::try_begin_connect).
     pub(super) async fn begin_connect(
         &mut self,
-        thread: &Thread,
+        process: &Process,
         call: &'static str,
         to: SocketAddr,
     ) -> Result<(), Failure> {
+        if let Begun::NeedsLookUp = self.try_begin_connect(process, call, to, true)? {
+            process.look_up_for(self.socket.socket(), &Address::Inet(to)).await?;
+            self.try_begin_connect(process, call, to, false)?;
+        }
+        Ok(())
+    }
+
+    /// Begins to connect, unless a name of the grants that may have the address is to be looked up first and
+    /// the caller `may_look_up`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::State`] where it listens, is connected or about to be; [`Failure::Argument`]; and those of
+    /// [`Stream::try_connect`], after which it is of no more use.
+    pub(super) fn try_begin_connect(
+        &mut self,
+        process: &Process,
+        call: &'static str,
+        to: SocketAddr,
+        may_look_up: bool,
+    ) -> Result<Begun, Failure> {
         match self.usable()?.phase() {
             Phase::Idle | Phase::Failed => {}
             Phase::Connecting(_) | Phase::Listening(_) | Phase::Connected(_) => return Err(Failure::State),
         }
         check_peer(to, self.socket.family())?;
-        let (process, socket, address) = (thread.process(), self.socket.socket(), Address::Inet(to));
-        let mut outcome = socket.try_connect(&address, process.policy());
-        if matches!(outcome, Err(Refusal::Denied(_)))
-            && !process.names_to_look_up(socket, &address).is_empty()
-        {
-            process.look_up_for(socket, &address).await?;
-            outcome = socket.try_connect(&address, process.policy());
-        }
-        match outcome {
-            Ok(()) | Err(Refusal::Errno(Errno::EINPROGRESS)) => Ok(()),
+        let (socket, address) = (self.socket.socket(), Address::Inet(to));
+        match socket.try_connect(&address, process.policy()) {
+            Ok(()) | Err(Refusal::Errno(Errno::EINPROGRESS)) => Ok(Begun::Connecting),
+            Err(Refusal::Denied(_))
+                if may_look_up && !process.names_to_look_up(socket, &address).is_empty() =>
+            {
+                Ok(Begun::NeedsLookUp)
+            }
             outcome => {
                 self.is_over = true;
-                process.answer(call, outcome).map_err(|error| of_connect(Failure::from(error)))
+                process.answer(call, outcome).map_err(|error| of_connect(Failure::from(error)))?;
+                Ok(Begun::Connecting)
             }
         }
     }
@@ -130,18 +150,27 @@ impl Tcp {
         }
     }
 
-    /// Listens; the limit is the number that the guest has set. Returns how many connections may wait.
+    /// Listens; the backlog is the one that the guest has set. Returns how many connections may wait. What becomes
+    /// of a socket without an address is WASI's to say, and not the profile's.
     ///
     /// # Errors
     ///
-    /// [`Failure::State`] where it listens, is connected or about to be, and those of [`Stream::listen`].
-    pub(super) fn listen(&self, thread: &Thread, call: &'static str) -> Result<u32, Failure> {
-        match self.usable()?.phase() {
-            Phase::Idle => {}
+    /// [`Failure::State`] where it listens, is connected or about to be, or has no address and needs one; those of
+    /// [`Stream::listen`].
+    pub(super) fn listen(
+        &self,
+        thread: &Thread,
+        call: &'static str,
+        unbound: UnboundListen,
+    ) -> Result<u32, Failure> {
+        let stream = self.usable()?;
+        match stream.phase() {
+            Phase::Idle if stream.is_bound() || unbound == UnboundListen::BoundToWildcard => {}
             _ => return Err(Failure::State),
         }
         let (fd, socket) = (self.socket.fd(), self.socket.socket());
         let mut config = thread.config(fd, socket);
+        config.rules.unbound = unbound;
         let backlog = self.backlog.unwrap_or_else(|| {
             config.rules.somaxconn_is_maximum = false;
             DEFAULT_BACKLOG
@@ -149,12 +178,7 @@ impl Tcp {
         Ok(thread.listen_as(call, fd, socket, backlog, config)?.now)
     }
 
-    /// Has it an address?
-    pub(super) fn is_bound(&self) -> bool {
-        self.socket.stream().is_ok_and(Stream::is_bound)
-    }
-
-    /// Sets how many connections may wait, where it listens too.
+    /// Sets the backlog, where it listens too; returns how many connections may wait then.
     ///
     /// # Errors
     ///
@@ -165,7 +189,7 @@ impl Tcp {
         thread: &Thread,
         call: &'static str,
         backlog: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<u32>, Failure> {
         let is_listening = match self.usable()?.phase() {
             Phase::Connecting(_) | Phase::Connected(_) => return Err(Failure::State),
             Phase::Listening(_) => true,
@@ -176,33 +200,23 @@ impl Tcp {
         }
         // A large number, and none that a profile could take for a negative one.
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX).unsigned_abs();
-        if is_listening {
+        let capacity = is_listening.then(|| {
             let (fd, socket) = (self.socket.fd(), self.socket.socket());
-            thread.listen_as(call, fd, socket, backlog, thread.config(fd, socket))?;
-        }
+            thread.listen_as(call, fd, socket, backlog, thread.config(fd, socket))
+        });
+        let capacity = capacity.transpose()?.map(|capacity| capacity.now);
         self.backlog = Some(backlog);
-        Ok(())
+        Ok(capacity)
     }
 
-    /// Takes a connection that waits, and nothing where there is no descriptor for it.
+    /// As [`accept`].
     ///
     /// # Errors
     ///
-    /// [`Failure::State`] where it does not listen; `EAGAIN` where none waits; `EMFILE`, `ENFILE`;
-    /// `ECONNABORTED` where another instance was faster.
+    /// Those of [`accept`]; [`Failure::State`] where an attempt to connect has failed.
     pub(super) fn accept(&self, thread: &Thread) -> Result<Self, Failure> {
-        if !self.usable()?.is_listening() {
-            return Err(Failure::State);
-        }
-        match thread.try_accept(self.socket.reference(), true) {
-            Poll::Ready(Ok((fd, _peer))) => {
-                let accepted = Self::of(GuestSocket::of(thread.process(), fd)?);
-                accepted.socket.connect()?;
-                Ok(accepted)
-            }
-            Poll::Ready(Err(refusal)) => Err(refusal.errno().into()),
-            Poll::Pending => Err(Errno::EAGAIN.into()),
-        }
+        self.usable()?;
+        accept(thread, &self.socket)
     }
 
     /// The address that it has, as the guest knows it.
@@ -251,6 +265,53 @@ impl Tcp {
         self.usable()?;
         Ok(&self.socket)
     }
+}
+
+/// How an attempt to connect stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It is on its way, or done.
+    Connecting,
+    /// Names are to be looked up before.
+    NeedsLookUp,
+}
+
+/// Takes a connection that waits at `listener`, and nothing where there is no descriptor for it.
+///
+/// # Errors
+///
+/// [`Failure::State`] where it does not listen; `EAGAIN` where none waits; `EMFILE`, `ENFILE`;
+/// `ECONNABORTED` where another instance was faster.
+pub(super) fn accept(thread: &Thread, listener: &GuestSocket) -> Result<Tcp, Failure> {
+    if !listener.stream()?.is_listening() {
+        return Err(Failure::State);
+    }
+    match thread.try_accept(listener.reference(), true) {
+        Poll::Ready(Ok((fd, _peer))) => {
+            let accepted = Tcp::of(GuestSocket::of(thread.process(), fd)?);
+            accepted.socket.connect()?;
+            Ok(accepted)
+        }
+        Poll::Ready(Err(refusal)) => Err(refusal.errno().into()),
+        Poll::Pending => Err(Errno::EAGAIN.into()),
+    }
+}
+
+/// May the guest take a connection of `listener`, as far as descriptors and limits go? `is_short` says that the host had
+/// no descriptor for the last one, until it has one.
+///
+/// docs/listen.md, rule 12: without one an accept takes nothing, and a poll that said so would spin.
+pub(super) fn may_accept(process: &Process, is_short: &mut bool, listener: &Socket) -> bool {
+    if !process.fds().has_room() {
+        return false;
+    }
+    if listener.stream().is_ok_and(|stream| stream.reached_limit().is_some()) {
+        return false;
+    }
+    if *is_short {
+        *is_short = listener.poll_fd().try_clone_to_owned().is_err();
+    }
+    !*is_short
 }
 
 /// Opens a socket as a descriptor of the guest's. One of IPv6 is that of nothing else: "On IPv6 sockets,

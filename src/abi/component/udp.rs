@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use super::address::{check_destination, is_of};
@@ -11,7 +13,7 @@ use super::failure::Failure;
 use super::tcp::{inet, open};
 use crate::address::Address;
 use crate::error::Errno;
-use crate::process::Thread;
+use crate::process::{Process, Thread};
 use crate::ready;
 use crate::socket::{Datagram, Destination, Family, Kind, Refusal, Socket};
 
@@ -21,6 +23,9 @@ pub(super) const MAX_DATAGRAM: usize = 65_535;
 /// A datagram socket of the guest.
 pub(crate) struct Udp {
     socket: Arc<GuestSocket>,
+    /// Has it had a peer? Then it has an address for good, also where Linux takes back the one that it chose for that
+    /// peer.
+    was_connected: AtomicBool,
 }
 
 impl Udp {
@@ -30,7 +35,8 @@ impl Udp {
     ///
     /// As for [`Tcp::open`](super::tcp::Tcp::open).
     pub(super) fn open(thread: &Thread, family: Family) -> Result<Self, Failure> {
-        Ok(Self { socket: open(thread, family, Kind::Datagram)? })
+        let socket = open(thread, family, Kind::Datagram)?;
+        Ok(Self { socket, was_connected: AtomicBool::new(false) })
     }
 
     /// The descriptor.
@@ -44,7 +50,7 @@ impl Udp {
     ///
     /// What the host reports.
     pub(super) fn is_bound(&self) -> Result<bool, Failure> {
-        Ok(self.socket.socket().local_address()?.port() != Some(0))
+        Ok(self.was_connected.load(Relaxed) || self.socket.socket().local_address()?.port() != Some(0))
     }
 
     /// Gives it an address.
@@ -71,12 +77,12 @@ impl Udp {
     /// [`Failure::Argument`], and those of [`Datagram::connect`].
     pub(super) async fn connect(
         &self,
-        thread: &Thread,
+        process: &Process,
         call: &'static str,
         to: SocketAddr,
     ) -> Result<(), Failure> {
         check_destination(to, self.socket.family())?;
-        let (process, socket, address) = (thread.process(), self.socket.socket(), Address::Inet(to));
+        let (socket, address) = (self.socket.socket(), Address::Inet(to));
         let mut outcome = socket.try_connect(&address, process.policy());
         if matches!(outcome, Err(Refusal::Denied(_)))
             && !process.names_to_look_up(socket, &address).is_empty()
@@ -89,7 +95,9 @@ impl Udp {
             socket.dissolve()?;
             outcome = socket.try_connect(&address, process.policy());
         }
-        Ok(process.answer(call, outcome)?)
+        process.answer(call, outcome)?;
+        self.was_connected.store(true, Relaxed);
+        Ok(())
     }
 
     /// The address that it has, as the guest knows it.
@@ -134,7 +142,7 @@ fn datagram(socket: &GuestSocket) -> Result<&Datagram, Failure> {
 /// [`Failure::Argument`] for an address of no use, for another one than the peer's, and without any; `EMSGSIZE`;
 /// `EAGAIN` where there is no room; those of [`Datagram::destination`] and of [`Datagram::try_send`].
 pub(super) async fn send(
-    thread: &Thread,
+    process: &Process,
     call: &'static str,
     socket: &GuestSocket,
     data: &[u8],
@@ -156,17 +164,17 @@ pub(super) async fn send(
         (None, None) => return Err(Failure::Argument),
         // The policy is asked at every use.
         (_, Some(peer)) => {
-            destination(thread, call, socket, datagram, peer).await?;
+            destination(process, call, socket, datagram, peer).await?;
             ready::try_send(socket.socket(), slices)
         }
         (Some(to), None) => {
-            let to = destination(thread, call, socket, datagram, to).await?;
+            let to = destination(process, call, socket, datagram, to).await?;
             ready::try_send_to(datagram, slices, &to)
         }
     };
     match sent {
         Some(Poll::Ready(sent)) => {
-            thread.process().instance().usage().sent(sent?);
+            process.instance().usage().sent(sent?);
             Ok(())
         }
         // No room, or no reactor for the wait that it would take.
@@ -175,13 +183,13 @@ pub(super) async fn send(
 }
 
 async fn destination(
-    thread: &Thread,
+    process: &Process,
     call: &'static str,
     socket: &GuestSocket,
     datagram: &Datagram,
     to: SocketAddr,
 ) -> Result<Destination, Failure> {
-    let (process, address) = (thread.process(), Address::Inet(to));
+    let address = Address::Inet(to);
     let mut found = datagram.destination(&address, process.policy());
     if matches!(found, Err(Refusal::Denied(_)))
         && !process.names_to_look_up(socket.socket(), &address).is_empty()
@@ -200,7 +208,7 @@ async fn destination(
 ///
 /// What the host reports of an earlier one.
 pub(super) fn receive(
-    thread: &Thread,
+    process: &Process,
     socket: &GuestSocket,
     buffer: &mut [u8],
     peer: Option<SocketAddr>,
@@ -215,7 +223,7 @@ pub(super) fn receive(
         };
         let from = received.from.and_then(|from| from.inet()).ok_or(Errno::EIO)?;
         if peer.is_none_or(|peer| is_same(peer, from)) {
-            thread.process().instance().usage().received(received.count);
+            process.instance().usage().received(received.count);
             return Ok(Some((received.count, from)));
         }
     }

@@ -3,7 +3,7 @@
 use wasmtime::component::{Linker, ResourceTable};
 
 use super::super::WasockCtx;
-use crate::abi::component::{View, p2};
+use crate::abi::component::{View, p2, p3};
 
 /// What a store's data has of wasock, for [`add_to_component_linker`]: as
 /// [`WasiView`](wasmtime_wasi::WasiView) has of an embedder's own `WasiCtx`.
@@ -43,6 +43,15 @@ pub fn add_to_component_linker<T: WasockView + 'static>(linker: &mut Linker<T>) 
 pub(super) fn add_all_to_linker<T: WasockView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     p2::add_to_linker(linker, whole_view::<T>)?;
     p2::add_io_to_linker(linker, whole_view::<T>)
+}
+
+/// Adds `wasi:sockets` of WASI 0.3 to `linker`.
+///
+/// # Errors
+///
+/// Where the engine has no async functions of components; as for [`add_to_component_linker`].
+pub(super) fn add_p3_to_linker<T: WasockView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    p3::add_to_linker(linker, whole_view::<T>)
 }
 
 fn whole_view<T: WasockView>(data: &mut T) -> View<'_> {

@@ -1,6 +1,6 @@
 //! `wasi:sockets/ip-name-lookup`.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -13,11 +13,9 @@ use super::sockets::ip_name_lookup::{Host, HostResolveAddressStream};
 use super::sockets::network::{ErrorCode, IpAddress};
 use super::source::Source;
 use crate::abi::component::View;
-use crate::abi::component::failure::Failure;
+use crate::abi::component::name::{Named, RESOLVE, host, may_look_up, shown};
 use crate::error::Errno;
 use crate::io::Pollable;
-use crate::observe::text::Quoted;
-use crate::policy::Use;
 use crate::process::Background;
 
 type Found = Result<IntoIter<IpAddr>, Errno>;
@@ -42,8 +40,6 @@ pub enum ResolveAddressStream {
     LookUp(Arc<LookUp>),
 }
 
-const RESOLVE: &str = "resolve-addresses";
-
 impl Host for View<'_> {
     fn resolve_addresses(
         &mut self,
@@ -52,7 +48,7 @@ impl Host for View<'_> {
     ) -> Result<Resource<ResolveAddressStream>, SocketError> {
         self.traced(
             RESOLVE,
-            |_| format!("name={}", Quoted(name.get(..64).unwrap_or(&name))),
+            |_| shown(&name),
             |view| {
                 view.table.get(&network)?;
                 let stream = match host(&name)? {
@@ -68,8 +64,7 @@ impl Host for View<'_> {
 impl View<'_> {
     fn look_up(&self, name: String) -> Result<Arc<LookUp>, SocketError> {
         let process = Arc::clone(self.thread.process());
-        if let Err(denial) = process.policy().check(Use::Resolve(&name)) {
-            process.report().report_denial(RESOLVE, denial);
+        if !may_look_up(&process, &name) {
             // "A permanent failure in name resolution occurred. (EAI_FAIL)": there is no code for this one.
             return Err(SocketError::Code(ErrorCode::PermanentResolverFailure));
         }
@@ -125,30 +120,6 @@ impl HostResolveAddressStream for View<'_> {
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
         self.table.delete(stream)?;
         Ok(())
-    }
-}
-
-/// What a name names.
-enum Named {
-    Address(IpAddr),
-    Domain(String),
-}
-
-/// "Unicode domain names are automatically converted to ASCII using IDNA encoding. If the input is an IP
-/// address string, the address is parsed and returned as-is" - wasi:sockets/ip-name-lookup
-///
-/// # Errors
-///
-/// [`Failure::Argument`] for what is neither.
-fn host(name: &str) -> Result<Named, Failure> {
-    if let Ok(ip) = name.parse::<Ipv6Addr>() {
-        return Ok(Named::Address(ip.into()));
-    }
-    match url::Host::parse(name) {
-        Ok(url::Host::Ipv4(ip)) => Ok(Named::Address(ip.into())),
-        Ok(url::Host::Ipv6(ip)) => Ok(Named::Address(ip.into())),
-        Ok(url::Host::Domain(domain)) => Ok(Named::Domain(domain)),
-        Err(_) => Err(Failure::Argument),
     }
 }
 

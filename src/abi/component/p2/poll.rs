@@ -12,8 +12,9 @@ use wasmtime_wasi_io::bindings::wasi::io::poll as others;
 use wasmtime_wasi_io::poll::DynPollable;
 
 use super::io::poll::{Host, HostPollable};
-use super::source::{POLLABLE, Source, Subscription, Wait, may_accept};
+use super::source::{POLLABLE, Source, Subscription, Wait};
 use crate::abi::component::View;
+use crate::abi::component::tcp::may_accept;
 use crate::error::Errno;
 use crate::io::{HostRuntime, Timer};
 use crate::process::Process;

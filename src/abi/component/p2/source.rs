@@ -107,20 +107,3 @@ impl Wait<'_> {
         }
     }
 }
-
-/// May the guest take a connection of `listener`, as far as descriptors and limits go? `is_short` says that the host had
-/// no descriptor for the last one, until it has one.
-///
-/// docs/listen.md, rule 12: without one an accept takes nothing, and a poll that said so would spin.
-pub(super) fn may_accept(process: &Process, is_short: &mut bool, listener: &Socket) -> bool {
-    if !process.fds().has_room() {
-        return false;
-    }
-    if listener.stream().is_ok_and(|stream| stream.reached_limit().is_some()) {
-        return false;
-    }
-    if *is_short {
-        *is_short = listener.poll_fd().try_clone_to_owned().is_err();
-    }
-    !*is_short
-}

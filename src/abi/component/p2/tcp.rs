@@ -21,6 +21,7 @@ use crate::abi::component::option::{Buffer, KeepAliveTime};
 use crate::abi::component::tcp::Tcp;
 use crate::error::Errno;
 use crate::socket::ShutdownHow;
+use crate::socket::listen::UnboundListen;
 
 /// "A TCP socket resource." - wasi:sockets/tcp
 pub struct TcpSocket {
@@ -28,6 +29,10 @@ pub struct TcpSocket {
     /// What was started and is not finished.
     begun: Option<Begun>,
 }
+
+/// "`invalid-state`: The socket is not bound to any local address. (EDESTADDRREQ)" - wasi:sockets/tcp, start-listen,
+/// whatever the profile is.
+const UNBOUND: UnboundListen = UnboundListen::Refused(Errno::EDESTADDRREQ);
 
 /// An operation in two calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +120,7 @@ impl View<'_> {
     async fn connect(&mut self, call: &'static str, this: &This, to: SocketAddr) -> Result<(), SocketError> {
         let socket = self.table.get_mut(this)?;
         socket.begin()?;
-        socket.tcp.begin_connect(self.thread, call, to).await?;
+        socket.tcp.begin_connect(self.thread.process(), call, to).await?;
         socket.begun = Some(Begun::Connect);
         Ok(())
     }
@@ -221,11 +226,7 @@ impl HostTcpSocket for View<'_> {
             |view| {
                 let socket = view.table.get_mut(&this)?;
                 socket.begin()?;
-                // "`invalid-state`: The socket is not bound to any local address. (EDESTADDRREQ)", in every profile
-                if !socket.tcp.is_bound() {
-                    return Err(Failure::State.into());
-                }
-                let capacity = socket.tcp.listen(view.thread, CALL)?;
+                let capacity = socket.tcp.listen(view.thread, CALL, UNBOUND)?;
                 socket.begun = Some(Begun::Listen);
                 view.note("capacity", capacity);
                 Ok(())
@@ -311,7 +312,13 @@ impl HostTcpSocket for View<'_> {
         self.traced(
             CALL,
             |view| format!("{}, value={value}", view.fd(&this)),
-            |view| Ok(view.table.get_mut(&this)?.tcp.set_backlog(view.thread, CALL, value)?),
+            |view| {
+                let capacity = view.table.get_mut(&this)?.tcp.set_backlog(view.thread, CALL, value)?;
+                if let Some(capacity) = capacity {
+                    view.note("capacity", capacity);
+                }
+                Ok(())
+            },
         )
     }
 

@@ -109,7 +109,7 @@ impl View<'_> {
             return Err(Failure::State.into());
         }
         match peer {
-            Some(peer) => socket.udp.connect(self.thread, call, peer).await?,
+            Some(peer) => socket.udp.connect(self.thread.process(), call, peer).await?,
             None if socket.udp.peer_address().is_ok() => socket.udp.socket().socket().dissolve()?,
             None => {}
         }
@@ -140,7 +140,7 @@ impl View<'_> {
         let mut sent = 0;
         for OutgoingDatagram { data, remote_address } in datagrams {
             let to = remote_address.map(SocketAddr::from);
-            match send(self.thread, SEND, socket, &data, to, *peer).await {
+            match send(self.thread.process(), SEND, socket, &data, to, *peer).await {
                 Ok(()) => sent += 1,
                 Err(Failure::Errno(Errno::EAGAIN)) => break,
                 // "If at least one datagram has been sent successfully, this function never returns an error."
@@ -165,7 +165,7 @@ impl View<'_> {
             if bytes >= MOST_BYTES {
                 break;
             }
-            match receive(self.thread, socket, buffer, *peer) {
+            match receive(self.thread.process(), socket, buffer, *peer) {
                 Ok(None) => break,
                 Ok(Some((length, from))) => {
                     let data = buffer.get(..length).unwrap_or_default().to_vec();

@@ -1,0 +1,245 @@
+//! The streams of a socket: its connections, what is received, what is sent.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Destination, Resource, Source, StreamConsumer, StreamProducer, StreamResult};
+
+use wasmtime_wasi_io::bytes::BytesMut;
+
+use super::outcome::Outcome;
+use super::tcp::TcpSocket;
+use crate::abi::component::Getter;
+use crate::abi::component::connection::Connection;
+use crate::abi::component::descriptor::GuestSocket;
+use crate::abi::component::failure::Failure;
+use crate::abi::component::tcp::{accept, may_accept};
+use crate::error::Errno;
+use crate::io::{Events, HostRuntime, Pollable};
+use crate::socket::ShutdownHow;
+
+/// How much is received where the guest has no buffer of its own waiting.
+const CAPACITY: usize = 8 * 1024;
+
+type Produced = Poll<wasmtime::Result<StreamResult>>;
+
+/// Nothing now: the end of the call where that is asked for.
+fn nothing(finish: bool) -> Produced {
+    if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending }
+}
+
+/// The connections of a listener. It never ends by itself: a connection that broke while it waited is passed over,
+/// and without a descriptor for the next one it waits.
+pub(super) struct Connections<T: 'static> {
+    pub(super) listener: Arc<GuestSocket>,
+    pub(super) getter: Getter<T>,
+    /// Had the host no descriptor for the last one?
+    is_short: bool,
+    /// A descriptor may become free.
+    freed: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<T> Connections<T> {
+    pub(super) fn of(listener: Arc<GuestSocket>, getter: Getter<T>) -> Self {
+        Self { listener, getter, is_short: false, freed: None }
+    }
+
+    /// Is there a connection that may be taken? Wakes `context` where there may be one later.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            if let Some(freed) = &mut self.freed {
+                if freed.as_mut().poll(context).is_pending() {
+                    return false;
+                }
+                self.freed = None;
+            }
+            let socket = self.listener.socket();
+            let found = socket.poll(Events::READ, context);
+            if found.and(Events::OF_READERS).is_empty() {
+                return false;
+            }
+            if may_accept(self.listener.process(), &mut self.is_short, socket) {
+                return true;
+            }
+            self.freed = Some(Box::pin(HostRuntime::of_process().descriptors.wait_anywhere()));
+        }
+    }
+}
+
+impl<T: Send + 'static> StreamProducer<T> for Connections<T> {
+    type Item = Resource<TcpSocket>;
+    type Buffer = Option<Resource<TcpSocket>>;
+
+    fn poll_produce<'a>(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut store: StoreContextMut<'a, T>,
+        mut destination: Destination<'a, Self::Item, Self::Buffer>,
+        finish: bool,
+    ) -> Produced {
+        let this = &mut *self;
+        // A read of nothing asks whether there is something.
+        let only_asks = destination.remaining(&mut store) == Some(0);
+        loop {
+            let view = (this.getter)(store.data_mut());
+            if !only_asks && this.freed.is_none() {
+                match accept(view.thread, &this.listener) {
+                    Ok(tcp) => {
+                        let accepted = view.table.push(TcpSocket::of(tcp))?;
+                        destination.set_buffer(Some(accepted));
+                        return Poll::Ready(Ok(StreamResult::Completed));
+                    }
+                    Err(Failure::Trap(trap)) => return Poll::Ready(Err(trap)),
+                    Err(Failure::Errno(Errno::ENFILE)) => this.is_short = true,
+                    // None waits, one broke, or there is no number for it.
+                    Err(_) => {}
+                }
+            }
+            if !this.poll_ready(context) {
+                return nothing(finish);
+            }
+            if only_asks {
+                return Poll::Ready(Ok(StreamResult::Completed));
+            }
+        }
+    }
+}
+
+/// What is received.
+pub(super) struct Receiving {
+    socket: Arc<GuestSocket>,
+    connection: Arc<Connection>,
+    outcome: Outcome,
+}
+
+impl Receiving {
+    pub(super) fn of(socket: Arc<GuestSocket>, connection: Arc<Connection>, outcome: Outcome) -> Self {
+        Self { socket, connection, outcome }
+    }
+
+    fn end(&self, outcome: Result<(), Errno>) -> Produced {
+        self.outcome.tell(outcome);
+        Poll::Ready(Ok(StreamResult::Dropped))
+    }
+}
+
+impl<T> StreamProducer<T> for Receiving {
+    type Item = u8;
+    type Buffer = BytesMut;
+
+    fn poll_produce<'a>(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut store: StoreContextMut<'a, T>,
+        destination: Destination<'a, u8, Self::Buffer>,
+        finish: bool,
+    ) -> Produced {
+        let connected = self.connection.connected();
+        let only_asks = destination.remaining(&mut store) == Some(0);
+        if only_asks {
+            return match connected.poll(Events::READ, context).is_empty() {
+                true => nothing(finish),
+                false => Poll::Ready(Ok(StreamResult::Completed)),
+            };
+        }
+        let mut direct = destination.as_direct(store, CAPACITY);
+        loop {
+            let buffer = direct.remaining();
+            let attempt = || match connected.try_recv(&mut *buffer, false) {
+                Err(Errno::EAGAIN) => Poll::Pending,
+                done => Poll::Ready(done),
+            };
+            match connected.try_io(Events::READ, attempt) {
+                Poll::Ready(Ok(received)) if received.count == 0 => return self.end(Ok(())),
+                Poll::Ready(Ok(received)) => {
+                    self.socket.process().instance().usage().received(received.count);
+                    direct.mark_written(received.count);
+                    return Poll::Ready(Ok(StreamResult::Completed));
+                }
+                Poll::Ready(Err(errno)) => return self.end(Err(errno)),
+                Poll::Pending if finish => return nothing(finish),
+                Poll::Pending => {}
+            }
+            if connected.poll(Events::READ, context).is_empty() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// "dropping the stream is equivalent to shutdown(SHUT_RD)": the guest receives no more.
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.outcome.tell(Ok(()));
+        // A peer that is gone sees nothing of it.
+        let _gone = self.connection.shutdown(ShutdownHow::Read);
+    }
+}
+
+/// What is sent.
+pub(super) struct Sending {
+    socket: Arc<GuestSocket>,
+    connection: Arc<Connection>,
+    outcome: Outcome,
+}
+
+impl Sending {
+    pub(super) fn of(socket: Arc<GuestSocket>, connection: Arc<Connection>, outcome: Outcome) -> Self {
+        Self { socket, connection, outcome }
+    }
+}
+
+impl<T> StreamConsumer<T> for Sending {
+    type Item = u8;
+
+    fn poll_consume(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        store: StoreContextMut<'_, T>,
+        source: Source<'_, u8>,
+        finish: bool,
+    ) -> Produced {
+        let connected = self.connection.connected();
+        let mut direct = source.as_direct(store);
+        // A write of nothing asks whether there is room.
+        if direct.remaining().is_empty() {
+            return match connected.poll(Events::WRITE, context).is_empty() {
+                true => nothing(finish),
+                false => Poll::Ready(Ok(StreamResult::Completed)),
+            };
+        }
+        loop {
+            let bytes = [std::io::IoSlice::new(direct.remaining())];
+            let attempt = || match connected.try_send(&bytes) {
+                Err(Errno::EAGAIN) => Poll::Pending,
+                done => Poll::Ready(done),
+            };
+            match connected.try_io(Events::WRITE, attempt) {
+                Poll::Ready(Ok(count)) => {
+                    self.socket.process().instance().usage().sent(count);
+                    direct.mark_read(count);
+                    return Poll::Ready(Ok(StreamResult::Completed));
+                }
+                Poll::Ready(Err(errno)) => {
+                    self.outcome.tell(Err(errno));
+                    return Poll::Ready(Ok(StreamResult::Dropped));
+                }
+                Poll::Pending if finish => return nothing(finish),
+                Poll::Pending => {}
+            }
+            if connected.poll(Events::WRITE, context).is_empty() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// The end of what the guest sends is the end of this direction.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        let _gone = self.connection.shutdown(ShutdownHow::Write);
+        self.outcome.tell(Ok(()));
+    }
+}
