@@ -237,6 +237,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME", default_value_t, help_heading = RUNNING)]
     pub(crate) listen_profile: ListenProfile,
 
+    /// Leave TCP_NODELAY off for the sockets of a component, which has no option for it; it is on otherwise, for its C
+    /// library says that it is. Of no effect on a module, which sets it itself
+    #[arg(long, help_heading = NETWORK)]
+    pub(crate) no_tcp_nodelay: bool,
+
     /// The largest backlog that counts; a larger one is cut down silently [default: the
     /// kernel's limit]
     #[arg(long, value_name = "N", help_heading = LIMITS)]

@@ -314,6 +314,9 @@ fn limits(mut builder: WasockCtxBuilder, args: &RunArgs) -> WasockCtxBuilder {
     if let Some(rate) = args.accept_rate_per_peer {
         builder = builder.accept_rate_per_peer(rate);
     }
+    if args.no_tcp_nodelay {
+        builder = builder.tcp_nodelay(false);
+    }
     if let Some(bytes) = args.max_socket_buffer {
         builder = builder.max_socket_buffer(bytes);
     }

@@ -152,6 +152,14 @@ impl WasockCtxBuilder {
         self
     }
 
+    /// Whether the TCP sockets of a component send small writes at once, as with `TCP_NODELAY`. WASI has no such
+    /// option, and its C library tells programs that they have set it. On, unless this is called.
+    /// Modules set the option themselves.
+    pub fn tcp_nodelay(mut self, on: bool) -> Self {
+        self.settings.tcp_nodelay = on;
+        self
+    }
+
     /// How much processor time the guest may use in [`Guest::run`](crate::Guest::run), all its
     /// threads together; then it ends with
     /// [`Terminated::CpuTime`](crate::Terminated::CpuTime). No limit, unless this is called.
