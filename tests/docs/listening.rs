@@ -23,7 +23,7 @@ struct Dialect {
 type Reason = (&'static str, &'static [&'static str]);
 
 /// The columns, but for those that have no tests yet.
-const DIALECTS: [Dialect; 2] = [
+const DIALECTS: [Dialect; 3] = [
     Dialect {
         module: "wasmedge",
         name: "WasmEdge",
@@ -39,6 +39,50 @@ const DIALECTS: [Dialect; 2] = [
         module: "wamr",
         name: "WAMR",
         cannot: &[NO_DUPLICATES, ("has no Unix sockets", &["row_05_seqpacket"]), NO_SIGNALS, NO_EPOLL],
+    },
+    Dialect {
+        module: "component",
+        name: "WASI 0.2",
+        cannot: &[
+            (
+                "has handles with a type: another one is a trap of the component model",
+                &[
+                    "row_01_bad_descriptor",
+                    "row_02_not_a_socket",
+                    "row_03_without_the_right",
+                    "row_04_datagram",
+                    "row_05_seqpacket",
+                    "every_kind_and_backlog",
+                ],
+            ),
+            (
+                "has codes and names of its own: docs/components.md has the row, and its test",
+                &[
+                    "row_06_refused_by_the_policy",
+                    "row_07_taken_after_bind",
+                    "row_08_out_of_descriptors",
+                    "row_12_accept_with_a_full_table",
+                    "row_12_accept_without_host_descriptors",
+                    "row_12_poll_without_host_descriptors",
+                    "row_12_server_without_host_descriptors",
+                    "backlog_as_passed",
+                    "above_the_maximum",
+                    "unbound",
+                    "as_many_connections_as_may_be",
+                    "as_many_as_a_listener_may_have",
+                    "a_server_with_as_many_connections_as_may_be",
+                    "shutdown_of_a_listener",
+                ],
+            ),
+            (
+                "has a backlog from 1 on: 0 is `invalid-argument`, and no number is negative",
+                &["zero_backlog", "negative_backlog"],
+            ),
+            ("has no option that shares a port", &["row_20_shared_port"]),
+            NO_DUPLICATES,
+            NO_SIGNALS,
+            NO_EPOLL,
+        ],
     },
 ];
 

@@ -104,7 +104,7 @@ mod every_program_has_a_test {
 
     use super::real_programs::*;
 
-    use super::component::{life::*, servers::*, service::*};
+    use super::component::{life::*, servers::*, service::*, sockets::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

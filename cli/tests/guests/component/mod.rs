@@ -4,3 +4,4 @@ pub(crate) mod life;
 mod load;
 pub(crate) mod servers;
 pub(crate) mod service;
+pub(crate) mod sockets;

@@ -263,6 +263,38 @@ every_profile_in! { wamr WAMR
     }
 }
 
+every_profile_in! { component COMPONENT
+    rows: {
+        row_09_order_of_errors
+        row_10_failure_changes_nothing
+        row_11_until_the_guest_ends
+        row_13_accept_waits
+        row_13_accept_timeout
+        row_14_accept_states_and_kinds
+        row_15_reset_while_waiting
+        row_16_addresses_of_the_accepted
+        row_17_polling_consumes_nothing
+        row_17_poll_waits_for_a_connection
+        row_18_already_waiting
+        row_19_chosen_port
+        row_20_restart_at_once
+        row_20_two_listeners
+    }
+    cells: {
+        somaxconn
+        capacity
+        one_more
+        listen_again
+        connected_or_connecting
+    }
+    limits: {
+        as_many_as_a_peer_may_have
+    }
+    close: {
+        close_with_clients_waiting
+    }
+}
+
 /// The command with this profile, and everything on 127.0.0.1 granted.
 fn host(profile: Profile) -> Wasock {
     run_on_loopback().args(["--listen-profile", profile.name])

@@ -57,6 +57,8 @@ pub(super) struct Programs {
     pub(super) rules: &'static str,
     pub(super) port_probe: &'static str,
     pub(super) http_server: &'static str,
+    /// Does the listener ask for 1 where it is told 0, as C libraries do?
+    pub(super) has_no_backlog_of_0: bool,
 }
 
 /// Those of a module of `guest_tests`.
@@ -67,6 +69,7 @@ macro_rules! programs {
             rules: $($module)*::LISTEN_RULES,
             port_probe: $($module)*::PORT_PROBE,
             http_server: $($module)*::HTTP_SERVER,
+            has_no_backlog_of_0: false,
         }
     };
 }
@@ -75,6 +78,13 @@ impl Programs {
     const WASIX: Self = programs!(guest_tests);
     pub(super) const WASMEDGE: Self = programs!(guest_tests::wasmedge);
     pub(super) const WAMR: Self = programs!(guest_tests::wamr);
+    /// WASI 0.2. What needs the others of them is tested by `component::sockets`.
+    pub(super) const COMPONENT: Self = Self {
+        listener: guest_tests::components::COMPONENT_LISTENER,
+        rules: guest_tests::components::COMPONENT_RULES,
+        has_no_backlog_of_0: true,
+        ..Self::WASIX
+    };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +120,11 @@ impl Profile {
 
     /// The same, with programs of another dialect.
     pub(super) const fn with(self, programs: Programs) -> Self {
-        Self { programs, ..self }
+        let mut waiting = self.waiting;
+        if programs.has_no_backlog_of_0 {
+            waiting[0] = waiting[1];
+        }
+        Self { programs, waiting, ..self }
     }
 
     pub(super) const POSIX: Self = Self {
