@@ -10,19 +10,20 @@ use wasmtime_wasi::{FsPerms, HostMonotonicClock, HostWallClock, OpenMode, WasiCt
 
 use super::stdio::{Stdin, Stdout};
 use crate::file::Access;
-use crate::process::Process;
+use crate::process::{Output, Process};
 
 /// The context of everything but sockets and the granted directories.
 pub(super) fn wasi_of(process: &Arc<Process>) -> WasiCtx {
     let settings = process.settings();
     let given = || Given(Arc::clone(process));
+    let output = |stream: &Arc<Output>| Stdout(Arc::clone(stream), Arc::clone(process.host_memory()));
     let variables: Vec<_> = process.environment().map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
     WasiCtx::builder()
         .args(&settings.arguments)
         .envs(&variables)
         .stdin(Stdin(Arc::clone(&settings.stdin)))
-        .stdout(Stdout(Arc::clone(&settings.stdout)))
-        .stderr(Stdout(Arc::clone(&settings.stderr)))
+        .stdout(output(&settings.stdout))
+        .stderr(output(&settings.stderr))
         .wall_clock(given())
         .monotonic_clock(given())
         .secure_random(given())

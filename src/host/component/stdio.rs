@@ -1,5 +1,8 @@
 //! The standard streams of a guest, as the streams of a component.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -12,6 +15,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi_io::bytes::Bytes;
 
+use crate::account::{Account, Charge};
 use crate::error::Errno;
 use crate::io::{Events, Pollable as _};
 use crate::process::{Input, Output};
@@ -22,8 +26,8 @@ const CHUNK: usize = 64 * 1024;
 /// Standard input.
 pub(super) struct Stdin(pub(super) Arc<Input>);
 
-/// Standard output, or standard error.
-pub(super) struct Stdout(pub(super) Arc<Output>);
+/// Standard output, or standard error, and where the host's memory for it is charged.
+pub(super) struct Stdout(pub(super) Arc<Output>, pub(super) Arc<Account>);
 
 impl IsTerminal for Stdin {
     fn is_terminal(&self) -> bool {
@@ -49,11 +53,11 @@ impl StdinStream for Stdin {
 
 impl StdoutStream for Stdout {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Writer::new(&self.0))
+        Box::new(Writer::new(&self.0, &self.1))
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Writer::new(&self.0))
+        Box::new(Writer::new(&self.0, &self.1))
     }
 }
 
@@ -131,28 +135,39 @@ impl AsyncRead for Reader {
 
 type Write = Pin<Box<dyn Future<Output = Result<usize, Errno>> + Send + Sync>>;
 
-/// A stream of standard output.
+/// A stream of standard output. A guest may have many, and each may have a write of its own: no more than a
+/// [`CHUNK`], and charged until it is done.
 struct Writer {
     output: Arc<Output>,
-    /// A write that has begun.
-    writing: Option<Write>,
+    account: Arc<Account>,
+    /// A write that has begun, and the charge of its bytes.
+    writing: Option<(Write, Charge)>,
     /// What has become of one that nobody has asked about.
     failure: Option<Errno>,
 }
 
 impl Writer {
-    fn new(output: &Arc<Output>) -> Self {
-        Self { output: Arc::clone(output), writing: None, failure: None }
+    fn new(output: &Arc<Output>, account: &Arc<Account>) -> Self {
+        let (output, account) = (Arc::clone(output), Arc::clone(account));
+        Self { output, account, writing: None, failure: None }
     }
 
-    fn begin(&mut self, data: Bytes) {
+    /// Begins to write `data`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the guest's host memory is used up; then nothing has begun.
+    fn begin(&mut self, data: Bytes) -> Result<(), Errno> {
+        let charge = self.account.charge(u64::try_from(data.len()).unwrap_or(u64::MAX))?;
         let output = Arc::clone(&self.output);
-        self.writing = Some(Box::pin(async move { output.write(&[io::IoSlice::new(&data)]).await }));
+        let writing: Write = Box::pin(async move { output.write(&[io::IoSlice::new(&data)]).await });
+        self.writing = Some((writing, charge));
+        Ok(())
     }
 
     /// Goes on with the write that has begun; returns how much was written, where one has ended.
     fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<usize, Errno>>> {
-        let Some(writing) = &mut self.writing else { return Poll::Ready(None) };
+        let Some((writing, _)) = &mut self.writing else { return Poll::Ready(None) };
         let written = ready!(writing.as_mut().poll(context));
         self.writing = None;
         Poll::Ready(Some(written))
@@ -187,12 +202,15 @@ impl OutputStream for Writer {
         Ok(if is_idle { CHUNK } else { 0 })
     }
 
+    /// "The contents length must be no more than the permit": a guest that does not keep to that would have the
+    /// host hold as much as it likes.
     fn write(&mut self, data: Bytes) -> StreamResult<()> {
-        if self.writing.is_some() {
-            return Err(StreamError::trap("a write without a permit, before the last one was done"));
+        let permit = if self.writing.is_some() { 0 } else { CHUNK };
+        if data.len() > permit {
+            return Err(StreamError::trap("a write to a standard stream of more than is permitted"));
         }
         if !data.is_empty() {
-            self.begin(data);
+            self.begin(data).map_err(failed)?;
             _ = self.poll_idle(&mut Context::from_waker(Waker::noop()));
         }
         self.take_failure()
@@ -228,7 +246,7 @@ impl AsyncWrite for Writer {
     ) -> Poll<io::Result<usize>> {
         if self.writing.is_none() {
             let part = data.get(..data.len().min(CHUNK)).unwrap_or_default();
-            self.begin(Bytes::copy_from_slice(part));
+            self.begin(Bytes::copy_from_slice(part)).map_err(io::Error::other)?;
         }
         let written = ready!(self.poll_written(context)).unwrap_or(Ok(0));
         Poll::Ready(written.map_err(io::Error::other))
