@@ -4,6 +4,7 @@ mod named;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -15,7 +16,7 @@ use crate::args::{Args, CheckArgs, Command};
 use crate::config::{Config, ConfigError, ConfigValue};
 use crate::report::{Lines, say};
 use crate::wall::Plan;
-use crate::{FAILURE, USAGE, reason, run};
+use crate::{FAILURE, USAGE, component, reason, run};
 
 /// What `--explain` asks about.
 #[derive(Clone, Debug)]
@@ -145,6 +146,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     };
     if let Command::Run(run) = &run.command {
         admin::check_directories(run)?;
+        if let Some(module) = run.command.first() {
+            component::check_file(Path::new(module), run)?;
+        }
     }
     let mut lines = Lines::default();
     if args.explain.is_empty() {

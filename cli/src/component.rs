@@ -1,11 +1,16 @@
 //! What of the flags means something to a component.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use wasock::{Guest, OnTrap};
 
 use crate::args::{RunArgs, SocketSource};
+
+/// The first bytes of a component.
+const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
 /// Refuses a component with a flag that means nothing to one: an operator who gives it expects
 /// something.
@@ -14,7 +19,25 @@ use crate::args::{RunArgs, SocketSource};
 ///
 /// A sentence with the flag and the reason.
 pub(crate) fn check(guest: &Guest, module: &Path, args: &RunArgs) -> Result<()> {
-    match without_meaning(args).filter(|_| guest.is_component()) {
+    if guest.is_component() { refuse(module, args) } else { Ok(()) }
+}
+
+/// The same before anything is loaded: for a file that begins as a component does. One that can't be read is not
+/// refused.
+///
+/// # Errors
+///
+/// As for [`check`].
+pub(crate) fn check_file(module: &Path, args: &RunArgs) -> Result<()> {
+    let mut start = [0; PREAMBLE.len()];
+    // Nothing else is opened: a pipe would have it wait.
+    let is_read =
+        module.is_file() && File::open(module).and_then(|mut file| file.read_exact(&mut start)).is_ok();
+    if is_read && start == PREAMBLE { refuse(module, args) } else { Ok(()) }
+}
+
+fn refuse(module: &Path, args: &RunArgs) -> Result<()> {
+    match without_meaning(args) {
         Some(why) => bail!("{} is a component; {why}", module.display()),
         None => Ok(()),
     }
@@ -24,6 +47,11 @@ pub(crate) fn check(guest: &Guest, module: &Path, args: &RunArgs) -> Result<()> 
 fn without_meaning(args: &RunArgs) -> Option<&'static str> {
     let (sockets, service) = (&args.sockets, &args.service);
     let is_path = |place: &SocketSource| matches!(place, SocketSource::Unix(_));
+    let is_any_port = |place: &SocketSource| match place {
+        SocketSource::Inet(address) => address.port() == 0,
+        SocketSource::Localhost(port) | SocketSource::Any(port) => *port == 0,
+        SocketSource::Unix(_) => false,
+    };
     [
         (
             args.connections.is_asked(),
@@ -37,6 +65,11 @@ fn without_meaning(args: &RunArgs) -> Option<&'static str> {
             sockets.preopen_listen.iter().any(|socket| is_path(&socket.place)),
             "--preopen-listen unix:PATH: a component gets a listener where it binds to its address, and has no Unix \
              sockets",
+        ),
+        (
+            sockets.preopen_listen.iter().chain(&sockets.preopen_udp).any(|socket| is_any_port(&socket.place)),
+            "--preopen-listen and --preopen-udp with port 0: a component gets a socket where it binds to its address, \
+             so that has to be known before: name the port",
         ),
         (
             sockets.preopen_nonblocking.is_some(),

@@ -1,7 +1,7 @@
 //! What a component is, and what is said of one that does not run.
 
 use crate::{run, wasock};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use guest_tests::Finished;
 use serde_json::{Value, json};
 use std::fs;
@@ -184,6 +184,8 @@ fn a_flag_without_meaning_for_a_component_is_refused() -> Result<()> {
         ["--per-connection", "127.0.0.1:0"],
         ["--preopen-connect", "127.0.0.1:1"],
         ["--preopen-listen", "unix:./a.sock"],
+        ["--preopen-listen", "127.0.0.1:0"],
+        ["--preopen-udp", "[::1]:0"],
         ["--handler-timeout", "1s"],
         ["--on-trap", "restart"],
         ["--drain-signal", "TERM"],
@@ -194,4 +196,15 @@ fn a_flag_without_meaning_for_a_component_is_refused() -> Result<()> {
         is_told(run().arg(flag).arg(&path).finish()?, &["is a component", flag])?;
     }
     Ok(())
+}
+
+/// No more is read of the module than its first bytes.
+#[test]
+fn a_configuration_is_checked_for_what_a_component_may_not_have() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (module, config) = (folder.path().join("a.wasm"), folder.path().join("a.toml"));
+    fs::write(&module, b"\0asm\x0d\0\x01\0")?;
+    let command = module.to_str().context("no text")?;
+    fs::write(&config, format!("module = {command:?}\nunix-unlink = true\n"))?;
+    is_told(wasock().arg("check").arg(&config).finish()?, &["is a component", "--unix-unlink"])
 }
