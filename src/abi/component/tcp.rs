@@ -76,7 +76,17 @@ impl Tcp {
         }
         check_local(to, self.socket.family())?;
         let (reference, address) = (self.socket.reference(), Address::Inet(to));
-        let outcome = thread.bind(reference, &address)()?;
+        let mut outcome = thread.bind(reference, &address)()?;
+        if outcome == Err(Errno::EADDRINUSE.into()) && to.is_ipv6() && to.ip().is_unspecified() {
+            // What is there may be a socket for both families that the host holds for the guest, which can ask
+            // for none: the operator has decided.
+            let socket = self.socket.socket();
+            socket.set_flag(FlagOption::OnlyV6, false)?;
+            outcome = thread.bind(reference, &address)()?;
+            if outcome.is_err() {
+                socket.set_flag(FlagOption::OnlyV6, true)?;
+            }
+        }
         let outcome = outcome.and_then(|()| stream.settle_bind(thread.process().policy()));
         Ok(thread.bound_as(call, reference, address, outcome)?)
     }

@@ -159,3 +159,17 @@ fn a_component_gets_a_preopened_listener() -> Result<()> {
     let _client = is_served(addr)?;
     running.stop().map(drop)
 }
+
+/// The sockets that a component opens are for IPv6 alone. One for both families, as the service manager has them,
+/// is the guest's all the same.
+#[test]
+fn a_component_gets_a_preopened_listener_for_both_families() -> Result<()> {
+    let port = TcpListener::bind("[::]:0")?.local_addr()?.port();
+    let at = format!("[::]:{port}");
+    let mut running = run().args(["--preopen-listen", &at, COMPONENT_ECHO, &at, "hello "]).start()?;
+    ensure!(running.listening()?.port() == port, "elsewhere");
+    for client in ["127.0.0.1", "::1"] {
+        let _client = is_served((client.parse::<std::net::IpAddr>()?, port).into())?;
+    }
+    running.stop().map(drop)
+}
