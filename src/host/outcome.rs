@@ -79,7 +79,7 @@ pub(super) fn describe_trap(trap: &wasmtime::Error) -> String {
         None => Escaped(root).to_string(),
     };
     match trap.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{reason}\n{}", Backtrace(backtrace)),
-        None => reason,
+        Some(backtrace) if !backtrace.frames().is_empty() => format!("{reason}\n{}", Backtrace(backtrace)),
+        Some(_) | None => reason,
     }
 }

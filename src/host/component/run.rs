@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::{InstancePre, Linker};
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, p2, p3};
 
 use super::super::call_mode::CallMode;
 use super::super::epoch::Epochs;
 use super::super::load::Program;
-use super::super::outcome::{Ended, ended, error_of};
+use super::super::outcome::{Ended, ended, error_of, is_mistake};
 use super::super::stub::MissingImports;
 use super::super::{Guest, WasockCtx};
 use super::data::{Data, RESOURCES_PER_DESCRIPTOR};
@@ -130,9 +130,18 @@ async fn live_in_store(ctx: WasockCtx, command: Command, epochs: Epochs) -> wasm
         Ok(Err(())) => Ok(Ended { code: 1 }),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(code)) => Ok(Ended { code: code.cast_unsigned() }),
-            None => ended(Err(error)),
+            None => ended(Err(as_trap(error, &store))),
         },
     }
+}
+
+/// A result that the canonical ABI does not allow is a trap. The engine finds it when no code of the guest's runs
+/// any more: its error has no backtrace, by which traps are told from failures of the host.
+fn as_trap(error: wasmtime::Error, store: &Store<Data>) -> wasmtime::Error {
+    if !is_mistake(&error) || error.is::<WasmBacktrace>() {
+        return error;
+    }
+    error.context(WasmBacktrace::capture(store))
 }
 
 impl Command {

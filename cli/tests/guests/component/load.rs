@@ -50,6 +50,14 @@ fn a_component_that_returns_an_error_ends_with_1() -> Result<()> {
     run().arg(&path).finish()?.expect_code(1).map(drop)
 }
 
+#[test]
+fn a_result_that_is_none_of_its_type_is_a_trap() -> Result<()> {
+    let (_folder, path) = component("", "wasi:cli/run@0.2.0")?;
+    let text = fs::read_to_string(&path)?.replace("i32.const 0", "i32.const 7");
+    fs::write(&path, text)?;
+    run().arg(&path).finish()?.expect_code(134)?.expect_stderr("the guest trapped").map(drop)
+}
+
 /// The engine has async functions then.
 #[test]
 fn a_command_of_wasi_0_3_runs() -> Result<()> {
