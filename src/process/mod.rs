@@ -16,7 +16,7 @@ mod clocks;
 mod connection;
 mod cpu_time;
 #[cfg(feature = "components")]
-mod delivery;
+mod deliveries;
 pub(crate) mod device;
 mod directory;
 mod file_transfer;
@@ -65,7 +65,7 @@ pub use connection::ConnectionAs;
 pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variables_of};
 pub(crate) use cpu_time::CpuTime;
 #[cfg(feature = "components")]
-pub(crate) use delivery::{Deliveries, Delivery};
+pub(crate) use deliveries::Delivery;
 pub use futex::Woken;
 pub(crate) use handler_clock::HandlerClock;
 pub use inherited::InheritedSockets;
@@ -113,14 +113,14 @@ pub struct Process {
     in_flight: Arc<AtomicU32>,
     /// May another instance have some of its open files too?
     shares_files: AtomicBool,
-    /// What is still to be delivered of what it has written.
-    #[cfg(feature = "components")]
-    deliveries: Arc<Deliveries>,
     settings: Arc<Settings>,
     /// What describes the connection that it was started for, as `NAME=value`.
     variables: Vec<String>,
     /// Was it given a connection as its first descriptor after the standard streams?
     has_first_socket: bool,
+    /// What the host still delivers of what a component has written.
+    #[cfg(feature = "components")]
+    deliveries: deliveries::Deliveries,
     instance: Instance,
 }
 
@@ -186,11 +186,11 @@ impl Process {
             has_ended: AtomicBool::new(false),
             in_flight: Arc::default(),
             shares_files: AtomicBool::new(false),
-            #[cfg(feature = "components")]
-            deliveries: Arc::default(),
             settings,
             variables,
             has_first_socket: given.is_some_and(GivenConnection::is_first_socket),
+            #[cfg(feature = "components")]
+            deliveries: deliveries::Deliveries::default(),
             instance,
         });
         // Sockets that have names ask the process what these mean.
@@ -291,12 +291,6 @@ impl Process {
     /// An epoll that watches nothing.
     pub(crate) fn new_epoll(&self) -> Arc<Epoll> {
         Epoll::of_guest(&self.host_memory, &self.nesting)
-    }
-
-    /// What is still to be delivered of what it has written.
-    #[cfg(feature = "components")]
-    pub(crate) fn deliveries(&self) -> &Arc<Deliveries> {
-        &self.deliveries
     }
 
     /// Looks names up.

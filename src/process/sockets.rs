@@ -80,12 +80,35 @@ impl Process {
     /// Closes whatever is open.
     pub(crate) fn close_all(&self) {
         self.count_cut();
+        #[cfg(feature = "components")]
+        self.cut_deliveries();
         let end = self.fds().end();
         for fd in 0..end {
             let closed = self.fds().remove(fd);
             if let Ok(closed) = closed {
                 self.close(fd, closed, Closed::Ended);
             }
+        }
+    }
+
+    /// Waits until all is delivered that the guest has written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    #[cfg(feature = "components")]
+    pub(crate) async fn delivered(&self) {
+        self.deliveries.done().await;
+    }
+
+    /// Ends what the host still delivers, and says so: bytes are lost that the guest takes for written.
+    #[cfg(feature = "components")]
+    fn cut_deliveries(&self) {
+        let count = self.deliveries.cut();
+        if count > 0 {
+            tracing::warn!(
+                "connections reset at the end of the guest, whose peers had not taken all that it wrote: {count}"
+            );
         }
     }
 

@@ -8,14 +8,14 @@
 use std::io::IoSlice;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 
 use super::remainder::Remainder;
 use crate::error::Errno;
 use crate::io::Events;
 use crate::process::Process;
-use crate::socket::{Connected, ShutdownHow};
+use crate::socket::{Connected, ShutdownHow, Socket};
 
 /// How many bytes a write is permitted, and how many a read takes at most.
 pub(super) const PIECE: usize = 64 * 1024;
@@ -23,6 +23,8 @@ pub(super) const PIECE: usize = 64 * 1024;
 /// A connection of the guest.
 pub(crate) struct Connection {
     connected: Connected,
+    /// What it is a connection of, for as long as a resource stands for that.
+    socket: Weak<Socket>,
     process: Arc<Process>,
     /// Is nothing to be read any more: by the peer, by a shutdown or by an error?
     is_input_over: AtomicBool,
@@ -34,6 +36,8 @@ struct Output {
     /// How many bytes the next write may have.
     permit: usize,
     state: OutputState,
+    /// The last remainder, whatever has become of it and of the direction.
+    last: Option<Arc<Remainder>>,
 }
 
 enum OutputState {
@@ -57,9 +61,10 @@ pub(super) enum StreamEnd {
 }
 
 impl Connection {
-    pub(super) fn new(connected: Connected, process: &Arc<Process>) -> Self {
-        let output = Mutex::new(Output { permit: 0, state: OutputState::Open });
-        Self { connected, process: Arc::clone(process), is_input_over: AtomicBool::new(false), output }
+    pub(super) fn new(connected: Connected, socket: &Arc<Socket>, process: &Arc<Process>) -> Self {
+        let output = Mutex::new(Output { permit: 0, state: OutputState::Open, last: None });
+        let (socket, process) = (Arc::downgrade(socket), Arc::clone(process));
+        Self { connected, socket, process, is_input_over: AtomicBool::new(false), output }
     }
 
     /// What it is to the kernel.
@@ -132,8 +137,9 @@ impl Connection {
             Ok(sent) if sent == bytes.len() => Ok(()),
             Ok(sent) => {
                 let rest = bytes.get(sent..).unwrap_or_default();
-                match Remainder::deliver(&self.connected, &self.process, rest) {
+                match self.deliver(rest) {
                     Ok(remainder) => {
+                        output.last = Some(Arc::clone(&remainder));
                         output.state = OutputState::Delivering(remainder);
                         Ok(())
                     }
@@ -142,6 +148,11 @@ impl Connection {
             }
             Err(errno) => Err(output.fail(errno)),
         }
+    }
+
+    fn deliver(&self, rest: &[u8]) -> Result<Arc<Remainder>, Errno> {
+        let socket = self.socket.upgrade().ok_or(Errno::EBADF)?;
+        Remainder::deliver(&self.connected, &socket, &self.process, rest)
     }
 
     /// Sends what the kernel takes at once; returns how much that was.
@@ -181,6 +192,11 @@ impl Connection {
             output.note_delivered(&remainder);
         }
         None
+    }
+
+    /// The last remainder that there was, where the direction has ended since too.
+    pub(super) fn last_remainder(&self) -> Option<Arc<Remainder>> {
+        self.output().last.take()
     }
 
     /// Does a write, or a check, report something at once: the end, or an error?

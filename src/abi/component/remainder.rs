@@ -2,31 +2,38 @@
 //!
 //! A guest may write, end the connection and never ask again: what it wrote goes out all the
 //! same. A task of the host's sees to that, one for each remainder, and only while there is one. It has
-//! the host's socket for itself, so that the connection lasts that long.
+//! the host's socket for itself, so that the connection lasts that long, and the guest's number for it once the guest
+//! has dropped that: the connection counts as open, and a drain waits for it. Where bytes are lost the peer sees a reset,
+//! never an end in order.
 
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
+use super::descriptor::Number;
 use crate::account::Charge;
 use crate::error::Errno;
-use crate::io::{Events, Pollable, Watchers, reactor, spawn_guarded};
+use crate::io::{Events, Pollable, Watchers, reactor, sleep, spawn_guarded};
 use crate::process::{Delivery, Process};
-use crate::ready::timeout;
-use crate::socket::{Connected, ShutdownHow};
+use crate::socket::{Connected, ShutdownHow, Socket};
 
-/// How long a peer may take nothing of a remainder. Nobody else waits for it: the guest may have
-/// ended the connection long ago.
+/// How long a peer may take nothing of a remainder once the guest has neither the socket nor a stream of it:
+/// nobody else waits for it then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the host holds for one besides its bytes: the socket of the kernel's, and a task.
 const TASK: u64 = 6 * 1024;
 
 /// Bytes on their way.
+#[derive(Default)]
 pub(crate) struct Remainder {
     state: Mutex<State>,
     done: Watchers,
+    /// Is told when it is kept.
+    kept: Notify,
 }
 
 #[derive(Default)]
@@ -34,6 +41,8 @@ struct State {
     outcome: Option<Result<(), Errno>>,
     /// Is this direction over then?
     then_end: bool,
+    /// The number of the socket, which the guest has dropped.
+    number: Option<Arc<Number>>,
 }
 
 impl Remainder {
@@ -44,17 +53,18 @@ impl Remainder {
     /// `ENOMEM` where the host holds too much for the guest; `EAGAIN` where it can't start a reactor.
     pub(super) fn deliver(
         connected: &Connected,
+        socket: &Arc<Socket>,
         process: &Arc<Process>,
         rest: &[u8],
     ) -> Result<Arc<Self>, Errno> {
         let bytes = u64::try_from(rest.len()).unwrap_or(u64::MAX);
         let held = process.host_memory().charge(bytes.saturating_add(TASK))?;
-        let this = Arc::new(Self { state: Mutex::default(), done: Watchers::default() });
-        // Known before the task runs: the guest may end first.
-        let held = (held, process.deliveries().begin());
-        let work = deliver(Arc::clone(&this), connected.clone(), Arc::clone(process), rest.to_vec(), held);
+        let reactor = reactor()?;
+        let this = Arc::new(Self::default());
+        let delivery = Delivery::begin(process, socket);
+        let work = deliver(Arc::clone(&this), connected.clone(), delivery, rest.to_vec(), held);
         let signals = Arc::clone(process.signals());
-        spawn_guarded(&reactor()?, work, move || signals.host_failed("delivered what was written"));
+        spawn_guarded(&reactor, work, move || signals.host_failed("delivered what was written"));
         Ok(this)
     }
 
@@ -70,6 +80,20 @@ impl Remainder {
         state.outcome.is_none()
     }
 
+    /// Keeps the socket open as `number` until all is delivered, for the guest has it no more.
+    pub(super) fn keep(&self, number: &Arc<Number>) {
+        let mut state = self.state();
+        if state.outcome.is_none() {
+            state.number = Some(Arc::clone(number));
+            drop(state);
+            self.kept.notify_one();
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.state().number.is_some()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Whole whenever it is unlocked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,25 +104,45 @@ impl Remainder {
 async fn deliver(
     remainder: Arc<Remainder>,
     connected: Connected,
-    process: Arc<Process>,
+    delivery: Delivery,
     bytes: Vec<u8>,
-    held: (Charge, Delivery),
+    held: Charge,
 ) {
-    let outcome = send_all(&connected, &process, &bytes).await;
-    let then_end = {
+    let outcome = tokio::select! {
+        biased;
+        () = delivery.cut() => Err(Errno::ECONNABORTED),
+        outcome = send_all(&remainder, &connected, delivery.process(), &bytes) => outcome,
+    };
+    if outcome.is_err() {
+        delivery.reset_when_closed();
+    }
+    let (then_end, number) = {
         let mut state = remainder.state();
         state.outcome = Some(outcome);
-        state.then_end
+        (state.then_end, state.number.take())
     };
-    if then_end {
+    // One that is reset has its end by that, once the guest has dropped it too.
+    if then_end && outcome.is_ok() {
         // A peer that is gone sees nothing of it.
         let _gone = connected.shutdown(ShutdownHow::Write);
     }
     drop(held);
+    let process = Arc::clone(delivery.process());
+    drop(delivery);
+    if number.is_some() {
+        drop(number);
+        // The guest may wait, and notice nothing of it.
+        process.instance().note_waiting();
+    }
     remainder.done.wake_all();
 }
 
-async fn send_all(connected: &Connected, process: &Process, bytes: &[u8]) -> Result<(), Errno> {
+async fn send_all(
+    remainder: &Remainder,
+    connected: &Connected,
+    process: &Process,
+    bytes: &[u8],
+) -> Result<(), Errno> {
     let io = connected.registration();
     let mut sent = 0;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -112,13 +156,23 @@ async fn send_all(connected: &Connected, process: &Process, bytes: &[u8]) -> Res
                 sent += count;
                 process.instance().usage().sent(count);
             }
-            Poll::Pending => match timeout(Some(PATIENCE), io.ready(Events::WRITE)).await {
-                Ok(ready) => ready?,
-                Err(_) => return Err(Errno::ETIMEDOUT),
+            Poll::Pending => tokio::select! {
+                biased;
+                ready = io.ready(Events::WRITE) => { ready?; }
+                () = patience(remainder) => return Err(Errno::ETIMEDOUT),
             },
         }
     }
     Ok(())
+}
+
+/// How long a peer may take nothing: as long as it likes while the guest has the socket or a stream of it, for
+/// what to do about that is the guest's to decide.
+async fn patience(remainder: &Remainder) {
+    while !remainder.is_kept() {
+        remainder.kept.notified().await;
+    }
+    sleep(PATIENCE).await;
 }
 
 /// It is ready when it is done.

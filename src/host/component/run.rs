@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -19,6 +19,7 @@ use super::data::{Data, RESOURCES_PER_DESCRIPTOR};
 use super::link::{link_p2, link_p3};
 use super::thread::run_on_own_thread;
 use crate::abi::component::CommandVersion;
+use crate::io::sleep;
 use crate::process::Process;
 
 /// How many handles a component may have, at least: the default of Wasmtime's.
@@ -26,6 +27,10 @@ const LEAST_HANDLES: usize = 100_000;
 
 /// How many bytes one call may have the host copy: the default of Wasmtime's.
 const MOST_PER_CALL: usize = 128 << 20;
+
+/// How long peers may take at the end of a component to take the rest of what it wrote. A native program's is the kernel's
+/// to deliver, and here the next start waits for it.
+const DELIVERY_AT_END: Duration = Duration::from_secs(10);
 
 /// What a component exports, found in it before there is an instance.
 enum Command {
@@ -53,14 +58,29 @@ pub(in crate::host) async fn run_component(
     if guest.has_own_thread {
         ctx.calls = CallMode::OwnThread;
         let life = live(ctx, command, guest.epochs);
-        return run_on_own_thread(process, threads, life).await;
+        let outcome = run_on_own_thread(Arc::clone(&process), threads, life).await;
+        deliver_the_rest(&process).await;
+        return outcome;
     }
     ctx.calls = CallMode::Async;
     let life = live(ctx, command, guest.epochs);
-    tokio::select! {
+    let outcome = tokio::select! {
         biased;
         outcome = life => outcome,
         ending = process.signals().ended() => ended(Err(error_of(ending))),
+    };
+    deliver_the_rest(&process).await;
+    outcome
+}
+
+/// Waits a while for what the guest has written to be delivered, unless something ended or ends it: what is left is
+/// reset with all that it has open.
+async fn deliver_the_rest(process: &Process) {
+    tokio::select! {
+        biased;
+        _ = process.signals().ended() => {}
+        () = process.delivered() => {}
+        () = sleep(DELIVERY_AT_END) => {}
     }
 }
 
@@ -84,9 +104,6 @@ fn command_of(program: &Program) -> wasmtime::Result<Command> {
         CommandVersion::V0_3 => Command::V0_3(p3::bindings::CommandPre::new(pre)?),
     })
 }
-
-/// How long the end of a guest waits for what it has written and its peers have not taken yet.
-const LAST_BYTES: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The life of one instance, in a store of its own.
 async fn live(ctx: WasockCtx, command: Command, epochs: Epochs) -> wasmtime::Result<Ended> {
@@ -123,8 +140,6 @@ async fn live_in_store(ctx: WasockCtx, command: Command, epochs: Epochs) -> wasm
             run.await.flatten()
         }
     };
-    // The kernel would deliver what a native program had written to it.
-    process.deliveries().done(LAST_BYTES).await;
     match returned {
         Ok(Ok(())) => Ok(Ended { code: 0 }),
         Ok(Err(())) => Ok(Ended { code: 1 }),

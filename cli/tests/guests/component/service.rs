@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 /// The echo, with these flags, and where it listens.
-fn serve(flags: &[&str]) -> Result<(Running, SocketAddr)> {
+pub(super) fn serve(flags: &[&str]) -> Result<(Running, SocketAddr)> {
     let mut running =
         run_on_loopback().args(flags).args([COMPONENT_ECHO, "127.0.0.1:0", "hello "]).start()?;
     let addr = running.listening()?;

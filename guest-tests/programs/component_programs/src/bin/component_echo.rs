@@ -1,10 +1,14 @@
 //! Echoes each connection to the address of its first argument, one after the other. The second argument is what
-//! it says first to each. A client that says `trap` traps it.
+//! it says first to each. A client that says `trap` traps it. One that says `much` is sent as much as is taken and then
+//! dropped; `last` is the same, and the end of the program.
 
 use std::env;
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use component_programs::{accept, from_wasi, listen, read, write_all};
+use wasip2::io::streams::OutputStream;
 
 fn main() {
     let mut arguments = env::args().skip(1);
@@ -21,9 +25,34 @@ fn main() {
             if data.starts_with(b"trap") {
                 std::process::abort();
             }
+            if data.starts_with(b"much") || data.starts_with(b"last") {
+                println!("wrote {} bytes", write_much(&output));
+                if data.starts_with(b"last") {
+                    return;
+                }
+                break;
+            }
             if data.is_empty() || write_all(&output, &data).is_err() {
                 break;
             }
+        }
+    }
+}
+
+/// Writes until no more is permitted for a while, so that the peer has not all yet.
+fn write_much(output: &OutputStream) -> usize {
+    let mut written = 0;
+    loop {
+        if matches!(output.check_write(), Ok(0)) {
+            thread::sleep(Duration::from_millis(300));
+        }
+        match output.check_write() {
+            Ok(permit @ 1..) => {
+                let bytes = vec![b'x'; usize::try_from(permit).expect("it is small")];
+                output.write(&bytes).expect("it was permitted");
+                written += bytes.len();
+            }
+            _ => return written,
         }
     }
 }

@@ -1,0 +1,103 @@
+//! What the host still delivers of what the guest has written.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::{Process, unpoisoned};
+use crate::socket::{Socket, Stream};
+
+/// The deliveries of a guest that are not done.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// To where, once for each.
+    sockets: Vec<Arc<Socket>>,
+    /// Was the guest closed, with all that it had open?
+    is_cut: bool,
+}
+
+/// One of them, for as long as it goes on.
+pub(crate) struct Delivery {
+    process: Arc<Process>,
+    socket: Arc<Socket>,
+}
+
+impl Delivery {
+    /// Begins one to `socket`.
+    pub(crate) fn begin(process: &Arc<Process>, socket: &Arc<Socket>) -> Self {
+        unpoisoned(&process.deliveries.state).sockets.push(Arc::clone(socket));
+        Self { process: Arc::clone(process), socket: Arc::clone(socket) }
+    }
+
+    /// The guest.
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Has the peer see a reset, for bytes are lost.
+    pub(crate) fn reset_when_closed(&self) {
+        reset(&self.socket);
+    }
+
+    /// Waits until the guest is closed, with all that it had open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn cut(&self) {
+        self.process.deliveries.wait_for(|state| state.is_cut).await;
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let deliveries = &self.process.deliveries;
+        let mut state = unpoisoned(&deliveries.state);
+        let found = state.sockets.iter().position(|socket| Arc::ptr_eq(socket, &self.socket));
+        let gone = found.map(|at| state.sockets.swap_remove(at));
+        drop(state);
+        drop(gone);
+        deliveries.changed.notify_waiters();
+    }
+}
+
+impl Deliveries {
+    async fn wait_for(&self, condition: impl Fn(&State) -> bool) {
+        loop {
+            // First it is watched, then it is looked at: no change lies between.
+            let changed = self.changed.notified();
+            if condition(&unpoisoned(&self.state)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until all are done.
+    pub(super) async fn done(&self) {
+        self.wait_for(|state| state.sockets.is_empty()).await;
+    }
+
+    /// Ends all of them: their peers see a reset. Tells how many they were.
+    pub(super) fn cut(&self) -> usize {
+        let sockets = {
+            let mut state = unpoisoned(&self.state);
+            state.is_cut = true;
+            state.sockets.clone()
+        };
+        // At once, not in their tasks: the end of the host may be faster than these.
+        sockets.iter().for_each(|socket| reset(socket));
+        self.changed.notify_waiters();
+        sockets.len()
+    }
+}
+
+fn reset(socket: &Socket) {
+    socket.stream().into_iter().for_each(Stream::reset_when_closed);
+}
