@@ -23,7 +23,7 @@ use super::snapshot::{Refusal, exporting};
 use crate::abi::{Detected, Interface, detect, detect_in, is_go, mixture, wants_threads};
 
 #[cfg(feature = "components")]
-pub(super) use component::Program;
+pub(super) use component::{Program, has_async};
 pub use error::LoadError;
 
 /// A module or a component that is ready to run.

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::Client;
 use guest_tests::components::{COMPONENT_ECHO, COMPONENT_LIFE};
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{Engine, Trap};
-use wasock::{Guest, LoadError, Observer as _, Terminated, WasockCtx};
+use wasock::{Guest, LoadError, Observer as _, Terminated, WasockCtx, WasockCtxView, WasockView};
 
 use super::{events, granted, listening_async, plain};
 
@@ -122,4 +123,36 @@ async fn a_component_is_no_module() -> Result<()> {
     let refused = Guest::load_to_copy(&engine, COMPONENT_LIFE.as_ref()).err().context("it loads")?;
     ensure!(refused.to_string().contains("it is a component"), "{refused}");
     Ok(())
+}
+
+/// An engine without async functions is served without WASI 0.3, and not by a panic.
+#[test]
+fn wasi_0_3_is_linked_where_the_engine_has_async_functions() -> Result<()> {
+    for has_async in [false, true] {
+        let mut config = Guest::engine_config();
+        config.concurrency_support(has_async);
+        let engine = Engine::new(&config).map_err(plain)?;
+        let mut linker: Linker<State> = Linker::new(&engine);
+        wasock::add_to_component_linker(&mut linker).map_err(plain)?;
+        for (interface, is_there) in
+            [("wasi:sockets/tcp@0.2.12", true), ("wasi:sockets/types@0.3.0", has_async)]
+        {
+            // A name that is taken is refused.
+            let is_taken = linker.root().func_wrap(interface, |_, (): ()| Ok(())).is_err();
+            ensure!(is_taken == is_there, "{interface} is there: {is_taken}");
+        }
+    }
+    Ok(())
+}
+
+/// What a store may hold.
+struct State {
+    ctx: WasockCtx,
+    table: ResourceTable,
+}
+
+impl WasockView for State {
+    fn wasock(&mut self) -> WasockCtxView<'_> {
+        WasockCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
 }

@@ -64,6 +64,8 @@ const INTERFACES: &[Interface] = &[
     three("wasi:random/insecure"),
     three("wasi:random/insecure-seed"),
     three("wasi:random/random"),
+    three("wasi:sockets/ip-name-lookup"),
+    three("wasi:sockets/types"),
 ];
 
 /// The name of an interface, taken apart at its version.

@@ -3,6 +3,7 @@
 use wasmtime::component::{Linker, ResourceTable};
 
 use super::super::WasockCtx;
+use super::super::load::has_async;
 use crate::abi::component::{View, p2, p3};
 
 /// What a store's data has of wasock, for [`add_to_component_linker`]: as
@@ -21,7 +22,9 @@ pub struct WasockCtxView<'a> {
     pub table: &'a mut ResourceTable,
 }
 
-/// Adds `wasi:sockets` to `linker`, for a store that runs async.
+/// Adds `wasi:sockets` of WASI 0.2 to `linker`, and of 0.3 where its engine has the async functions of the component
+/// model ([`Config::concurrency_support`](wasmtime::Config::concurrency_support)). It is for a store that runs
+/// async.
 ///
 /// All other interfaces are the embedder's to link: `wasmtime_wasi`'s are made for that. Its
 /// functions that add all of them add sockets too, which ask no policy of wasock's: what is linked
@@ -31,6 +34,9 @@ pub struct WasockCtxView<'a> {
 ///
 /// Where `linker` has one of the interfaces and does not allow shadowing.
 pub fn add_to_component_linker<T: WasockView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    if has_async(linker.engine()) {
+        p3::add_to_linker(linker, view::<T>)?;
+    }
     p2::add_to_linker(linker, view::<T>)
 }
 

@@ -17,6 +17,11 @@ pub(in crate::host) struct Program {
     pub(in crate::host) outline: Outline,
 }
 
+/// Has this engine the async functions of the component model? It does not say so otherwise.
+pub(in crate::host) fn has_async(engine: &Engine) -> bool {
+    Component::from_binary(engine, ASYNC_COMPONENT).is_ok()
+}
+
 impl Program {
     /// Does it import or export something of WASI 0.3?
     pub(in crate::host) fn needs_p3(&self) -> bool {
@@ -46,7 +51,7 @@ impl Guest {
         let invalid = |error| LoadError::InvalidComponent(name.to_owned(), error);
         let outline = Outline::read(bytes).map_err(|error| invalid(wasmtime::Error::new(error)))?;
         let version = command_of(&outline).map_err(|why| LoadError::NotProgram(name.to_owned(), why))?;
-        let lacks_async = || Component::from_binary(engine, ASYNC_COMPONENT).is_err();
+        let lacks_async = || !has_async(engine);
         let needs = || LoadError::NeedsAsync(name.to_owned());
         if needs_p3(&outline) && lacks_async() {
             return Err(needs());
