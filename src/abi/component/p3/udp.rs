@@ -1,7 +1,7 @@
 //! `wasi:sockets/types.udp-socket`.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -10,6 +10,7 @@ use wasmtime::component::{Accessor, Resource};
 use super::SocketError;
 use super::sockets::types::{HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress};
 use super::tcp::name_of;
+use crate::abi::component::address::check_destination;
 use crate::abi::component::descriptor::GuestSocket;
 use crate::abi::component::failure::Failure;
 use crate::abi::component::option::Buffer;
@@ -17,6 +18,8 @@ use crate::abi::component::udp::{MAX_DATAGRAM, Udp, receive, send};
 use crate::abi::component::{Sockets, View};
 use crate::error::Errno;
 use crate::io::{Events, Pollable};
+use crate::policy::Use;
+use crate::socket::Family;
 
 /// "A UDP socket handle." - wasi:sockets/types
 pub struct UdpSocket {
@@ -147,6 +150,33 @@ impl<T: Send + 'static> HostUdpSocketWithStore<T> for Sockets {
     }
 }
 
+impl View<'_> {
+    async fn connect_udp(
+        &mut self,
+        call: &'static str,
+        this: &This,
+        to: SocketAddr,
+    ) -> Result<(), SocketError> {
+        let udp = &self.table.get(this)?.udp;
+        let family = udp.socket().family();
+        check_destination(to, family)?;
+        // What the kernel has bound by itself loses its port with its peer. Who may only send gets no more by it.
+        let any: SocketAddr = match family {
+            Family::Inet6 => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            Family::Inet4 | Family::Unix => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        };
+        let may_bind = self.thread.process().policy().check(Use::UdpBind(any)).is_ok();
+        if may_bind && !udp.is_bound()? {
+            udp.bind(self.thread, call, any)?;
+        }
+        if udp.peer_address().is_ok() {
+            // Linux keeps the address that it has chosen for the peer before.
+            udp.socket().socket().dissolve()?;
+        }
+        Ok(udp.connect(self.thread.process(), call, to).await?)
+    }
+}
+
 impl HostUdpSocket for View<'_> {
     fn create(&mut self, family: IpAddressFamily) -> Result<This, SocketError> {
         self.traced(
@@ -174,8 +204,7 @@ impl HostUdpSocket for View<'_> {
         const CALL: &str = "udp-socket.connect";
         let to = SocketAddr::from(remote_address);
         let line = self.begin(CALL, |view| format!("{}, remote-address={to}", view.p3_udp_fd(&this)));
-        let udp = &self.table.get(&this)?.udp;
-        let connected = udp.connect(self.thread.process(), CALL, to).await.map_err(SocketError::from);
+        let connected = self.connect_udp(CALL, &this, to).await;
         self.end(line, &connected);
         connected
     }
