@@ -146,7 +146,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     };
     if let Command::Run(run) = &run.command {
         admin::check_directories(run)?;
-        if let Some(module) = run.command.first() {
+        if let Some(module) = config.command.first() {
             component::check_file(Path::new(module), run)?;
         }
     }
