@@ -59,7 +59,6 @@ pub(super) async fn end_idle(guest: Weak<Process>, limits: IdleLimits) {
 fn look(process: &Process, limits: IdleLimits, known: &mut HashMap<usize, Watched>) {
     let (now, is_retired) = (Instant::now(), process.instance().is_retired());
     let mut before = std::mem::take(known);
-    let mut still_to_send = None;
     for socket in process.accepted() {
         let Ok(stream) = socket.stream() else { continue };
         let Some(traffic) = stream.traffic() else { continue };
@@ -73,8 +72,8 @@ fn look(process: &Process, limits: IdleLimits, known: &mut HashMap<usize, Watche
         let is_due = |limit: Option<Duration>| limit.is_some_and(|limit| idle >= limit);
         let (is_to_reset, is_to_end) = (is_due(limits.reset), is_retired && is_due(limits.drain));
         if is_to_reset || (is_to_end && !watched.is_ended) {
-            let left = still_to_send.get_or_insert_with(unsent);
-            let left = stream.inode().and_then(|inode| left.get(&inode).copied()).unwrap_or(0);
+            let left =
+                stream.inode().and_then(|inode| unsent(watched.since).get(&inode).copied()).unwrap_or(0);
             if left != 0 && left != watched.unsent {
                 // The peer fetches what was sent before.
                 (watched.unsent, watched.since) = (left, now);
