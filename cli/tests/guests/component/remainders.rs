@@ -2,7 +2,7 @@
 
 use super::service::serve;
 use anyhow::{Context as _, Result, ensure};
-use guest_tests::Running;
+use guest_tests::{Client, Running};
 use rustix::process::Signal;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -70,4 +70,15 @@ fn a_component_that_is_ended_resets_what_is_not_delivered() -> Result<()> {
     let finished = running.finish()?;
     is_reset(client)?;
     finished.expect_stderr("whose peers had not taken all that it wrote: 1").map(drop)
+}
+
+#[test]
+fn a_connection_counts_until_all_is_delivered() -> Result<()> {
+    let (mut running, addr) = serve(&["--max-connections", "1"])?;
+    let (client, count) = is_sent_much(&mut running, addr, "much")?;
+    let mut waiting = Client::connect(addr)?;
+    waiting.hears_nothing()?;
+    takes_all(client, count)?;
+    waiting.hears("hello ")?;
+    running.stop().map(drop)
 }
