@@ -45,13 +45,17 @@ impl Delivery {
         reset(&self.socket);
     }
 
-    /// Waits until the guest is closed, with all that it had open.
+    /// What `work` returns, unless the guest is closed before, with all that it had open.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped.
-    pub(crate) async fn cut(&self) {
-        self.process.deliveries.wait_for(|state| state.is_cut).await;
+    /// That of `work`.
+    pub(crate) async fn unless_cut<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.process.deliveries.wait_for(|state| state.is_cut) => None,
+            outcome = work => Some(outcome),
+        }
     }
 }
 

@@ -6,18 +6,19 @@
 //! has dropped that: the connection counts as open, and a drain waits for it. Where bytes are lost the peer sees a reset,
 //! never an end in order.
 
+use std::future::poll_fn;
 use std::io::IoSlice;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::descriptor::Number;
 use crate::account::Charge;
 use crate::error::Errno;
-use crate::io::{Events, Pollable, Watchers, reactor, sleep, spawn_guarded};
+use crate::io::{Events, Pollable, Watchers, reactor, spawn_guarded};
 use crate::process::{Delivery, Process};
+use crate::ready::timeout;
 use crate::socket::{Connected, ShutdownHow, Socket};
 
 /// How long a peer may take nothing of a remainder once the guest has neither the socket nor a stream of it:
@@ -32,8 +33,8 @@ const TASK: u64 = 6 * 1024;
 pub(crate) struct Remainder {
     state: Mutex<State>,
     done: Watchers,
-    /// Is told when it is kept.
-    kept: Notify,
+    /// What waits until it is kept.
+    kept: Watchers,
 }
 
 #[derive(Default)]
@@ -86,7 +87,7 @@ impl Remainder {
         if state.outcome.is_none() {
             state.number = Some(Arc::clone(number));
             drop(state);
-            self.kept.notify_one();
+            self.kept.wake_all();
         }
     }
 
@@ -108,11 +109,8 @@ async fn deliver(
     bytes: Vec<u8>,
     held: Charge,
 ) {
-    let outcome = tokio::select! {
-        biased;
-        () = delivery.cut() => Err(Errno::ECONNABORTED),
-        outcome = send_all(&remainder, &connected, delivery.process(), &bytes) => outcome,
-    };
+    let sending = send_all(&remainder, &connected, delivery.process(), &bytes);
+    let outcome = delivery.unless_cut(sending).await.unwrap_or(Err(Errno::ECONNABORTED));
     if outcome.is_err() {
         delivery.reset_when_closed();
     }
@@ -143,7 +141,6 @@ async fn send_all(
     process: &Process,
     bytes: &[u8],
 ) -> Result<(), Errno> {
-    let io = connected.registration();
     let mut sent = 0;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
         let attempt = || match connected.try_send(&[IoSlice::new(rest)]) {
@@ -156,23 +153,29 @@ async fn send_all(
                 sent += count;
                 process.instance().usage().sent(count);
             }
-            Poll::Pending => tokio::select! {
-                biased;
-                ready = io.ready(Events::WRITE) => { ready?; }
-                () = patience(remainder) => return Err(Errno::ETIMEDOUT),
-            },
+            Poll::Pending => writable(remainder, connected).await?,
         }
     }
     Ok(())
 }
 
-/// How long a peer may take nothing: as long as it likes while the guest has the socket or a stream of it, for
-/// what to do about that is the guest's to decide.
-async fn patience(remainder: &Remainder) {
-    while !remainder.is_kept() {
-        remainder.kept.notified().await;
+/// Waits until the peer takes more: as long as it likes while the guest has the socket or a stream of it, for what to do
+/// about that is the guest's to decide.
+async fn writable(remainder: &Remainder, connected: &Connected) -> Result<(), Errno> {
+    let io = connected.registration();
+    let mut ready = pin!(io.ready(Events::WRITE));
+    let found = poll_fn(|context| {
+        if let Poll::Ready(found) = ready.as_mut().poll(context) {
+            return Poll::Ready(Some(found));
+        }
+        // First it is watched, then asked: no change lies between.
+        remainder.kept.add(context.waker());
+        if remainder.is_kept() { Poll::Ready(None) } else { Poll::Pending }
+    });
+    match found.await {
+        Some(found) => found.map(drop),
+        None => timeout(Some(PATIENCE), ready).await.map_err(|_| Errno::ETIMEDOUT)?.map(drop),
     }
-    sleep(PATIENCE).await;
 }
 
 /// It is ready when it is done.
