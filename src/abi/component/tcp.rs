@@ -315,11 +315,14 @@ pub(super) fn may_accept(process: &Process, is_short: &mut bool, listener: &Sock
     if !process.fds().has_room() {
         return false;
     }
-    if listener.stream().is_ok_and(|stream| stream.reached_limit().is_some()) {
+    let stream = listener.stream().ok();
+    if stream.is_some_and(|stream| stream.reached_limit().is_some()) {
         return false;
     }
     if *is_short {
-        *is_short = listener.poll_fd().try_clone_to_owned().is_err();
+        // What wasock's own queue has taken has its descriptor, which may have been the last.
+        let is_taken = || stream.and_then(Stream::queue).is_some_and(|queue| queue.waiting().0 > 0);
+        *is_short = !is_taken() && listener.poll_fd().try_clone_to_owned().is_err();
     }
     !*is_short
 }
