@@ -57,8 +57,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpSocket, ErrorCode> {
 pub fn accept(listener: &TcpSocket) -> Result<(TcpSocket, InputStream, OutputStream), ErrorCode> {
     loop {
         match listener.accept() {
-            // At a limit it is ready once there is room.
-            Err(ErrorCode::WouldBlock | ErrorCode::NewSocketLimit) => listener.subscribe().block(),
+            Err(ErrorCode::WouldBlock) => listener.subscribe().block(),
             accepted => return accepted,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use component_programs::{accept, from_wasi, listen, read, write_all};
 use wasip2::io::streams::OutputStream;
+use wasip2::sockets::network::ErrorCode;
 
 fn main() {
     let mut arguments = env::args().skip(1);
@@ -17,7 +18,14 @@ fn main() {
     let listener = listen(address).expect("it may listen");
     println!("at {}", from_wasi(listener.local_address().expect("it is bound")));
     loop {
-        let (_socket, input, output) = accept(&listener).expect("it listens");
+        let (_socket, input, output) = match accept(&listener) {
+            // At a limit it is ready once there is room.
+            Err(ErrorCode::NewSocketLimit) => {
+                listener.subscribe().block();
+                continue;
+            }
+            accepted => accepted.expect("it listens"),
+        };
         if write_all(&output, greeting.as_bytes()).is_err() {
             continue;
         }
