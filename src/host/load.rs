@@ -171,7 +171,10 @@ impl Guest {
     pub fn from_bytes(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
         let bytes = &*binary(name, bytes)?;
         if is_component(bytes) {
+            #[cfg(feature = "components")]
             return Self::from_component(engine, name, bytes);
+            #[cfg(not(feature = "components"))]
+            return Err(LoadError::Component(name.to_owned()));
         }
         let sharing = own_memory::imported(bytes);
         let compiled = sharing.as_ref().map_or(bytes, |(rewritten, _)| rewritten.as_slice());
