@@ -288,7 +288,7 @@ impl Guest {
     }
 
     /// A trap in words, to print: the reason in one line, then the guest's backtrace in more, where
-    /// `trap` has one. Text of the guest's is escaped, as by [`Escaped`], so that no line of it
+    /// `trap` has one. Text of the guest's is escaped, as by [`Escaped`](crate::observe::Escaped), so that no line of it
     /// looks like one of the host's.
     pub fn describe_trap(trap: &wasmtime::Error) -> String {
         describe_trap(trap)

@@ -91,7 +91,7 @@ impl Service {
 
     /// Ends the service gracefully: nobody is let in any more, and [`run`](Self::run) returns once
     /// the connections have ended, or with what is left of them reset after the
-    /// [time for that](ServiceBuilder::drain_timeout).
+    /// [time for that](super::ServiceBuilder::drain_timeout).
     pub fn drain(&self) {
         self.supervision().orders().drains = true;
         self.inner().changed();
@@ -122,7 +122,7 @@ impl Service {
         self.supervision().handles().iter().for_each(|handle| handle.signal(signal));
     }
 
-    /// Does an instance handle signals? One that serves [one connection](ServiceBuilder::per_connection)
+    /// Does an instance handle signals? One that serves [one connection](super::ServiceBuilder::per_connection)
     /// does not count: a signal to the service is not its own.
     pub fn handles_signals(&self) -> bool {
         self.supervision().orders().live.iter().any(Handle::handles_signals)
