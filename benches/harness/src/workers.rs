@@ -44,7 +44,7 @@ pub(super) fn table(runner: &Runner<'_>, rounds: usize) -> Result<String> {
         String::from("| what | 1 worker | 2 workers | ratio | | goal | |\n|---|---|---|---|---|---|---|\n");
     _ = writeln!(
         text,
-        "| requests that compute for some 200 us, a connection each, 16 at once | {:.0} /s | {:.0} /s | {:.2} | {:.2} to \
+        "| requests that compute for some 2 ms, a connection each, 16 at once | {:.0} /s | {:.0} /s | {:.2} | {:.2} to \
          {:.2} | at least {LEAST_RATE:.2} | {} |",
         one.median,
         two.median,

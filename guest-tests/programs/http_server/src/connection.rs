@@ -52,13 +52,17 @@ pub enum Manner {
     Computing,
 }
 
-/// How many steps are some 200 us of a processor of these years: each needs the one before.
-const STEPS: u32 = 350_000;
+/// How many steps are some 2 ms of a processor of these years.
+const STEPS: u32 = 1_000_000;
 
+/// Xorshift: each step needs the one before, and no compiler makes one of two, as it does with
+/// multiplications and additions.
 fn compute() {
     let mut number = std::hint::black_box(1_u64);
     for _ in 0..STEPS {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
     }
     std::hint::black_box(number);
 }

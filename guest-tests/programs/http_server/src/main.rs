@@ -2,7 +2,7 @@
 //!
 //! `http_server [ADDR [poll|epoll [fragile|computing]]]` listens on ADDR, `127.0.0.1:8080` by default, and
 //! answers every request with a small fixed text. A fragile one traps at the request `TRAP /`, a computing one
-//! computes for some 200 us before each answer. The same source is the guest
+//! computes for some 2 ms before each answer. The same source is the guest
 //! and, compiled for the host, its native twin: only [`sys`] differs.
 
 mod connection;
