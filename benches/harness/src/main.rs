@@ -17,6 +17,7 @@ mod limit;
 mod load;
 mod machine;
 mod measure;
+mod options;
 mod peers;
 mod process;
 mod report;
@@ -29,11 +30,12 @@ mod syscalls;
 mod workers;
 mod workload;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use build::Built;
 use client::Clients;
 use growth::Growth;
 use measure::measure;
+use options::{HELP, INSTANCES, Options, Part, RELOADS, WORKERS};
 use process::raise_descriptors;
 use report::Report;
 use run::Runner;
@@ -42,25 +44,6 @@ use std::time::Instant;
 use std::{env, fs};
 use xtask::setup;
 use xtask::workspace::workspace_dir;
-
-const HELP: &str = "\
-cargo xtask bench    measure guests against their native twins
-    --quick          fewer workloads and shorter runs: under three minutes
-    --only TEXT      those whose name has TEXT in it
-    --rounds N       how often each side runs [default: 5; quick: 3]
-    --seconds N      how long each run takes [default: 3; quick: 0.6];
-                     wrk and ab know whole seconds alone
-    --syscalls       count system calls instead
-    --calls          time single host calls instead, with criterion
-    --instructions   count the instructions of single host calls instead, with valgrind,
-                     and fail where there are more than benches/instructions.txt has
-    --service        services instead: reloads and restarts under clients, workers, instances;
-                     --only takes one of these three
-    --peers          compare with other hosts instead, where they are installed
-    --accept         write what --instructions counts to that file, or what --peers shows
-                     to docs/performance/peers.md
-The full run writes docs/performance/results.md; any other writes it below the target folder.
-";
 
 fn main() -> ExitCode {
     match start() {
@@ -87,77 +70,6 @@ fn start() -> Result<ExitCode> {
     }
 }
 
-/// What the arguments ask for.
-#[derive(Clone, Debug, PartialEq)]
-struct Options {
-    is_quick: bool,
-    only: Option<String>,
-    rounds: usize,
-    seconds: f64,
-    /// Nothing but this, where it is something.
-    part: Option<Part>,
-    is_accepted: bool,
-}
-
-/// A part of the full run, or none of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Syscalls,
-    Calls,
-    Instructions,
-    Service,
-    Peers,
-}
-
-impl Options {
-    fn parse(arguments: &[String]) -> Result<Self> {
-        let (only, part) = (None, None);
-        let mut options = Self { is_quick: false, only, rounds: 5, seconds: 3.0, part, is_accepted: false };
-        if arguments.iter().any(|argument| argument == "--quick") {
-            options = Self { is_quick: true, rounds: 3, seconds: 0.6, ..options };
-        }
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().with_context(|| format!("{argument} needs a value"));
-            match argument.as_str() {
-                "--quick" => {}
-                "--only" => options.only = Some(value()?.clone()),
-                "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
-                "--seconds" => options.seconds = value()?.parse().context("--seconds")?,
-                "--syscalls" => options.part = Some(Part::Syscalls),
-                "--calls" => options.part = Some(Part::Calls),
-                "--instructions" => options.part = Some(Part::Instructions),
-                "--service" => options.part = Some(Part::Service),
-                "--peers" => options.part = Some(Part::Peers),
-                "--accept" => options.is_accepted = true,
-                _ => bail!("no such option: {argument}\n{HELP}"),
-            }
-        }
-        if options.rounds == 0 || !options.seconds.is_finite() || options.seconds <= 0.0 {
-            bail!("at least one round, and more than no time");
-        }
-        Ok(options)
-    }
-
-    fn is_wanted(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|text| name.contains(text.as_str()))
-    }
-
-    fn is_full(&self) -> bool {
-        !self.is_quick && self.only.is_none() && self.part.is_none()
-    }
-
-    /// The quick run, and no part of it.
-    fn is_whole_quick(&self) -> bool {
-        self.is_quick && self.only.is_none() && self.part.is_none()
-    }
-
-    /// Whether the run has this part.
-    fn has(&self, part: Part) -> bool {
-        self.is_full() || self.part == Some(part)
-    }
-}
-
 /// Measures what the arguments ask for.
 ///
 /// # Errors
@@ -165,6 +77,7 @@ impl Options {
 /// When something cannot be built. A workload that fails is reported, and the others go on.
 fn run(arguments: &[String]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
+    options.check_only(raise_descriptors())?;
     if options.part == Some(Part::Instructions) {
         return instructions::run(options.is_accepted);
     }
@@ -200,14 +113,14 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             report.skipped.push(format!("{heading}: {error:#}"));
         }
     };
-    if options.has(Part::Service) && options.is_wanted("reloads") {
+    if options.has(Part::Service) && options.is_wanted(RELOADS) {
         section("Services", service::table(&built, clients, options.is_quick));
     }
     let has_services = options.has(Part::Service) || options.is_whole_quick();
-    if has_services && options.is_wanted("workers") {
+    if has_services && options.is_wanted(WORKERS) {
         section("Workers", workers::table(&Runner { built: &built, clients }, options.rounds));
     }
-    if has_services && options.is_wanted("instances") {
+    if has_services && options.is_wanted(INSTANCES) {
         section("Instances", instances::table());
     }
     if options.has(Part::Syscalls) && has_strace {
@@ -259,34 +172,4 @@ fn workloads(options: &Options, runner: &Runner<'_>, report: &mut Report) -> boo
     }
     report.growth = Growth::of(&report.rows);
     has_failed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Options, workload};
-    use anyhow::Result;
-    use std::collections::BTreeSet;
-
-    fn options(arguments: &[&str]) -> Result<Options> {
-        Options::parse(&arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn what_is_said_counts_more_than_quick() -> Result<()> {
-        let quick = options(&["--rounds", "7", "--quick"])?;
-        assert!((quick.rounds, quick.seconds) == (7, 0.6) && quick.is_quick && !quick.is_full());
-        assert!(options(&[])?.is_full());
-        assert!(!options(&["--only", "echo"])?.is_full());
-        assert!(options(&["--rounds", "0"]).is_err());
-        assert!(options(&["--seconds"]).is_err());
-        assert!(options(&["--fast"]).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn no_two_workloads_have_one_name() {
-        let all = workload::all(u64::MAX);
-        let names: BTreeSet<&str> = all.iter().map(|workload| workload.name.as_str()).collect();
-        assert_eq!(names.len(), all.len());
-    }
 }

@@ -61,6 +61,11 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// What is counted, each.
+pub(super) fn names() -> Vec<&'static str> {
+    cases().iter().map(|case| case.what).collect()
+}
+
 /// The table, as Markdown.
 ///
 /// # Errors

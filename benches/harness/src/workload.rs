@@ -311,3 +311,16 @@ fn starts() -> Vec<Workload> {
     }
     workloads
 }
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_workloads_have_one_name() {
+        let all = all(u64::MAX);
+        let names: BTreeSet<&str> = all.iter().map(|workload| workload.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+    }
+}

@@ -35,6 +35,11 @@ fn contests() -> [Contest; 3] {
     ]
 }
 
+/// The names of the contests.
+pub(super) fn names() -> [&'static str; 3] {
+    contests().map(|contest| contest.name)
+}
+
 /// Measures, prints the table and writes it down.
 ///
 /// # Errors
