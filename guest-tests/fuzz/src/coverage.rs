@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-use wasock::internals::{FUNCTIONS, Function};
+use wasock::internals::Function;
 use wasock::observe::TraceLine;
 
 use crate::layout::{ANSWERS, CALLED, OTHER};
+use crate::op::{function_count, functions, has_other_type};
 
 /// Answers by function and error number, and by function and the state of the descriptor.
 #[derive(Default)]
@@ -63,7 +64,7 @@ const STATES: &[(&str, &str)] = &[
 
 impl Coverage {
     pub(crate) fn new() -> Self {
-        Self { answers: vec![0; FUNCTIONS.len() * ANSWERS as usize], ..Self::default() }
+        Self { answers: vec![0; function_count() * ANSWERS as usize], ..Self::default() }
     }
 
     /// Adds what a guest has counted in its memory; tells how many calls it made.
@@ -114,7 +115,7 @@ impl Coverage {
     /// A line for each function: calls, successes, errors by how many there were.
     pub(crate) fn table(&self) -> String {
         let mut text = format!("{:<48}{:>10}{:>10}  errors\n", "function", "calls", "successes");
-        for (index, function) in FUNCTIONS.iter().enumerate() {
+        for (index, function) in functions().enumerate() {
             let counts = self.of(index);
             let mut errors: Vec<(u64, usize)> = counts
                 .iter()
@@ -128,7 +129,7 @@ impl Coverage {
             let errors: String =
                 errors.iter().take(8).map(|(count, errno)| format!(" {}:{count}", name(*errno))).collect();
             let called = counts.get(CALLED as usize).copied().unwrap_or(0);
-            let full = format!("{}.{}", function.module, function.name);
+            let full = full_name(function);
             _ = writeln!(text, "{full:<48}{called:>10}{:>10} {errors}", self.successes(index, function));
         }
         text += "\nby the state of the descriptor (sampled): successes/calls\n";
@@ -154,10 +155,10 @@ impl Coverage {
                 || function.refused.is_some()
                 || NEVER.iter().any(|(name, _)| *name == function.name)
         };
-        let functions = FUNCTIONS.iter().enumerate().filter_map(|(index, function)| {
+        let functions = functions().enumerate().filter_map(|(index, function)| {
             let successes = self.successes(index, function);
             let is_low = successes < floor && !exempt(function);
-            is_low.then(|| format!("{}.{} succeeded {successes} times", function.module, function.name))
+            is_low.then(|| format!("{} succeeded {successes} times", full_name(function)))
         });
         let states = STATES.iter().filter(|_| states).filter_map(|(function, state)| {
             let [successes, _] =
@@ -171,15 +172,22 @@ impl Coverage {
     pub(crate) fn unknown_answers(&self) -> Vec<String> {
         let unknown =
             |index: usize| self.of(index).get(77..=OTHER as usize).unwrap_or(&[]).iter().sum::<u64>();
-        FUNCTIONS
-            .iter()
+        functions()
             .enumerate()
             // One call has numbers of its own.
             .filter(|(index, function)| unknown(*index) > 0 && function.name != "sock_getaddrinfo")
-            .map(|(index, function)| {
-                format!("{}.{}: {} times", function.module, function.name, unknown(index))
-            })
+            .map(|(index, function)| format!("{}: {} times", full_name(function), unknown(index)))
             .collect()
+    }
+}
+
+/// What a line about it begins with: its module and name, and how many parameters it has where that tells it from
+/// another one.
+fn full_name(function: &Function) -> String {
+    let (module, name) = (function.module, function.name);
+    match has_other_type(function) {
+        true => format!("{module}.{name}/{}", function.params.len()),
+        false => format!("{module}.{name}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which calls a guest makes: any function with arguments that are mostly sensible, and in
 //! between the sequences that real programs make, so that there is something to call on.
 
-use wasock::internals::{Argument, ArgumentKind, FUNCTIONS, Function};
+use wasock::internals::{Argument, ArgumentKind, Function};
 
 use crate::arguments;
 use crate::layout::{
@@ -9,7 +9,7 @@ use crate::layout::{
     NUMBERS, OUT, PORT_LAST, PORT_LAST_COUNT, PORT_LAST_SIZE, SPLIT_ADDRESSES, address,
 };
 use crate::module::Dialect;
-use crate::op::{Arg, FdKind, Op, Own};
+use crate::op::{Arg, FdKind, Op, Own, function, functions};
 use crate::random::Random;
 
 /// How far arguments stray.
@@ -63,7 +63,7 @@ fn weight(function: &Function, arbitrariness: Arbitrariness) -> usize {
 
 impl Generator {
     pub(crate) fn new(random: Random, dialect: Dialect, arbitrariness: Arbitrariness) -> Self {
-        let weighted = FUNCTIONS.iter().enumerate().filter(|(_, function)| dialect.has(function));
+        let weighted = functions().enumerate().filter(|(_, function)| dialect.has(function));
         let weighted = weighted
             .flat_map(|(index, function)| std::iter::repeat_n(index as u16, weight(function, arbitrariness)))
             .collect();
@@ -84,7 +84,7 @@ impl Generator {
 
     fn any_call(&mut self) {
         let number = self.random.pick(&self.weighted);
-        if let Some(function) = FUNCTIONS.get(usize::from(number)) {
+        if let Some(function) = function(usize::from(number)) {
             let args = self.arguments(function);
             self.ops.push(Op { number, args });
         }
@@ -250,7 +250,7 @@ impl Generator {
         };
         // What several modules have is called by any of them.
         let found: Vec<usize> =
-            FUNCTIONS.iter().enumerate().filter(|(_, function)| is_it(function)).map(|(at, _)| at).collect();
+            functions().enumerate().filter(|(_, function)| is_it(function)).map(|(at, _)| at).collect();
         if !found.is_empty() {
             let number = self.random.pick(&found) as u16;
             self.ops.push(Op { number, args: args.to_vec() });
@@ -258,11 +258,16 @@ impl Generator {
     }
 
     pub(crate) fn is_wasmedge(&self) -> bool {
-        self.dialect == Dialect::WasmEdge
+        self.dialect.is_wasmedge()
     }
 
     pub(crate) fn is_wamr(&self) -> bool {
         matches!(self.dialect, Dialect::Wamr | Dialect::WamrThreads)
+    }
+
+    /// Where the numbers of families and of kinds of sockets begin in WasmEdge: before 0.10 with 0.
+    pub(crate) fn first_number(&self) -> u64 {
+        u64::from(self.dialect != Dialect::WasmEdgeFirst)
     }
 
     /// The number of datagram sockets in this dialect.

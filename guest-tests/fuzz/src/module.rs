@@ -4,13 +4,13 @@
 
 use std::fmt::Write as _;
 
-use wasock::internals::{CoreType, FUNCTIONS, Function, added_in};
+use wasock::internals::{CoreType, Function, added_in};
 
 use crate::layout::{
     ANSWERS, CALLED, COUNTS, HEADER, LISTS, MAX_PAGES, OP_SIZE, OTHER, PAGES, READING, REPORT_AT, REPORTED,
     THREAD_LISTS, start,
 };
-use crate::op::{OWN, Own};
+use crate::op::{OWN, Own, function_count, functions, has_other_type};
 
 /// The calls that a guest is written for, and whether it has threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub(crate) enum Dialect {
     Unstable,
     /// Preview 1 with the sockets of WasmEdge.
     WasmEdge,
+    /// The same with the form of `sock_recv_from` that tells the port, by which its guest library imports it.
+    WasmEdgePort,
+    /// The same of the versions before 0.10.
+    WasmEdgeFirst,
     /// Preview 1 with the sockets of WAMR.
     Wamr,
     /// All there are, with threads and a shared memory.
@@ -38,12 +42,14 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Wasix,
         Self::WasixFirst,
         Self::Preview1,
         Self::Unstable,
         Self::WasmEdge,
+        Self::WasmEdgePort,
+        Self::WasmEdgeFirst,
         Self::Wamr,
         Self::WasixThreads,
         Self::WasixFirstThreads,
@@ -62,6 +68,24 @@ impl Dialect {
         matches!(self, Self::WasixFirst | Self::WasixFirstThreads)
     }
 
+    pub(crate) fn is_wasmedge(self) -> bool {
+        matches!(self, Self::WasmEdge | Self::WasmEdgePort | Self::WasmEdgeFirst)
+    }
+
+    /// Of two functions of one name, which a linker has once, does a guest of this dialect import this one?
+    fn has_type_of(self, function: &Function) -> bool {
+        let wanted = match (function.module, function.name, self) {
+            ("wasix_32v1", "proc_join", _) => return has_other_type(function) == self.is_first(),
+            (_, "sock_recv_from", Self::WasmEdgePort) => 8,
+            (_, "sock_recv_from", Self::WasmEdge) => 7,
+            (_, "sock_recv_from", Self::WasmEdgeFirst) => 6,
+            (_, "sock_send_to", Self::WasmEdgeFirst) => 6,
+            (_, "sock_send_to", Self::WasmEdge | Self::WasmEdgePort) => 7,
+            _ => return true,
+        };
+        function.params.len() == wanted
+    }
+
     /// May a guest of this dialect import `function`?
     pub(crate) fn has(self, function: &Function) -> bool {
         // What compilers import beside the calls of a host: an end, a line, a seed.
@@ -69,14 +93,22 @@ impl Dialect {
             return false;
         }
         match (self, function.added_by) {
-            (Self::WasmEdge, Some(dialect)) => return dialect == "wasmedge",
+            (Self::WasmEdgeFirst, Some("wasmedge")) if function.name.ends_with("_v2") => return false,
+            (Self::WasmEdge | Self::WasmEdgePort | Self::WasmEdgeFirst, Some(dialect)) => {
+                return dialect == "wasmedge" && self.has_type_of(function);
+            }
             (Self::Wamr | Self::WamrThreads, Some(dialect)) => return dialect == "wamr",
             (_, Some(_)) => return false,
             (_, None) => {}
         }
+        if !self.has_type_of(function) {
+            return false;
+        }
         match self {
             // A name has one type here.
-            Self::WasmEdge => function.module == "wasi_snapshot_preview1" && function.name != "sock_accept",
+            Self::WasmEdge | Self::WasmEdgePort | Self::WasmEdgeFirst => {
+                function.module == "wasi_snapshot_preview1" && function.name != "sock_accept"
+            }
             Self::Wasix | Self::WasixThreads => true,
             Self::WasixFirst | Self::WasixFirstThreads => {
                 function.module == "wasix_32v1"
@@ -150,7 +182,7 @@ pub(crate) fn memory(is_shared: bool, contents: &[(u64, Vec<u8>)]) -> (String, S
 
 /// The interpreter for a dialect.
 pub(crate) fn interpreter(dialect: Dialect) -> String {
-    let functions = || FUNCTIONS.iter().enumerate().filter(|(_, function)| dialect.has(function));
+    let functions = || functions().enumerate().filter(|(_, function)| dialect.has(function));
     let (memory, data) = memory(dialect.has_threads(), &start(Default::default()));
     let mut text = String::from("(module\n");
     for (_, function) in functions() {
@@ -159,13 +191,13 @@ pub(crate) fn interpreter(dialect: Dialect) -> String {
     }
     text += &memory;
     text += "(type $op (func (param i32)))\n";
-    _ = writeln!(text, "(table {} funcref)", FUNCTIONS.len() + OWN.len());
+    _ = writeln!(text, "(table {} funcref)", function_count() + OWN.len());
     for (index, function) in functions() {
         _ = writeln!(text, "(elem (i32.const {index}) $op{index})");
         text += &calling(index, function);
     }
     for (at, (own, params)) in OWN.iter().enumerate() {
-        let index = FUNCTIONS.len() + at;
+        let index = function_count() + at;
         _ = writeln!(text, "(elem (i32.const {index}) $op{index})");
         let args = arguments(params);
         let body = match own {
@@ -314,11 +346,13 @@ mod tests {
                     | Dialect::Unstable
                     | Dialect::Preview1Threads
                     | Dialect::WasmEdge
+                    | Dialect::WasmEdgePort
+                    | Dialect::WasmEdgeFirst
                     | Dialect::Wamr
                     | Dialect::WamrThreads
             );
             assert_eq!(found.dialect.id() == "wasix", is_wasix, "{dialect:?}");
-            let is_wasmedge = matches!(dialect, Dialect::WasmEdge);
+            let is_wasmedge = dialect.is_wasmedge();
             assert_eq!(found.dialect.id() == "wasmedge", is_wasmedge, "{dialect:?}");
             let is_wamr = matches!(dialect, Dialect::Wamr | Dialect::WamrThreads);
             assert_eq!(found.dialect.id() == "wamr", is_wamr, "{dialect:?}");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wasock::internals::{CoreType, FUNCTIONS, Function};
+use wasock::internals::{CoreType, FUNCTIONS, Function, OTHER_TYPES};
 
 use crate::layout::{FDS, FDS_A_KIND, OP_SIZE};
 
@@ -30,9 +30,29 @@ pub(crate) const OWN: [(Own, &[CoreType]); 4] = [
     (Own::Grow, &[CoreType::I32]),
 ];
 
+/// Every function that a guest may import: those of the public table, then those that have the name of another
+/// one and another type.
+pub(crate) fn functions() -> impl Iterator<Item = &'static Function> {
+    FUNCTIONS.iter().chain(&OTHER_TYPES)
+}
+
+pub(crate) fn function_count() -> usize {
+    FUNCTIONS.len() + OTHER_TYPES.len()
+}
+
+/// The function with this number.
+pub(crate) fn function(number: usize) -> Option<&'static Function> {
+    FUNCTIONS.get(number).or_else(|| OTHER_TYPES.get(number.checked_sub(FUNCTIONS.len())?))
+}
+
+/// Does it share its name with another one that dialects have it from?
+pub(crate) fn has_other_type(function: &Function) -> bool {
+    OTHER_TYPES.iter().any(|other| std::ptr::eq(other, function))
+}
+
 impl Own {
     pub(crate) fn number(self) -> u16 {
-        (FUNCTIONS.len() + OWN.iter().position(|(own, _)| *own == self).unwrap_or(0)) as u16
+        (function_count() + OWN.iter().position(|(own, _)| *own == self).unwrap_or(0)) as u16
     }
 }
 
@@ -90,7 +110,7 @@ pub(crate) enum Arg {
 /// An operation and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Op {
-    /// Which: an index into [`FUNCTIONS`], then those of [`OWN`].
+    /// Which: the place among [`functions`], then those of [`OWN`].
     pub(crate) number: u16,
     pub(crate) args: Vec<Arg>,
 }
@@ -101,13 +121,13 @@ impl Op {
     }
 
     pub(crate) fn function(&self) -> Option<&'static Function> {
-        FUNCTIONS.get(usize::from(self.number))
+        function(usize::from(self.number))
     }
 
     fn params(&self) -> &'static [CoreType] {
         match self.function() {
             Some(function) => function.params,
-            None => OWN.get(usize::from(self.number) - FUNCTIONS.len()).map_or(&[], |(_, params)| params),
+            None => OWN.get(usize::from(self.number) - function_count()).map_or(&[], |(_, params)| params),
         }
     }
 
@@ -160,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_function_fits_an_operation() {
-        for function in &FUNCTIONS {
+        for function in functions() {
             assert!(function.params.len() <= MAX_ARGS, "{}", function.name);
         }
         assert!(8 + 8 * MAX_ARGS as u64 <= OP_SIZE);

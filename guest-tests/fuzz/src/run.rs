@@ -22,8 +22,8 @@ use crate::case::{Case, Way};
 use crate::coverage::{Coverage, States};
 use crate::layout::{ANSWERS, COUNTS, LISTS, OP_SIZE, PeerPorts, REPORT, REPORTED, start};
 use crate::module::{Dialect, interpreter};
+use crate::op::function_count;
 use crate::watch::Patience;
-use wasock::internals::FUNCTIONS;
 
 /// How long a wait may take before a signal is sent, and before it is given up.
 const TICK: Duration = Duration::from_millis(1);
@@ -304,7 +304,7 @@ async fn in_own_store(
             at = pc.get(&mut store).i32().map_or(end, |pc| u64::from(pc.cast_unsigned()) + OP_SIZE);
         }
     }
-    let mut counts = vec![0; FUNCTIONS.len() * ANSWERS as usize * 4];
+    let mut counts = vec![0; function_count() * ANSWERS as usize * 4];
     memory.read(&store, usize::try_from(COUNTS)?, &mut counts)?;
     outcome.calls = coverage.add_counts(&counts);
     Ok(outcome)

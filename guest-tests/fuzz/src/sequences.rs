@@ -128,12 +128,15 @@ impl Generator {
         let (client, accepted) = (FdKind::Connection.word(self.slot()), FdKind::Accepted.word(self.slot()));
         self.close(listener);
         self.call("path_unlink_file", &[&[is(3)][..], &name(5)].concat());
-        self.call("sock_open", &[is(family), is(2), is(listener)]);
+        // Those that count from 0 have the stream there that others have the datagram at.
+        let first = self.first_number();
+        let (family, stream) = (family - 1 + first, 1 + first);
+        self.call("sock_open", &[is(family), is(stream), is(listener)]);
         self.call("sock_bind", &[Arg::At(listener), own, is(0)]);
         self.call("sock_listen", &[Arg::At(listener), is(5)]);
         self.local_port(listener, port);
         self.close(client);
-        self.call("sock_open", &[is(family), is(2), is(client)]);
+        self.call("sock_open", &[is(family), is(stream), is(client)]);
         self.call("sock_connect", &[Arg::At(client), own, Arg::At(port)]);
         self.unblock(client);
         self.close(accepted);
@@ -154,17 +157,25 @@ impl Generator {
         let (own, port) = (is(SPLIT_ADDRESSES), NUMBERS + 32);
         for fd in [one, two] {
             self.close(fd);
-            self.call("sock_open", &[is(1), is(1), is(fd)]);
+            let first = self.first_number();
+            self.call("sock_open", &[is(first), is(first), is(fd)]);
             self.unblock(fd);
         }
         self.call("sock_bind", &[Arg::At(one), own, is(0)]);
         self.local_port(one, port);
+        if self.first_number() == 0 {
+            // It has no port to send to.
+            self.call("sock_connect", &[Arg::At(two), own, Arg::At(port)]);
+        }
         for _ in 0..3 {
             self.call("sock_send_to", &[Arg::At(two), iovs(0), is(2), own, Arg::At(port), is(0), WRITTEN]);
+            self.call("sock_send_to", &[Arg::At(two), iovs(0), is(2), own, is(0), WRITTEN]);
         }
         let from = is(SPLIT_ADDRESSES + 14 * 8);
         let port = is(NUMBERS + 40);
+        self.call("sock_recv_from", &[Arg::At(one), iovs(4), is(2), from, is(0), WRITTEN]);
         self.call("sock_recv_from", &[Arg::At(one), iovs(4), is(2), from, is(0), WRITTEN, FLAGS_OUT]);
+        self.call("sock_recv_from", &[Arg::At(one), iovs(4), is(2), from, is(0), port, WRITTEN, FLAGS_OUT]);
         self.call(
             "sock_recv_from_v2",
             &[Arg::At(one), iovs(4), is(2), from, is(0), port, WRITTEN, FLAGS_OUT],

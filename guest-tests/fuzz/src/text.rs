@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use wasock::internals::FUNCTIONS;
-
 use crate::case::Case;
 use crate::layout::{PeerPorts, start};
 use crate::module::{import, memory};
-use crate::op::Op;
+use crate::op::{Op, functions};
 
 /// The module, with `fault` and what the guest needs as a comment.
 pub(crate) fn wat(case: &Case, fault: &str) -> String {
@@ -19,7 +17,7 @@ pub(crate) fn wat(case: &Case, fault: &str) -> String {
     _ = writeln!(text, ";; {} ({:?}, run by {:?})", case.command(), case.dialect, case.way);
     _ = writeln!(text, ";; {:?}", case.terms);
     text += "(module\n";
-    for (index, function) in FUNCTIONS.iter().enumerate() {
+    for (index, function) in functions().enumerate() {
         if ops().any(|op| usize::from(op.number) == index) {
             _ = writeln!(text, "  {}", import(function));
         }
