@@ -221,8 +221,8 @@ fn registry() -> String {
     for definition in DIALECTS.iter().filter_map(|dialect| dialect.definition) {
         _ = write!(out, "&crate::abi::{definition}, ");
     }
-    // It has no witx: see `thread_spawn`.
-    out.push_str("&crate::abi::wasi_threads::DIALECT];\n");
+    // These have no witx: one is told and not served, the other has one call (see `thread_spawn`).
+    out.push_str("&crate::abi::wasix::WIDE, &crate::abi::wasi_threads::DIALECT];\n");
     out
 }
 

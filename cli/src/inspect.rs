@@ -55,7 +55,11 @@ fn describe(text: &mut Lines, found: &Inspection) {
 fn dialect(detected: &Detected) -> String {
     let Some(generation) = detected.generation else {
         return match &detected.told_by {
-            Some(import) => format!("{}: it imports {import} with this type", detected.dialect),
+            // Others have this module too, and the name.
+            Some(import) if import.module == "wasi_snapshot_preview1" => {
+                format!("{}: it imports {import} with this type", detected.dialect)
+            }
+            Some(import) => format!("{}: it imports {import}", detected.dialect),
             None => detected.dialect.to_string(),
         };
     };

@@ -8,7 +8,7 @@ use super::dialect::{self, DIALECTS, Definition};
 use super::interface::{ImportItem, Interface, ItemType};
 use super::table::Function;
 use super::wasix::{self, WasixGeneration, added_in};
-use crate::observe::Escaped;
+use crate::observe::text::Excerpt;
 use crate::process::Personality;
 
 /// The calls that a module was written for. It is printed as people write its name.
@@ -25,7 +25,8 @@ impl Dialect {
 
     /// Its name for programs to read: `wasi_unstable`, the snapshot before preview 1, alone;
     /// `wasi_snapshot_preview1`, maybe with `wasi_unstable` beside it; `wasmedge` and `wamr`, which are that
-    /// with the sockets of WasmEdge or WAMR; `wasix`, with or without preview 1 beside it.
+    /// with the sockets of WasmEdge or WAMR; `wasix`, with or without preview 1 beside it; `wasix_64v1`, of which
+    /// nothing is served.
     pub fn id(self) -> &'static str {
         self.id
     }
@@ -53,7 +54,7 @@ pub enum MemoryKind {
 }
 
 /// An import, by its two names, which are the module's to choose: they are printed
-/// [escaped](Escaped).
+/// [escaped](crate::observe::Escaped), and cut where they are long.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Import {
@@ -71,7 +72,7 @@ impl Import {
 
 impl fmt::Display for Import {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", Escaped(&self.module), Escaped(&self.name))
+        write!(f, "{}.{}", Excerpt::name(&self.module), Excerpt::name(&self.name))
     }
 }
 
@@ -84,7 +85,7 @@ pub struct Detected {
     /// The generation, where the dialect has several.
     pub generation: Option<WasixGeneration>,
     /// The import that shows the generation; without one it is a guess. Of a dialect that shares its import
-    /// modules with another one: the import that shows the dialect.
+    /// modules with another one, or is not served: the import that shows the dialect.
     pub told_by: Option<Import>,
     /// The memory.
     pub memory: MemoryKind,
@@ -151,9 +152,9 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
         list.push(item.import.clone());
     }
     let (generation, told_by) = (definition.generation)(interface).unzip();
-    let shares = !definition.adds_to.is_empty();
+    let is_told = definition.modules.is_empty();
     let sign =
-        || shares.then(|| (definition.sign)(interface).or_else(|| (definition.hint)(interface))).flatten();
+        || is_told.then(|| (definition.sign)(interface).or_else(|| (definition.hint)(interface))).flatten();
     Detected {
         dialect: definition.dialect,
         generation,

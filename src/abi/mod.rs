@@ -43,4 +43,5 @@ pub(crate) use interface::{Interface, may_share_own_memory};
 pub(crate) use mixed::mixture;
 pub use table::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING, OTHER_TYPES};
 pub(crate) use toolchain::is_go;
+pub(crate) use wasix::WIDE_MODULE;
 pub use wasix::{WasixGeneration, added_in};

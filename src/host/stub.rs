@@ -4,7 +4,7 @@ use std::fmt;
 
 use wasmtime::{ExternType, FuncType, ImportType, Linker, Module, Val};
 
-use crate::abi::{Function, Import, Imports, Support, errno};
+use crate::abi::{Function, Import, Imports, Support, WIDE_MODULE, errno};
 use crate::error::{Errno, Trap};
 
 /// Functions after which the guest does not expect to run on. Answering them
@@ -91,7 +91,12 @@ pub struct MissingImports {
 
 impl MissingImports {
     fn of_module(imports: &[(Import, &'static str)]) -> Self {
-        let lines = imports.iter().map(|(import, kind)| format!("{import} ({kind})")).collect();
+        let mut lines: Vec<_> = imports.iter().map(|(import, kind)| format!("{import} ({kind})")).collect();
+        if imports.iter().any(|(import, _)| import.module == WIDE_MODULE) {
+            lines.push(format!(
+                "{WIDE_MODULE} is for memories of 64 bits: build the program for those of 32 bits"
+            ));
+        }
         Self { of: "module", lines }
     }
 
@@ -136,7 +141,7 @@ fn define_stub<T: 'static>(
     import: &ImportType<'_>,
     ty: FuncType,
 ) -> wasmtime::Result<()> {
-    let name = format!("{}.{}", import.module(), import.name());
+    let name = Import::of(import);
     let nosys = errno::number(Errno::ENOSYS);
     let answer = match import.name() {
         // Its result is a thread's number, or a negative errno.

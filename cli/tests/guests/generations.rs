@@ -131,3 +131,32 @@ fn inspect_names_the_generation_and_why() -> Result<()> {
     }
     Ok(())
 }
+
+/// WASIX for memories of 64 bits is another dialect, which is told and not served.
+#[test]
+fn a_program_of_wasix_64v1_is_told_what_it_needs() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("wide.wat");
+    fs::write(
+        &path,
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))
+            (import "wasix_64v1" "sock_open" (func (param i32 i32 i32 i64) (result i32)))
+            (memory (export "memory") i64 1)
+            (func (export "_start")))"#,
+    )?;
+    let path = path.display().to_string();
+    let finished = run().arg(&path).finish()?.expect_code(1)?;
+    ensure!(
+        finished.stderr
+            == "wasock: the module imports what this host does not have:\n  wasix_64v1.sock_open (a function)\n  \
+                wasix_64v1 is for memories of 64 bits: build the program for those of 32 bits\n",
+        "{finished}"
+    );
+    inspected(&path)?
+        .expect_stdout(
+            "dialect: WASIX for memories of 64 bits, which this host does not serve: it imports wasix_64v1.sock_open\n",
+        )?
+        .expect_stdout("missing (the module does not start): 1\n  wasix_64v1.sock_open\n")
+        .map(drop)
+}

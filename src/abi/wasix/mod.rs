@@ -47,6 +47,22 @@ pub(crate) const DIALECT: Definition = Definition {
     personality,
 };
 
+/// The import module of WASIX for memories of 64 bits.
+pub(crate) const WIDE_MODULE: &str = "wasix_64v1";
+
+/// WASIX whose pointers have 64 bits: it is told, so that its programs are not taken for others, and none of its
+/// calls is served.
+pub(crate) const WIDE: Definition = Definition {
+    dialect: Dialect::new(WIDE_MODULE, "WASIX for memories of 64 bits, which this host does not serve"),
+    generation: |_| None,
+    modules: &[],
+    adds_to: &[],
+    sign: |interface| import_from(interface, WIDE_MODULE),
+    hint: |_| None,
+    function: |_| None,
+    personality,
+};
+
 /// Today's reference host has the old name with the new type.
 fn by_new_name(item: &ImportItem) -> Option<&'static Function> {
     match item.import.name.as_str() {
