@@ -49,7 +49,7 @@ pub(crate) mod bindings {
         use crate::abi::call::Call;
         use crate::error::{Error, Trap};
         use crate::fd::Rights;
-        use crate::observe::Escaped;
+        use crate::observe::text::Excerpt;
 
         /// The guest's standard error.
         const STANDARD_ERROR: u32 = 2;
@@ -66,11 +66,11 @@ pub(crate) mod bindings {
             let text = |at: i32| string(memory, at.cast_unsigned());
             let mut said = String::from("abort");
             if let Some(message) = text(message) {
-                _ = write!(said, ": {}", Escaped(message));
+                _ = write!(said, ": {}", Excerpt::sentence(message));
             }
             if let Some(file) = text(file) {
                 let (line, column) = (line.cast_unsigned(), column.cast_unsigned());
-                _ = write!(said, " in {}({line}:{column})", Escaped(file));
+                _ = write!(said, " in {}({line}:{column})", Excerpt::name(file));
             }
             Err(Trap::new(said).into())
         }

@@ -4,13 +4,12 @@ use std::fmt;
 
 use wasmtime::{FrameInfo, WasmBacktrace};
 
-use crate::observe::Escaped;
-use crate::observe::text::is_printable;
+use crate::observe::text::{Excerpt, is_printable};
 
 /// A backtrace, a frame a line.
 ///
 /// The names in it are the module's: of the module, its functions and its source files. A
-/// line feed in one begins no line of its own.
+/// line feed in one begins no line of its own, and a long one is cut.
 pub(crate) struct Backtrace<'a>(pub(crate) &'a WasmBacktrace);
 
 impl fmt::Display for Backtrace<'_> {
@@ -21,16 +20,16 @@ impl fmt::Display for Backtrace<'_> {
             let text = self.0.to_string();
             let mut lines = text.lines();
             if let Some(first) = lines.next() {
-                write!(f, "{}", Escaped(first))?;
+                write!(f, "{}", Excerpt::sentence(first))?;
             }
-            return lines.try_for_each(|line| write!(f, "\n{}", Escaped(line)));
+            return lines.try_for_each(|line| write!(f, "\n{}", Excerpt::sentence(line)));
         }
         f.write_str("error while executing at wasm backtrace:")?;
         for (index, frame) in frames.iter().enumerate() {
             let module = frame.module().name().unwrap_or("<unknown>");
-            write!(f, "\n  {index:>3}: {}!", Escaped(module))?;
+            write!(f, "\n  {index:>3}: {}!", Excerpt::name(module))?;
             match frame.func_name() {
-                Some(name) => write!(f, "{}", Escaped(name))?,
+                Some(name) => write!(f, "{}", Excerpt::name(name))?,
                 None => write!(f, "<wasm function {}>", frame.func_index())?,
             }
         }

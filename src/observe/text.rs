@@ -31,6 +31,55 @@ impl<T: fmt::Display> fmt::Display for Escaped<T> {
     }
 }
 
+/// The beginning of a text, escaped, with `..` where there is more: for a line that says something else
+/// besides. A name in a module may have a hundred thousand bytes, of which each may take ten characters here.
+pub(crate) struct Excerpt<T> {
+    text: T,
+    /// In characters, as printed.
+    most: usize,
+}
+
+impl<T> Excerpt<T> {
+    /// Of a name that a guest chose.
+    pub(crate) fn name(text: T) -> Self {
+        Self { text, most: 256 }
+    }
+
+    /// Of a sentence, which may quote names.
+    pub(crate) fn sentence(text: T) -> Self {
+        Self { text, most: 1024 }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Excerpt<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut beginning = Beginning { to: f, left: self.most, is_cut: false };
+        // What is cut ends with an error, so that nothing is made of the rest.
+        match write!(Escaping(&mut beginning), "{}", self.text) {
+            Err(_) if beginning.is_cut => f.write_str(".."),
+            written => written,
+        }
+    }
+}
+
+/// Takes so many characters, and fails with the next one.
+struct Beginning<'a, W> {
+    to: &'a mut W,
+    left: usize,
+    is_cut: bool,
+}
+
+impl<W: Write> Write for Beginning<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = text.char_indices().nth(self.left).map(|(end, _)| end);
+        let fits = end.and_then(|end| text.get(..end)).unwrap_or(text);
+        self.to.write_str(fits)?;
+        self.left = self.left.saturating_sub(fits.chars().count());
+        self.is_cut = end.is_some();
+        if self.is_cut { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
 /// A text in quotes, in which quotes and backslashes are escaped too.
 pub(crate) struct Quoted<T>(pub(crate) T);
 
@@ -146,6 +195,18 @@ mod tests {
         let once = Escaped("\x1b]0;title\x07\r\nwasock: forged\u{202e}").to_string();
         assert_eq!(once, r"\u{1b}]0;title\u{7}\r\nwasock: forged\u{202e}");
         assert_eq!(Escaped(&once).to_string(), once);
+    }
+
+    #[test]
+    fn an_excerpt_is_cut_by_what_is_printed_of_it() {
+        let whole = "ü".repeat(256);
+        assert_eq!(Excerpt::name(&whole).to_string(), whole);
+        assert_eq!(Excerpt::name(format!("{whole}x")).to_string(), whole + "..");
+        assert_eq!(Excerpt::name("").to_string(), "");
+        let controls = Excerpt::name("\u{1b}".repeat(100_000)).to_string();
+        assert_eq!(controls, r"\u{1b}".repeat(43).split_at(256).0.to_owned() + "..");
+        assert_eq!(Excerpt::sentence("a".repeat(1025)).to_string().len(), 1026);
+        assert_eq!(Excerpt::sentence(format_args!("{}{}", "a", "b\n")).to_string(), r"ab\n");
     }
 
     #[test]

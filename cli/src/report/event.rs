@@ -106,10 +106,19 @@ fn of_limits(event: &Event) -> bool {
     true
 }
 
+/// A name that a module chose, with `..` in place of what is beyond its 256th character.
+fn beginning(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.char_indices().nth(256) {
+        Some((end, _)) => format!("{}..", name.get(..end).unwrap_or_default()).into(),
+        None => name.into(),
+    }
+}
+
 /// Prints what the program does, and how it ended.
 fn of_guest(event: &Event) -> bool {
     match event {
         Event::Stubbed { module, name } => {
+            let (module, name) = (beginning(module), beginning(name));
             say!("wasock: {module}.{name} is not implemented; it answers ENOSYS");
         }
         Event::NotAHandler { name } => {

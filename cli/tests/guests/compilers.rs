@@ -1,7 +1,7 @@
 //! What the libraries of compilers import beside WASI.
 
 use super::{run, wasock};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::fs;
 
 /// The message is the guest's to choose, and escaped; the program ends as by a trap.
@@ -14,6 +14,29 @@ pub(crate) fn assemblyscript_abort() -> Result<()> {
     // What is not in the memory is left out.
     abort("wild")?.expect_stderr("wasock: the guest trapped: abort\n")?;
     abort("null")?.expect_stderr("wasock: the guest trapped: abort\n").map(drop)
+}
+
+/// A message may have as many characters as the memory holds, and each may take six on a terminal.
+#[test]
+fn a_long_message_of_an_abort_is_cut() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("long.wat");
+    let text = r"\1b\00".repeat(30_000);
+    fs::write(
+        &path,
+        format!(
+            r#"(module
+                (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
+                (memory (export "memory") 1)
+                (data (i32.const 4) "\60\ea\00\00{text}")
+                (func (export "_start") (call $abort (i32.const 8) (i32.const 8) (i32.const 1) (i32.const 2))))"#
+        ),
+    )?;
+    let finished = run().arg(&path).finish()?.expect_code(134)?;
+    let line = finished.stderr.lines().next().unwrap_or_default();
+    ensure!(line.starts_with(r"wasock: the guest trapped: abort: \u{1b}\u{1b}"), "{line}");
+    ensure!(line.ends_with("..(1:2)") && line.len() < 1400, "{} bytes: {line}", line.len());
+    Ok(())
 }
 
 #[test]

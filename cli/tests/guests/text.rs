@@ -69,6 +69,42 @@ pub(crate) fn names_of_handlers() -> Result<()> {
     Ok(())
 }
 
+/// Names of a hundred thousand bytes, each of which is six characters here.
+#[test]
+fn long_names_are_cut() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("a.wat");
+    let name = r"\1b".repeat(90_000);
+    let modules = [
+        (1, format!("(module (import \"{name}\" \"{name}\" (func)))")),
+        (
+            134,
+            format!(
+                "(module (func $a (@name \"{name}\") unreachable) (memory (export \"memory\") 1) \
+             (func (export \"_start\") (call $a)))"
+            ),
+        ),
+        (1, format!("(module (func (export \"{name}\")) (func (export \"{name}\")))")),
+        (
+            0,
+            format!(
+                "(module (import \"wasi_snapshot_preview1\" \"{name}\" (func $a)) (memory (export \"memory\") 1) \
+             (func (export \"_start\") (call $a)))"
+            ),
+        ),
+    ];
+    for (code, module) in modules {
+        fs::write(&path, module)?;
+        for details in ["0", "1"] {
+            let finished = run().env("WASMTIME_BACKTRACE_DETAILS", details).arg(&path).finish()?;
+            let finished = finished.expect_code(code)?.expect_stderr(r"\u{1b}\u{1b}")?.expect_stderr("..")?;
+            let longest = finished.stderr.lines().map(str::len).max().unwrap_or_default();
+            ensure!(longest < 1700, "a line of {longest} bytes");
+        }
+    }
+    Ok(())
+}
+
 /// What the engine says of a module that it refuses quotes its names.
 #[test]
 fn names_in_a_module_that_is_not_valid() -> Result<()> {

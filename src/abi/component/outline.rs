@@ -6,7 +6,7 @@ use wasmparser::component_types::ComponentEntityType;
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use super::interfaces::{Name, is_supported, versions};
-use crate::observe::Escaped;
+use crate::observe::text::Excerpt;
 
 /// The interface that makes a component a program, and its versions that the host calls.
 const RUN: &str = "wasi:cli/run";
@@ -148,7 +148,7 @@ impl Outline {
     /// that the host has.
     pub(crate) fn missing(&self) -> Vec<String> {
         let lacking = self.imports.iter().filter(|import| !import.is_supported);
-        lacking.map(|import| format!("{}{}", Escaped(&import.name), versions(&import.name))).collect()
+        lacking.map(|import| format!("{}{}", Excerpt::name(&import.name), versions(&import.name))).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use wasmtime::{Engine, Module};
 
 use super::{Guest, LoadError};
 use crate::abi::component::{CommandVersion, ComponentKind, Outline, needs_async};
-use crate::observe::Escaped;
+use crate::observe::text::Excerpt;
 
 /// A component that is a program.
 #[derive(Clone)]
@@ -73,18 +73,18 @@ fn command_of(outline: &Outline) -> Result<CommandVersion, String> {
         ComponentKind::Command(version) => Ok(version),
         ComponentKind::OtherCommand(export) => Err(format!(
             "is a command of another WASI: it exports {}, and this host runs wasi:cli/run@0.2.x and @0.3.x",
-            Escaped(export)
+            Excerpt::name(export)
         )),
         ComponentKind::HttpHandler(export) => Err(format!(
             "is an HTTP component: it exports {} and has no program of its own; run it with `wasmtime serve`",
-            Escaped(export)
+            Excerpt::name(export)
         )),
         ComponentKind::Library => {
             let exports = outline.exports().join(", ");
             let exports = if exports.is_empty() { "nothing".to_owned() } else { exports };
             Err(format!(
                 "is a library component: it exports {}, and no wasi:cli/run by which it would start; build it as a command",
-                Escaped(exports)
+                Excerpt::sentence(exports)
             ))
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use crate::observe::Escaped;
+use crate::observe::text::Excerpt;
 
 /// Why a file is no guest. One line: what, where, and what to do.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl fmt::Display for LoadError {
 fn invalid(f: &mut fmt::Formatter<'_>, path: &Path, what: &str, error: &wasmtime::Error) -> fmt::Result {
     // The reason quotes names of the file's.
     let reason = one_line(&format!("{error:#}"));
-    write!(f, "{} is not a valid {what}: {}", Escaped(path.display()), Escaped(reason))
+    write!(f, "{} is not a valid {what}: {}", Escaped(path.display()), Excerpt::sentence(reason))
 }
 
 /// The engine's reason without the excerpt that it draws below an error in a text.
