@@ -137,6 +137,8 @@ const MAY_WAIT: &[&str] = &[
     "path_unlink_file",
     "poll_oneoff",
     "port_addr_list",
+    "proc_join",
+    "proc_join_v1",
     "proc_raise",
     "proc_signal",
     "random_get",

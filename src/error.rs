@@ -280,6 +280,8 @@ pub enum Error {
     /// Returned to the guest by the number that its dialect has for it. Only the waiting half of a call
     /// fails so.
     LookUp(LookUpError),
+    /// Another program takes the place of the guest's: no code of this one runs any more.
+    Replaced,
     /// Neither: the call waits. What is left to do was given to the layer that called it.
     Wait,
 }
@@ -419,6 +421,20 @@ impl fmt::Display for Terminated {
 }
 
 impl std::error::Error for Terminated {}
+
+/// Another program takes the place of the guest's.
+///
+/// It travels through the engine as [`Exit`] does, and reaches no embedder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced;
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("another program takes the place of the guest's")
+    }
+}
+
+impl std::error::Error for Replaced {}
 
 /// The guest asked to end the calling thread, and it alone.
 ///

@@ -96,6 +96,37 @@ impl<T: Counted> FdTable<T> {
         self
     }
 
+    /// A table with the same numbers for the same things, and the same flags, as after `fork`: "The child process
+    /// shall have its own copy of the parent's file descriptors." Each thing has one descriptor more for each.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if the account is exhausted.
+    pub fn duplicated(&self) -> Result<Self, Errno> {
+        let mut held = Charge::none(self.held.account());
+        let slots = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
+        held.resize(sized::<Option<Descriptor<T>>>(slots).saturating_add(slots / 8))?;
+        let copy = Self {
+            slots: self.slots.clone(),
+            taken: self.taken.clone(),
+            first_free_word: self.first_free_word,
+            count: self.count,
+            reserved: 0,
+            limit: self.limit,
+            full: self.full.clone(),
+            held,
+            turn: self.turn,
+        };
+        copy.slots.iter().flatten().for_each(|descriptor| descriptor.open.note_descriptor());
+        Ok(copy)
+    }
+
+    /// The numbers that end when the program is replaced.
+    pub fn closing_on_exec(&self) -> Vec<u32> {
+        let ends = |fd: &u32| self.get(*fd).is_ok_and(|descriptor| descriptor.close_on_exec);
+        (0..self.end()).filter(ends).collect()
+    }
+
     /// The error of a call that finds the table full.
     #[cold]
     fn full(&self) -> Errno {

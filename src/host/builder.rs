@@ -84,7 +84,7 @@ const MANAGER_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDO
 /// * no sockets, no files, no arguments, no environment
 /// * names of Unix sockets are kept when their sockets close
 /// * standard input is at its end, standard output and error go nowhere
-/// * 1024 descriptors and 1024 threads; 64 threads for file operations; as many waiting connections as the
+/// * 1024 descriptors, 1024 threads and 64 processes; 64 threads for file operations; as many waiting connections as the
 ///   kernel allows
 /// * 4 GiB for the guest's own memories and tables, 256 MiB for what the host holds for it
 /// * `listen` as WASIX has it: [`ListenProfile::Wasix`]
@@ -170,6 +170,7 @@ impl WasockCtxBuilder {
                 limits: Limits {
                     max_fds: DEFAULT_MAX_FDS,
                     max_threads: DEFAULT_MAX_THREADS,
+                    max_processes: limits::DEFAULT_MAX_PROCESSES,
                     max_memory: DEFAULT_MAX_MEMORY,
                     max_stack: limits::DEFAULT_MAX_STACK,
                     max_host_memory: DEFAULT_MAX_HOST_MEMORY,
@@ -188,6 +189,7 @@ impl WasockCtxBuilder {
                 accept_rates: AcceptRates::default(),
                 max_socket_buffer: None,
                 removes_unix_names: false,
+                keeps_orphans: false,
                 held: Holding::Nothing,
                 unclaimed_timeout: UNCLAIMED_TIMEOUT,
                 observer: None,

@@ -72,7 +72,12 @@ impl Handle {
     /// [ignored](super::WasockCtxBuilder::ignore_signal). [`Signal::Kill`] ends it always.
     pub fn signal(&self, signal: Signal) {
         if let Some(process) = self.process.upgrade() {
-            process.signals().order(signal);
+            if process.family().is_over() {
+                // The first process has ended; the others have nobody else who hears of it.
+                process.family().processes().iter().for_each(|child| child.signals().order(signal));
+            } else {
+                process.signals().order(signal);
+            }
         }
     }
 
@@ -86,7 +91,7 @@ impl Handle {
     /// not interrupted, and neither is a system call that works on files.
     pub fn terminate(&self) {
         if let Some(process) = self.process.upgrade() {
-            process.signals().terminate(Terminated::Order);
+            process.family().terminate(Terminated::Order);
         }
     }
 
@@ -158,6 +163,7 @@ impl Handle {
     /// Closes what the guest has, which goes on being stuck in a call of the system's.
     pub(super) fn abandon(&self) {
         if let Some(process) = self.process.upgrade() {
+            process.family().close(true);
             process.close_all();
             process.end();
         }

@@ -84,7 +84,7 @@ impl Drop for EnforcedLimits {
 async fn end_after(guest: Weak<Process>, timeout: Duration) {
     tokio::time::sleep(timeout).await;
     if let Some(guest) = guest.upgrade() {
-        guest.signals().terminate(Terminated::Timeout(timeout));
+        guest.family().terminate(Terminated::Timeout(timeout));
     }
 }
 

@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
+use super::family::Kept;
 use super::outcome::describe_trap;
 use super::own_memory;
 use super::shared_memories::{growth_in_binary, growth_in_exports};
@@ -51,6 +52,8 @@ pub struct Guest {
     /// By how many bytes the shared memories may grow that each instance has for itself.
     pub(super) shared_growth: u64,
     pub(super) has_own_thread: bool,
+    /// The programs that it has started, compiled for its engine.
+    pub(super) started: Arc<Kept<Guest>>,
     /// The module as it was, where it is to be started once and copied.
     pub(super) source: Option<Arc<[u8]>>,
     /// What runs in the place of the module, which is empty then.
@@ -225,6 +228,7 @@ impl Guest {
             epochs,
             shared_growth,
             has_own_thread: false,
+            started: Arc::default(),
             source: None,
             #[cfg(feature = "components")]
             component: None,

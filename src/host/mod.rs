@@ -13,6 +13,7 @@ mod ctx;
 mod deliver;
 mod epoch;
 mod epoch_interrupt;
+mod family;
 mod guest_memory;
 mod handle;
 mod handlers;

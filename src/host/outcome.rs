@@ -1,12 +1,14 @@
 //! How a guest's code ended, and how an end travels through the engine as an error.
 
+use std::fmt;
+
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::backtrace::Backtrace;
 use super::stub::MissingImports;
-use crate::error::{Exit, Terminated, ThreadExit};
+use crate::error::{Exit, Replaced, Terminated, ThreadExit};
 use crate::observe::Escaped;
-use crate::process::Ending;
+use crate::process::{Ending, ExitStatus, Signal};
 
 /// How a guest ended by itself. A trap is an error instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,58 @@ pub struct Ended {
 /// How one instance ended.
 pub(super) enum Outcome {
     Ended(Ended),
+    /// By this signal.
+    Signalled(Signal),
+    /// Another program takes its place.
+    Replaced,
     /// By a trap in a handler, after a start that went well.
     Trapped(wasmtime::Error),
+}
+
+impl Outcome {
+    /// How the guest has ended that had this as its last instance.
+    ///
+    /// # Errors
+    ///
+    /// The trap.
+    pub(super) fn last(self) -> wasmtime::Result<Ended> {
+        match self {
+            Self::Ended(ended) => Ok(ended),
+            Self::Signalled(signal) => Ok(Ended { code: signal.exit_code() }),
+            Self::Replaced => Err(Replaced.into()),
+            Self::Trapped(trap) => Err(trap),
+        }
+    }
+}
+
+/// What a parent is told of the end of its child.
+pub(super) fn status_of(outcome: &wasmtime::Result<Outcome>) -> ExitStatus {
+    match outcome {
+        Ok(Outcome::Ended(Ended { code })) => ExitStatus::Exited(*code),
+        Ok(Outcome::Signalled(signal)) => ExitStatus::Signalled(*signal),
+        Ok(Outcome::Replaced | Outcome::Trapped(_)) => ExitStatus::Signalled(Signal::Abrt),
+        Err(error) => ExitStatus::Signalled(match error.downcast_ref() {
+            Some(Terminated::CpuTime(_)) => Signal::Xcpu,
+            Some(Terminated::Order | Terminated::Timeout(_) | Terminated::HostPanic(_)) => Signal::Kill,
+            Some(Terminated::Handler(_)) | None => Signal::Abrt,
+        }),
+    }
+}
+
+/// How one instance ended, or why it could not go on.
+///
+/// # Errors
+///
+/// What is no end of the guest's own.
+pub(super) fn outcome_of(outcome: wasmtime::Result<()>) -> wasmtime::Result<Outcome> {
+    let Err(error) = outcome else { return Ok(Outcome::Ended(Ended { code: 0 })) };
+    if error.is::<Replaced>() {
+        return Ok(Outcome::Replaced);
+    }
+    match error.downcast_ref() {
+        Some(BySignal(signal)) => Ok(Outcome::Signalled(*signal)),
+        None => ended(Err(error)).map(Outcome::Ended),
+    }
 }
 
 /// How the guest ended, or why it could not go on.
@@ -42,6 +94,7 @@ pub(super) fn ended(outcome: wasmtime::Result<()>) -> wasmtime::Result<Ended> {
 pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
     !error.is::<Exit>()
         && !error.is::<ThreadExit>()
+        && !error.is::<Replaced>()
         && error.downcast_ref().is_none_or(|why| matches!(why, Terminated::Handler(_)))
         && error.downcast_ref() != Some(&Trap::Interrupt)
 }
@@ -51,10 +104,25 @@ pub(super) fn is_trap(error: &wasmtime::Error) -> bool {
     is_mistake(error) && error.is::<Trap>()
 }
 
+/// The end of a guest by `signal`: an [`Exit`], which says what it was besides.
+pub(super) fn by_signal(signal: Signal) -> wasmtime::Error {
+    wasmtime::Error::new(Exit(signal.exit_code())).context(BySignal(signal))
+}
+
+/// Says of an end that it is a signal's.
+#[derive(Debug)]
+struct BySignal(Signal);
+
+impl fmt::Display for BySignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the guest was ended by {}", self.0)
+    }
+}
+
 /// How the end of a guest travels through the engine.
 pub(super) fn error_of(ending: Ending) -> wasmtime::Error {
     match ending {
-        Ending::Signal(signal) => Exit(signal.exit_code()).into(),
+        Ending::Signal(signal) => by_signal(signal),
         Ending::Terminated(why) => wasmtime::Error::new(why),
     }
 }

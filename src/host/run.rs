@@ -11,12 +11,13 @@ use super::component::run_component;
 use super::deliver::EventLoop;
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
+use super::family::{LinkedProgram, Programs, end_of_first, replacement};
 use super::handlers::handler_names;
 use super::interrupt::RunsOn;
 use super::limiter;
 use super::limits::{EnforcedLimits, contained};
 use super::link::add_missing_to_linker;
-use super::outcome::{Ended, Outcome, describe_trap, ended, is_mistake};
+use super::outcome::{Ended, Outcome, describe_trap, is_mistake, outcome_of};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
 use super::threads::{self, RunMode};
@@ -26,7 +27,7 @@ use crate::account::{Account, Charge};
 use crate::error::{Terminated, ThreadExit};
 use crate::io::sleep;
 use crate::observe::{Event, Limit};
-use crate::process::{Ending, Process};
+use crate::process::{Ending, MAIN, Process};
 use crate::service::Report;
 
 impl Guest {
@@ -104,27 +105,39 @@ impl Guest {
         if let Some(program) = &self.component {
             return contained(&end.0, run_component(self, program, ctx)).await;
         }
-        contained(&end.0, self.run_instances(linker, ctx)).await
+        let launcher = Arc::new(Programs::new(self, linker, &ctx));
+        end.0.family().set_launcher(launcher);
+        let ended = contained(&end.0, self.run_instances(linker, ctx)).await;
+        end_of_first(&end.0).await;
+        ended
     }
 
     /// One instance after another, until one has not trapped in a handler.
     async fn run_instances(&self, linker: &Linker<WasockCtx>, mut ctx: WasockCtx) -> wasmtime::Result<Ended> {
         let linked = self.link(linker, ctx.thread.process().report())?;
+        let mut program = Arc::new(LinkedProgram::new(self.clone(), linked));
         let mut backoff = Backoff::default();
         loop {
-            if self.is_go() {
+            if program.guest.is_go() {
                 ctx.thread.process().make_inherited_nonblocking();
             }
             let next = ctx.successor();
             let started = Instant::now();
-            let trap = match self.run_once(&linked, ctx).await? {
-                Outcome::Ended(ended) => return Ok(ended),
+            let trap = match program.run_once(ctx).await? {
+                Outcome::Replaced => {
+                    program = replacement(next.thread.process())?;
+                    ctx = next;
+                    continue;
+                }
                 Outcome::Trapped(trap) if next.on_trap == OnTrap::Stop => return Err(trap),
                 Outcome::Trapped(trap) => trap,
+                outcome => return outcome.last(),
             };
             let process = next.thread.process();
             match backoff.failed(started.elapsed()) {
                 Next::StartAfter(after) => {
+                    process.family().end_children();
+                    process.family().children_gone().await;
                     process.restart().map_err(wasmtime::Error::new)?;
                     process.report().tell(Event::Restarted { trap: describe_trap(&trap), after });
                     // Clients of the sockets that the guest is given wait in their queues.
@@ -196,7 +209,8 @@ impl Guest {
         let calls = linked.calls;
         // For as long as the guest runs.
         let (shared, _memory) = if self.detected().threads { (memory, None) } else { (None, memory) };
-        if shared.is_some() || calls == CallMode::OwnThread {
+        // A child has nobody else's thread to run on.
+        if shared.is_some() || calls == CallMode::OwnThread || process.pid() != MAIN {
             let guest = self.clone();
             let main = async move |store: &mut Store<WasockCtx>, instance: &Instance| {
                 guest.live(store, instance, process, calls).await
@@ -206,7 +220,7 @@ impl Guest {
             return threads::run(pre, shared, store.into_data(), mode, main).await;
         }
         if let Err(error) = look_up_at_epochs(&mut store, RunsOn::Executor, self.epochs) {
-            return ended(Err(error)).map(Outcome::Ended);
+            return outcome_of(Err(error));
         }
         store.data_mut().limiter.begin_start()?;
         let begun = Instant::now();
@@ -233,12 +247,12 @@ impl Guest {
         match started {
             // The program goes on without its first thread.
             Err(error) if error.is::<ThreadExit>() && self.detected().threads => return Err(error),
-            Err(error) => return ended(Err(error)).map(Outcome::Ended),
+            Err(error) => return outcome_of(Err(error)),
             Ok(()) => {}
         }
         match event_loop.go_on(store).await {
             Err(error) if is_mistake(&error) => Ok(Outcome::Trapped(error)),
-            outcome => ended(outcome).map(Outcome::Ended),
+            outcome => outcome_of(outcome),
         }
     }
 
@@ -309,6 +323,7 @@ impl Drop for EndOfRun {
             Some(Ending::Terminated(Terminated::CpuTime(_))) => self.0.report().counted_limit(Limit::CpuTime),
             _ => {}
         }
+        self.0.family().close(true);
         self.0.signals().forget_alarms();
         self.0.close_all();
         self.0.end();

@@ -27,7 +27,7 @@ use wasmtime::{
 use super::WasockCtx;
 use super::call_mode::{CallMode, Role};
 use super::interrupt::{RunsOn, until_the_end, why_ended};
-use super::outcome::{describe_trap, error_of, is_mistake, is_trap};
+use super::outcome::{by_signal, describe_trap, error_of, is_mistake, is_trap};
 use crate::error::{Errno, Exit};
 use crate::io::block_on;
 use crate::observe::Event;
@@ -130,9 +130,9 @@ fn finished(
         SignalSender::Operator if due.signal.ends() && (has_aborted || is_mistake(&error)) => {
             let trap = if has_aborted { "it aborted".to_owned() } else { describe_trap(&error) };
             report.tell(Event::HandlerTrapped { signal: due.signal.name(), trap });
-            Err(Exit(due.signal.exit_code()).into())
+            Err(by_signal(due.signal))
         }
-        _ if due.signal.ends() && has_aborted => Err(Exit(due.signal.exit_code()).into()),
+        _ if due.signal.ends() && has_aborted => Err(by_signal(due.signal)),
         _ => Err(error),
     }
 }

@@ -58,7 +58,7 @@ impl Template {
         Ok(self.context_of(Process::for_connection(instance, settings, given, variables)?))
     }
 
-    fn context_of(&self, process: Arc<Process>) -> WasockCtx {
+    pub(super) fn context_of(&self, process: Arc<Process>) -> WasockCtx {
         let memory = MemorySource::of_any_instance();
         let mut ctx = WasockCtx::of(Thread::new(process), memory, self.trace.clone(), self.on_trap);
         ctx.limiter.ask_too(self.make_limiter.clone());

@@ -63,7 +63,7 @@ use super::interrupt::{RunsOn, until_the_end};
 use super::limiter::{MakeLimiter, charge_thread};
 use super::limits::contained;
 use super::load::STACK_OF_HOST;
-use super::outcome::{Ended, Outcome, ended, error_of};
+use super::outcome::{Ended, Outcome, error_of, outcome_of};
 use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
@@ -109,9 +109,10 @@ pub(super) struct RunMode {
 /// One program and all its threads.
 pub(super) struct ThreadGroup {
     pre: InstancePre<WasockCtx>,
-    /// The memory that the threads share, for as long as one is left that may use it, and its
-    /// charge; nothing for a guest that can start no thread.
-    shared: Option<(SharedMemory, Charge)>,
+    /// The memory that the threads share, and its charge for as long as one is left that may use it; nothing for a
+    /// guest that can start no thread.
+    shared: Option<SharedMemory>,
+    charge: Mutex<Option<Charge>>,
     /// What drives what the threads can't watch themselves.
     reactor: Handle,
     /// How many bytes the memories and tables of an instance have at its start, once the first
@@ -154,11 +155,13 @@ where
     // What drives the threads' sockets is there before they are.
     let reactor = if shared.is_some() { own_reactor() } else { reactor() };
     let reactor = reactor.map_err(|errno| cannot_start("the reactor of the guest's threads", errno))?;
+    let (shared, charge) = shared.unzip();
     let (sender, mut receiver) = oneshot::channel();
     let group = Arc::new(ThreadGroup {
         has_wasi_entry: has_entry(pre.module(), WASI_ENTRY),
         has_wasix1_entry: has_entry(pre.module(), WASIX1_ENTRY),
         shared,
+        charge: Mutex::new(charge),
         reactor,
         instance_needs: AtomicU64::new(0),
         shared_growth: ctx.limiter.shared_growth,
@@ -186,7 +189,7 @@ where
         biased;
         reported = &mut receiver => reported,
         ending = group.process.signals().ended() => {
-            group.end_by(ended(Err(error_of(ending))).map(Outcome::Ended));
+            group.end_by(outcome_of(Err(error_of(ending))));
             receiver.await
         }
     };
@@ -229,7 +232,7 @@ impl Starter for ThreadGroup {
         // A thread whose memories do not fit would end the whole program as it begins.
         let stack = self.process.service().limits().max_stack;
         let prepaid = charge_thread(self.process.memory(), stack, self.instance_needs.load(Relaxed))?;
-        let memory = self.shared.as_ref().map(|(memory, _)| GuestMemoryHandle::Shared(memory.clone()));
+        let memory = self.shared.clone().map(GuestMemoryHandle::Shared);
         let memory = MemorySource::of_only_instance(memory);
         let mut ctx = WasockCtx::of(thread, memory, self.trace.clone(), self.on_trap);
         ctx.limiter.shared_growth = self.shared_growth;
@@ -260,7 +263,7 @@ impl ThreadGroup {
             + Send
             + 'static,
     {
-        let name = format!("guest-{}", ctx.thread.tid);
+        let name = format!("guest-{}", ctx.thread.id());
         let stack = self.engine().get_max_wasm_stack().saturating_add(STACK_OF_HOST);
         let calls = self.mode.calls;
         let lives = move || {
@@ -312,16 +315,18 @@ impl ThreadGroup {
         self.pre.module().engine()
     }
 
-    /// Ends all threads, and closes what they had open. Returns whether that had not been
-    /// done yet. `own` is how many of them call this.
-    fn stop(&self, own: usize) -> bool {
+    /// Ends all threads, and closes what they had open, unless another program is to have that. Returns whether they
+    /// had not ended yet. `own` is how many of them call this.
+    fn stop(&self, own: usize, is_replaced: bool) -> bool {
         if !self.threads.end() {
             return false;
         }
         if self.threads.count() > own {
             self.look_up();
         }
-        self.process.close_all();
+        if !is_replaced {
+            self.process.close_all();
+        }
         true
     }
 
@@ -335,7 +340,7 @@ impl ThreadGroup {
     /// Ends all threads from outside, with this outcome unless there is one already. Does
     /// not wait for them.
     fn end_by(self: &Arc<Self>, outcome: wasmtime::Result<Outcome>) {
-        if !self.stop(0) {
+        if !self.stop(0, false) {
             return;
         }
         if self.threads.wait_until_gone(Duration::ZERO) {
@@ -377,7 +382,7 @@ impl ThreadGroup {
     /// Wakes the threads in `memory.atomic.wait`, at any address, for `limit` of processor
     /// time at most, and returns how much of that is left; stops early if `is_over` returns true.
     fn wake_everywhere(&self, limit: Duration, is_over: impl Fn() -> bool) -> Duration {
-        let Some((memory, _)) = &self.shared else { return limit };
+        let Some(memory) = &self.shared else { return limit };
         let begun = thread_time();
         let left = || limit.saturating_sub(thread_time().saturating_sub(begun));
         let end = u64::try_from(memory.data().len()).unwrap_or(u64::MAX);
@@ -389,6 +394,13 @@ impl ThreadGroup {
             }
         }
         left()
+    }
+
+    /// Gives back what the memory was charged for, where no thread is left: another program may need it at once.
+    fn give_back(&self) {
+        if self.threads.count() == 0 {
+            drop(self.charge.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 
     fn leave_behind(&self) {
@@ -410,7 +422,7 @@ impl ThreadGroup {
 fn meant(outcome: wasmtime::Result<Option<Outcome>>) -> wasmtime::Result<Option<Outcome>> {
     match outcome {
         Err(error) if error.is::<ThreadExit>() => Ok(None),
-        Err(error) => ended(Err(error)).map(|ended| Some(Outcome::Ended(ended))),
+        Err(error) => outcome_of(Err(error)).map(Some),
         outcome => outcome,
     }
 }
@@ -459,10 +471,12 @@ impl Drop for ExitGuard {
             None => Ok(Outcome::Ended(Ended { code: 0 })),
             Some(outcome) => outcome,
         };
-        let is_first = self.group.stop(1);
+        let is_replaced = matches!(outcome, Ok(Outcome::Replaced));
+        let is_first = self.group.stop(1, is_replaced);
         self.group.threads.leave(tid);
         if is_first {
             self.group.wait_for_the_last();
+            self.group.give_back();
             self.group.report(outcome);
         }
     }

@@ -183,6 +183,13 @@ pub enum Event {
         /// The export.
         name: String,
     },
+    /// A file that the guest may execute, and wants to, is no program that it could be.
+    NotExecutable {
+        /// Its whole path, as the guest has it.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The handler of a signal of the operator's trapped, and that ended the guest as the
     /// signal would have done without a handler.
     HandlerTrapped {

@@ -97,7 +97,7 @@ impl CpuTime {
 impl Process {
     /// The processor time that it has used, where that is limited.
     pub(crate) fn cpu_time(&self) -> Option<&CpuTime> {
-        self.cpu_time.as_ref()
+        self.cpu_time.as_deref()
     }
 
     /// Counts what the calling thread has used, and ends the guest where that is too much.
@@ -105,7 +105,7 @@ impl Process {
         if let Some(time) = &self.cpu_time {
             time.count();
             if time.left().is_zero() {
-                self.signals.terminate(Terminated::CpuTime(time.limit()));
+                self.family.terminate(Terminated::CpuTime(time.limit()));
             }
         }
     }

@@ -19,10 +19,13 @@ mod cpu_time;
 mod deliveries;
 pub(crate) mod device;
 mod directory;
+mod family;
 mod file_transfer;
 mod futex;
 mod handler_clock;
 mod inherited;
+mod launch;
+mod lineage;
 mod moves;
 mod open;
 mod passing;
@@ -45,7 +48,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::account::Account;
+use crate::account::{Account, Charge};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::fd::{Descriptor, FdTable, Rights};
@@ -66,9 +69,11 @@ pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variable
 pub(crate) use cpu_time::CpuTime;
 #[cfg(feature = "components")]
 pub(crate) use deliveries::Delivery;
+pub(crate) use family::{ExitStatus, Family, Recipients, Reservation};
 pub use futex::Woken;
 pub(crate) use handler_clock::HandlerClock;
 pub use inherited::InheritedSockets;
+pub(crate) use launch::{Image, Launcher, Program};
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use passing::{Installed, Passing};
 pub(crate) use personality::Personality;
@@ -89,10 +94,10 @@ pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
     working_directory: Mutex<String>,
     /// Held while a name of a file changes: see [`moves`].
-    moving: Mutex<()>,
+    moving: Arc<Mutex<()>>,
     change_log: ChangeLog,
-    resolver: Resolver,
-    blocking: BlockingPool,
+    resolver: Arc<Resolver>,
+    blocking: Arc<BlockingPool>,
     signals: Arc<Signals>,
     /// Keeps its epolls from watching one another in a loop.
     nesting: Arc<Nesting>,
@@ -102,12 +107,12 @@ pub struct Process {
     host_memory: Arc<Account>,
     /// Notes that the descriptor table was full.
     descriptors: Arc<Account>,
-    /// Where it is limited.
-    cpu_time: Option<CpuTime>,
+    /// Where it is limited: that of the family.
+    cpu_time: Option<Arc<CpuTime>>,
     /// Where its handlers of events are limited.
     handler_clock: Option<HandlerClock>,
     /// Sets of threads of which some were left behind when their instance ended.
-    left_behind: Mutex<Vec<Arc<Threads>>>,
+    left_behind: Arc<Mutex<Vec<Arc<Threads>>>>,
     has_ended: AtomicBool,
     /// How many descriptors are on their way, and messages with them.
     in_flight: Arc<AtomicU32>,
@@ -121,7 +126,15 @@ pub struct Process {
     /// What the host still delivers of what a component has written.
     #[cfg(feature = "components")]
     deliveries: deliveries::Deliveries,
-    instance: Instance,
+    /// What its program was started with, where that is not what the guest was.
+    image: Mutex<Option<Arc<Image>>>,
+    /// The program that is to take the place of its own.
+    next_program: Mutex<Option<(Program, Image)>>,
+    pid: u32,
+    family: Arc<Family>,
+    instance: Arc<Instance>,
+    /// What the host holds for it besides; nothing for the first process.
+    _held: Option<Charge>,
 }
 
 impl Process {
@@ -158,31 +171,26 @@ impl Process {
     ) -> Result<Arc<Self>, Errno> {
         let service = Arc::clone(instance.service());
         let limits = *service.limits();
-        let account = |limit, most| {
-            let (account, report) = (Account::new(limit, most), Arc::clone(service.report()));
-            account.when_denied(move |limit, most| report.report_memory(limit, most));
-            account
-        };
-        let memory = account(Limit::Memory, limits.max_memory);
-        let host_memory = account(Limit::HostMemory, limits.max_host_memory);
+        let memory = account(&service, Limit::Memory, limits.max_memory);
+        let host_memory = account(&service, Limit::HostMemory, limits.max_host_memory);
         let descriptors = Account::new(Limit::Descriptors, limits.max_fds.into());
         let report = Arc::clone(service.report());
         descriptors.when_denied(move |_, most| report.tell_table_full(most));
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
             working_directory: Mutex::new(ROOT.to_owned()),
-            moving: Mutex::default(),
+            moving: Arc::default(),
             change_log: ChangeLog::default(),
-            resolver: Resolver::new(settings.look_up.clone()),
-            blocking: BlockingPool::new(limits.max_blocking_calls),
+            resolver: Arc::new(Resolver::new(settings.look_up.clone())),
+            blocking: Arc::new(BlockingPool::new(limits.max_blocking_calls)),
             signals: Signals::new(&settings.ignored_signals),
             nesting: Arc::default(),
             memory,
             host_memory,
             descriptors,
-            cpu_time: limits.max_cpu_time.map(CpuTime::new),
+            cpu_time: limits.max_cpu_time.map(|most| Arc::new(CpuTime::new(most))),
             handler_clock: limits.handler_timeout.map(HandlerClock::new),
-            left_behind: Mutex::default(),
+            left_behind: Arc::default(),
             has_ended: AtomicBool::new(false),
             in_flight: Arc::default(),
             shares_files: AtomicBool::new(false),
@@ -191,8 +199,14 @@ impl Process {
             has_first_socket: given.is_some_and(GivenConnection::is_first_socket),
             #[cfg(feature = "components")]
             deliveries: deliveries::Deliveries::default(),
-            instance,
+            image: Mutex::default(),
+            next_program: Mutex::default(),
+            pid: MAIN,
+            family: Family::new(limits.max_processes),
+            instance: Arc::new(instance),
+            _held: None,
         });
+        process.family.found(&process);
         // Sockets that have names ask the process what these mean.
         let fds = process.first_descriptors(given)?;
         *process.fds() = fds;
@@ -308,12 +322,6 @@ impl Process {
         &self.settings
     }
 
-    /// The environment, as `NAME=value`: the operator's, and what describes the connection that the
-    /// guest was started for.
-    pub fn environment(&self) -> impl Iterator<Item = &str> + Clone {
-        self.settings.environment.iter().chain(&self.variables).map(String::as_str)
-    }
-
     /// Is `fd` a socket that the guest has from its start on, whatever became of it?
     pub(crate) fn is_first_socket(&self, fd: u32) -> bool {
         self.settings.inherited_sockets.has_number(fd) || (fd == FIRST_SOCKET && self.has_first_socket)
@@ -357,6 +365,9 @@ impl Process {
     /// left behind.
     pub(crate) fn end(&self) {
         self.has_ended.store(true, SeqCst);
+        if self.pid != MAIN {
+            return;
+        }
         // A remaining reference to the process, such as a signal's thread, keeps no name.
         self.settings.inherited_sockets.let_go();
         self.instance.end();
@@ -390,7 +401,7 @@ impl Process {
     /// From now on what the guest sets on held sockets takes effect, and what it has set.
     pub(crate) fn make_ready(&self) {
         self.instance.make_ready();
-        for socket in self.sockets() {
+        for socket in self.sockets_of_family() {
             socket.make_ready();
         }
     }
@@ -414,6 +425,13 @@ impl Process {
     fn config(&self, listener: u32, local: Address) -> ListenConfig {
         self.service().config(&self.host_memory, listener, local, self.host_failed())
     }
+}
+
+/// An account of `most` bytes, which reports where it denies something.
+fn account(service: &ServiceState, limit: Limit, most: u64) -> Arc<Account> {
+    let (account, report) = (Account::new(limit, most), Arc::clone(service.report()));
+    account.when_denied(move |limit, most| report.report_memory(limit, most));
+    account
 }
 
 impl Drop for Process {

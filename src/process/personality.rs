@@ -22,6 +22,8 @@ pub(crate) struct Personality {
     pub(crate) has_devices: bool,
     /// Are the rights of sockets numbered as WAMR has them?
     pub(crate) socket_rights_of_wamr: bool,
+    /// Does it take what tells how a child ended for the exit code itself?
+    pub(crate) reads_raw_status: bool,
     /// The numbers that its signals have.
     pub(crate) numbering: Numbering,
 }
@@ -36,6 +38,7 @@ impl Personality {
         wide_addresses: false,
         has_devices: false,
         socket_rights_of_wamr: false,
+        reads_raw_status: false,
         numbering: Numbering::Preview1,
     };
 }

@@ -138,15 +138,52 @@ impl Signals {
     /// Nothing is pending, and there is no callback. The signals of `ignored` do nothing
     /// until there is one.
     pub(crate) fn new(ignored: &[Signal]) -> Arc<Self> {
-        Arc::new(Self {
+        let ignored = ignored.iter().fold(0, |set, signal| set | signal.bit());
+        Arc::new(Self { ignored, ..Self::blank() })
+    }
+
+    fn blank() -> Self {
+        Self {
             state: Mutex::default(),
             alarms: Mutex::default(),
             has_old_numbers: AtomicBool::new(false),
-            ignored: ignored.iter().fold(0, |set, signal| set | signal.bit()),
+            ignored: 0,
             main: Arc::default(),
             has_reported_misfit: AtomicBool::new(false),
             has_no_pipe_handler: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// Those of a copy of the guest: it handles what this one handles, and nothing is pending.
+    pub(crate) fn forked(&self) -> Arc<Self> {
+        let copy = Self { ignored: self.ignored, ..Self::blank() };
+        copy.has_old_numbers.store(self.has_old_numbers.load(Relaxed), Relaxed);
+        copy.has_no_pipe_handler.store(self.has_no_pipe_handler.load(Relaxed), Relaxed);
+        let state = self.lock();
+        {
+            let mut copied = copy.lock();
+            copied.callback.clone_from(&state.callback);
+            copied.epoch_interrupt.clone_from(&state.epoch_interrupt);
+        }
+        drop(state);
+        Arc::new(copy)
+    }
+
+    /// Those of another program of the guest's, which ignores the signals of `ignored`.
+    pub(crate) fn spawned(&self, ignored: &[Signal]) -> Arc<Self> {
+        let signals = Self::new(ignored);
+        signals.lock().epoch_interrupt.clone_from(&self.lock().epoch_interrupt);
+        signals
+    }
+
+    /// Those that do nothing where there is no callback.
+    pub(crate) fn ignored(&self) -> impl Iterator<Item = Signal> {
+        Signal::ALL.into_iter().filter(|signal| self.ignores(*signal))
+    }
+
+    /// Does `signal` do nothing where there is no callback, by the choice of whoever started the program?
+    pub(crate) fn ignores(&self, signal: Signal) -> bool {
+        self.ignored & signal.bit() != 0
     }
 
     fn lock(&self) -> MutexGuard<'_, SignalState> {
@@ -167,6 +204,27 @@ impl Signals {
         };
         state.threads.insert(MAIN, ThreadSignals::new(Arc::clone(&self.main)));
         state.publish(MAIN);
+    }
+
+    /// Another program takes the place of the guest's: what is pending stays so, and nothing handles it yet.
+    pub(crate) fn replace_program(&self) {
+        self.has_no_pipe_handler.store(false, Relaxed);
+        let mut calls = Wakeups::default();
+        {
+            let mut state = self.lock();
+            let pending = state.threads.values().fold(state.pending, |set, thread| set | thread.pending);
+            *state = SignalState {
+                ordered: state.ordered,
+                epoch_interrupt: state.epoch_interrupt.take(),
+                ended_by: state.ended_by,
+                end_watchers: Arc::clone(&state.end_watchers),
+                ..SignalState::default()
+            };
+            state.threads.insert(MAIN, ThreadSignals::new(Arc::clone(&self.main)));
+            state.place_all(pending, self.ignored, &mut calls);
+            state.publish(MAIN);
+        }
+        calls.make();
     }
 
     /// The pending signals of the thread `tid`, new ones if there are none.

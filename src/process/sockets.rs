@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OpenFile, Process};
+use super::{MAIN, OpenFile, Process};
 use crate::fd::Descriptor;
 use crate::observe::{Closed, Event};
 use crate::socket::held::Claim;
@@ -12,7 +12,7 @@ impl Process {
     /// Changes the operator's maximum for backlogs, at every listener.
     pub(crate) fn set_max_backlog(&self, maximum: u32) {
         self.service().set_max_backlog(maximum);
-        for socket in self.sockets() {
+        for socket in self.sockets_of_family() {
             if let Ok(stream) = socket.stream()
                 && let Err(refusal) = stream.set_max_backlog(maximum)
             {
@@ -21,7 +21,7 @@ impl Process {
         }
     }
 
-    /// The sockets that are open.
+    /// The sockets that this process has open.
     pub(super) fn sockets(&self) -> Vec<Arc<Socket>> {
         let fds = self.fds();
         let open = (0..fds.end()).filter_map(|fd| fds.get(fd).ok()?.open.open.socket().ok().cloned());
@@ -112,14 +112,9 @@ impl Process {
         }
     }
 
-    /// The connections that the guest has accepted and not closed.
+    /// The connections that the guest has accepted and not closed, in whichever of its processes.
     pub(crate) fn accepted(&self) -> Vec<Arc<Socket>> {
-        let mut sockets = self.sockets();
-        sockets.retain(|socket| socket.stream().is_ok_and(Stream::is_accepted));
-        // Duplicates of one are one connection.
-        sockets.sort_unstable_by_key(|socket| Arc::as_ptr(socket).addr());
-        sockets.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        sockets
+        accepted_among(self.sockets_of_family())
     }
 
     /// How many connections the guest has accepted and not closed, one that it is about to get
@@ -132,7 +127,7 @@ impl Process {
 
     /// Has it datagram sockets?
     pub(crate) fn has_datagrams(&self) -> bool {
-        self.sockets().iter().any(|socket| matches!(&**socket, Socket::Datagram(_)))
+        self.sockets_of_family().iter().any(|socket| matches!(&**socket, Socket::Datagram(_)))
     }
 
     /// Has the connections that the guest has accepted reset when they are closed; tells how
@@ -146,10 +141,20 @@ impl Process {
 
     /// Counts the connections that it ends with.
     fn count_cut(&self) {
-        if self.instance.counts_cut() {
-            self.instance.note_cut(self.accepted().len());
+        // What a child ends with it has mostly served.
+        if self.pid == MAIN && self.instance.counts_cut() {
+            self.instance.note_cut(accepted_among(self.sockets()).len());
         }
     }
+}
+
+/// Those of `sockets` that are connections which were accepted, each once.
+fn accepted_among(mut sockets: Vec<Arc<Socket>>) -> Vec<Arc<Socket>> {
+    sockets.retain(|socket| socket.stream().is_ok_and(Stream::is_accepted));
+    // Duplicates of one are one connection.
+    sockets.sort_unstable_by_key(|socket| Arc::as_ptr(socket).addr());
+    sockets.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    sockets
 }
 
 /// Ends what has lost its last descriptor, and returns the claim of a held socket.

@@ -12,11 +12,13 @@ impl Process {
     pub(crate) fn status(&self, age: Duration) -> InstanceStatus {
         let used = self.instance.usage().read();
         let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
+        let processes = self.family.processes();
+        let sum = |part: &dyn Fn(&Self) -> usize| processes.iter().map(|it| part(it)).sum();
         InstanceStatus {
             age,
             open_connections: count(self.open_connections()),
-            descriptors: count(self.fds().open_count()),
-            memory: self.memory.used(),
+            descriptors: count(sum(&|process| process.fds().open_count())),
+            memory: processes.iter().map(|process| process.memory.used()).fold(0, u64::saturating_add),
             host_memory: self.host_memory.used(),
             cpu_time: used.cpu_time,
             received_bytes: used.received_bytes,
@@ -40,6 +42,6 @@ impl Process {
                 is_inherited: false,
             })
         };
-        self.sockets().iter().filter_map(|socket| listening(socket)).collect()
+        self.sockets_of_family().iter().filter_map(|socket| listening(socket)).collect()
     }
 }

@@ -112,13 +112,14 @@ impl Threads {
         self.count.load(SeqCst) > 1
     }
 
-    /// A number for a new thread, and what starts it.
+    /// A number for a new thread, and what starts it. The number `taken` is the process's, which the main thread
+    /// has for the guest.
     ///
     /// # Errors
     ///
     /// `ENOTSUP` where the guest may have one thread only, `EAGAIN` where it has
     /// `maximum` already or all have ended.
-    fn join_in(&self, maximum: u32) -> Result<(u32, Arc<dyn Starter>), Errno> {
+    fn join_in(&self, maximum: u32, taken: u32) -> Result<(u32, Arc<dyn Starter>), Errno> {
         let mut state = self.lock();
         // "EAGAIN: The system lacked the necessary resources to create another thread,
         // or the system-imposed limit ... would be exceeded" - pthread_create(3p)
@@ -132,7 +133,7 @@ impl Threads {
         let mut tid = state.last;
         loop {
             tid = if tid >= LAST { MAIN } else { tid + 1 };
-            if !state.alive.contains_key(&tid) {
+            if tid != taken && !state.alive.contains_key(&tid) {
                 break;
             }
         }
@@ -222,6 +223,16 @@ impl Threads {
 }
 
 impl Thread {
+    /// Its number as the guest knows it: the first thread has that of the process.
+    pub(crate) fn id(&self) -> u32 {
+        if self.tid == MAIN { self.process().pid() } else { self.tid }
+    }
+
+    /// The thread that the guest knows as `id`.
+    pub(crate) fn tid_of(&self, id: u32) -> u32 {
+        if id == self.process().pid() { MAIN } else { id }
+    }
+
     /// Starts another thread of the guest; returns its number.
     ///
     /// `tell` is called with the number before the thread begins, and may refuse it.
@@ -240,7 +251,7 @@ impl Thread {
         // Those that earlier instances have left behind count among them.
         let left_behind = u32::try_from(self.process().left_behind()).unwrap_or(u32::MAX);
         let maximum = self.process().service().limits().max_threads.saturating_sub(left_behind);
-        let (tid, starter) = self.threads.join_in(maximum)?;
+        let (tid, starter) = self.threads.join_in(maximum, self.process().pid())?;
         let sibling = self.sibling(tid, held);
         let pending_signals = sibling.pending_signals.clone();
         let started = tell(tid).and_then(|()| Ok(starter.start(sibling, entry)?));

@@ -8,10 +8,11 @@ use crate::observe::{Event, Limit};
 pub(crate) type Change = (Limit, Option<u32>);
 
 /// Why the others stay as they are.
-const FIXED: [(&str, &str); 12] = [
+const FIXED: [(&str, &str); 13] = [
     ("max-memory", "the memories of an instance are made with it"),
     ("max-stack", "the threads of an instance are made with it"),
     ("max-threads", OF_INSTANCE),
+    ("max-processes", OF_INSTANCE),
     ("max-fds", OF_INSTANCE),
     ("max-host-memory", OF_INSTANCE),
     ("max-socket-buffer", OF_INSTANCE),

@@ -64,6 +64,8 @@ pub struct ServiceConfig {
     pub max_socket_buffer: Option<u32>,
     /// Do the names that Unix sockets make go when they close?
     pub removes_unix_names: bool,
+    /// Do the processes of a guest live on whose first one has ended?
+    pub keeps_orphans: bool,
     /// Which sockets stay open when an instance ends.
     pub held: Holding,
     /// How long an instance that serves may leave a held socket unclaimed.
@@ -97,6 +99,8 @@ pub struct Limits {
     pub max_fds: u32,
     /// How many threads may run at once, the first one included.
     pub max_threads: u32,
+    /// How many processes may there be at once, the first one included.
+    pub max_processes: u32,
     /// How many bytes the guest's own memories and tables may have.
     pub max_memory: u64,
     /// How many bytes of stack each thread has.
@@ -404,6 +408,11 @@ impl ServiceState {
     /// How many bytes a buffer of a socket may have, as the kernel counts them.
     pub fn max_socket_buffer(&self) -> Option<u32> {
         self.config.max_socket_buffer
+    }
+
+    /// Do the processes of a guest live on whose first one has ended?
+    pub fn keeps_orphans(&self) -> bool {
+        self.config.keeps_orphans
     }
 
     /// Do the names that Unix sockets make go when they close?

@@ -100,6 +100,7 @@ impl ServiceState {
             time(Limit::IdleTimeout, limits.idle_timeout),
             time(Limit::HandlerTimeout, limits.handler_timeout),
             LimitStatus::fixed("max-threads", "threads", limits.max_threads.into()),
+            LimitStatus::fixed("max-processes", "processes", limits.max_processes.into()),
             LimitStatus::fixed("max-stack", "bytes", limits.max_stack.into()),
             time(Limit::Timeout, limits.timeout),
             time(Limit::CpuTime, limits.max_cpu_time),

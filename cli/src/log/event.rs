@@ -134,6 +134,11 @@ fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ("warn", "stubbed", vec![("module", module.as_str().into()), ("name", name.as_str().into())])
         }
         Event::NotAHandler { name } => ("warn", "not_a_handler", vec![("name", name.as_str().into())]),
+        Event::NotExecutable { path, reason } => (
+            "warn",
+            "not_executable",
+            vec![("path", path.as_str().into()), ("reason", reason.as_str().into())],
+        ),
         Event::HandlerTrapped { signal, trap } => {
             ("error", "handler_trapped", vec![("signal", (*signal).into()), ("trap", trap.as_str().into())])
         }

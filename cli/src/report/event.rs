@@ -127,6 +127,9 @@ fn of_guest(event: &Event) -> bool {
                  no result; signals are blocked"
             );
         }
+        Event::NotExecutable { path, reason } => {
+            say!("wasock: the guest can't execute {path}: {reason}");
+        }
         Event::HandlerTrapped { signal, trap } => {
             let (reason, backtrace) = trap.split_once('\n').unwrap_or((trap, ""));
             say!("wasock: {signal} ended the guest: its handler trapped: {reason}");

@@ -15,12 +15,12 @@ impl Preview1Environment for Call<'_> {
         argv: GuestPtr<GuestPtr<u8>>,
         argv_buf: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        let arguments = self.process().settings().arguments.iter().map(String::as_str);
-        write_strings(memory, arguments, argv, argv_buf)
+        let write = |arguments: &[&str]| write_strings(memory, arguments, argv, argv_buf);
+        self.process().with_arguments(write)
     }
 
     fn args_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<(u32, u32), Error> {
-        sizes(self.process().settings().arguments.iter().map(String::as_str))
+        self.process().with_arguments(sizes)
     }
 
     fn environ_get(
@@ -29,23 +29,24 @@ impl Preview1Environment for Call<'_> {
         environ: GuestPtr<GuestPtr<u8>>,
         environ_buf: GuestPtr<u8>,
     ) -> Result<(), Error> {
-        write_strings(memory, self.process().environment(), environ, environ_buf)
+        let write = |variables: &[&str]| write_strings(memory, variables, environ, environ_buf);
+        self.process().with_environment(write)
     }
 
     fn environ_sizes_get(&mut self, _: &mut GuestMemory<'_>) -> Result<(u32, u32), Error> {
-        sizes(self.process().environment())
+        self.process().with_environment(sizes)
     }
 }
 
 /// How many strings, and how many bytes with a NUL after each.
-fn sizes<'a>(strings: impl Iterator<Item = &'a str> + Clone) -> Result<(u32, u32), Error> {
-    let bytes = strings.clone().map(|string| string.len() + 1).sum();
-    Ok((count(strings.count())?, count(bytes)?))
+fn sizes(strings: &[&str]) -> Result<(u32, u32), Error> {
+    let bytes = strings.iter().map(|string| string.len() + 1).sum();
+    Ok((count(strings.len())?, count(bytes)?))
 }
 
-fn write_strings<'a>(
+fn write_strings(
     memory: &mut GuestMemory<'_>,
-    strings: impl Iterator<Item = &'a str>,
+    strings: &[&str],
     mut pointers: GuestPtr<GuestPtr<u8>>,
     mut buffer: GuestPtr<u8>,
 ) -> Result<(), Error> {

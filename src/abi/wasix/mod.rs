@@ -85,6 +85,7 @@ fn personality(interface: &Interface) -> Personality {
         wide_addresses: !is_first_generation,
         has_devices: opens_paths(interface),
         socket_rights_of_wamr: false,
+        reads_raw_status: is_first_generation && !imports_exec(interface),
         // WASIX's own numbers came together with the new type of `proc_join`.
         numbering: if generation == WasixGeneration::V1 { Numbering::Preview1 } else { Numbering::Linux },
     }
@@ -97,4 +98,9 @@ fn opens_paths(interface: &Interface) -> bool {
         named.any(|item| super::dialect::resolve(super::dialect::DIALECTS, &DIALECT, item).is_some())
     };
     has(&["fd_prestat_get"]) && has(&["path_open", "path_open2"])
+}
+
+/// May the program execute another one? Those of the first generation have one call for it.
+fn imports_exec(interface: &Interface) -> bool {
+    interface.imports.iter().any(|item| item.import.module == MODULE && item.import.name == "proc_exec")
 }

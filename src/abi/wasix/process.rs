@@ -1,4 +1,6 @@
-//! The process: ending, numbers, and children, of which there are none.
+//! The process: ending, numbers, children.
+
+use std::sync::Arc;
 
 use wiggle::{GuestMemory, GuestPtr};
 
@@ -6,12 +8,20 @@ use super::bindings::types;
 use super::bindings::wasix_process::WasixProcess;
 use crate::abi::call::Call;
 use crate::abi::flags;
-use crate::abi::memory::{check_out, check_out_value};
+use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error, Exit, Trap};
-use crate::process::MAIN;
+use crate::process::{ExitStatus, Signal};
 
 /// The size of a `join_status`.
 const JOIN_STATUS_SIZE: u32 = 6;
+
+/// Its tags; 0 is nothing.
+const EXITED: u8 = 1;
+const SIGNALLED: u8 = 2;
+
+/// Flags of `proc_join`.
+const NON_BLOCKING: u16 = 1;
+const WAKE_STOPPED: u16 = 2;
 
 impl WasixProcess for Call<'_> {
     fn proc_exit2(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {
@@ -45,13 +55,27 @@ impl WasixProcess for Call<'_> {
         status: GuestPtr<u8>,
     ) -> Result<(), Error> {
         check_out(memory, status.offset(), JOIN_STATUS_SIZE)?;
-        let pid = memory.read(pid)?;
-        // "EINVAL: The options argument is not valid." - waitpid(3p)
-        flags::known(flags, 0b11)?;
-        flags::boolean(pid.tag.into())?;
-        // "ECHILD: The calling process has no existing unwaited-for child processes."
-        // - waitpid(3p)
-        Err(Errno::ECHILD.into())
+        check_out_value(memory, pid)?;
+        let wanted = memory.read(pid)?;
+        // "EINVAL: The options argument is not valid." - waitpid(3p). Nothing is ever stopped, so whether to wait for
+        // that means nothing.
+        let flags = flags::known(flags, NON_BLOCKING | WAKE_STOPPED)?;
+        let which = (flags::boolean(wanted.tag.into())? && wanted.value != 0).then_some(wanted.value);
+        let (family, parent) = (Arc::clone(self.process().family()), self.process().pid());
+        if let Some(ended) = family.take_ended(parent, which)? {
+            return write_ended(memory, self, pid, status, ended);
+        }
+        if flags & NON_BLOCKING != 0 {
+            // The C library returns this number: 0, as POSIX has it.
+            memory.write(pid, types::OptionPid { tag: 1, value: 0 })?;
+            return write_bytes(memory, status, &[0; 6]);
+        }
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let ended = family.wait(parent, which).await?;
+                write_ended(memory, call, pid, status, ended)
+            })
+        }))
     }
 
     fn proc_join_v1(
@@ -61,8 +85,23 @@ impl WasixProcess for Call<'_> {
         exit_code: GuestPtr<u32>,
     ) -> Result<(), Error> {
         check_out_value(memory, exit_code)?;
-        memory.read(pid)?;
-        Err(Errno::ECHILD.into())
+        check_out_value(memory, pid)?;
+        let wanted = memory.read(pid)?.cast_signed();
+        let which = (!matches!(wanted, -1 | 0)).then_some(wanted.unsigned_abs());
+        let (family, parent) = (Arc::clone(self.process().family()), self.process().pid());
+        let answer = move |memory: &mut GuestMemory<'_>, call: &Call<'_>, (child, ended)| {
+            memory.write(pid, child)?;
+            Ok(memory.write(exit_code, word_of(call, ended))?)
+        };
+        if let Some(ended) = family.take_ended(parent, which)? {
+            return answer(memory, self, ended);
+        }
+        Err(self.wait(move |call, memory| {
+            Box::pin(async move {
+                let ended = family.wait(parent, which).await?;
+                answer(memory, call, ended)
+            })
+        }))
     }
 
     fn stack_checkpoint(
@@ -89,13 +128,56 @@ impl WasixProcess for Call<'_> {
     }
 
     fn proc_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
-        Ok(MAIN)
+        Ok(self.process().pid())
     }
 
     fn proc_parent(&mut self, _: &mut GuestMemory<'_>, pid: u32) -> Result<u32, Error> {
-        // "ESRCH: No process can be found" - kill(3p). The guest's parent is the host: 0.
-        if pid == MAIN { Ok(0) } else { Err(Errno::ESRCH.into()) }
+        // "ESRCH: No process can be found" - kill(3p). The parent of the first one is the host: 0.
+        Ok(self.process().family().parent_of(pid)?)
     }
+}
+
+/// Writes how a child has ended.
+fn write_ended(
+    memory: &mut GuestMemory<'_>,
+    call: &Call<'_>,
+    pid: GuestPtr<types::OptionPid>,
+    status: GuestPtr<u8>,
+    (child, ended): (u32, ExitStatus),
+) -> Result<(), Error> {
+    memory.write(pid, types::OptionPid { tag: 1, value: child })?;
+    let [low, high] = low_byte(ended).to_le_bytes();
+    let record = match ended {
+        ExitStatus::Exited(_) => [EXITED, 0, low, high, 0, 0],
+        // With a code besides, the C library takes it for neither.
+        ExitStatus::Signalled(signal) => [SIGNALLED, 0, 0, 0, number_of(call, signal), 0],
+    };
+    write_bytes(memory, status, &record)
+}
+
+/// "the low-order 8 bits" of an exit code - exit(3p).
+fn low_byte(ended: ExitStatus) -> u16 {
+    match ended {
+        ExitStatus::Exited(code) => u16::from(code.to_le_bytes()[0]),
+        ExitStatus::Signalled(_) => 0,
+    }
+}
+
+/// The status as one word, as the C library of the first generation has it: it decodes the word in its macros, and some
+/// programs of the time do not. Shells and servers do; those that never execute another program are taken to be the
+/// others.
+fn word_of(call: &Call<'_>, ended: ExitStatus) -> u32 {
+    match ended {
+        ExitStatus::Exited(_) if call.personality.reads_raw_status => low_byte(ended).into(),
+        ExitStatus::Exited(_) => u32::from(low_byte(ended)) << 8,
+        ExitStatus::Signalled(signal) => number_of(call, signal).into(),
+    }
+}
+
+/// The number of a signal in the parent's numbering.
+fn number_of(call: &Call<'_>, signal: Signal) -> u8 {
+    let number = call.process().signals().numbering().number(signal);
+    number.and_then(|number| u8::try_from(number).ok()).unwrap_or(signal.number())
 }
 
 /// The result of a call that does not return: "failure ends the process with the errno"

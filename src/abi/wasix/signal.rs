@@ -10,7 +10,7 @@ use crate::abi::flags;
 use crate::abi::memory::{check_out, read_bytes, write_bytes};
 use crate::abi::transfer::count;
 use crate::error::{Errno, Error};
-use crate::process::{MAIN, Signal, Thread};
+use crate::process::{Recipients, Signal, Thread};
 
 /// The longest name of a callback, in bytes; a longer one is of no export.
 const MAX_NAME: u32 = 1024;
@@ -40,7 +40,7 @@ impl WasixSignal for Call<'_> {
         self.named_callback =
             Some(match read_bytes(memory, name.as_bytes(), MAX_NAME, Errno::ENAMETOOLONG) {
                 Ok(bytes) => Ok(String::from_utf8(bytes).unwrap_or_default()),
-                Err(Error::Errno(_) | Error::LookUp(_) | Error::Wait) => Ok(String::new()),
+                Err(Error::Errno(_) | Error::LookUp(_) | Error::Wait | Error::Replaced) => Ok(String::new()),
                 Err(Error::Trap(trap)) => Err(trap),
             });
         self.pending_signals.ask();
@@ -53,26 +53,16 @@ impl WasixSignal for Call<'_> {
             UNKNOWN_TID => signals.to_process(signal),
             // One that has ended is no error in the reference host, which the C library's
             // `pthread_kill` follows.
-            _ => signals.to_thread(tid, signal),
+            _ => signals.to_thread(self.tid_of(tid), signal),
         }
         Ok(())
     }
 
     fn proc_signal(&mut self, _: &mut GuestMemory<'_>, pid: u32, sig: u32) -> Result<(), Error> {
-        let signals = self.process().signals();
-        let signal = signals.numbering().signal(sig)?;
-        // "If pid is 0, sig shall be sent to all processes ... whose process group ID is equal
-        // to the process group ID of the sender ... If pid is -1, sig shall be sent to all
-        // processes" - kill(3p): in both cases to this one.
-        if !matches!(pid, MAIN | 0 | u32::MAX) {
-            // "ESRCH: No process or process group can be found corresponding to that specified
-            // by pid." The reference host returns success.
-            return Err(Errno::ESRCH.into());
-        }
-        if let Some(signal) = signal {
-            signals.to_process(signal);
-        }
-        Ok(())
+        let process = self.process();
+        let signal = process.signals().numbering().signal(sig)?;
+        // A stranger is `ESRCH`, where the reference host returns success.
+        Ok(process.family().signal(process.pid(), Recipients::of(pid), signal)?)
     }
 
     fn proc_raise_interval(
@@ -99,7 +89,7 @@ impl Thread {
     fn ignored_signals(&self) -> Vec<u8> {
         let numbering = self.process().signals().numbering();
         let number = |signal: Signal| u8::try_from(numbering.number(signal)?).ok();
-        let chosen = self.process().settings().ignored_signals.iter().copied();
+        let chosen = self.process().signals().ignored();
         let others = chosen.filter(|signal| *signal != Signal::Pipe);
         others.chain([Signal::Pipe]).filter_map(number).collect()
     }

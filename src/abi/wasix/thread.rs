@@ -17,7 +17,7 @@ use crate::ready::interruptible;
 
 impl WasixThread for Call<'_> {
     fn thread_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
-        Ok(self.tid)
+        Ok(self.id())
     }
 
     fn thread_spawn(
@@ -50,6 +50,7 @@ impl WasixThread for Call<'_> {
     }
 
     fn thread_join(&mut self, _: &mut GuestMemory<'_>, tid: u32) -> Result<(), Error> {
+        let tid = self.tid_of(tid);
         if self.has_joined(tid)? {
             return Ok(());
         }

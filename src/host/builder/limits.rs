@@ -11,6 +11,9 @@ use super::{MOST_FDS, WasockCtxBuilder};
 /// time; a file system that hangs blocks no more host threads than these.
 pub(super) const DEFAULT_MAX_BLOCKING_CALLS: u32 = 64;
 
+/// The default for processes of a guest: as many stacks and memories as a small host has room for.
+pub(super) const DEFAULT_MAX_PROCESSES: u32 = 64;
+
 /// The stack of a thread: the default of Wasmtime's `Config::max_wasm_stack`.
 pub(super) const DEFAULT_MAX_STACK: u32 = 512 * 1024;
 
@@ -26,6 +29,14 @@ impl WasockCtxBuilder {
     /// How many threads may run at once, the first one included; one more is `EAGAIN`.
     pub fn max_threads(mut self, threads: u32) -> Self {
         self.service.limits.max_threads = threads;
+        self
+    }
+
+    /// How many processes there may be at once, the first one included; 64 unless this is called. One more is
+    /// `EAGAIN`. One that has ended counts until its parent has asked for its status. The memories of each have
+    /// a [limit](Self::max_memory) of their own; the other limits are for all together.
+    pub fn max_processes(mut self, processes: u32) -> Self {
+        self.service.limits.max_processes = processes;
         self
     }
 

@@ -17,10 +17,13 @@ pub(super) fn wasi_of(process: &Arc<Process>) -> WasiCtx {
     let settings = process.settings();
     let given = || Given(Arc::clone(process));
     let output = |stream: &Arc<Output>| Stdout(Arc::clone(stream), Arc::clone(process.host_memory()));
-    let variables: Vec<_> = process.environment().map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
-    WasiCtx::builder()
-        .args(&settings.arguments)
-        .envs(&variables)
+    let mut builder = WasiCtx::builder();
+    process.with_arguments(|arguments| _ = builder.args(arguments));
+    process.with_environment(|variables| {
+        let pairs: Vec<_> = variables.iter().map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
+        builder.envs(&pairs);
+    });
+    builder
         .stdin(Stdin(Arc::clone(&settings.stdin)))
         .stdout(output(&settings.stdout))
         .stderr(output(&settings.stderr))

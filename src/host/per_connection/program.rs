@@ -14,7 +14,7 @@ use super::super::epoch::{Epochs, Ticker};
 use super::super::epoch_interrupt::give_way_at_epochs;
 use super::super::guest_memory::MemorySource;
 use super::super::handlers::{ON_ACCEPT, ON_CLONE, handler_names};
-use super::super::outcome::{Ended, Outcome, ended};
+use super::super::outcome::{Ended, ended};
 use super::super::run::{Imports, Linked, no_start};
 use super::super::service::Service;
 use super::super::snapshot::draws_randomness;
@@ -164,10 +164,7 @@ impl Program {
         }
         if !self.is_alone() {
             drop(given);
-            return match Box::pin(self.guest.run_once(&self.linked, ctx)).await? {
-                Outcome::Ended(ended) => Ok(ended),
-                Outcome::Trapped(trap) => Err(trap),
-            };
+            return Box::pin(self.guest.run_once(&self.linked, ctx)).await?.last();
         }
         let (mut store, instance) = self.instantiate(ctx).await?;
         if self.has_handlers {

@@ -1,0 +1,162 @@
+//! The programs that a guest starts: compiled, linked, run.
+
+use std::sync::Arc;
+
+use wasmtime::Linker;
+
+use super::super::WasockCtx;
+#[cfg(feature = "components")]
+use super::super::component::run_component;
+use super::super::load::Guest;
+use super::super::outcome::Outcome;
+use super::super::run::Linked;
+use super::super::template::Template;
+use super::{Kept, begin};
+use crate::abi::Dialect;
+use crate::error::{Errno, Terminated};
+use crate::observe::{Escaped, Event};
+use crate::process::{Launcher, Process, Program};
+use crate::service::ServiceState;
+
+/// A program that is ready to run, as often as one likes.
+pub(in crate::host) struct LinkedProgram {
+    pub(in crate::host) guest: Guest,
+    /// Nothing for a component, which is linked when it runs.
+    linked: Option<Linked>,
+}
+
+impl LinkedProgram {
+    /// The program `guest`, whose imports are resolved.
+    pub(in crate::host) fn new(guest: Guest, linked: Linked) -> Self {
+        Self { guest, linked: Some(linked) }
+    }
+
+    /// One instance, from its start to its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guest::run`].
+    pub(in crate::host) async fn run_once(&self, ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+        match &self.linked {
+            Some(linked) => self.guest.run_once(linked, ctx).await,
+            None => self.run_component(ctx).await,
+        }
+    }
+
+    #[cfg(feature = "components")]
+    async fn run_component(&self, ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+        let Some(program) = &self.guest.component else { return Err(lost()) };
+        run_component(&self.guest, program, ctx).await.map(Outcome::Ended)
+    }
+
+    #[cfg(not(feature = "components"))]
+    async fn run_component(&self, _: WasockCtx) -> wasmtime::Result<Outcome> {
+        Err(lost())
+    }
+}
+
+/// The error where a program is not there that was.
+fn lost() -> wasmtime::Error {
+    wasmtime::Error::new(Terminated::HostPanic("replaced its program"))
+}
+
+/// The program that takes the place of that of `process`, whose instance has ended.
+///
+/// # Errors
+///
+/// Where there is none, which is the host's fault.
+pub(in crate::host) fn replacement(process: &Process) -> wasmtime::Result<Arc<LinkedProgram>> {
+    let program = process.replace_program().ok_or_else(lost)?;
+    program.downcast().map_err(|_| lost())
+}
+
+/// Runs `program` with `ctx`, and whatever takes its place, to the end.
+///
+/// # Errors
+///
+/// Those of [`Guest::run`].
+async fn run(mut program: Arc<LinkedProgram>, mut ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+    loop {
+        let next = ctx.successor();
+        match program.run_once(ctx).await? {
+            Outcome::Replaced => program = replacement(next.thread.process())?,
+            outcome => return Ok(outcome),
+        }
+        ctx = next;
+    }
+}
+
+/// What starts programs for one run of a guest.
+pub(in crate::host) struct Programs {
+    /// The program that the guest is, for its engine.
+    root: Guest,
+    /// What the embedder defines.
+    linker: Linker<WasockCtx>,
+    template: Template,
+    linked: Kept<Arc<LinkedProgram>>,
+}
+
+impl Programs {
+    /// That of a run of `root`, with what `linker` defines besides, as `ctx` has it.
+    pub(in crate::host) fn new(root: &Guest, linker: &Linker<WasockCtx>, ctx: &WasockCtx) -> Self {
+        let template = Template::of(ctx);
+        Self { root: root.clone(), linker: linker.clone(), template, linked: Kept::default() }
+    }
+
+    fn service(&self) -> &ServiceState {
+        &self.template.service
+    }
+
+    /// Compiles the program of `bytes`, or takes it from those that the guest has started before.
+    fn compile(&self, path: &str, bytes: &[u8]) -> Result<Guest, String> {
+        let compile = || {
+            let loaded = Guest::from_bytes(self.root.module().engine(), path.as_ref(), bytes);
+            loaded.map_err(|error| Escaped(error).to_string())
+        };
+        let guest = self.root.started.get(bytes, compile)?;
+        Ok(guest.epochs(self.root.epochs).own_thread(true))
+    }
+
+    fn link(&self, guest: Guest) -> Result<LinkedProgram, String> {
+        if guest.is_component() {
+            return Ok(LinkedProgram { guest, linked: None });
+        }
+        if let Some(dialect) = foreign(&guest) {
+            return Err(format!(
+                "it is a program of {dialect}, and only those of WASI and WASIX are children"
+            ));
+        }
+        if guest.module().get_export("_start").is_none() {
+            return Err("it exports no _start: it is no program".to_owned());
+        }
+        let linked = guest.link(&self.linker, self.service().report());
+        let linked = linked.map_err(|error| Escaped(error).to_string())?;
+        Ok(LinkedProgram { guest, linked: Some(linked) })
+    }
+}
+
+/// The dialect of a program that is no child: it knows of no processes, and takes much of what it inherits for
+/// something else.
+fn foreign(guest: &Guest) -> Option<Dialect> {
+    let dialect = guest.detected().dialect;
+    ["wamr", "wasmedge"].contains(&dialect.id()).then_some(dialect)
+}
+
+impl Launcher for Programs {
+    fn load(&self, path: &str, bytes: &[u8]) -> Result<Program, Errno> {
+        let make = || self.compile(path, bytes).and_then(|guest| self.link(guest)).map(Arc::new);
+        let program = self.linked.get(bytes, make).map_err(|reason| {
+            self.service().report().tell(Event::NotExecutable { path: path.to_owned(), reason });
+            // "ENOEXEC: The new process image file has the appropriate access permission but has an unrecognized
+            // format." - exec(3p)
+            Errno::ENOEXEC
+        })?;
+        Ok(program)
+    }
+
+    fn start(&self, process: Arc<Process>, program: Program) -> Result<(), Errno> {
+        let Ok(program) = program.downcast::<LinkedProgram>() else { return Err(Errno::ENOEXEC) };
+        let ctx = self.template.context_of(Arc::clone(&process));
+        begin(&process, run(program, ctx))
+    }
+}
