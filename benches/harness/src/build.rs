@@ -1,13 +1,14 @@
 //! What is measured, built: the host, and each server as a guest and as its twin.
 
-use super::big_module;
 use super::workload::Module;
+use super::{big_module, instructions};
 use anyhow::{Context, Result};
 use guest_toolchain::{TARGET, THREADS_TARGET, Toolchain};
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use xtask::setup;
-use xtask::workspace::{build_wasock, guests, target_dir, workspace_dir};
+use xtask::workspace::{build_wasock, guests, succeed, target_dir, workspace_dir};
 
 /// The programs that have a native twin here.
 const TWINS: [&str; 4] = ["http_server", "one_request", "stream_server", "threaded_http"];
@@ -25,6 +26,10 @@ pub(super) struct Built {
     twins: PathBuf,
     /// `http_server` with functions that make it 3.5 MB.
     big: PathBuf,
+    /// `http_server` with the calls of WASI 0.2: a component.
+    pub(super) component: PathBuf,
+    /// `benches/component.rs`: other hosts for it.
+    pub(super) component_host: PathBuf,
     pub(super) folder: Folder,
 }
 
@@ -62,6 +67,8 @@ impl Built {
         }
         eprintln!("compiling wasock");
         build_wasock()?;
+        let component_host = instructions::build("component")?;
+        let component = component(&toolchain, &folder)?;
         let big = folder.file("http_server_big.wasm");
         let small = fs::read(modules.join("http_server.wasm"))?;
         fs::write(&big, big_module::padded(&small).context("http_server.wasm")?)?;
@@ -72,6 +79,8 @@ impl Built {
             modules_with_threads: target.join("guests").join(THREADS_TARGET).join("release"),
             twins,
             big,
+            component,
+            component_host,
             folder,
         })
     }
@@ -98,4 +107,18 @@ impl Built {
 /// Where the programs are compiled for a dialect.
 fn in_dialect(feature: &str) -> PathBuf {
     target_dir().join(format!("guests-{feature}"))
+}
+
+/// Compiles `http_server` for WASI 0.2, and says where the component is.
+fn component(toolchain: &Toolchain, folder: &Folder) -> Result<PathBuf> {
+    eprintln!("compiling the component (the first time, the tool that makes it too)");
+    let packages = workspace_dir().join("benches/peers");
+    let target = target_dir().join("peers");
+    let modules = toolchain.build(&packages, &target)?;
+    let tools = Toolchain::build_native(&packages, &target, &["component"])?;
+    let component = folder.file("http_server_p2.wasm");
+    let mut command = Command::new(tools.join("component"));
+    command.arg(modules.join("http_server.wasm")).arg(&component).stdin(Stdio::null());
+    succeed(command)?;
+    Ok(component)
 }

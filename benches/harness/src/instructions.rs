@@ -96,11 +96,11 @@ pub(super) fn run(is_accepted: bool) -> Result<ExitCode> {
 ///
 /// Where it does not compile.
 pub(super) fn build(bench: &str) -> Result<PathBuf> {
-    eprintln!("compiling the {bench}");
+    eprintln!("compiling the bench {bench}");
     let mut command = cargo(&["build", "--release", "--workspace", "--bench", bench]);
     command.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(output.status.success(), "the {bench} do not compile");
+    ensure!(output.status.success(), "the bench {bench} does not compile");
     let messages = String::from_utf8_lossy(&output.stdout);
     let mut made =
         messages.lines().filter_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());

@@ -134,8 +134,8 @@ impl Runner<'_> {
     /// How long it takes from the start of the process to its first answer, in milliseconds.
     fn start(&self, service: &Service, side: Side, module: Module, is_cached: bool) -> Result<f64> {
         let service = if is_cached { service.clone() } else { service.clone().with_flag("--no-cache") };
-        if is_cached && side == Side::Guest {
-            // So that it is in the cache.
+        if is_cached {
+            // So that it is in the cache; a twin has none, and is warm then as well.
             self.start_once(&service, side, module)?;
         }
         // What is over in a moment is done more than once.

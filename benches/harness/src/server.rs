@@ -40,6 +40,22 @@ enum Listens {
     HostBesideOne,
     /// The program with the calls of another dialect; beside it the same with those of WASIX.
     ProgramIn(&'static str),
+    /// The program as a component.
+    Component(Beside),
+}
+
+/// What stands beside a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// The native twin.
+    Native,
+    /// The same program as a module, with the calls of WASIX.
+    Module,
+    /// The same component, run as Wasmtime's command does.
+    Wasmtime,
+    /// The same component in an engine that has the async functions of the component model; both hosts are
+    /// `benches/component.rs`, so that nothing else differs.
+    Async,
 }
 
 impl Service {
@@ -56,6 +72,11 @@ impl Service {
     /// HTTP by poll with the calls of this dialect, beside those of WASIX.
     pub(super) fn http_in(dialect: &'static str) -> Self {
         Self { listens: Listens::ProgramIn(dialect), ..Self::http("poll") }
+    }
+
+    /// HTTP by poll as a component of WASI 0.2.
+    pub(super) fn component(beside: Beside) -> Self {
+        Self { listens: Listens::Component(beside), ..Self::http("poll") }
     }
 
     /// `echo`, `sink` or `source`.
@@ -112,7 +133,19 @@ impl Service {
         address: SocketAddr,
     ) -> Invocation {
         match (self.listens, side) {
-            (Listens::HostBesideOne | Listens::ProgramIn(_), Side::Twin) => {
+            (Listens::Component(Beside::Wasmtime), Side::Twin) => {
+                return component_by(built, "wasmtime", address);
+            }
+            (Listens::Component(Beside::Async), Side::Guest) => {
+                return component_by(built, "wasock", address);
+            }
+            (Listens::Component(Beside::Async), Side::Twin) => {
+                return component_by(built, "wasock-with-async", address);
+            }
+            (
+                Listens::HostBesideOne | Listens::ProgramIn(_) | Listens::Component(Beside::Module),
+                Side::Twin,
+            ) => {
                 return Self::http("poll").command(built, Side::Guest, module, address);
             }
             (Listens::Host | Listens::HostBesideOne, Side::Guest) => {
@@ -131,6 +164,7 @@ impl Service {
                 arguments.extend(self.flags.iter().cloned());
                 let module = match self.listens {
                     Listens::ProgramIn(dialect) => built.module_in(self.program, dialect),
+                    Listens::Component(_) => built.component.clone(),
                     _ => built.module(self.program, module),
                 };
                 arguments.push(module.display().to_string());
@@ -147,6 +181,13 @@ impl Service {
     pub(super) fn start(&self, built: &Built, side: Side, address: SocketAddr) -> Result<Process> {
         self.command(built, side, Module::Small, address).start(built, address)
     }
+}
+
+/// `http_server` as a component, run by one of the hosts of `benches/component.rs`.
+pub(super) fn component_by(built: &Built, host: &str, address: SocketAddr) -> Invocation {
+    let component = built.component.display().to_string();
+    let arguments = vec![host.to_owned(), component, address.to_string(), "poll".to_owned()];
+    Invocation::new(built.component_host.clone(), arguments, built)
 }
 
 /// A program with its arguments.

@@ -1,5 +1,7 @@
 //! What is measured: each workload is a server, a client, and what is read off them.
 
+mod components;
+
 use super::build::DIALECTS;
 use super::goal::Goal;
 use super::server::Service;
@@ -98,6 +100,7 @@ pub(super) fn all(descriptors: u64) -> Vec<Workload> {
         threads(),
         instances(),
         dialects(),
+        components::workloads(),
         profiles(),
         growth(),
         starts(),

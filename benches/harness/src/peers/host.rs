@@ -1,17 +1,14 @@
 //! The hosts that are compared: ours, the native twin, and whatever peers are installed.
 
 use super::super::build::Built;
-use super::super::server::{Invocation, Service, Side};
+use super::super::server::{Beside, Invocation, Service, Side, component_by};
 use super::super::workload::Module;
 use anyhow::Result;
-use guest_toolchain::Toolchain;
 use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use xtask::setup;
-use xtask::workspace::{succeed, target_dir, workspace_dir};
 
 /// A host by others, which may be installed.
 pub(super) struct Peer {
@@ -100,6 +97,10 @@ impl Peer {
 /// One of those that are compared.
 pub(super) enum Host {
     Ours(Side),
+    /// This host with the component.
+    OurComponent,
+    /// Wasmtime with the component, by its library: whether its command is installed or not.
+    WasmtimeLibrary,
     Peer(&'static Peer, Installed),
 }
 
@@ -113,15 +114,16 @@ pub(super) struct Installed {
 }
 
 impl Host {
-    /// All that are here: this host, the native twin, and the peers.
+    /// All that are here: this host, the native twin, the component, and the peers.
     pub(super) fn all(built: &Built) -> Result<Vec<Self>> {
-        let mut hosts = vec![Self::Ours(Side::Guest), Self::Ours(Side::Twin)];
+        let mut hosts =
+            vec![Self::Ours(Side::Guest), Self::Ours(Side::Twin), Self::OurComponent, Self::WasmtimeLibrary];
         for peer in &PEERS {
             if let Some(program) = peer.find() {
                 let guest = match peer.guest {
                     Guest::Module => built.module("http_server", Module::Small),
                     Guest::InDialect(feature) => built.module_in("http_server", feature),
-                    Guest::Component => component(built)?,
+                    Guest::Component => built.component.clone(),
                 };
                 let version = version(&program);
                 hosts.push(Self::Peer(peer, Installed { program, guest, version }));
@@ -134,6 +136,8 @@ impl Host {
         match self {
             Self::Ours(Side::Guest) => "wasock",
             Self::Ours(Side::Twin) => "native twin",
+            Self::OurComponent => "wasock, the component",
+            Self::WasmtimeLibrary => "wasmtime's library, the component",
             Self::Peer(peer, _) => peer.name,
         }
     }
@@ -149,6 +153,8 @@ impl Host {
     pub(super) fn has(&self, way: &str) -> bool {
         match self {
             Self::Ours(_) => true,
+            // In WASI 0.2 there is one way to wait.
+            Self::OurComponent | Self::WasmtimeLibrary => way == "poll",
             Self::Peer(peer, _) => peer.ways.contains(&way),
         }
     }
@@ -157,6 +163,10 @@ impl Host {
     pub(super) fn invocation(&self, built: &Built, way: &str, address: SocketAddr) -> Invocation {
         match self {
             Self::Ours(side) => Service::http(way).command(built, *side, Module::Small, address),
+            Self::OurComponent => {
+                Service::component(Beside::Native).command(built, Side::Guest, Module::Small, address)
+            }
+            Self::WasmtimeLibrary => component_by(built, "wasmtime", address),
             Self::Peer(peer, Installed { program, guest, .. }) => {
                 Invocation::new(program.clone(), arguments(peer, guest, way, address), built)
             }
@@ -169,20 +179,6 @@ fn arguments(peer: &Peer, guest: &Path, way: &str, address: SocketAddr) -> Vec<S
     arguments.push(guest.display().to_string());
     arguments.extend([address.to_string(), way.to_owned()]);
     arguments
-}
-
-/// Compiles `http_server` for WASI preview 2, and says where the component is.
-fn component(built: &Built) -> Result<PathBuf> {
-    eprintln!("compiling the component (the first time, the tool that makes it too)");
-    let packages = workspace_dir().join("benches/peers");
-    let target = target_dir().join("peers");
-    let modules = setup::ensure_toolchain()?.build(&packages, &target)?;
-    let tools = Toolchain::build_native(&packages, &target, &["component"])?;
-    let component = built.folder.file("http_server_p2.wasm");
-    let mut command = Command::new(tools.join("component"));
-    command.arg(modules.join("http_server.wasm")).arg(&component).stdin(Stdio::null());
-    succeed(command)?;
-    Ok(component)
 }
 
 /// The first line of what a program says of its version.

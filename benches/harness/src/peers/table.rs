@@ -11,6 +11,14 @@ use std::fmt::Write as _;
 /// How many letters of a failure the table has.
 const MAX_FAILURE: usize = 200;
 
+const COMPONENT: &str = "the same source but for `sys/p2`, as a component: `wasi:sockets` and `wasi:io` of WASI 0.2, in \
+     which a read returns a new list and each wait names all pollables; there is no epoll. It is the very component that \
+     Wasmtime runs";
+
+const WASMTIME_LIBRARY: &str = "the same component by `benches/component.rs`, which sets up Wasmtime and `wasmtime-wasi` \
+     as the command `wasmtime run` does, in the versions that this host is built with. No `TCP_NODELAY`; one thread runs the \
+     guest, and tokio's wait";
+
 /// One host in one contest.
 pub(super) struct Row {
     contest: &'static str,
@@ -83,6 +91,8 @@ impl Page {
     pub(super) fn new(how: String, machine: Vec<(&'static str, String)>, hosts: &[Host]) -> Self {
         let described = |host: &Host| match host {
             Host::Ours(_) => None,
+            Host::OurComponent => Some(format!("{}: {COMPONENT}", host.name())),
+            Host::WasmtimeLibrary => Some(format!("{}: {WASMTIME_LIBRARY}", host.name())),
             Host::Peer(peer, installed) => {
                 Some(format!("{} ({}): {}", peer.name, installed.version, peer.difference))
             }
