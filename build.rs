@@ -174,6 +174,10 @@ const MAY_WAIT: &[&str] = &[
     "thread_sleep",
 ];
 
+/// The calls that put the frames of the guest's stack aside or restore them: they call the guest's own functions
+/// for that, and what such a call returns may be decided long after it was made (`host/asyncify`).
+const UNWINDS: &[&str] = &["stack_checkpoint", "stack_restore"];
+
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=witx");
     println!("cargo::rerun-if-changed=build.rs");
@@ -442,7 +446,7 @@ fn kind_of_output(ty: &TypeRef) -> &'static str {
 /// means.
 fn link(table: &[Entry], others: &[Entry]) -> Result<String> {
     let mut out = String::from(
-        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $may_wait:ident, $refused:ident) => {\n",
+        "macro_rules! every_function {\n    ($wants:ident, $now:ident, $may_wait:ident, $unwinds:ident, $refused:ident) => {\n",
     );
     let rows = table.iter().enumerate().map(|(at, entry)| (format!("FUNCTIONS[{at}]"), entry));
     let others = others.iter().enumerate().map(|(at, entry)| (format!("OTHER_TYPES[{at}]"), entry));
@@ -459,7 +463,11 @@ fn link(table: &[Entry], others: &[Entry]) -> Result<String> {
         };
         let (noun, binding) = (&entry.noun, &entry.binding);
         let call = format!("crate::abi::{abi_module}::bindings::{noun}::{binding}");
-        let kind = if entry.may_wait { "may_wait" } else { "now" };
+        let kind = match entry.may_wait {
+            _ if UNWINDS.contains(&entry.binding.as_str()) => "unwinds",
+            true => "may_wait",
+            false => "now",
+        };
         writeln!(out, "        if $wants({index}) {{ ${kind}!({row}, {call}, [{params}] -> {result}); }}")?;
     }
     out.push_str("    };\n}\n");

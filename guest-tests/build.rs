@@ -1,7 +1,7 @@
 //! Compiles the guests and writes down where each of them lies.
 
 use anyhow::{Context, Result};
-use guest_toolchain::Toolchain;
+use guest_toolchain::{Toolchain, WASM_OPT, WASM_OPT_PACKAGE, asyncify};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const FOR_FRONTS: [&str; 12] = [
 ];
 
 /// Everything in the folder of the programs that is written by hand.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     "Cargo.toml",
     "Cargo.lock",
     "wasix",
@@ -51,6 +51,7 @@ const SOURCES: [&str; 14] = [
     "wamr_programs",
     "component_programs",
     "component_std",
+    "asyncify_programs",
     "wat",
 ];
 
@@ -90,8 +91,48 @@ fn run() -> Result<()> {
         fronts += &front(feature, dialect, &folder)?;
     }
     let components = components(&toolchain, &sources, &out_dir)?;
-    fs::write(out_dir.join("programs.rs"), listing(&programs)? + &fronts + &twins + &components)?;
+    let asyncified = asyncified(&toolchain, &sources, &out_dir)?;
+    fs::write(
+        out_dir.join("programs.rs"),
+        listing(&programs)? + &fronts + &twins + &components + &asyncified,
+    )?;
     Ok(())
+}
+
+/// Rewrites the programs that put their stack aside, and makes a constant for each.
+fn asyncified(toolchain: &Toolchain, sources: &Path, out_dir: &Path) -> Result<String> {
+    let modules = toolchain.build_to_asyncify(sources, &beside_profiles(out_dir, "guests")?)?;
+    let made = beside_profiles(out_dir, "guests-asyncified")?;
+    fs::create_dir_all(&made).with_context(|| made.display().to_string())?;
+    let (mut constants, mut names) = (String::new(), String::new());
+    for source in programs_with(&sources.join("asyncify_programs/src/bin"), "rs")? {
+        let name = name_of(&source)?;
+        let rewritten = made.join(name).with_extension("wasm");
+        let is_there = asyncify(&modules.join(name).with_extension("wasm"), &rewritten)?;
+        if !is_there {
+            println!(
+                "cargo::warning=no {WASM_OPT}: the tests of `{name}` are passed over (apt-get install {WASM_OPT_PACKAGE})"
+            );
+        }
+        let path = is_there.then(|| rewritten.display().to_string());
+        writeln!(constants, "/// The program `{name}`, where there is a tool to rewrite it.")?;
+        writeln!(constants, "pub const {}: Option<&str> = {path:?};", name.to_uppercase())?;
+        writeln!(names, "        $use_it!({name});")?;
+    }
+    Ok(format!(
+        "
+/// Programs that put their stack aside.
+pub mod asyncified {{
+{constants}}}
+
+/// Calls the macro `use_it` with the name of every program that puts its stack aside.
+#[macro_export]
+macro_rules! for_each_asyncified {{
+    ($use_it:ident) => {{
+{names}    }};
+}}
+"
+    ))
 }
 
 /// Makes the components, and a constant for each.

@@ -436,6 +436,28 @@ impl fmt::Display for Replaced {
 
 impl std::error::Error for Replaced {}
 
+/// The guest jumps back to a place of its stack, and out of all functions that it has called since.
+///
+/// It travels through the engine as [`Exit`] does, up to the host's call into the guest that made them, and
+/// reaches no embedder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jump {
+    /// The number of that call.
+    pub(crate) activation: u64,
+    /// The number of the place.
+    pub(crate) checkpoint: u64,
+    /// What is returned there.
+    pub(crate) value: u64,
+}
+
+impl fmt::Display for Jump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the guest jumped to a place further up its stack")
+    }
+}
+
+impl std::error::Error for Jump {}
+
 /// The guest asked to end the calling thread, and it alone.
 ///
 /// It travels through the engine as [`Exit`] does, and reaches no embedder: where the program can have no

@@ -59,6 +59,7 @@ const HOST: &[&str] = &[
     "shared_memories",
     "uptime",
     "wall_clock",
+    "asyncify",
     "ctx",
     "template",
     "builder",

@@ -135,6 +135,24 @@ pub(crate) fn write_bytes(
     Ok(memory.copy_from_slice(bytes, ptr.as_array(len))?)
 }
 
+/// Copies `len` bytes at `at`, which the host has put there.
+///
+/// # Errors
+///
+/// A trap where they are not all in the memory.
+pub(crate) fn copy_out(memory: &GuestMemory<'_>, at: u32, len: u32) -> Result<Vec<u8>, Error> {
+    read_bytes(memory, GuestPtr::<[u8]>::new((at, len)), u32::MAX, Errno::EOVERFLOW)
+}
+
+/// Copies `bytes` to `at`.
+///
+/// # Errors
+///
+/// A trap where they do not fit in the memory.
+pub(crate) fn copy_in(memory: &mut GuestMemory<'_>, at: u32, bytes: &[u8]) -> Result<(), Error> {
+    write_bytes(memory, GuestPtr::<u8>::new(at), bytes)
+}
+
 /// The buffers of a vectored call, checked: each lies in the memory, and
 /// together they hold at most [`i32::MAX`] bytes.
 ///

@@ -37,6 +37,7 @@ pub(crate) struct Line {
     results: String,
     outcome: &'static str,
     started: Instant,
+    is_cancelled: bool,
 }
 
 impl Line {
@@ -69,6 +70,7 @@ impl Line {
             results: String::new(),
             outcome: "?",
             started: Instant::now(),
+            is_cancelled: false,
         })
     }
 
@@ -110,8 +112,18 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Prints nothing: the call will be made once more.
+    pub(crate) fn cancel(mut self: Box<Self>) {
+        self.is_cancelled = true;
+    }
+}
+
 impl Drop for Line {
     fn drop(&mut self) {
+        if self.is_cancelled {
+            return;
+        }
         let line = TraceLine {
             name: self.function.name,
             arguments: &self.arguments,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, Module, ResourceLimiter, Trap};
 
+use super::asyncify::Asyncify;
 #[cfg(feature = "components")]
 use super::call_mode::CallMode;
 use super::guest_memory::MemorySource;
@@ -37,6 +38,8 @@ pub struct WasockCtx {
     pub(crate) memory: MemorySource,
     /// Where the call trace goes.
     pub(crate) trace: Option<Arc<TraceSink>>,
+    /// The functions with which the instance unwinds itself.
+    pub(super) asyncify: Asyncify,
     /// What becomes of the guest when a handler traps.
     pub(crate) on_trap: OnTrap,
     /// How much memory the store may have.
@@ -66,6 +69,7 @@ impl WasockCtx {
             runs_on: None,
             memory,
             trace,
+            asyncify: Asyncify::default(),
             on_trap,
             limiter,
             #[cfg(feature = "components")]

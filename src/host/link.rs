@@ -12,6 +12,7 @@
 
 mod edge;
 mod memory;
+mod unwinds;
 
 use std::collections::BTreeSet;
 
@@ -252,12 +253,19 @@ fn link_function<T: Send + 'static>(
             edge::link_may_wait(linker, get, import, &$function, calls, CALL)?;
         }};
     }
+    macro_rules! unwinds {
+        ($function:expr, $call:path, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
+            const CALL: edge::GeneratedCall<($($ty,)*), $result> =
+                |call, memory, ($($arg,)*)| $call(call, memory, $($arg),*);
+            unwinds::link_unwinds(linker, get, import, &$function, calls, CALL)?;
+        }};
+    }
     macro_rules! refused {
         ($function:expr, [$($arg:ident: $ty:ty),*] -> $result:ty) => {{
             const CALL: edge::GeneratedCall<($($ty,)*), $result> = |_, _, _| edge::refuse();
             edge::link_now(linker, get, import, &$function, CALL)?;
         }};
     }
-    every_function!(wants, now, may_wait, refused);
+    every_function!(wants, now, may_wait, unwinds, refused);
     Ok(())
 }

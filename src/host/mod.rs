@@ -3,6 +3,7 @@
 //! An embedder takes as much of it as it likes: [`WasockCtx::builder`] and
 //! [`add_to_linker`] are enough for a store of one's own; [`Guest`] does the rest.
 
+mod asyncify;
 mod backtrace;
 mod builder;
 mod call_mode;

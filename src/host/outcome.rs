@@ -6,7 +6,7 @@ use wasmtime::{Trap, WasmBacktrace};
 
 use super::backtrace::Backtrace;
 use super::stub::MissingImports;
-use crate::error::{Exit, Replaced, Terminated, ThreadExit};
+use crate::error::{Exit, Jump, Replaced, Terminated, ThreadExit};
 use crate::observe::Escaped;
 use crate::process::{Ending, ExitStatus, Signal};
 
@@ -95,6 +95,7 @@ pub(super) fn is_mistake(error: &wasmtime::Error) -> bool {
     !error.is::<Exit>()
         && !error.is::<ThreadExit>()
         && !error.is::<Replaced>()
+        && !error.is::<Jump>()
         && error.downcast_ref().is_none_or(|why| matches!(why, Terminated::Handler(_)))
         && error.downcast_ref() != Some(&Trap::Interrupt)
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use wasmtime::{Engine, Instance, InstancePre, Linker, SharedMemory, Store};
 
+use super::asyncify::drive;
 use super::call_mode::{CallMode, Role};
 #[cfg(feature = "components")]
 use super::component::run_component;
@@ -264,13 +265,13 @@ impl Guest {
         calls: CallMode,
     ) -> wasmtime::Result<()> {
         if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
-            return calls.call(store, &start, (), Role::Entry).await;
+            return drive(store, |ctx| ctx, calls, &start, (), Role::Entry).await;
         }
         if handler_names(self.module()).is_empty() {
             return Err(no_start());
         }
         match instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
-            Ok(initialize) => calls.call(store, &initialize, (), Role::Entry).await,
+            Ok(initialize) => drive(store, |ctx| ctx, calls, &initialize, (), Role::Entry).await,
             Err(_) => Ok(()),
         }
     }

@@ -25,10 +25,11 @@ use wasmtime::{
 };
 
 use super::WasockCtx;
+use super::asyncify::drive;
 use super::call_mode::{CallMode, Role};
 use super::interrupt::{RunsOn, until_the_end, why_ended};
 use super::outcome::{by_signal, describe_trap, error_of, is_mistake, is_trap};
-use crate::error::{Errno, Exit};
+use crate::error::{Errno, Exit, Jump};
 use crate::io::block_on;
 use crate::observe::Event;
 use crate::process::{PendingSignals, Signal, SignalDelivery, SignalSender, Thread};
@@ -104,7 +105,7 @@ fn next(pending_signals: &PendingSignals) -> wasmtime::Result<Option<Due>> {
 /// # Errors
 ///
 /// How it ended, if it did not return. An exception that it threw goes on in the code that was
-/// interrupted: that is how a C library leaves a handler by `longjmp`.
+/// interrupted, and so does a jump: that is how a C library leaves a handler by `longjmp`.
 ///
 /// WASIX's C library does the default action of a signal by an abort, in a handler that the
 /// program knows nothing of: it is the signal that has ended the guest. That an abort is a trap or
@@ -117,7 +118,7 @@ fn finished(
 ) -> wasmtime::Result<()> {
     pending_signals.finished(due.signal);
     let Err(error) = outcome else { return Ok(()) };
-    if error.is::<ThrownException>() {
+    if error.is::<ThrownException>() || error.is::<Jump>() {
         return Err(error);
     }
     let exit = error.downcast_ref::<Exit>().map(|exit| exit.0);
@@ -157,7 +158,7 @@ pub(super) async fn handle<T: Send + 'static>(
     while let Some(due) = next(&pending_signals)? {
         let outcome = match find(caller, &due.callback) {
             ExportLookup::Handler(handler) => {
-                calls.call(&mut *caller, &handler, due.number, Role::Callback).await
+                drive(&mut *caller, &get, calls, &handler, due.number, Role::Callback).await
             }
             // Every instance of a module has the same exports.
             ExportLookup::Nothing | ExportLookup::Misfit => Ok(()),
@@ -247,7 +248,8 @@ pub(super) fn handle_on(
     runs_on: &RunsOn,
 ) -> wasmtime::Result<()> {
     let ctx = context.data();
-    if !ctx.interrupts.pending_signals.is_due() {
+    // Its stack is being put aside or restored: the call that does it handles them when it returns.
+    if !ctx.interrupts.pending_signals.is_due() || ctx.thread.unwinding.is_moving {
         return Ok(());
     }
     let (pending_signals, report) =
@@ -313,7 +315,8 @@ fn call_on(
     // handler yields.
     context.epoch_deadline_async_yield_and_update(1);
     context.set_epoch_deadline(1);
-    let outcome = interrupts.run_here(handler.call_async(context.as_context_mut(), number));
+    let call = drive(context.as_context_mut(), |ctx| ctx, CallMode::Async, handler, number, Role::Callback);
+    let outcome = interrupts.run_here(call);
     context.data_mut().runs_on = before;
     outcome
 }

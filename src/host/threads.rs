@@ -55,6 +55,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Engine, ExternType, Instance, InstancePre, Module, SharedMemory, Store};
 
+use super::asyncify::drive;
 use super::call_mode::{CallMode, Role};
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
@@ -241,7 +242,7 @@ impl Starter for ThreadGroup {
         let calls = self.mode.calls;
         self.begin(ctx, async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;
-            calls.call(store, &entry, arguments, Role::Entry).await?;
+            drive(store, |ctx| ctx, calls, &entry, arguments, Role::Entry).await?;
             Ok(None)
         })
     }

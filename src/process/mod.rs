@@ -43,6 +43,7 @@ mod thread;
 mod thread_local;
 mod threads;
 mod transfer;
+mod unwind;
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -85,6 +86,7 @@ pub use stdio::{HostOutput, HostStdin, Input, Output};
 pub use thread::{ConnectAttempt, SocketRef, Thread, TraceAnnotation};
 pub(crate) use threads::MAIN;
 pub use threads::{EntryPoint, Starter, Threads};
+pub(crate) use unwind::{Area, Frames, HeldArea, Left, Unwind};
 
 /// The working directory that a guest starts in.
 const ROOT: &str = "/";

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
+use super::unwind::Unwinding;
 use super::{OpenFile, PendingSignals, Personality, PollScratch, Process};
 use crate::account::Charge;
 use crate::address::Address;
@@ -49,6 +50,8 @@ pub struct Thread {
     pub(crate) happened: Vec<Happened>,
     /// The buffers of a poll, but while it uses them.
     pub(crate) poll_scratch: Option<Box<PollScratch>>,
+    /// The host's calls into it, and where it may jump back to.
+    pub(crate) unwinding: Unwinding,
     /// What the host holds for it; nothing for the first thread.
     _held: Option<Charge>,
 }
@@ -77,6 +80,7 @@ impl Thread {
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: None,
+            unwinding: Unwinding::default(),
             _held: None,
         }
     }
@@ -94,6 +98,7 @@ impl Thread {
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: None,
+            unwinding: Unwinding::default(),
             _held: Some(held),
             ..*self
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::futex::Futexes;
 use super::thread::THREAD;
 use super::thread_local::Keys;
+use super::unwind::FreeAreas;
 use super::{Thread, Woken};
 use crate::error::{Errno, Error};
 use crate::ready::interruptible;
@@ -56,6 +57,8 @@ pub struct Threads {
     count: AtomicU32,
     pub(super) futexes: Futexes,
     pub(super) keys: Keys,
+    /// Where those that have ended put frames aside.
+    pub(crate) areas: FreeAreas,
 }
 
 #[derive(Default)]

@@ -1,7 +1,9 @@
 //! Makes sure that guests can be compiled.
 
 use anyhow::{Result, bail};
-use guest_toolchain::{COMPONENT_TARGET, DEBIAN_PACKAGES, MISSING, TARGET, THREADS_TARGET, Toolchain};
+use guest_toolchain::{
+    COMPONENT_TARGET, DEBIAN_PACKAGES, MISSING, TARGET, THREADS_TARGET, Toolchain, WASM_OPT, WASM_OPT_PACKAGE,
+};
 use std::process::{Command, Stdio};
 
 /// The toolchain for guests; installs one where there is none.
@@ -10,6 +12,8 @@ use std::process::{Command, Stdio};
 ///
 /// When none can be installed: one line says what to do by hand.
 pub fn ensure_toolchain() -> Result<Toolchain> {
+    // Tests that need it are passed over without.
+    ensure_tool(WASM_OPT, WASM_OPT_PACKAGE);
     if let Some(found) = Toolchain::find() {
         return Ok(found);
     }

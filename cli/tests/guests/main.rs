@@ -6,6 +6,7 @@
 mod admin;
 mod adoption;
 mod arbitrary_arguments;
+mod asyncify;
 mod behaviour;
 mod churn;
 mod command;
@@ -93,12 +94,12 @@ fn has_ipv6() -> bool {
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
-        admin::*, adoption::*, behaviour::*, command::*, compilers::*, data::*, datagram_servers::*,
-        datagrams::*, events::*, files::*, generations::*, grants_on_paths::*, hostile::*, inet6::*,
-        kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*, multicast::*,
-        names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*, stress::*, text::*,
-        threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*, wamr::*,
-        wasi_threads::*, wasmedge::*,
+        admin::*, adoption::*, asyncify::*, behaviour::*, command::*, compilers::*, data::*,
+        datagram_servers::*, datagrams::*, events::*, files::*, generations::*, grants_on_paths::*,
+        hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*,
+        multicast::*, names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*,
+        stress::*, text::*, threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
+        wamr::*, wasi_threads::*, wasmedge::*,
     };
     use super::{low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*};
 
@@ -117,5 +118,6 @@ mod every_program_has_a_test {
     fn holds() {
         guest_tests::for_each_program!(assert_test_exists);
         guest_tests::for_each_component!(assert_test_exists);
+        guest_tests::for_each_asyncified!(assert_test_exists);
     }
 }

@@ -29,6 +29,28 @@ pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src"
 pub const MISSING: &str = "no Rust toolchain for wasm32-wasip1: run \
      `rustup target add wasm32-wasip1 wasm32-wasip1-threads`, or on Debian `apt-get install rustc-web cargo-web rust-web-src wasi-libc lld-22`";
 
+/// Binaryen's tool, which rewrites modules so that they can put their stack aside.
+pub const WASM_OPT: &str = "wasm-opt";
+
+/// The package of Debian that has it. Tests of such modules are passed over without.
+pub const WASM_OPT_PACKAGE: &str = "binaryen";
+
+/// Rewrites `module` by `wasm-opt --asyncify`; returns whether there is that tool.
+///
+/// # Errors
+///
+/// When it refuses the module.
+pub fn asyncify(module: &Path, to: &Path) -> Result<bool> {
+    let mut command = Command::new(WASM_OPT);
+    command.args(["--asyncify", "-O1", "--all-features"]).arg(module).arg("-o").arg(to);
+    match command.stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => Ok(true),
+        Ok(_) => bail!("{WASM_OPT} can't rewrite {}", module.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot start {command:?}")),
+    }
+}
+
 /// A way to compile guests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Toolchain {
@@ -122,6 +144,17 @@ impl Toolchain {
         // tokio has sockets for this target behind that.
         command.env("RUSTFLAGS", "--cfg tokio_unstable").args(["--package", "component_std"]);
         build_for(COMPONENT_TARGET, command, programs, target_dir).map(Some)
+    }
+
+    /// Builds the modules that `wasm-opt --asyncify` is to rewrite. They land in the folder that it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_to_asyncify(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+        let mut command = self.command();
+        command.args(["--package", "asyncify_programs"]);
+        build_for(TARGET, command, programs, target_dir)
     }
 
     /// Builds the programs of `names` for this machine itself, from the same

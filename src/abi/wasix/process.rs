@@ -6,11 +6,19 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_process::WasixProcess;
-use crate::abi::call::Call;
+use crate::abi::call::{Call, StackAccess};
 use crate::abi::flags;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error, Exit, Trap};
-use crate::process::{ExitStatus, Signal};
+use crate::process::{ExitStatus, Signal, Unwind};
+
+/// The module has no code to restore its stack.
+const CANNOT_JUMP: &str = "the guest jumped to a place further up its stack (longjmp), which its module can't do: \
+     it takes `wasm-opt --asyncify` with --export=__stack_pointer, or a build with WebAssembly exceptions";
+
+/// The guest made up a place, or kept it for too long.
+const NOWHERE_TO_JUMP: &str = "the guest jumped to a place of its stack that there is not (longjmp): it was never \
+     prepared by this thread, or its function has returned";
 
 /// The size of a `join_status`.
 const JOIN_STATUS_SIZE: u32 = 6;
@@ -109,22 +117,46 @@ impl WasixProcess for Call<'_> {
         memory: &mut GuestMemory<'_>,
         snapshot: GuestPtr<types::StackSnapshot>,
     ) -> Result<u64, Error> {
-        // The C library traps where this fails, and most programs that prepare for a
-        // jump never make it: the jump fails instead.
-        memory.write(snapshot, types::StackSnapshot { user: 0, hash_low: 0, hash_high: 0 })?;
-        Ok(0)
+        if let Some(answer) = self.unwinding.take_returning() {
+            return Ok(answer?);
+        }
+        match self.stack {
+            // The C library traps where this fails, and most programs that prepare for a
+            // jump never make it: the jump fails instead.
+            StackAccess::None => {
+                memory.write(snapshot, types::StackSnapshot { user: 0, hash_low: 0, hash_high: 0 })?;
+                Ok(0)
+            }
+            StackAccess::Full => Err(Errno::ENOMEM.into()),
+            StackAccess::Unwinds { .. } => {
+                let number = self.unwinding.next_checkpoint();
+                let hash_high = self.tid.into();
+                memory.write(snapshot, types::StackSnapshot { user: 0, hash_low: number, hash_high })?;
+                self.unwinding.want(Unwind::Checkpoint(number));
+                Err(Error::Wait)
+            }
+        }
     }
 
     fn stack_restore(
         &mut self,
-        _: &mut GuestMemory<'_>,
-        _snapshot: GuestPtr<types::StackSnapshot>,
-        _value: u64,
+        memory: &mut GuestMemory<'_>,
+        snapshot: GuestPtr<types::StackSnapshot>,
+        value: u64,
     ) -> wiggle::error::Error {
-        Trap::new(
-            "the guest jumped to a place further up its stack (longjmp): the host has no way to do that",
-        )
-        .into()
+        let StackAccess::Unwinds { stack_pointer } = self.stack else {
+            return Trap::new(CANNOT_JUMP).into();
+        };
+        let snapshot = match memory.read(snapshot) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return error.into(),
+        };
+        if snapshot.hash_high == u64::from(self.tid)
+            && let Some(jump) = self.unwinding.jump(snapshot.hash_low, value, stack_pointer)
+        {
+            return jump.into();
+        }
+        Trap::new(NOWHERE_TO_JUMP).into()
     }
 
     fn proc_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {

@@ -1,0 +1,283 @@
+//! What a thread remembers of its stack: the host's calls into the guest that are under way, and the places
+//! that the guest may jump back to.
+//!
+//! An *activation* is one call of the guest by the host: of its start, of a handler. Its frames can be put
+//! aside and restored ([`Frames`]), by the code that a tool has added to the module. A *checkpoint* has the
+//! frames of an activation as they were when it was made, so it can be restored while that activation lasts.
+//!
+//! The host can't see which functions have returned. What it sees is the guest's stack pointer: a checkpoint
+//! that was made [further down](SLACK) the stack than the guest is now is of a function that has returned.
+
+use std::sync::Arc;
+
+use crate::account::{Account, Charge};
+use crate::error::{Errno, Jump};
+
+/// A checkpoint may be this many bytes further down the stack than the function that uses it: C libraries make
+/// it in a small function of their own.
+const SLACK: u32 = 256;
+
+/// How many checkpoints of one depth, give or take the slack, are kept: a loop makes one in each of its rounds, and
+/// uses the last.
+const MOST_OF_ONE_DEPTH: usize = 256;
+
+/// What the host keeps for a checkpoint besides its frames.
+const CHECKPOINT: u64 = 96;
+
+/// The frames of one activation, put aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frames {
+    /// The guest's stack pointer.
+    pub(crate) stack_pointer: i32,
+    /// Where its thread-locals are, if it has any.
+    pub(crate) tls_base: Option<i32>,
+    /// The locals of its functions, and how far each one is.
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// What a call wants of its activation's frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwind {
+    /// Keep them, as the checkpoint of this number.
+    Checkpoint(u64),
+}
+
+/// Where a call has begun to unwind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) stack_pointer: i32,
+    pub(crate) tls_base: Option<i32>,
+    /// Where the frames go.
+    pub(crate) area: Area,
+}
+
+#[derive(Debug)]
+struct Checkpoint {
+    /// Its name in the guest's memory. No number is used twice by a thread, and none is 0.
+    number: u64,
+    frames: Frames,
+    _held: Charge,
+}
+
+#[derive(Debug)]
+struct Activation {
+    number: u64,
+    /// The code has the stack of a fiber.
+    on_fiber: bool,
+    /// The oldest first: none was made further up the stack than those before it.
+    checkpoints: Vec<Checkpoint>,
+}
+
+/// The activations of a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Unwinding {
+    /// The outermost first.
+    activations: Vec<Activation>,
+    last_activation: u64,
+    last_checkpoint: u64,
+    /// What the call wants that has just begun to unwind.
+    wanted: Option<Unwind>,
+    /// Where that was.
+    left: Option<Left>,
+    /// What the call returns that the frames are being restored for.
+    returning: Option<Result<u64, Errno>>,
+    /// Frames are on their way: no other function of the guest may run.
+    pub(crate) is_moving: bool,
+    /// Where frames are put aside in the guest's memory.
+    pub(crate) area: Option<HeldArea>,
+}
+
+impl Unwinding {
+    /// The host calls the guest; returns the number of the activation.
+    pub(crate) fn enter(&mut self, on_fiber: bool) -> u64 {
+        self.last_activation = self.last_activation.wrapping_add(1);
+        let number = self.last_activation;
+        self.activations.push(Activation { number, on_fiber, checkpoints: Vec::new() });
+        number
+    }
+
+    /// That call has ended.
+    pub(crate) fn leave(&mut self) {
+        self.activations.pop();
+        self.wanted = None;
+    }
+
+    /// Is there an activation whose frames can be put aside?
+    pub(crate) fn is_entered(&self) -> bool {
+        !self.activations.is_empty()
+    }
+
+    /// Has the code the stack of a fiber, as far as is known?
+    pub(crate) fn is_on_fiber(&self) -> bool {
+        self.activations.last().is_some_and(|activation| activation.on_fiber)
+    }
+
+    /// From now on it has.
+    pub(crate) fn set_on_fiber(&mut self) {
+        if let Some(activation) = self.activations.last_mut() {
+            activation.on_fiber = true;
+        }
+    }
+
+    /// A call wants the frames.
+    pub(crate) fn want(&mut self, unwind: Unwind) {
+        self.wanted = Some(unwind);
+    }
+
+    /// Does a call want frames?
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// The call begins to unwind, here.
+    pub(crate) fn begin(&mut self, left: Left) {
+        self.left = Some(left);
+        self.is_moving = true;
+    }
+
+    /// What was wanted, and where, once.
+    pub(crate) fn take_wanted(&mut self) -> Option<(Unwind, Left)> {
+        Some((self.wanted.take()?, self.left.take()?))
+    }
+
+    /// The frames are about to be restored, for a call that returns `answer`.
+    pub(crate) fn return_with(&mut self, answer: Result<u64, Errno>) {
+        self.wanted = None;
+        self.returning = Some(answer);
+        self.is_moving = true;
+    }
+
+    /// The frames have been put aside, or restored.
+    pub(crate) fn arrive(&mut self) {
+        self.is_moving = false;
+    }
+
+    /// Are frames being put aside?
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_moving && self.wanted.is_some()
+    }
+
+    /// Are frames restored, up to the call that is made now?
+    pub(crate) fn is_returning(&self) -> bool {
+        self.returning.is_some()
+    }
+
+    /// What the call returns, once.
+    pub(crate) fn take_returning(&mut self) -> Option<Result<u64, Errno>> {
+        self.returning.take()
+    }
+
+    /// A number for a new checkpoint.
+    pub(crate) fn next_checkpoint(&mut self) -> u64 {
+        self.last_checkpoint = self.last_checkpoint.saturating_add(1);
+        self.last_checkpoint
+    }
+
+    /// Keeps the innermost activation's frames as the checkpoint `number`, and forgets those of functions
+    /// that have returned.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the host holds too much for the guest.
+    pub(crate) fn keep(&mut self, number: u64, frames: Frames, account: &Arc<Account>) -> Result<(), Errno> {
+        let Some(activation) = self.activations.last_mut() else { return Ok(()) };
+        activation.forget_below(frames.stack_pointer);
+        activation.forget_one_of_many(frames.stack_pointer);
+        let bytes = u64::try_from(frames.bytes.len()).unwrap_or(u64::MAX);
+        let held = account.charge(bytes.saturating_add(CHECKPOINT))?;
+        activation.checkpoints.push(Checkpoint { number, frames, _held: held });
+        Ok(())
+    }
+
+    /// How the guest jumps to the checkpoint `number`, at which `value` is returned, from where its stack
+    /// pointer is `stack_pointer`; nothing where there is no such checkpoint, or its function has returned.
+    pub(crate) fn jump(&self, number: u64, value: u64, stack_pointer: i32) -> Option<Jump> {
+        let activation =
+            self.activations.iter().rev().find(|activation| activation.find(number).is_some())?;
+        let checkpoint = activation.find(number)?;
+        let is_alive = !is_beyond(checkpoint.frames.stack_pointer, stack_pointer);
+        is_alive.then_some(Jump { activation: activation.number, checkpoint: number, value })
+    }
+
+    /// The frames of the checkpoint of `jump`; those further down are forgotten, for their functions are left.
+    pub(crate) fn land(&mut self, jump: Jump) -> Option<Frames> {
+        let activation = self.activations.last_mut().filter(|last| last.number == jump.activation)?;
+        let frames = activation.find(jump.checkpoint)?.frames.clone();
+        activation.forget_below(frames.stack_pointer);
+        Some(frames)
+    }
+}
+
+impl Activation {
+    fn find(&self, number: u64) -> Option<&Checkpoint> {
+        let at = self.checkpoints.binary_search_by_key(&number, |checkpoint| checkpoint.number).ok()?;
+        self.checkpoints.get(at)
+    }
+
+    /// Forgets what was made further down than `stack_pointer`.
+    fn forget_below(&mut self, stack_pointer: i32) {
+        let is_alive = |other: &Checkpoint| !is_beyond(other.frames.stack_pointer, stack_pointer);
+        let kept = self.checkpoints.iter().rposition(is_alive).map_or(0, |last| last.saturating_add(1));
+        self.checkpoints.truncate(kept);
+    }
+
+    /// Where there are many as far down as `stack_pointer`, forgets the oldest of these.
+    fn forget_one_of_many(&mut self, stack_pointer: i32) {
+        let own = stack_pointer.cast_unsigned();
+        let is_near = |other: &&Checkpoint| own.abs_diff(other.frames.stack_pointer.cast_unsigned()) <= SLACK;
+        let near = self.checkpoints.iter().rev().take_while(is_near).count();
+        if near < MOST_OF_ONE_DEPTH {
+            return;
+        }
+        let first = self.checkpoints.len().saturating_sub(near);
+        let is_same = |other: &Checkpoint| other.frames.stack_pointer == stack_pointer;
+        let oldest = self.checkpoints.iter().skip(first).position(is_same).unwrap_or(0);
+        self.checkpoints.remove(first.saturating_add(oldest));
+    }
+}
+
+/// Is `pointer` so far below `other` that its function can't be one that is still running there? The stack grows
+/// down, in addresses without a sign.
+fn is_beyond(pointer: i32, other: i32) -> bool {
+    pointer.cast_unsigned().saturating_add(SLACK) < other.cast_unsigned()
+}
+
+/// A part of the guest's memory that is the host's, to put frames aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// Areas that no thread uses: one that begins takes over what another one has left.
+pub(crate) type FreeAreas = Arc<std::sync::Mutex<Vec<Area>>>;
+
+/// The area of one thread.
+#[derive(Debug)]
+pub(crate) struct HeldArea {
+    pub(crate) area: Area,
+    free: FreeAreas,
+}
+
+impl HeldArea {
+    /// One that no thread uses, if there is any.
+    pub(crate) fn take(free: &FreeAreas) -> Option<Self> {
+        let area = super::unpoisoned(free).pop()?;
+        Some(Self { area, free: Arc::clone(free) })
+    }
+
+    /// A new one.
+    pub(crate) fn new(area: Area, free: &FreeAreas) -> Self {
+        Self { area, free: Arc::clone(free) }
+    }
+}
+
+impl Drop for HeldArea {
+    fn drop(&mut self) {
+        super::unpoisoned(&self.free).push(self.area);
+    }
+}
+
+#[cfg(test)]
+#[path = "unwind/tests.rs"]
+mod tests;
