@@ -280,6 +280,8 @@ pub enum Error {
     /// Returned to the guest by the number that its dialect has for it. Only the waiting half of a call
     /// fails so.
     LookUp(LookUpError),
+    /// Ends the guest, with this code.
+    Ended(u32),
     /// Another program takes the place of the guest's: no code of this one runs any more.
     Replaced,
     /// Neither: the call waits. What is left to do was given to the layer that called it.
@@ -457,6 +459,20 @@ impl fmt::Display for Jump {
 }
 
 impl std::error::Error for Jump {}
+
+/// A call that mostly does not return has returned: the guest goes on after it.
+///
+/// It travels from the call to the glue that made it, and no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned;
+
+impl fmt::Display for Returned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the call has returned")
+    }
+}
+
+impl std::error::Error for Returned {}
 
 /// The guest asked to end the calling thread, and it alone.
 ///

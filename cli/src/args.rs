@@ -4,6 +4,7 @@ mod admin;
 mod connections;
 mod ctl;
 mod grants;
+mod processes;
 mod service;
 mod sockets;
 
@@ -21,6 +22,7 @@ pub(crate) use admin::AdminArgs;
 pub(crate) use connections::ConnectionArgs;
 pub(crate) use ctl::{CtlArgs, CtlFormat, CtlOrder, LimitsChange};
 pub(crate) use grants::GrantArgs;
+pub(crate) use processes::{Orphans, ProcessArgs};
 pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
 
@@ -133,6 +135,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten, next_help_heading = "Operators")]
     pub(crate) admin: AdminArgs,
+
+    #[command(flatten, next_help_heading = "Other programs")]
+    pub(crate) processes: ProcessArgs,
 
     /// Give the guest a directory, under its own or another name
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]

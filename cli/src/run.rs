@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use wasmtime::{Config, Engine, Trap, WasmBacktrace};
 use wasock::{Access, Ended, Guest, LoadError, Terminated, WasockCtx, WasockCtxBuilder};
 
-use crate::args::{DirectoryArg, GrantArgs, RunArgs};
+use crate::args::{DirectoryArg, GrantArgs, Orphans, RunArgs};
 use crate::invocation::Invocation;
 use crate::progress::Progress;
 use crate::report::{self, Lines, say};
@@ -247,6 +247,8 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
         .blocks_on_files(!args.connections.is_asked())
         .max_fds(args.max_fds)
         .max_threads(args.max_threads)
+        .max_processes(args.processes.max_processes)
+        .keep_orphans(args.processes.orphans == Orphans::Keep)
         .max_memory(args.max_memory)
         .max_stack(args.max_stack)
         .max_host_memory(args.max_host_memory)
@@ -271,6 +273,11 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
                 .preopened_dir(host, guest, access)
                 .with_context(|| format!("cannot open the directory {}", host.display()))?;
         }
+    }
+    for DirectoryArg { host, guest } in &args.processes.exec {
+        builder = builder
+            .exec(host, guest)
+            .with_context(|| format!("cannot let the guest execute {}", host.display()))?;
     }
     Ok(admin::reserve(learn::of(builder, &args.grants)))
 }

@@ -5,7 +5,7 @@
 //! one call, `sock_getaddrinfo`.
 
 use super::preview1;
-use crate::error::{Errno, Error, LookUpError, Replaced};
+use crate::error::{Errno, Error, Exit, LookUpError, Replaced};
 
 /// The number as a core function returns it.
 pub(crate) fn number(errno: Errno) -> i32 {
@@ -23,6 +23,7 @@ pub(crate) fn answer(ended: Result<(), Error>) -> wasmtime::Result<i32> {
         Err(Error::Errno(errno)) => Ok(number(errno)),
         Err(Error::LookUp(error)) => Ok(look_up_number(error)),
         Err(Error::Trap(trap)) => Err(trap.into()),
+        Err(Error::Ended(code)) => Err(Exit(code).into()),
         Err(Error::Replaced) => Err(Replaced.into()),
         // A waiting half waits by itself.
         Err(Error::Wait) => Ok(number(Errno::EIO)),
@@ -74,6 +75,7 @@ macro_rules! error_numbers {
                 match error {
                     crate::error::Error::Errno(errno) => Ok(errno.into()),
                     crate::error::Error::Trap(trap) => Err(trap.into()),
+                    crate::error::Error::Ended(code) => Err(crate::error::Exit(code).into()),
                     crate::error::Error::Replaced => Err(crate::error::Replaced.into()),
                     // They are never used: see `abi/call.rs`.
                     crate::error::Error::Wait | crate::error::Error::LookUp(_) => Ok($types::Errno::Success),

@@ -10,7 +10,7 @@ use super::memory::{check_out_value, read_bytes};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::file::{OpenOptions, Opened};
-use crate::process::{Directory, Open, OpenFile, Thread};
+use crate::process::{Directory, Open, OpenFile, Process, Thread};
 
 /// The longest path, in bytes, as Linux has it.
 const MAX_PATH: u32 = 4096;
@@ -56,6 +56,7 @@ pub(crate) fn follows(lookup: u32) -> Result<bool, Errno> {
 }
 
 /// What `path_open` was asked, whatever the dialect.
+#[derive(Debug)]
 pub(crate) struct OpenRequest {
     pub(crate) fd: u32,
     pub(crate) lookup: u32,
@@ -129,6 +130,33 @@ fn opened_as(
     }
 }
 
+/// Opens what `path` names for `process`, seen from its working directory. The descriptor in `request` means nothing.
+///
+/// # Errors
+///
+/// `ENOENT` where no granted directory has it, and those of [`open`].
+pub(crate) fn open_named(
+    process: &Process,
+    request: &OpenRequest,
+    path: &str,
+) -> Result<Descriptor<OpenFile>, Errno> {
+    let oflags = flags::known(request.oflags, 0b1111)?;
+    let place = process.place_of(path)?;
+    place.rights.require(needed(oflags))?;
+    let options = options(request, oflags, place.inheriting)?;
+    let Some(dir) = &place.dir else {
+        let (open, most) = process.open_device(&place.rest, &options)?;
+        return Ok(Descriptor {
+            open,
+            rights: (place.inheriting & most).without(unused(&options)),
+            inheriting: place.inheriting,
+            close_on_exec: request.close_on_exec,
+        });
+    };
+    let opened = dir.open(&place.rest, &options)?;
+    Ok(opened_as(opened, &options, place.inheriting, request.close_on_exec))
+}
+
 /// [`open`], below the directory of the built-in devices.
 fn open_device(
     thread: &Thread,
@@ -142,7 +170,7 @@ fn open_device(
     check_out_value(memory, ret_fd)?;
     let path = read(memory, path)?;
     let options = options(request, oflags?, passed_on)?;
-    let (open, most) = thread.open_device(&path, &options)?;
+    let (open, most) = thread.process().open_device(&path, &options)?;
     let descriptor = Descriptor {
         open,
         rights: (passed_on & most).without(unused(&options)),

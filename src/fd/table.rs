@@ -257,6 +257,19 @@ impl<T: Counted> FdTable<T> {
         Ok(fd)
     }
 
+    /// Gives `descriptor` the number `fd`, which is free.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where `fd` is not below the limit; `EMFILE` where the table is full.
+    pub fn insert_at(&mut self, fd: u32, descriptor: Descriptor<T>) -> Result<(), Errno> {
+        if fd >= self.limit {
+            return Err(Errno::EBADF);
+        }
+        self.check_room()?;
+        self.place(fd, descriptor).map(drop)
+    }
+
     /// Closes `fd` and hands out what it was, so that the caller may drop it
     /// outside of a lock.
     ///

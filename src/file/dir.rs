@@ -115,6 +115,18 @@ impl Dir {
         Ok(Opened::File(File::new(file, self.access, options)))
     }
 
+    /// The content of the regular file that `path` names.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` for anything else than a file; `ENOMEM` for more than `most` bytes.
+    pub fn content(&self, path: &str, most: u64) -> Result<Vec<u8>, Errno> {
+        let options =
+            OpenOptions { read: true, nonblock: true, follow_symlinks: true, ..OpenOptions::default() };
+        let Opened::File(file) = self.open(path, &options)? else { return Err(Errno::EACCES) };
+        file.content(most)
+    }
+
     /// Makes an empty directory.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::{Access, OpenOptions, SetTime, Stat, Times};
 use crate::error::Errno;
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 use rustix::io::retry_on_intr;
-use std::io::IoSlice;
+use std::io::{IoSlice, Read as _};
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -87,6 +87,27 @@ impl File {
     /// Was it opened for writing?
     pub fn can_write(&self) -> bool {
         self.can_write
+    }
+
+    /// All that it has.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` where it is no regular file; `ENOMEM` for more than `most` bytes.
+    pub(super) fn content(&self, most: u64) -> Result<Vec<u8>, Errno> {
+        let metadata = self.file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Errno::EACCES);
+        }
+        let mut bytes = Vec::new();
+        let room = usize::try_from(metadata.len().min(most)).map_err(|_| Errno::ENOMEM)?;
+        bytes.try_reserve_exact(room.saturating_add(1)).map_err(|_| Errno::ENOMEM)?;
+        // It may grow meanwhile.
+        (&self.file).take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(bytes)
     }
 
     /// Reads at the position, and moves it. Zero is the end of the file.

@@ -22,7 +22,9 @@ use crate::error::Errno;
 use crate::io::can_drive;
 use crate::observe::{Observer, TraceLine, TraceSink};
 use crate::policy::Grant;
-use crate::process::{HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal, is_variable};
+use crate::process::{
+    Executables, HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal, is_variable,
+};
 use crate::service::{Holding, Limits, ServiceConfig, ServiceState};
 use crate::socket::AcceptRates;
 use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
@@ -207,6 +209,7 @@ impl WasockCtxBuilder {
                 stderr: Arc::new(Output::discarding()),
                 inherited_sockets: Arc::default(),
                 directories: Vec::new(),
+                executables: Executables::default(),
                 wall_clock: Mutex::new(Box::new(SystemClock)),
                 monotonic_clock: Mutex::new(Box::new(Uptime::new())),
                 random: Mutex::new(wasmtime_wasi::thread_rng()),

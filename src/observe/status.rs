@@ -128,6 +128,8 @@ pub struct WorkerStatus {
 pub struct InstanceStatus {
     /// How long it has run.
     pub age: Duration,
+    /// How many processes it has: those included that have ended and for which nobody has waited.
+    pub processes: u64,
     /// Connections that it has accepted and not closed.
     pub open_connections: u64,
     /// Descriptors that are open.

@@ -68,6 +68,13 @@ impl Denial {
         }
     }
 
+    /// The file with this path of the guest's is no program that it may execute.
+    pub(crate) fn of_execution(path: &str) -> Self {
+        let what = Escaped(path).to_string();
+        let flag = format!("--exec {}", for_a_shell(&format!("FILE::{what}")));
+        Self { what, rule: "no --exec grant covers it".into(), flag }
+    }
+
     /// Descriptors are passed to nobody outside of the guest's own service.
     pub(crate) fn of_passing() -> Self {
         Self {

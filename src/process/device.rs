@@ -15,7 +15,7 @@ use crate::file::{DirEntry, FileType, OpenOptions};
 use crate::ready::TimeSlice;
 
 /// Where the devices are, in the guest's eyes.
-const DIRECTORY: &str = "/dev";
+pub(super) const DIRECTORY: &str = "/dev";
 
 /// How many bytes are made without giving way to others.
 const PIECE: usize = 64 * 1024;
@@ -211,7 +211,9 @@ impl Thread {
         descriptor.rights.require(rights)?;
         Ok(Some(Arc::clone(&descriptor.open)))
     }
+}
 
+impl Process {
     /// Opens what `path` names of the built-in directory, with the rights that it may have.
     ///
     /// # Errors
@@ -253,7 +255,7 @@ impl Thread {
             Name::Full => DeviceKind::Full,
             Name::Random => DeviceKind::Random,
             Name::Stream(number) => return self.stream(number),
-            Name::Tty => self.process().settings().terminal().ok_or(Errno::ENXIO)?,
+            Name::Tty => self.settings().terminal().ok_or(Errno::ENXIO)?,
         };
         let most = if name == Name::Tty { Rights::STDIO } else { Rights::FILE };
         let device = Device { kind, can_read: options.read, can_write: options.write };
@@ -262,7 +264,7 @@ impl Thread {
 
     /// A standard stream, which both descriptors share from then on.
     fn stream(&self, number: u32) -> Result<(Arc<OpenFile>, Rights), Errno> {
-        let fds = self.process().fds();
+        let fds = self.fds();
         // "ENOENT: A dangling symbolic link" - open(2): so it is with /proc/self/fd.
         let descriptor = fds.get(number).map_err(|_| Errno::ENOENT)?;
         match descriptor.open.open {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::device::DeviceEntry;
-use super::{Process, unpoisoned};
+use super::device::{DIRECTORY as DEVICES, DeviceEntry};
+use super::paths::named;
+use super::{Open, Process, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::fd::Rights;
@@ -16,8 +17,22 @@ pub(super) struct Preopened {
     pub(super) dir: Arc<Dir>,
     /// What its descriptor may be used for: the guest can give rights away.
     pub(super) rights: Rights,
+    /// What descriptors made from it may be used for.
+    pub(super) inheriting: Rights,
     /// The rest of the path; empty where it is the directory itself.
     pub(super) rest: String,
+}
+
+/// Where a path leads.
+pub(crate) struct Place {
+    /// The granted directory; the built-in one where there is none.
+    pub(crate) dir: Option<Arc<Dir>>,
+    /// What the descriptor of that may be used for.
+    pub(crate) rights: Rights,
+    /// What descriptors made from it may be used for.
+    pub(crate) inheriting: Rights,
+    /// The path in that directory.
+    pub(crate) rest: String,
 }
 
 impl Process {
@@ -71,12 +86,55 @@ impl Process {
         }
     }
 
+    /// Where `path` leads, seen from the working directory: to a granted directory, or the built-in one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` where it leads to neither.
+    pub(crate) fn place_of(&self, path: &str) -> Result<Place, Errno> {
+        if path.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        let whole = absolute(&self.working_directory(), path);
+        if self.device_at(&whole).is_some() {
+            let rest = below(&whole, DEVICES).filter(|rest| !rest.is_empty()).unwrap_or(".").to_owned();
+            let (rights, inheriting) = (Rights::DIRECTORY, Rights::DIRECTORY_INHERITING);
+            return Ok(Place { dir: None, rights, inheriting, rest });
+        }
+        let Preopened { dir, rights, inheriting, rest, .. } = self.preopened(&whole).ok_or(Errno::ENOENT)?;
+        // What a slash at the end asks for is lost in the whole path.
+        let slash = if path.ends_with('/') && !rest.is_empty() { "/" } else { "" };
+        let rest = if rest.is_empty() { ".".to_owned() } else { rest + slash };
+        Ok(Place { dir: Some(dir), rights, inheriting, rest })
+    }
+
+    /// The whole name of the directory `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`; `ENOTDIR` for what is none; `ENOENT` where it is in none of those that the guest has.
+    pub(crate) fn name_of_directory(&self, fd: u32) -> Result<String, Errno> {
+        let open = Arc::clone(&self.fds().get(fd)?.open);
+        let directory = match &open.open {
+            Open::Devices { .. } => return Ok(DEVICES.to_owned()),
+            other => other.directory()?,
+        };
+        if let Some(name) = &directory.preopened_as {
+            return Ok(absolute("/", name));
+        }
+        let host = directory.dir.host_path()?;
+        let name = |(root, dir): (String, Arc<Dir>)| {
+            named(&root, host.within(&dir.host_path().ok()?)?.as_ref()).ok()
+        };
+        self.preopens().into_iter().find_map(name).ok_or(Errno::ENOENT)
+    }
+
     /// The preopened directory with the longest name that `path` lies below, and the
     /// rest of the path.
     pub(super) fn preopened(&self, path: &str) -> Option<Preopened> {
-        let below = |(name, dir, rights): (String, Arc<Dir>, Rights)| {
+        let below = |(name, dir, [rights, inheriting]): (String, Arc<Dir>, [Rights; 2])| {
             let rest = below(path, &name)?.to_owned();
-            Some(Preopened { name, dir, rights, rest })
+            Some(Preopened { name, dir, rights, inheriting, rest })
         };
         // Of two with one name, the first counts.
         self.preopens_with_rights()
@@ -90,13 +148,14 @@ impl Process {
         self.preopens_with_rights().into_iter().map(|(name, dir, _)| (name, dir)).collect()
     }
 
-    fn preopens_with_rights(&self) -> Vec<(String, Arc<Dir>, Rights)> {
+    fn preopens_with_rights(&self) -> Vec<(String, Arc<Dir>, [Rights; 2])> {
         let fds = self.fds();
         let preopened = |fd| {
             let descriptor = fds.get(fd).ok()?;
             let directory = descriptor.open.open.directory().ok()?;
             let name = absolute("/", directory.preopened_as.as_ref()?);
-            Some((name, Arc::clone(&directory.dir), descriptor.rights))
+            let rights = [descriptor.rights, descriptor.inheriting];
+            Some((name, Arc::clone(&directory.dir), rights))
         };
         (3..fds.end()).filter_map(preopened).collect()
     }

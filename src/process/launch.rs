@@ -32,6 +32,6 @@ pub(crate) trait Launcher: Send + Sync {
 pub(crate) struct Image {
     /// The arguments, the program's name first.
     pub(crate) arguments: Vec<String>,
-    /// The environment, as `NAME=value`.
-    pub(crate) environment: Vec<String>,
+    /// The environment, as `NAME=value`; where there is none it is that of the process that starts the program.
+    pub(crate) environment: Option<Vec<String>>,
 }

@@ -101,19 +101,11 @@ impl Process {
         *unpoisoned(&self.next_program) = Some((program, image));
     }
 
-    /// Is its program to be replaced?
-    pub(crate) fn is_replaced(&self) -> bool {
-        unpoisoned(&self.next_program).is_some()
-    }
-
     /// Its program has ended and is replaced: closes the descriptors that end by that, and forgets what handled
     /// its signals. Returns the next one.
     pub(crate) fn replace_program(&self) -> Option<Program> {
         let (program, image) = unpoisoned(&self.next_program).take()?;
-        *unpoisoned(&self.image) = Some(Arc::new(image));
-        self.close_for_exec();
-        self.change_log.forget();
-        self.signals.replace_program();
+        self.become_program(image);
         Some(program)
     }
 
@@ -126,6 +118,14 @@ impl Process {
                 self.close(fd, closed, Closed::ByGuest);
             }
         }
+    }
+
+    /// Another program begins in it, which is started with `image`.
+    pub(super) fn become_program(&self, image: Image) {
+        *unpoisoned(&self.image) = Some(Arc::new(image));
+        self.close_for_exec();
+        self.change_log.forget();
+        self.signals.replace_program();
     }
 
     fn image(&self) -> Option<Arc<Image>> {
@@ -143,9 +143,9 @@ impl Process {
     /// guest was started for; or what the program was started with by another one.
     pub(crate) fn with_environment<R>(&self, look: impl FnOnce(&[&str]) -> R) -> R {
         let image = self.image();
-        let variables: Vec<_> = match &image {
-            Some(image) => image.environment.iter().map(String::as_str).collect(),
-            None => self.settings.environment.iter().chain(&self.variables).map(String::as_str).collect(),
+        let variables: Vec<_> = match image.as_deref() {
+            Some(Image { environment: Some(own), .. }) => own.iter().map(String::as_str).collect(),
+            _ => self.settings.environment.iter().chain(&self.variables).map(String::as_str).collect(),
         };
         look(&variables)
     }

@@ -19,6 +19,7 @@ mod cpu_time;
 mod deliveries;
 pub(crate) mod device;
 mod directory;
+mod execute;
 mod family;
 mod file_transfer;
 mod futex;
@@ -44,6 +45,7 @@ mod thread_local;
 mod threads;
 mod transfer;
 mod unwind;
+mod vfork;
 
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -70,6 +72,7 @@ pub(crate) use connection::{FIRST_SOCKET, GivenConnection, is_variable, variable
 pub(crate) use cpu_time::CpuTime;
 #[cfg(feature = "components")]
 pub(crate) use deliveries::Delivery;
+pub(crate) use execute::{Executables, Request as ExecRequest, Search};
 pub(crate) use family::{ExitStatus, Family, Recipients, Reservation};
 pub use futex::Woken;
 pub(crate) use handler_clock::HandlerClock;

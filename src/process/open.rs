@@ -111,6 +111,15 @@ impl OpenFile {
         })
     }
 
+    /// Is it a directory that the guest has from its start on?
+    pub(crate) fn is_preopened(&self) -> bool {
+        match &self.open {
+            Open::Directory(directory) => directory.preopened_as.is_some(),
+            Open::Devices { preopened_as } => preopened_as.is_some(),
+            _ => false,
+        }
+    }
+
     /// Records that one descriptor less stands for it; returns whether that was the last.
     ///
     pub(super) fn lose_descriptor(&self) -> bool {

@@ -19,7 +19,7 @@ impl Paths for Weak<Process> {
     }
 
     fn place(&self, path: &str) -> Result<FreeName, Errno> {
-        let Preopened { name: root, dir, rights, rest } = preopened(self, path)?;
+        let Preopened { name: root, dir, rights, rest, .. } = preopened(self, path)?;
         // "EACCES: ... the requested name requires writing in a directory with a mode that
         // denies write permission." - bind(3p); a right that is missing has a number of its
         // own in WASI.
@@ -33,7 +33,7 @@ impl Paths for Weak<Process> {
     }
 
     fn found(&self, path: &str) -> Result<NamedSocketFile, Errno> {
-        let Preopened { name: root, dir, rights, rest } = preopened(self, path)?;
+        let Preopened { name: root, dir, rights, rest, .. } = preopened(self, path)?;
         rights.require(Rights::PATH_OPEN)?;
         let rest = if rest.is_empty() { "." } else { &rest };
         let SocketFile { file, within } = dir.socket_file(rest)?;
@@ -109,7 +109,7 @@ fn located(host: &Path) -> Option<(HostPath, PathBuf)> {
 }
 
 /// The guest's name for a path below the directory that it calls `root`.
-fn named(root: &str, within: &Path) -> Result<String, Errno> {
+pub(super) fn named(root: &str, within: &Path) -> Result<String, Errno> {
     // A guest has no name for what is not UTF-8.
     let within = within.to_str().ok_or(Errno::EILSEQ)?;
     Ok(absolute(root, within))

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
-use super::{Directory, InheritedSockets, Input, Open, Output, Signal};
+use super::{Directory, Executables, InheritedSockets, Input, Open, Output, Signal};
 use crate::socket::LookUp;
 
 /// Everything that a guest is given at its start.
@@ -29,6 +29,7 @@ pub struct Settings {
     /// Those of all generations of a service.
     pub(crate) inherited_sockets: Arc<InheritedSockets>,
     pub(crate) directories: Vec<Directory>,
+    pub(crate) executables: Executables,
     pub(crate) wall_clock: Mutex<Box<dyn HostWallClock>>,
     pub(crate) monotonic_clock: Mutex<Box<dyn HostMonotonicClock>>,
     pub(crate) random: Mutex<Box<dyn Rng + Send>>,

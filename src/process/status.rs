@@ -18,6 +18,7 @@ impl Process {
             age,
             open_connections: count(self.open_connections()),
             descriptors: count(sum(&|process| process.fds().open_count())),
+            processes: count(self.family.count()),
             memory: processes.iter().map(|process| process.memory.used()).fold(0, u64::saturating_add),
             host_memory: self.host_memory.used(),
             cpu_time: used.cpu_time,

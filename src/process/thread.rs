@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
 use super::unwind::Unwinding;
+use super::vfork::Vforked;
 use super::{OpenFile, PendingSignals, Personality, PollScratch, Process};
 use crate::account::Charge;
 use crate::address::Address;
@@ -30,7 +31,7 @@ pub(super) const THREAD: u64 = 128 * 1024;
 
 /// One thread of a guest.
 pub struct Thread {
-    process: Arc<Process>,
+    pub(super) process: Arc<Process>,
     /// It and its siblings.
     pub(crate) threads: Arc<Threads>,
     /// Its number.
@@ -52,6 +53,8 @@ pub struct Thread {
     pub(crate) poll_scratch: Option<Box<PollScratch>>,
     /// The host's calls into it, and where it may jump back to.
     pub(crate) unwinding: Unwinding,
+    /// The children that it is before its process goes on, the last one first.
+    pub(super) children: Vec<Vforked>,
     /// What the host holds for it; nothing for the first thread.
     _held: Option<Charge>,
 }
@@ -81,6 +84,7 @@ impl Thread {
             happened: Vec::new(),
             poll_scratch: None,
             unwinding: Unwinding::default(),
+            children: Vec::new(),
             _held: None,
         }
     }
@@ -99,6 +103,7 @@ impl Thread {
             happened: Vec::new(),
             poll_scratch: None,
             unwinding: Unwinding::default(),
+            children: Vec::new(),
             _held: Some(held),
             ..*self
         }

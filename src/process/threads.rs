@@ -250,6 +250,10 @@ impl Thread {
         entry: EntryPoint,
         tell: impl FnOnce(u32) -> Result<(), E>,
     ) -> Result<u32, E> {
+        // A child that has no memory of its own has no threads of its own.
+        if self.is_child() {
+            return Err(Errno::EAGAIN.into());
+        }
         let held = self.process().host_memory().charge(THREAD).map_err(|_| Errno::EAGAIN)?;
         // Those that earlier instances have left behind count among them.
         let left_behind = u32::try_from(self.process().left_behind()).unwrap_or(u32::MAX);

@@ -20,12 +20,13 @@ pub(super) struct Given {
     grants: GrantArgs,
     dir: Vec<DirectoryArg>,
     dir_ro: Vec<DirectoryArg>,
+    exec: Vec<DirectoryArg>,
 }
 
 impl Given {
     pub(super) fn of(args: &RunArgs) -> Self {
-        let (dir, dir_ro) = (args.dir.clone(), args.dir_ro.clone());
-        Self { command: args.command.clone(), grants: args.grants.clone(), dir, dir_ro }
+        let (dir, dir_ro, exec) = (args.dir.clone(), args.dir_ro.clone(), args.processes.exec.clone());
+        Self { command: args.command.clone(), grants: args.grants.clone(), dir, dir_ro, exec }
     }
 }
 
@@ -100,7 +101,7 @@ impl Used {
             text += &format!("module = {}\n", quoted(module));
             list(&mut text, "args", arguments.iter().cloned());
         }
-        let Given { grants: given, dir, dir_ro, .. } = given;
+        let Given { grants: given, dir, dir_ro, exec, .. } = given;
         let grants = |grants: &[Grant]| grants.iter().map(Grant::to_string).collect::<Vec<_>>();
         let mut key = |name: &str, values: &Values, given: Vec<String>| {
             if values.are_too_many {
@@ -124,6 +125,7 @@ impl Used {
         }
         directories(&mut text, "dir", dir);
         directories(&mut text, "dir-ro", dir_ro);
+        directories(&mut text, "exec", exec);
         for refused in &self.refused {
             text += &format!("# refused: {refused}\n");
         }

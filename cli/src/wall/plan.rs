@@ -112,6 +112,7 @@ impl Plan {
         for (directories, access) in [(&args.dir, PathAccess::Directory), (&args.dir_ro, PathAccess::Read)] {
             directories.iter().for_each(|directory| add(&directory.host, access));
         }
+        args.processes.exec.iter().for_each(|executable| add(&executable.host, PathAccess::Read));
         for path in ports::host_sockets(args) {
             add(folder(path), PathAccess::Sockets);
         }

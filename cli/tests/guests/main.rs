@@ -42,6 +42,7 @@ mod passing;
 mod per_connection;
 mod places;
 mod preopened;
+mod processes;
 mod progress;
 mod publish;
 mod real_programs;
@@ -101,7 +102,7 @@ mod every_program_has_a_test {
         stress::*, text::*, threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
         wamr::*, wasi_threads::*, wasmedge::*,
     };
-    use super::{low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*};
+    use super::{low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*, processes::*};
 
     use super::real_programs::*;
 

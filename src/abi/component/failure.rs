@@ -43,7 +43,7 @@ impl From<Error> for Failure {
             Error::Errno(errno) => Self::Errno(errno),
             Error::Trap(trap) => Self::Trap(trap.into()),
             // No call of a component looks names up so, and none is in two phases.
-            Error::LookUp(_) | Error::Wait | Error::Replaced => Self::Errno(Errno::EIO),
+            Error::LookUp(_) | Error::Wait | Error::Ended(_) | Error::Replaced => Self::Errno(Errno::EIO),
         }
     }
 }

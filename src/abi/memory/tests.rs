@@ -131,7 +131,7 @@ fn fills_a_single_buffer_in_place() -> Result<(), Error> {
 fn errors_of_a_value_are_numbers_and_of_a_pointer_traps() {
     let number = |error| match Error::from(error) {
         Error::Errno(errno) => Some(errno),
-        Error::Trap(_) | Error::Wait | Error::LookUp(_) | Error::Replaced => None,
+        Error::Trap(_) | Error::Wait | Error::LookUp(_) | Error::Ended(_) | Error::Replaced => None,
     };
     let inside = |err| GuestError::InFunc { modulename: "", funcname: "", location: "", err: Box::new(err) };
     assert_eq!(number(GuestError::InvalidEnumValue("x")), Some(Errno::EINVAL));

@@ -275,7 +275,7 @@ mod tests {
         read(&GuestMemory::Unshared(&mut page), GuestPtr::new(16), AddressWidth::Narrow).map_err(|error| {
             match error {
                 Error::Errno(errno) => Some(errno),
-                Error::Trap(_) | Error::Wait | Error::LookUp(_) | Error::Replaced => None,
+                Error::Trap(_) | Error::Wait | Error::LookUp(_) | Error::Ended(_) | Error::Replaced => None,
             }
         })
     }

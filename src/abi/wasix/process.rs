@@ -9,7 +9,7 @@ use super::bindings::wasix_process::WasixProcess;
 use crate::abi::call::{Call, StackAccess};
 use crate::abi::flags;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
-use crate::error::{Errno, Error, Exit, Trap};
+use crate::error::{Errno, Error, Exit, Returned, Trap};
 use crate::process::{ExitStatus, Signal, Unwind};
 
 /// The module has no code to restore its stack.
@@ -33,26 +33,7 @@ const WAKE_STOPPED: u16 = 2;
 
 impl WasixProcess for Call<'_> {
     fn proc_exit2(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {
-        Exit(code).into()
-    }
-
-    fn proc_exec(
-        &mut self,
-        _: &mut GuestMemory<'_>,
-        _name: GuestPtr<str>,
-        _args: GuestPtr<str>,
-    ) -> wiggle::error::Error {
-        not_replaced()
-    }
-
-    fn proc_exec2(
-        &mut self,
-        _: &mut GuestMemory<'_>,
-        _name: GuestPtr<str>,
-        _args: GuestPtr<str>,
-        _envs: GuestPtr<str>,
-    ) -> wiggle::error::Error {
-        not_replaced()
+        if self.leave_child(ExitStatus::Exited(code)) { Returned.into() } else { Exit(code).into() }
     }
 
     fn proc_join(
@@ -210,10 +191,4 @@ fn word_of(call: &Call<'_>, ended: ExitStatus) -> u32 {
 fn number_of(call: &Call<'_>, signal: Signal) -> u8 {
     let number = call.process().signals().numbering().number(signal);
     number.and_then(|number| u8::try_from(number).ok()).unwrap_or(signal.number())
-}
-
-/// The result of a call that does not return: "failure ends the process with the errno"
-/// is what the reference host does.
-fn not_replaced() -> wiggle::error::Error {
-    Exit(u16::from(types::Errno::from(Errno::ENOTSUP)).into()).into()
 }

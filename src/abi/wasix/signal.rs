@@ -40,7 +40,9 @@ impl WasixSignal for Call<'_> {
         self.named_callback =
             Some(match read_bytes(memory, name.as_bytes(), MAX_NAME, Errno::ENAMETOOLONG) {
                 Ok(bytes) => Ok(String::from_utf8(bytes).unwrap_or_default()),
-                Err(Error::Errno(_) | Error::LookUp(_) | Error::Wait | Error::Replaced) => Ok(String::new()),
+                Err(Error::Errno(_) | Error::LookUp(_) | Error::Wait | Error::Ended(_) | Error::Replaced) => {
+                    Ok(String::new())
+                }
                 Err(Error::Trap(trap)) => Err(trap),
             });
         self.pending_signals.ask();

@@ -133,6 +133,31 @@ impl WasockCtxBuilder {
     }
 }
 
+/// Its other programs.
+impl WasockCtxBuilder {
+    /// Lets the guest execute `host`, a file or the files in a directory at any depth, under the path `guest`: modules
+    /// (`proc_spawn2`, `proc_exec3` and their like) and scripts that name one (`#!`), which the guest may execute too.
+    ///
+    /// Nothing else is ever executed: that the guest can write or read a file in one of its
+    /// [directories](Self::preopened_dir) makes no program of it. In [`Guest::run`](crate::Guest::run) alone; in a store of your own
+    /// these calls are `ENOTSUP`. The programs are compiled for the engine of the guest, and have its policy and its limits.
+    ///
+    /// # Errors
+    ///
+    /// Where `host` is neither a file nor a directory that can be opened.
+    pub fn exec(mut self, host: &Path, guest: &str) -> io::Result<Self> {
+        self.settings.executables.grant(host, guest)?;
+        Ok(self)
+    }
+
+    /// Are the guest's other processes to go on when its first one has ended? [`Guest::run`](crate::Guest::run) waits for them
+    /// then. They are killed, unless this is called, and in any case where something ends the guest from outside.
+    pub fn keep_orphans(mut self, keeps: bool) -> Self {
+        self.service.keeps_orphans = keeps;
+        self
+    }
+}
+
 /// Describes the guest's sockets in its environment.
 pub(super) fn describe(settings: &mut Settings) {
     let names = settings.inherited_sockets.names();

@@ -12,7 +12,7 @@ use crate::abi::call::{Call, Wait};
 use crate::abi::memory::GuestMemory;
 use crate::abi::trace::Line;
 use crate::abi::{Function, errno};
-use crate::error::Errno;
+use crate::error::{Errno, Returned};
 use crate::host::WasockCtx;
 use crate::host::call_mode::CallMode;
 use crate::host::signal::{handle, handle_here, see_through};
@@ -41,7 +41,7 @@ pub(super) fn link_now<T: 'static, P: Params, R: CallResult>(
     P::wrap(linker, import, move |mut caller: Caller<'_, T>, params| {
         let mut guest = CallContext::of(&mut caller, get)?;
         let line = guest.begin(function, params);
-        let result = call(&mut guest.call, &mut guest.memory, params);
+        let result = R::settled(call(&mut guest.call, &mut guest.memory, params));
         guest.end(line, &result);
         result
     })
@@ -105,7 +105,7 @@ fn here<T: Send + 'static, P: Params, R: CallResult>(
     let mut guest = CallContext::of(caller, get)?;
     guest.call.parks = true;
     let line = guest.begin(function, params);
-    let mut result = call(&mut guest.call, &mut guest.memory, params);
+    let mut result = R::settled(call(&mut guest.call, &mut guest.memory, params));
     if let Some(wait) = guest.call.take_wait() {
         result = guest.wait_here(wait).map(R::of);
     }
@@ -136,7 +136,7 @@ fn first<T: 'static, P: Params, R: CallResult>(
 ) -> wasmtime::Result<FirstPhase<R>> {
     let mut guest = CallContext::of(caller, get)?;
     let line = guest.begin(function, params);
-    let result = call(&mut guest.call, &mut guest.memory, params);
+    let result = R::settled(call(&mut guest.call, &mut guest.memory, params));
     if let Some(wait) = guest.call.take_wait() {
         return Ok(FirstPhase::Waits(wait, line));
     }
@@ -303,6 +303,16 @@ pub(super) trait CallResult: WasmRet + Sized + Send + Sync + 'static {
 
     fn errno(&self) -> Option<i32>;
 
+    /// What the guest sees of this outcome.
+    ///
+    /// # Errors
+    ///
+    /// Those of the outcome.
+    #[inline]
+    fn settled(outcome: wasmtime::Result<Self>) -> wasmtime::Result<Self> {
+        outcome
+    }
+
     /// The future of a known result.
     fn known(self) -> BoxFuture<Self>;
 }
@@ -349,6 +359,11 @@ impl CallResult for f64 {
 
 impl CallResult for () {
     fn of(_: i32) -> Self {}
+
+    /// A call that ends the program returns where it has ended a child that the program was.
+    fn settled(outcome: wasmtime::Result<Self>) -> wasmtime::Result<Self> {
+        outcome.or_else(|error| if error.is::<Returned>() { Ok(()) } else { Err(error) })
+    }
 
     fn errno(&self) -> Option<i32> {
         None

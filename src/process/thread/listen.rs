@@ -25,7 +25,7 @@ impl Thread {
         match &outcome {
             Ok(_) => self.process.note_listen(fd, None),
             Err(Error::Errno(errno)) => self.process.note_listen(fd, Some(*errno)),
-            Err(Error::Trap(_) | Error::Wait | Error::LookUp(_) | Error::Replaced) => {}
+            Err(Error::Trap(_) | Error::Wait | Error::LookUp(_) | Error::Ended(_) | Error::Replaced) => {}
         }
         let Capacity { now, .. } = outcome?;
         Ok(TraceAnnotation { name: "capacity", value: now.into() })

@@ -24,6 +24,8 @@ pub mod multicast;
 #[cfg(not(target_os = "wasi"))]
 mod native;
 pub mod poll;
+#[cfg(all(target_os = "wasi", not(feature = "front")))]
+pub mod process;
 #[cfg(target_os = "wasi")]
 pub mod raw;
 #[cfg(target_os = "wasi")]

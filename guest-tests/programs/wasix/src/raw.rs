@@ -219,14 +219,9 @@ pub mod wasix {
         pub fn thread_signal(tid: u32, signal: u32) -> i32;
         pub fn proc_signal(pid: u32, signal: u32) -> i32;
         pub fn proc_raise_interval(signal: u32, interval: u64, repeat: u32) -> i32;
-    }
-}
-
-/// What `wasix_32v1` has and the host refuses.
-pub mod refused {
-    #[link(wasm_import_module = "wasix_32v1")]
-    unsafe extern "C" {
-        pub fn proc_fork(copy_memory: u32, ret: u32) -> i32;
+        /// As a child in the memory of its parent calls it: it returns.
+        #[link_name = "proc_exit2"]
+        pub fn proc_exit2_of_child(code: u32);
         pub fn proc_fork_env(ret: u32) -> i32;
         pub fn proc_exec3(
             name: u32,
@@ -297,6 +292,14 @@ pub mod refused {
             path_len: u32,
             ret: u32,
         ) -> i32;
+    }
+}
+
+/// What `wasix_32v1` has and the host refuses.
+pub mod refused {
+    #[link(wasm_import_module = "wasix_32v1")]
+    unsafe extern "C" {
+        pub fn proc_fork(copy_memory: u32, ret: u32) -> i32;
         pub fn proc_snapshot() -> i32;
         pub fn dlopen(
             path: u32,

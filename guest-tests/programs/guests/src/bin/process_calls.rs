@@ -1,5 +1,4 @@
-//! The process, its place and its terminal; what there can't be: children, other
-//! programs, other stacks. A folder with a folder `below` is at descriptor 3.
+//! The process, its place and its terminal; what there can't be: copies, other stacks. A folder with a folder `below` is at descriptor 3.
 //!
 //! An argument chooses a call that does not return.
 
@@ -41,12 +40,6 @@ fn refusals() {
         [
             refused::proc_fork(0, w),
             refused::proc_fork(1, w),
-            refused::proc_fork_env(w),
-            refused::proc_exec3(w, w, w, w, w, w, 1, w, w),
-            refused::proc_exec4(w, w, w, w, w, w, 1, w, w),
-            refused::proc_spawn(w, w, 0, w, w, w, w, 0, 0, 0, w, w, w),
-            refused::proc_spawn2(w, w, w, w, w, w, w, w, w, w, 1, w, w, w),
-            refused::proc_spawn3(w, w, w, w, w, w, w, w, w, w, 1, w, w, w),
             refused::proc_snapshot(),
             refused::dlopen(w, w, 0, w, w, w, w, w),
             refused::dlsym(0, w, w, w, w, w),

@@ -1,0 +1,194 @@
+//! Processes: to start them, to wait for them, to become another program.
+
+use super::{run, run_on_loopback};
+use anyhow::{Context as _, Result, ensure};
+use guest_tests::{Client, Finished, Running, Wasock};
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The folders of a guest: that of its files, and that of its programs.
+struct Folders {
+    files: tempfile::TempDir,
+    programs: tempfile::TempDir,
+}
+
+impl Folders {
+    fn new() -> Result<Self> {
+        let folders = Self { files: tempfile::tempdir()?, programs: tempfile::tempdir()? };
+        fs::create_dir(folders.files.path().join("below"))?;
+        fs::copy(guest_tests::PROCESSES, folders.files.path().join("program"))?;
+        let programs = folders.programs.path();
+        fs::copy(guest_tests::PROCESSES, programs.join("processes"))?;
+        fs::create_dir(programs.join("below"))?;
+        fs::write(programs.join("broken"), b"\0asm\x01\0\0\0broken")?;
+        fs::write(programs.join("library"), b"(module)")?;
+        fs::write(programs.join("plain"), b"echo hello\n")?;
+        fs::write(programs.join("script"), b"#!/bin/processes show\nand more\n")?;
+        fs::write(programs.join("circle"), b"#!/bin/circle\n")?;
+        fs::write(programs.join("lost"), b"#! /bin/missing\n")?;
+        symlink(folders.files.path().join("program"), programs.join("outside"))?;
+        Ok(folders)
+    }
+
+    /// `host` with both.
+    fn granted(&self, host: Wasock) -> Wasock {
+        let as_path = |path: &Path, name: &str| format!("{}::{name}", path.display());
+        host.args(["--env", "HOST=1", "--dir", &as_path(self.files.path(), "/")])
+            .args(["--exec", &as_path(self.programs.path(), "/bin")])
+            .arg(guest_tests::PROCESSES)
+    }
+}
+
+fn holds(case: &str) -> Result<Finished> {
+    let folders = Folders::new()?;
+    folders.granted(run()).arg(case).succeed()?.expect_stdout("holds\n")
+}
+
+#[test]
+pub(crate) fn processes() -> Result<()> {
+    holds("waits").map(drop)
+}
+
+#[test]
+fn a_process_kills_another_one() -> Result<()> {
+    holds("kills").map(drop)
+}
+
+#[test]
+fn a_parent_hears_of_the_end_of_its_child() -> Result<()> {
+    holds("hears").map(drop)
+}
+
+#[test]
+fn descriptors_and_signals_of_a_child_are_prepared() -> Result<()> {
+    holds("prepares").map(drop)
+}
+
+#[test]
+fn a_marked_descriptor_is_closed_when_a_program_begins() -> Result<()> {
+    holds("closes").map(drop)
+}
+
+#[test]
+fn a_program_becomes_another_one() -> Result<()> {
+    holds("becomes").map(drop)
+}
+
+#[test]
+fn arguments_and_environment_arrive_as_they_were_passed() -> Result<()> {
+    holds("strings")?.expect_stdout("/bin/processes|show|x A=1\n").map(drop)
+}
+
+#[test]
+fn what_is_no_program_is_not_executed() -> Result<()> {
+    holds("mistakes")?.expect_stderr("no --exec grant covers it")?.expect_stderr("/bin/library").map(drop)
+}
+
+#[test]
+fn a_script_is_executed_by_its_interpreter() -> Result<()> {
+    holds("scripts").map(drop)
+}
+
+#[test]
+fn the_children_of_one_that_has_ended_go_to_the_first() -> Result<()> {
+    holds("orphans").map(drop)
+}
+
+#[test]
+fn a_thread_is_a_child_for_a_while() -> Result<()> {
+    holds("vfork").map(drop)
+}
+
+#[test]
+fn there_are_no_more_processes_than_there_may_be() -> Result<()> {
+    let folders = Folders::new()?;
+    for most in ["2", "17"] {
+        let host = folders.granted(run().args(["--max-processes", most]));
+        host.args(["bomb", most]).succeed()?.expect_stdout("holds\n")?;
+    }
+    Ok(())
+}
+
+/// The threads of the host that are there.
+fn threads(host: &Running) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{}/task", host.id()))?.count())
+}
+
+#[test]
+fn a_thousand_children_leave_nothing_behind() -> Result<()> {
+    let folders = Folders::new()?;
+    let mut host = folders.granted(run().with_stdin()).args(["many", "1000"]).start()?;
+    host.wait_for_stdout("begins")?;
+    let before = (host.descriptors()?, threads(&host)?);
+    host.write_stdin(b"\n")?;
+    let begun = Instant::now();
+    while !host.stdout().contains("ends") {
+        ensure!(host.is_running()? && begun.elapsed() < 6 * WAIT_TIMEOUT, "{}", host.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // A thread that waits to be used again is not one more.
+    let after = (host.descriptors()?, threads(&host)?);
+    ensure!(after.0 <= before.0 && after.1 <= before.1 + 2, "{before:?} before, {after:?} after");
+    host.write_stdin(b"\n")?;
+    host.finish()?.expect_code(0).map(drop)
+}
+
+#[test]
+fn a_program_serves_each_connection() -> Result<()> {
+    let folders = Folders::new()?;
+    let mut host = folders.granted(run_on_loopback()).args(["serves", "3"]).start()?;
+    let line = host.wait_for_stdout("serving on ")?;
+    let addr = line.split(' ').next_back().context("no address")?.trim().parse()?;
+    let mut clients = (0..3).map(|_| Client::connect(addr)).collect::<Result<Vec<_>>>()?;
+    for (index, client) in clients.iter_mut().enumerate() {
+        let message = format!("client {index}");
+        client.say(&message)?;
+        client.hears(&message)?;
+    }
+    for client in &mut clients {
+        client.finish()?;
+        client.hears_the_end()?;
+    }
+    host.finish()?.expect_code(0)?.expect_stdout("holds\n").map(drop)
+}
+
+#[test]
+fn the_end_of_the_first_process_ends_the_others() -> Result<()> {
+    let folders = Folders::new()?;
+    let mut host = folders.granted(run().with_stdin()).arg("goes").start()?;
+    let begun = Instant::now();
+    while host.is_running()? {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "it goes on: {}", host.stdout());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let finished = host.finish()?.expect_code(0)?.expect_stdout("goes\n")?;
+    ensure!(!finished.stdout.contains("the parent"), "{finished}");
+    Ok(())
+}
+
+#[test]
+fn orphans_are_kept_until_they_end_or_something_ends_the_guest() -> Result<()> {
+    let folders = Folders::new()?;
+    let mut host = folders.granted(run().with_stdin().args(["--orphans", "keep"])).arg("goes").start()?;
+    host.wait_for_stdout("goes")?;
+    ensure!(host.is_running()?, "it ended with its first process");
+    host.signal(Signal::TERM)?;
+    host.finish()?.expect_code(143).map(drop)
+}
+
+#[test]
+fn nothing_is_executed_without_a_grant() -> Result<()> {
+    let folders = Folders::new()?;
+    let dir = format!("{}::/", folders.files.path().display());
+    let host = run().args(["--dir", &dir, guest_tests::PROCESSES, "waits"]);
+    host.finish()?
+        .expect_code(1)?
+        .expect_stderr("no --exec grant covers it")?
+        .expect_stderr("--exec")
+        .map(drop)
+}
