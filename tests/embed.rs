@@ -43,6 +43,8 @@ mod per_connection;
 mod pieces;
 #[path = "embed/preopened.rs"]
 mod preopened;
+#[path = "embed/processes.rs"]
+mod processes;
 #[path = "embed/profiles.rs"]
 mod profiles;
 #[path = "embed/runtimes.rs"]

@@ -37,6 +37,7 @@ pub(crate) struct Line {
     results: String,
     outcome: &'static str,
     started: Instant,
+    pid: Option<u32>,
     is_cancelled: bool,
 }
 
@@ -70,6 +71,7 @@ impl Line {
             results: String::new(),
             outcome: "?",
             started: Instant::now(),
+            pid: None,
             is_cancelled: false,
         })
     }
@@ -113,6 +115,12 @@ impl Line {
 }
 
 impl Line {
+    /// It is a call of this process, among others.
+    pub(crate) fn of_process(mut self: Box<Self>, pid: Option<u32>) -> Box<Self> {
+        self.pid = pid;
+        self
+    }
+
     /// Prints nothing: the call will be made once more.
     pub(crate) fn cancel(mut self: Box<Self>) {
         self.is_cancelled = true;
@@ -125,6 +133,7 @@ impl Drop for Line {
             return;
         }
         let line = TraceLine {
+            pid: self.pid,
             name: self.function.name,
             arguments: &self.arguments,
             outcome: self.outcome,

@@ -183,6 +183,7 @@ impl MemoryLimiter {
         if let Some(trace) = &self.trace {
             let most = self.held.account().most();
             trace(&TraceLine {
+                pid: None,
                 name: what,
                 arguments: &format!("bytes={current}, more={more}"),
                 outcome: "-1",

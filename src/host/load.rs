@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use wasmtime::{Config, Engine, Module};
 
 use super::epoch::{Epochs, Ticker};
-use super::family::Kept;
+use super::kept::Kept;
 use super::outcome::describe_trap;
 use super::own_memory;
 use super::shared_memories::{growth_in_binary, growth_in_exports};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmtime::{Engine, Instance, InstancePre, Linker, SharedMemory, Store};
+use wasmtime::{Engine, Instance, Linker, SharedMemory, Store};
 
 use super::asyncify::drive;
 use super::call_mode::{CallMode, Role};
@@ -18,6 +18,7 @@ use super::interrupt::RunsOn;
 use super::limiter;
 use super::limits::{EnforcedLimits, contained};
 use super::link::add_missing_to_linker;
+use super::linked::{Imports, Linked};
 use super::outcome::{Ended, Outcome, describe_trap, is_mistake, outcome_of};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
@@ -298,19 +299,6 @@ pub(super) fn no_start() -> wasmtime::Error {
     wasmtime::Error::msg(
         "the module exports no _start: it is a library; build it as a program (a command module)",
     )
-}
-
-/// A module with its imports resolved, for as many instances as there will be.
-pub(super) struct Linked {
-    /// As the functions were linked.
-    pub(super) calls: CallMode,
-    pub(super) imports: Imports,
-}
-
-pub(super) enum Imports {
-    Whole(InstancePre<WasockCtx>),
-    /// Each instance gets a shared memory of its own.
-    ButForMemory(Linker<WasockCtx>),
 }
 
 /// The end of a run, also where its future is dropped: nothing of the guest's remains open,

@@ -183,6 +183,36 @@ pub enum Event {
         /// The export.
         name: String,
     },
+    /// The guest has started another process.
+    Spawned {
+        /// Its number; the first process of a guest is 1.
+        pid: u32,
+        /// The number of its parent.
+        parent: u32,
+        /// The whole path of its program, as the guest has it; none for a copy of its parent.
+        path: Option<String>,
+    },
+    /// A process of the guest's besides its first has ended.
+    Exited {
+        /// Its number.
+        pid: u32,
+        /// Its exit code; 128 + n after signal n, and 134 after a trap.
+        code: u32,
+        /// The signal that ended it.
+        signal: Option<&'static str>,
+        /// The reason of its trap, and its backtrace in the lines after it. Names of the module's are
+        /// [escaped](super::Escaped) here.
+        trap: Option<String>,
+    },
+    /// A process of the guest's sent a signal to another one.
+    Signalled {
+        /// The number of that one.
+        pid: u32,
+        /// The number of the sender.
+        by: u32,
+        /// The signal: `SIGTERM`.
+        signal: &'static str,
+    },
     /// A file that the guest may execute, and wants to, is no program that it could be.
     NotExecutable {
         /// Its whole path, as the guest has it.

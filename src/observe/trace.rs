@@ -10,6 +10,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TraceLine<'a> {
+    /// The process that made the call, where the guest has or had more than one.
+    pub pid: Option<u32>,
     /// The function's name.
     pub name: &'a str,
     /// The arguments, as `name=value` separated by `, `.
@@ -25,6 +27,9 @@ pub struct TraceLine<'a> {
 
 impl fmt::Display for TraceLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pid) = self.pid {
+            write!(f, "[{pid}] ")?;
+        }
         write!(f, "{}({}) = {}", self.name, self.arguments, self.outcome)?;
         if !self.results.is_empty() {
             write!(f, " {}", self.results)?;

@@ -161,7 +161,8 @@ impl Process {
         }
         for _ in 0..=MAX_SCRIPTS {
             let Some((interpreter, argument)) = interpreter(&bytes)? else {
-                return Ok((launcher.load(&path, &bytes)?, image));
+                let program = launcher.load(&path, &bytes)?;
+                return Ok((program, Image { path, ..image }));
             };
             let rest = image.arguments.into_iter().skip(1);
             let script = std::mem::take(&mut path);

@@ -26,6 +26,7 @@ use super::launch::Launcher;
 use super::{MAIN, Numbering, Process, Signal, unpoisoned};
 use crate::error::{Errno, Terminated};
 use crate::io::Watchers;
+use crate::observe::Event;
 use crate::ready::interruptible;
 
 /// Numbers end here: C libraries keep flags in the bits above, as for threads.
@@ -335,7 +336,13 @@ impl Family {
             numbers.into_iter().filter_map(|pid| state.members.get(&pid)?.process()).collect()
         };
         if let Some(signal) = signal {
-            processes.iter().for_each(|process| process.signals().to_process(signal));
+            for process in processes {
+                if process.pid() != from {
+                    let (pid, signal) = (process.pid(), signal.name());
+                    process.report().tell(Event::Signalled { pid, by: from, signal });
+                }
+                process.signals().to_process(signal);
+            }
         }
         Ok(())
     }

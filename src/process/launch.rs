@@ -30,6 +30,8 @@ pub(crate) trait Launcher: Send + Sync {
 /// What a program is started with.
 #[derive(Debug, Default)]
 pub(crate) struct Image {
+    /// The whole path of the program.
+    pub(crate) path: String,
     /// The arguments, the program's name first.
     pub(crate) arguments: Vec<String>,
     /// The environment, as `NAME=value`; where there is none it is that of the process that starts the program.

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use super::change_log::ChangeLog;
 #[cfg(feature = "components")]
 use super::deliveries;
-use super::{Family, Image, Process, Program, Reservation, Signal, Signals, account, unpoisoned};
+use super::{ExitStatus, Family, Image, Process, Program, Reservation, Signal, Signals, account, unpoisoned};
 use crate::error::Errno;
-use crate::observe::{Closed, Limit};
+use crate::observe::{Closed, Event, Limit};
 use crate::socket::Socket;
 
 /// What the host holds for a process besides its descriptors and its thread: the process itself, its signals, a
@@ -94,6 +94,21 @@ impl Process {
         });
         reservation.begin(&process);
         Ok(process)
+    }
+
+    /// Tells the operator that it begins, a child of `parent` with the program `path`; a copy of it without.
+    pub(crate) fn tell_spawned(&self, parent: u32, path: Option<String>) {
+        self.report().tell(Event::Spawned { pid: self.pid, parent, path });
+    }
+
+    /// It has ended so, and closed what it had: its parent is told, and the operator.
+    pub(crate) fn tell_ended(&self, status: ExitStatus, trap: Option<String>) {
+        let (code, signal) = match status {
+            ExitStatus::Exited(code) => (code, None),
+            ExitStatus::Signalled(signal) => (signal.exit_code(), Some(signal.name())),
+        };
+        self.report().tell(Event::Exited { pid: self.pid, code, signal, trap });
+        self.family.ended(self.pid, status);
     }
 
     /// `program`, started with `image`, is to take the place of this process's own, which ends now.

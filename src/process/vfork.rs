@@ -22,7 +22,7 @@ impl Drop for Vforked {
         if let Some(status) = self.status {
             self.child.close_all();
             self.child.end();
-            self.child.family().ended(self.child.pid(), status);
+            self.child.tell_ended(status, None);
         }
     }
 }

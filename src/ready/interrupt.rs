@@ -16,6 +16,9 @@ use crate::error::Errno;
 thread_local! {
     /// Why waits of this thread end, during one poll.
     static REASON: Cell<Option<Errno>> = const { Cell::new(None) };
+
+    /// Are these only the waits that nothing restarts?
+    static IS_MILD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Polls a call so that its waits end with `reason`.
@@ -30,13 +33,31 @@ pub fn interrupting<T>(reason: Errno, poll: impl FnOnce() -> T) -> T {
     poll()
 }
 
+/// As [`interrupting`], for an event that most programs care nothing for: waits end by it that are
+/// [interruptible by everything](interruptible_by_all), and others go on.
+pub fn interrupting_mildly<T>(reason: Errno, poll: impl FnOnce() -> T) -> T {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            IS_MILD.set(self.0);
+        }
+    }
+    let _reset = Reset(IS_MILD.replace(true));
+    interrupting(reason, poll)
+}
+
+/// Why a wait is to end that goes on in spite of mild interruptions.
+fn reason() -> Option<Errno> {
+    REASON.get().filter(|_| !IS_MILD.get())
+}
+
 /// Is the call to end, that is polled now? For work that goes on by itself.
 ///
 /// # Errors
 ///
 /// The reason of the interruption.
 pub(super) fn is_interrupted() -> Result<(), Errno> {
-    REASON.get().map_or(Ok(()), Err)
+    reason().map_or(Ok(()), Err)
 }
 
 /// Waits for `event`, unless it is [interrupted](interrupting).
@@ -49,6 +70,25 @@ pub(super) fn is_interrupted() -> Result<(), Errno> {
 ///
 /// The reason of the interruption. An event that happened comes first.
 pub async fn interruptible<T>(event: impl Future<Output = T>) -> Result<T, Errno> {
+    let mut event = pin!(event);
+    std::future::poll_fn(|context| match event.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => reason().map_or(Poll::Pending, |reason| Poll::Ready(Err(reason))),
+    })
+    .await
+}
+
+/// As [`interruptible`], by mild interruptions too: for what waits for several things or for time. "[EINTR] ...
+/// interrupted by a signal that was caught", whatever `SA_RESTART` says - poll(3p), nanosleep(3p).
+///
+/// # Cancel safety
+///
+/// As safe as `event`, which an interruption drops.
+///
+/// # Errors
+///
+/// The reason of the interruption. An event that happened comes first.
+pub async fn interruptible_by_all<T>(event: impl Future<Output = T>) -> Result<T, Errno> {
     let mut event = pin!(event);
     std::future::poll_fn(|context| match event.as_mut().poll(context) {
         Poll::Ready(done) => Poll::Ready(Ok(done)),

@@ -34,7 +34,7 @@ mod time_slice;
 
 pub use epoll::{Data, Epoll, Happened, Nesting, Request};
 pub use event_fd::EventFd;
-pub use interrupt::{interruptible, interrupting};
+pub use interrupt::{interruptible, interruptible_by_all, interrupting, interrupting_mildly};
 pub use message::{recv_with_ancillary, send_with_token};
 pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
 pub use poll::{Before, PollSet, PollSetBuffer, PollSource, Readiness, Watched, poll};

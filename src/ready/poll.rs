@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use tokio::task::coop::consume_budget;
 
 use super::Epoll;
-use super::interrupt::interruptible;
+use super::interrupt::interruptible_by_all;
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use crate::io::{
@@ -129,7 +129,7 @@ pub async fn poll(
             slept_after = this_round();
             Poll::Pending
         });
-        let is_over = interruptible(sleep).await?;
+        let is_over = interruptible_by_all(sleep).await?;
         let found = look(watched, false, slept_after).await?;
         if is_over || found.iter().any(Option::is_some) {
             return Ok(found);

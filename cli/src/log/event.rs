@@ -127,6 +127,11 @@ fn of_limits(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
     })
 }
 
+/// Did a process trap?
+fn trap_of(event: &Event) -> bool {
+    matches!(event, Event::Exited { trap: Some(_), .. })
+}
+
 /// What the guest lacks, or how it fared.
 fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
     Some(match event {
@@ -134,6 +139,25 @@ fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             ("warn", "stubbed", vec![("module", module.as_str().into()), ("name", name.as_str().into())])
         }
         Event::NotAHandler { name } => ("warn", "not_a_handler", vec![("name", name.as_str().into())]),
+        Event::Spawned { pid, parent, path } => {
+            let path = path.as_deref();
+            (
+                "info",
+                "spawned",
+                vec![("pid", number(*pid)), ("parent", number(*parent)), ("path", path.into())],
+            )
+        }
+        Event::Exited { pid, code, signal, trap } => {
+            let (signal, trap) = ((*signal).into(), trap.as_deref().into());
+            let fields =
+                vec![("pid", number(*pid)), ("code", number(*code)), ("signal", signal), ("trap", trap)];
+            (if trap_of(event) { "error" } else { "info" }, "exited", fields)
+        }
+        Event::Signalled { pid, by, signal } => (
+            "info",
+            "signalled",
+            vec![("pid", number(*pid)), ("by", number(*by)), ("signal", (*signal).into())],
+        ),
         Event::NotExecutable { path, reason } => (
             "warn",
             "not_executable",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wasock::observe::{DrainEnd, Limit, Refused};
+use wasock::observe::{DrainEnd, Escaped, Limit, Refused};
 use wasock::{Address, Errno, Event, ReloadError};
 
 use super::{Lines, say};
@@ -127,6 +127,18 @@ fn of_guest(event: &Event) -> bool {
                  no result; signals are blocked"
             );
         }
+        Event::Spawned { pid, parent, path: Some(path) } => {
+            tracing::info!("process {parent} started {pid}: {}", Escaped(path));
+        }
+        Event::Spawned { pid, parent, path: None } => {
+            tracing::info!("process {parent} started {pid}, a copy")
+        }
+        Event::Exited { pid, trap: Some(trap), .. } => {
+            Lines::default().block(format_args!("wasock: process {pid} of the guest trapped: {trap}")).say();
+        }
+        Event::Exited { pid, signal: Some(signal), .. } => tracing::info!("{signal} ended process {pid}"),
+        Event::Exited { pid, code, .. } => tracing::info!("process {pid} ended with code {code}"),
+        Event::Signalled { pid, by, signal } => tracing::info!("process {by} sent {signal} to {pid}"),
         Event::NotExecutable { path, reason } => {
             say!("wasock: the guest can't execute {path}: {reason}");
         }

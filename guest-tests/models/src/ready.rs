@@ -25,6 +25,11 @@ pub fn interrupting<T>(reason: Errno, poll: impl FnOnce() -> T) -> T {
     polled
 }
 
+/// As the host's: no model waits for children.
+pub fn interrupting_mildly<T>(reason: Errno, poll: impl FnOnce() -> T) -> T {
+    interrupting(reason, poll)
+}
+
 pub async fn interruptible<T>(event: impl Future<Output = T>) -> Result<T, Errno> {
     let mut event = pin!(event);
     std::future::poll_fn(|context| match event.as_mut().poll(context) {

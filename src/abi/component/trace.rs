@@ -27,6 +27,7 @@ pub(super) struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let line = TraceLine {
+            pid: None,
             name: self.name,
             arguments: &self.arguments,
             outcome: self.outcome,

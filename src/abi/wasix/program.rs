@@ -148,6 +148,7 @@ impl WasixProgram for Call<'_> {
         process.family().launcher()?;
         let child = process.fork(process.family().reserve(process.pid())?)?;
         let pid = child.pid();
+        child.tell_spawned(process.pid(), None);
         self.enter_child(child);
         Ok(memory.write(ret_pid, pid)?)
     }
@@ -210,7 +211,11 @@ fn request(
     if environment.iter().flatten().any(|variable| !variable.contains('=')) {
         return Err(Errno::EINVAL.into());
     }
-    Ok(ExecRequest { name, search, image: Image { arguments: arguments?.unwrap_or_default(), environment } })
+    Ok(ExecRequest {
+        name,
+        search,
+        image: Image { path: String::new(), arguments: arguments?.unwrap_or_default(), environment },
+    })
 }
 
 /// A program that gives its child no environment at all does not mean that: so does `system` of WASIX's C library.

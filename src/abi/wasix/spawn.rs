@@ -100,11 +100,13 @@ impl Plan {
         let family = parent.family();
         let reservation = family.reserve(parent.pid())?;
         let (program, image) = parent.find_program(launcher, self.request)?;
+        let path = image.path.clone();
         let child = parent.spawn(reservation, &self.ignored, image)?;
         let mut started = Started { pid: child.pid(), pipes: [None; STREAMS] };
         let prepared = started.connect(parent, &child, self.modes).and_then(|()| {
             self.actions.iter().try_for_each(|action| action.carry_out(&child))?;
             child.close_for_exec();
+            child.tell_spawned(parent.pid(), Some(path));
             launcher.start(Arc::clone(&child), program)
         });
         if let Err(errno) = prepared {

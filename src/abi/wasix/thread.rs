@@ -13,7 +13,7 @@ use crate::abi::memory::check_out_value;
 use crate::error::{Errno, Error, Exit, ThreadExit};
 use crate::io::sleep;
 use crate::process::{EntryPoint, Woken};
-use crate::ready::interruptible;
+use crate::ready::interruptible_by_all;
 
 impl WasixThread for Call<'_> {
     fn thread_id(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {
@@ -64,7 +64,7 @@ impl WasixThread for Call<'_> {
 
     fn thread_sleep(&mut self, _: &mut GuestMemory<'_>, duration: u64) -> Result<(), Error> {
         let duration = Duration::from_nanos(duration);
-        Err(self.wait(move |_, _| Box::pin(async move { Ok(interruptible(sleep(duration)).await?) })))
+        Err(self.wait(move |_, _| Box::pin(async move { Ok(interruptible_by_all(sleep(duration)).await?) })))
     }
 
     fn thread_parallelism(&mut self, _: &mut GuestMemory<'_>) -> Result<u32, Error> {

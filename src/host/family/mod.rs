@@ -6,18 +6,16 @@
 //!
 //! The end of the first process is the end of the guest. What it leaves is killed, or waited for, as the operator chose.
 
-mod kept;
 mod program;
 
 use std::sync::Arc;
 
 use super::limits::contained;
-use super::outcome::{Outcome, status_of};
+use super::outcome::{Outcome, describe_trap, is_mistake, status_of};
 use crate::error::Errno;
 use crate::io::{own_reactor, spawn_guarded};
 use crate::process::{ExitStatus, Process, Signal};
 
-pub(super) use kept::Kept;
 pub(super) use program::{LinkedProgram, Programs, replacement};
 
 /// Sees to `process`, a child, from its start to its end, which is that of `life`.
@@ -30,11 +28,16 @@ pub(super) fn begin(
     life: impl Future<Output = wasmtime::Result<Outcome>> + Send + 'static,
 ) -> Result<(), Errno> {
     let reactor = own_reactor().inspect_err(|_| process.family().forget(process.pid()))?;
-    let end = EndOfChild { process: Arc::clone(process), status: ExitStatus::Signalled(Signal::Kill) };
+    let status = ExitStatus::Signalled(Signal::Kill);
+    let end = EndOfChild { process: Arc::clone(process), status, trap: None };
     let task = async move {
         let mut end = end;
         let outcome = contained(&end.process, life).await;
         end.status = status_of(&outcome);
+        end.trap = match &outcome {
+            Ok(Outcome::Trapped(trap)) | Err(trap) if is_mistake(trap) => Some(describe_trap(trap)),
+            _ => None,
+        };
     };
     drop(spawn_guarded(&reactor, task, || {}));
     Ok(())
@@ -44,6 +47,7 @@ pub(super) fn begin(
 struct EndOfChild {
     process: Arc<Process>,
     status: ExitStatus,
+    trap: Option<String>,
 }
 
 impl Drop for EndOfChild {
@@ -52,7 +56,7 @@ impl Drop for EndOfChild {
         process.signals().forget_alarms();
         process.close_all();
         process.end();
-        process.family().ended(process.pid(), self.status);
+        process.tell_ended(self.status, self.trap.take());
     }
 }
 

@@ -7,11 +7,12 @@ use wasmtime::Linker;
 use super::super::WasockCtx;
 #[cfg(feature = "components")]
 use super::super::component::run_component;
+use super::super::kept::Kept;
+use super::super::linked::Linked;
 use super::super::load::Guest;
 use super::super::outcome::Outcome;
-use super::super::run::Linked;
 use super::super::template::Template;
-use super::{Kept, begin};
+use super::begin;
 use crate::abi::Dialect;
 use crate::error::{Errno, Terminated};
 use crate::observe::{Escaped, Event};

@@ -74,7 +74,9 @@ impl<'a> CallContext<'a> {
     pub(super) fn begin(&self, function: &'static Function, params: impl Params) -> Option<Box<Line>> {
         let sink = self.trace?;
         forget_denials();
-        Some(params.with_bits(|values| Line::begin(sink, function, values, &self.memory)))
+        let line = params.with_bits(|values| Line::begin(sink, function, values, &self.memory));
+        let process = self.call.process();
+        Some(line.of_process(process.family().is_many().then(|| process.pid())))
     }
 
     /// Prints the line; that of a call which ends the guest has no outcome.

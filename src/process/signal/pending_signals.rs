@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 use super::{Ending, Signal, SignalDelivery, Signals};
 use crate::error::Errno;
 use crate::process::unpoisoned;
-use crate::ready::interrupting;
+use crate::ready::{interrupting, interrupting_mildly};
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicU32};
@@ -82,7 +82,14 @@ impl PendingSignals {
             // "EINTR: ... interrupted by a signal that was caught" - accept(3p), read(3p)
             // and all others that wait.
             if self.thread_waker.due.load(SeqCst) != 0 && self.signals.claim(self) {
-                let ended = interrupting(Errno::EINTR, || call.as_mut().poll(context)).map(Some);
+                // Every program of WASIX's C library has a callback, whether it cares for its children or not.
+                let is_mild = self.thread_waker.due.load(SeqCst) == Signal::Chld.bit();
+                let poll = || call.as_mut().poll(context);
+                let ended = match is_mild {
+                    true => interrupting_mildly(Errno::EINTR, poll),
+                    false => interrupting(Errno::EINTR, poll),
+                };
+                let ended = ended.map(Some);
                 if ended.is_pending() && self.signals.ended_by().is_some() {
                     return Poll::Ready(None);
                 }

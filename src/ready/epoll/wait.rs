@@ -14,7 +14,7 @@ use super::leader::Waiter;
 use super::{Epoll, Happened, STEP, unpoisoned};
 use crate::error::Errno;
 use crate::io::{Events, Pollable, READ, WRITE, yield_now};
-use crate::ready::interrupt::interruptible;
+use crate::ready::interrupt::interruptible_by_all;
 use crate::ready::poll::Deadline;
 use crate::ready::time_slice::TimeSlice;
 
@@ -100,7 +100,7 @@ impl Epoll {
             was_polled = true;
             if is_over || !found.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
         });
-        interruptible(listed).await.flatten()
+        interruptible_by_all(listed).await.flatten()
     }
 
     /// Adds what is ready now to `found`, until that has `most`, without waiting. Returns whether

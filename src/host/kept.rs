@@ -10,13 +10,13 @@ const MOST: usize = 32;
 /// What bytes are known by. The guest chooses them: so it is by two functions that it does not know, and that differ
 /// from one host to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::host) struct Fingerprint {
+pub(super) struct Fingerprint {
     length: usize,
     hashes: [u64; 2],
 }
 
 /// The things that were asked for last.
-pub(in crate::host) struct Kept<T> {
+pub(super) struct Kept<T> {
     functions: [RandomState; 2],
     /// The latest one first.
     entries: Mutex<VecDeque<(Fingerprint, T)>>,
@@ -40,7 +40,7 @@ impl<T: Clone> Kept<T> {
     /// # Errors
     ///
     /// Those of `make`.
-    pub(in crate::host) fn get<E>(&self, bytes: &[u8], make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(super) fn get<E>(&self, bytes: &[u8], make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let fingerprint = self.fingerprint(bytes);
         if let Some(found) = self.find(fingerprint) {
             return Ok(found);
