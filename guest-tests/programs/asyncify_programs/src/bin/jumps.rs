@@ -212,13 +212,18 @@ fn handler_returned() {
 
 /// A recursion whose frames have no room.
 fn too_deep() {
+    // Not in each level's frame, for the stack in the memory would be full first.
+    #[inline(never)]
+    fn prepares(a: u64) -> u64 {
+        let mut place = Place::NONE;
+        check_eq!(set(&raw mut place), 0);
+        a
+    }
     /// All that it keeps is in its locals.
     #[inline(never)]
     fn recurses(levels: u64, a: u64, b: u64, c: u64) -> u64 {
         if levels == 0 {
-            let mut place = Place::NONE;
-            check_eq!(set(&raw mut place), 0);
-            return a;
+            return prepares(a);
         }
         let below = recurses(levels - 1, b, c.wrapping_mul(levels), a ^ levels);
         below.wrapping_mul(a).wrapping_add(b.rotate_left(7)) ^ c
