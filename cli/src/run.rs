@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use wasmtime::{Config, Engine, Trap, WasmBacktrace};
+use wasmtime::{Config, Engine, Trap};
 use wasock::{Access, Ended, Guest, LoadError, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, Orphans, RunArgs};
@@ -100,7 +100,7 @@ fn exit_code(ended: wasmtime::Result<Ended>, max_stack: u32) -> Result<u8> {
                 say!("wasock: {why}{}", flag(*why));
                 return Ok(why.exit_code());
             }
-            if !error.is::<WasmBacktrace>() {
+            if !Guest::is_trap(&error) {
                 let cure = start::cure_of(error.downcast_ref().copied());
                 report::failure(error.root_cause(), format_args!("{error:#}{cure}"));
                 return Ok(FAILURE);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
-use wasmtime::{Config, Engine, Module};
+use wasmtime::{Config, Engine, Module, WasmBacktrace};
 
 use super::epoch::{Epochs, Ticker};
 use super::kept::Kept;
@@ -289,6 +289,12 @@ impl Guest {
     /// What its imports say of it.
     pub fn detected(&self) -> &Detected {
         &self.detected
+    }
+
+    /// Is `error`, with which a guest has ended, a trap of its own? Otherwise the host could not run it, or has
+    /// [ended](crate::Terminated) it.
+    pub fn is_trap(error: &wasmtime::Error) -> bool {
+        error.is::<WasmBacktrace>() || error.is::<crate::error::Trap>()
     }
 
     /// A trap in words, to print: the reason in one line, then the guest's backtrace in more, where

@@ -83,6 +83,8 @@ pub(crate) struct Unwinding {
     returning: Option<Result<u64, Errno>>,
     /// Frames are on their way: no other function of the guest may run.
     pub(crate) is_moving: bool,
+    /// They have been restored, and the guest is told.
+    is_arriving: bool,
     /// Where frames are put aside in the guest's memory.
     pub(crate) area: Option<HeldArea>,
 }
@@ -147,9 +149,20 @@ impl Unwinding {
         self.is_moving = true;
     }
 
+    /// The frames have been restored up to the call that is made now; the guest is told next.
+    pub(crate) fn begin_to_arrive(&mut self) {
+        self.is_arriving = true;
+    }
+
     /// The frames have been put aside, or restored.
     pub(crate) fn arrive(&mut self) {
         self.is_moving = false;
+        self.is_arriving = false;
+    }
+
+    /// Does nothing of the guest's run now but what the tool has added to it, which makes no calls?
+    pub(crate) fn is_without_calls(&self) -> bool {
+        self.is_moving && (self.is_arriving || !self.is_returning())
     }
 
     /// Are frames being put aside?

@@ -3,6 +3,7 @@
 use super::run;
 use anyhow::{Result, bail};
 use guest_tests::{Finished, Wasock, asyncified};
+use std::fs;
 
 /// A program that `wasm-opt` has rewritten. Where there is none the test says so and ends well, but not where
 /// all that is needed must be there.
@@ -95,4 +96,40 @@ fn the_trace_has_a_line_for_each_return_of_a_checkpoint() -> Result<()> {
         .expect_stderr("= 0 value=5")?
         .expect_stderr("value=1) = ?")
         .map(drop)
+}
+
+/// Each would have the host call the guest anew, within the call before.
+#[test]
+fn calls_while_the_stack_is_moving_end_the_guest() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("between.wat");
+    for at in ["start_unwind", "stop_unwind", "stop_rewind"] {
+        let control = |name: &str, parameter: &str| {
+            let call = if name == at { "(call $check)" } else { "" };
+            format!("(func (export \"asyncify_{name}\") {parameter} {call})")
+        };
+        let controls = [
+            control("start_unwind", "(param i32)"),
+            control("stop_unwind", ""),
+            control("start_rewind", "(param i32)"),
+            control("stop_rewind", ""),
+        ]
+        .concat();
+        fs::write(
+            &path,
+            format!(
+                r#"(module
+                    (import "wasix_32v1" "stack_checkpoint" (func $checkpoint (param i32 i32) (result i32)))
+                    (memory (export "memory") 2)
+                    (global (export "__stack_pointer") (mut i32) (i32.const 65536))
+                    (func $check (drop (call $checkpoint (i32.const 1024) (i32.const 1056))))
+                    {controls}
+                    (func (export "_start") (call $check)))"#
+            ),
+        )?;
+        run().arg(&path).finish()?.expect_code(134)?.expect_stderr(
+            "wasock: the guest trapped: the guest made a call while its stack was being put aside",
+        )?;
+    }
+    Ok(())
 }

@@ -75,6 +75,7 @@ pub(super) async fn arrive<T: Send + 'static>(
         return Ok(());
     }
     let control = Arc::clone(control);
+    get(caller.data_mut()).thread.unwinding.begin_to_arrive();
     control.make(&mut *caller, get, calls, Move::StopRewind).await?;
     get(caller.data_mut()).thread.unwinding.arrive();
     Ok(())

@@ -5,9 +5,14 @@ use wasmtime::{Caller, ImportType, Linker};
 use super::edge::{CallResult, GeneratedCall, Get, Params};
 use super::memory::CallContext;
 use crate::abi::Function;
+use crate::error::Trap;
 use crate::host::asyncify;
 use crate::host::call_mode::CallMode;
 use crate::host::signal::handle;
+
+/// What a tool adds to a module makes no call while it puts the stack aside.
+const CALL_IN_BETWEEN: &str = "the guest made a call while its stack was being put aside or restored, which no code of \
+     `wasm-opt --asyncify` does";
 
 /// Links a call that puts the guest's stack aside or restores it.
 ///
@@ -53,6 +58,10 @@ async fn made<T: Send + 'static, P: Params, R: CallResult>(
     params: P,
     call: GeneratedCall<P, R>,
 ) -> wasmtime::Result<R> {
+    // Each one would have the host call the guest once more, on a stack of its own.
+    if get(caller.data_mut()).thread.unwinding.is_without_calls() {
+        return Err(wasmtime::Error::new(Trap::new(CALL_IN_BETWEEN)));
+    }
     asyncify::arrive(caller, get, calls).await?;
     let stack = asyncify::access(caller, get)?;
     let (result, unwinds) = {
