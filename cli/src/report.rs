@@ -132,14 +132,15 @@ pub(crate) fn call(line: &TraceLine<'_>) {
 /// Prints events, each one that repeats itself only once.
 pub(crate) struct Terminal {
     told: Mutex<HashSet<String>>,
-    failures: Mutex<Failures>,
+    instance_failures: Mutex<Failures>,
+    process_failures: Mutex<Failures>,
     /// What is to be said once the guest listens.
     at_first_listener: Mutex<Option<String>>,
     verbose: bool,
 }
 
-/// How many failures of instances for connections are printed in a second: a client chooses how
-/// many there are.
+/// How many failures of instances for connections are printed in a second, and how many of processes that the guest
+/// starts: a client chooses how many there are, or the guest.
 const MOST_FAILURES: u32 = 10;
 
 /// Those of the current second.
@@ -172,8 +173,24 @@ impl Failures {
 impl Terminal {
     /// With `-v` the connections too. A server is told of what it will lack.
     pub(crate) fn new(verbose: u8, at_first_listener: Option<String>) -> Self {
-        let (told, failures) = (Mutex::default(), Mutex::default());
-        Self { told, failures, at_first_listener: Mutex::new(at_first_listener), verbose: verbose > 0 }
+        Self {
+            told: Mutex::default(),
+            instance_failures: Mutex::default(),
+            process_failures: Mutex::default(),
+            at_first_listener: Mutex::new(at_first_listener),
+            verbose: verbose > 0,
+        }
+    }
+
+    /// Those of which `event` is one, and what failed.
+    fn failures_of(&self, event: &Event) -> Option<(&Mutex<Failures>, &'static str)> {
+        match event {
+            Event::InstanceFailed { .. } => Some((&self.instance_failures, "instances")),
+            Event::Exited { trap: Some(_), .. } | Event::NotExecutable { .. } => {
+                Some((&self.process_failures, "processes"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -187,12 +204,12 @@ impl Observer for Terminal {
                 return;
             }
         }
-        if let Event::InstanceFailed { .. } = event {
-            let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((failures, what)) = self.failures_of(event) {
+            let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let (is_printed, missed) = failures.next(Instant::now());
             drop(failures);
             if missed > 0 {
-                say!("wasock: {missed} more instances failed before");
+                say!("wasock: {missed} more {what} failed before");
             }
             if !is_printed {
                 return;

@@ -192,3 +192,51 @@ fn nothing_is_executed_without_a_grant() -> Result<()> {
         .expect_stderr("--exec")
         .map(drop)
 }
+
+/// A guest chooses how often it asks for what is no program, or is none for this host, and whether its children trap.
+#[test]
+fn failures_of_many_processes_are_a_few_lines() -> Result<()> {
+    let programs = tempfile::tempdir()?;
+    let folder = programs.path();
+    fs::write(folder.join("strange"), r#"(module (import "nobody" "x" (func)) (func (export "_start")))"#)?;
+    fs::write(folder.join("trap"), r#"(module (func (export "_start") unreachable))"#)?;
+    let asking = |name: &str| {
+        let length = name.len();
+        format!(
+            r#"(module
+                (import "wasix_32v1" "proc_spawn2"
+                    (func $spawn (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+                (import "wasix_32v1" "proc_join" (func $join (param i32 i32 i32) (result i32)))
+                (memory (export "memory") 1)
+                (data (i32.const 64) "{name}")
+                (func (export "_start") (local $count i32)
+                    (loop
+                        (drop (call $spawn (i32.const 64) (i32.const {length}) (i32.const 64) (i32.const {length})
+                            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 32)))
+                        (drop (call $join (i32.const 24) (i32.const 0) (i32.const 40)))
+                        (local.set $count (i32.add (local.get $count) (i32.const 1)))
+                        (br_if 0 (i32.lt_u (local.get $count) (i32.const 300))))))"#
+        )
+    };
+    let cases = [
+        (
+            "/bin/strange",
+            "the guest can't execute /bin/strange: the module imports what this host does not have: nobody.x",
+        ),
+        ("/bin/trap", "of the guest trapped: wasm trap: wasm `unreachable`"),
+    ];
+    let module = tempfile::tempdir()?;
+    let path = module.path().join("asking.wat");
+    for (name, said) in cases {
+        fs::write(&path, asking(name))?;
+        let begin = Instant::now();
+        let exec = format!("{}::/bin", folder.display());
+        let finished = run().args(["--exec", &exec]).arg(&path).succeed()?.expect_stderr(said)?;
+        // Ten in a second.
+        let most = 10 * (begin.elapsed().as_secs() + 2);
+        let lines = u64::try_from(finished.stderr.lines().filter(|line| line.contains(said)).count())?;
+        ensure!(lines <= most, "{lines} lines, {most} expected: {finished}");
+    }
+    Ok(())
+}

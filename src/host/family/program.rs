@@ -10,7 +10,7 @@ use super::super::component::run_component;
 use super::super::kept::Kept;
 use super::super::linked::Linked;
 use super::super::load::Guest;
-use super::super::outcome::Outcome;
+use super::super::outcome::{Outcome, describe_trap};
 use super::super::template::Template;
 use super::begin;
 use crate::abi::Dialect;
@@ -131,7 +131,7 @@ impl Programs {
             return Err("it exports no _start: it is no program".to_owned());
         }
         let linked = guest.link(&self.linker, self.service().report());
-        let linked = linked.map_err(|error| Escaped(error).to_string())?;
+        let linked = linked.map_err(|error| describe_trap(&error))?;
         Ok(LinkedProgram { guest, linked: Some(linked) })
     }
 }
