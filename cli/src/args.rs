@@ -376,6 +376,14 @@ pub(crate) struct DirectoryArg {
     pub(crate) guest: String,
 }
 
+impl std::str::FromStr for DirectoryArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_directory(text)
+    }
+}
+
 fn parse_directory(text: &str) -> Result<DirectoryArg, String> {
     let (host, guest) = text.split_once("::").unwrap_or((text, text));
     if host.is_empty() || guest.is_empty() {

@@ -1,5 +1,6 @@
 //! `wasock check`: what a configuration file grants, and which line decides.
 
+mod executed;
 mod named;
 
 use std::ffi::OsString;
@@ -35,6 +36,7 @@ enum WishVerb {
     UdpBind,
     UdpSend,
     Resolve,
+    Exec,
 }
 
 #[derive(Clone, Debug)]
@@ -42,18 +44,21 @@ enum WishTarget {
     Inet(SocketAddr),
     Unix(String),
     Name(String),
+    /// A whole path of the guest's.
+    Program(String),
     /// A port of whatever a name leads to.
     Named(String, u16),
 }
 
 /// The verbs, as they are written: those of the grants.
-const VERBS: [(&str, WishVerb); 6] = [
+const VERBS: [(&str, WishVerb); 7] = [
     ("listen", WishVerb::Listen),
     ("accept-from", WishVerb::AcceptFrom),
     ("connect", WishVerb::Connect),
     ("udp-bind", WishVerb::UdpBind),
     ("udp-send", WishVerb::UdpSend),
     ("resolve", WishVerb::Resolve),
+    ("exec", WishVerb::Exec),
 ];
 
 impl std::str::FromStr for Wish {
@@ -62,7 +67,7 @@ impl std::str::FromStr for Wish {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
             "expected listen, accept-from, connect, udp-bind or udp-send with one address, as in \
-             'connect 10.0.0.1:443' or 'listen unix:/run/app.sock', 'connect NAME:PORT', or 'resolve NAME'"
+             'connect 10.0.0.1:443' or 'listen unix:/run/app.sock', 'connect NAME:PORT', 'resolve NAME', or 'exec /bin/sh'"
                 .to_owned()
         };
         let (verb, target) = text.trim().split_once(' ').ok_or_else(expected)?;
@@ -71,6 +76,7 @@ impl std::str::FromStr for Wish {
         let target = target.trim();
         let target = match (verb, target.strip_prefix("unix:")) {
             (WishVerb::Resolve, _) => WishTarget::Name(target.to_owned()),
+            (WishVerb::Exec, _) if target.starts_with('/') => WishTarget::Program(target.to_owned()),
             (WishVerb::Listen | WishVerb::Connect, Some(path)) => WishTarget::Unix(path.to_owned()),
             _ => match (verb, target.parse()) {
                 (_, Ok(address)) => WishTarget::Inet(address),
@@ -119,6 +125,7 @@ impl Wish {
             WishTarget::Inet(address) => format!("{verb} = \"{address}\""),
             WishTarget::Unix(path) => format!("{verb} = \"unix:{path}\""),
             WishTarget::Name(name) => format!("{verb} = \"{name}\""),
+            WishTarget::Program(path) => format!("{verb} = \"FILE::{path}\""),
             WishTarget::Named(name, port) => format!("{verb} = \"{name}:{port}\""),
         }
     }
@@ -199,6 +206,9 @@ fn list(lines: &mut Lines, title: &str, values: &[&ConfigValue]) {
 fn explain(lines: &mut Lines, config: &Config, wish: &Wish) -> Result<bool> {
     if let WishTarget::Named(name, port) = &wish.target {
         return named::explain(lines, config, wish, name, *port);
+    }
+    if let WishTarget::Program(path) = &wish.target {
+        return Ok(executed::explain(lines, config, wish, path));
     }
     let rules: Vec<&ConfigValue> = config.values.iter().filter(|value| is_rule(value)).collect();
     let (denials, grants): (Vec<&ConfigValue>, Vec<&ConfigValue>) =

@@ -43,6 +43,9 @@ fn describe(text: &mut Lines, found: &Inspection) {
     text.line(format_args!("dialect: {}", dialect(detected)));
     text.line(format_args!("memory: {memory}"));
     text.line(format_args!("threads: {}", if detected.threads { "it may start some" } else { "one" }));
+    let needs = processes(detected);
+    let needs = if needs.is_empty() { "one".to_owned() } else { format!("it needs {}", needs.join(", ")) };
+    text.line(format_args!("processes: {needs}"));
     let handlers = found.handlers();
     let handlers = if handlers.is_empty() { "none".to_owned() } else { handlers.join(", ") };
     text.line(format_args!("handlers of events: {handlers}"));
@@ -50,6 +53,21 @@ fn describe(text: &mut Lines, found: &Inspection) {
     list(text, "refused (answer ENOTSUP)", &detected.refused);
     list(text, "stubbed (answer ENOSYS)", &detected.stubbed);
     list(text, "missing (the module does not start)", &detected.missing);
+}
+
+/// What of processes the program needs, by its imports.
+fn processes(detected: &Detected) -> Vec<&'static str> {
+    const NEEDS: [(&str, &[&str]); 6] = [
+        ("spawn", &["proc_spawn", "proc_spawn2", "proc_spawn3"]),
+        ("exec", &["proc_exec", "proc_exec2", "proc_exec3", "proc_exec4"]),
+        ("vfork", &["proc_fork_env"]),
+        ("fork", &["proc_fork"]),
+        ("wait", &["proc_join"]),
+        ("longjmp", &["stack_restore"]),
+    ];
+    let imports = || detected.supported.iter().chain(&detected.refused);
+    let has = |names: &[&str]| imports().any(|import| names.contains(&import.name.as_str()));
+    NEEDS.into_iter().filter(|(_, names)| has(names)).map(|(need, _)| need).collect()
 }
 
 fn dialect(detected: &Detected) -> String {
@@ -107,6 +125,7 @@ fn as_json(found: &Inspection) -> Json {
         ("memory", memory.into()),
         ("memory_import", detected.memory_import.as_ref().into()),
         ("threads", Json::Bool(detected.threads)),
+        ("processes", processes(detected).into_iter().collect()),
         ("handlers", found.handlers().iter().copied().collect()),
         (
             "imports",

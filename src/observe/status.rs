@@ -67,6 +67,8 @@ pub struct GenerationStatus {
     pub left: Option<Duration>,
     /// How many instances of it live.
     pub instances: u64,
+    /// How many processes these have.
+    pub processes: u64,
     /// Connections that these have accepted and not closed.
     pub open_connections: u64,
     /// Descriptors that these have open.

@@ -19,6 +19,9 @@ const DEFAULT_PATH: [&str; 3] = ["/usr/local/bin", "/bin", "/usr/bin"];
 /// The longest name in a path, in bytes: `NAME_MAX`.
 const MAX_NAME: usize = 255;
 
+/// How many directories a name is searched for in at most.
+const MAX_DIRECTORIES: usize = 256;
+
 /// The most bytes that a program may have.
 const MAX_PROGRAM: u64 = 256 << 20;
 
@@ -108,12 +111,12 @@ pub(crate) enum Search {
 }
 
 impl Request {
-    /// The whole paths that the program may have, in their order.
+    /// The whole paths that the program may have, in their order, seen from the directory `from`.
     ///
     /// # Errors
     ///
-    /// `ENOENT` for an empty name, `ENAMETOOLONG`.
-    fn candidates(&self, from: &str) -> Result<Vec<String>, Errno> {
+    /// `ENOENT` for an empty name, `ENAMETOOLONG` for a long one and for too many directories.
+    fn candidates<'a>(&'a self, from: &'a str) -> Result<impl Iterator<Item = String> + 'a, Errno> {
         // "ENOENT: A component of path or file does not name an existing file or path or file is an empty string."
         // - exec(3p)
         if self.name.is_empty() {
@@ -122,17 +125,17 @@ impl Request {
         if self.name.split('/').any(|part| part.len() > MAX_NAME) {
             return Err(Errno::ENAMETOOLONG);
         }
-        let here = absolute(from, &self.name);
-        if self.name.contains('/') {
-            return Ok(vec![here]);
+        let directories: Vec<&str> = match &self.search {
+            _ if self.name.contains('/') => vec!["."],
+            Search::Nowhere => vec!["."],
+            Search::In(Some(path)) => path.split(':').take(MAX_DIRECTORIES + 1).collect(),
+            Search::In(None) => DEFAULT_PATH.to_vec(),
+            Search::HereFirst => ["."].into_iter().chain(DEFAULT_PATH).collect(),
+        };
+        if directories.len() > MAX_DIRECTORIES {
+            return Err(Errno::ENAMETOOLONG);
         }
-        let inside = |directory: &str| absolute(&absolute(from, directory), &self.name);
-        Ok(match &self.search {
-            Search::Nowhere => vec![here],
-            Search::In(Some(path)) => path.split(':').map(inside).collect(),
-            Search::In(None) => DEFAULT_PATH.into_iter().map(inside).collect(),
-            Search::HereFirst => std::iter::once(here).chain(DEFAULT_PATH.into_iter().map(inside)).collect(),
-        })
+        Ok(directories.into_iter().map(move |directory| absolute(&absolute(from, directory), &self.name)))
     }
 }
 
@@ -150,7 +153,7 @@ impl Process {
         request: Request,
     ) -> Result<(Program, Image), Errno> {
         let from = self.working_directory().clone();
-        let (mut path, mut bytes) = self.first_found(&request.candidates(&from)?)?;
+        let (mut path, mut bytes) = self.first_found(request.candidates(&from)?)?;
         let Request { mut image, name, .. } = request;
         if image.arguments.is_empty() {
             image.arguments.push(name);
@@ -176,11 +179,11 @@ impl Process {
     }
 
     /// The first of these that there is, with its content.
-    fn first_found(&self, candidates: &[String]) -> Result<(String, Vec<u8>), Errno> {
+    fn first_found(&self, candidates: impl Iterator<Item = String>) -> Result<(String, Vec<u8>), Errno> {
         let mut outcome = Errno::ENOENT;
         for path in candidates {
-            match self.executable(path) {
-                Ok(bytes) => return Ok((path.clone(), bytes)),
+            match self.executable(&path) {
+                Ok(bytes) => return Ok((path, bytes)),
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
                 // "If permission is denied for a file ... these functions will continue searching the rest of the
                 // search path." - exec(3)
@@ -252,7 +255,10 @@ mod tests {
 
     #[test]
     fn a_name_is_searched_for_where_it_was_asked() {
-        let paths = |name: &str, search| request(name, search).candidates("/home");
+        let paths = |name: &str, search| {
+            let request = request(name, search);
+            request.candidates("/home").map(Iterator::collect::<Vec<_>>)
+        };
         assert_eq!(paths("ls", Search::Nowhere), Ok(vec!["/home/ls".to_owned()]));
         let path = Search::In(Some("/a:b::/c/".to_owned()));
         let found = ["/a/ls", "/home/b/ls", "/home/ls", "/c/ls"].map(str::to_owned).to_vec();
@@ -260,6 +266,7 @@ mod tests {
         assert_eq!(paths("./ls", path.clone()), Ok(vec!["/home/ls".to_owned()]));
         assert_eq!(paths("", path.clone()), Err(Errno::ENOENT));
         assert_eq!(paths(&"x".repeat(256), path), Err(Errno::ENAMETOOLONG));
+        assert_eq!(paths("ls", Search::In(Some(":".repeat(256)))), Err(Errno::ENAMETOOLONG));
         let usual = ["/usr/local/bin/ls", "/bin/ls", "/usr/bin/ls"].map(str::to_owned).to_vec();
         assert_eq!(paths("ls", Search::In(None)), Ok(usual.clone()));
         let all = std::iter::once("/home/ls".to_owned()).chain(usual).collect();

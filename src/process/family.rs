@@ -15,6 +15,8 @@
 //!
 //! Locks: the family's is held for a look-up only. What is told to others, by signals and wakers, is told without it.
 
+mod recipients;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
@@ -26,8 +28,8 @@ use super::launch::Launcher;
 use super::{MAIN, Numbering, Process, Signal, unpoisoned};
 use crate::error::{Errno, Terminated};
 use crate::io::Watchers;
-use crate::observe::Event;
 use crate::ready::interruptible;
+pub(crate) use recipients::Recipients;
 
 /// Numbers end here: C libraries keep flags in the bits above, as for threads.
 const LAST: u32 = 0x1FFF_FFFF;
@@ -108,30 +110,6 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.has_begun {
             self.family.forget(self.pid);
-        }
-    }
-}
-
-/// Whom a signal is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recipients {
-    /// One process.
-    One(u32),
-    /// One, and those that descend from it: what a shell means by a group.
-    Group(u32),
-    /// All but the first; a process that is alone means itself.
-    All,
-}
-
-impl Recipients {
-    /// As `kill` has it.
-    pub(crate) fn of(pid: u32) -> Self {
-        match pid.cast_signed() {
-            // "If pid is 0, sig shall be sent to all processes ... whose process group ID is equal to the process
-            // group ID of the sender ... If pid is -1, sig shall be sent to all processes" - kill(3p)
-            0 | -1 => Self::All,
-            group if group < 0 => Self::Group(group.unsigned_abs()),
-            _ => Self::One(pid),
         }
     }
 }
@@ -315,38 +293,6 @@ impl Family {
         self.lock().members.get(&pid).map(|member| member.parent).ok_or(Errno::ESRCH)
     }
 
-    /// Sends `signal` from the process `from`; nothing is sent where there is none, which asks whether one could be.
-    ///
-    /// # Errors
-    ///
-    /// `ESRCH` where there is no such process.
-    pub(crate) fn signal(
-        &self,
-        from: u32,
-        recipients: Recipients,
-        signal: Option<Signal>,
-    ) -> Result<(), Errno> {
-        let processes: Vec<Arc<Process>> = {
-            let state = self.lock();
-            let numbers = state.recipients(from, recipients);
-            // "ESRCH: No process or process group can be found corresponding to that specified by pid." - kill(3p)
-            if numbers.is_empty() {
-                return Err(Errno::ESRCH);
-            }
-            numbers.into_iter().filter_map(|pid| state.members.get(&pid)?.process()).collect()
-        };
-        if let Some(signal) = signal {
-            for process in processes {
-                if process.pid() != from {
-                    let (pid, signal) = (process.pid(), signal.name());
-                    process.report().tell(Event::Signalled { pid, by: from, signal });
-                }
-                process.signals().to_process(signal);
-            }
-        }
-        Ok(())
-    }
-
     /// The processes that run.
     pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
         self.lock().members.values().filter_map(Member::process).collect()
@@ -393,41 +339,12 @@ impl Family {
         poll_fn(|context| {
             self.changed.add(context.waker());
             let state = self.lock();
+            // One that is about to begin ends when it does, and nobody waits for its program to be compiled.
             let runs =
-                |(pid, member): (&u32, &Member)| *pid != MAIN && !matches!(member.life, Life::Ended(_));
+                |(pid, member): (&u32, &Member)| *pid != MAIN && matches!(member.life, Life::Running(_));
             if state.members.iter().any(runs) { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
-    }
-}
-
-impl FamilyState {
-    /// The numbers of those to whom a signal of the process `from` goes.
-    fn recipients(&self, from: u32, recipients: Recipients) -> Vec<u32> {
-        match recipients {
-            Recipients::One(pid) => self.members.contains_key(&pid).then_some(pid).into_iter().collect(),
-            Recipients::Group(top) => {
-                self.members.keys().copied().filter(|pid| self.descends(*pid, top)).collect()
-            }
-            Recipients::All if self.members.len() <= 1 => vec![from],
-            Recipients::All => self.members.keys().copied().filter(|pid| *pid != MAIN).collect(),
-        }
-    }
-
-    /// Is the process `pid` this one, or a descendant of it?
-    fn descends(&self, pid: u32, top: u32) -> bool {
-        let mut pid = pid;
-        // Parents have begun before their children, so there is no circle; numbers that come again could make one.
-        for _ in 0..=self.members.len() {
-            if pid == top {
-                return self.members.contains_key(&top);
-            }
-            match self.members.get(&pid) {
-                Some(member) => pid = member.parent,
-                None => return false,
-            }
-        }
-        false
     }
 }
 

@@ -4,6 +4,7 @@ use super::plain;
 use anyhow::{Result, ensure};
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use wasock::{Event, Guest, WasockCtx};
 
 /// Starts `/bin/child`, waits for it, and ends with its code.
@@ -38,14 +39,44 @@ const CHILD: &str = r#"
 /// Traps.
 const BROKEN: &str = r#"(module (memory (export "memory") 1) (func (export "_start") unreachable))"#;
 
+/// Becomes `/bin/child` in its second thread, while the first one sleeps.
+const THREADED: &str = r#"
+(module
+  (import "wasix_32v1" "thread_spawn_v2" (func $start (param i32 i32) (result i32)))
+  (import "wasix_32v1" "thread_sleep" (func $sleep (param i64) (result i32)))
+  (import "wasix_32v1" "proc_exec3" (func $exec (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasix_32v1" "proc_exit2" (func $exit (param i32)))
+  (import "env" "memory" (memory 1 65536 shared))
+  (data (i32.const 16) "/bin/child")
+  (func (export "wasi_thread_start") (param i32 i32)
+    (drop (call $exec (i32.const 16) (i32.const 10) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+      (i32.const 0) (i32.const 0) (i32.const 0)))
+    (call $exit (i32.const 92)))
+  (func (export "_start")
+    (if (call $start (i32.const 0) (i32.const 64)) (then (call $exit (i32.const 93))))
+    (drop (call $sleep (i64.const 60000000000)))
+    (call $exit (i32.const 94))))
+"#;
+
+/// Has a shared memory as large as may be, and ends with 0 if it can grow far.
+const LARGE: &str = r#"
+(module
+  (import "wasix_32v1" "thread_spawn_v2" (func $start (param i32 i32) (result i32)))
+  (import "wasix_32v1" "proc_exit2" (func $exit (param i32)))
+  (import "env" "memory" (memory 1 65536 shared))
+  (func (export "wasi_thread_start") (param i32 i32))
+  (func (export "_start")
+    (call $exit (i32.ne (memory.grow (i32.const 30000)) (i32.const 1)))))
+"#;
+
 type Events = Arc<Mutex<Vec<Event>>>;
 
 /// The exit code of the parent of `child`, and what was reported.
-fn run(child: &str, own_thread: bool) -> Result<(u32, Vec<Event>)> {
+fn run(parent: &str, child: &str, own_thread: bool) -> Result<(u32, Vec<Event>)> {
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("child"), child)?;
     let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
-    let guest = Guest::from_bytes(&engine, "parent".as_ref(), PARENT.as_bytes())?.own_thread(own_thread);
+    let guest = Guest::from_bytes(&engine, "parent".as_ref(), parent.as_bytes())?.own_thread(own_thread);
     let events = Events::default();
     let seen = Arc::clone(&events);
     let ctx = WasockCtx::builder()
@@ -67,7 +98,7 @@ fn run(child: &str, own_thread: bool) -> Result<(u32, Vec<Event>)> {
 #[test]
 fn an_embedder_hears_of_processes() -> Result<()> {
     for own_thread in [false, true] {
-        let (code, events) = run(CHILD, own_thread)?;
+        let (code, events) = run(PARENT, CHILD, own_thread)?;
         ensure!(code == 7, "code {code}, {events:?}");
         let [
             Event::Spawned { pid, parent: 1, path: Some(path) },
@@ -82,8 +113,23 @@ fn an_embedder_hears_of_processes() -> Result<()> {
 }
 
 #[test]
+fn any_thread_may_become_another_program() -> Result<()> {
+    let begun = Instant::now();
+    let (code, events) = run(THREADED, CHILD, false)?;
+    ensure!((code, begun.elapsed() < super::WAIT_TIMEOUT) == (7, true), "code {code}, {events:?}");
+    Ok(())
+}
+
+#[test]
+fn a_program_has_the_memory_of_the_one_before() -> Result<()> {
+    let (code, events) = run(THREADED, LARGE, false)?;
+    ensure!(code == 0, "code {code}, {events:?}");
+    Ok(())
+}
+
+#[test]
 fn a_trap_of_a_process_is_told() -> Result<()> {
-    let (code, events) = run(BROKEN, true)?;
+    let (code, events) = run(PARENT, BROKEN, true)?;
     // It has no exit code.
     ensure!(code == 0, "code {code}");
     let told = events.iter().any(|event| {

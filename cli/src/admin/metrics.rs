@@ -183,6 +183,7 @@ impl Seen {
         let bytes = Some(&Unit::Bytes);
         to.gauge_in("wasock_guest_memory", bytes, "Memories and tables of guests", sum(|it| it.memory))?;
         to.gauge_in("wasock_host_memory", bytes, "What the host holds for guests", sum(|it| it.host_memory))?;
+        to.gauge("wasock_processes", "Processes of guests", sum(|it| it.processes))?;
         to.gauge("wasock_descriptors", "Descriptors that guests have open", sum(|it| it.descriptors))?;
         let cpu = self.service.metrics.cpu_time;
         to.seconds("wasock_guest_cpu", "Processor time of the guests' threads", cpu)?;

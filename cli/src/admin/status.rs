@@ -44,6 +44,7 @@ pub(crate) struct Generation {
     /// Where it drains.
     pub(crate) left_seconds: Option<f64>,
     pub(crate) instances: u64,
+    pub(crate) processes: u64,
     pub(crate) open_connections: u64,
     pub(crate) descriptors: u64,
     pub(crate) memory_bytes: u64,
@@ -62,6 +63,7 @@ pub(crate) struct Worker {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Instance {
     pub(crate) age_seconds: f64,
+    pub(crate) processes: u64,
     pub(crate) open_connections: u64,
     pub(crate) descriptors: u64,
     pub(crate) memory_bytes: u64,
@@ -174,6 +176,7 @@ impl Generation {
             age_seconds: generation.age.as_secs_f64(),
             left_seconds: generation.left.map(|left| left.as_secs_f64()),
             instances: generation.instances,
+            processes: generation.processes,
             open_connections: generation.open_connections,
             descriptors: generation.descriptors,
             memory_bytes: generation.memory,
@@ -187,6 +190,7 @@ impl Worker {
     fn of(worker: &WorkerStatus) -> Self {
         let instance = worker.instance.as_ref().map(|it| Instance {
             age_seconds: it.age.as_secs_f64(),
+            processes: it.processes,
             open_connections: it.open_connections,
             descriptors: it.descriptors,
             memory_bytes: it.memory,

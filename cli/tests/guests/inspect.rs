@@ -46,6 +46,7 @@ fn every_field_is_there() -> Result<()> {
         "memory": "imported-shared",
         "memory_import": import("env", "memory"),
         "threads": true,
+        "processes": ["fork"],
         "handlers": ["wasock_on_accept"],
         "imports": {
             "supported": [
@@ -75,6 +76,7 @@ fn what_does_not_apply_is_null() -> Result<()> {
         "memory": "exported",
         "memory_import": null,
         "threads": false,
+        "processes": [],
         "handlers": [],
         "imports": {"supported": [], "refused": [], "stubbed": [], "missing": []},
     });

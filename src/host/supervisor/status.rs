@@ -134,6 +134,7 @@ fn look(
         left: view.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         instances,
         open_connections,
+        processes: sum(|it| it.processes),
         descriptors: sum(|it| it.descriptors),
         memory: sum(|it| it.memory),
         host_memory: sum(|it| it.host_memory),

@@ -41,6 +41,7 @@ fn main() {
         "replaced" => replaced(number(2), number(3), number(4)),
         "leaves" => leaves(argument(2)),
         "waits_and_tells" => waits_and_tells(number(2)),
+        "late" => late(number(2)),
         "echo" => echo(),
         // The cases.
         "waits" => waits(),
@@ -203,6 +204,16 @@ fn hears() {
     }
     check_eq!(CHILDREN.load(SeqCst), 1);
     check_eq!(wait(Some(pid), NON_BLOCKING), Ok(Ended::exited(pid, 0)));
+    // It ends no read, and the handler has run when that returns.
+    let (reader, writer) = check_ok!(wasix::wait::pipe());
+    let fd = writer.to_string();
+    let late = check_ok!(start(&[PROGRAM, "late", &fd]).spawn());
+    let early = check_ok!(start(&[PROGRAM, "exit", "0"]).spawn());
+    check_eq!(descriptor::read(reader, &mut [0; 8]), Ok(1));
+    check!(CHILDREN.load(SeqCst) > 1, "the handler has not run");
+    for pid in [late, early] {
+        check_eq!(wait(Some(pid), 0), Ok(Ended::exited(pid, 0)));
+    }
     holds();
 }
 
@@ -447,6 +458,12 @@ fn serves(count: u32) {
         check_eq!(check_ok!(wait(None, 0)).code, 0);
     }
     holds();
+}
+
+/// Writes a byte after a while.
+fn late(fd: Fd) {
+    check_ok!(outcome(unsafe { raw::wasix::thread_sleep(500_000_000) }));
+    check_eq!(descriptor::write(fd, b"x"), Ok(1));
 }
 
 fn echo() {
