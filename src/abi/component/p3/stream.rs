@@ -25,9 +25,15 @@ const CAPACITY: usize = 8 * 1024;
 
 type Produced = Poll<wasmtime::Result<StreamResult>>;
 
+/// The end of a read that the guest gives up. It takes nothing, also where something has come meanwhile: the guest may
+/// not look at what it has given up, and a connection or bytes would be lost with it.
+fn given_up() -> Produced {
+    Poll::Ready(Ok(StreamResult::Cancelled))
+}
+
 /// Nothing now: the end of the call where that is asked for.
 fn nothing(finish: bool) -> Produced {
-    if finish { Poll::Ready(Ok(StreamResult::Cancelled)) } else { Poll::Pending }
+    if finish { given_up() } else { Poll::Pending }
 }
 
 /// The connections of a listener. It never ends by itself: a connection that broke while it waited is passed over,
@@ -79,6 +85,9 @@ impl<T: Send + 'static> StreamProducer<T> for Connections<T> {
         mut destination: Destination<'a, Self::Item, Self::Buffer>,
         finish: bool,
     ) -> Produced {
+        if finish {
+            return given_up();
+        }
         let this = &mut *self;
         // A read of nothing asks whether there is something.
         let only_asks = destination.remaining(&mut store) == Some(0);
@@ -98,7 +107,7 @@ impl<T: Send + 'static> StreamProducer<T> for Connections<T> {
                 }
             }
             if !this.poll_ready(context) {
-                return nothing(finish);
+                return Poll::Pending;
             }
             if only_asks {
                 return Poll::Ready(Ok(StreamResult::Completed));
@@ -136,11 +145,14 @@ impl<T> StreamProducer<T> for Receiving {
         destination: Destination<'a, u8, Self::Buffer>,
         finish: bool,
     ) -> Produced {
+        if finish {
+            return given_up();
+        }
         let connected = self.connection.connected();
         let only_asks = destination.remaining(&mut store) == Some(0);
         if only_asks {
             return match connected.poll(Events::READ, context).is_empty() {
-                true => nothing(finish),
+                true => Poll::Pending,
                 false => Poll::Ready(Ok(StreamResult::Completed)),
             };
         }
@@ -159,7 +171,6 @@ impl<T> StreamProducer<T> for Receiving {
                     return Poll::Ready(Ok(StreamResult::Completed));
                 }
                 Poll::Ready(Err(errno)) => return self.end(Err(errno)),
-                Poll::Pending if finish => return nothing(finish),
                 Poll::Pending => {}
             }
             if connected.poll(Events::READ, context).is_empty() {
