@@ -1,15 +1,18 @@
 //! Compiles the guests and writes down where each of them lies.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use guest_toolchain::{Toolchain, WASM_OPT, WASM_OPT_PACKAGE, asyncify};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
 
 /// The programs that are compiled for this machine too, to be asked what the kernel
 /// itself does, and to be measured beside. Linux alone is asked.
@@ -36,8 +39,27 @@ const FOR_FRONTS: [&str; 12] = [
     "socket_states",
 ];
 
+/// The packages of modules of which components are made, and the adapter for each: those of WASI 0.2 start by the
+/// adapter's export, those of 0.3 by their own.
+const COMPONENTS: [(&str, &[u8]); 2] = [
+    ("component_programs", WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER),
+    ("component_programs_p3", WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER),
+];
+
+/// The package of two modules that become one component, and the name of that.
+const PARTS: &str = "component_parts";
+const COMPOSED: &str = "composed_server";
+
+/// What makes it of its parts. It is a program of the other workspace, so that what it is made of is not built into
+/// this one, whose packages share some of that.
+const TOOL: &str = "compose";
+
+/// The parts: the module, its world, its adapter. The first one imports what the other exports.
+const WORLDS: [(&str, &[u8]); 2] =
+    [("front", WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER), ("back", WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)];
+
 /// Everything in the folder of the programs that is written by hand.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 18] = [
     "Cargo.toml",
     "Cargo.lock",
     "wasix",
@@ -50,6 +72,9 @@ const SOURCES: [&str; 15] = [
     "wasmedge_programs",
     "wamr_programs",
     "component_programs",
+    "component_programs_p3",
+    "component_parts",
+    "compose",
     "component_std",
     "asyncify_programs",
     "wat",
@@ -137,17 +162,26 @@ macro_rules! for_each_asyncified {{
 
 /// Makes the components, and a constant for each.
 fn components(toolchain: &Toolchain, sources: &Path, out_dir: &Path) -> Result<String> {
-    let modules = toolchain.build_for_components(sources, &beside_profiles(out_dir, "guests")?)?;
+    let packages: Vec<&str> = COMPONENTS.map(|(package, _)| package).into_iter().chain([PARTS]).collect();
+    let modules = toolchain.build_for_components(sources, &beside_profiles(out_dir, "guests")?, &packages)?;
     let made = beside_profiles(out_dir, "guests-components")?;
     fs::create_dir_all(&made).with_context(|| made.display().to_string())?;
     let (mut constants, mut names) = (String::new(), String::new());
-    for source in programs_with(&sources.join("component_programs/src/bin"), "rs")? {
-        let name = name_of(&source)?;
-        let component = made.join(name).with_extension("wasm");
-        make_component(&modules.join(name).with_extension("wasm"), &component)?;
-        constants += &constant(name, &component)?;
-        writeln!(names, "        $use_it!({name});")?;
+    for (package, adapter) in COMPONENTS {
+        for source in programs_with(&sources.join(package).join("src/bin"), "rs")? {
+            let name = name_of(&source)?;
+            let component = made.join(name).with_extension("wasm");
+            make_component(&modules.join(name).with_extension("wasm"), adapter, &component)?;
+            constants += &constant(name, &component)?;
+            writeln!(names, "        $use_it!({name});")?;
+        }
     }
+    let composed = made.join(COMPOSED).with_extension("wasm");
+    let tool =
+        Toolchain::build_native(sources, &beside_profiles(out_dir, "guests-tool")?, &[TOOL])?.join(TOOL);
+    compose(sources, &modules, &made.join("parts"), &tool, &composed)?;
+    constants += &constant(COMPOSED, &composed)?;
+    writeln!(names, "        $use_it!({COMPOSED});")?;
     let folder = toolchain.build_std_components(sources, &beside_profiles(out_dir, "guests-wasip2")?)?;
     for source in programs_with(&sources.join("component_std/src/bin"), "rs")? {
         let name = name_of(&source)?;
@@ -173,15 +207,39 @@ macro_rules! for_each_component {{
     ))
 }
 
+/// Makes a component of each part in the folder `made`, and one of both.
+fn compose(sources: &Path, modules: &Path, made: &Path, tool: &Path, composed: &Path) -> Result<()> {
+    fs::create_dir_all(made).with_context(|| made.display().to_string())?;
+    let mut resolve = Resolve::default();
+    let package = resolve.push_file(sources.join(PARTS).join("parts.wit"))?;
+    let mut parts = Vec::new();
+    for (name, adapter) in WORLDS {
+        let module = modules.join(name).with_extension("wasm");
+        let mut bytes = fs::read(&module).with_context(|| module.display().to_string())?;
+        let world = resolve.select_world(&[package], Some(name))?;
+        embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8)?;
+        let part = made.join(name).with_extension("wasm");
+        write_component(&bytes, adapter, &part)?;
+        parts.push(part);
+    }
+    let status = Command::new(tool).args(parts).arg(composed).status().context("the tool does not start")?;
+    ensure!(status.success(), "the parts in {} are not composed", made.display());
+    Ok(())
+}
+
 /// Makes a component of a module whose standard library calls WASI preview 1.
-fn make_component(module: &Path, component: &Path) -> Result<()> {
+fn make_component(module: &Path, adapter: &[u8], component: &Path) -> Result<()> {
     let bytes = fs::read(module).with_context(|| module.display().to_string())?;
+    write_component(&bytes, adapter, component)
+        .with_context(|| format!("no component can be made of {}", module.display()))
+}
+
+fn write_component(module: &[u8], adapter: &[u8], component: &Path) -> Result<()> {
     let encoded = ComponentEncoder::default()
-        .module(&bytes)?
-        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)?
+        .module(module)?
+        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter)?
         .validate(true)
-        .encode()
-        .with_context(|| format!("no component can be made of {}", module.display()))?;
+        .encode()?;
     fs::write(component, encoded).with_context(|| component.display().to_string())
 }
 

@@ -119,14 +119,20 @@ impl Toolchain {
         build_for(THREADS_TARGET, command, programs, target_dir)
     }
 
-    /// Builds the modules of which components are made. They land in the folder that it returns.
+    /// Builds the modules of which components are made, those of `packages`. They land in the folder that it
+    /// returns.
     ///
     /// # Errors
     ///
     /// When the compiler does not start or refuses a program.
-    pub fn build_for_components(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+    pub fn build_for_components(
+        &self,
+        programs: &Path,
+        target_dir: &Path,
+        packages: &[&str],
+    ) -> Result<PathBuf> {
         let mut command = self.command();
-        command.args(["--package", "component_programs"]);
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
         build_for(TARGET, command, programs, target_dir)
     }
 

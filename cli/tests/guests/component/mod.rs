@@ -1,7 +1,9 @@
 //! Components.
 
 pub(crate) mod life;
+mod listener;
 mod load;
+pub(crate) mod p3;
 mod remainders;
 pub(crate) mod servers;
 pub(crate) mod service;

@@ -1,6 +1,6 @@
-//! Unmodified servers, compiled for wasm32-wasip2.
+//! Unmodified servers, compiled for wasm32-wasip2, and one that is made of two components.
 
-use crate::run_on_loopback;
+use crate::{run_on_loopback, wasock};
 use anyhow::{Result, ensure};
 use guest_tests::{Client, HttpClient, Running, components};
 use std::net::SocketAddr;
@@ -60,4 +60,39 @@ pub(crate) fn hyper_hello() -> Result<()> {
         }
     }
     running.stop().map(drop)
+}
+
+/// One part listens, and the other has the answers: they are one guest, which has the grants and ends as a whole.
+#[test]
+pub(crate) fn composed_server() -> Result<()> {
+    let (running, addr) = serve(components::COMPOSED_SERVER)?;
+    for _ in 0..2 {
+        let mut client = Client::connect(addr)?;
+        client.say("hello\nmany words\n")?;
+        client.hears("HELLO\nMANY WORDS\n")?;
+    }
+    let mut client = Client::connect(addr)?;
+    client.say("trap\n")?;
+    client.is_gone()?;
+    // The backtrace has the functions of both.
+    running
+        .finish()?
+        .expect_code(134)?
+        .expect_stderr("back")?
+        .expect_stderr("front")?
+        .expect_no_stderr("panicked")
+        .map(drop)
+}
+
+/// What one part imports and the other exports is nothing that a host would have to have.
+#[test]
+fn a_composed_server_is_described_as_one() -> Result<()> {
+    wasock()
+        .args(["inspect", components::COMPOSED_SERVER])
+        .succeed()?
+        .expect_stdout("component: a command of WASI 0.2 (wasi:cli/command)\n")?
+        .expect_stdout("  wasi:sockets/tcp@0.2.12\n")?
+        .expect_stdout("missing (the component does not start): 0\n")?
+        .expect_stdout("exports: 1\n  wasi:cli/run@0.2")
+        .map(drop)
 }

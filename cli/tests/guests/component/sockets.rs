@@ -1,72 +1,15 @@
 //! The sockets of WASI 0.2: what they say by codes and names of their own. What they share with the dialects of
 //! modules is tested with these, in `listen`.
 
+use super::listener::{HOST_DESCRIPTORS, Listener, PROFILES};
 use crate::{run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::components::{
     COMPONENT_HOSTILE, COMPONENT_LISTENER, COMPONENT_RULES, COMPONENT_SENDER, COMPONENT_UDP,
 };
-use guest_tests::{Client, Running, Silent, Wasock};
+use guest_tests::{Client, Silent};
 use std::net::SocketAddr;
 use std::time::Duration;
-
-const PROFILES: [&str; 5] = ["wasix", "posix", "winsock", "bsd", "linux"];
-
-/// Few enough to run out of, and enough to start with.
-const HOST_DESCRIPTORS: u32 = 48;
-
-/// A listener that follows commands.
-struct Listener {
-    running: Running,
-    address: SocketAddr,
-    told: usize,
-}
-
-impl Listener {
-    fn start(host: Wasock, backlog: u32) -> Result<Self> {
-        let host = host.with_stdin().args([COMPONENT_LISTENER, "127.0.0.1:0", &backlog.to_string()]);
-        let mut running = host.start()?;
-        let address = running.listening()?;
-        Ok(Self { running, address, told: 0 })
-    }
-
-    fn begin(&mut self, line: &str) -> Result<()> {
-        self.running.write_stdin(format!("{line}\n").as_bytes())
-    }
-
-    fn answer(&mut self) -> Result<String> {
-        let prefix = format!("answer {}: ", self.told);
-        self.told += 1;
-        Ok(self.running.wait_for_stdout(&prefix)?.trim_start_matches(&prefix).to_owned())
-    }
-
-    fn tell(&mut self, line: &str) -> Result<String> {
-        self.begin(line)?;
-        self.answer()
-    }
-
-    fn expect(&mut self, line: &str, expected: &str) -> Result<()> {
-        let answer = self.tell(line)?;
-        ensure!(answer == expected, "{line}: {answer}, not {expected}");
-        Ok(())
-    }
-
-    fn is_ready(&mut self, line: &str, ready: bool) -> Result<()> {
-        let answer = self.tell(line)?;
-        let expected = if ready { "1 ready" } else { "0 ready" };
-        ensure!(answer.starts_with(expected), "{line}: {answer}, not {expected}");
-        Ok(())
-    }
-
-    /// The host does nothing meanwhile.
-    fn rests(&self) -> Result<()> {
-        let before = self.running.processor_time()?;
-        std::thread::sleep(Duration::from_millis(500));
-        let used = self.running.processor_time()? - before;
-        ensure!(used < Duration::from_millis(150), "{used:?} of processor time in half a second");
-        Ok(())
-    }
-}
 
 /// Each rule, from inside.
 #[test]
@@ -125,7 +68,7 @@ fn an_address_that_is_taken_is_in_use() -> Result<()> {
 fn the_trace_has_the_capacity_of_a_queue() -> Result<()> {
     for (profile, expected) in PROFILES.into_iter().zip([8, 8, 8, 12, 9]) {
         let host = run_on_loopback().args(["--listen-profile", profile, "--trace", "--max-backlog", "8"]);
-        let mut listener = Listener::start(host, 3)?;
+        let mut listener = Listener::start(COMPONENT_LISTENER, host, 3)?;
         for backlog in ["9", "4096", "2147483647", "2147483648", "18446744073709551615"] {
             listener.expect(&format!("listen {backlog}"), "done")?;
             let line = listener.running.wait_for_stderr(&format!("value={backlog})"))?;
@@ -144,7 +87,7 @@ fn the_trace_has_the_capacity_of_a_queue() -> Result<()> {
 fn a_full_table_takes_no_connection() -> Result<()> {
     for profile in PROFILES {
         let host = run_on_loopback().args(["--listen-profile", profile, "--max-fds", "10"]);
-        let mut listener = Listener::start(host, 4)?;
+        let mut listener = Listener::start(COMPONENT_LISTENER, host, 4)?;
         listener.expect("open 1000", "6 then EMFILE")?;
         waits_for_a_descriptor(listener).context(profile)?;
     }
@@ -157,7 +100,7 @@ fn a_host_without_descriptors_takes_no_connection() -> Result<()> {
     for profile in PROFILES {
         // What cleans the cache up now and then takes descriptors, and gives them back.
         let host = run_on_loopback().args(["--listen-profile", profile, "--no-cache"]);
-        let mut listener = Listener::start(host.limit_descriptors(HOST_DESCRIPTORS), 4)?;
+        let mut listener = Listener::start(COMPONENT_LISTENER, host.limit_descriptors(HOST_DESCRIPTORS), 4)?;
         listener.is_ready("poll 1", false)?;
         let answer = listener.tell("open 1000")?;
         ensure!(answer.ends_with("then EMFILE") && !answer.starts_with("0 "), "{answer}");
@@ -201,7 +144,7 @@ fn as_many_connections_as_may_be() -> Result<()> {
     for flag in ["--max-connections", "--max-connections-per-listener"] {
         for profile in PROFILES {
             let host = run_on_loopback().args(["--listen-profile", profile, flag, "2"]);
-            let mut listener = Listener::start(host, 4)?;
+            let mut listener = Listener::start(COMPONENT_LISTENER, host, 4)?;
             let _open = [Client::connect(listener.address)?, Client::connect(listener.address)?];
             listener.tell("accept_waiting")?;
             listener.tell("accept_waiting")?;

@@ -281,6 +281,7 @@ every_profile_in! { component COMPONENT
         row_20_two_listeners
     }
     cells: {
+        above_the_maximum
         somaxconn
         capacity
         one_more
@@ -289,6 +290,43 @@ every_profile_in! { component COMPONENT
     }
     limits: {
         as_many_as_a_peer_may_have
+    }
+    close: {
+        close_with_clients_waiting
+    }
+}
+
+every_profile_in! { p3 P3
+    rows: {
+        row_09_order_of_errors
+        row_10_failure_changes_nothing
+        row_11_until_the_guest_ends
+        row_13_accept_waits
+        row_13_accept_timeout
+        row_14_accept_states_and_kinds
+        row_15_reset_while_waiting
+        row_16_addresses_of_the_accepted
+        row_17_polling_consumes_nothing
+        row_17_poll_waits_for_a_connection
+        row_18_already_waiting
+        row_19_chosen_port
+        row_20_restart_at_once
+        row_20_two_listeners
+    }
+    descriptors: {
+        row_12_server_without_host_descriptors
+    }
+    cells: {
+        above_the_maximum
+        somaxconn
+        capacity
+        one_more
+        listen_again
+        connected_or_connecting
+    }
+    limits: {
+        as_many_as_a_peer_may_have
+        a_server_with_as_many_connections_as_may_be
     }
     close: {
         close_with_clients_waiting

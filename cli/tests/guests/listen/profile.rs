@@ -57,6 +57,8 @@ pub(super) struct Programs {
     pub(super) rules: &'static str,
     pub(super) port_probe: &'static str,
     pub(super) http_server: &'static str,
+    /// How the call by which a listener listens again begins in the trace, and how it succeeds.
+    pub(super) listens: (&'static str, &'static str),
     /// Does the listener ask for 1 where it is told 0, as C libraries do?
     pub(super) has_no_backlog_of_0: bool,
 }
@@ -69,6 +71,7 @@ macro_rules! programs {
             rules: $($module)*::LISTEN_RULES,
             port_probe: $($module)*::PORT_PROBE,
             http_server: $($module)*::HTTP_SERVER,
+            listens: ("sock_listen(fd=3, backlog=", "0"),
             has_no_backlog_of_0: false,
         }
     };
@@ -82,6 +85,16 @@ impl Programs {
     pub(super) const COMPONENT: Self = Self {
         listener: guest_tests::components::COMPONENT_LISTENER,
         rules: guest_tests::components::COMPONENT_RULES,
+        listens: ("tcp-socket.set-listen-backlog-size(fd=3, value=", "ok"),
+        has_no_backlog_of_0: true,
+        ..Self::WASIX
+    };
+    /// WASI 0.3. What needs the other one of them is tested by `component::p3`.
+    pub(super) const P3: Self = Self {
+        listener: guest_tests::components::P3_LISTENER,
+        rules: guest_tests::components::P3_RULES,
+        http_server: guest_tests::components::P3_SERVER,
+        listens: ("tcp-socket.set-listen-backlog-size(fd=3, value=", "ok"),
         has_no_backlog_of_0: true,
         ..Self::WASIX
     };
