@@ -5,12 +5,16 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use wasock::inspect::Inspection;
 use wasock::{Guest, OnTrap};
 
 use crate::args::{RunArgs, SocketSource};
 
 /// The first bytes of a component.
 const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
+/// Those of a module or a component.
+const MAGIC: &[u8] = b"\0asm";
 
 /// Refuses a component with a flag that means nothing to one: an operator who gives it expects
 /// something.
@@ -22,18 +26,26 @@ pub(crate) fn check(guest: &Guest, module: &Path, args: &RunArgs) -> Result<()> 
     if guest.is_component() { refuse(module, args) } else { Ok(()) }
 }
 
-/// The same before anything is loaded: for a file that begins as a component does. One that can't be read is not
-/// refused.
+/// The same before anything is compiled: for a file that is a component, or its text. One that can't be read, or is
+/// broken, is not refused.
 ///
 /// # Errors
 ///
 /// As for [`check`].
 pub(crate) fn check_file(module: &Path, args: &RunArgs) -> Result<()> {
+    if without_meaning(args).is_some() && is_component(module) { refuse(module, args) } else { Ok(()) }
+}
+
+fn is_component(module: &Path) -> bool {
     let mut start = [0; PREAMBLE.len()];
     // Nothing else is opened: a pipe would have it wait.
     let is_read =
         module.is_file() && File::open(module).and_then(|mut file| file.read_exact(&mut start)).is_ok();
-    if is_read && start == PREAMBLE { refuse(module, args) } else { Ok(()) }
+    match start {
+        PREAMBLE => is_read,
+        _ if !is_read || start.starts_with(MAGIC) => false,
+        _ => Inspection::load(module).is_ok_and(|found| found.component().is_some()),
+    }
 }
 
 fn refuse(module: &Path, args: &RunArgs) -> Result<()> {

@@ -128,6 +128,7 @@ fn flag(why: Terminated) -> &'static str {
 
 /// Loads a module or a component.
 pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
+    component::check_file(module, args)?;
     let _shown = Progress::begin(format_args!("compiling {}", module.display()));
     // An engine with async functions of the component model makes every call of the host dearer, and few
     // components have some.
@@ -138,6 +139,7 @@ pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
     if args.no_threads {
         guest.refuse_threads(module)?;
     }
+    // What was no file to look at before, as a pipe.
     component::check(&guest, module, args)?;
     Ok(guest)
 }

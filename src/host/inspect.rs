@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+#[cfg(feature = "components")]
+use super::component::mismatch;
 use super::handlers::handlers_among;
 #[cfg(feature = "components")]
 use super::load::is_component;
@@ -62,6 +64,8 @@ impl Inspection {
         if is_component(&binary) {
             let outline = Outline::read(&binary)
                 .map_err(|error| LoadError::InvalidComponent(name.to_owned(), wasmtime::Error::new(error)))?;
+            let mismatch = mismatch(name, &binary, &outline);
+            let outline = outline.with_mismatch(mismatch);
             return Ok(Self { component: Some(outline), ..Self::of(&Interface::default()) });
         }
         let interface = Interface::read(&binary)

@@ -31,6 +31,9 @@ pub(super) fn describe(text: &mut Lines, found: &ComponentOutline) {
     for import in missing {
         text.line(format_args!("  {}", Escaped(&import.name)));
     }
+    if let Some(mismatch) = found.mismatch() {
+        text.line(format_args!("of another type (the component does not start): {}", Escaped(mismatch)));
+    }
     text.line(format_args!("exports: {}", found.exports().len()));
     for export in found.exports() {
         text.line(format_args!("  {}", Escaped(export)));
@@ -53,13 +56,14 @@ pub(super) fn as_json(found: &ComponentOutline) -> Json {
         _ => (None, None),
     };
     let names = |imports: Vec<&ComponentImport>| imports.iter().map(|import| import.name.as_str()).collect();
-    let starts = wasi.is_some() && missing.is_empty();
+    let starts = wasi.is_some() && missing.is_empty() && found.mismatch().is_none();
     Json::Object(vec![
         ("schema", SCHEMA.into()),
         ("kind", "component".into()),
         ("world", world.into()),
         ("wasi", wasi.into()),
         ("starts", Json::Bool(starts)),
+        ("mismatch", found.mismatch().into()),
         ("imports", Json::Object(vec![("supported", names(supported)), ("missing", names(missing))])),
         ("exports", found.exports().iter().map(String::as_str).collect()),
     ])

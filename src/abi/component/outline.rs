@@ -21,6 +21,7 @@ const HTTP_HANDLERS: [&str; 2] = ["wasi:http/incoming-handler", "wasi:http/handl
 pub struct Outline {
     imports: Vec<ComponentImport>,
     exports: Vec<String>,
+    mismatch: Option<String>,
 }
 
 /// Something that a component imports.
@@ -74,7 +75,7 @@ impl Outline {
     /// What is wrong with it, but for those bodies.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, wasmparser::Error> {
         let mut validator = Validator::new_with_features(features());
-        let mut found = Self { imports: Vec::new(), exports: Vec::new() };
+        let mut found = Self { imports: Vec::new(), exports: Vec::new(), mismatch: None };
         // How many components and modules enclose what is read.
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -125,6 +126,23 @@ impl Outline {
     /// The names of what it exports.
     pub fn exports(&self) -> &[String] {
         &self.exports
+    }
+
+    /// What keeps it from starting although the host has all of [`imports`](Self::imports): one of them, or its
+    /// `run`, has another type than the host's. That is told of programs alone, and in the words of the engine.
+    pub fn mismatch(&self) -> Option<&str> {
+        self.mismatch.as_deref()
+    }
+
+    /// The same with what was found so.
+    pub(crate) fn with_mismatch(self, mismatch: Option<String>) -> Self {
+        Self { mismatch, ..self }
+    }
+
+    /// The export that makes it a program.
+    pub(crate) fn program(&self) -> Option<&str> {
+        let of_version = |version: &str| self.exports.iter().find(|export| Name::of(export).is(RUN, version));
+        RUN_VERSIONS.iter().find_map(|(version, _)| of_version(version)).map(String::as_str)
     }
 
     /// What it is.

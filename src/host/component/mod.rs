@@ -5,6 +5,7 @@
 //! serve everything but sockets (`data.rs`). Where it runs and how it ends is as for modules.
 
 mod data;
+mod fit;
 mod link;
 mod run;
 mod settings;
@@ -12,5 +13,6 @@ mod stdio;
 mod thread;
 mod view;
 
+pub(super) use fit::mismatch;
 pub(super) use run::run_component;
 pub use view::{WasockCtxView, WasockView, add_to_component_linker};

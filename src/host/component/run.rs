@@ -16,6 +16,7 @@ use super::super::outcome::{Ended, ended, error_of, is_mistake};
 use super::super::stub::MissingImports;
 use super::super::{Guest, WasockCtx};
 use super::data::{Data, RESOURCES_PER_DESCRIPTOR};
+use super::fit::check_run;
 use super::link::{link_p2, link_p3};
 use super::thread::run_on_own_thread;
 use crate::abi::component::CommandVersion;
@@ -33,7 +34,7 @@ const MOST_PER_CALL: usize = 128 << 20;
 const DELIVERY_AT_END: Duration = Duration::from_secs(10);
 
 /// What a component exports, found in it before there is an instance.
-enum Command {
+pub(super) enum Command {
     V0_2(p2::bindings::CommandPre<Data>),
     V0_3(p3::bindings::CommandPre<Data>),
 }
@@ -88,8 +89,8 @@ async fn deliver_the_rest(process: &Process) {
 ///
 /// # Errors
 ///
-/// [`MissingImports`]; where something that it imports has another type than the host's.
-fn command_of(program: &Program) -> wasmtime::Result<Command> {
+/// [`MissingImports`]; where something that it imports, or its `run`, has another type than the host's.
+pub(super) fn command_of(program: &Program) -> wasmtime::Result<Command> {
     let mut linker = Linker::new(program.component.engine());
     link_p2(&mut linker)?;
     if program.needs_p3() {
@@ -99,6 +100,7 @@ fn command_of(program: &Program) -> wasmtime::Result<Command> {
         let missing = program.outline.missing();
         if missing.is_empty() { error } else { wasmtime::Error::new(MissingImports::of_component(missing)) }
     })?;
+    check_run(program)?;
     Ok(match program.version {
         CommandVersion::V0_2 => Command::V0_2(p2::bindings::CommandPre::new(pre)?),
         CommandVersion::V0_3 => Command::V0_3(p3::bindings::CommandPre::new(pre)?),

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use guest_tests::Finished;
 use serde_json::{Value, json};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// A component in text, with these imports, that exports `run` as a part of this interface.
@@ -143,16 +143,68 @@ fn imports_that_the_host_lacks_are_listed() -> Result<()> {
     Ok(())
 }
 
+/// `inspect` says what keeps a component from starting as `run` does.
+fn does_not_start(path: &Path, words: &[&str]) -> Result<()> {
+    is_told(run().arg(path).finish()?, words)?;
+    let told = wasock().arg("inspect").arg(path).succeed()?;
+    let told = words.iter().try_fold(told, |told, words| told.expect_stdout(words))?;
+    told.expect_stdout(
+        "missing (the component does not start): 0\nof another type (the component does not start): ",
+    )?;
+    let found = wasock().args(["inspect", "--format", "json"]).arg(path).succeed()?;
+    let found: Value = serde_json::from_str(&found.stdout)?;
+    let why = found.get("mismatch").and_then(Value::as_str).context("no mismatch")?;
+    ensure!(words.iter().all(|words| why.contains(words)), "{why}");
+    ensure!(found.get("starts") == Some(&json!(false)), "{found:#}");
+    Ok(())
+}
+
 #[test]
-fn an_interface_with_an_unknown_function_is_named() -> Result<()> {
-    let import = r#"(import "wasi:random/random@0.2.0" (instance (export "no-such" (func))))"#;
-    let (_folder, path) = component(import, "wasi:cli/run@0.2.0")?;
-    run()
+fn an_interface_with_another_function_is_named() -> Result<()> {
+    for function in [
+        // One that it has not.
+        r#"(export "no-such" (func))"#,
+        // Others than it has.
+        r#"(export "get-random-u64" (func (result u32)))"#,
+        r#"(export "get-random-u64" (func (param "much" u64) (result u64)))"#,
+    ] {
+        let import = format!(r#"(import "wasi:random/random@0.2.0" (instance {function}))"#);
+        let (_folder, path) = component(&import, "wasi:cli/run@0.2.0")?;
+        let name = if function.contains("no-such") { "no-such" } else { "get-random-u64" };
+        does_not_start(&path, &["wasi:random/random@0.2.0", name]).context(function)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_whose_run_has_another_type_is_told_so() -> Result<()> {
+    for (from, to) in [
+        ("(func $run (result (result))", "(func $run (result bool)"),
+        ("(func $run (result (result))", "(func $run (result u32)"),
+        (r#"(export "run" (func $run)))"#, r#"(export "walk" (func $run)))"#),
+    ] {
+        let (_folder, path) = component("", "wasi:cli/run@0.2.0")?;
+        let text = fs::read_to_string(&path)?.replace(from, to);
+        fs::write(&path, text)?;
+        does_not_start(&path, &["wasi:cli/run@0.2.0", "run"]).context(to)?;
+    }
+    Ok(())
+}
+
+/// The code of functions is not looked at: what is large is described at once.
+#[test]
+fn a_component_with_much_code_is_described() -> Result<()> {
+    let (_folder, path) = component("", "wasi:cli/run@0.2.0")?;
+    let body = "(drop (i32.const 1))".repeat(200);
+    let functions = format!("(func {body})").repeat(2000);
+    let text =
+        fs::read_to_string(&path)?.replace("(core module $code", &format!("(core module $code {functions}"));
+    fs::write(&path, text)?;
+    wasock()
+        .args(["inspect", "--format", "json"])
         .arg(&path)
-        .finish()?
-        .expect_code(1)?
-        .expect_stderr("wasi:random/random")?
-        .expect_stderr("no-such")
+        .succeed()?
+        .expect_stdout("\"starts\": true")
         .map(drop)
 }
 
@@ -167,6 +219,7 @@ fn what_a_component_imports_and_exports_is_described() -> Result<()> {
         "world": "wasi:cli/command",
         "wasi": "0.2",
         "starts": false,
+        "mismatch": null,
         "imports": {
             "supported": [],
             "missing": ["my:thing/tool@1.0.0", "wasi:http/types@0.2.3", "wasi:io/poll@0.3.0", "plain"],
@@ -215,4 +268,34 @@ fn a_configuration_is_checked_for_what_a_component_may_not_have() -> Result<()> 
     let command = module.to_str().context("no text")?;
     fs::write(&config, format!("module = {command:?}\nunix-unlink = true\n"))?;
     is_told(wasock().arg("check").arg(&config).finish()?, &["is a component", "--unix-unlink"])
+}
+
+/// One sentence, whoever refuses it, and whether the component is binary or text.
+#[test]
+fn a_configuration_is_refused_as_the_run_is() -> Result<()> {
+    let (folder, text) = component("", "wasi:cli/run@0.2.0")?;
+    let binary = folder.path().join("a.wasm");
+    fs::write(&binary, b"\0asm\x0d\0\x01\0")?;
+    let config = folder.path().join("a.toml");
+    for module in [&text, &binary] {
+        let module = module.to_str().context("no text")?;
+        for (flags, keys) in [
+            (&["--per-connection", "127.0.0.1:0"][..], "per-connection = [\"127.0.0.1:0\"]"),
+            (
+                &["--per-connection", "127.0.0.1:0", "--per-connection-as", "event", "--warm"],
+                "per-connection = [\"127.0.0.1:0\"]\nper-connection-as = \"event\"\nwarm = true",
+            ),
+            (&["--preopen-listen", "127.0.0.1:0"], "preopen-listen = [\"127.0.0.1:0\"]"),
+            (&["--handler-timeout", "1s"], "handler-timeout = \"1s\""),
+            (&["--on-trap", "restart"], "on-trap = \"restart\""),
+            (&["--drain-signal", "TERM"], "drain-signal = \"TERM\""),
+        ] {
+            fs::write(&config, format!("module = {module:?}\n{keys}\n"))?;
+            let checked = wasock().arg("check").arg(&config).finish()?.expect_code(1)?;
+            let started = run().args(flags).arg(module).finish()?.expect_code(1)?;
+            ensure!(checked.stderr.contains("is a component; "), "{checked}");
+            ensure!(checked.stderr == started.stderr, "{checked}\n{started}");
+        }
+    }
+    Ok(())
 }
