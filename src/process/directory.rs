@@ -123,9 +123,7 @@ impl Process {
             return Ok(absolute("/", name));
         }
         let host = directory.dir.host_path()?;
-        let name = |(root, dir): (String, Arc<Dir>)| {
-            named(&root, host.within(&dir.host_path().ok()?)?.as_ref()).ok()
-        };
+        let name = |(root, dir): (String, Arc<Dir>)| named(&root, host.within(&dir.host_path().ok()?)?).ok();
         self.preopens().into_iter().find_map(name).ok_or(Errno::ENOENT)
     }
 
