@@ -188,6 +188,7 @@ impl<T: Counted> FdTable<T> {
     }
 
     /// As [`check_room`](Self::check_room), for whoever only looks: nothing is denied.
+    #[cfg(feature = "components")]
     pub fn has_room(&self) -> bool {
         self.count.saturating_add(self.reserved) < self.limit && self.held.account().left() >= T::USUAL_BYTES
     }

@@ -75,6 +75,7 @@ pub enum SizeOption {
     /// Seconds from one probe to the next; 1 to 32,767 on Linux.
     KeepAliveInterval,
     /// Probes without an answer that end a connection; 1 to 127 on Linux.
+    #[cfg_attr(not(feature = "components"), allow(dead_code, reason = "WASI alone has a call for it"))]
     KeepAliveCount,
     /// The kind of socket. Read only.
     Type,

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
+#[cfg(feature = "components")]
 use rustix::buffer::spare_capacity;
 use rustix::net as host;
 use rustix::net::SocketAddrAny;
@@ -72,6 +73,7 @@ pub(super) fn receive(
 }
 
 /// Receives what is there of a stream, up to `length` bytes, into memory that need not be written to before.
+#[cfg(feature = "components")]
 pub(super) fn receive_new(fd: BorrowedFd<'_>, length: usize) -> Result<Vec<u8>, Errno> {
     let flags = flags(Kind::Stream, false);
     let mut bytes = Vec::with_capacity(length);

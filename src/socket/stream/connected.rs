@@ -90,6 +90,7 @@ impl Connected {
     /// # Errors
     ///
     /// As for [`try_recv`](Self::try_recv).
+    #[cfg(feature = "components")]
     pub fn try_recv_new(&self, length: usize) -> Result<Vec<u8>, Errno> {
         let bytes = transfer::receive_new(self.fd(), length)?;
         self.registration.note_received(bytes.len());

@@ -13,9 +13,11 @@ use crate::policy::Policy;
 use crate::socket::endpoint::Endpoint;
 use crate::socket::held::{Claim, Keeper};
 use crate::socket::lease::Lease;
+#[cfg(feature = "components")]
+use crate::socket::listen::LimitExceeded;
 use crate::socket::listen::{
-    AcceptFilter, Capacity, LimitExceeded, ListenConfig, ListenerQuota, LockedCounts, PendingConnection,
-    Queue, RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
+    AcceptFilter, Capacity, ListenConfig, ListenerQuota, LockedCounts, PendingConnection, Queue,
+    RejectReason, concerns_one_connection, is_idle, kernel_backlog, reset,
 };
 use crate::socket::{Refusal, Socket};
 
@@ -184,6 +186,7 @@ impl Listening {
     }
 
     /// The limit to the number of connections, where it is reached.
+    #[cfg(feature = "components")]
     pub(super) fn reached_limit(&self) -> Option<LimitExceeded> {
         self.config.accept_filter.quota()?.lock_counts().check().err()
     }

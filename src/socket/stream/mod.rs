@@ -22,7 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::endpoint::Endpoint;
 use super::held::{Claim, Keeper};
-use super::listen::{Capacity, ConnectionPermit, LimitExceeded, ListenConfig, Queue};
+#[cfg(feature = "components")]
+use super::listen::LimitExceeded;
+use super::listen::{Capacity, ConnectionPermit, ListenConfig, Queue};
 use super::option::{SetOption, SocketLimits};
 use super::{Domain, Kind, Refusal};
 use crate::address::Address;
@@ -295,6 +297,7 @@ impl Stream {
     }
 
     /// Has the socket an address, or a peer, or is it about to get one?
+    #[cfg(feature = "components")]
     pub fn is_bound(&self) -> bool {
         self.inspect(|state| !matches!(state, StreamState::Unbound(_))).unwrap_or(false)
     }
@@ -305,6 +308,7 @@ impl Stream {
     /// # Errors
     ///
     /// Those of [`bind`](Self::bind).
+    #[cfg(feature = "components")]
     pub fn settle_bind(&self, policy: &Policy) -> Result<(), Refusal> {
         self.change(|state| match state {
             StreamState::Bound(mut bound) => match bound.make_real(&self.endpoint, policy) {
@@ -316,6 +320,7 @@ impl Stream {
     }
 
     /// The limit to the number of connections that keeps a listener from the next one now.
+    #[cfg(feature = "components")]
     pub fn reached_limit(&self) -> Option<LimitExceeded> {
         match &self.lock().state {
             Some(StreamState::Listening(listening)) => listening.reached_limit(),
