@@ -101,7 +101,7 @@ fn exit_code(ended: wasmtime::Result<Ended>, max_stack: u32) -> Result<u8> {
                 return Ok(why.exit_code());
             }
             if !Guest::is_trap(&error) {
-                let cure = start::cure_of(error.downcast_ref().copied());
+                let cure = start::cure_of(error.chain());
                 report::failure(error.root_cause(), format_args!("{error:#}{cure}"));
                 return Ok(FAILURE);
             }

@@ -4,6 +4,7 @@
 //! operating system refuses. What fails so is not torn: the panic comes before anything was
 //! begun. Here it is an error, of which the operator reads one line.
 
+use std::error::Error;
 use std::io;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -68,15 +69,15 @@ pub(crate) fn too_few_descriptors(max_fds: u32) -> Option<String> {
 
 /// What the operator can do, where `error` comes from a limit of the host's.
 pub(crate) fn cure(error: &anyhow::Error) -> &'static str {
-    let limit = error.chain().find_map(|cause| match cause.downcast_ref::<io::Error>() {
+    cure_of(error.chain())
+}
+
+/// The same, where `causes` are those of an error, each of the one before it.
+pub(crate) fn cure_of<'a>(mut causes: impl Iterator<Item = &'a (dyn Error + 'static)>) -> &'static str {
+    let limit = causes.find_map(|cause| match cause.downcast_ref::<io::Error>() {
         Some(error) => Os::from_io_error(error).map(Errno::from),
         None => cause.downcast_ref::<Errno>().copied(),
     });
-    cure_of(limit)
-}
-
-/// The same, for what was answered.
-pub(crate) fn cure_of(limit: Option<Errno>) -> &'static str {
     match limit {
         Some(Errno::ENFILE) => "; raise the limit of open files (ulimit -n)",
         Some(Errno::EAGAIN) => "; raise the limit of processes and threads (ulimit -u)",

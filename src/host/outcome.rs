@@ -8,6 +8,8 @@ use super::backtrace::Backtrace;
 use super::stub::MissingImports;
 use crate::error::{Exit, Jump, Replaced, Terminated, ThreadExit};
 use crate::observe::Escaped;
+#[cfg(feature = "components")]
+use crate::observe::Limit;
 use crate::process::{Ending, ExitStatus, Signal};
 
 /// How a guest ended by itself. A trap is an error instead.
@@ -139,6 +141,18 @@ pub(super) fn reason(outcome: &wasmtime::Result<Ended>) -> String {
     }
 }
 
+/// Noted in a trap: the limit of the operator's that has caused it.
+#[cfg(feature = "components")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AtLimit(pub(super) Limit);
+
+#[cfg(feature = "components")]
+impl fmt::Display for AtLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--{}", self.0.name())
+    }
+}
+
 /// See [`Guest::describe_trap`](super::Guest::describe_trap).
 pub(super) fn describe_trap(trap: &wasmtime::Error) -> String {
     let root = trap.root_cause();
@@ -146,6 +160,11 @@ pub(super) fn describe_trap(trap: &wasmtime::Error) -> String {
         // Its names are escaped; it is to be one line all the same.
         Some(missing) => missing.to_string().replace(":\n  ", ": ").replace("\n  ", ", "),
         None => Escaped(root).to_string(),
+    };
+    #[cfg(feature = "components")]
+    let reason = match trap.downcast_ref::<AtLimit>() {
+        Some(limit) => format!("{reason} ({limit})"),
+        None => reason,
     };
     match trap.downcast_ref::<WasmBacktrace>() {
         Some(backtrace) if !backtrace.frames().is_empty() => format!("{reason}\n{}", Backtrace(backtrace)),

@@ -25,6 +25,8 @@ mod block_on;
 mod blocking;
 mod clock;
 mod descriptors;
+#[cfg(feature = "components")]
+mod either;
 mod host_runtime;
 mod look;
 mod parker;
@@ -43,6 +45,8 @@ pub use block_on::block_on;
 pub(crate) use block_on::park_on;
 pub use blocking::BlockingPool;
 pub(crate) use descriptors::{DescriptorDemand, DescriptorFreed};
+#[cfg(feature = "components")]
+pub(crate) use either::{Either, either};
 pub(crate) use host_runtime::HostRuntime;
 #[cfg(test)]
 pub(crate) use look::ASKED;

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use super::directory::absolute;
 use super::paths::name_in;
+use super::thread::{ACCEPT, RECEIVE};
 use super::{Directory, Open, OpenFile, Process, unpoisoned};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
@@ -263,7 +264,7 @@ fn open(
         socket.limit_buffers(most, true)?;
     }
     if !is_listening {
-        process.service().guard(&socket);
+        process.service().guard(&socket, RECEIVE);
         if process.policy().lets_answer() {
             socket.let_answer();
         }
@@ -277,7 +278,7 @@ fn open(
     // The operator has decided by passing it; the policy still decides which peers are accepted.
     let mut policy = Policy::default();
     policy.allow_listen(&Grant::from(&local));
-    let config = process.config(number, local);
+    let config = process.config(ACCEPT, number, local);
     let most = config.maximum;
     socket.stream()?.listen(most, config, &policy, None).map_err(|refusal| refusal.errno())?;
     Ok((socket, Rights::INHERITED_LISTENER))

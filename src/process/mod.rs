@@ -426,9 +426,9 @@ impl Process {
         self.handler_clock.as_ref()
     }
 
-    /// On what terms its descriptor `listener`, with this address, listens.
-    fn config(&self, listener: u32, local: Address) -> ListenConfig {
-        self.service().config(&self.host_memory, listener, local, self.host_failed())
+    /// On what terms its descriptor `listener`, with this address, listens. `call` is what accepts.
+    fn config(&self, call: &'static str, listener: u32, local: Address) -> ListenConfig {
+        self.service().config(&self.host_memory, call, listener, local, self.host_failed())
     }
 }
 

@@ -22,7 +22,9 @@ use crate::ready::{self, Before, Happened, Readiness, Watched};
 use crate::socket::Socket;
 
 pub use connect::ConnectAttempt;
+pub(super) use descriptors::RECEIVE;
 pub use descriptors::SocketRef;
+pub(super) use listen::ACCEPT;
 
 /// What the host holds for a thread of a guest: its own stack as far as it is used and the
 /// kernel's, the store, a buffer for copies, and what the thread waits with: at a futex, in a

@@ -435,9 +435,10 @@ impl ServiceState {
         self.config.connection_limiter.as_ref().map_or_else(ConnectionLimits::default, |it| it.limits())
     }
 
-    /// Installs the policy's receive filter on `socket`, if the policy restricts senders.
-    pub(crate) fn guard(&self, socket: &Socket) {
-        PolicyReceiveFilter::install_on(socket, &self.lasting.report, &self.config.policy);
+    /// Installs the policy's receive filter on `socket`, if the policy restricts senders. `call` is what
+    /// receives.
+    pub(crate) fn guard(&self, socket: &Socket, call: &'static str) {
+        PolicyReceiveFilter::install_on(socket, &self.lasting.report, &self.config.policy, call);
     }
 
     /// What `listen` means at this address.
@@ -452,10 +453,12 @@ impl ServiceState {
     }
 
     /// On what terms a socket with this address listens. What waits in a queue of the host's
-    /// is charged on `account`; `failed` ends the instance where a task of the host's panics.
+    /// is charged on `account`; `failed` ends the instance where a task of the host's panics; `call` is what
+    /// accepts.
     pub(crate) fn config(
         &self,
         account: &Arc<Account>,
+        call: &'static str,
         listener: u32,
         local: Address,
         failed: HostFailed,
@@ -472,6 +475,7 @@ impl ServiceState {
             accept_filter: Arc::new(PolicyAcceptFilter {
                 report,
                 policy,
+                call,
                 listener,
                 local,
                 quota,

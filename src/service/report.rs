@@ -192,22 +192,26 @@ impl Report {
 /// addresses, and the guest's own refusals should be reported too.
 const MAX_REPORTED_SENDERS: usize = 16;
 
-/// The call to which a datagram does not come in.
-const RECEIVE: &str = "sock_recv_from";
-
 /// Stands before one datagram socket.
 pub(crate) struct PolicyReceiveFilter {
     report: Arc<Report>,
     policy: Arc<Policy>,
+    /// The call that receives, as the operator knows it.
+    call: &'static str,
     told: Mutex<HashSet<IpAddr>>,
 }
 
 impl PolicyReceiveFilter {
     /// Installs the filter on `socket`, if the policy restricts senders.
-    pub(crate) fn install_on(socket: &Socket, report: &Arc<Report>, policy: &Arc<Policy>) {
+    pub(crate) fn install_on(
+        socket: &Socket,
+        report: &Arc<Report>,
+        policy: &Arc<Policy>,
+        call: &'static str,
+    ) {
         if policy.narrows_senders() {
             let (report, policy) = (Arc::clone(report), Arc::clone(policy));
-            socket.set_receive_filter(Arc::new(Self { report, policy, told: Mutex::default() }));
+            socket.set_receive_filter(Arc::new(Self { report, policy, call, told: Mutex::default() }));
         }
     }
 }
@@ -220,8 +224,8 @@ impl ReceiveFilter for PolicyReceiveFilter {
             told.len() < MAX_REPORTED_SENDERS && told.insert(from.ip())
         };
         match is_new {
-            true => self.report.report_denial(RECEIVE, denial),
-            false => self.report.denials.count(RECEIVE),
+            true => self.report.report_denial(self.call, denial),
+            false => self.report.denials.count(self.call),
         }
         false
     }
@@ -231,6 +235,8 @@ impl ReceiveFilter for PolicyReceiveFilter {
 pub(crate) struct PolicyAcceptFilter {
     pub(crate) report: Arc<Report>,
     pub(crate) policy: Arc<Policy>,
+    /// The call that accepts, as the operator knows it.
+    pub(crate) call: &'static str,
     /// The descriptor with which it began to listen.
     pub(crate) listener: u32,
     /// The listener's address, where it is known.
@@ -287,7 +293,7 @@ impl AcceptFilter for PolicyAcceptFilter {
             RejectReason::QueueFull => Refused::QueueFull,
             RejectReason::Shrunk => Refused::Shrunk,
             RejectReason::Denied(denial) => {
-                self.report.report_denial("sock_accept", denial);
+                self.report.report_denial(self.call, denial);
                 Refused::Policy
             }
             RejectReason::PeerLimit(reached) => {

@@ -106,7 +106,7 @@ mod every_program_has_a_test {
 
     use super::real_programs::*;
 
-    use super::component::{life::*, p3::*, servers::*, service::*, sockets::*};
+    use super::component::{denials::*, life::*, p3::*, servers::*, service::*, sockets::*};
 
     macro_rules! assert_test_exists {
         ($program:ident) => {

@@ -119,6 +119,16 @@ macro_rules! addresses {
             }
         }
 
+        impl $($types)::+::IpAddressFamily {
+            /// WIT's name.
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    Self::Ipv4 => "ipv4",
+                    Self::Ipv6 => "ipv6",
+                }
+            }
+        }
+
         impl From<crate::socket::Family> for $($types)::+::IpAddressFamily {
             fn from(family: crate::socket::Family) -> Self {
                 match family {

@@ -24,6 +24,8 @@
 //! what the future waits for.
 
 mod address;
+mod calls;
+mod code;
 mod connection;
 mod descriptor;
 mod failure;
@@ -40,6 +42,7 @@ mod tcp;
 mod trace;
 mod udp;
 
+use code::Code;
 #[cfg(test)]
 pub(crate) use interfaces::all as all_interfaces;
 pub(crate) use outline::needs_async;

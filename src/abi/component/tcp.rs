@@ -14,13 +14,24 @@ use super::descriptor::GuestSocket;
 use super::failure::Failure;
 use crate::address::Address;
 use crate::error::Errno;
-use crate::process::{Process, Thread};
+use crate::io::Events;
+use crate::process::{Process, SocketRef, Thread};
+use crate::ready::is_ready;
 use crate::socket::listen::UnboundListen;
 use crate::socket::{Domain, Family, FlagOption, Kind, Phase, Refusal, ShutdownHow, Socket, Stream};
 
 /// The backlog of a program that has not named any, as std and most others name it. Where a profile has a
 /// number that means the maximum, this is not that number: nothing was asked for.
 const DEFAULT_BACKLOG: u32 = 128;
+
+/// How the operator knows the calls of a version of WASI by which a socket listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListenCalls {
+    /// The one that is made.
+    pub(super) call: &'static str,
+    /// The one that the guest gets connections by.
+    pub(super) accept: &'static str,
+}
 
 /// A TCP socket of the guest.
 pub(crate) struct Tcp {
@@ -39,7 +50,8 @@ impl Tcp {
     ///
     /// `EMFILE`, `ENFILE`, `ENOMEM`; `ENOTSUP` where the host lacks the family.
     pub(super) fn open(thread: &Thread, family: Family) -> Result<Self, Failure> {
-        let socket = open(thread, family, Kind::Stream)?;
+        // It receives no datagrams.
+        let socket = open(thread, family, Kind::Stream, "")?;
         if thread.process().settings().tcp_nodelay {
             socket.socket().set_flag(FlagOption::NoDelay, true)?;
         }
@@ -76,17 +88,7 @@ impl Tcp {
         }
         check_local(to, self.socket.family())?;
         let (reference, address) = (self.socket.reference(), Address::Inet(to));
-        let mut outcome = thread.bind(reference, &address)()?;
-        if outcome == Err(Errno::EADDRINUSE.into()) && to.is_ipv6() && to.ip().is_unspecified() {
-            // What is there may be a socket for both families that the host holds for the guest, which can ask
-            // for none: the operator has decided.
-            let socket = self.socket.socket();
-            socket.set_flag(FlagOption::OnlyV6, false)?;
-            outcome = thread.bind(reference, &address)()?;
-            if outcome.is_err() {
-                socket.set_flag(FlagOption::OnlyV6, true)?;
-            }
-        }
+        let outcome = bind_for_both(thread, reference, &address)?;
         let outcome = outcome.and_then(|()| stream.settle_bind(thread.process().policy()));
         Ok(thread.bound_as(call, reference, address, outcome)?)
     }
@@ -170,7 +172,7 @@ impl Tcp {
     pub(super) fn listen(
         &self,
         thread: &Thread,
-        call: &'static str,
+        calls: ListenCalls,
         unbound: UnboundListen,
     ) -> Result<u32, Failure> {
         let stream = self.usable()?;
@@ -179,13 +181,13 @@ impl Tcp {
             _ => return Err(Failure::State),
         }
         let (fd, socket) = (self.socket.fd(), self.socket.socket());
-        let mut config = thread.config(fd, socket);
+        let mut config = thread.config(calls.accept, fd, socket);
         config.rules.unbound = unbound;
         let backlog = self.backlog.unwrap_or_else(|| {
             config.rules.somaxconn_is_maximum = false;
             DEFAULT_BACKLOG
         });
-        Ok(thread.listen_as(call, fd, socket, backlog, config)?.now)
+        Ok(thread.listen_as(calls.call, fd, socket, backlog, config)?.now)
     }
 
     /// Sets the backlog, where it listens too; returns how many connections may wait then.
@@ -197,7 +199,7 @@ impl Tcp {
     pub(super) fn set_backlog(
         &mut self,
         thread: &Thread,
-        call: &'static str,
+        calls: ListenCalls,
         backlog: u64,
     ) -> Result<Option<u32>, Failure> {
         let is_listening = match self.usable()?.phase() {
@@ -212,7 +214,7 @@ impl Tcp {
         let backlog = i32::try_from(backlog).unwrap_or(i32::MAX).unsigned_abs();
         let capacity = is_listening.then(|| {
             let (fd, socket) = (self.socket.fd(), self.socket.socket());
-            thread.listen_as(call, fd, socket, backlog, thread.config(fd, socket))
+            thread.listen_as(calls.call, fd, socket, backlog, thread.config(calls.accept, fd, socket))
         });
         let capacity = capacity.transpose()?.map(|capacity| capacity.now);
         self.backlog = Some(backlog);
@@ -296,6 +298,11 @@ pub(super) fn accept(thread: &Thread, listener: &GuestSocket) -> Result<Tcp, Fai
     if !listener.stream()?.is_listening() {
         return Err(Failure::State);
     }
+    // That there is no number for a connection is told once one has come: "No pending connections at the moment.
+    // (EWOULDBLOCK, EAGAIN)" - wasi:sockets/tcp, accept
+    if !thread.process().fds().has_room() && !is_ready(listener.socket().as_ref(), Events::READ) {
+        return Err(Errno::EAGAIN.into());
+    }
     match thread.try_accept(listener.reference(), true) {
         Poll::Ready(Ok((fd, _peer))) => {
             let accepted = Tcp::of(GuestSocket::of(thread.process(), fd)?);
@@ -328,12 +335,18 @@ pub(super) fn may_accept(process: &Process, is_short: &mut bool, listener: &Sock
 }
 
 /// Opens a socket as a descriptor of the guest's. One of IPv6 is that of nothing else: "On IPv6 sockets,
-/// IPV6_V6ONLY is enabled by default and can't be configured otherwise." - wasi:sockets
+/// IPV6_V6ONLY is enabled by default and can't be configured otherwise." - wasi:sockets. The operator knows the call that
+/// receives datagrams by it as `receive`.
 ///
 /// # Errors
 ///
 /// `EMFILE`, `ENFILE`, `ENOMEM`; `ENOTSUP` where the host lacks the family.
-pub(super) fn open(thread: &Thread, family: Family, kind: Kind) -> Result<Arc<GuestSocket>, Failure> {
+pub(super) fn open(
+    thread: &Thread,
+    family: Family,
+    kind: Kind,
+    receive: &'static str,
+) -> Result<Arc<GuestSocket>, Failure> {
     let process = thread.process();
     process.fds().check_room()?;
     let domain = match family {
@@ -348,8 +361,33 @@ pub(super) fn open(thread: &Thread, family: Family, kind: Kind) -> Result<Arc<Gu
     if family == Family::Inet6 {
         socket.set_flag(FlagOption::OnlyV6, true)?;
     }
-    let fd = thread.insert_socket(socket, true)?;
+    let fd = thread.insert_socket_as(receive, socket, true)?;
     Ok(GuestSocket::of(process, fd)?)
+}
+
+/// What gives `socket` the address, as [`Thread::bind`] does; [`Thread::bound_as`] is to follow. What is at the wildcard
+/// of IPv6 may be a socket for both families that the host holds for the guest, which can ask for none: the operator
+/// has decided, and it gets that one.
+///
+/// # Errors
+///
+/// What the host reports.
+pub(super) fn bind_for_both(
+    thread: &Thread,
+    socket: &SocketRef,
+    address: &Address,
+) -> Result<Result<(), Refusal>, Errno> {
+    let outcome = thread.bind(socket, address)()?;
+    let is_wildcard = matches!(address, Address::Inet(to) if to.is_ipv6() && to.ip().is_unspecified());
+    if outcome != Err(Errno::EADDRINUSE.into()) || !is_wildcard {
+        return Ok(outcome);
+    }
+    socket.socket.set_flag(FlagOption::OnlyV6, false)?;
+    let outcome = thread.bind(socket, address)()?;
+    if outcome.is_err() {
+        socket.socket.set_flag(FlagOption::OnlyV6, true)?;
+    }
+    Ok(outcome)
 }
 
 /// A network address, which all of a component's are.

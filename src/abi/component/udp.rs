@@ -10,12 +10,12 @@ use std::task::Poll;
 use super::address::{check_destination, is_of};
 use super::descriptor::GuestSocket;
 use super::failure::Failure;
-use super::tcp::{inet, open};
+use super::tcp::{bind_for_both, inet, open};
 use crate::address::Address;
 use crate::error::Errno;
 use crate::process::{Process, Thread};
 use crate::ready;
-use crate::socket::{Datagram, Destination, Family, Kind, Refusal, Socket};
+use crate::socket::{Datagram, Destination, Family, FlagOption, Kind, Refusal, Socket};
 
 /// The largest datagram that there can be; one of IP is smaller still.
 pub(super) const MAX_DATAGRAM: usize = 65_535;
@@ -29,13 +29,13 @@ pub(crate) struct Udp {
 }
 
 impl Udp {
-    /// A fresh socket.
+    /// A fresh socket. The operator knows the call that receives as `receive`.
     ///
     /// # Errors
     ///
     /// As for [`Tcp::open`](super::tcp::Tcp::open).
-    pub(super) fn open(thread: &Thread, family: Family) -> Result<Self, Failure> {
-        let socket = open(thread, family, Kind::Datagram)?;
+    pub(super) fn open(thread: &Thread, family: Family, receive: &'static str) -> Result<Self, Failure> {
+        let socket = open(thread, family, Kind::Datagram, receive)?;
         Ok(Self { socket, was_connected: AtomicBool::new(false) })
     }
 
@@ -66,7 +66,7 @@ impl Udp {
             return Err(Failure::Argument);
         }
         let (reference, address) = (self.socket.reference(), Address::Inet(to));
-        let outcome = thread.bind(reference, &address)()?;
+        let outcome = bind_for_both(thread, reference, &address)?;
         Ok(thread.bound_as(call, reference, address, outcome)?)
     }
 
@@ -81,7 +81,7 @@ impl Udp {
         call: &'static str,
         to: SocketAddr,
     ) -> Result<(), Failure> {
-        check_destination(to, self.socket.family())?;
+        check_to(&self.socket, to)?;
         let (socket, address) = (self.socket.socket(), Address::Inet(to));
         let mut outcome = socket.try_connect(&address, process.policy());
         if matches!(outcome, Err(Refusal::Denied(_)))
@@ -122,6 +122,20 @@ impl Udp {
     }
 }
 
+/// Checks an address to which a datagram of `socket` is to go. One of IPv4 that stands as one of IPv6 is that of
+/// a peer where the socket is one for both families, which the host has held for the guest.
+///
+/// # Errors
+///
+/// [`Failure::Argument`].
+pub(super) fn check_to(socket: &GuestSocket, to: SocketAddr) -> Result<(), Failure> {
+    let inside = SocketAddr::new(to.ip().to_canonical(), to.port());
+    if inside != to && !socket.socket().flag(FlagOption::OnlyV6).unwrap_or(true) {
+        return check_destination(inside, Family::Inet4);
+    }
+    check_destination(to, socket.family())
+}
+
 /// The datagram socket behind a descriptor.
 ///
 /// # Errors
@@ -154,7 +168,7 @@ pub(super) async fn send(
         return Err(Errno::EMSGSIZE.into());
     }
     if let Some(to) = to {
-        check_destination(to, socket.family())?;
+        check_to(socket, to)?;
     }
     let slices = &[IoSlice::new(data)];
     let sent = match (to, peer) {

@@ -10,6 +10,8 @@ mod link;
 mod run;
 mod settings;
 mod stdio;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod view;
 

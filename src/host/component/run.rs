@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{InstancePre, Linker};
+use wasmtime::component::{InstancePre, Linker, ResourceTableError};
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{I32Exit, p2, p3};
 
 use super::super::call_mode::CallMode;
 use super::super::epoch::Epochs;
 use super::super::load::Program;
-use super::super::outcome::{Ended, ended, error_of, is_mistake};
+use super::super::outcome::{AtLimit, Ended, ended, error_of, is_mistake};
 use super::super::stub::MissingImports;
 use super::super::{Guest, WasockCtx};
 use super::data::{Data, RESOURCES_PER_DESCRIPTOR};
@@ -20,7 +20,9 @@ use super::fit::check_run;
 use super::link::{link_p2, link_p3};
 use super::thread::run_on_own_thread;
 use crate::abi::component::CommandVersion;
+use crate::error::Errno;
 use crate::io::sleep;
+use crate::observe::Limit;
 use crate::process::Process;
 
 /// How many handles a component may have, at least: the default of Wasmtime's.
@@ -60,7 +62,9 @@ pub(in crate::host) async fn run_component(
         ctx.calls = CallMode::OwnThread;
         let life = live(ctx, command, guest.epochs);
         let outcome = run_on_own_thread(Arc::clone(&process), threads, life).await;
-        deliver_the_rest(&process).await;
+        if outcome.is_ok() {
+            deliver_the_rest(&process).await;
+        }
         return outcome;
     }
     ctx.calls = CallMode::Async;
@@ -70,12 +74,14 @@ pub(in crate::host) async fn run_component(
         outcome = life => outcome,
         ending = process.signals().ended() => ended(Err(error_of(ending))),
     };
-    deliver_the_rest(&process).await;
+    if outcome.is_ok() {
+        deliver_the_rest(&process).await;
+    }
     outcome
 }
 
-/// Waits a while for what the guest has written to be delivered, unless something ended or ends it: what is left is
-/// reset with all that it has open.
+/// Waits a while for what the guest has written to be delivered, unless something ends it: what is left is
+/// reset with all that it has open. After a trap nobody waits, for the next start would have to wait too.
 async fn deliver_the_rest(process: &Process) {
     tokio::select! {
         biased;
@@ -147,7 +153,7 @@ async fn live_in_store(ctx: WasockCtx, command: Command, epochs: Epochs) -> wasm
         Ok(Err(())) => Ok(Ended { code: 1 }),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(code)) => Ok(Ended { code: code.cast_unsigned() }),
-            None => ended(Err(as_trap(error, &store))),
+            None => ended(Err(with_limit(as_trap(error, &store)))),
         },
     }
 }
@@ -159,6 +165,21 @@ fn as_trap(error: wasmtime::Error, store: &Store<Data>) -> wasmtime::Error {
         return error;
     }
     error.context(WasmBacktrace::capture(store))
+}
+
+/// Notes in `error` which limit of the operator's has caused it, if one has. The engine has no types for two of them.
+fn with_limit(error: wasmtime::Error) -> wasmtime::Error {
+    let text = error.root_cause().to_string();
+    let limit = if matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || text.contains("handle limit exceeded")
+    {
+        Limit::Descriptors
+    } else if text.contains("fuel allocated for hostcalls") || error.downcast_ref() == Some(&Errno::ENOMEM) {
+        Limit::HostMemory
+    } else {
+        return error;
+    };
+    error.context(AtLimit(limit))
 }
 
 impl Command {

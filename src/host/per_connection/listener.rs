@@ -53,7 +53,7 @@ impl Listener {
             tracing::error!("{}", Terminated::HostPanic(what));
             supervised.terminate();
         });
-        let config = state.config(&account, HOST_LISTENER, inherited.local.clone(), failed);
+        let config = state.config(&account, "sock_accept", HOST_LISTENER, inherited.local.clone(), failed);
         let name = match inherited.local.path().map(Path::new) {
             Some(path) if state.removes_unix_names() && !inherited.is_shared => Held::adopt(path).ok(),
             _ => None,

@@ -9,6 +9,9 @@ use crate::file::{Dir, File};
 use crate::process::{Open, OpenFile};
 use crate::socket::Socket;
 
+/// The call of modules that receives datagrams, as the operator knows it.
+pub(in crate::process) const RECEIVE: &str = "sock_recv_from";
+
 /// A socket as a call sees it: the thing, and whether this descriptor waits.
 pub struct SocketRef {
     /// Its number.
@@ -137,8 +140,22 @@ impl Thread {
     ///
     /// `EMFILE` where the guest's table is full.
     pub(crate) fn insert_socket(&self, socket: Socket, nonblocking: bool) -> Result<u32, Errno> {
+        self.insert_socket_as(RECEIVE, socket, nonblocking)
+    }
+
+    /// As [`insert_socket`](Self::insert_socket), where the operator knows the call that receives datagrams as `receive`.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` where the guest's table is full.
+    pub(crate) fn insert_socket_as(
+        &self,
+        receive: &'static str,
+        socket: Socket,
+        nonblocking: bool,
+    ) -> Result<u32, Errno> {
         self.limit_buffers(&socket, true)?;
-        self.process.service().guard(&socket);
+        self.process.service().guard(&socket, receive);
         let open = OpenFile::with_nonblocking(Open::Socket(Arc::new(socket)), nonblocking);
         self.insert(open, Rights::SOCKET, Rights::SOCKET)
     }

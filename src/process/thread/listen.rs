@@ -10,6 +10,9 @@ use crate::observe::Event;
 use crate::socket::listen::{Capacity, ListenConfig};
 use crate::socket::{Domain, Refusal, Socket};
 
+/// The call of modules that accepts, as the operator knows it.
+pub(in crate::process) const ACCEPT: &str = "sock_accept";
+
 impl Thread {
     /// Makes the socket `fd` listen, and reports it to the operator and to the handlers of
     /// events. Returns the capacity of the queue, for the trace.
@@ -19,7 +22,7 @@ impl Thread {
     /// Those of [`socket`](Self::socket) and of [`Stream::listen`](crate::socket::Stream::listen).
     pub(crate) fn listen(&self, fd: u32, backlog: u32) -> Result<TraceAnnotation, Error> {
         let outcome = self.socket(fd, Rights::SOCK_LISTEN).map_err(Error::from).and_then(|socket| {
-            let config = self.config(fd, &socket.socket);
+            let config = self.config(ACCEPT, fd, &socket.socket);
             self.listen_as("sock_listen", fd, &socket.socket, backlog, config)
         });
         match &outcome {
@@ -66,10 +69,11 @@ impl Thread {
         outcome
     }
 
-    /// On what terms `socket`, which is the descriptor `fd`, listens at the address that it has.
-    pub(crate) fn config(&self, fd: u32, socket: &Socket) -> ListenConfig {
+    /// On what terms `socket`, which is the descriptor `fd`, listens at the address that it has. The operator knows
+    /// the call that accepts as `accept`.
+    pub(crate) fn config(&self, accept: &'static str, fd: u32, socket: &Socket) -> ListenConfig {
         let local = socket.local_address().unwrap_or_else(|_| Address::Unix(UnixName::unnamed()));
-        self.process.config(fd, local)
+        self.process.config(accept, fd, local)
     }
 
     /// What the addresses of a Unix socket mean to this guest.

@@ -83,6 +83,18 @@ fn a_signal_ends_a_component_that_computes_or_waits() -> Result<()> {
     Ok(())
 }
 
+/// A host that lacks descriptors says what to raise, whatever it is that can't be made.
+#[test]
+fn a_host_without_descriptors_says_what_to_raise() -> Result<()> {
+    for count in 10..=18 {
+        let host = run().args(["--no-cache", COMPONENT_LIFE, "ok"]).limit_descriptors(count);
+        let finished = host.finish()?.expect_no_stderr("panicked")?;
+        let tells = finished.stderr_lines_with("(ulimit -n").len() == 1;
+        ensure!(finished.code == Some(0) || tells, "{count} descriptors: {finished}");
+    }
+    Ok(())
+}
+
 #[test]
 fn limits_to_time_end_a_component() -> Result<()> {
     for how in ["spin", "sleep"] {

@@ -1,5 +1,6 @@
 //! Components.
 
+pub(crate) mod denials;
 pub(crate) mod life;
 mod listener;
 mod load;

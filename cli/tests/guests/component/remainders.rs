@@ -1,12 +1,12 @@
 //! What a component has written when it drops a connection, and its peer has not taken yet.
 
-use super::service::serve;
+use super::service::{is_served, serve};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{Client, Running};
 use rustix::process::Signal;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A client that says `word`, and is sent more than it takes; returns how much is for it.
 fn is_sent_much(running: &mut Running, addr: SocketAddr, word: &str) -> Result<(TcpStream, usize)> {
@@ -14,7 +14,7 @@ fn is_sent_much(running: &mut Running, addr: SocketAddr, word: &str) -> Result<(
     client.set_read_timeout(Some(Duration::from_secs(60)))?;
     client.read_exact(&mut [0; 6]).context("the greeting")?;
     client.write_all(word.as_bytes())?;
-    let line = running.wait_for_stdout("wrote ")?;
+    let line = running.wait_for_stdout(&format!(" bytes to {}", client.local_addr()?))?;
     let count = line.split_whitespace().nth(1).context("no number")?.parse()?;
     Ok((client, count))
 }
@@ -81,4 +81,61 @@ fn a_connection_counts_until_all_is_delivered() -> Result<()> {
     takes_all(client, count)?;
     waiting.hears("hello ")?;
     running.stop().map(drop)
+}
+
+/// Each takes a descriptor of the host's, and no more than that.
+#[test]
+fn what_is_to_be_delivered_takes_one_descriptor_a_connection() -> Result<()> {
+    let (mut running, addr) = serve(&[])?;
+    // What delivers is started at the first one.
+    let mut clients = vec![is_sent_much(&mut running, addr, "much")?];
+    let before = running.descriptors()?;
+    for _ in 0..4 {
+        clients.push(is_sent_much(&mut running, addr, "much")?);
+    }
+    let taken = running.descriptors()? - before;
+    ensure!(taken == 4, "{taken} descriptors of 4 connections");
+    clients.into_iter().try_for_each(|(client, count)| takes_all(client, count))?;
+    running.stop().map(drop)
+}
+
+/// What the one that trapped had still to deliver does not keep the next one from its start.
+#[test]
+fn a_trap_resets_what_is_not_delivered() -> Result<()> {
+    let (mut running, addr) = serve(&["--restart", "on-failure"])?;
+    let (client, _) = is_sent_much(&mut running, addr, "much")?;
+    let mut other = Client::connect(addr)?;
+    other.hears("hello ")?;
+    other.say("trap")?;
+    running.wait_for_stderr("starts anew")?;
+    is_reset(client)?;
+    let _client = is_served(addr)?;
+    running.stop()?.expect_stderr("whose peers had not taken all that it wrote: 1").map(drop)
+}
+
+/// The peer has a connection until then, and may have no second one.
+#[test]
+fn a_peer_has_a_connection_until_all_is_delivered() -> Result<()> {
+    let (mut running, addr) = serve(&["--max-connections-per-peer", "1"])?;
+    let (client, count) = is_sent_much(&mut running, addr, "much")?;
+    Client::connect(addr)?.is_gone()?;
+    takes_all(client, count)?;
+    // The host learns a moment later that all was taken.
+    let begun = Instant::now();
+    while is_served(addr).is_err() {
+        ensure!(begun.elapsed() < Duration::from_secs(20), "the peer is kept out");
+    }
+    running.stop().map(drop)
+}
+
+/// The generation before delivers while the new one serves.
+#[test]
+fn a_reload_loses_nothing_of_what_is_to_be_delivered() -> Result<()> {
+    let (mut running, addr) = serve(&["--reload-signal", "USR2"])?;
+    let (client, count) = is_sent_much(&mut running, addr, "much")?;
+    running.signal(Signal::USR2)?;
+    running.wait_for_stderr("generation 2 serves")?;
+    let _client = is_served(addr)?;
+    takes_all(client, count)?;
+    running.stop()?.expect_no_stderr("had not taken all").map(drop)
 }

@@ -2,10 +2,11 @@
 
 use crate::{run, run_on_loopback};
 use anyhow::{Result, ensure};
-use guest_tests::components::COMPONENT_ECHO;
+use guest_tests::components::{COMPONENT_ECHO, COMPONENT_UDP};
 use guest_tests::{Client, Running};
 use rustix::process::Signal;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 /// The echo, with these flags, and where it listens.
 pub(super) fn serve(flags: &[&str]) -> Result<(Running, SocketAddr)> {
@@ -16,7 +17,7 @@ pub(super) fn serve(flags: &[&str]) -> Result<(Running, SocketAddr)> {
 }
 
 /// A client that has been greeted and gets its words back.
-fn is_served(addr: SocketAddr) -> Result<Client> {
+pub(super) fn is_served(addr: SocketAddr) -> Result<Client> {
     is_greeted(addr, "hello ")
 }
 
@@ -172,4 +173,24 @@ fn a_component_gets_a_preopened_listener_for_both_families() -> Result<()> {
         let _client = is_served((client.parse::<std::net::IpAddr>()?, port).into())?;
     }
     running.stop().map(drop)
+}
+
+/// The same of UDP: what it receives of IPv4 it may answer.
+#[test]
+fn a_component_gets_a_preopened_socket_for_both_families() -> Result<()> {
+    let port = UdpSocket::bind("[::]:0")?.local_addr()?.port();
+    let at = format!("[::]:{port}");
+    let mut running = run().args(["--preopen-udp", &at, COMPONENT_UDP, &at]).start()?;
+    running.wait_for_stdout(&format!("bound {at}"))?;
+    for (client, server) in [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+        let client = UdpSocket::bind(client)?;
+        client.set_read_timeout(Some(Duration::from_secs(20)))?;
+        client.connect((server, port))?;
+        client.send(b"words")?;
+        let mut answer = [0; 16];
+        let count = client.recv(&mut answer)?;
+        ensure!(answer.get(..count) == Some(b"words"), "{count} bytes");
+        client.send(if server == "::1" { b"quit" } else { b"more" })?;
+    }
+    running.finish()?.expect_code(0).map(drop)
 }

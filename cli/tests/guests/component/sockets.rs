@@ -194,6 +194,48 @@ pub(crate) fn component_hostile() -> Result<()> {
     Ok(())
 }
 
+/// Where a limit of the operator's is the cause, the line names its flag.
+#[test]
+fn a_trap_at_a_limit_names_the_flag() -> Result<()> {
+    for (what, flags, cause) in [
+        ("pollables_without_end", &[][..], "resource table has no free keys (--max-fds)"),
+        ("networks_without_end", &["--max-host-memory", "200K", "--max-fds", "4096"], "(--max-host-memory)"),
+        ("a_list_beyond_memory", &["--max-host-memory", "8M"], "(--max-host-memory)"),
+        ("a_list_beyond_memory", &[], "store handle limit exceeded (--max-fds)"),
+    ] {
+        run_on_loopback()
+            .args(flags)
+            .args([COMPONENT_HOSTILE, what])
+            .finish()
+            .and_then(|finished| finished.expect_code(134))
+            .and_then(|finished| finished.expect_stderr(cause))
+            .with_context(|| format!("{what} {flags:?}"))?;
+    }
+    Ok(())
+}
+
+/// Rule 12: a full table is told once there is a connection that it keeps out.
+#[test]
+fn a_full_table_is_told_when_a_connection_comes() -> Result<()> {
+    for flags in [["--max-fds", "4"], ["--max-connections", "1"]] {
+        let mut listener = Listener::start(run_on_loopback().args(flags), 4)?;
+        let _first;
+        if flags[0] == "--max-connections" {
+            _first = Client::connect(listener.address)?;
+            listener.tell("accept_waiting")?;
+        }
+        for _ in 0..2 {
+            listener.expect("accept", "EAGAIN")?;
+        }
+        ensure!(!listener.running.stderr().contains(flags[0]), "{}", listener.running.stderr());
+        let _waiting = Client::connect(listener.address)?;
+        listener.is_ready("poll 100", false)?;
+        listener.expect("accept", "EMFILE")?;
+        listener.running.wait_for_stderr(flags[0])?;
+    }
+    Ok(())
+}
+
 /// Pollables and streams of all kinds go together.
 #[test]
 fn lists_and_streams_may_be_mixed() -> Result<()> {

@@ -27,8 +27,10 @@ use wasmtime::component::Linker;
 
 use super::{Getter, Sockets};
 
-pub(crate) use error::SocketError;
 pub(crate) use poll::Waiting;
+
+/// How a call of `wasi:sockets` 0.2 fails.
+pub(crate) type SocketError = super::code::SocketError<sockets::network::ErrorCode>;
 
 /// What `bindgen!` makes of `wit/p2`. No call is an async function but those that wait.
 #[allow(missing_docs, reason = "the text of the interfaces is the standard's")]

@@ -12,8 +12,8 @@ use super::network::Network;
 use super::sockets::ip_name_lookup::{Host, HostResolveAddressStream};
 use super::sockets::network::{ErrorCode, IpAddress};
 use super::source::Source;
-use crate::abi::component::View;
 use crate::abi::component::name::{Named, RESOLVE, host, may_look_up, shown};
+use crate::abi::component::{Code, View};
 use crate::error::Errno;
 use crate::io::Pollable;
 use crate::process::Background;
@@ -92,7 +92,7 @@ impl HostResolveAddressStream for View<'_> {
                     ResolveAddressStream::LookUp(look_up) => {
                         let next = look_up.0.look(|found| match found {
                             Ok(addresses) => Ok(addresses.next()),
-                            Err(errno) => Err(unresolved(*errno)),
+                            Err(errno) => Err(SocketError::Code(Code::of_look_up(*errno).into())),
                         });
                         // "A result is not available yet."
                         next.unwrap_or(Err(SocketError::Code(ErrorCode::WouldBlock)))?
@@ -120,15 +120,5 @@ impl HostResolveAddressStream for View<'_> {
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
         self.table.delete(stream)?;
         Ok(())
-    }
-}
-
-/// Why a name was not found.
-fn unresolved(errno: Errno) -> SocketError {
-    match errno {
-        Errno::ENOENT => SocketError::Code(ErrorCode::NameUnresolvable),
-        Errno::EAGAIN | Errno::ETIMEDOUT => SocketError::Code(ErrorCode::TemporaryResolverFailure),
-        Errno::EIO | Errno::ENOTSUP => SocketError::Code(ErrorCode::PermanentResolverFailure),
-        errno => errno.into(),
     }
 }

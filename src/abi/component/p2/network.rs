@@ -2,11 +2,11 @@
 
 use wasmtime::component::Resource;
 
-use super::error::{StreamFailure, code};
+use super::error::StreamFailure;
 use super::sockets::network::{self, ErrorCode};
 use super::{SocketError, sockets};
-use crate::abi::component::View;
 use crate::abi::component::address::addresses;
+use crate::abi::component::{Code, View};
 use crate::account::Charge;
 use crate::error::Errno;
 
@@ -30,10 +30,7 @@ impl sockets::instance_network::Host for View<'_> {
 
 impl network::Host for View<'_> {
     fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        match error {
-            SocketError::Code(code) => Ok(code),
-            SocketError::Trap(trap) => Err(trap),
-        }
+        error.code()
     }
 
     fn network_error_code(
@@ -42,10 +39,11 @@ impl network::Host for View<'_> {
     ) -> wasmtime::Result<Option<ErrorCode>> {
         let error = self.table.get(&error)?;
         if let Some(StreamFailure(errno)) = error.downcast_ref() {
-            return Ok(Some(code(*errno)));
+            return Ok(Some(Code::from(*errno).into()));
         }
         let system = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        Ok(system.map(|number| code(Errno::from(std::io::Error::from_raw_os_error(number)))))
+        let of = |number| Code::from(Errno::from(std::io::Error::from_raw_os_error(number)));
+        Ok(system.map(|number| of(number).into()))
     }
 }
 

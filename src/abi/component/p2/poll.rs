@@ -3,7 +3,7 @@
 //! `wasmtime_wasi_io`'s to look at.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::source::{POLLABLE, Source, Subscription, Wait};
 use crate::abi::component::View;
 use crate::abi::component::tcp::may_accept;
 use crate::error::Errno;
-use crate::io::{HostRuntime, Timer};
+use crate::io::{Either, HostRuntime, Timer, either};
 use crate::process::Process;
 use crate::ready::{self, Before, PollSet, PollSetBuffer, Watched, is_ready, take_turn};
 
@@ -174,22 +174,6 @@ impl Waiting {
         }
         Ok(ready)
     }
-}
-
-enum Either<A, B> {
-    First(A),
-    Second(B),
-}
-
-async fn either<A, B>(
-    mut first: Pin<&mut impl Future<Output = A>>,
-    mut second: Pin<&mut impl Future<Output = B>>,
-) -> Either<A, B> {
-    poll_fn(|context| match first.as_mut().poll(context) {
-        Poll::Ready(done) => Poll::Ready(Either::First(done)),
-        Poll::Pending => second.as_mut().poll(context).map(Either::Second),
-    })
-    .await
 }
 
 /// What `pollable` waits for, where it is one of wasock's own.

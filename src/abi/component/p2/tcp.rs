@@ -15,10 +15,11 @@ use super::sockets::tcp::{Host, HostTcpSocket, ShutdownType};
 use super::sockets::tcp_create_socket;
 use super::source::Source;
 use crate::abi::component::View;
+use crate::abi::component::calls::{SocketResource, TcpResource, tcp_calls};
 use crate::abi::component::descriptor::GuestSocket;
 use crate::abi::component::failure::Failure;
 use crate::abi::component::option::{Buffer, KeepAliveTime};
-use crate::abi::component::tcp::Tcp;
+use crate::abi::component::tcp::{ListenCalls, Tcp};
 use crate::error::Errno;
 use crate::socket::ShutdownHow;
 use crate::socket::listen::UnboundListen;
@@ -33,6 +34,8 @@ pub struct TcpSocket {
 /// "`invalid-state`: The socket is not bound to any local address. (EDESTADDRREQ)" - wasi:sockets/tcp, start-listen,
 /// whatever the profile is.
 const UNBOUND: UnboundListen = UnboundListen::Refused(Errno::EDESTADDRREQ);
+
+const ACCEPT: &str = "tcp-socket.accept";
 
 /// An operation in two calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,58 +68,35 @@ impl TcpSocket {
     }
 }
 
+impl SocketResource for TcpSocket {
+    fn descriptor(&self) -> &Arc<GuestSocket> {
+        self.tcp.socket()
+    }
+
+    fn options(&self) -> Result<&GuestSocket, Failure> {
+        self.tcp.options()
+    }
+
+    fn local_address(&self) -> Result<SocketAddr, Failure> {
+        self.tcp.local_address()
+    }
+
+    fn peer_address(&self) -> Result<SocketAddr, Failure> {
+        self.tcp.peer_address()
+    }
+}
+
+impl TcpResource for TcpSocket {
+    fn tcp(&self) -> &Tcp {
+        &self.tcp
+    }
+
+    fn tcp_mut(&mut self) -> &mut Tcp {
+        &mut self.tcp
+    }
+}
+
 impl View<'_> {
-    /// The number of a socket, for the trace.
-    fn fd(&self, this: &This) -> String {
-        let socket = self.table.get(this);
-        socket.map_or_else(|_| "fd=?".to_owned(), |it| format!("fd={}", it.tcp.socket().fd()))
-    }
-
-    /// Reads an option.
-    fn get<T>(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        get: impl FnOnce(&GuestSocket) -> Result<T, Failure>,
-    ) -> Result<T, SocketError> {
-        self.traced(name, |view| view.fd(this), |view| Ok(get(view.table.get(this)?.tcp.options()?)?))
-    }
-
-    /// Sets an option.
-    fn set(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        value: impl std::fmt::Display,
-        set: impl FnOnce(&GuestSocket) -> Result<(), Failure>,
-    ) -> Result<(), SocketError> {
-        self.traced(
-            name,
-            |view| format!("{}, value={value}", view.fd(this)),
-            |view| Ok(set(view.table.get(this)?.tcp.options()?)?),
-        )
-    }
-
-    fn set_buffer(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        buffer: Buffer,
-        value: u64,
-    ) -> Result<(), SocketError> {
-        self.traced(
-            name,
-            |view| format!("{}, value={value}", view.fd(this)),
-            |view| {
-                let socket = view.table.get(this)?.tcp.options()?;
-                if let Some(limited) = socket.set_buffer_size(view.thread, buffer, value)? {
-                    view.annotate(limited);
-                }
-                Ok(())
-            },
-        )
-    }
-
     async fn connect(&mut self, call: &'static str, this: &This, to: SocketAddr) -> Result<(), SocketError> {
         let socket = self.table.get_mut(this)?;
         socket.begin()?;
@@ -130,21 +110,13 @@ impl tcp_create_socket::Host for View<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> Result<This, SocketError> {
         self.traced(
             "create-tcp-socket",
-            |_| format!("address-family={}", name_of(family)),
+            |_| format!("address-family={}", family.name()),
             |view| {
                 let tcp = Tcp::open(view.thread, family.into())?;
                 view.note("fd", tcp.socket().fd());
                 Ok(view.table.push(TcpSocket::of(tcp))?)
             },
         )
-    }
-}
-
-/// WIT's name of a family.
-pub(super) fn name_of(family: IpAddressFamily) -> &'static str {
-    match family {
-        IpAddressFamily::Ipv4 => "ipv4",
-        IpAddressFamily::Ipv6 => "ipv6",
     }
 }
 
@@ -226,7 +198,8 @@ impl HostTcpSocket for View<'_> {
             |view| {
                 let socket = view.table.get_mut(&this)?;
                 socket.begin()?;
-                let capacity = socket.tcp.listen(view.thread, CALL, UNBOUND)?;
+                let calls = ListenCalls { call: CALL, accept: ACCEPT };
+                let capacity = socket.tcp.listen(view.thread, calls, UNBOUND)?;
                 socket.begun = Some(Begun::Listen);
                 view.note("capacity", capacity);
                 Ok(())
@@ -252,7 +225,7 @@ impl HostTcpSocket for View<'_> {
         this: This,
     ) -> Result<(This, Resource<DynInputStream>, Resource<DynOutputStream>), SocketError> {
         self.traced(
-            "tcp-socket.accept",
+            ACCEPT,
             |view| view.fd(&this),
             |view| {
                 let socket = view.table.get(&this)?;
@@ -275,112 +248,27 @@ impl HostTcpSocket for View<'_> {
         )
     }
 
-    fn local_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "tcp-socket.local-address",
-            |view| view.fd(&this),
-            |view| {
-                let local = view.table.get(&this)?.tcp.local_address()?;
-                view.note("address", local);
-                Ok(local.into())
-            },
-        )
-    }
-
-    fn remote_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "tcp-socket.remote-address",
-            |view| view.fd(&this),
-            |view| {
-                let peer = view.table.get(&this)?.tcp.peer_address()?;
-                view.note("address", peer);
-                Ok(peer.into())
-            },
-        )
-    }
-
-    fn is_listening(&mut self, this: This) -> wasmtime::Result<bool> {
-        Ok(self.table.get(&this)?.tcp.is_listening())
-    }
-
-    fn address_family(&mut self, this: This) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self.table.get(&this)?.tcp.socket().family().into())
-    }
-
-    fn set_listen_backlog_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        const CALL: &str = "tcp-socket.set-listen-backlog-size";
-        self.traced(
-            CALL,
-            |view| format!("{}, value={value}", view.fd(&this)),
-            |view| {
-                let capacity = view.table.get_mut(&this)?.tcp.set_backlog(view.thread, CALL, value)?;
-                if let Some(capacity) = capacity {
-                    view.note("capacity", capacity);
-                }
-                Ok(())
-            },
-        )
-    }
-
-    fn keep_alive_enabled(&mut self, this: This) -> Result<bool, SocketError> {
-        self.get("tcp-socket.keep-alive-enabled", &this, GuestSocket::keep_alive)
-    }
-
-    fn set_keep_alive_enabled(&mut self, this: This, value: bool) -> Result<(), SocketError> {
-        self.set("tcp-socket.set-keep-alive-enabled", &this, value, |it| it.set_keep_alive(value))
-    }
-
-    fn keep_alive_idle_time(&mut self, this: This) -> Result<u64, SocketError> {
-        self.get("tcp-socket.keep-alive-idle-time", &this, |it| it.keep_alive_time(KeepAliveTime::Idle))
-    }
-
-    fn set_keep_alive_idle_time(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.set("tcp-socket.set-keep-alive-idle-time", &this, value, |it| {
-            it.set_keep_alive_time(KeepAliveTime::Idle, value)
-        })
-    }
-
-    fn keep_alive_interval(&mut self, this: This) -> Result<u64, SocketError> {
-        self.get("tcp-socket.keep-alive-interval", &this, |it| it.keep_alive_time(KeepAliveTime::Interval))
-    }
-
-    fn set_keep_alive_interval(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.set("tcp-socket.set-keep-alive-interval", &this, value, |it| {
-            it.set_keep_alive_time(KeepAliveTime::Interval, value)
-        })
-    }
-
-    fn keep_alive_count(&mut self, this: This) -> Result<u32, SocketError> {
-        self.get("tcp-socket.keep-alive-count", &this, GuestSocket::keep_alive_count)
-    }
-
-    fn set_keep_alive_count(&mut self, this: This, value: u32) -> Result<(), SocketError> {
-        self.set("tcp-socket.set-keep-alive-count", &this, value, |it| it.set_keep_alive_count(value))
-    }
-
-    fn hop_limit(&mut self, this: This) -> Result<u8, SocketError> {
-        self.get("tcp-socket.hop-limit", &this, GuestSocket::hop_limit)
-    }
-
-    fn set_hop_limit(&mut self, this: This, value: u8) -> Result<(), SocketError> {
-        self.set("tcp-socket.set-hop-limit", &this, value, |it| it.set_hop_limit(value))
-    }
-
-    fn receive_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.get("tcp-socket.receive-buffer-size", &this, |it| it.buffer_size(Buffer::Receive))
-    }
-
-    fn set_receive_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.set_buffer("tcp-socket.set-receive-buffer-size", &this, Buffer::Receive, value)
-    }
-
-    fn send_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.get("tcp-socket.send-buffer-size", &this, |it| it.buffer_size(Buffer::Send))
-    }
-
-    fn set_send_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.set_buffer("tcp-socket.set-send-buffer-size", &this, Buffer::Send, value)
-    }
+    tcp_calls!(
+        This,
+        SocketError,
+        IpAddressFamily,
+        IpSocketAddress,
+        ACCEPT,
+        "",
+        [
+            local_address,
+            remote_address,
+            is_listening,
+            address_family,
+            keep_alive_enabled,
+            keep_alive_idle_time,
+            keep_alive_interval,
+            keep_alive_count,
+            hop_limit,
+            receive_buffer_size,
+            send_buffer_size,
+        ]
+    );
 
     fn subscribe(&mut self, this: This) -> wasmtime::Result<Resource<DynPollable>> {
         let source = Source::Tcp(Arc::clone(self.table.get(&this)?.tcp.socket().socket()));
@@ -398,10 +286,5 @@ impl HostTcpSocket for View<'_> {
             |view| format!("{}, shutdown-type={name}", view.fd(&this)),
             |view| Ok(view.table.get(&this)?.tcp.shutdown(how)?),
         )
-    }
-
-    fn drop(&mut self, this: This) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
     }
 }

@@ -15,8 +15,8 @@ use super::sockets::udp::{
 };
 use super::sockets::udp_create_socket;
 use super::source::Source;
-use super::tcp::name_of;
 use crate::abi::component::View;
+use crate::abi::component::calls::{SocketResource, udp_calls};
 use crate::abi::component::descriptor::GuestSocket;
 use crate::abi::component::failure::Failure;
 use crate::abi::component::option::Buffer;
@@ -28,6 +28,9 @@ const MOST: u64 = 16;
 
 /// How many bytes one call receives, where it is not one datagram.
 const MOST_BYTES: usize = 64 * 1024;
+
+const SEND: &str = "outgoing-datagram-stream.send";
+const RECEIVE: &str = "incoming-datagram-stream.receive";
 
 /// "A UDP socket handle." - wasi:sockets/udp
 pub struct UdpSocket {
@@ -58,42 +61,25 @@ pub struct Outgoing {
 type This = Resource<UdpSocket>;
 type Streams = (Resource<Incoming>, Resource<Outgoing>);
 
+impl SocketResource for UdpSocket {
+    fn descriptor(&self) -> &Arc<GuestSocket> {
+        self.udp.socket()
+    }
+
+    fn options(&self) -> Result<&GuestSocket, Failure> {
+        Ok(self.udp.socket())
+    }
+
+    fn local_address(&self) -> Result<SocketAddr, Failure> {
+        self.udp.local_address()
+    }
+
+    fn peer_address(&self) -> Result<SocketAddr, Failure> {
+        self.udp.peer_address()
+    }
+}
+
 impl View<'_> {
-    /// The number of a socket, for the trace.
-    fn udp_fd(&self, this: &This) -> String {
-        let socket = self.table.get(this);
-        socket.map_or_else(|_| "fd=?".to_owned(), |it| format!("fd={}", it.udp.socket().fd()))
-    }
-
-    fn get_udp<T>(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        get: impl FnOnce(&GuestSocket) -> Result<T, Failure>,
-    ) -> Result<T, SocketError> {
-        self.traced(name, |view| view.udp_fd(this), |view| Ok(get(view.table.get(this)?.udp.socket())?))
-    }
-
-    fn set_udp_buffer(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        buffer: Buffer,
-        value: u64,
-    ) -> Result<(), SocketError> {
-        self.traced(
-            name,
-            |view| format!("{}, value={value}", view.udp_fd(this)),
-            |view| {
-                let socket = view.table.get(this)?.udp.socket();
-                if let Some(limited) = socket.set_buffer_size(view.thread, buffer, value)? {
-                    view.annotate(limited);
-                }
-                Ok(())
-            },
-        )
-    }
-
     async fn associate(
         &mut self,
         call: &'static str,
@@ -185,9 +171,9 @@ impl udp_create_socket::Host for View<'_> {
     fn create_udp_socket(&mut self, family: IpAddressFamily) -> Result<This, SocketError> {
         self.traced(
             "create-udp-socket",
-            |_| format!("address-family={}", name_of(family)),
+            |_| format!("address-family={}", family.name()),
             |view| {
-                let udp = Udp::open(view.thread, family.into())?;
+                let udp = Udp::open(view.thread, family.into(), RECEIVE)?;
                 view.note("fd", udp.socket().fd());
                 Ok(view.table.push(UdpSocket { udp, is_binding: false, streams: Weak::new() })?)
             },
@@ -208,7 +194,7 @@ impl HostUdpSocket for View<'_> {
         let to = SocketAddr::from(local_address);
         self.traced(
             CALL,
-            |view| format!("{}, local-address={to}", view.udp_fd(&this)),
+            |view| format!("{}, local-address={to}", view.fd(&this)),
             |view| {
                 view.table.get(&network)?;
                 let socket = view.table.get_mut(&this)?;
@@ -225,7 +211,7 @@ impl HostUdpSocket for View<'_> {
     fn finish_bind(&mut self, this: This) -> Result<(), SocketError> {
         self.traced(
             "udp-socket.finish-bind",
-            |view| view.udp_fd(&this),
+            |view| view.fd(&this),
             |view| match std::mem::take(&mut view.table.get_mut(&this)?.is_binding) {
                 true => Ok(()),
                 false => Err(Failure::NotStarted.into()),
@@ -241,83 +227,36 @@ impl HostUdpSocket for View<'_> {
         const CALL: &str = "udp-socket.stream";
         let peer = remote_address.map(SocketAddr::from);
         let line = self.begin(CALL, |view| match peer {
-            Some(peer) => format!("{}, remote-address={peer}", view.udp_fd(&this)),
-            None => format!("{}, remote-address=none", view.udp_fd(&this)),
+            Some(peer) => format!("{}, remote-address={peer}", view.fd(&this)),
+            None => format!("{}, remote-address=none", view.fd(&this)),
         });
         let streams = self.associate(CALL, &this, peer).await;
         self.end(line, &streams);
         streams
     }
 
-    fn local_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "udp-socket.local-address",
-            |view| view.udp_fd(&this),
-            |view| {
-                let local = view.table.get(&this)?.udp.local_address()?;
-                view.note("address", local);
-                Ok(local.into())
-            },
-        )
-    }
-
-    fn remote_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "udp-socket.remote-address",
-            |view| view.udp_fd(&this),
-            |view| {
-                let peer = view.table.get(&this)?.udp.peer_address()?;
-                view.note("address", peer);
-                Ok(peer.into())
-            },
-        )
-    }
-
-    fn address_family(&mut self, this: This) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self.table.get(&this)?.udp.socket().family().into())
-    }
-
-    fn unicast_hop_limit(&mut self, this: This) -> Result<u8, SocketError> {
-        self.get_udp("udp-socket.unicast-hop-limit", &this, GuestSocket::hop_limit)
-    }
-
-    fn set_unicast_hop_limit(&mut self, this: This, value: u8) -> Result<(), SocketError> {
-        self.traced(
-            "udp-socket.set-unicast-hop-limit",
-            |view| format!("{}, value={value}", view.udp_fd(&this)),
-            |view| Ok(view.table.get(&this)?.udp.socket().set_hop_limit(value)?),
-        )
-    }
-
-    fn receive_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.get_udp("udp-socket.receive-buffer-size", &this, |it| it.buffer_size(Buffer::Receive))
-    }
-
-    fn set_receive_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.set_udp_buffer("udp-socket.set-receive-buffer-size", &this, Buffer::Receive, value)
-    }
-
-    fn send_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.get_udp("udp-socket.send-buffer-size", &this, |it| it.buffer_size(Buffer::Send))
-    }
-
-    fn set_send_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.set_udp_buffer("udp-socket.set-send-buffer-size", &this, Buffer::Send, value)
-    }
+    udp_calls!(
+        This,
+        SocketError,
+        IpAddressFamily,
+        IpSocketAddress,
+        "",
+        [
+            local_address,
+            remote_address,
+            address_family,
+            unicast_hop_limit,
+            receive_buffer_size,
+            send_buffer_size,
+        ]
+    );
 
     /// Nothing of the socket itself is ever waited for.
     fn subscribe(&mut self, this: This) -> wasmtime::Result<Resource<DynPollable>> {
         self.table.get(&this)?;
         self.subscribe(Source::Ready)
     }
-
-    fn drop(&mut self, this: This) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
-    }
 }
-
-const SEND: &str = "outgoing-datagram-stream.send";
 
 impl HostIncomingDatagramStream for View<'_> {
     fn receive(
@@ -326,7 +265,7 @@ impl HostIncomingDatagramStream for View<'_> {
         max_results: u64,
     ) -> Result<Vec<IncomingDatagram>, SocketError> {
         self.traced(
-            "incoming-datagram-stream.receive",
+            RECEIVE,
             |view| format!("fd={}, max-results={max_results}", fd(view.table.get(&stream).map(|it| &it.0))),
             |view| {
                 let received = view.receive_all(&stream, max_results)?;

@@ -14,7 +14,8 @@ use wasmtime::component::Linker;
 
 use super::{Getter, Sockets};
 
-pub(crate) use error::SocketError;
+/// How a call of `wasi:sockets` 0.3 fails.
+pub(crate) type SocketError = super::code::SocketError<sockets::types::ErrorCode>;
 
 /// What `bindgen!` makes of `wit/p3`.
 #[allow(missing_docs, reason = "the text of the interfaces is the standard's")]

@@ -8,8 +8,7 @@ use super::sockets::ip_name_lookup::{ErrorCode, Host, HostWithStore};
 use super::sockets::types::IpAddress;
 use crate::abi::component::name::{Named, RESOLVE, host, may_look_up, shown};
 use crate::abi::component::trace;
-use crate::abi::component::{Sockets, View};
-use crate::error::Errno;
+use crate::abi::component::{Code, Sockets, View};
 
 impl Host for View<'_> {}
 
@@ -49,11 +48,9 @@ async fn resolve<T: Send>(store: &Accessor<T, Sockets>, name: &str) -> Result<Ve
         // As in 0.2, where it is all that there is.
         return Err(ErrorCode::PermanentResolverFailure);
     }
-    let mut found = process.look_up(domain).await.map_err(|errno| match errno {
-        Errno::ENOENT => ErrorCode::NameUnresolvable,
-        Errno::EAGAIN | Errno::ETIMEDOUT | Errno::ENOMEM | Errno::ENFILE => {
-            ErrorCode::TemporaryResolverFailure
-        }
+    let mut found = process.look_up(domain).await.map_err(|errno| match Code::of_look_up(errno) {
+        Code::NameUnresolvable => ErrorCode::NameUnresolvable,
+        Code::TemporaryResolverFailure => ErrorCode::TemporaryResolverFailure,
         _ => ErrorCode::PermanentResolverFailure,
     })?;
     process.policy().put_reachable_first(&mut found, None);

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use super::error::code;
 use super::sockets::types::ErrorCode;
+use crate::abi::component::Code;
 use crate::error::Errno;
 use crate::io::Watchers;
 
@@ -36,6 +36,6 @@ impl Outcome {
                 None => Poll::Pending,
             }
         });
-        Ok(outcome.await.map_err(code))
+        Ok(outcome.await.map_err(|errno| Code::from(errno).into()))
     }
 }

@@ -14,11 +14,12 @@ use super::sockets::types::{
 };
 use super::stream::{Connections, Receiving, Sending};
 use crate::abi::component::address::addresses;
+use crate::abi::component::calls::{SocketResource, TcpResource, tcp_calls};
 use crate::abi::component::connection::Connection;
 use crate::abi::component::descriptor::GuestSocket;
 use crate::abi::component::failure::Failure;
 use crate::abi::component::option::{Buffer, KeepAliveTime};
-use crate::abi::component::tcp::{Begun, Tcp};
+use crate::abi::component::tcp::{Begun, ListenCalls, Tcp};
 use crate::abi::component::{Sockets, View};
 use crate::address::Address;
 use crate::error::Errno;
@@ -43,6 +44,7 @@ type This = Resource<TcpSocket>;
 const UNBOUND: UnboundListen = UnboundListen::BoundToWildcard;
 
 const CONNECT: &str = "tcp-socket.connect";
+const LISTEN: &str = "tcp-socket.listen";
 
 impl TcpSocket {
     pub(super) fn of(tcp: Tcp) -> Self {
@@ -57,68 +59,49 @@ impl TcpSocket {
     }
 }
 
+impl SocketResource for TcpSocket {
+    fn descriptor(&self) -> &Arc<GuestSocket> {
+        self.tcp.socket()
+    }
+
+    fn options(&self) -> Result<&GuestSocket, Failure> {
+        self.tcp.options()
+    }
+
+    fn local_address(&self) -> Result<SocketAddr, Failure> {
+        self.tcp.local_address()
+    }
+
+    fn peer_address(&self) -> Result<SocketAddr, Failure> {
+        self.tcp.peer_address()
+    }
+}
+
+impl TcpResource for TcpSocket {
+    fn tcp(&self) -> &Tcp {
+        &self.tcp
+    }
+
+    fn tcp_mut(&mut self) -> &mut Tcp {
+        &mut self.tcp
+    }
+}
+
 impl View<'_> {
-    fn p3_fd(&self, this: &This) -> String {
-        let socket = self.table.get(this);
-        socket.map_or_else(|_| "fd=?".to_owned(), |it| format!("fd={}", it.tcp.socket().fd()))
-    }
-
-    fn p3_get<T>(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        get: impl FnOnce(&GuestSocket) -> Result<T, Failure>,
-    ) -> Result<T, SocketError> {
-        self.traced(name, |view| view.p3_fd(this), |view| Ok(get(view.table.get(this)?.tcp.options()?)?))
-    }
-
-    fn p3_set(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        value: impl std::fmt::Display,
-        set: impl FnOnce(&GuestSocket) -> Result<(), Failure>,
-    ) -> Result<(), SocketError> {
-        self.traced(
-            name,
-            |view| format!("{}, value={value}", view.p3_fd(this)),
-            |view| Ok(set(view.table.get(this)?.tcp.options()?)?),
-        )
-    }
-
-    fn p3_set_buffer(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        buffer: Buffer,
-        value: u64,
-    ) -> Result<(), SocketError> {
-        self.traced(
-            name,
-            |view| format!("{}, value={value}", view.p3_fd(this)),
-            |view| {
-                let socket = view.table.get(this)?.tcp.options()?;
-                if let Some(limited) = socket.set_buffer_size(view.thread, buffer, value)? {
-                    view.annotate(limited);
-                }
-                Ok(())
-            },
-        )
-    }
-
     fn begin_connect(&mut self, this: &This, to: SocketAddr, may_look_up: bool) -> Result<Begun, Failure> {
         let socket = self.table.get_mut(this)?;
         socket.tcp.try_begin_connect(self.thread.process(), CONNECT, to, may_look_up)
     }
 
     fn p3_listen(&mut self, this: &This) -> Result<Arc<GuestSocket>, SocketError> {
-        const CALL: &str = "tcp-socket.listen";
         self.traced(
-            CALL,
-            |view| view.p3_fd(this),
+            LISTEN,
+            |view| view.fd(this),
             |view| {
                 let socket = view.table.get_mut(this)?;
-                let capacity = socket.tcp.listen(view.thread, CALL, UNBOUND)?;
+                // The connections come by the stream that this returns.
+                let calls = ListenCalls { call: LISTEN, accept: LISTEN };
+                let capacity = socket.tcp.listen(view.thread, calls, UNBOUND)?;
                 let socket = Arc::clone(socket.tcp.socket());
                 view.note("capacity", capacity);
                 Ok(socket)
@@ -169,7 +152,7 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Sockets {
     ) -> Result<(), SocketError> {
         let to = SocketAddr::from(remote_address);
         let line = store.with(|mut store| {
-            store.get().begin(CONNECT, |view| format!("{}, remote-address={to}", view.p3_fd(&this)))
+            store.get().begin(CONNECT, |view| format!("{}, remote-address={to}", view.fd(&this)))
         });
         let connected = connect(store, &this, to).await;
         store.with(|mut store| store.get().end(line, &connected));
@@ -224,10 +207,7 @@ impl<T: Send + 'static> HostTcpSocketWithStore<T> for Sockets {
 
 impl Host for View<'_> {
     fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
-        match error {
-            SocketError::Code(code) => Ok(code),
-            SocketError::Trap(trap) => Err(trap),
-        }
+        error.code()
     }
 }
 
@@ -235,7 +215,7 @@ impl HostTcpSocket for View<'_> {
     fn create(&mut self, family: IpAddressFamily) -> Result<This, SocketError> {
         self.traced(
             "tcp-socket.create",
-            |_| format!("address-family={}", name_of(family)),
+            |_| format!("address-family={}", family.name()),
             |view| {
                 let tcp = Tcp::open(view.thread, family.into())?;
                 view.note("fd", tcp.socket().fd());
@@ -249,132 +229,30 @@ impl HostTcpSocket for View<'_> {
         let to = SocketAddr::from(local_address);
         self.traced(
             CALL,
-            |view| format!("{}, local-address={to}", view.p3_fd(&this)),
+            |view| format!("{}, local-address={to}", view.fd(&this)),
             |view| Ok(view.table.get(&this)?.tcp.bind(view.thread, CALL, to)?),
         )
     }
 
-    fn get_local_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "tcp-socket.get-local-address",
-            |view| view.p3_fd(&this),
-            |view| {
-                let local = view.table.get(&this)?.tcp.local_address()?;
-                view.note("address", local);
-                Ok(local.into())
-            },
-        )
-    }
-
-    fn get_remote_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "tcp-socket.get-remote-address",
-            |view| view.p3_fd(&this),
-            |view| {
-                let peer = view.table.get(&this)?.tcp.peer_address()?;
-                view.note("address", peer);
-                Ok(peer.into())
-            },
-        )
-    }
-
-    fn get_is_listening(&mut self, this: This) -> wasmtime::Result<bool> {
-        Ok(self.table.get(&this)?.tcp.is_listening())
-    }
-
-    fn get_address_family(&mut self, this: This) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self.table.get(&this)?.tcp.socket().family().into())
-    }
-
-    fn set_listen_backlog_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        const CALL: &str = "tcp-socket.set-listen-backlog-size";
-        self.traced(
-            CALL,
-            |view| format!("{}, value={value}", view.p3_fd(&this)),
-            |view| {
-                let capacity = view.table.get_mut(&this)?.tcp.set_backlog(view.thread, CALL, value)?;
-                if let Some(capacity) = capacity {
-                    view.note("capacity", capacity);
-                }
-                Ok(())
-            },
-        )
-    }
-
-    fn get_keep_alive_enabled(&mut self, this: This) -> Result<bool, SocketError> {
-        self.p3_get("tcp-socket.get-keep-alive-enabled", &this, GuestSocket::keep_alive)
-    }
-
-    fn set_keep_alive_enabled(&mut self, this: This, value: bool) -> Result<(), SocketError> {
-        self.p3_set("tcp-socket.set-keep-alive-enabled", &this, value, |it| it.set_keep_alive(value))
-    }
-
-    fn get_keep_alive_idle_time(&mut self, this: This) -> Result<u64, SocketError> {
-        self.p3_get("tcp-socket.get-keep-alive-idle-time", &this, |it| {
-            it.keep_alive_time(KeepAliveTime::Idle)
-        })
-    }
-
-    fn set_keep_alive_idle_time(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.p3_set("tcp-socket.set-keep-alive-idle-time", &this, value, |it| {
-            it.set_keep_alive_time(KeepAliveTime::Idle, value)
-        })
-    }
-
-    fn get_keep_alive_interval(&mut self, this: This) -> Result<u64, SocketError> {
-        self.p3_get("tcp-socket.get-keep-alive-interval", &this, |it| {
-            it.keep_alive_time(KeepAliveTime::Interval)
-        })
-    }
-
-    fn set_keep_alive_interval(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.p3_set("tcp-socket.set-keep-alive-interval", &this, value, |it| {
-            it.set_keep_alive_time(KeepAliveTime::Interval, value)
-        })
-    }
-
-    fn get_keep_alive_count(&mut self, this: This) -> Result<u32, SocketError> {
-        self.p3_get("tcp-socket.get-keep-alive-count", &this, GuestSocket::keep_alive_count)
-    }
-
-    fn set_keep_alive_count(&mut self, this: This, value: u32) -> Result<(), SocketError> {
-        self.p3_set("tcp-socket.set-keep-alive-count", &this, value, |it| it.set_keep_alive_count(value))
-    }
-
-    fn get_hop_limit(&mut self, this: This) -> Result<u8, SocketError> {
-        self.p3_get("tcp-socket.get-hop-limit", &this, GuestSocket::hop_limit)
-    }
-
-    fn set_hop_limit(&mut self, this: This, value: u8) -> Result<(), SocketError> {
-        self.p3_set("tcp-socket.set-hop-limit", &this, value, |it| it.set_hop_limit(value))
-    }
-
-    fn get_receive_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.p3_get("tcp-socket.get-receive-buffer-size", &this, |it| it.buffer_size(Buffer::Receive))
-    }
-
-    fn set_receive_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.p3_set_buffer("tcp-socket.set-receive-buffer-size", &this, Buffer::Receive, value)
-    }
-
-    fn get_send_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.p3_get("tcp-socket.get-send-buffer-size", &this, |it| it.buffer_size(Buffer::Send))
-    }
-
-    fn set_send_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.p3_set_buffer("tcp-socket.set-send-buffer-size", &this, Buffer::Send, value)
-    }
-
-    fn drop(&mut self, this: This) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
-    }
-}
-
-/// WIT's name of a family.
-pub(super) fn name_of(family: IpAddressFamily) -> &'static str {
-    match family {
-        IpAddressFamily::Ipv4 => "ipv4",
-        IpAddressFamily::Ipv6 => "ipv6",
-    }
+    tcp_calls!(
+        This,
+        SocketError,
+        IpAddressFamily,
+        IpSocketAddress,
+        LISTEN,
+        "get-",
+        [
+            get_local_address,
+            get_remote_address,
+            get_is_listening,
+            get_address_family,
+            get_keep_alive_enabled,
+            get_keep_alive_idle_time,
+            get_keep_alive_interval,
+            get_keep_alive_count,
+            get_hop_limit,
+            get_receive_buffer_size,
+            get_send_buffer_size,
+        ]
+    );
 }

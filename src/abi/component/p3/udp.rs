@@ -9,12 +9,11 @@ use wasmtime::component::{Accessor, Resource};
 
 use super::SocketError;
 use super::sockets::types::{HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, IpSocketAddress};
-use super::tcp::name_of;
-use crate::abi::component::address::check_destination;
+use crate::abi::component::calls::{SocketResource, udp_calls};
 use crate::abi::component::descriptor::GuestSocket;
 use crate::abi::component::failure::Failure;
 use crate::abi::component::option::Buffer;
-use crate::abi::component::udp::{MAX_DATAGRAM, Udp, receive, send};
+use crate::abi::component::udp::{MAX_DATAGRAM, Udp, check_to, receive, send};
 use crate::abi::component::{Sockets, View};
 use crate::error::Errno;
 use crate::io::{Events, Pollable};
@@ -31,41 +30,25 @@ type This = Resource<UdpSocket>;
 const SEND: &str = "udp-socket.send";
 const RECEIVE: &str = "udp-socket.receive";
 
+impl SocketResource for UdpSocket {
+    fn descriptor(&self) -> &Arc<GuestSocket> {
+        self.udp.socket()
+    }
+
+    fn options(&self) -> Result<&GuestSocket, Failure> {
+        Ok(self.udp.socket())
+    }
+
+    fn local_address(&self) -> Result<SocketAddr, Failure> {
+        self.udp.local_address()
+    }
+
+    fn peer_address(&self) -> Result<SocketAddr, Failure> {
+        self.udp.peer_address()
+    }
+}
+
 impl View<'_> {
-    fn p3_udp_fd(&self, this: &This) -> String {
-        let socket = self.table.get(this);
-        socket.map_or_else(|_| "fd=?".to_owned(), |it| format!("fd={}", it.udp.socket().fd()))
-    }
-
-    fn p3_get_udp<T>(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        get: impl FnOnce(&GuestSocket) -> Result<T, Failure>,
-    ) -> Result<T, SocketError> {
-        self.traced(name, |view| view.p3_udp_fd(this), |view| Ok(get(view.table.get(this)?.udp.socket())?))
-    }
-
-    fn p3_set_udp_buffer(
-        &mut self,
-        name: &'static str,
-        this: &This,
-        buffer: Buffer,
-        value: u64,
-    ) -> Result<(), SocketError> {
-        self.traced(
-            name,
-            |view| format!("{}, value={value}", view.p3_udp_fd(this)),
-            |view| {
-                let socket = view.table.get(this)?.udp.socket();
-                if let Some(limited) = socket.set_buffer_size(view.thread, buffer, value)? {
-                    view.annotate(limited);
-                }
-                Ok(())
-            },
-        )
-    }
-
     /// The socket, and its peer.
     fn p3_udp(&self, this: &This) -> Result<(Arc<GuestSocket>, Option<SocketAddr>), Failure> {
         let udp = &self.table.get(this)?.udp;
@@ -132,7 +115,7 @@ impl<T: Send + 'static> HostUdpSocketWithStore<T> for Sockets {
     ) -> Result<(), SocketError> {
         let to = remote_address.map(SocketAddr::from);
         let line = store.with(|mut store| {
-            store.get().begin(SEND, |view| format!("{}, len={}", view.p3_udp_fd(&this), data.len()))
+            store.get().begin(SEND, |view| format!("{}, len={}", view.fd(&this), data.len()))
         });
         let sent = send_one(store, &this, &data, to).await;
         store.with(|mut store| store.get().end(line, &sent));
@@ -143,7 +126,7 @@ impl<T: Send + 'static> HostUdpSocketWithStore<T> for Sockets {
         store: &Accessor<T, Self>,
         this: This,
     ) -> Result<(Vec<u8>, IpSocketAddress), SocketError> {
-        let line = store.with(|mut store| store.get().begin(RECEIVE, |view| view.p3_udp_fd(&this)));
+        let line = store.with(|mut store| store.get().begin(RECEIVE, |view| view.fd(&this)));
         let received = receive_next(store, &this).await;
         store.with(|mut store| store.get().end(line, &received));
         received
@@ -159,7 +142,7 @@ impl View<'_> {
     ) -> Result<(), SocketError> {
         let udp = &self.table.get(this)?.udp;
         let family = udp.socket().family();
-        check_destination(to, family)?;
+        check_to(udp.socket(), to)?;
         // What the kernel has bound by itself loses its port with its peer. Who may only send gets no more by it.
         let any: SocketAddr = match family {
             Family::Inet6 => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -181,9 +164,9 @@ impl HostUdpSocket for View<'_> {
     fn create(&mut self, family: IpAddressFamily) -> Result<This, SocketError> {
         self.traced(
             "udp-socket.create",
-            |_| format!("address-family={}", name_of(family)),
+            |_| format!("address-family={}", family.name()),
             |view| {
-                let udp = Udp::open(view.thread, family.into())?;
+                let udp = Udp::open(view.thread, family.into(), RECEIVE)?;
                 view.note("fd", udp.socket().fd());
                 Ok(view.table.push(UdpSocket { udp })?)
             },
@@ -195,7 +178,7 @@ impl HostUdpSocket for View<'_> {
         let to = SocketAddr::from(local_address);
         self.traced(
             CALL,
-            |view| format!("{}, local-address={to}", view.p3_udp_fd(&this)),
+            |view| format!("{}, local-address={to}", view.fd(&this)),
             |view| Ok(view.table.get(&this)?.udp.bind(view.thread, CALL, to)?),
         )
     }
@@ -203,7 +186,7 @@ impl HostUdpSocket for View<'_> {
     async fn connect(&mut self, this: This, remote_address: IpSocketAddress) -> Result<(), SocketError> {
         const CALL: &str = "udp-socket.connect";
         let to = SocketAddr::from(remote_address);
-        let line = self.begin(CALL, |view| format!("{}, remote-address={to}", view.p3_udp_fd(&this)));
+        let line = self.begin(CALL, |view| format!("{}, remote-address={to}", view.fd(&this)));
         let connected = self.connect_udp(CALL, &this, to).await;
         self.end(line, &connected);
         connected
@@ -212,7 +195,7 @@ impl HostUdpSocket for View<'_> {
     fn disconnect(&mut self, this: This) -> Result<(), SocketError> {
         self.traced(
             "udp-socket.disconnect",
-            |view| view.p3_udp_fd(&this),
+            |view| view.fd(&this),
             |view| {
                 let udp = &view.table.get(&this)?.udp;
                 udp.peer_address()?;
@@ -221,64 +204,19 @@ impl HostUdpSocket for View<'_> {
         )
     }
 
-    fn get_local_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "udp-socket.get-local-address",
-            |view| view.p3_udp_fd(&this),
-            |view| {
-                let local = view.table.get(&this)?.udp.local_address()?;
-                view.note("address", local);
-                Ok(local.into())
-            },
-        )
-    }
-
-    fn get_remote_address(&mut self, this: This) -> Result<IpSocketAddress, SocketError> {
-        self.traced(
-            "udp-socket.get-remote-address",
-            |view| view.p3_udp_fd(&this),
-            |view| {
-                let peer = view.table.get(&this)?.udp.peer_address()?;
-                view.note("address", peer);
-                Ok(peer.into())
-            },
-        )
-    }
-
-    fn get_address_family(&mut self, this: This) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self.table.get(&this)?.udp.socket().family().into())
-    }
-
-    fn get_unicast_hop_limit(&mut self, this: This) -> Result<u8, SocketError> {
-        self.p3_get_udp("udp-socket.get-unicast-hop-limit", &this, GuestSocket::hop_limit)
-    }
-
-    fn set_unicast_hop_limit(&mut self, this: This, value: u8) -> Result<(), SocketError> {
-        self.traced(
-            "udp-socket.set-unicast-hop-limit",
-            |view| format!("{}, value={value}", view.p3_udp_fd(&this)),
-            |view| Ok(view.table.get(&this)?.udp.socket().set_hop_limit(value)?),
-        )
-    }
-
-    fn get_receive_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.p3_get_udp("udp-socket.get-receive-buffer-size", &this, |it| it.buffer_size(Buffer::Receive))
-    }
-
-    fn set_receive_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.p3_set_udp_buffer("udp-socket.set-receive-buffer-size", &this, Buffer::Receive, value)
-    }
-
-    fn get_send_buffer_size(&mut self, this: This) -> Result<u64, SocketError> {
-        self.p3_get_udp("udp-socket.get-send-buffer-size", &this, |it| it.buffer_size(Buffer::Send))
-    }
-
-    fn set_send_buffer_size(&mut self, this: This, value: u64) -> Result<(), SocketError> {
-        self.p3_set_udp_buffer("udp-socket.set-send-buffer-size", &this, Buffer::Send, value)
-    }
-
-    fn drop(&mut self, this: This) -> wasmtime::Result<()> {
-        self.table.delete(this)?;
-        Ok(())
-    }
+    udp_calls!(
+        This,
+        SocketError,
+        IpAddressFamily,
+        IpSocketAddress,
+        "get-",
+        [
+            get_local_address,
+            get_remote_address,
+            get_address_family,
+            get_unicast_hop_limit,
+            get_receive_buffer_size,
+            get_send_buffer_size,
+        ]
+    );
 }

@@ -18,7 +18,7 @@ fn main() {
     let listener = listen(address).expect("it may listen");
     println!("at {}", from_wasi(listener.local_address().expect("it is bound")));
     loop {
-        let (_socket, input, output) = match accept(&listener) {
+        let (socket, input, output) = match accept(&listener) {
             // At a limit it is ready once there is room.
             Err(ErrorCode::NewSocketLimit) => {
                 listener.subscribe().block();
@@ -34,7 +34,8 @@ fn main() {
                 std::process::abort();
             }
             if data.starts_with(b"much") || data.starts_with(b"last") {
-                println!("wrote {} bytes", write_much(&output));
+                let peer = from_wasi(socket.remote_address().expect("it is connected"));
+                println!("wrote {} bytes to {peer}", write_much(&output));
                 if data.starts_with(b"last") {
                     return;
                 }

@@ -20,7 +20,8 @@ fn main() {
     println!("bound {}", from_wasi(socket.local_address().expect("an address")));
     let (incoming, outgoing) = socket.stream(None).expect("streams");
     assert_eq!(socket.remote_address().map(drop), Err(ErrorCode::InvalidState));
-    let foreign = Some(to_wasi("192.0.2.1:9".parse().expect("an address")));
+    let foreign = if address.is_ipv4() { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
+    let foreign = Some(to_wasi(foreign.parse().expect("an address")));
     assert!(outgoing.check_send().expect("it is open") > 0);
     let refused = outgoing.send(&[OutgoingDatagram { data: vec![1], remote_address: foreign }]);
     assert_eq!(refused, Err(ErrorCode::AccessDenied), "nothing is granted there");

@@ -1,0 +1,52 @@
+//! What the policy refuses of a component: the operator reads WIT's names of the calls, and so does the trace.
+
+use crate::run;
+use anyhow::{Result, ensure};
+use guest_tests::Client;
+use guest_tests::components::COMPONENT_DENIED;
+use std::net::{SocketAddr, UdpSocket};
+
+/// At an address that no grant has, each call with the argument that the trace prints.
+const REFUSED: [(&str, &str, &str); 6] = [
+    ("tcp-socket.start-bind", "local-address=", "access-denied"),
+    ("tcp-socket.start-connect", "remote-address=", "access-denied"),
+    ("udp-socket.start-bind", "local-address=", "access-denied"),
+    ("udp-socket.stream", "remote-address=", "access-denied"),
+    ("outgoing-datagram-stream.send", "datagrams=", "access-denied"),
+    ("resolve-addresses", "name=", "permanent-resolver-failure"),
+];
+
+/// What comes in by itself is refused for the call that would have returned it.
+const NOT_LET_IN: [&str; 2] = ["tcp-socket.accept", "incoming-datagram-stream.receive"];
+
+/// No call of a module's is among what is printed.
+#[test]
+pub(crate) fn component_denied() -> Result<()> {
+    let foreign = "192.0.2.7:9";
+    let mut guest = run()
+        .args(["--listen", "127.0.0.1:*", "--udp-bind", "127.0.0.1:*", "--accept-from", "127.0.0.2"])
+        .args(["--trace", COMPONENT_DENIED, foreign])
+        .start()?;
+    let listener = guest.listening()?;
+    let line = guest.wait_for_stdout("receives at ")?;
+    let receiver: SocketAddr = line.trim_start_matches("receives at ").parse()?;
+    UdpSocket::bind("127.0.0.1:0")?.send_to(b"refused", receiver)?;
+    let mut refused = Client::connect(listener)?;
+    refused.is_gone()?;
+    let admitted = Client::connect_from(SocketAddr::from(([127, 0, 0, 2], 0)), listener)?;
+    let finished = guest.finish()?.expect_code(0)?;
+    drop(admitted);
+
+    for (call, argument, code) in REFUSED {
+        let told = finished.stderr_lines_with(&format!("wasock: denied {call} of "));
+        ensure!(told.len() == 1, "{call}: {told:?}\n{finished}");
+        let is_it = |line: &&&str| line.starts_with(call) && line.contains(argument) && line.contains(code);
+        let traced = finished.stderr_lines_with(call);
+        ensure!(traced.iter().any(|line| is_it(&line)), "{call}: {traced:?}");
+    }
+    for call in NOT_LET_IN {
+        let told = finished.stderr_lines_with(&format!("wasock: denied {call} of 127.0.0.1"));
+        ensure!(told.len() == 1, "{call}: {told:?}\n{finished}");
+    }
+    finished.expect_no_stderr("sock_").map(drop)
+}
