@@ -1,33 +1,30 @@
 //! What an embedder chooses for a guest.
 
+mod build;
+mod error;
 mod grants;
 mod limits;
 mod preopened;
+mod program;
 
-use std::fmt;
+pub use error::BuildError;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use wasmtime::Module;
-use wasmtime_wasi::cli::{StdinStream, StdoutStream};
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, Rng};
 
 use super::limiter::MakeLimiter;
-use super::template::Template;
 use super::uptime::Uptime;
 use super::wall_clock::SystemClock;
 use super::{OnTrap, WasockCtx};
-use crate::error::Errno;
 use crate::io::can_drive;
 use crate::observe::{Observer, TraceLine, TraceSink};
 use crate::policy::Grant;
-use crate::process::{
-    Executables, HostOutput, HostStdin, InheritedSockets, Input, Output, Settings, Signal, is_variable,
-};
-use crate::service::{Holding, Limits, ServiceConfig, ServiceState};
+use crate::process::{Executables, InheritedSockets, Input, Output, Settings};
+use crate::service::{Holding, Limits, ServiceConfig};
 use crate::socket::AcceptRates;
-use crate::socket::listen::{ConnectionLimiter, ConnectionLimits, ListenProfile};
+use crate::socket::listen::{ConnectionLimits, ListenProfile};
 
 /// The default for descriptors that a guest may have open at once.
 const DEFAULT_MAX_FDS: u32 = 1024;
@@ -52,13 +49,6 @@ const DEFAULT_MAX_BACKLOG: u32 = 4096;
 
 /// How long an instance that serves may leave a held socket unclaimed.
 const UNCLAIMED_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The variables that describe a program's inherited sockets: how many, their names, and for which
-/// process. "sd_listen_fds(3)"
-const SOCKET_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
-
-/// The variables by which a program tells its service manager how it is. "sd_notify(3)", "sd_watchdog_enabled(3)"
-const MANAGER_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// Builds a [`WasockCtx`].
 ///
@@ -111,50 +101,6 @@ pub struct WasockCtxBuilder {
     make_limiter: Option<MakeLimiter>,
     trace: Option<Arc<TraceSink>>,
 }
-
-/// Why no context could be built.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Standard streams and directories do not fit the limit to descriptors, or to what the host
-    /// may hold.
-    TooFewDescriptors,
-    /// An argument or a variable holds a NUL, which ends a string for the guest.
-    NulInString(String),
-    /// The host cannot listen on a preopened socket, or register it.
-    Socket(Errno),
-    /// An instance for [each connection](super::ServiceBuilder::per_connection) has no other sockets
-    /// from its start on.
-    SocketsPerConnection,
-}
-
-impl BuildError {
-    /// Why a context could not be made.
-    pub(super) fn of(errno: Errno) -> Self {
-        match errno {
-            Errno::EMFILE => Self::TooFewDescriptors,
-            other => Self::Socket(other),
-        }
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooFewDescriptors => f.write_str(
-                "the standard streams, the sockets and the directories need more descriptors, or more of \
-                 the host's memory for them, than the limit allows",
-            ),
-            Self::NulInString(string) => write!(f, "{string:?} holds a NUL"),
-            Self::Socket(errno) => write!(f, "a socket for the guest can't be used: {errno}"),
-            Self::SocketsPerConnection => f.write_str(
-                "an instance for each connection is given that one, and no other preopened socket",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 impl WasockCtx {
     /// A context that grants nothing, to begin with.
@@ -224,38 +170,6 @@ impl WasockCtxBuilder {
         }
     }
 
-    /// Adds an argument; the first one is the program's name.
-    pub fn arg(mut self, argument: impl Into<String>) -> Self {
-        self.settings.arguments.push(argument.into());
-        self
-    }
-
-    /// Adds arguments.
-    pub fn args<A: Into<String>>(self, arguments: impl IntoIterator<Item = A>) -> Self {
-        arguments.into_iter().fold(self, Self::arg)
-    }
-
-    /// Adds a variable to the environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.settings.environment.push(format!("{name}={value}"));
-        self
-    }
-
-    /// Adds every variable of this process's environment that is UTF-8, but for those
-    /// that count this process's own sockets (see [`preopened_socket`](Self::preopened_socket)) or
-    /// name its service manager's.
-    pub fn inherit_env(mut self) -> Self {
-        for (name, value) in std::env::vars_os() {
-            if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
-                && !SOCKET_VARIABLES.contains(&name)
-                && !MANAGER_VARIABLES.contains(&name)
-            {
-                self = self.env(name, value);
-            }
-        }
-        self
-    }
-
     /// Has this runtime of tokio's drive the sockets and the timers of guests that run in it.
     ///
     /// The default is a thread of wasock's own, the reactor of all guests, which works in every
@@ -281,36 +195,6 @@ impl WasockCtxBuilder {
     pub fn sockets_on(mut self, runtime: &Handle) -> Self {
         can_drive(runtime);
         self.inherited_sockets.reactor = Some(runtime.clone());
-        self
-    }
-
-    /// Where the guest's standard input comes from.
-    pub fn stdin(mut self, stream: &dyn StdinStream) -> Self {
-        self.settings.stdin = Arc::new(Input::new(stream));
-        self
-    }
-
-    /// Where the guest's standard output goes.
-    pub fn stdout(mut self, stream: &dyn StdoutStream) -> Self {
-        self.settings.stdout = Arc::new(Output::new(stream));
-        self.inherits_stdout = false;
-        self
-    }
-
-    /// Where the guest's standard error goes.
-    pub fn stderr(mut self, stream: &dyn StdoutStream) -> Self {
-        self.settings.stderr = Arc::new(Output::new(stream));
-        self.inherits_stderr = false;
-        self
-    }
-
-    /// Gives the guest this process's own standard streams. One thread of the process reads
-    /// its standard input, and one each writes the others, for all guests; none of them prevents
-    /// a runtime or the process from ending. Where the host can't start one, a call is
-    /// `EAGAIN`.
-    pub fn inherit_stdio(mut self) -> Self {
-        self.settings.stdin = Arc::new(Input::new(&HostStdin));
-        (self.inherits_stdout, self.inherits_stderr) = (true, true);
         self
     }
 
@@ -375,16 +259,6 @@ impl WasockCtxBuilder {
         self
     }
 
-    /// Ignores `signal` as long as the guest does not handle it, as a shell's `nohup`
-    /// does. WASIX's C library asks for it at the start, and keeps it ignored until the
-    /// program changes that.
-    pub fn ignore_signal(mut self, signal: Signal) -> Self {
-        if !self.settings.ignored_signals.contains(&signal) {
-            self.settings.ignored_signals.push(signal);
-        }
-        self
-    }
-
     /// Sets the observer of events.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.service.observer = Some(Arc::new(observer));
@@ -402,147 +276,6 @@ impl WasockCtxBuilder {
     pub fn trace(mut self, sink: impl Fn(&TraceLine<'_>) + Send + Sync + 'static) -> Self {
         self.trace = Some(Arc::new(sink));
         self
-    }
-
-    /// The guest's idea of the time of day.
-    pub fn wall_clock(mut self, clock: impl HostWallClock + 'static) -> Self {
-        self.settings.wall_clock = Mutex::new(Box::new(clock));
-        self
-    }
-
-    /// The guest's idea of time passing. By default it is the host's uptime.
-    pub fn monotonic_clock(mut self, clock: impl HostMonotonicClock + 'static) -> Self {
-        self.settings.monotonic_clock = Mutex::new(Box::new(clock));
-        self
-    }
-
-    /// Where the guest's randomness comes from.
-    pub fn random(mut self, random: impl Rng + Send + 'static) -> Self {
-        self.settings.random = Mutex::new(Box::new(random));
-        self
-    }
-
-    /// The context of a program of this `module`, [adapted](WasockCtx::adapt_to) to what the module
-    /// was built for.
-    ///
-    /// ```
-    /// use wasmtime::{Engine, Module, Store};
-    /// use wasock::WasockCtx;
-    ///
-    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let engine = Engine::default();
-    /// let module = Module::new(&engine, "(module)")?;
-    /// let ctx = WasockCtx::builder().listen(&"127.0.0.1:8080".parse()?).build_for(&module)?;
-    /// let store = Store::new(&engine, ctx);
-    /// # Ok(())
-    /// # }
-    /// # example().unwrap();
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// See [`BuildError`].
-    pub fn build_for(self, module: &Module) -> Result<WasockCtx, BuildError> {
-        let mut ctx = self.build_for_any_module()?;
-        ctx.adapt_to(module);
-        Ok(ctx)
-    }
-
-    /// The context of a program whose module is not known yet. [`Guest::run`](super::Guest::run)
-    /// adapts it to its own. In a store with instances of several modules it is for
-    /// [`WasockCtx::adapt_to`]; a program of WASIX is not served as it expects without.
-    ///
-    /// # Errors
-    ///
-    /// See [`BuildError`].
-    pub fn build_for_any_module(self) -> Result<WasockCtx, BuildError> {
-        let template = self.template(false)?;
-        template.context(template.service.next_generation()).map_err(BuildError::of)
-    }
-
-    /// For instances that serve one connection each, of which nothing else may say that it is there.
-    ///
-    /// # Errors
-    ///
-    /// [`BuildError::SocketsPerConnection`].
-    pub(super) fn for_connections(mut self) -> Result<Self, BuildError> {
-        if !self.settings.inherited_sockets.names().is_empty() {
-            return Err(BuildError::SocketsPerConnection);
-        }
-        self.settings.environment.retain(|assignment| !is_variable(assignment));
-        Ok(self)
-    }
-
-    /// What contexts are made of, with a service that has no instance yet. Are the preopened sockets
-    /// there for more than one instance?
-    pub(super) fn template(mut self, has_many: bool) -> Result<Template, BuildError> {
-        let is_restarted = self.on_trap == OnTrap::Restart;
-        let mut inherited_sockets = std::mem::take(&mut self.inherited_sockets);
-        inherited_sockets.are_kept = has_many || is_restarted;
-        inherited_sockets.outlive_instances = has_many;
-        // A listener that is held back is one that is held.
-        let has_rate = !self.service.accept_rates.is_unlimited();
-        if (is_restarted || has_rate) && self.service.held == Holding::Nothing {
-            self.service.held = Holding::WhileRunning;
-        }
-        let adoptable = std::mem::take(&mut self.adoptable);
-        let adoptable = adoptable.into_held(&self.settings.directories).map_err(BuildError::Socket)?;
-        preopened::grant_adoptable(&mut self.service, &adoptable);
-        let preopened = if has_rate || (has_many && self.service.held == Holding::Always) {
-            inherited_sockets.listeners_to_hold(&self.settings.directories).map_err(BuildError::Socket)?
-        } else {
-            Vec::new()
-        };
-        let limits = self.connection_limits;
-        self.template_with(Arc::new(inherited_sockets), |mut config| {
-            // Those of a service may change while it runs.
-            config.connection_limiter = match has_many {
-                true => Some(ConnectionLimiter::changeable(limits)),
-                false => ConnectionLimiter::new(limits),
-            };
-            let service = ServiceState::new(config);
-            for (made, is_shared) in adoptable {
-                service.inherit(made, is_shared);
-            }
-            for (made, is_shared) in preopened {
-                service.inherit_preopened(made, is_shared);
-            }
-            service
-        })
-    }
-
-    /// The same for the next generation of the service of `before`. The sockets that were given to
-    /// that, and its observer, stay.
-    pub(super) fn template_after(mut self, before: &Template) -> Result<Template, BuildError> {
-        let limits = self.connection_limits;
-        // The service's own.
-        self.service.limits.drain_idle = before.service.limits().drain_idle;
-        let inherited_sockets = Arc::clone(&before.settings.inherited_sockets);
-        self.template_with(inherited_sockets, |config| before.service.with_settings(config, limits))
-    }
-
-    fn template_with(
-        self,
-        inherited_sockets: Arc<InheritedSockets>,
-        service: impl FnOnce(ServiceConfig) -> Arc<ServiceState>,
-    ) -> Result<Template, BuildError> {
-        let Self { service: config, mut settings, on_trap, trace, make_limiter, .. } = self;
-        settings.inherited_sockets = inherited_sockets;
-        preopened::describe(&mut settings);
-        for string in settings.arguments.iter().chain(&settings.environment) {
-            if string.contains('\0') {
-                return Err(BuildError::NulInString(string.clone()));
-            }
-        }
-        let own = |output: HostOutput| Arc::new(Output::new(&output.stops(settings.blocks_on_files)));
-        if self.inherits_stdout {
-            settings.stdout = own(HostOutput::stdout());
-        }
-        if self.inherits_stderr {
-            settings.stderr = own(HostOutput::stderr());
-        }
-        let service = service(config);
-        Ok(Template { service, settings: Arc::new(settings), trace, on_trap, make_limiter })
     }
 }
 

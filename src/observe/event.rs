@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::{Closed, DrainEnd, Limit, Refused};
 use crate::address::Address;
 use crate::error::Errno;
 
@@ -52,7 +53,7 @@ pub enum Event {
         /// How many connections may wait from now on.
         capacity: u32,
     },
-    /// The guest has a connection. One of [the many](Observer::wants_connections).
+    /// The guest has a connection. One of [the many](super::Observer::wants_connections).
     Accepted {
         /// The listener's descriptor.
         listener: u32,
@@ -64,7 +65,7 @@ pub enum Event {
         local: Address,
     },
     /// A peer was reset before the guest saw it. One of
-    /// [the many](Observer::wants_connections).
+    /// [the many](super::Observer::wants_connections).
     Refused {
         /// The descriptor with which the listener began to listen.
         listener: u32,
@@ -113,7 +114,7 @@ pub enum Event {
         most: u64,
     },
     /// A listener or a connection has no descriptor any more. That of a connection is
-    /// one of [the many](Observer::wants_connections).
+    /// one of [the many](super::Observer::wants_connections).
     Closed {
         /// The descriptor that was the last one.
         fd: u32,
@@ -326,7 +327,7 @@ pub enum Event {
         after: Duration,
     },
     /// An accepted connection was reset, because nothing went through it for so long. Only observers that
-    /// want [connections](Observer::wants_connections) get it.
+    /// want [connections](super::Observer::wants_connections) get it.
     IdleReset {
         /// The listener's address.
         local: Address,
@@ -357,198 +358,4 @@ pub enum Event {
         /// How many.
         count: usize,
     },
-}
-
-/// Why a generation that drains was ended before its connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DrainEnd {
-    /// It has drained for as long as it [may](crate::ServiceBuilder::drain_timeout).
-    Timeout,
-    /// There were [as many generations](crate::ServiceBuilder::max_generations) as there may be, and
-    /// another one came.
-    Generations,
-    /// It has failed, and is no generation that goes on.
-    Failed,
-    /// It has ended by itself, by its [drain signal](crate::ServiceBuilder::drain_signal) for one: its
-    /// connections were closed, and not reset.
-    Ended,
-}
-
-/// Why a peer was reset before the guest saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refused {
-    /// As many waited as may, and the profile refuses at once.
-    QueueFull,
-    /// It waited, and a smaller backlog no longer had space for it.
-    Shrunk,
-    /// The policy takes no connections from it.
-    Policy,
-    /// It has as many connections as one peer may have.
-    PeerLimit,
-}
-
-/// A limit that the operator can set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Limit {
-    /// Connections that are open at once. One more waits in its queue, and accept is
-    /// `EMFILE`.
-    Connections,
-    /// The same, at one listener.
-    ConnectionsPerListener,
-    /// Connections of one peer. One more is reset.
-    ConnectionsPerPeer,
-    /// Connections that wait at a listener. A larger backlog is cut down to it.
-    Backlog,
-    /// Bytes of a socket's buffer. It gets these, and no more.
-    SocketBuffer,
-    /// Bytes of the guest's memories and tables. They grow no further.
-    Memory,
-    /// Bytes that the host holds for the guest. A call that needs more fails: with `ENOMEM`,
-    /// `EMFILE` for a descriptor, `ENOSPC` for an entry of an epoll, `EAGAIN` for a thread.
-    HostMemory,
-    /// Descriptors that are open at once. A call that needs one more is `EMFILE`.
-    Descriptors,
-    /// Instances that live at once, where each serves one connection. One more connection waits in
-    /// its queue.
-    Instances,
-    /// Connections that come in a second, at each listener. One more waits in its queue.
-    AcceptRate,
-    /// Connections that come in a second from each peer, at each listener. One more waits.
-    AcceptRatePerPeer,
-    /// Time through which nothing went through a connection. It is reset.
-    IdleTimeout,
-    /// Time that a handler of events takes. It traps.
-    HandlerTimeout,
-    /// Time that an instance lives. It is ended.
-    Timeout,
-    /// Processor time that an instance uses. It is ended.
-    CpuTime,
-}
-
-impl Limit {
-    /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Connections,
-        Self::ConnectionsPerListener,
-        Self::ConnectionsPerPeer,
-        Self::Backlog,
-        Self::SocketBuffer,
-        Self::Memory,
-        Self::HostMemory,
-        Self::Descriptors,
-        Self::Instances,
-        Self::AcceptRate,
-        Self::AcceptRatePerPeer,
-        Self::IdleTimeout,
-        Self::HandlerTimeout,
-        Self::Timeout,
-        Self::CpuTime,
-    ];
-
-    /// Can it be changed while a service runs?
-    pub(crate) const fn is_changeable(self) -> bool {
-        match self {
-            Self::Connections | Self::ConnectionsPerListener | Self::ConnectionsPerPeer | Self::Backlog => {
-                true
-            }
-            Self::SocketBuffer
-            | Self::Memory
-            | Self::HostMemory
-            | Self::Descriptors
-            | Self::Instances
-            | Self::AcceptRate
-            | Self::AcceptRatePerPeer
-            | Self::IdleTimeout
-            | Self::HandlerTimeout
-            | Self::Timeout
-            | Self::CpuTime => false,
-        }
-    }
-
-    /// Its name in the trace; that of its flag, without the dashes.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "max-connections",
-            Self::ConnectionsPerListener => "max-connections-per-listener",
-            Self::ConnectionsPerPeer => "max-connections-per-peer",
-            Self::Backlog => "max-backlog",
-            Self::SocketBuffer => "max-socket-buffer",
-            Self::Memory => "max-memory",
-            Self::HostMemory => "max-host-memory",
-            Self::Descriptors => "max-fds",
-            Self::Instances => "max-instances",
-            Self::AcceptRate => "accept-rate",
-            Self::AcceptRatePerPeer => "accept-rate-per-peer",
-            Self::IdleTimeout => "idle-timeout",
-            Self::HandlerTimeout => "handler-timeout",
-            Self::Timeout => "timeout",
-            Self::CpuTime => "max-cpu-time",
-        }
-    }
-}
-
-/// Why a descriptor is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Closed {
-    /// The guest closed it.
-    ByGuest,
-    /// The guest gave its number to another descriptor.
-    Replaced,
-    /// A handler trapped while it dealt with it.
-    Trapped,
-    /// The guest ended.
-    Ended,
-}
-
-/// Receives [`Event`]s.
-///
-/// ```
-/// use wasock::{Event, Observer, WasockCtx};
-///
-/// struct Log;
-///
-/// impl Observer for Log {
-///     fn observe(&self, event: &Event) {
-///         if let Event::Listening { local, result: Ok(_), .. } = event {
-///             println!("listening on {local}");
-///         }
-///     }
-/// }
-///
-/// let builder = WasockCtx::builder().observer(Log);
-/// ```
-///
-/// # Blocking
-///
-/// Events are queued and delivered by a thread of their own, one at a time: an observer may be
-/// slow, and the guest never waits for it. An observer that falls thousands of events behind misses
-/// some, and is called with [how many](Event::Missed). An [inline](Self::inline) observer is called
-/// where and when an event happens.
-pub trait Observer: Send + Sync {
-    /// Is called with each event.
-    fn observe(&self, event: &Event);
-
-    /// Does the observer want an event for each connection too? If not, the host saves
-    /// the work: [`Event::Accepted`], [`Event::Refused`] and a connection's
-    /// [`Event::Closed`] are not made then.
-    fn wants_connections(&self) -> bool {
-        true
-    }
-
-    /// Is the observer called at once, still one event at a time, on the thread where the event
-    /// happens? Then it must neither block nor call into the guest's host: other tasks may need
-    /// that thread.
-    fn inline(&self) -> bool {
-        false
-    }
-}
-
-impl<F: Fn(&Event) + Send + Sync> Observer for F {
-    fn observe(&self, event: &Event) {
-        self(event);
-    }
 }

@@ -15,16 +15,22 @@
 mod delivery;
 mod event;
 mod histogram;
+mod limit;
 mod metrics;
+mod observer;
+mod reason;
 pub mod status;
 pub(crate) mod text;
 mod trace;
 
 pub(crate) use delivery::Delivery;
-pub use event::{Closed, DrainEnd, Event, Limit, Observer, Refused};
+pub use event::Event;
 pub use histogram::DurationHistogram;
 pub(crate) use histogram::Histogram;
+pub use limit::Limit;
 pub use metrics::{ListenerMetrics, Metrics};
+pub use observer::Observer;
+pub use reason::{Closed, DrainEnd, Refused};
 pub use text::Escaped;
 pub use trace::TraceLine;
 pub(crate) use trace::TraceSink;

@@ -42,7 +42,6 @@ mod tcp;
 mod trace;
 mod udp;
 
-use code::Code;
 #[cfg(test)]
 pub(crate) use interfaces::all as all_interfaces;
 pub(crate) use outline::needs_async;
@@ -51,6 +50,8 @@ pub use outline::{CommandVersion, ComponentImport, ComponentKind, Outline};
 use std::sync::Arc;
 
 use wasmtime::component::{HasData, ResourceTable};
+
+use code::Code;
 
 use crate::observe::TraceSink;
 use crate::process::Thread;

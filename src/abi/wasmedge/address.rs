@@ -36,6 +36,21 @@ pub(super) enum Given {
     Nothing,
 }
 
+impl Given {
+    /// The address, where the call needs some; nothing for one of no family.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for no bytes.
+    pub(super) fn known(self) -> Result<Option<Address>, Errno> {
+        match self {
+            Self::Address(address) => Ok(Some(address)),
+            Self::NoFamily => Ok(None),
+            Self::Nothing => Err(Errno::EINVAL),
+        }
+    }
+}
+
 /// Reads the address at `at`, which the port completes.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use wiggle::{GuestMemory, GuestPtr};
 
-use super::address::{self, Given};
+use super::address;
 use super::bindings::types;
 use super::bindings::wasmedge_socket::WasmedgeSocket;
 use crate::abi::call::Call;
@@ -46,11 +46,8 @@ impl WasmedgeSocket for Call<'_> {
         port: u32,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_BIND)?;
-        match address::read(memory, addr, port)? {
-            Given::Address(address) => self.bind_as(memory, socket, address),
-            Given::NoFamily => Err(Errno::EAFNOSUPPORT.into()),
-            Given::Nothing => Err(Errno::EINVAL.into()),
-        }
+        let address = address::read(memory, addr, port)?.known()?.ok_or(Errno::EAFNOSUPPORT)?;
+        self.bind_as(memory, socket, address)
     }
 
     fn sock_bind_v2(
@@ -96,11 +93,8 @@ impl WasmedgeSocket for Call<'_> {
         port: u32,
     ) -> Result<(), Error> {
         let socket = self.socket(fd, Rights::SOCK_CONNECT)?;
-        match address::read(memory, addr, port)? {
-            Given::Address(address) => self.connect_as(socket, Some(address)),
-            Given::NoFamily => self.connect_as(socket, None),
-            Given::Nothing => Err(Errno::EINVAL.into()),
-        }
+        let address = address::read(memory, addr, port)?.known()?;
+        self.connect_as(socket, address)
     }
 
     fn sock_connect_v2(

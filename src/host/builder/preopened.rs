@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{SOCKET_VARIABLES, WasockCtxBuilder};
+use super::WasockCtxBuilder;
+use super::program::SOCKET_VARIABLES;
 use crate::file::{Access, Dir};
 use crate::process::{Directory, MAIN, Settings};
 use crate::service::{Holding, ServiceConfig, grant_inherited};
