@@ -183,7 +183,7 @@ const MAY_WAIT: &[&str] = &[
 
 /// The calls that put the frames of the guest's stack aside or restore them: they call the guest's own functions
 /// for that, and what such a call returns may be decided long after it was made (`host/asyncify`).
-const UNWINDS: &[&str] = &["stack_checkpoint", "stack_restore"];
+const UNWINDS: &[&str] = &["proc_fork", "stack_checkpoint", "stack_restore"];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=witx");

@@ -42,8 +42,6 @@ pub(crate) struct Call<'a> {
     thread: &'a mut Thread,
     /// What the trace says of the call besides its results.
     pub(crate) annotation: Option<TraceAnnotation>,
-    /// Whether the frames of the guest's stack can be put aside here, of a call that asks for it.
-    pub(crate) stack: StackAccess,
     /// A wait of it stops this thread, and nothing else is run here meanwhile.
     pub(crate) parks: bool,
     wait: Option<Wait>,
@@ -53,7 +51,7 @@ impl<'a> Call<'a> {
     /// A call of `thread` that has not begun.
     #[inline]
     pub(crate) fn new(thread: &'a mut Thread) -> Self {
-        Self { thread, annotation: None, stack: StackAccess::None, parks: false, wait: None }
+        Self { thread, annotation: None, parks: false, wait: None }
     }
 
     /// Ends the first phase: `resume` makes the future that does the rest.
@@ -87,20 +85,6 @@ impl DerefMut for Call<'_> {
     fn deref_mut(&mut self) -> &mut Thread {
         self.thread
     }
-}
-
-/// What a call may do with the guest's stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StackAccess {
-    /// Nothing: the module has no code to unwind itself, or the host has not called it.
-    None,
-    /// The guest's memory has no place for the frames.
-    Full,
-    /// Put the frames aside: see [`Unwinding`](crate::process::Unwinding).
-    Unwinds {
-        /// The guest's stack pointer.
-        stack_pointer: i32,
-    },
 }
 
 /// What a try found, for a call that may wait.

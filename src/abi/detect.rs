@@ -275,7 +275,7 @@ mod tests {
             r#"(module
                 (import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))
                 (import "wasi_snapshot_preview1" "fd_sync" (func (param i64) (result i32)))
-                (import "wasix_32v1" "proc_fork" (func (param i32 i32) (result i32)))
+                (import "wasix_32v1" "proc_snapshot" (func (result i32)))
                 (import "wasi" "thread-spawn" (func (param i32) (result i32)))
                 (import "wasix_32v1" "thread_spawn" (func (param i32 i32) (result i32)))
                 (import "wasix_32v1" "thread_exit" (func (param i32) (result i32)))
@@ -293,7 +293,7 @@ mod tests {
             "wasi_snapshot_preview1.fd_close wasi.thread-spawn wasix_32v1.thread_spawn \
              wasix_32v1.proc_join wasix_32v1.proc_join wasi_unstable.fd_close env.memory"
         );
-        assert_eq!(names(&found.refused), "wasix_32v1.proc_fork");
+        assert_eq!(names(&found.refused), "wasix_32v1.proc_snapshot");
         assert_eq!(
             names(&found.stubbed),
             "wasi_snapshot_preview1.fd_sync wasix_32v1.thread_exit wasix_32v1.proc_join \

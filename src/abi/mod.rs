@@ -36,7 +36,6 @@ pub(crate) mod wasi_threads;
 pub(crate) mod wasix;
 pub(crate) mod wasmedge;
 
-pub(crate) use call::StackAccess;
 pub use detect::{Detected, Dialect, Import, MemoryKind, detect};
 pub(crate) use detect::{Imports, Support, detect_in, imported_memory, wants_threads};
 pub(crate) use dialect::linkage;

@@ -195,10 +195,11 @@ const NOTES: &[(&str, &str)] = &[
     ("clock_time_set", "always EPERM: the clock is the host's"),
     ("port_addr_list", "those that --listen and --udp-bind grant"),
     ("port_route_list", "the networks that --connect and --udp-send grant; no gateways"),
+    ("proc_fork", "needs `--asyncify`, else ENOTSUP; EAGAIN with threads"),
     ("proc_spawn", "no root of its own: ENOTSUP"),
     ("sock_open", "no raw sockets: ENOTSUP"),
-    ("stack_checkpoint", "returns once"),
-    ("stack_restore", "traps: there is no way back"),
+    ("stack_checkpoint", "returns once without `--asyncify`"),
+    ("stack_restore", "traps without `--asyncify`"),
     ("thread_spawn", "no reactor threads: ENOTSUP"),
     ("tty_set", "ENOTSUP: the terminal is the operator's"),
 ];

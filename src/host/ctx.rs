@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use wasmtime::{Instance, Module, ResourceLimiter, Trap};
 
-use super::asyncify::Asyncify;
 #[cfg(feature = "components")]
 use super::call_mode::CallMode;
 use super::guest_memory::MemorySource;
@@ -13,6 +12,7 @@ use super::interrupt::{Interrupts, RunsOn};
 use super::limiter::MemoryLimiter;
 use super::on_trap::OnTrap;
 use super::outcome::error_of;
+use super::unwinder::{Asyncify, Forks};
 #[cfg(feature = "components")]
 use crate::abi::component;
 use crate::abi::detect;
@@ -40,6 +40,8 @@ pub struct WasockCtx {
     pub(crate) trace: Option<Arc<TraceSink>>,
     /// The functions with which the instance unwinds itself.
     pub(super) asyncify: Asyncify,
+    /// The program, where copies of its instances may be made.
+    pub(super) program: Option<Arc<dyn Forks<Self>>>,
     /// What becomes of the guest when a handler traps.
     pub(crate) on_trap: OnTrap,
     /// How much memory the store may have.
@@ -70,6 +72,7 @@ impl WasockCtx {
             memory,
             trace,
             asyncify: Asyncify::default(),
+            program: None,
             on_trap,
             limiter,
             #[cfg(feature = "components")]
@@ -136,6 +139,14 @@ impl WasockCtx {
         );
         next.limiter.ask_too(self.limiter.make_own());
         next
+    }
+
+    /// A context for `thread`, a copy of this one's in another process.
+    pub(super) fn forked(&self, thread: Thread) -> Self {
+        let memory = MemorySource::of_any_instance();
+        let mut copy = Self::of(thread, memory, self.trace.clone(), self.on_trap);
+        copy.limiter.ask_too(self.limiter.make_own());
+        copy
     }
 
     /// Is this thread of the guest to go on?

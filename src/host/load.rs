@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 
 use wasmtime::{Config, Engine, Module, WasmBacktrace};
 
+use super::copyable::{self, forks, obstacle};
 use super::epoch::{Epochs, Ticker};
 use super::kept::Kept;
 use super::outcome::describe_trap;
@@ -52,6 +53,8 @@ pub struct Guest {
     /// By how many bytes the shared memories may grow that each instance has for itself.
     pub(super) shared_growth: u64,
     pub(super) has_own_thread: bool,
+    /// Why its instances can't be copied, of a module that would.
+    pub(super) fork_obstacle: Option<&'static str>,
     /// The programs that it has started, compiled for its engine.
     pub(super) started: Arc<Kept<Guest>>,
     /// The module as it was, where it is to be started once and copied.
@@ -197,7 +200,8 @@ impl Guest {
             guest.refuse_threads(name)?;
         }
         let shared_growth = growth_in_binary(compiled).unwrap_or(guest.shared_growth);
-        Ok(Self { is_go: is_go(bytes), shared_growth, ..guest })
+        let fork_obstacle = if guest.fork_obstacle.is_some() { obstacle(compiled) } else { None };
+        Ok(Self { is_go: is_go(bytes), shared_growth, fork_obstacle, ..guest })
     }
 
     /// Refuses a module that imports a shared memory, or a call that starts threads; `name` is
@@ -221,6 +225,7 @@ impl Guest {
         let is_ours = Ticker::known(module.engine()).is_some();
         let epochs = if is_ours { Epochs::Managed } else { Epochs::EndGuest };
         let shared_growth = growth_in_exports(&module);
+        let fork_obstacle = forks(&module).then_some(copyable::UNKNOWN);
         Self {
             module,
             detected,
@@ -228,6 +233,7 @@ impl Guest {
             epochs,
             shared_growth,
             has_own_thread: false,
+            fork_obstacle,
             started: Arc::default(),
             source: None,
             #[cfg(feature = "components")]

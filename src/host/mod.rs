@@ -10,6 +10,7 @@ mod call_mode;
 #[cfg(feature = "components")]
 mod component;
 mod connection_options;
+mod copyable;
 mod ctx;
 mod deliver;
 mod epoch;
@@ -47,6 +48,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod unwinder;
 mod uptime;
 mod wall_clock;
 

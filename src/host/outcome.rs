@@ -61,6 +61,18 @@ pub(super) fn status_of(outcome: &wasmtime::Result<Outcome>) -> ExitStatus {
     }
 }
 
+/// What a parent is told of a child that ended with `error` while it was a thread of its parent's.
+pub(super) fn status_of_error(error: &wasmtime::Error) -> ExitStatus {
+    if let Some(BySignal(signal)) = error.downcast_ref() {
+        return ExitStatus::Signalled(*signal);
+    }
+    match error.downcast_ref() {
+        Some(Exit(code)) => ExitStatus::Exited(*code),
+        None if error.is::<ThreadExit>() => ExitStatus::Exited(0),
+        None => ExitStatus::Signalled(Signal::Abrt),
+    }
+}
+
 /// How one instance ended, or why it could not go on.
 ///
 /// # Errors

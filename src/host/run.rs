@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wasmtime::{Engine, Instance, Linker, SharedMemory, Store};
 
-use super::asyncify::drive;
+use super::asyncify::{drive, resume};
 use super::call_mode::{CallMode, Role};
 #[cfg(feature = "components")]
 use super::component::run_component;
@@ -13,6 +13,7 @@ use super::deliver::EventLoop;
 use super::epoch::{Epochs, Ticker};
 use super::epoch_interrupt::look_up_at_epochs;
 use super::family::{LinkedProgram, Programs, end_of_first, replacement};
+use super::guest_memory::GuestMemoryHandle;
 use super::handlers::handler_names;
 use super::interrupt::RunsOn;
 use super::limiter;
@@ -23,6 +24,7 @@ use super::outcome::{Ended, Outcome, describe_trap, is_mistake, outcome_of};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
 use super::threads::{self, RunMode};
+use super::unwinder::ForkedState;
 use super::{Guest, OnTrap, WasockCtx};
 use crate::abi::imported_memory;
 use crate::account::{Account, Charge};
@@ -125,7 +127,7 @@ impl Guest {
             }
             let next = ctx.successor();
             let started = Instant::now();
-            let trap = match program.run_once(ctx).await? {
+            let trap = match program.run_once(ctx, None).await? {
                 Outcome::Replaced => {
                     program = replacement(next.thread.process())?;
                     ctx = next;
@@ -186,7 +188,14 @@ impl Guest {
     }
 
     /// One instance, from its start to its end.
-    pub(super) async fn run_once(&self, linked: &Linked, mut ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+    ///
+    /// It begins as the instance of which `forked` is the state, if there is one.
+    pub(super) async fn run_once(
+        &self,
+        linked: &Linked,
+        mut ctx: WasockCtx,
+        mut forked: Option<ForkedState>,
+    ) -> wasmtime::Result<Outcome> {
         let engine = self.module().engine();
         ctx.adapt_to(self.module());
         ctx.memory.set_only_instance();
@@ -198,6 +207,9 @@ impl Guest {
         }
         let mut store = Store::new(engine, ctx);
         store.limiter(|ctx| ctx.limiter());
+        if let (Some((memory, _)), Some(state)) = (&memory, &mut forked) {
+            state.write_imported(&GuestMemoryHandle::Shared(memory.clone()), &mut store)?;
+        }
         let pre = match (&linked.imports, &memory) {
             (Imports::Whole(pre), _) => pre.clone(),
             (Imports::ButForMemory(linker), memory) => {
@@ -215,7 +227,7 @@ impl Guest {
         if shared.is_some() || calls == CallMode::OwnThread || process.pid() != MAIN {
             let guest = self.clone();
             let main = async move |store: &mut Store<WasockCtx>, instance: &Instance| {
-                guest.live(store, instance, process, calls).await
+                guest.live(store, instance, process, calls, forked).await
             };
             let mode = RunMode { epochs: self.epochs, calls };
             // Each thread has a store of its own, which is made where it runs.
@@ -230,7 +242,7 @@ impl Guest {
         process.report().counted_instantiation(begun.elapsed());
         let (instance, _) = store.data_mut().limiter.end_start(made)?;
         store.data_mut().instance = Some(instance);
-        self.live(&mut store, &instance, process, calls).await
+        self.live(&mut store, &instance, process, calls, forked).await
     }
 
     /// Runs an instance from its start to its end.
@@ -240,9 +252,14 @@ impl Guest {
         instance: &Instance,
         process: Arc<Process>,
         calls: CallMode,
+        forked: Option<ForkedState>,
     ) -> wasmtime::Result<Outcome> {
         let mut event_loop = EventLoop::new(store, instance, process, calls)?;
-        let started = match self.start(store, instance, calls).await {
+        let started = match forked {
+            Some(state) => self.go_on(store, instance, calls, state).await,
+            None => self.start(store, instance, calls).await,
+        };
+        let started = match started {
             Ok(()) => event_loop.begin(store).await,
             Err(error) => Err(error),
         };
@@ -256,6 +273,18 @@ impl Guest {
             Err(error) if is_mistake(&error) => Ok(Outcome::Trapped(error)),
             outcome => outcome_of(outcome),
         }
+    }
+
+    /// Goes on in the start function of a program, where the instance was of which `state` is.
+    async fn go_on(
+        &self,
+        store: &mut Store<WasockCtx>,
+        instance: &Instance,
+        calls: CallMode,
+        state: ForkedState,
+    ) -> wasmtime::Result<()> {
+        let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+        resume(store, calls, instance, &start, (), state).await
     }
 
     /// Calls the start function of a program, or the one of a module with handlers.

@@ -214,6 +214,11 @@ pub enum Event {
         /// The signal: `SIGTERM`.
         signal: &'static str,
     },
+    /// A guest wants to copy its process (`fork`) and can't. Reported once.
+    NotForked {
+        /// Why not, in words.
+        reason: &'static str,
+    },
     /// A file that the guest may execute, and wants to, is no program that it could be.
     NotExecutable {
         /// Its whole path, as the guest has it.

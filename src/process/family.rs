@@ -53,6 +53,8 @@ pub(crate) struct Family {
     /// Were there ever more than one? Readable without the lock.
     is_many: AtomicBool,
     launcher: OnceLock<Arc<dyn Launcher>>,
+    /// Was it said why no copy can be made?
+    has_told: AtomicBool,
 }
 
 struct FamilyState {
@@ -128,6 +130,7 @@ impl Family {
             most,
             is_many: AtomicBool::new(false),
             launcher: OnceLock::new(),
+            has_told: AtomicBool::new(false),
         })
     }
 
@@ -152,6 +155,11 @@ impl Family {
     /// `ENOTSUP` where the guest has one process only: in an embedder's own store.
     pub(crate) fn launcher(&self) -> Result<Arc<dyn Launcher>, Errno> {
         self.launcher.get().cloned().ok_or(Errno::ENOTSUP)
+    }
+
+    /// Is it the first time that no copy can be made of a process?
+    pub(crate) fn is_first_refusal(&self) -> bool {
+        !self.has_told.swap(true, Relaxed)
     }
 
     /// Are there other processes than the first, or were there?

@@ -89,7 +89,7 @@ pub use stdio::{HostOutput, HostStdin, Input, Output};
 pub use thread::{ConnectAttempt, SocketRef, Thread, TraceAnnotation};
 pub(crate) use threads::MAIN;
 pub use threads::{EntryPoint, Starter, Threads};
-pub(crate) use unwind::{Area, Frames, HeldArea, Left, Unwind};
+pub(crate) use unwind::{Area, Frames, HeldArea, Left, StackAccess, Unwind};
 
 /// The working directory that a guest starts in.
 const ROOT: &str = "/";

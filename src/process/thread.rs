@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
-use super::unwind::Unwinding;
+use super::unwind::{HeldArea, Unwinding};
 use super::vfork::Vforked;
 use super::{OpenFile, PendingSignals, Personality, PollScratch, Process};
 use crate::account::Charge;
@@ -109,6 +109,23 @@ impl Thread {
             _held: Some(held),
             ..*self
         }
+    }
+
+    /// This thread as the first one of `child`, a copy of its process, which goes on where it is.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the host holds too much for the guest.
+    pub(crate) fn forked(&self, child: Arc<Process>) -> Result<Self, Errno> {
+        let account = Arc::clone(child.host_memory());
+        let mut copy = Self::new(child);
+        copy.threads.keys.copy(&self.threads.keys, &account)?;
+        copy.locals = self.locals.copied(&account)?;
+        copy.unwinding = self.unwinding.forked(&account)?;
+        copy.unwinding.area =
+            self.unwinding.area.as_ref().map(|held| HeldArea::new(held.area, &copy.threads.areas));
+        copy.personality = self.personality;
+        Ok(copy)
     }
 
     /// Takes over the personality of the program.

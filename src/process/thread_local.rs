@@ -34,6 +34,17 @@ struct Live {
 }
 
 impl Keys {
+    /// Those of `other`, for a copy of the guest.
+    pub(super) fn copy(&self, other: &Self, account: &Arc<Account>) -> Result<(), Errno> {
+        let (keys, next) = {
+            let live = other.lock();
+            (live.keys.clone(), live.next)
+        };
+        let held = (!keys.is_empty()).then(|| held_for(account, keys.len())).transpose()?;
+        *self.lock() = Live { keys, next, held };
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,6 +61,12 @@ pub(crate) struct ThreadLocals {
 }
 
 impl ThreadLocals {
+    /// The same values, for a copy of the thread.
+    pub(super) fn copied(&self, account: &Arc<Account>) -> Result<Self, Errno> {
+        let held = (!self.values.is_empty()).then(|| held_for(account, self.values.len())).transpose()?;
+        Ok(Self { values: self.values.clone(), held, seen: 0 })
+    }
+
     /// A new key; its value is 0 at first, in every thread.
     ///
     /// # Errors
@@ -138,6 +155,10 @@ impl ThreadLocals {
         taken.sort_unstable();
         taken.into_iter().filter_map(|(key, value)| Some((*live.keys.get(&key)?, value))).collect()
     }
+}
+
+fn held_for(account: &Arc<Account>, count: usize) -> Result<Charge, Errno> {
+    account.charge(u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(PLACE))
 }
 
 /// Charges one slot more than `count`.

@@ -35,11 +35,37 @@ pub(crate) struct Frames {
     pub(crate) bytes: Arc<[u8]>,
 }
 
+impl Frames {
+    /// What the host keeps for them.
+    fn size(&self) -> u64 {
+        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX).saturating_add(CHECKPOINT)
+    }
+}
+
 /// What a call wants of its activation's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unwind {
     /// Keep them, as the checkpoint of this number.
     Checkpoint(u64),
+    /// Have a copy of the process go on from them too.
+    Fork,
+    /// Have the thread be a child of its process, which goes on from them when the child has ended.
+    Vfork,
+}
+
+/// What a call may do with the guest's stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StackAccess {
+    /// Nothing: the module has no code to unwind itself, or the host has not called it.
+    #[default]
+    None,
+    /// The guest's memory has no place for the frames.
+    Full,
+    /// Have the frames put aside.
+    Unwinds {
+        /// The guest's stack pointer.
+        stack_pointer: i32,
+    },
 }
 
 /// Where a call has begun to unwind.
@@ -59,6 +85,18 @@ struct Checkpoint {
     _held: Charge,
 }
 
+/// Where a process goes on when the child has ended that its thread is.
+#[derive(Debug)]
+struct ReturnPoint {
+    activation: u64,
+    frames: Frames,
+    /// The child.
+    pid: u32,
+}
+
+/// The number of a return point, in the place of that of a checkpoint.
+const RETURN_POINT: u64 = 0;
+
 #[derive(Debug)]
 struct Activation {
     number: u64,
@@ -75,12 +113,18 @@ pub(crate) struct Unwinding {
     activations: Vec<Activation>,
     last_activation: u64,
     last_checkpoint: u64,
+    /// The innermost child's last.
+    return_points: Vec<ReturnPoint>,
+    /// What the parent of a copy has prepared: the first activation's.
+    inherited: Vec<Checkpoint>,
     /// What the call wants that has just begun to unwind.
     wanted: Option<Unwind>,
     /// Where that was.
     left: Option<Left>,
     /// What the call returns that the frames are being restored for.
     returning: Option<Result<u64, Errno>>,
+    /// What the call may do that is made now, of those that may do anything.
+    pub(crate) access: StackAccess,
     /// Frames are on their way: no other function of the guest may run.
     pub(crate) is_moving: bool,
     /// They have been restored, and the guest is told.
@@ -94,14 +138,51 @@ impl Unwinding {
     pub(crate) fn enter(&mut self, on_fiber: bool) -> u64 {
         self.last_activation = self.last_activation.wrapping_add(1);
         let number = self.last_activation;
-        self.activations.push(Activation { number, on_fiber, checkpoints: Vec::new() });
+        self.activations.push(Activation {
+            number,
+            on_fiber,
+            checkpoints: std::mem::take(&mut self.inherited),
+        });
         number
     }
 
     /// That call has ended.
     pub(crate) fn leave(&mut self) {
-        self.activations.pop();
+        let left = self.activations.pop();
+        let is_left = |point: &ReturnPoint| left.as_ref().is_some_and(|left| left.number == point.activation);
+        self.return_points.retain(|point| !is_left(point));
         self.wanted = None;
+    }
+
+    /// Does the guest's code run within another call of it by the host?
+    pub(crate) fn is_nested(&self) -> bool {
+        self.activations.len() > 1
+    }
+
+    /// For the copy of this thread in a child, whose stack is the same.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the host holds too much for the guest.
+    pub(crate) fn forked(&self, account: &Arc<Account>) -> Result<Self, Errno> {
+        let mut copy = Self { last_checkpoint: self.last_checkpoint, ..Self::default() };
+        for Checkpoint { number, frames, .. } in self.activations.iter().flat_map(|own| &own.checkpoints) {
+            let held = account.charge(frames.size())?;
+            copy.inherited.push(Checkpoint { number: *number, frames: frames.clone(), _held: held });
+        }
+        Ok(copy)
+    }
+
+    /// The thread is the child `pid` from now on; its process goes on from `frames` later.
+    pub(crate) fn begin_child(&mut self, frames: Frames, pid: u32) {
+        let activation = self.activations.last().map_or(0, |last| last.number);
+        self.return_points.push(ReturnPoint { activation, frames, pid });
+    }
+
+    /// The child has ended that the thread was: how its process goes on, if that is by its frames.
+    pub(crate) fn return_from_child(&self) -> Option<Jump> {
+        let point = self.return_points.last()?;
+        Some(Jump { activation: point.activation, checkpoint: RETURN_POINT, value: point.pid.into() })
     }
 
     /// Is there an activation whose frames can be put aside?
@@ -196,8 +277,7 @@ impl Unwinding {
         let Some(activation) = self.activations.last_mut() else { return Ok(()) };
         activation.forget_below(frames.stack_pointer);
         activation.forget_one_of_many(frames.stack_pointer);
-        let bytes = u64::try_from(frames.bytes.len()).unwrap_or(u64::MAX);
-        let held = account.charge(bytes.saturating_add(CHECKPOINT))?;
+        let held = account.charge(frames.size())?;
         activation.checkpoints.push(Checkpoint { number, frames, _held: held });
         Ok(())
     }
@@ -215,6 +295,11 @@ impl Unwinding {
     /// The frames of the checkpoint of `jump`; those further down are forgotten, for their functions are left.
     pub(crate) fn land(&mut self, jump: Jump) -> Option<Frames> {
         let activation = self.activations.last_mut().filter(|last| last.number == jump.activation)?;
+        if jump.checkpoint == RETURN_POINT {
+            let frames = self.return_points.pop()?.frames;
+            activation.forget_below(frames.stack_pointer);
+            return Some(frames);
+        }
         let frames = activation.find(jump.checkpoint)?.frames.clone();
         activation.forget_below(frames.stack_pointer);
         Some(frames)

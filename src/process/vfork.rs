@@ -1,8 +1,8 @@
-//! A thread that is a child of its own process for a while, in the same memory: `vfork` of programs that jump by
-//! exceptions.
+//! A thread that is a child of its own process for a while, in the same memory: `vfork`.
 //!
 //! The thread's calls act on the child until that ends or executes a program. Then they act on the parent again, and
-//! the guest itself jumps back to where the child began.
+//! the guest itself jumps back to where the child began, by an exception; or the host restores its stack
+//! ([`Unwinding`](super::unwind::Unwinding)).
 
 use std::sync::Arc;
 
@@ -64,6 +64,7 @@ impl Thread {
         vforked.status = None;
         self.process = Arc::clone(&vforked.parent);
         drop(self.children.pop());
-        Ok(())
+        // Its frames are restored where it has begun so; another one returns from its call.
+        if self.unwinding.return_from_child().is_some() { Err(Error::Replaced) } else { Ok(()) }
     }
 }

@@ -158,6 +158,7 @@ fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             "signalled",
             vec![("pid", number(*pid)), ("by", number(*by)), ("signal", (*signal).into())],
         ),
+        Event::NotForked { reason } => ("warn", "not_forked", vec![("reason", (*reason).into())]),
         Event::NotExecutable { path, reason } => (
             "warn",
             "not_executable",

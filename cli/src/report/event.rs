@@ -139,6 +139,7 @@ fn of_guest(event: &Event) -> bool {
         Event::Exited { pid, signal: Some(signal), .. } => tracing::info!("{signal} ended process {pid}"),
         Event::Exited { pid, code, .. } => tracing::info!("process {pid} ended with code {code}"),
         Event::Signalled { pid, by, signal } => tracing::info!("process {by} sent {signal} to {pid}"),
+        Event::NotForked { reason } => say!("wasock: the guest can't copy its process (fork): {reason}"),
         Event::NotExecutable { path, reason } => {
             say!("wasock: the guest can't execute {path}: {reason}");
         }

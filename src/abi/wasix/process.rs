@@ -6,15 +6,22 @@ use wiggle::{GuestMemory, GuestPtr};
 
 use super::bindings::types;
 use super::bindings::wasix_process::WasixProcess;
-use crate::abi::call::{Call, StackAccess};
+use crate::abi::call::Call;
 use crate::abi::flags;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error, Exit, Returned, Trap};
-use crate::process::{ExitStatus, Signal, Unwind};
+use crate::observe::Event;
+use crate::process::{ExitStatus, MAIN, Signal, StackAccess, Unwind};
 
 /// The module has no code to restore its stack.
 const CANNOT_JUMP: &str = "the guest jumped to a place further up its stack (longjmp), which its module can't do: \
      it takes `wasm-opt --asyncify` with --export=__stack_pointer, or a build with WebAssembly exceptions";
+
+/// Why a process is not copied.
+const CANNOT_FORK: &str = "its module has no code to restore its stack: that takes `wasm-opt --asyncify` with \
+     --export=__stack_pointer";
+const IN_A_HANDLER: &str = "it asks for that in the handler of a signal";
+const HAS_THREADS: &str = "it has threads";
 
 /// The guest made up a place, or kept it for too long.
 const NOWHERE_TO_JUMP: &str = "the guest jumped to a place of its stack that there is not (longjmp): it was never \
@@ -33,7 +40,12 @@ const WAKE_STOPPED: u16 = 2;
 
 impl WasixProcess for Call<'_> {
     fn proc_exit2(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {
-        if self.leave_child(ExitStatus::Exited(code)) { Returned.into() } else { Exit(code).into() }
+        // Where the host restores the stack of its parent, a child ends as any process does.
+        let is_unwound = self.unwinding.return_from_child().is_some();
+        if !is_unwound && self.leave_child(ExitStatus::Exited(code)) {
+            return Returned.into();
+        }
+        Exit(code).into()
     }
 
     fn proc_join(
@@ -93,6 +105,36 @@ impl WasixProcess for Call<'_> {
         }))
     }
 
+    fn proc_fork(
+        &mut self,
+        memory: &mut GuestMemory<'_>,
+        copy_memory: u32,
+        ret_pid: GuestPtr<types::Pid>,
+    ) -> Result<(), Error> {
+        if let Some(answer) = self.unwinding.take_returning() {
+            let pid = u32::try_from(answer?).unwrap_or(0);
+            return Ok(memory.write(ret_pid, pid)?);
+        }
+        match self.unwinding.access {
+            StackAccess::Unwinds { .. } => {}
+            StackAccess::Full => return Err(Errno::ENOMEM.into()),
+            StackAccess::None => return Err(self.not_forked(CANNOT_FORK).into()),
+        }
+        check_out_value(memory, ret_pid)?;
+        let copies = flags::boolean(copy_memory)?;
+        if self.unwinding.is_nested() {
+            self.not_forked(IN_A_HANDLER);
+            return Err(Errno::EAGAIN.into());
+        }
+        // "EAGAIN: The system lacked the necessary resources to create another process" - fork(3p)
+        if copies && (self.tid != MAIN || self.threads.are_many()) {
+            self.not_forked(HAS_THREADS);
+            return Err(Errno::EAGAIN.into());
+        }
+        self.unwinding.want(if copies { Unwind::Fork } else { Unwind::Vfork });
+        Err(Error::Wait)
+    }
+
     fn stack_checkpoint(
         &mut self,
         memory: &mut GuestMemory<'_>,
@@ -101,7 +143,7 @@ impl WasixProcess for Call<'_> {
         if let Some(answer) = self.unwinding.take_returning() {
             return Ok(answer?);
         }
-        match self.stack {
+        match self.unwinding.access {
             // The C library traps where this fails, and most programs that prepare for a
             // jump never make it: the jump fails instead.
             StackAccess::None => {
@@ -125,7 +167,7 @@ impl WasixProcess for Call<'_> {
         snapshot: GuestPtr<types::StackSnapshot>,
         value: u64,
     ) -> wiggle::error::Error {
-        let StackAccess::Unwinds { stack_pointer } = self.stack else {
+        let StackAccess::Unwinds { stack_pointer } = self.unwinding.access else {
             return Trap::new(CANNOT_JUMP).into();
         };
         let snapshot = match memory.read(snapshot) {
@@ -147,6 +189,16 @@ impl WasixProcess for Call<'_> {
     fn proc_parent(&mut self, _: &mut GuestMemory<'_>, pid: u32) -> Result<u32, Error> {
         // "ESRCH: No process can be found" - kill(3p). The parent of the first one is the host: 0.
         Ok(self.process().family().parent_of(pid)?)
+    }
+}
+
+impl Call<'_> {
+    /// Tells the operator why the guest can't be copied.
+    fn not_forked(&self, reason: &'static str) -> Errno {
+        if self.process().family().is_first_refusal() {
+            self.process().report().tell(Event::NotForked { reason });
+        }
+        Errno::ENOTSUP
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use wasmtime::{
-    AsContextMut, Error, Extern, Global, Instance, Mutability, SharedMemory, Trap, TypedFunc, Val,
-};
+use wasmtime::{AsContextMut, Error, Global, Instance, Mutability, SharedMemory, Trap, Val};
 
 use crate::abi::memory::{GuestMemory, copy_in, copy_out};
 use crate::host::WasockCtx;
 use crate::host::call_mode::CallMode;
-use crate::host::guest_memory::{GuestMemoryHandle, MEMORY};
+use crate::host::guest_memory::GuestMemoryHandle;
 use crate::host::outcome::is_mistake;
+use crate::host::unwinder::{Control, memory_of, with_memory};
 use crate::process::{Area, Frames, HeldArea, Left};
 
 /// The area begins with two words: how far it is used, and where it ends.
@@ -23,24 +22,12 @@ const AREA_PAGES: [u64; 2] = [16, 1];
 const PAGE: u64 = 64 << 10;
 
 /// Where the area has no room for the frames.
-pub(super) const AREA_TOO_SMALL: &str = "the guest's stack is too deep to be put aside (setjmp, fork): the area for it in the guest's memory is full";
+const AREA_TOO_SMALL: &str = "the guest's stack is too deep to be put aside (setjmp, fork): the area for it in the \
+     guest's memory is full";
 
 /// The end of a guest whose frames have no room.
 pub(super) fn too_deep() -> Error {
     Error::new(crate::error::Trap::new(AREA_TOO_SMALL))
-}
-
-/// What a module exports to unwind itself, and more that it takes.
-pub(in crate::host) struct Control {
-    start_unwind: TypedFunc<i32, ()>,
-    stop_unwind: TypedFunc<(), ()>,
-    start_rewind: TypedFunc<i32, ()>,
-    stop_rewind: TypedFunc<(), ()>,
-    stack_pointer: Global,
-    tls_base: Option<Global>,
-    /// The lowest address of the stack, where the module says it.
-    stack_low: Option<u32>,
-    memory: GuestMemoryHandle,
 }
 
 /// A step of an unwind or a rewind.
@@ -216,8 +203,8 @@ impl Control {
         let used = u32::try_from(frames.bytes.len()).unwrap_or(u32::MAX);
         let area = self
             .area(&mut store, get, frames.stack_pointer)
-            .filter(|area| area.start.saturating_add(HEADER).saturating_add(used) <= area.end)
-            .ok_or_else(too_deep)?;
+            .filter(|area| area.start.saturating_add(HEADER).saturating_add(used) <= area.end);
+        let Some(area) = area else { return Err(too_deep()) };
         self.begin(&mut store, area, used)?;
         let at = area.start.saturating_add(HEADER);
         self.with_memory(&mut store, |memory| copy_in(memory, at, &frames.bytes))?;
@@ -238,31 +225,6 @@ impl Control {
             crate::error::Error::Trap(trap) => Error::new(trap),
             _ => too_deep(),
         })
-    }
-}
-
-/// The memory of `instance`, or else the one that it imports.
-pub(in crate::host) fn memory_of(
-    instance: &Instance,
-    mut store: impl AsContextMut,
-    imported: Option<&SharedMemory>,
-) -> Option<GuestMemoryHandle> {
-    match instance.get_export(&mut store, MEMORY) {
-        Some(Extern::Memory(memory)) => Some(GuestMemoryHandle::Plain(memory)),
-        Some(Extern::SharedMemory(memory)) => Some(GuestMemoryHandle::Shared(memory)),
-        _ => imported.cloned().map(GuestMemoryHandle::Shared),
-    }
-}
-
-/// Passes the memory to `look`.
-pub(super) fn with_memory<R>(
-    memory: &GuestMemoryHandle,
-    mut store: impl AsContextMut,
-    look: impl FnOnce(&mut GuestMemory<'_>) -> Result<R, crate::error::Error>,
-) -> Result<R, crate::error::Error> {
-    match memory {
-        GuestMemoryHandle::Plain(memory) => look(&mut GuestMemory::Unshared(memory.data_mut(&mut store))),
-        GuestMemoryHandle::Shared(memory) => look(&mut GuestMemory::Shared(memory.data())),
     }
 }
 

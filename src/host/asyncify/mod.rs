@@ -35,28 +35,35 @@
 
 mod control;
 mod drive;
+mod fork;
 
 use std::sync::Arc;
 
-use wasmtime::Caller;
+use wasmtime::{AsContextMut, Caller};
 
 use super::WasockCtx;
 use super::call_mode::CallMode;
-use crate::abi::StackAccess;
-use crate::process::Left;
-use control::{Control, Move, too_deep};
+use super::unwinder::{Asyncify, Control};
+use crate::process::{Left, StackAccess};
+use control::{Move, too_deep};
 
-pub(super) use drive::drive;
+pub(super) use drive::{drive, resume};
 
-/// The functions with which an instance unwinds itself, once they were looked for.
-#[derive(Default)]
-pub(super) enum Asyncify {
-    /// No call has asked for them.
-    #[default]
-    Unknown,
-    /// The module does not have all that it takes.
-    Absent,
-    Present(Arc<Control>),
+/// The functions with which the only instance of a store unwinds itself, if its module has all that it takes.
+fn control_of<T: 'static>(
+    mut store: impl AsContextMut<Data = T>,
+    get: impl Fn(&mut T) -> &mut WasockCtx + Copy,
+) -> Option<Arc<Control>> {
+    let mut context = store.as_context_mut();
+    let ctx = get(context.data_mut());
+    let instance = match &ctx.asyncify {
+        Asyncify::Present(control) => return Some(Arc::clone(control)),
+        Asyncify::Absent => return None,
+        Asyncify::Unknown => ctx.instance?,
+    };
+    let found = Control::find(&mut context, get, &instance).map(Arc::new);
+    get(context.data_mut()).asyncify = found.clone().map_or(Asyncify::Absent, Asyncify::Present);
+    found
 }
 
 /// At the begin of a call: where the stack is being restored for it, that is done now.
@@ -82,33 +89,22 @@ pub(super) async fn arrive<T: Send + 'static>(
 }
 
 /// What a call may do with the stack of the guest that makes it.
-///
-/// # Errors
-///
-/// None but those of the engine.
 pub(super) fn access<T: Send + 'static>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut WasockCtx + Copy,
-) -> wasmtime::Result<StackAccess> {
-    let ctx = get(caller.data_mut());
+) -> StackAccess {
     // Nobody would restore it: the embedder called the guest.
-    if !ctx.thread.unwinding.is_entered() {
-        return Ok(StackAccess::None);
+    if !get(caller.data_mut()).thread.unwinding.is_entered() {
+        return StackAccess::None;
     }
-    if let Asyncify::Unknown = ctx.asyncify {
-        let found = ctx.instance.and_then(|instance| Control::find(&mut *caller, get, &instance));
-        let found = found.map_or(Asyncify::Absent, |control| Asyncify::Present(Arc::new(control)));
-        get(caller.data_mut()).asyncify = found;
-    }
-    let Asyncify::Present(control) = &get(caller.data_mut()).asyncify else { return Ok(StackAccess::None) };
-    let control = Arc::clone(control);
+    let Some(control) = control_of(&mut *caller, get) else { return StackAccess::None };
     let stack_pointer = control.stack_pointer(&mut *caller);
-    if get(caller.data_mut()).thread.unwinding.is_returning()
-        || control.area(&mut *caller, get, stack_pointer).is_some()
-    {
-        return Ok(StackAccess::Unwinds { stack_pointer });
+    let is_returning = get(caller.data_mut()).thread.unwinding.is_returning();
+    if is_returning || control.area(&mut *caller, get, stack_pointer).is_some() {
+        StackAccess::Unwinds { stack_pointer }
+    } else {
+        StackAccess::Full
     }
-    Ok(StackAccess::Full)
 }
 
 /// At the end of a call that wants the stack put aside: from now on the guest returns from all of its functions.
@@ -124,7 +120,7 @@ pub(super) async fn leave<T: Send + 'static>(
     let Asyncify::Present(control) = &get(caller.data_mut()).asyncify else { return Ok(()) };
     let control = Arc::clone(control);
     let stack_pointer = control.stack_pointer(&mut *caller);
-    let area = control.area(&mut *caller, get, stack_pointer).ok_or_else(too_deep)?;
+    let Some(area) = control.area(&mut *caller, get, stack_pointer) else { return Err(too_deep()) };
     control.begin(&mut *caller, area, 0)?;
     let tls_base = control.tls_base(&mut *caller);
     get(caller.data_mut()).thread.unwinding.begin(Left { stack_pointer, tls_base, area });

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use wasmtime::Linker;
+use wasmtime::{Linker, Module};
 
 use super::super::WasockCtx;
 #[cfg(feature = "components")]
 use super::super::component::run_component;
+use super::super::copyable::forks;
 use super::super::kept::Kept;
 use super::super::linked::Linked;
 use super::super::load::Guest;
 use super::super::outcome::{Outcome, describe_trap};
 use super::super::template::Template;
+use super::super::unwinder::{ForkedState, Forks};
 use super::begin;
 use crate::abi::Dialect;
 use crate::error::{Errno, Terminated};
@@ -32,14 +34,22 @@ impl LinkedProgram {
         Self { guest, linked: Some(linked) }
     }
 
-    /// One instance, from its start to its end.
+    /// One instance, from its start to its end, or from where another one was.
     ///
     /// # Errors
     ///
     /// Those of [`Guest::run`].
-    pub(in crate::host) async fn run_once(&self, ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+    pub(in crate::host) async fn run_once(
+        self: &Arc<Self>,
+        mut ctx: WasockCtx,
+        forked: Option<ForkedState>,
+    ) -> wasmtime::Result<Outcome> {
+        if forks(self.guest.module()) {
+            let program = Arc::clone(self);
+            ctx.program = Some(program);
+        }
         match &self.linked {
-            Some(linked) => self.guest.run_once(linked, ctx).await,
+            Some(linked) => self.guest.run_once(linked, ctx, forked).await,
             None => self.run_component(ctx).await,
         }
     }
@@ -53,6 +63,21 @@ impl LinkedProgram {
     #[cfg(not(feature = "components"))]
     async fn run_component(&self, _: WasockCtx) -> wasmtime::Result<Outcome> {
         Err(lost())
+    }
+}
+
+impl Forks<WasockCtx> for LinkedProgram {
+    fn obstacle(&self) -> Option<&'static str> {
+        self.guest.fork_obstacle
+    }
+
+    fn module(&self) -> &Module {
+        self.guest.module()
+    }
+
+    fn start(self: Arc<Self>, ctx: WasockCtx, state: ForkedState) -> Result<(), Errno> {
+        let process = Arc::clone(ctx.thread.process());
+        begin(&process, run(self, ctx, Some(state)))
     }
 }
 
@@ -76,10 +101,14 @@ pub(in crate::host) fn replacement(process: &Process) -> wasmtime::Result<Arc<Li
 /// # Errors
 ///
 /// Those of [`Guest::run`].
-async fn run(mut program: Arc<LinkedProgram>, mut ctx: WasockCtx) -> wasmtime::Result<Outcome> {
+async fn run(
+    mut program: Arc<LinkedProgram>,
+    mut ctx: WasockCtx,
+    mut forked: Option<ForkedState>,
+) -> wasmtime::Result<Outcome> {
     loop {
         let next = ctx.successor();
-        match program.run_once(ctx).await? {
+        match program.run_once(ctx, forked.take()).await? {
             Outcome::Replaced => program = replacement(next.thread.process())?,
             outcome => return Ok(outcome),
         }
@@ -158,6 +187,6 @@ impl Launcher for Programs {
     fn start(&self, process: Arc<Process>, program: Program) -> Result<(), Errno> {
         let Ok(program) = program.downcast::<LinkedProgram>() else { return Err(Errno::ENOEXEC) };
         let ctx = self.template.context_of(Arc::clone(&process));
-        begin(&process, run(program, ctx))
+        begin(&process, run(program, ctx, None))
     }
 }

@@ -63,10 +63,10 @@ async fn made<T: Send + 'static, P: Params, R: CallResult>(
         return Err(wasmtime::Error::new(Trap::new(CALL_IN_BETWEEN)));
     }
     asyncify::arrive(caller, get, calls).await?;
-    let stack = asyncify::access(caller, get)?;
+    let access = asyncify::access(caller, get);
+    get(caller.data_mut()).thread.unwinding.access = access;
     let (result, unwinds) = {
         let mut guest = CallContext::of(caller, get)?;
-        guest.call.stack = stack;
         let line = guest.begin(function, params);
         let result = call(&mut guest.call, &mut guest.memory, params);
         let unwinds = result.is_ok() && guest.call.unwinding.is_wanted();

@@ -165,7 +165,7 @@ impl Program {
         }
         if !self.is_alone() {
             drop(given);
-            return Box::pin(self.guest.run_once(&self.linked, ctx)).await?.last();
+            return Box::pin(self.guest.run_once(&self.linked, ctx, None)).await?.last();
         }
         let (mut store, instance) = self.instantiate(ctx).await?;
         if self.has_handlers {

@@ -1,4 +1,6 @@
-//! `setjmp` and `longjmp`, as the C library of WASIX makes them of the host's calls.
+//! `setjmp` and `longjmp`, `fork` and `wait`, as the C library of WASIX makes them of the host's calls.
+
+pub mod process;
 
 use wasix::raw::wasix as raw;
 use wasix::{Result, address_of, address_of_mut, outcome};
@@ -34,6 +36,5 @@ pub fn set(place: *mut Place) -> u64 {
 /// Goes back to `place`, where `value` is returned.
 #[inline(never)]
 pub fn jump(place: &Place, value: u64) -> ! {
-    unsafe { raw::stack_restore(address_of(place), value) };
-    unreachable!("a jump returned")
+    unsafe { raw::stack_restore(address_of(place), value) }
 }
