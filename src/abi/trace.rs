@@ -122,7 +122,7 @@ impl Line {
     }
 
     /// Prints nothing: the call will be made once more.
-    pub(crate) fn cancel(mut self: Box<Self>) {
+    pub(crate) fn cancel(mut self) {
         self.is_cancelled = true;
     }
 }
