@@ -218,7 +218,7 @@ fn a_trap_at_a_limit_names_the_flag() -> Result<()> {
 #[test]
 fn a_full_table_is_told_when_a_connection_comes() -> Result<()> {
     for flags in [["--max-fds", "4"], ["--max-connections", "1"]] {
-        let mut listener = Listener::start(run_on_loopback().args(flags), 4)?;
+        let mut listener = Listener::start(COMPONENT_LISTENER, run_on_loopback().args(flags), 4)?;
         let _first;
         if flags[0] == "--max-connections" {
             _first = Client::connect(listener.address)?;
