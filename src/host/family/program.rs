@@ -1,6 +1,6 @@
 //! The programs that a guest starts: compiled, linked, run.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::{Linker, Module};
 
@@ -124,13 +124,22 @@ pub(in crate::host) struct Programs {
     linker: Linker<WasockCtx>,
     template: Template,
     linked: Kept<Arc<LinkedProgram>>,
+    /// Who compiles has it: that takes many times the memory of the program, and the guest has as many processes as it
+    /// may to ask for it at once.
+    turn: Mutex<()>,
 }
 
 impl Programs {
     /// That of a run of `root`, with what `linker` defines besides, as `ctx` has it.
     pub(in crate::host) fn new(root: &Guest, linker: &Linker<WasockCtx>, ctx: &WasockCtx) -> Self {
         let template = Template::of(ctx);
-        Self { root: root.clone(), linker: linker.clone(), template, linked: Kept::default() }
+        Self {
+            root: root.clone(),
+            linker: linker.clone(),
+            template,
+            linked: Kept::default(),
+            turn: Mutex::default(),
+        }
     }
 
     fn service(&self) -> &ServiceState {
@@ -174,7 +183,10 @@ fn foreign(guest: &Guest) -> Option<Dialect> {
 
 impl Launcher for Programs {
     fn load(&self, path: &str, bytes: &[u8]) -> Result<Program, Errno> {
-        let make = || self.compile(path, bytes).and_then(|guest| self.link(guest)).map(Arc::new);
+        let make = || {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            self.compile(path, bytes).and_then(|guest| self.link(guest)).map(Arc::new)
+        };
         let program = self.linked.get(bytes, make).map_err(|reason| {
             self.service().report().tell(Event::NotExecutable { path: path.to_owned(), reason });
             // "ENOEXEC: The new process image file has the appropriate access permission but has an unrecognized
