@@ -6,10 +6,13 @@
 //! anew whenever [`between`] is called. That is three times for each case, with [`FEW`]
 //! and with [`MANY`] calls in between.
 
+#[path = "support/component.rs"]
+mod component;
 mod support;
 
 use std::env;
 
+use component::{ComponentGuest, ENGINES};
 use support::{CASES, Case, Guest, SETUPS};
 use wasmtime::Result;
 
@@ -30,14 +33,28 @@ fn main() -> Result<()> {
             continue;
         }
         let mut guest = Guest::new(setup)?;
-        for case in 0..CASES.len() {
-            guest.run(case, WARM_UP)?;
-            between();
-            guest.run(case, FEW)?;
-            between();
-            guest.run(case, MANY)?;
-            between();
+        measure(CASES.len(), |case, times| guest.run(case, times))?;
+    }
+    for (name, has_async) in ENGINES {
+        if !is_run {
+            component::CASES.iter().for_each(|case| println!("{name} {}", case.label));
+            continue;
         }
+        let mut guest = ComponentGuest::new(has_async)?;
+        measure(component::CASES.len(), |case, times| guest.run(case, times))?;
+    }
+    Ok(())
+}
+
+/// Makes the calls of so many cases.
+fn measure(cases: usize, mut run: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
+    for case in 0..cases {
+        run(case, WARM_UP)?;
+        between();
+        run(case, FEW)?;
+        between();
+        run(case, MANY)?;
+        between();
     }
     Ok(())
 }

@@ -7,5 +7,7 @@ pub use crate::abi::fuzzing;
 pub use crate::abi::{Argument, ArgumentKind, CoreType, FUNCTIONS, Function, LACKING, OTHER_TYPES};
 pub use crate::abi::{added_in, detect};
 pub use crate::error::Trap;
+#[cfg(feature = "components")]
+pub use crate::host::{ComponentInstance, Repeated};
 pub use crate::host::{ConnectionInstances, OneConnection, add_to_linker_on_own_thread};
 pub use crate::socket::listen::{ListenRules, NegativeBacklog, OverflowPolicy, QueueCapacity, UnboundListen};

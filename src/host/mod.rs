@@ -54,7 +54,7 @@ mod wall_clock;
 
 pub use builder::{BuildError, WasockCtxBuilder};
 #[cfg(feature = "components")]
-pub use component::{WasockCtxView, WasockView, add_to_component_linker};
+pub use component::{ComponentInstance, Repeated, WasockCtxView, WasockView, add_to_component_linker};
 pub use ctx::WasockCtx;
 pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::Epochs;

@@ -6,6 +6,7 @@
 
 mod data;
 mod fit;
+mod instance;
 mod link;
 mod run;
 mod settings;
@@ -16,5 +17,6 @@ mod thread;
 mod view;
 
 pub(super) use fit::mismatch;
+pub use instance::{ComponentInstance, Repeated};
 pub(super) use run::run_component;
 pub use view::{WasockCtxView, WasockView, add_to_component_linker};

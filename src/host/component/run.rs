@@ -192,7 +192,7 @@ impl Command {
 }
 
 /// A store for the guest of `ctx`, with its limits.
-fn store_for(ctx: WasockCtx, pre: &InstancePre<Data>) -> wasmtime::Result<Store<Data>> {
+pub(super) fn store_for(ctx: WasockCtx, pre: &InstancePre<Data>) -> wasmtime::Result<Store<Data>> {
     let limits = *ctx.thread.process().service().limits();
     let mut store = Store::new(pre.engine(), Data::new(ctx)?);
     store.limiter(|data| data.ctx.limiter());
