@@ -20,6 +20,13 @@ use crate::socket::{Connected, ShutdownHow, Socket};
 /// How many bytes a write is permitted, and how many a read takes at most.
 pub(super) const PIECE: usize = 64 * 1024;
 
+/// Up to so many bytes are copied to memory of their own: that costs less than to take memory for as many as may come.
+const FEW: usize = 4096;
+
+/// What the reads of one guest keep between calls: a place for what comes, once something was read.
+#[derive(Default)]
+pub(crate) struct ReadBuffer(Vec<u8>);
+
 /// A connection of the guest.
 pub(crate) struct Connection {
     connected: Connected,
@@ -28,6 +35,8 @@ pub(crate) struct Connection {
     process: Arc<Process>,
     /// Is nothing to be read any more: by the peer, by a shutdown or by an error?
     is_input_over: AtomicBool,
+    /// Has the last read brought much?
+    brings_much: AtomicBool,
     output: Mutex<Output>,
 }
 
@@ -64,7 +73,8 @@ impl Connection {
     pub(super) fn new(connected: Connected, socket: &Arc<Socket>, process: &Arc<Process>) -> Self {
         let output = Mutex::new(Output { permit: 0, state: OutputState::Open, last: None });
         let (socket, process) = (Arc::downgrade(socket), Arc::clone(process));
-        Self { connected, socket, process, is_input_over: AtomicBool::new(false), output }
+        let (is_input_over, brings_much) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { connected, socket, process, is_input_over, brings_much, output }
     }
 
     /// What it is to the kernel.
@@ -78,13 +88,48 @@ impl Connection {
     ///
     /// The end, also for a read of nothing.
     pub(super) fn read(&self, length: usize) -> Result<Vec<u8>, StreamEnd> {
+        self.read_as(length, |most| self.connected.try_recv_new(most))
+    }
+
+    /// As [`read`](Self::read), by way of `buffer` where not much is to be expected: most reads find less than they
+    /// ask for, and many find nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub(super) fn read_by(&self, buffer: &mut ReadBuffer, length: usize) -> Result<Vec<u8>, StreamEnd> {
+        if self.brings_much.load(Relaxed) {
+            let read = self.read(length)?;
+            self.brings_much.store(read.len() > FEW, Relaxed);
+            return Ok(read);
+        }
+        self.read_as(length, |most| {
+            let buffer = &mut buffer.0;
+            if buffer.len() < most {
+                buffer.resize(most, 0);
+            }
+            let received = self.connected.try_recv(buffer.get_mut(..most).unwrap_or_default(), false)?;
+            let bytes = buffer.get(..received.count.min(most)).unwrap_or_default();
+            if bytes.len() > FEW {
+                self.brings_much.store(true, Relaxed);
+            }
+            Ok(bytes.to_vec())
+        })
+    }
+
+    /// Reads by `receive`, which has how many bytes there may be.
+    fn read_as(
+        &self,
+        length: usize,
+        mut receive: impl FnMut(usize) -> Result<Vec<u8>, Errno>,
+    ) -> Result<Vec<u8>, StreamEnd> {
         if self.is_input_over() {
             return Err(StreamEnd::Closed);
         }
         if length == 0 {
             return Ok(Vec::new());
         }
-        let attempt = || pending(self.connected.try_recv_new(length.min(PIECE)));
+        let attempt = || pending(receive(length.min(PIECE)));
         match self.connected.try_io(Events::READ, attempt) {
             Poll::Pending => Ok(Vec::new()),
             Poll::Ready(Ok(bytes)) if bytes.is_empty() => Err(self.end_input(StreamEnd::Closed)),

@@ -77,6 +77,8 @@ pub(crate) struct View<'a> {
 pub(crate) struct State {
     /// What its waits keep.
     waiting: p2::Waiting,
+    /// Where its reads find what has come.
+    reading: connection::ReadBuffer,
     /// Where a datagram is received, once one was.
     datagram: Vec<u8>,
 }

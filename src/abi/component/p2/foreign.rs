@@ -30,7 +30,7 @@ async fn ready(process: &Process, source: Source) {
     // Whether the host has a descriptor again is asked each time.
     let mut waiting = Waiting::default();
     waiting.is_short = true;
-    let _told_by_the_next_call = waiting.wait(process, &[(0, &source)]).await;
+    let _told_by_the_next_call = waiting.wait(process, &[(0, &source)], None).await;
 }
 
 #[async_trait]

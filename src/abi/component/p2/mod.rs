@@ -15,6 +15,7 @@
 mod clock;
 mod error;
 mod foreign;
+mod look;
 mod name;
 mod network;
 mod poll;

@@ -12,13 +12,14 @@ use wasmtime_wasi_io::bindings::wasi::io::poll as others;
 use wasmtime_wasi_io::poll::DynPollable;
 
 use super::io::poll::{Host, HostPollable};
+use super::look::Looked;
 use super::source::{POLLABLE, Source, Subscription, Wait};
 use crate::abi::component::View;
 use crate::abi::component::tcp::may_accept;
 use crate::error::Errno;
 use crate::io::{Either, HostRuntime, Timer, either};
 use crate::process::Process;
-use crate::ready::{self, Before, PollSet, PollSetBuffer, Watched, is_ready, take_turn};
+use crate::ready::{self, Before, PollSetBuffer, Watched, take_turn};
 
 /// How many pollables one call waits for before their list is charged, and what one of them takes.
 const FREE: usize = 256;
@@ -27,29 +28,20 @@ const LISTED: u64 = 96;
 /// What waits keep between calls.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    set: PollSetBuffer,
-    /// Which of the sources the kernel is asked about.
-    asked: Vec<usize>,
+    pub(super) set: PollSetBuffer,
+    /// The places of the sources that the kernel is asked about.
+    pub(super) asked: Vec<u32>,
     timer: Option<Timer>,
     /// Had the host no descriptor for the last connection? See [`may_accept`].
     pub(crate) is_short: bool,
 }
 
 /// A source, and its place in the guest's list.
-type Listed<'a> = (u32, &'a Source);
-
-/// What a look at all of them has found.
-struct Looked {
-    /// The places of those that are ready, in order.
-    ready: Vec<u32>,
-    /// Is there a listener that may not take a connection now?
-    is_starved: bool,
-    /// When the first clock is due.
-    until: Option<u64>,
-}
+pub(super) type Listed<'a> = (u32, &'a Source);
 
 impl Waiting {
-    /// Waits until one of `sources` is ready, and returns the places of those that are.
+    /// Waits until one of `sources` is ready, and returns the places of those that are. `looked` is what a
+    /// [quick look](Self::look_quickly) has just found of them.
     ///
     /// # Cancel safety
     ///
@@ -62,11 +54,12 @@ impl Waiting {
         &mut self,
         process: &Process,
         sources: &[Listed<'_>],
+        mut before: Option<Looked>,
     ) -> Result<Vec<u32>, Errno> {
         loop {
             let waits: Vec<(u32, Wait<'_>)> =
                 sources.iter().map(|(place, source)| (*place, source.wait())).collect();
-            let looked = self.look(process, &waits);
+            let looked = before.take().unwrap_or_else(|| self.look(process, &waits));
             if !looked.ready.is_empty() {
                 return Ok(looked.ready);
             }
@@ -75,61 +68,6 @@ impl Waiting {
                 return Ok(ready);
             }
         }
-    }
-
-    /// Which are ready now.
-    pub(super) fn ready(&mut self, process: &Process, sources: &[Listed<'_>]) -> Vec<u32> {
-        let waits: Vec<(u32, Wait<'_>)> =
-            sources.iter().map(|(place, source)| (*place, source.wait())).collect();
-        self.look(process, &waits).ready
-    }
-
-    fn look(&mut self, process: &Process, waits: &[(u32, Wait<'_>)]) -> Looked {
-        let mut looked = Looked { ready: Vec::new(), is_starved: false, until: None };
-        let mut now = None;
-        let mut set = PollSet::new(&mut self.set, waits.len());
-        self.asked.clear();
-        for (at, (place, wait)) in waits.iter().enumerate() {
-            let is_ready = match wait {
-                Wait::Ready => true,
-                Wait::Until(time) => {
-                    let is_due = *now.get_or_insert_with(|| process.monotonic_time()) >= *time;
-                    if !is_due {
-                        looked.until = Some(looked.until.map_or(*time, |until| until.min(*time)));
-                    }
-                    is_due
-                }
-                Wait::Connection(listener) if !may_accept(process, &mut self.is_short, listener) => {
-                    looked.is_starved = true;
-                    false
-                }
-                wait => {
-                    let Some((thing, mask)) = wait.thing() else { continue };
-                    if set.add_thing(thing, mask).is_some() {
-                        self.asked.push(at);
-                        continue;
-                    }
-                    is_ready(thing, mask)
-                }
-            };
-            if is_ready {
-                wait.note_report();
-                looked.ready.push(*place);
-            }
-        }
-        if set.poll().is_some_and(|found| found > 0) {
-            for (at, answer) in self.asked.iter().zip(set.answers()) {
-                if !answer.revents().is_empty()
-                    && let Some((place, wait)) = waits.get(*at)
-                {
-                    wait.note_report();
-                    looked.ready.push(*place);
-                }
-            }
-        }
-        set.end(&mut self.set);
-        looked.ready.sort_unstable();
-        looked
     }
 
     /// Sleeps until something may have become ready, and returns what has.
@@ -233,7 +171,7 @@ impl View<'_> {
             })
             .await;
             if ready.is_empty() && found.is_none() {
-                let ours = pin!(self.state.waiting.wait(process, &own));
+                let ours = pin!(self.state.waiting.wait(process, &own, None));
                 match either(ours, theirs.as_mut()).await {
                     Either::First(waited) => ready = waited?,
                     Either::Second(done) => found = Some(done),
@@ -254,7 +192,12 @@ impl Host for View<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         take_turn().await;
         let line = self.begin("poll", |_| format!("in={}", pollables.len()));
-        let polled = self.poll_list(&pollables).await;
+        let polled = match self.poll_now(&pollables) {
+            Ok(Some(looked)) if !looked.ready.is_empty() => Ok(looked.ready),
+            // What waits has its own memory, so that the future of a call that need not wait is small.
+            Ok(looked) => Box::pin(self.poll_list(&pollables, looked)).await,
+            Err(error) => Err(error),
+        };
         if let Ok(ready) = &polled {
             self.note("ready", ready.len());
         }
@@ -264,11 +207,23 @@ impl Host for View<'_> {
 }
 
 impl View<'_> {
-    async fn poll_list(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Vec<u32>> {
+    /// Looks at `pollables`, where all of them are wasock's.
+    fn poll_now(&mut self, pollables: &[Resource<DynPollable>]) -> wasmtime::Result<Option<Looked>> {
         if pollables.is_empty() {
             // "This function traps if either: the list is empty, ..." - wasi:io/poll
             return Err(wasmtime::Error::msg("a poll of nothing"));
         }
+        let (process, table) = (self.thread.process(), &*self.table);
+        let source = |at: usize| pollables.get(at).map_or(Ok(None), |pollable| own(table, pollable));
+        Ok(self.state.waiting.look_quickly(process, pollables.len(), source)?)
+    }
+
+    /// Waits for one of `pollables`, of which `looked` is what was found just now.
+    async fn poll_list(
+        &mut self,
+        pollables: &[Resource<DynPollable>],
+        looked: Option<Looked>,
+    ) -> wasmtime::Result<Vec<u32>> {
         let process = self.thread.process();
         let _held = match pollables.len() {
             ..=FREE => None,
@@ -284,7 +239,18 @@ impl View<'_> {
                 None => return self.poll_mixed(pollables).await,
             }
         }
-        Ok(self.state.waiting.wait(process, &sources).await?)
+        Ok(self.state.waiting.wait(process, &sources, looked).await?)
+    }
+
+    /// Waits for `pollable`.
+    async fn block_on(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        match own(self.table, &pollable)? {
+            Some(source) => {
+                self.state.waiting.wait(self.thread.process(), &[(0, source)], None).await?;
+                Ok(())
+            }
+            None => others::HostPollable::block(self.table, pollable).await,
+        }
     }
 }
 
@@ -299,13 +265,7 @@ impl HostPollable for View<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         take_turn().await;
         let line = self.begin("pollable.block", |_| String::new());
-        let blocked = match own(self.table, &pollable)? {
-            Some(source) => {
-                let waited = self.state.waiting.wait(self.thread.process(), &[(0, source)]).await;
-                waited.map(drop).map_err(wasmtime::Error::from)
-            }
-            None => others::HostPollable::block(self.table, pollable).await,
-        };
+        let blocked = Box::pin(self.block_on(pollable)).await;
         self.end(line, &blocked);
         blocked
     }

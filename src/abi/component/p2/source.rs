@@ -83,6 +83,17 @@ impl Source {
     }
 }
 
+impl<'a> Wait<'a> {
+    /// The thing, where that [lasts](Self::lasts), and what of it.
+    pub(super) fn lasting_thing(&self) -> Option<(&'a dyn Pollable, Events)> {
+        match self {
+            Self::For(thing, mask) => Some((*thing, *mask)),
+            Self::Connection(socket) => Some((*socket, Events::READ)),
+            Self::ForNew(..) | Self::Ready | Self::Until(_) => None,
+        }
+    }
+}
+
 impl Wait<'_> {
     /// The thing, and what of it.
     pub(super) fn thing(&self) -> Option<(&dyn Pollable, Events)> {
@@ -92,6 +103,11 @@ impl Wait<'_> {
             Self::Connection(socket) => Some((*socket, Events::READ)),
             Self::Ready | Self::Until(_) => None,
         }
+    }
+
+    /// Is it of nothing that was made for it alone?
+    pub(super) fn lasts(&self) -> bool {
+        !matches!(self, Self::ForNew(..))
     }
 
     /// What is watched for it.

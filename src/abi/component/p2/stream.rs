@@ -94,7 +94,7 @@ impl View<'_> {
         source: fn(Arc<Connection>) -> Source,
     ) -> StreamResult<()> {
         let source = source(Arc::clone(connection));
-        let waited = self.state.waiting.wait(self.thread.process(), &[(0, &source)]).await;
+        let waited = self.state.waiting.wait(self.thread.process(), &[(0, &source)], None).await;
         waited.map(drop).map_err(|errno| StreamError::Trap(errno.into()))
     }
 
@@ -103,7 +103,7 @@ impl View<'_> {
             "input-stream.read",
             |_| format!("fd={socket}, len={bytes}"),
             |view| {
-                let read = connection.read(length(bytes))?;
+                let read = connection.read_by(&mut view.state.reading, length(bytes))?;
                 view.note("bytes", read.len());
                 Ok(read)
             },
@@ -121,7 +121,7 @@ impl View<'_> {
         take_turn().await;
         let line = self.begin(name, |_| format!("fd={fd}, len={bytes}"));
         let read = loop {
-            match connection.read(length(bytes)) {
+            match connection.read_by(&mut self.state.reading, length(bytes)) {
                 Ok(read) if read.is_empty() && bytes > 0 => {}
                 read => break read.map_err(StreamError::from),
             }
@@ -220,7 +220,7 @@ impl streams::HostInputStream for View<'_> {
             return others::HostInputStream::read(self.table, stream, bytes);
         };
         if self.trace.is_none() {
-            return Ok(own.connection.read(length(bytes))?);
+            return Ok(own.connection.read_by(&mut self.state.reading, length(bytes))?);
         }
         let (fd, connection) = (own.socket.fd(), Arc::clone(&own.connection));
         self.read_own(fd, &connection, bytes)
