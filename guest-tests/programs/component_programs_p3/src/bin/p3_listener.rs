@@ -133,8 +133,9 @@ impl Program {
     /// Begins to accept, computes for so many milliseconds, and drops what it has begun.
     fn give_up(&mut self, limit: u64) {
         let mut read = Box::pin(self.listener().connections.read(Vec::with_capacity(1)));
-        println!("computes");
         assert!(poll_once(read.as_mut()).is_none());
+        // The read has begun: who comes now comes in its middle.
+        println!("computes");
         let end = now() + limit * MILLISECOND;
         while now() < end {}
     }
