@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn lines_are_strings() {
-        let strings = |lines: &str| split(lines.to_owned());
+        let strings = |lines: &str| split(String::from(lines));
         let owned = |strings: &[&str]| Ok(strings.iter().map(|&string| string.to_owned()).collect());
         assert_eq!(strings(""), Ok(Vec::new()));
         assert_eq!(strings("\n"), owned(&[""]));

@@ -14,20 +14,19 @@ fn frames(stack_pointer: i32) -> Frames {
 }
 
 /// Makes a checkpoint at each of these depths.
-fn with(unwinding: &mut Unwinding, account: &Arc<Account>, depths: &[i32]) -> Vec<u64> {
-    let make = |depth: &i32| {
+fn with<const N: usize>(unwinding: &mut Unwinding, account: &Arc<Account>, depths: [i32; N]) -> [u64; N] {
+    depths.map(|depth| {
         let number = unwinding.next_checkpoint();
-        unwinding.keep(number, frames(*depth), account).expect("room");
+        unwinding.keep(number, frames(depth), account).expect("room");
         number
-    };
-    depths.iter().map(make).collect()
+    })
 }
 
 #[test]
 fn a_checkpoint_ends_with_its_function() {
     let (mut unwinding, account) = (Unwinding::default(), account());
     unwinding.enter(false);
-    let numbers = with(&mut unwinding, &account, &[9000, 8000, 7000, 8000]);
+    let numbers = with(&mut unwinding, &account, [9000, 8000, 7000, 8000]);
     let lives: Vec<bool> = numbers.iter().map(|number| unwinding.jump(*number, 1, 5000).is_some()).collect();
     // The third was made further down than the fourth.
     assert_eq!(lives, [true, true, false, true]);
@@ -40,32 +39,32 @@ fn a_checkpoint_ends_with_its_function() {
 fn a_jump_forgets_what_it_leaves() {
     let (mut unwinding, account) = (Unwinding::default(), account());
     unwinding.enter(false);
-    let numbers = with(&mut unwinding, &account, &[9000, 8000, 7000]);
-    let jump = unwinding.jump(numbers[1], 5, 6000).expect("a jump");
+    let [_, second, third] = with(&mut unwinding, &account, [9000, 8000, 7000]);
+    let jump = unwinding.jump(second, 5, 6000).expect("a jump");
     assert_eq!(unwinding.land(jump), Some(frames(8000)));
-    assert_eq!(unwinding.jump(numbers[2], 1, 6000), None);
-    assert!(unwinding.jump(numbers[1], 1, 6000).is_some());
+    assert_eq!(unwinding.jump(third, 1, 6000), None);
+    assert!(unwinding.jump(second, 1, 6000).is_some());
 }
 
 #[test]
 fn a_jump_goes_to_its_activation_alone() {
     let (mut unwinding, account) = (Unwinding::default(), account());
     unwinding.enter(false);
-    let outer = with(&mut unwinding, &account, &[9000]);
+    let [outer] = with(&mut unwinding, &account, [9000]);
     unwinding.enter(true);
-    let inner = with(&mut unwinding, &account, &[5000]);
-    let out = unwinding.jump(outer[0], 1, 400).expect("a jump out");
+    let [inner] = with(&mut unwinding, &account, [5000]);
+    let out = unwinding.jump(outer, 1, 400).expect("a jump out");
     assert_eq!(unwinding.land(out), None);
     unwinding.leave();
     assert_eq!(unwinding.land(out), Some(frames(9000)));
-    assert_eq!(unwinding.jump(inner[0], 1, 400), None);
+    assert_eq!(unwinding.jump(inner, 1, 400), None);
 }
 
 #[test]
 fn numbers_that_were_never_made_are_refused() {
     let (mut unwinding, account) = (Unwinding::default(), account());
     unwinding.enter(false);
-    with(&mut unwinding, &account, &[9000]);
+    with(&mut unwinding, &account, [9000]);
     for forged in [0, 2, u64::MAX] {
         assert_eq!(unwinding.jump(forged, 1, 0), None);
     }
@@ -75,7 +74,7 @@ fn numbers_that_were_never_made_are_refused() {
 fn a_loop_takes_bounded_memory_and_gives_it_back() {
     let (mut unwinding, account) = (Unwinding::default(), account());
     unwinding.enter(false);
-    let numbers = with(&mut unwinding, &account, &[9000; 10_000]);
+    let numbers = with(&mut unwinding, &account, [9000; 10_000]);
     assert!(account.used() <= (CHECKPOINT + 3) * 256, "{} bytes", account.used());
     assert!(unwinding.jump(*numbers.last().expect("one"), 1, 5000).is_some());
     unwinding.leave();
