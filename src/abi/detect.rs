@@ -144,6 +144,7 @@ pub(crate) fn detect_in(interface: &Interface) -> Detected {
     let definition = dialect::of(DIALECTS, interface);
     for item in &interface.imports {
         let list = match support_of(definition, item, memory_import.as_ref()) {
+            Support::Supported if lacks_asyncify(interface, &item.import) => &mut refused,
             Support::Supported => &mut supported,
             Support::Refused => &mut refused,
             Support::Stubbed => &mut stubbed,
@@ -217,6 +218,11 @@ fn support_of(dialect: &'static Definition, item: &ImportItem, memory: Option<&I
         ItemType::Memory { is_shared: true } if memory == Some(import) => Support::Supported,
         _ => Support::Missing,
     }
+}
+
+/// Is `import` a call that copies the stack of the program that makes it, and the program none that can hand its stack over?
+fn lacks_asyncify(interface: &Interface, import: &Import) -> bool {
+    import.name == "proc_fork" && interface.export("asyncify_start_unwind").is_none()
 }
 
 /// Does `module` import a memory that threads share, or a call that starts threads, whether

@@ -103,7 +103,7 @@ fn inspect_names_the_generation_and_why() -> Result<()> {
         .expect_stdout(
             "WASIX, generation 2 with additions (since July 2025): it imports wasix_32v1.reflect_signature\n",
         )?
-        .expect_stdout("refused (answer ENOTSUP): 12\n  wasix_32v1.")?;
+        .expect_stdout("refused (answer ENOTSUP): 13\n  wasix_32v1.")?;
     inspected(guest_tests::SPIN)?.expect_stdout("dialect: WASI preview 1\n")?;
 
     let folder = tempfile::tempdir()?;
