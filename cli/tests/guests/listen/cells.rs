@@ -16,9 +16,10 @@ fn holds_exactly(listener: &mut Listener, backlog: u32, expected: usize) -> Resu
 fn traces(listener: &mut Listener, backlog: u32, expected: usize) -> Result<()> {
     listener.expect(&format!("listen {backlog}"), "done")?;
     let (call, success) = listener.profile.programs.listens;
-    let call = format!("{call}{backlog}) = {success} capacity={expected} <");
-    let line = listener.running.wait_for_stderr(&format!("={backlog})"))?;
-    ensure!(line.starts_with(&call), "{line}, not {call}");
+    let call = format!("{call}{backlog})");
+    let line = listener.running.wait_for_stderr(&call)?;
+    let traced = format!("{call} = {success} capacity={expected} <");
+    ensure!(line.starts_with(&traced), "{line}, not {traced}");
     Ok(())
 }
 
