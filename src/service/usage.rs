@@ -43,8 +43,8 @@ pub(crate) struct Usage {
 /// The threads of the host that run the instance.
 #[derive(Debug, Default)]
 struct ThreadTimes {
-    /// As the kernel numbers them.
-    live: Vec<i32>,
+    /// As the kernel numbers them, and what each had used before: one is kept for the next thread of a guest.
+    live: Vec<(i32, Duration)>,
     /// What those have used that have ended.
     ended: Duration,
 }
@@ -62,12 +62,11 @@ impl Usage {
         self.sent.fetch_add(u64::try_from(bytes).unwrap_or(0), Relaxed);
     }
 
-    /// The calling thread runs the instance, until the result is dropped, and nothing else before
-    /// and after.
+    /// The calling thread runs the instance and nothing else, until the result is dropped.
     pub(crate) fn own_thread(self: &Arc<Self>) -> OwnThread {
-        let tid = gettid().as_raw_nonzero().get();
-        unpoisoned(&self.threads).live.push(tid);
-        OwnThread { usage: Arc::clone(self), tid }
+        let (tid, begun) = (gettid().as_raw_nonzero().get(), thread_time());
+        unpoisoned(&self.threads).live.push((tid, begun));
+        OwnThread { usage: Arc::clone(self), tid, begun }
     }
 
     /// What it has used so far.
@@ -79,7 +78,10 @@ impl Usage {
         Used {
             received_bytes: self.received.load(Relaxed),
             sent_bytes: self.sent.load(Relaxed),
-            cpu_time: live.into_iter().map(time_of).fold(ended, Duration::saturating_add),
+            cpu_time: live
+                .into_iter()
+                .map(|(tid, begun)| time_of(tid).saturating_sub(begun))
+                .fold(ended, Duration::saturating_add),
         }
     }
 }
@@ -88,13 +90,14 @@ impl Usage {
 pub(crate) struct OwnThread {
     usage: Arc<Usage>,
     tid: i32,
+    begun: Duration,
 }
 
 impl Drop for OwnThread {
     fn drop(&mut self) {
         let mut threads = unpoisoned(&self.usage.threads);
-        threads.live.retain(|tid| *tid != self.tid);
-        threads.ended = threads.ended.saturating_add(thread_time());
+        threads.live.retain(|(tid, _)| *tid != self.tid);
+        threads.ended = threads.ended.saturating_add(thread_time().saturating_sub(self.begun));
     }
 }
 
@@ -143,6 +146,9 @@ impl UsageOfAll {
 mod tests {
     use super::*;
 
+    /// How long a thread works, on its own clock.
+    const SPIN: Duration = Duration::from_millis(20);
+
     #[test]
     fn what_has_ended_still_counts() {
         let all = UsageOfAll::default();
@@ -156,22 +162,42 @@ mod tests {
         assert_eq!(two.read().received_bytes, 4);
     }
 
+    fn spin() {
+        let begun = thread_time();
+        while thread_time().saturating_sub(begun) < SPIN {
+            std::hint::spin_loop();
+        }
+    }
+
     #[test]
     fn the_time_of_a_thread_counts_while_it_runs_and_after() {
         let usage = Arc::<Usage>::default();
-        let spin = Duration::from_millis(20);
         let thread = {
             let usage = Arc::clone(&usage);
             std::thread::spawn(move || {
                 let _here = usage.own_thread();
-                let begun = thread_time();
-                while thread_time().saturating_sub(begun) < spin {
-                    std::hint::spin_loop();
-                }
+                spin();
             })
         };
         assert!(thread.join().is_ok());
-        assert!(usage.read().cpu_time >= spin, "{usage:?}");
+        assert!(usage.read().cpu_time >= SPIN, "{usage:?}");
         assert!(unpoisoned(&usage.threads).live.is_empty());
+    }
+
+    #[test]
+    fn what_a_thread_has_done_before_is_not_counted() {
+        let usage = Arc::<Usage>::default();
+        let thread = {
+            let usage = Arc::clone(&usage);
+            std::thread::spawn(move || {
+                spin();
+                let here = usage.own_thread();
+                let live = usage.read().cpu_time;
+                drop(here);
+                live
+            })
+        };
+        assert!(thread.join().is_ok_and(|live| live < SPIN), "{usage:?}");
+        assert!(usage.read().cpu_time < SPIN, "{usage:?}");
     }
 }
