@@ -38,7 +38,7 @@ impl WasockCtxBuilder {
         Ok(ctx)
     }
 
-    /// The context of a program whose module is not known yet. [`Guest::run`](super::Guest::run)
+    /// The context of a program whose module is not known yet. [`Guest::run`](crate::Guest::run)
     /// adapts it to its own. In a store with instances of several modules it is for
     /// [`WasockCtx::adapt_to`]; a program of WASIX is not served as it expects without.
     ///
