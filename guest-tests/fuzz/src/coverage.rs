@@ -26,6 +26,8 @@ const NEVER: &[(&str, &str)] = &[
     ("tty_set", "ENOTSUP always"),
     ("proc_exec3", "nothing may be executed"),
     ("proc_exec4", "nothing may be executed"),
+    ("proc_fork", "only what --asyncify has rewritten is copied"),
+    ("proc_fork_env", "there is one process in a store of an embedder's own, where successes are counted"),
     ("proc_join", "only where a child in the same memory has ended"),
     ("proc_spawn", "nothing may be executed"),
     ("proc_spawn2", "nothing may be executed"),
