@@ -45,7 +45,7 @@ pub(in crate::host) fn mismatch(name: &Path, bytes: &[u8], outline: &Outline) ->
 /// What has the types of every guest, and is quick.
 fn config() -> Config {
     let mut config = Guest::engine_config();
-    config.concurrency_support(true).cranelift_opt_level(OptLevel::None).parallel_compilation(false);
+    config.concurrency_support(true).cranelift_opt_level(OptLevel::None);
     config.native_unwind_info(false).generate_address_map(false);
     config
 }
