@@ -1,5 +1,5 @@
 //! `wasock run` as a service: with `--restart`, a reload, `--drain-timeout`, `--workers`,
-//! `--per-connection` or `--admin`.
+//! `--per-connection`, `--admin` or `--probes`.
 
 use std::os::fd::OwnedFd;
 use std::pin::pin;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use wasock::{Guest, OnTrap, Restart, Service, ServiceBuilder, Signal, WasockCtxBuilder};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Probes};
 use crate::args::{RunArgs, SocketSource};
 use crate::invocation::Invocation;
 use crate::passed::PassedListeners;
@@ -25,7 +25,7 @@ const END_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Runs `guest` as the first generation of a service, and returns its exit code.
 pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Result<ExitCode> {
-    let (service, admin) = service(&args, &guest)?;
+    let (service, operators) = service(&args, &guest)?;
     let running = signal::SignalTarget::default();
     let mut signals =
         signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
@@ -33,9 +33,7 @@ pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Resu
     let asked = service.clone();
     manager::start(Box::new(move |limit| asked.answers(limit)), &args.sockets)
         .context("cannot tell the service manager")?;
-    if let Some(admin) = admin {
-        admin.serve(&service, reloader.clone())?;
-    }
+    operators.serve(&service, &reloader)?;
     if args.service.watch {
         watch::watch(reloader.clone())?;
     }
@@ -75,14 +73,33 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
     Ok(if is_restarted { settings.on_trap(OnTrap::Stop) } else { settings })
 }
 
+/// Where those are answered who watch the service, and tell it what to do.
+struct Operators {
+    admin: Option<Admin>,
+    probes: Option<Probes>,
+}
+
+impl Operators {
+    fn serve(self, service: &Service, reloader: &Reloader) -> Result<()> {
+        if let Some(admin) = self.admin {
+            admin.serve(service, reloader.clone())?;
+        }
+        if let Some(probes) = self.probes {
+            probes.serve(service, reloader.clone())?;
+        }
+        Ok(())
+    }
+}
+
 /// The service, and where its operators are answered.
-fn service(args: &RunArgs, guest: &Guest) -> Result<(Service, Option<Admin>)> {
+fn service(args: &RunArgs, guest: &Guest) -> Result<(Service, Operators)> {
     let chosen = &args.service;
     let ctx = run::with_lasting(settings(args)?, args, guest)?;
     // Only now: what the guest is connected to from its start on is not this.
-    let admin = Admin::bind(args)?;
+    let operators = Operators { admin: Admin::bind(args)?, probes: Probes::bind(args)? };
     let ctx = admin::reserve(ctx);
-    let ctx = if admin.is_some() { admin::reserve_descriptors(ctx) } else { ctx };
+    let is_asked = operators.admin.is_some() || operators.probes.is_some();
+    let ctx = if is_asked { admin::reserve_descriptors(ctx) } else { ctx };
     let mut builder = Service::builder(ctx)
         .restart(chosen.restart)
         .reload_mode(chosen.reload_mode)
@@ -103,7 +120,7 @@ fn service(args: &RunArgs, guest: &Guest) -> Result<(Service, Option<Admin>)> {
     builder = builder
         .connection_as(args.connections.per_connection_as)
         .max_instances(args.connections.max_instances());
-    Ok((accepting(builder, args)?.build()?, admin))
+    Ok((accepting(builder, args)?.build()?, operators))
 }
 
 /// Has the host accept at the places of --per-connection: at the listeners that were passed (--adopt), and

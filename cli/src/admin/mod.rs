@@ -13,6 +13,8 @@
 //! | `POST /reload` | what has become of the reload, once it is done |
 //! | `POST /drain` | at once; the service ends when its connections have ended |
 //! | `POST /limits` | the limits, changed as the body says |
+//!
+//! `--probes` answers three of these at another address: see [`probes`].
 
 mod address;
 mod guard;
@@ -22,6 +24,7 @@ mod metrics;
 mod page;
 mod place;
 mod places;
+mod probes;
 mod process;
 mod reserve;
 mod routes;
@@ -44,9 +47,10 @@ pub(crate) use limits::LimitsRequest;
 use listener::AdminListener;
 pub(crate) use listener::listen_at_path;
 pub(crate) use place::check_directories;
+pub(crate) use probes::Probes;
 pub(crate) use reserve::{reserve, reserve_descriptors, reserve_in};
 pub(crate) use routes::Outcome;
-use routes::State;
+use routes::{Access, State};
 pub(crate) use shown::{Bytes, Span};
 pub(crate) use status::{Limit, SCHEMA, Status};
 pub(crate) use token::default_path as default_token_path;
@@ -123,21 +127,31 @@ impl Admin {
         if guard.is_none() {
             say!("wasock: admin at {at}");
         }
-        let state = State::new(service.clone(), reloader, guard);
-        let runtime = start::runtime()?;
-        let accepts: io::Result<_> = {
-            let _inside = runtime.enter();
-            match self.listener {
-                AdminListener::Unix(listener, name) => {
-                    keep_file(name);
-                    server::Accepts::unix(listener)
-                }
-                AdminListener::Inet(listener) => server::Accepts::inet(listener),
+        let access = guard.map_or(Access::Owner, Access::Guarded);
+        let state = State::new(service.clone(), reloader, access);
+        let accepts = || match self.listener {
+            AdminListener::Unix(listener, name) => {
+                keep_file(name);
+                server::Accepts::unix(listener)
             }
+            AdminListener::Inet(listener) => server::Accepts::inet(listener),
         };
-        let accepts = accepts.context("cannot answer operators (--admin)")?;
-        let works = move || runtime.block_on(server::serve(accepts, state));
-        thread::Builder::new().name("wasock-admin".to_owned()).spawn(works)?;
-        Ok(())
+        answer_on_a_thread("wasock-admin", accepts, state).context("cannot answer operators (--admin)")
     }
+}
+
+/// Answers what comes in at what `accepts` makes, inside of a runtime, on a thread with this name.
+fn answer_on_a_thread(
+    name: &str,
+    accepts: impl FnOnce() -> io::Result<server::Accepts>,
+    state: State,
+) -> Result<()> {
+    let runtime = start::runtime()?;
+    let accepts = {
+        let _inside = runtime.enter();
+        accepts()?
+    };
+    let works = move || runtime.block_on(server::serve(accepts, state));
+    thread::Builder::new().name(name.to_owned()).spawn(works)?;
+    Ok(())
 }

@@ -37,14 +37,26 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct State {
     service: Service,
     reloader: Reloader,
-    /// Over an address of this machine.
-    guard: Option<Guard>,
+    access: Access,
     started: Instant,
     started_at: Duration,
     seen: Mutex<Option<(Instant, ServiceStatus)>>,
     /// Taken by those that wait for a reload.
     reloads: Semaphore,
 }
+
+/// Who comes, and what that one may ask.
+pub(super) enum Access {
+    /// The user that runs the host.
+    Owner,
+    /// Any program of this machine.
+    Guarded(Guard),
+    /// Whoever can connect, to ask what [`PROBED`] has.
+    Probes,
+}
+
+/// What `--probes` answers: nothing that names a client, and no change.
+const PROBED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What has become of a request to change something.
 #[derive(Debug, Deserialize, Serialize)]
@@ -59,13 +71,30 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<String>,
 }
 
+impl Access {
+    /// Why `request` gets no other answer.
+    fn refusal(&self, request: &Request<Incoming>) -> Option<Answer> {
+        match self {
+            Self::Owner => None,
+            Self::Guarded(guard) => {
+                let (status, why) = guard.check(request.method(), request.headers()).err()?;
+                Some(failure(status, why))
+            }
+            Self::Probes => {
+                let is_probed = PROBED.contains(&request.uri().path());
+                (!is_probed).then(|| failure(StatusCode::NOT_FOUND, "there is no such path"))
+            }
+        }
+    }
+}
+
 pub(super) type Answer = Response<Full<Bytes>>;
 
 impl State {
-    pub(super) fn new(service: Service, reloader: Reloader, guard: Option<Guard>) -> Self {
+    pub(super) fn new(service: Service, reloader: Reloader, access: Access) -> Self {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (started, seen, reloads) = (Instant::now(), Mutex::default(), Semaphore::new(MOST_WAITING));
-        Self { service, reloader, guard, started, started_at, seen, reloads }
+        Self { service, reloader, access, started, started_at, seen, reloads }
     }
 
     /// How the service stands, or stood a moment ago.
@@ -98,10 +127,8 @@ impl State {
 
 /// Answers `request`, which came on the connection with this place.
 pub(super) async fn answer(state: &Arc<State>, request: Request<Incoming>, place: &Place) -> Answer {
-    if let Some(guard) = &state.guard
-        && let Err((status, why)) = guard.check(request.method(), request.headers())
-    {
-        return failure(status, why);
+    if let Some(refused) = state.access.refusal(&request) {
+        return refused;
     }
     let method = request.method().clone();
     let is_look = matches!(method, Method::GET | Method::HEAD);

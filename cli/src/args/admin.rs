@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::admin::AdminAddress;
+use crate::args::sockets::{SocketSource, parse_probed};
 use crate::duration::parse_duration;
 
 #[derive(Debug, Args)]
@@ -21,6 +22,11 @@ pub(crate) struct AdminArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
 
+    /// Answer /healthz, /readyz and /metrics here to whoever can connect, and nothing else: for an
+    /// orchestrator and a collector of metrics, which come over a network
+    #[arg(long, value_name = "ADDR", value_parser = parse_probed)]
+    pub(crate) probes: Option<SocketSource>,
+
     /// End with code 0 once there was nothing to do for so long: no connection, no byte, no work. The
     /// service manager, whose sockets it has (--adopt, --listen-fds), starts it again with the next client
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -30,7 +36,7 @@ pub(crate) struct AdminArgs {
 impl AdminArgs {
     /// Is more asked for than one run of one guest?
     pub(crate) fn is_service(&self) -> bool {
-        self.admin.is_some() || self.idle_exit.is_some()
+        self.admin.is_some() || self.probes.is_some() || self.idle_exit.is_some()
     }
 
     /// What has no effect without another flag, and which that is.

@@ -89,6 +89,14 @@ pub(crate) fn parse_place(text: &str) -> Result<SocketSource, String> {
     path(text).or_else(|| shorthand(text)).or_else(|| address(text)).ok_or_else(|| expected.to_owned())
 }
 
+/// A place that a network leads to.
+pub(crate) fn parse_probed(text: &str) -> Result<SocketSource, String> {
+    let expected = "expected ADDRESS:PORT, as in 10.0.0.1:9000, or :9000 for any address; for this machine alone \
+                    there is --admin";
+    let place = shorthand(text).or_else(|| address(text));
+    place.filter(|place| !matches!(place, SocketSource::Localhost(_))).ok_or_else(|| expected.to_owned())
+}
+
 fn parse_peer(text: &str) -> Result<NamedSocket, String> {
     let expected = "expected [NAME=]ADDRESS:PORT or [NAME=]unix:PATH, as in 127.0.0.1:5432, db=[::1]:5432 \
                     or unix:/run/db.sock; a peer is at one address, so :5432 and localhost:5432 name none";
@@ -183,6 +191,15 @@ mod tests {
         assert_eq!(parse_place("unix:a=b"), Ok(SocketSource::Unix("a=b".into())));
         for wrong in ["web=127.0.0.1:80", "127.0.0.1", "unix:", ""] {
             assert!(parse_place(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn probes_come_over_a_network() {
+        assert_eq!(parse_probed(":9000"), Ok(SocketSource::Any(9000)));
+        assert_eq!(parse_probed("10.0.0.1:0"), Ok(SocketSource::Inet(([10, 0, 0, 1], 0).into())));
+        for wrong in ["localhost:9000", "unix:/run/s", "web=:80", "10.0.0.1", ""] {
+            assert!(parse_probed(wrong).is_err(), "{wrong}");
         }
     }
 

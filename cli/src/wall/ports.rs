@@ -32,7 +32,8 @@ pub(super) fn binds(args: &RunArgs) -> Ports {
     if repeats_a_choice {
         return None;
     }
-    few(listened.chain(published).chain(admin).chain(listeners(args).filter_map(port)))
+    let probes = args.admin.probes.iter().filter_map(port);
+    few(listened.chain(published).chain(admin).chain(probes).chain(listeners(args).filter_map(port)))
 }
 
 /// Those that may be connected to.

@@ -4,6 +4,7 @@ mod clients;
 mod crowded;
 mod ctl;
 mod page;
+mod probes;
 mod reach;
 mod status;
 
