@@ -16,8 +16,15 @@ use wit_parser::Resolve;
 
 /// The programs that are compiled for this machine too, to be asked what the kernel
 /// itself does, and to be measured beside. Linux alone is asked.
-const NATIVE: [&str; 6] =
-    ["accepting", "backlog_probe", "threaded_http", "threaded_pingpong", "listener_life", "socket_states"];
+const NATIVE: [&str; 7] = [
+    "accepting",
+    "backlog_probe",
+    "http_server",
+    "threaded_http",
+    "threaded_pingpong",
+    "listener_life",
+    "socket_states",
+];
 
 /// Dialects that programs are compiled for once more: the feature, which is the name of the module here too, and
 /// what it is called.

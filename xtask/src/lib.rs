@@ -1,5 +1,6 @@
 //! What the tasks of this repository share: its folders, the programs that it compiles, and the
 //! tools that they need.
 
+pub mod kubernetes;
 pub mod setup;
 pub mod workspace;

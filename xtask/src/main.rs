@@ -4,16 +4,18 @@ use std::env;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
-use xtask::setup;
 use xtask::workspace::{become_it, build_program, build_wasock, cargo, guests, target_dir, workspace_dir};
+use xtask::{kubernetes, setup};
 
 const HELP: &str = "\
 cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
-cargo xtask test     set everything up and run all tests
+cargo xtask test     set everything up and run all tests; with --kubernetes those of the shim, which
+                     need root and containerd
 cargo xtask guests   set everything up and compile the guests
 cargo xtask docs     write the tables of docs/ anew
 cargo xtask fuzz     run guests that call everything; `cargo xtask fuzz --help` has more
-cargo xtask bench    measure guests against native twins; `cargo xtask bench --help` has more
+cargo xtask bench    measure guests against native twins; `cargo xtask bench --help` has more. With
+                     --kubernetes containers against those of runc
 cargo xtask soak     run a service for two minutes (--minutes N) under clients that expect answers,
                      with reloads, traps, limits, drains and kills, and account for each that got none
 ";
@@ -33,6 +35,11 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let task = env::args().nth(1).unwrap_or_else(|| "--help".to_owned());
+    match (task.as_str(), env::args().nth(2).as_deref()) {
+        ("test", Some("--kubernetes")) => return kubernetes::test(),
+        ("bench", Some("--kubernetes")) => return kubernetes::bench(),
+        _ => {}
+    }
     match task.as_str() {
         // Packages of their own: they need more than the other tasks.
         "fuzz" => return become_program("guest-fuzz", &[]),

@@ -32,6 +32,7 @@ mod log_format;
 mod long_names;
 mod low_limits;
 mod manager;
+mod manifests;
 mod memory;
 mod module_files;
 mod multicast;
