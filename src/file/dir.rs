@@ -5,7 +5,7 @@ use super::{File, OpenOptions, Opened, Stat, Times};
 use crate::error::Errno;
 use crate::io::HostRuntime;
 use cap_fs_ext::DirExt;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::retry_on_intr;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -80,8 +80,8 @@ impl Dir {
     ///
     /// `EINVAL` for `create` with `directory`; `EISDIR` for a directory with
     /// `write` or `create`; `ENOTDIR` for a file with `directory` or a trailing
-    /// slash; `ELOOP` for a symbolic link that is not to be followed; `EEXIST`
-    /// with `exclusive`; `ENXIO` for a socket, or for writing to a FIFO without
+    /// slash; `EACCES` for what lies in a file system of processes (`/proc`), where the host's own memory is a file;
+    /// `ELOOP` for a symbolic link that is not to be followed; `EEXIST` with `exclusive`; `ENXIO` for a socket, or for writing to a FIFO without
     /// a reader.
     pub fn open(&self, path: &str, options: &OpenOptions) -> Result<Opened, Errno> {
         let host_path = check(path)?;
@@ -108,6 +108,9 @@ impl Dir {
                 errno => errno,
             }
         })?;
+        if rustix::fs::fstatfs(&file)?.f_type == PROC_SUPER_MAGIC {
+            return Err(Errno::EACCES);
+        }
         if file.metadata()?.is_dir() {
             let dir = cap_std::fs::Dir::from_std_file(file.into_std());
             return Ok(Opened::Dir(Self::from_cap(dir, self.access)));

@@ -462,3 +462,17 @@ fn times_before_all_others_are_read() -> TestResult {
     dir.rename("file", &dir, "moved")?;
     Ok(())
 }
+
+/// `/proc/self/mem` is the host's own memory: who writes there does what the host can.
+#[test]
+fn what_tells_of_processes_is_not_opened_whatever_was_granted() -> TestResult {
+    let root = Dir::open_ambient("/".as_ref(), Access::ReadWrite)?;
+    let own = format!("proc/{}", std::process::id());
+    for path in ["proc/self/mem", "proc/self/status", &format!("{own}/mem"), &own, "proc"] {
+        assert_eq!(errno(root.open(path, &FOLLOW)), Some(Errno::EACCES), "{path}");
+    }
+    assert_eq!(errno(root.open("proc/self/mem", &WRITE)), Some(Errno::EACCES));
+    let named = Dir::open_ambient("/proc/self".as_ref(), Access::ReadWrite)?;
+    assert_eq!(errno(named.open("mem", &READ_WRITE)), Some(Errno::EACCES));
+    Ok(())
+}
