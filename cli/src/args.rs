@@ -147,6 +147,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "HOST[::GUEST]", value_parser = parse_directory, help_heading = FILES)]
     pub(crate) dir_ro: Vec<DirectoryArg>,
 
+    /// Where the guest begins, as it sees it: a directory that it was given, or one below [default: /]
+    #[arg(long, value_name = "DIR", value_parser = parse_guest_directory, help_heading = FILES)]
+    pub(crate) cwd: Option<String>,
+
     /// Remove the names of the guest's Unix sockets when they close [default: they are kept]
     #[arg(long, help_heading = FILES)]
     pub(crate) unix_unlink: bool,
@@ -390,6 +394,13 @@ fn parse_directory(text: &str) -> Result<DirectoryArg, String> {
         return Err("expected HOST or HOST::GUEST, as in ./site::/srv".to_owned());
     }
     Ok(DirectoryArg { host: host.into(), guest: guest.to_owned() })
+}
+
+fn parse_guest_directory(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err("expected a whole path, as the guest sees it: /srv".to_owned())
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {

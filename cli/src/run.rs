@@ -261,6 +261,9 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
     builder = limits(builder, args);
     builder = grants(builder, &args.grants);
     builder = args.command.iter().fold(builder, |builder, argument| builder.arg(argument));
+    if let Some(directory) = &args.cwd {
+        builder = builder.working_directory(directory);
+    }
     if args.inherit_env {
         builder = builder.inherit_env();
     }

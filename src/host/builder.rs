@@ -146,6 +146,7 @@ impl WasockCtxBuilder {
             settings: Settings {
                 arguments: Vec::new(),
                 environment: Vec::new(),
+                working_directory: "/".to_owned(),
                 tcp_nodelay: true,
                 blocks_on_files: false,
                 ignored_signals: Vec::new(),

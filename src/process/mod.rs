@@ -91,9 +91,6 @@ pub(crate) use threads::MAIN;
 pub use threads::{EntryPoint, Starter, Threads};
 pub(crate) use unwind::{Area, Frames, HeldArea, Left, StackAccess, Unwind};
 
-/// The working directory that a guest starts in.
-const ROOT: &str = "/";
-
 /// A guest: what its threads share.
 pub struct Process {
     fds: Mutex<FdTable<OpenFile>>,
@@ -183,7 +180,7 @@ impl Process {
         descriptors.when_denied(move |_, most| report.tell_table_full(most));
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
-            working_directory: Mutex::new(ROOT.to_owned()),
+            working_directory: Mutex::new(settings.working_directory.clone()),
             moving: Arc::default(),
             change_log: ChangeLog::default(),
             resolver: Arc::new(Resolver::new(settings.look_up.clone())),
@@ -229,7 +226,7 @@ impl Process {
         let fresh = self.first_descriptors(None)?;
         self.close_all();
         *self.fds() = fresh;
-        *self.working_directory() = ROOT.to_owned();
+        self.working_directory().clone_from(&self.settings.working_directory);
         self.instance.begin_anew();
         self.change_log.forget();
         self.note_inherited();

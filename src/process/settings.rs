@@ -13,6 +13,8 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// The environment, as `NAME=value`.
     pub environment: Vec<String>,
+    /// Where the program begins, as it sees it: an absolute path.
+    pub(crate) working_directory: String,
     /// Do the TCP sockets of a component send small writes at once? WASI has no option for that, and its
     /// C library tells programs that they have it.
     pub(crate) tcp_nodelay: bool,

@@ -86,3 +86,27 @@ pub(crate) fn file_server() -> Result<()> {
     ensure!(client.response()?.status == 405, "deleting");
     server.stop().context("ending the server").map(drop)
 }
+
+/// Prints what `getcwd` says.
+const WORKING_DIRECTORY: &str = r#"(module
+    (import "wasix_32v1" "getcwd" (func $getcwd (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (i32.store (i32.const 0) (i32.const 64))
+        (drop (call $getcwd (i32.const 32) (i32.const 0)))
+        (i32.store (i32.const 8) (i32.const 32))
+        (i32.store (i32.const 12) (i32.load (i32.const 0)))
+        (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 16)))))"#;
+
+#[test]
+fn a_program_begins_where_the_operator_says() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let module = folder.path().join("getcwd.wat");
+    fs::write(&module, WORKING_DIRECTORY)?;
+    run().arg(&module).succeed()?.expect_stdout("/")?;
+    run().args(["--cwd", "/srv/site"]).arg(&module).succeed()?.expect_stdout("/srv/site")?;
+    let refused = run().args(["--cwd", "site"]).arg(&module).finish()?.expect_code(2)?;
+    refused.expect_stderr("expected a whole path, as the guest sees it")?;
+    Ok(())
+}

@@ -48,6 +48,14 @@ impl WasockCtxBuilder {
         self
     }
 
+    /// Where the guest begins, instead of at `/`: a path of its own, absolute, which names a directory that it was
+    /// granted or one below it. It is what `getcwd` says, and what a component is told; where it leads is looked up
+    /// at each use. Programs of preview 1 have no working directory but the one that their C library makes up.
+    pub fn working_directory(mut self, path: &str) -> Self {
+        self.settings.working_directory = path.to_owned();
+        self
+    }
+
     /// Where the guest's standard input comes from.
     pub fn stdin(mut self, stream: &dyn StdinStream) -> Self {
         self.settings.stdin = Arc::new(Input::new(stream));

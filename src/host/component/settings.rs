@@ -23,6 +23,9 @@ pub(super) fn wasi_of(process: &Arc<Process>) -> WasiCtx {
         let pairs: Vec<_> = variables.iter().map(|it| it.split_once('=').unwrap_or((it, ""))).collect();
         builder.envs(&pairs);
     });
+    if settings.working_directory != "/" {
+        builder.initial_cwd(&settings.working_directory);
+    }
     builder
         .stdin(Stdin(Arc::clone(&settings.stdin)))
         .stdout(output(&settings.stdout))
