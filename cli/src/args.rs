@@ -27,6 +27,7 @@ pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
 
 use crate::check::Wish;
+use crate::contained::Terms;
 use crate::duration::parse_duration;
 use crate::env_file::{self, Variables};
 use crate::log::LogFormat;
@@ -292,6 +293,10 @@ pub(crate) struct RunArgs {
     #[arg(long, help_heading = RUNNING)]
     pub(crate) no_cache: bool,
 
+    /// What the program has decided that makes the run, where that is not the command.
+    #[arg(skip)]
+    pub(crate) terms: Option<Terms>,
+
     /// The module (.wasm or .wat), and the guest's arguments
     #[arg(required_unless_present = "config", trailing_var_arg = true, help_heading = "Program", value_names = ["MODULE", "ARGS"], num_args = 1..)]
     pub(crate) command: Vec<String>,
@@ -301,6 +306,11 @@ impl RunArgs {
     /// The module, as it was named.
     pub(crate) fn module(&self) -> &str {
         self.command.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// The bytes of a module that is in no file.
+    pub(crate) fn image(&self) -> Option<&[u8]> {
+        self.terms.as_ref()?.image.as_deref()
     }
 
     /// Why something that is asked for does not go with an instance for each connection.

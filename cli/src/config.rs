@@ -24,6 +24,9 @@ use mistake::{Mistake, Source};
 const MODULE: &str = "module";
 const ARGUMENTS: &str = "args";
 
+/// Keys of which one stands for both, where it is about defaults: they say together what the guest sees of the files.
+const DIRECTORIES: [&str; 2] = ["dir", "dir-ro"];
+
 /// Flags that are no keys.
 const NO_KEYS: [&str; 3] = ["config", "help", "version"];
 
@@ -34,10 +37,13 @@ const ALIKE: f64 = 0.7;
 const MOST_SHOWN: usize = 20;
 
 /// What a file says, in its order.
+#[derive(Default)]
 pub(crate) struct Config {
     pub(crate) values: Vec<ConfigValue>,
     /// The module and the guest's arguments.
     pub(crate) command: Vec<String>,
+    /// All keys that it has, those included that turn something off.
+    named: Vec<String>,
 }
 
 /// Why a file is no configuration.
@@ -81,15 +87,48 @@ impl Config {
         Self::read(&Source::new(path, &text)).map_err(ConfigError::Mistakes)
     }
 
+    /// Reads `text`; `name` stands for a file's in messages.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with it.
+    pub(crate) fn of_text(name: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::read(&Source::new(name, text)).map_err(ConfigError::Mistakes)
+    }
+
+    /// With these flags besides, each of the form `--key=value`, where it does not have their keys.
+    pub(crate) fn with_defaults(mut self, flags: &[String]) -> Self {
+        let keys = keys();
+        for flag in flags {
+            let name = flag.trim_start_matches("--").split('=').next().unwrap_or_default();
+            if self.names(name) {
+                continue;
+            }
+            if let Some(ConfigKey { name, id, .. }) = keys.iter().find(|key| key.name == name) {
+                let (key, id, argument) = (name.clone(), id.clone(), flag.clone());
+                let (span, line, text) = (0..0, 0, String::new());
+                self.values.push(ConfigValue { key, id, argument, span, line, text });
+            }
+        }
+        self
+    }
+
+    /// Does it have this key, or one that stands for it?
+    fn names(&self, key: &str) -> bool {
+        let has = |key: &str| self.named.iter().any(|named| named == key);
+        has(key) || (DIRECTORIES.contains(&key) && DIRECTORIES.iter().any(|other| has(other)))
+    }
+
     fn read(source: &Source<'_>) -> Result<Self, Lines> {
         let table = DeTable::parse(source.text).map_err(|error| source.show(vec![Mistake::from(&error)]))?;
         let mut entries: Vec<_> = table.get_ref().iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let keys = keys();
-        let mut config = Self { values: Vec::new(), command: Vec::new() };
+        let mut config = Self::default();
         let (mut module, mut arguments) = (None, Vec::new());
         let mut mistakes = Vec::new();
         for (name, value) in entries {
+            config.named.push(name.get_ref().to_string());
             let read = match &**name.get_ref() {
                 MODULE => match scalar(value) {
                     Ok(text) if text.is_empty() => {
@@ -362,8 +401,14 @@ mod tests {
     }
 
     fn combined(file: &str, given: &[&str]) -> Result<Vec<String>, String> {
+        combined_with(file, &[], given)
+    }
+
+    fn combined_with(file: &str, defaults: &[&str], given: &[&str]) -> Result<Vec<String>, String> {
         let config =
             Config::read(&Source::new("s.toml".as_ref(), file)).map_err(|lines| lines.to_string())?;
+        let defaults: Vec<String> = defaults.iter().copied().map(str::to_owned).collect();
+        let config = config.with_defaults(&defaults);
         let given: Vec<OsString> = given.iter().map(OsString::from).collect();
         let matches = Args::command().try_get_matches_from(&given).map_err(|error| error.to_string())?;
         let matches = matches.subcommand_matches("run").ok_or("no run")?;
@@ -402,5 +447,20 @@ mod tests {
             "b",
         ];
         assert_eq!(found, Ok(expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn a_default_counts_where_the_file_does_not_have_its_key() {
+        let defaults = ["--listen=:1", "--listen=:2", "--dir-ro=/", "--no-cache", "--max-memory=1M"];
+        let given = ["wasock", "run", "--", "m"];
+        let found = |file| combined_with(file, &defaults, &given).map(|words| words.join(" "));
+        let all = "wasock run --listen=:1 --listen=:2 --dir-ro=/ --no-cache --max-memory=1M -- m";
+        assert_eq!(found("").as_deref(), Ok(all));
+        let own = "listen = [\"3\"]\ndir = \"/data\"\nno-cache = false";
+        assert_eq!(found(own).as_deref(), Ok("wasock run --listen=3 --dir=/data --max-memory=1M -- m"));
+        assert_eq!(
+            found("listen = []\ndir = []").as_deref(),
+            Ok("wasock run --no-cache --max-memory=1M -- m")
+        );
     }
 }

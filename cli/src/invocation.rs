@@ -6,12 +6,15 @@ use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::{Args, Command, FILES, LIMITS, NETWORK, RunArgs};
 use crate::config::{Config, ConfigError};
+use crate::contained::Terms;
 use crate::report::Lines;
 
 /// A command line, and what it said when it was read.
 pub(crate) struct Invocation {
     words: Vec<OsString>,
     matches: ArgMatches,
+    /// Where another program makes the run.
+    terms: Option<Terms>,
 }
 
 /// What is wrong with one.
@@ -47,23 +50,34 @@ impl Invocation {
     ///
     /// What is wrong with either.
     pub(crate) fn read(words: Vec<OsString>) -> Result<(Args, Self), Mistakes> {
+        Self::read_on(words, None)
+    }
+
+    /// The same on the terms of a program that makes the run.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub(crate) fn read_on(words: Vec<OsString>, terms: Option<Terms>) -> Result<(Args, Self), Mistakes> {
         let matches = Args::command().try_get_matches_from(&words)?;
         let args = Args::from_arg_matches(&matches)?;
-        let path = match &args.command {
-            Command::Run(run) => run.config.clone(),
+        let config = match &args.command {
+            Command::Run(run) => config_of(run, terms.as_ref())?,
             _ => None,
         };
-        let (Some(path), Some(("run", of_run))) = (path, matches.subcommand()) else {
-            return Ok((args.complete()?, Self { words, matches }));
+        let (Some(config), Some(("run", of_run))) = (config, matches.subcommand()) else {
+            return Ok((args.complete()?, Self { words, matches, terms }));
         };
-        let config = Config::load(&path)?;
         let combined = config.combined(&words, of_run);
         let matches = Args::command().try_get_matches_from(combined)?;
-        let args = Args::from_arg_matches(&matches)?.complete()?;
-        match &args.command {
-            Command::Run(run) if run.command.is_empty() => Err(Mistakes::NoModule),
-            _ => Ok((args, Self { words, matches })),
+        let mut args = Args::from_arg_matches(&matches)?.complete()?;
+        if let Command::Run(run) = &mut args.command {
+            if run.command.is_empty() {
+                return Err(Mistakes::NoModule);
+            }
+            run.terms.clone_from(&terms);
         }
+        Ok((args, Self { words, matches, terms }))
     }
 
     /// Reads the same command line anew, and the files that it names as they are now.
@@ -72,7 +86,7 @@ impl Invocation {
     ///
     /// What is wrong with either.
     pub(crate) fn again(&self) -> Result<(RunArgs, Self), Mistakes> {
-        match Self::read(self.words.clone())? {
+        match Self::read_on(self.words.clone(), self.terms.clone())? {
             (Args { command: Command::Run(run) }, again) => Ok((*run, again)),
             _ => Err(Mistakes::NoModule),
         }
@@ -94,6 +108,24 @@ impl Invocation {
         let lasting = flags.filter(lasts).filter(differs);
         lasting.filter_map(Arg::get_long).map(str::to_owned).collect()
     }
+}
+
+/// What is to be combined with the flags: the file that they name, or what the maker of the run has in its place.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+fn config_of(run: &RunArgs, terms: Option<&Terms>) -> Result<Option<Config>, ConfigError> {
+    let in_memory = terms.and_then(|terms| terms.config.as_ref());
+    let config = match (&run.config, in_memory) {
+        (Some(path), _) => Some(Config::load(path)?),
+        (None, Some((name, text))) => Some(Config::of_text(name, text)?),
+        (None, None) => terms.map(|_| Config::default()),
+    };
+    Ok(config.map(|config| match terms {
+        Some(terms) => config.with_defaults(&terms.defaults),
+        None => config,
+    }))
 }
 
 /// Flags that take effect with the next generation, besides those of [`OF_GENERATION`]: the program,

@@ -2,9 +2,12 @@
 //!
 //! All of it is sent by one thread, for a manager may be slow. One that is gone is no error: the guest serves.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,6 +30,15 @@ const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Where news go, once there is a manager that wants them.
 static NEWS: OnceLock<SyncSender<News>> = OnceLock::new();
+
+/// Are the variables of this process another one's?
+static IS_ANOTHERS: AtomicBool = AtomicBool::new(false);
+
+/// From now on there is no service manager, whatever the variables of this process say: it was made by a program that
+/// has one of its own.
+pub(crate) fn leave_alone() {
+    IS_ANOTHERS.store(true, Relaxed);
+}
 
 /// What has happened.
 enum News {
@@ -53,8 +65,13 @@ pub(crate) fn reserve_socket() {
 
 /// The path of the service manager's socket, if it has one.
 pub(crate) fn socket() -> Option<PathBuf> {
-    let path = std::env::var_os(SOCKET).filter(|path| path.as_encoded_bytes().starts_with(b"/"));
+    let path = variable().filter(|path| path.as_encoded_bytes().starts_with(b"/"));
     path.map(PathBuf::from)
+}
+
+/// What names its socket.
+fn variable() -> Option<OsString> {
+    std::env::var_os(SOCKET).filter(|_| !IS_ANOTHERS.load(Relaxed))
 }
 
 /// Begins to tell the service manager, if there is one. `answers` is asked before it is told that the
@@ -64,7 +81,7 @@ pub(crate) fn socket() -> Option<PathBuf> {
 ///
 /// Where the host has no thread for it.
 pub(crate) fn start(answers: Answers, sockets: &SocketArgs) -> io::Result<()> {
-    if std::env::var_os(SOCKET).is_none() {
+    if variable().is_none() {
         return Ok(());
     }
     let (sender, news) = mpsc::sync_channel(MOST_WAITING);

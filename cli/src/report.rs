@@ -13,7 +13,7 @@ pub(crate) use event::HOST_LISTENER;
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
@@ -97,6 +97,29 @@ pub(crate) fn failure(error: &(dyn std::error::Error + 'static), text: impl Disp
         None => lines.line(format_args!("wasock: {text}")),
     };
     lines.say();
+}
+
+/// The configuration whose keys are named in place of flags.
+static KEYS: OnceLock<String> = OnceLock::new();
+
+/// Has what allows something be named as a key of the configuration at `place`.
+pub(crate) fn name_keys_of(place: &str) {
+    _ = KEYS.set(place.to_owned());
+}
+
+/// How `flag`, one or more with their values, is written where this run has it.
+fn as_written(flag: &str) -> String {
+    match KEYS.get() {
+        Some(place) => format!("{} in {place}", as_key(flag).unwrap_or_else(|| flag.to_owned())),
+        None => flag.to_owned(),
+    }
+}
+
+/// A flag with its value as a key; `None` for what a shell would take apart in another way.
+fn as_key(flag: &str) -> Option<String> {
+    let (key, value) = flag.strip_prefix("--")?.split_once(' ')?;
+    let is_plain = !value.contains([' ', '\'', '"', '\\']);
+    is_plain.then(|| format!("{key} = \"{value}\""))
 }
 
 /// Has the lines of `tracing` printed that this level, or `WASOCK_LOG`, asks for. What is in
@@ -241,6 +264,15 @@ impl Observer for Terminal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flag_is_a_key_where_its_value_is_plain() {
+        let key = as_key("--connect 10.0.0.1:443");
+        assert_eq!(key.as_deref(), Some("connect = \"10.0.0.1:443\""));
+        for other in ["--listen unix:/a --connect unix:/b", "--resolve 'a b'", "--udp-strict", ""] {
+            assert_eq!(as_key(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn many_failures_are_a_line() {

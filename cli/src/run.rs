@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -128,7 +128,10 @@ fn flag(why: Terminated) -> &'static str {
 
 /// Loads a module or a component.
 pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
-    component::check_file(module, args)?;
+    match args.image() {
+        None => component::check_file(module, args)?,
+        Some(_) => ensure!(!args.connections.warm, "--warm needs a module that is in a file"),
+    }
     let _shown = Progress::begin(format_args!("compiling {}", module.display()));
     // An engine with async functions of the component model makes every call of the host dearer, and few
     // components have some.
@@ -158,7 +161,11 @@ fn load_with(module: &Path, args: &RunArgs, has_async: bool) -> Result<Result<Gu
 }
 
 fn load_in(engine: &Engine, module: &Path, args: &RunArgs) -> Result<Guest, LoadError> {
-    if args.connections.warm { Guest::load_to_copy(engine, module) } else { Guest::load(engine, module) }
+    match args.image() {
+        Some(bytes) => Guest::from_bytes(engine, module, bytes),
+        None if args.connections.warm => Guest::load_to_copy(engine, module),
+        None => Guest::load(engine, module),
+    }
 }
 
 fn engine_for(args: &RunArgs, is_parallel: bool, has_async: bool) -> Result<Engine> {
@@ -264,9 +271,14 @@ pub(crate) fn settings(args: &RunArgs) -> Result<WasockCtxBuilder> {
     if let Some(directory) = &args.cwd {
         builder = builder.working_directory(directory);
     }
-    if args.inherit_env {
-        builder = builder.inherit_env();
-    }
+    builder = match &args.terms {
+        // The process's own is that of whoever made it.
+        Some(terms) => {
+            terms.variables.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
+        }
+        None if args.inherit_env => builder.inherit_env(),
+        None => builder,
+    };
     let variables = args.env_file.iter().flat_map(|file| &file.all).chain(&args.env);
     builder = variables.fold(builder, |builder, (name, value)| builder.env(name, value));
     if args.trace {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use rustix::fs::StatVfsMountFlags;
 
 use super::AdminAddress;
 use crate::args::RunArgs;
@@ -71,11 +72,23 @@ fn own_files(args: &RunArgs) -> Vec<OwnFile> {
         }
         None => {}
     }
+    // What the maker of this run reads again at the next start: what stands on a read-only mount stays as it is.
+    if let Some(path) = args.config.as_ref().filter(|path| args.terms.is_some() && !is_on_read_only(path)) {
+        own.push(OwnFile {
+            path: path.clone(),
+            name: format!("the file {}", path.display()),
+            is_secret: false,
+        });
+    }
     own.extend(manager::socket().map(|path| {
         let name = format!("the service manager's socket {} (NOTIFY_SOCKET)", path.display());
         OwnFile { path, name, is_secret: false }
     }));
     own
+}
+
+fn is_on_read_only(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Is one of these directories the directory `tree`, or in it?

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasock::observe::{DrainEnd, Escaped, Limit, Refused};
 use wasock::{Address, Errno, Event, ReloadError};
 
-use super::{Lines, say};
+use super::{Lines, as_written, say};
 
 /// The descriptor that events have for a listener of the host's own.
 pub(crate) const HOST_LISTENER: u32 = u32::MAX;
@@ -82,7 +82,7 @@ fn of_limits(event: &Event) -> bool {
             say!("wasock: denied {call} of {what}: {rule}");
         }
         Event::Denied { call, what, rule, flag } => {
-            say!("wasock: denied {call} of {what}: {rule}; allow it with {flag}")
+            say!("wasock: denied {call} of {what}: {rule}; allow it with {}", as_written(flag))
         }
         Event::Unavailable { call, address, errno } => {
             let hint = hint(*errno, address);
