@@ -1,0 +1,80 @@
+//! What containerd has written about the container for which this process was started, in the working directory.
+//!
+//! The process of a container can't see it any more.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+/// Where it is: "The configuration file MUST reside in the root of the bundle directory and MUST be named config.json" -
+/// the runtime specification of OCI, `bundle.md`
+const FILE: &str = "config.json";
+
+/// More than this is not read.
+const LARGEST: u64 = 16 << 20;
+
+static MEMORY_LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+
+/// The part that is of use.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    linux: Linux,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Linux {
+    resources: Resources,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resources {
+    memory: Memory,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Memory {
+    /// In bytes; -1 for none.
+    limit: Option<i64>,
+}
+
+/// Reads it, before there is any other process.
+pub(crate) fn read() {
+    let mut text = Vec::new();
+    let is_read = File::open(FILE).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).is_ok();
+    _ = MEMORY_LIMIT.set(if is_read { limit_in(&text) } else { None });
+}
+
+/// How many bytes of memory the container may have; `None` where nothing was said. Of a pod that is its first
+/// container, which runs nothing of the user's.
+pub(crate) fn memory_limit() -> Option<u64> {
+    MEMORY_LIMIT.get().copied().flatten()
+}
+
+fn limit_in(text: &[u8]) -> Option<u64> {
+    let spec: Spec = serde_json::from_slice(text).ok()?;
+    u64::try_from(spec.linux.resources.memory.limit?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_found_where_there_is_one() {
+        let of = |text: &str| limit_in(text.as_bytes());
+        assert_eq!(
+            of(r#"{"ociVersion":"1.0.2","linux":{"resources":{"memory":{"limit":67108864}}}}"#),
+            Some(64 << 20)
+        );
+        assert_eq!(of(r#"{"linux":{"resources":{"memory":{"limit":-1}}}}"#), None);
+        for none in [r#"{"linux":{"resources":{}}}"#, "{}", "", "{"] {
+            assert_eq!(of(none), None, "{none}");
+        }
+    }
+}

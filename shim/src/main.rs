@@ -1,0 +1,36 @@
+//! The containerd shim `io.containerd.wasock.v1`: each container is a process that runs one module or component by
+//! wasock, as `wasock run` does.
+//!
+//! containerd starts this program for each container, or pod. What makes containers of processes is the crate
+//! `containerd-shim-wasm`: namespaces, control groups, mounts, standard streams, signals. It forks a process for each
+//! container, which calls [`sandbox`] once it is inside. A container whose entry point is a program for Linux runs as
+//! such.
+
+mod bundle;
+mod memory;
+mod mounts;
+mod policy;
+mod program;
+mod sandbox;
+
+use containerd_shim_wasm::shim::{Cli as _, Shim, Version, version};
+
+/// What containerd calls `wasock`.
+struct Wasock;
+
+impl Shim for Wasock {
+    type Sandbox = sandbox::Container;
+
+    fn name() -> &'static str {
+        "wasock"
+    }
+
+    fn version() -> Version {
+        version!()
+    }
+}
+
+fn main() {
+    bundle::read();
+    Wasock::run(None);
+}

@@ -1,0 +1,70 @@
+//! The process of a container, from the inside: it becomes the run of one program.
+
+use std::io::Write as _;
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use containerd_shim_wasm::sandbox::Sandbox;
+use containerd_shim_wasm::sandbox::context::RuntimeContext;
+use wasock::observe::Escaped;
+use wasock_cli::ContainedRun;
+
+use crate::policy::{self, Configuration};
+use crate::program::{self, Found};
+use crate::{memory, mounts};
+
+/// The exit code where the program does not start.
+const FAILURE: i32 = 1;
+
+/// The process of one container.
+#[derive(Default)]
+pub(crate) struct Container;
+
+impl Sandbox for Container {
+    /// Runs what the container has, and ends this process with its exit code. What prevents that is one sentence on the
+    /// container's standard error, where those look that read its log.
+    async fn run_wasi(&self, context: &impl RuntimeContext) -> Result<i32> {
+        Ok(run(context).unwrap_or_else(|error| {
+            let line = format!("wasock: {}\n", Escaped(format_args!("{error:#}")));
+            // Without a reader there is nobody to tell.
+            let _unread = std::io::stderr().write_all(line.as_bytes());
+            FAILURE
+        }))
+    }
+
+    /// Takes every container: one that was refused here would say why in containerd's own log alone.
+    async fn can_handle(&self, _context: &impl RuntimeContext) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs it. Returns an exit code where the program did not start, and standard error says why.
+fn run(context: &impl RuntimeContext) -> Result<i32> {
+    let Found { program, is_module } = program::find(context)?;
+    let configuration = Configuration::find(context.envs());
+    let arguments = context.args().iter().skip(1).cloned();
+    let mut run = ContainedRun::new(program, arguments);
+    let flags = mounts::flags(configuration.path(), is_module);
+    run = flags
+        .into_iter()
+        .chain(memory::flags())
+        .chain(working_directory())
+        .fold(run, ContainedRun::default_flag);
+    for (name, value) in context.envs().iter().filter_map(|variable| variable.split_once('=')) {
+        if !name.is_empty() && !policy::is_of_host(name) {
+            run = run.env(name, value);
+        }
+    }
+    let run = configuration.apply(run);
+    // This thread is inside of a runtime already, and the command has one of its own.
+    let running = thread::Builder::new().name("wasock".to_owned()).spawn(move || run.start());
+    let code = running.context("cannot start a thread")?.join();
+    Ok(code.map_or(FAILURE, i32::from))
+}
+
+/// Has the guest begin where the container does.
+fn working_directory() -> Option<String> {
+    let directory = std::env::current_dir().ok()?;
+    let directory = directory.to_str().filter(|directory| *directory != "/")?;
+    Some(format!("--cwd={directory}"))
+}
