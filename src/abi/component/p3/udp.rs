@@ -115,7 +115,10 @@ impl<T: Send + 'static> HostUdpSocketWithStore<T> for Sockets {
     ) -> Result<(), SocketError> {
         let to = remote_address.map(SocketAddr::from);
         let line = store.with(|mut store| {
-            store.get().begin(SEND, |view| format!("{}, len={}", view.fd(&this), data.len()))
+            store.get().begin(SEND, |view| {
+                let address = to.map(|to| format!(", remote-address={to}")).unwrap_or_default();
+                format!("{}, len={}{address}", view.fd(&this), data.len())
+            })
         });
         let sent = send_one(store, &this, &data, to).await;
         store.with(|mut store| store.get().end(line, &sent));
