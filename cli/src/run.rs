@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Config, Engine, Trap};
-use wasock::{Access, Ended, Guest, LoadError, Terminated, WasockCtx, WasockCtxBuilder};
+use wasock::{Access, Ended, Guest, LoadError, Signal, Terminated, WasockCtx, WasockCtxBuilder};
 
 use crate::args::{DirectoryArg, GrantArgs, Orphans, RunArgs};
 use crate::invocation::Invocation;
@@ -33,14 +33,15 @@ pub(crate) fn run(args: RunArgs, invocation: Invocation) -> Result<ExitCode> {
     // Before any thread but this one.
     wall::raise(&args);
     learn::start(&args)?;
+    // The first process of a container is sent none that it does not catch, and loading may take its time.
+    let watched = args.terms.is_some().then(|| Watched::start(args.service.reload_signal)).transpose()?;
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
     manager::reserve_socket();
     if args.service.is_service() || args.connections.is_asked() || args.admin.is_service() {
-        return serve(args, guest, invocation);
+        return serve(args, guest, invocation, watched);
     }
-    let running = signal::SignalTarget::default();
-    let mut signals = signal::watch(running.clone(), None).context("cannot watch for signals")?;
+    let Watched { running, mut signals } = watched.map_or_else(|| Watched::start(None), Ok)?;
     // The guest has a thread of its own, unless it has handlers of events. This one drives what that
     // can't watch itself.
     let runtime = start::runtime()?;
@@ -60,6 +61,26 @@ pub(crate) fn run(args: RunArgs, invocation: Invocation) -> Result<ExitCode> {
         code_of(ended, signals, args.max_stack).await
     })?;
     finish(&running, code)
+}
+
+/// The signals of this process, and what they are for.
+pub(crate) struct Watched {
+    pub(crate) running: signal::SignalTarget,
+    /// The exit code, where one is to end the guest.
+    pub(crate) signals: oneshot::Receiver<u8>,
+}
+
+impl Watched {
+    /// As [`signal::watch`] does, for what is to run.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn start(asked: Option<Signal>) -> Result<Self> {
+        let running = signal::SignalTarget::default();
+        let signals = signal::watch(running.clone(), asked).context("cannot watch for signals")?;
+        Ok(Self { running, signals })
+    }
 }
 
 /// The exit code for what has ended; `signals` has that of a signal.

@@ -17,18 +17,24 @@ use crate::invocation::Invocation;
 use crate::passed::PassedListeners;
 use crate::reload::Reloader;
 use crate::report::say;
-use crate::signal::{self, Target};
+use crate::run::Watched;
+use crate::signal::Target;
 use crate::{idle, manager, run, sockets, start, watch};
 
 /// How long the instances for connections may take to end. What computes ends within 10 ms.
 const END_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Runs `guest` as the first generation of a service, and returns its exit code.
-pub(crate) fn serve(args: RunArgs, guest: Guest, invocation: Invocation) -> Result<ExitCode> {
+/// Runs `guest` as the first generation of a service, and returns its exit code. Where signals are not `watched`, they
+/// are from now on.
+pub(crate) fn serve(
+    args: RunArgs,
+    guest: Guest,
+    invocation: Invocation,
+    watched: Option<Watched>,
+) -> Result<ExitCode> {
     let (service, operators) = service(&args, &guest)?;
-    let running = signal::SignalTarget::default();
-    let mut signals =
-        signal::watch(running.clone(), args.service.reload_signal).context("cannot watch for signals")?;
+    let asked = args.service.reload_signal;
+    let Watched { running, mut signals } = watched.map_or_else(|| Watched::start(asked), Ok)?;
     let reloader = Reloader::start(invocation, &args, &service)?;
     let asked = service.clone();
     manager::start(Box::new(move |limit| asked.answers(limit)), &args.sockets)
