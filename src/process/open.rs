@@ -14,7 +14,7 @@ use crate::error::Errno;
 use crate::fd::{Counted, Rights};
 use crate::file::{Dir, File};
 use crate::io::{Events, KernelFd, OnReport, Pollable};
-use crate::ready::{Epoll, EventFd, PIPE_CAPACITY, PipeReader, PipeWriter};
+use crate::ready::{Epoll, EventFd, PipeEnd};
 use crate::socket::Socket;
 
 /// An open thing. Duplicates of a descriptor share it, the nonblocking flag
@@ -66,10 +66,8 @@ pub enum Open {
     Input(Arc<Input>),
     /// Standard output, or standard error.
     Output(Arc<Output>),
-    /// Where a pipe is read.
-    PipeReader(PipeReader),
-    /// Where a pipe is written.
-    PipeWriter(PipeWriter),
+    /// An end of a pipe.
+    Pipe(PipeEnd),
     /// An event descriptor.
     Event(EventFd),
     /// An epoll.
@@ -229,8 +227,8 @@ impl Open {
             // They are the process's, however many descriptors there are, or nothing at all.
             Self::Input(_) | Self::Output(_) | Self::Device(_) | Self::Devices { .. } => 0,
             // Both are parts of one pipe; what waits in it is the reader's.
-            Self::PipeReader(_) => PIPE_CAPACITY + LISTS,
-            Self::PipeWriter(_) | Self::Event(_) => LISTS,
+            Self::Pipe(end) => end.capacity().saturating_add(LISTS),
+            Self::Event(_) => LISTS,
             // Its own descriptor in the kernel, and that of its timer.
             Self::Epoll(_) => allocated::<Epoll>() + 2 * KERNEL_FILE,
         }
@@ -324,8 +322,7 @@ impl Open {
             Self::Socket(socket) => Some(socket.as_ref()),
             Self::Input(input) => Some(input.as_ref()),
             Self::Output(output) => Some(output.as_ref()),
-            Self::PipeReader(reader) => Some(reader),
-            Self::PipeWriter(writer) => Some(writer),
+            Self::Pipe(end) => Some(end),
             Self::Event(event) => Some(event),
             Self::Epoll(epoll) => Some(epoll.as_ref()),
             Self::Device(device) => Some(device.input()?.as_ref()),

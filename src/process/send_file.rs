@@ -97,11 +97,9 @@ impl Thread {
             Open::Socket(_) => Rights::SOCK_SEND,
             // "EINVAL: out_fd has the O_APPEND flag set." - sendfile(2)
             Open::File(file) if file.flags().append => return Err(Errno::EINVAL),
-            Open::File(_) | Open::Output(_) | Open::PipeWriter(_) | Open::Device(_) => Rights::FD_WRITE,
+            Open::File(_) | Open::Output(_) | Open::Pipe(_) | Open::Device(_) => Rights::FD_WRITE,
             // "EBADF: ... the output file was not opened for writing." - sendfile(2)
-            Open::Directory(_) | Open::Devices { .. } | Open::Input(_) | Open::PipeReader(_) => {
-                return Err(Errno::EBADF);
-            }
+            Open::Directory(_) | Open::Devices { .. } | Open::Input(_) => return Err(Errno::EBADF),
             // "EINVAL: Descriptor is not valid or locked"
             Open::Event(_) | Open::Epoll(_) => return Err(Errno::EINVAL),
         };
@@ -124,12 +122,12 @@ impl Thread {
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
             Open::Directory(_) | Open::Devices { .. } => return Err(Errno::EISDIR),
             // "EBADF: The input file was not opened for reading" - sendfile(2)
-            Open::Output(_) | Open::PipeWriter(_) => return Err(Errno::EBADF),
+            Open::Output(_) => return Err(Errno::EBADF),
             // "EINVAL: Descriptor is not valid ..., or an mmap(2)-like operation is not
             // available for in_fd" - sendfile(2): a message can't be taken in part.
             Open::Event(_) | Open::Epoll(_) | Open::Device(_) => return Err(Errno::EINVAL),
             Open::Socket(socket) if socket.kind() != Kind::Stream => return Err(Errno::EINVAL),
-            Open::Socket(_) | Open::PipeReader(_) | Open::Input(_) => {
+            Open::Socket(_) | Open::Pipe(_) | Open::Input(_) => {
                 FileSource::Flowing(Arc::clone(&descriptor.open))
             }
         };
@@ -205,7 +203,7 @@ impl Thread {
         let look = async {
             let waits = !open.is_nonblocking();
             match &open.open {
-                Open::PipeReader(reader) => Ok(reader.peek(waits, buffer).await?),
+                Open::Pipe(end) => Ok(end.peek(waits, buffer).await?),
                 Open::Input(input) => Ok(input.peek(waits, buffer).await?),
                 _ => {
                     let flags = RecvFlags { peek: true, ..RecvFlags::default() };

@@ -89,7 +89,7 @@ impl Thread {
                 let received = received.map(|received| received.map(|(count, _)| count));
                 Some(received.map(|received| received.inspect(|count| self.note_received(*count))))
             }
-            Open::PipeReader(reader) => Some(unless_again(reader.try_read(buffer, false))),
+            Open::Pipe(end) => Some(unless_again(end.try_read(buffer))),
             Open::File(file) => self.read_here(file, None, buffer),
             Open::Event(event) => {
                 // A smaller buffer is an error, which `read` knows.
@@ -117,14 +117,14 @@ impl Thread {
                 Ok(received.count)
             }
             Open::Input(input) => Ok(input.read(waits, buffer).await?),
-            Open::PipeReader(reader) => Ok(reader.read(waits, buffer).await?),
+            Open::Pipe(end) => Ok(end.read(waits, buffer).await?),
             Open::Event(event) => read_event(event, waits, buffer).await,
             Open::File(file) => self.read_file(file, None, buffer, dont_wait).await,
             // "EISDIR: The fildes argument refers to a directory" - read(3p)
             Open::Directory(_) | Open::Devices { .. } => Err(Errno::EISDIR.into()),
             Open::Device(device) => Ok(device.read(self.process(), waits, buffer).await?),
             // "EBADF: The fildes argument is not a valid file descriptor open for reading."
-            Open::Output(_) | Open::PipeWriter(_) => Err(Errno::EBADF.into()),
+            Open::Output(_) => Err(Errno::EBADF.into()),
             // "EINVAL: fd is attached to an object which is unsuitable for reading" - read(2)
             Open::Epoll(_) => Err(Errno::EINVAL.into()),
         }
@@ -251,7 +251,7 @@ impl Thread {
             Open::Socket(socket) => {
                 ready::try_send(socket, data)?.map(|sent| sent.map(|count| self.note_sent(count)))
             }
-            Open::PipeWriter(writer) => unless_again(writer.try_write(data)),
+            Open::Pipe(end) => unless_again(end.try_write(data)),
             Open::File(file) => self.write_here(file, None, data)?,
             Open::Event(event) => {
                 // More words than one are added one by one.
@@ -328,12 +328,12 @@ impl Thread {
         match &open.open {
             Open::Socket(socket) => Ok(self.note_sent(ready::send(socket, waits, data).await?)),
             Open::Output(output) => Ok(output.write(data).await?),
-            Open::PipeWriter(writer) => Ok(writer.write(waits, data).await?),
+            Open::Pipe(end) => Ok(end.write(waits, data).await?),
             Open::Event(event) => write_event(event, waits, data).await,
             Open::File(file) => self.write_file(file, None, data).await,
             Open::Directory(_) | Open::Devices { .. } => Err(Errno::EISDIR.into()),
             Open::Device(device) => Ok(device.write(data).await?),
-            Open::Input(_) | Open::PipeReader(_) => Err(Errno::EBADF.into()),
+            Open::Input(_) => Err(Errno::EBADF.into()),
             // "EINVAL: fd is attached to an object which is unsuitable for writing" - write(2)
             Open::Epoll(_) => Err(Errno::EINVAL.into()),
         }

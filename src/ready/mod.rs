@@ -16,7 +16,7 @@
 //!
 //! What works for long without waiting yields by a [`TimeSlice`].
 //!
-//! What has no descriptor of the host's lives here too: [pipes](pipe()) and [event
+//! What has no descriptor of the host's lives here too: [pipes](PipeEnd) and [event
 //! descriptors](EventFd). They are [`Pollable`](crate::io::Pollable), as sockets are, and so is an
 //! [`Epoll`].
 //!
@@ -36,7 +36,9 @@ pub use epoll::{Data, Epoll, Happened, Nesting, Request};
 pub use event_fd::EventFd;
 pub use interrupt::{interruptible, interruptible_by_all, interrupting, interrupting_mildly};
 pub use message::{recv_with_ancillary, send_with_token};
-pub use pipe::{PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
+pub use pipe::{PipeEnd, pipe_ends};
+#[cfg(test)]
+pub use pipe::{PipeReader, pipe};
 pub use poll::{Before, PollSet, PollSetBuffer, PollSource, Readiness, Watched, poll};
 #[cfg(feature = "components")]
 pub use poll::{is_ready, take_turn};

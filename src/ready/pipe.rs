@@ -1,7 +1,9 @@
-//! Pipes, in memory: bytes one way between two ends.
+//! Pipes, in memory: bytes between two ends.
 //!
 //! Each end can be waited for by itself. What one end does wakes the waiters at
 //! the other: bytes, free space, and closing. The lock is held for a copy only.
+
+mod end;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,11 +18,10 @@ use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use crate::io::{Events, Pollable, Watchers};
 
+pub use end::{PipeEnd, pipe_ends};
+
 /// How many bytes wait in a pipe: as on Linux, "16 pages" - pipe(7).
 const CAPACITY: usize = 64 * 1024;
-
-/// The same, as what a pipe is charged for from its start: so a write never lacks memory.
-pub const PIPE_CAPACITY: u64 = CAPACITY as u64;
 
 /// "POSIX.1 says that writes of less than PIPE_BUF bytes must be atomic" - pipe(7),
 /// where it is 4096. A writer is writable from there on.
@@ -29,6 +30,8 @@ const ATOMIC: usize = 4096;
 #[derive(Debug)]
 struct Pipe {
     state: Mutex<PipeState>,
+    /// How many bytes may wait in it. It is charged for these from its start: so a write never lacks memory.
+    capacity: usize,
     readers: Watchers,
     writers: Watchers,
 }
@@ -43,20 +46,26 @@ struct PipeState {
 impl PipeState {
     /// Reserves memory for `more` bytes, and never for more than a pipe holds: by itself a queue
     /// takes twice as much as before.
-    fn make_room(&mut self, more: usize) {
+    fn make_room(&mut self, more: usize, most: usize) {
         let needed = self.bytes.len().saturating_add(more);
         if needed > self.bytes.capacity() {
-            let capacity = if needed > ATOMIC { CAPACITY } else { ATOMIC };
+            let capacity = if needed > ATOMIC { most } else { ATOMIC };
             self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
         }
     }
 }
 
 /// A pipe: where it is read, and where it is written.
+#[cfg(test)]
 pub fn pipe() -> (PipeReader, PipeWriter) {
+    pipe_of(CAPACITY)
+}
+
+fn pipe_of(capacity: usize) -> (PipeReader, PipeWriter) {
     let state = PipeState { bytes: VecDeque::new(), has_reader: true, has_writer: true };
     let pipe = Arc::new(Pipe {
         state: Mutex::new(state),
+        capacity,
         readers: Watchers::default(),
         writers: Watchers::default(),
     });
@@ -192,7 +201,7 @@ impl PipeWriter {
         if !state.has_reader {
             return Err(Errno::EPIPE);
         }
-        let room = CAPACITY.saturating_sub(state.bytes.len());
+        let room = self.pipe.capacity.saturating_sub(state.bytes.len());
         // "Write requests of {PIPE_BUF} bytes or less shall either: transfer all the data
         // and return the number of bytes requested, or [with O_NONBLOCK] transfer no data
         // and return -1 with errno set to [EAGAIN]." - write(3p)
@@ -200,7 +209,7 @@ impl PipeWriter {
             return Err(Errno::EAGAIN);
         }
         let mut left = room.min(total);
-        state.make_room(left);
+        state.make_room(left, self.pipe.capacity);
         for slice in data {
             state.bytes.extend(slice.iter().take(left));
             left = left.saturating_sub(slice.len());
@@ -282,7 +291,7 @@ impl Pollable for PipeWriter {
 
     fn look(&self) -> Events {
         let state = self.pipe.lock();
-        let room = CAPACITY.saturating_sub(state.bytes.len());
+        let room = self.pipe.capacity.saturating_sub(state.bytes.len());
         // "POLLERR: ... This bit is also set for a file descriptor referring to the write
         // end of a pipe when the read end has been closed." - poll(2)
         Events::OUT.when(room >= ATOMIC || !state.has_reader).or(Events::ERR.when(!state.has_reader))

@@ -392,7 +392,7 @@ impl Thread {
 
     fn is_pipe(&self, fd: u32) -> bool {
         let open = self.descriptor(fd, Rights::NONE);
-        open.is_ok_and(|it| matches!(it.open.open, Open::PipeReader(_) | Open::PipeWriter(_)))
+        open.is_ok_and(|it| matches!(it.open.open, Open::Pipe(_)))
     }
 
     /// The name of a preopened directory.

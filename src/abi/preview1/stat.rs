@@ -47,7 +47,7 @@ pub(super) fn kind_of(open: &Open) -> u8 {
         Open::Output(output) if output.is_terminal() => CHARACTER_DEVICE,
         Open::Input(_) | Open::Output(_) => UNKNOWN,
         // WASI has no number for them.
-        Open::PipeReader(_) | Open::PipeWriter(_) | Open::Event(_) | Open::Epoll(_) => UNKNOWN,
+        Open::Pipe(_) | Open::Event(_) | Open::Epoll(_) => UNKNOWN,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
 use crate::observe::Closed;
 use crate::process::{ExecRequest, Launcher, Open, OpenFile, Process, Signal, Thread};
-use crate::ready::pipe;
+use crate::ready::pipe_ends;
 
 /// The most actions, and the most dispositions, of one call.
 const MOST: u32 = 1024;
@@ -128,11 +128,10 @@ impl Started {
                 close(child, number, Closed::Replaced);
             }
             if mode == Mode::Piped {
-                let (reader, writer) = pipe();
-                let (reader, writer) = (Open::PipeReader(reader), Open::PipeWriter(writer));
-                let (theirs, ours) = if number == 0 { (reader, writer) } else { (writer, reader) };
-                child.fds().insert_from(number, stream(theirs))?;
-                *own = Some(parent.fds().insert(stream(ours))?);
+                let (first, second) = pipe_ends();
+                let (theirs, ours) = if number == 0 { (first, second) } else { (second, first) };
+                child.fds().insert_from(number, stream(Open::Pipe(theirs)))?;
+                *own = Some(parent.fds().insert(stream(Open::Pipe(ours)))?);
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::io::{Events, Pollable};
 use crate::process::{Open, OpenFile, Thread};
-use crate::ready::{Data, Epoll, EventFd, Happened, Request, pipe};
+use crate::ready::{Data, Epoll, EventFd, Happened, Request, pipe_ends};
 use crate::socket::{Family, Kind, Socket, check_protocol};
 
 const EVENT_SIZE: u32 = 32;
@@ -141,8 +141,8 @@ impl WasixWait for Call<'_> {
     ) -> Result<(), Error> {
         check_out_value(memory, ret_read_fd)?;
         check_out_value(memory, ret_write_fd)?;
-        let (reader, writer) = pipe();
-        let ends = [Open::PipeReader(reader), Open::PipeWriter(writer)].map(OpenFile::shared);
+        let (first, second) = pipe_ends();
+        let ends = [first, second].map(|end| OpenFile::shared(Open::Pipe(end)));
         let (read_fd, write_fd) = self.insert_two(ends, Rights::STDIO)?;
         memory.write(ret_read_fd, read_fd)?;
         Ok(memory.write(ret_write_fd, write_fd)?)

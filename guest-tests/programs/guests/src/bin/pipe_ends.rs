@@ -32,7 +32,8 @@ fn main() {
     small_writes_are_whole();
     writers_go();
     readers_go();
-    wrong_ends();
+    the_way_back();
+    rights();
 }
 
 fn bytes_in_order() {
@@ -104,10 +105,38 @@ fn readers_go() {
     check_eq!(write(writer, &vec![0; 3 * CAPACITY]), Err(EPIPE));
 }
 
-fn wrong_ends() {
-    let (reader, writer) = check_ok!(pipe());
-    check_eq!(write(reader, b"x"), Err(EBADF));
-    check_eq!(read(writer, &mut [0; 1]), Err(EBADF));
+/// "It is unspecified whether fildes[0] is also open for writing" - pipe(3p). It is, and programs of 2023 rely on that.
+fn the_way_back() {
+    let (first, second) = nonblocking();
+    // Nobody is told of it who does not use it.
+    check_eq!(ready(Subscription::write(first, 1)), None);
+    check_eq!(ready(Subscription::read(second, 1)), None);
+    check_eq!(read(second, &mut [0; 8]), Err(EAGAIN));
+    check!(ready(Subscription::write(first, 1)).is_some(), "there is room");
+    check_eq!((write(first, b"back"), write(second, b"ahead")), (Ok(4), Ok(5)));
+    check_eq!(ready(Subscription::read(second, 1)), Some((4, 0)));
+    let mut buf = [0; 8];
+    check_eq!((read(second, &mut buf), &buf[..4]), (Ok(4), &b"back"[..]));
+    check_eq!((read(first, &mut buf), &buf[..5]), (Ok(5), &b"ahead"[..]));
+    check_eq!(write(first, &vec![0; CAPACITY]), Ok(ATOMIC));
+    check_eq!(write(first, b"x"), Err(EAGAIN));
+    // Each end is gone in both directions at once: what was written is read, and then it is over.
+    let twin = check_ok!(dup(second));
+    check_ok!(close(second));
+    check_eq!(read(first, &mut buf), Err(EAGAIN));
+    check_eq!(write(twin, b"last"), Ok(4));
+    check_ok!(close(twin));
+    check_eq!(write(first, b"x"), Err(EPIPE));
+    check_eq!((read(first, &mut buf), read(first, &mut buf)), (Ok(4), Ok(0)));
+    let (first, second) = check_ok!(pipe());
+    check_eq!(write(first, b"back"), Ok(4));
+    check_ok!(close(first));
+    check_eq!(write(second, b"x"), Err(EPIPE));
+    check_eq!((read(second, &mut buf), read(second, &mut buf)), (Ok(4), Ok(0)));
+}
+
+fn rights() {
+    let (reader, _writer) = check_ok!(pipe());
     check_ok!(drop_rights(reader, right::FD_READ));
     check_eq!(read(reader, &mut [0; 1]), Err(ENOTCAPABLE));
 }

@@ -169,7 +169,6 @@ fn pipes(content: &[u8]) {
     check_eq!(send_file(near, reader, 0, u64::MAX), Ok(30_000));
     check!(receive(far, 50_000) == content[..50_000], "through a pipe");
     check_eq!(send_file(near, reader, 1, 1), Err(ESPIPE));
-    check_eq!(send_file(near, writer, 0, 1), Err(EBADF));
 
     // No room: not a byte is lost.
     check_ok!(set_flags(near, NONBLOCK));
@@ -222,8 +221,7 @@ fn wrong_descriptors(folder: Fd, file: Fd) {
     check_eq!(send_file(900, 901, 0, 1), Err(EBADF));
     // What nothing can be sent to.
     let read_only = check_ok!(file::open_with(folder, 0, "file", 0, file::READ_RIGHTS, 0));
-    let (reader, _writer) = check_ok!(wait::pipe());
-    for no_output in [0, folder, read_only, reader] {
+    for no_output in [0, folder, read_only] {
         check_eq!(send_file(no_output, file, 0, 1), Err(EBADF));
     }
     let appending = check_ok!(file::open(folder, "file", 0, APPEND));
