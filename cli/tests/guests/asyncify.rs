@@ -12,7 +12,7 @@ use guest_tests::{Finished, Running, Wasock, asyncified};
 
 /// A program that `wasm-opt` has rewritten. Where there is none the test says so and ends well, but not where
 /// all that is needed must be there.
-fn rewritten(program: Option<&'static str>) -> Result<Option<&'static str>> {
+pub(crate) fn rewritten(program: Option<&'static str>) -> Result<Option<&'static str>> {
     const MISSING: &str = "no wasm-opt of Binaryen (Debian: apt-get install binaryen)";
     if program.is_none() {
         if std::env::var_os("CI").is_some() {

@@ -9,6 +9,7 @@ mod arbitrary_arguments;
 mod asyncify;
 mod behaviour;
 mod churn;
+mod classic_servers;
 mod command;
 mod compilers;
 mod component;
@@ -96,14 +97,17 @@ fn has_ipv6() -> bool {
 mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
-        admin::*, adoption::*, asyncify::*, behaviour::*, command::*, compilers::*, data::*,
-        datagram_servers::*, datagrams::*, events::*, files::*, generations::*, grants_on_paths::*,
+        admin::*, adoption::*, asyncify::*, behaviour::*, classic_servers::*, command::*, compilers::*,
+        data::*, datagram_servers::*, datagrams::*, events::*, files::*, generations::*, grants_on_paths::*,
         hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*,
         multicast::*, names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*,
         stress::*, text::*, threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
         wamr::*, wasi_threads::*, wasmedge::*,
     };
-    use super::{low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*, processes::*};
+    use super::{
+        low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*, processes::*,
+       
+    };
 
     use super::real_programs::*;
 

@@ -1,5 +1,6 @@
 //! `setjmp` and `longjmp`, `fork` and `wait`, as the C library of WASIX makes them of the host's calls.
 
+pub mod http;
 pub mod process;
 
 use wasix::raw::wasix as raw;
