@@ -1,7 +1,7 @@
 //! Compiles the guests and writes down where each of them lies.
 
 use anyhow::{Context, Result, ensure};
-use guest_toolchain::{Toolchain, WASM_OPT, WASM_OPT_PACKAGE, asyncify};
+use guest_toolchain::{ASYNCIFIED, ASYNCIFIED_WITH_THREADS, Toolchain, WASM_OPT, WASM_OPT_PACKAGE, asyncify};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ const WORLDS: [(&str, &[u8]); 2] =
     [("front", WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER), ("back", WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)];
 
 /// Everything in the folder of the programs that is written by hand.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "Cargo.toml",
     "Cargo.lock",
     "wasix",
@@ -84,6 +84,7 @@ const SOURCES: [&str; 18] = [
     "compose",
     "component_std",
     "asyncify_programs",
+    "asyncify_threaded",
     "wat",
 ];
 
@@ -133,11 +134,20 @@ fn run() -> Result<()> {
 
 /// Rewrites the programs that put their stack aside, and makes a constant for each.
 fn asyncified(toolchain: &Toolchain, sources: &Path, out_dir: &Path) -> Result<String> {
-    let modules = toolchain.build_to_asyncify(sources, &beside_profiles(out_dir, "guests")?)?;
+    let target_dir = beside_profiles(out_dir, "guests")?;
+    let packages = [
+        (ASYNCIFIED, toolchain.build_to_asyncify(sources, &target_dir)?),
+        (ASYNCIFIED_WITH_THREADS, toolchain.build_threads_to_asyncify(sources, &target_dir)?),
+    ];
     let made = beside_profiles(out_dir, "guests-asyncified")?;
     fs::create_dir_all(&made).with_context(|| made.display().to_string())?;
     let (mut constants, mut names) = (String::new(), String::new());
-    for source in programs_with(&sources.join("asyncify_programs/src/bin"), "rs")? {
+    let mut programs = Vec::new();
+    for (package, modules) in &packages {
+        let sources = programs_with(&sources.join(package).join("src/bin"), "rs")?;
+        programs.extend(sources.into_iter().map(|source| (source, modules)));
+    }
+    for (source, modules) in programs {
         let name = name_of(&source)?;
         let rewritten = made.join(name).with_extension("wasm");
         let is_there = asyncify(&modules.join(name).with_extension("wasm"), &rewritten)?;

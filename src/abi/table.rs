@@ -195,7 +195,7 @@ const NOTES: &[(&str, &str)] = &[
     ("clock_time_set", "always EPERM: the clock is the host's"),
     ("port_addr_list", "those that --listen and --udp-bind grant"),
     ("port_route_list", "the networks that --connect and --udp-send grant; no gateways"),
-    ("proc_fork", "needs `--asyncify`, else ENOTSUP; EAGAIN with threads"),
+    ("proc_fork", "needs `--asyncify`, else ENOTSUP"),
     ("proc_spawn", "no root of its own: ENOTSUP"),
     ("sock_open", "no raw sockets: ENOTSUP"),
     ("stack_checkpoint", "returns once without `--asyncify`"),

@@ -42,6 +42,8 @@ pub struct WasockCtx {
     pub(super) asyncify: Asyncify,
     /// The program, where copies of its instances may be made.
     pub(super) program: Option<Arc<dyn Forks<Self>>>,
+    /// The function in which the thread began, where that is not the start of the program: what is restored in a copy.
+    pub(super) entry: Option<&'static str>,
     /// What becomes of the guest when a handler traps.
     pub(crate) on_trap: OnTrap,
     /// How much memory the store may have.
@@ -73,6 +75,7 @@ impl WasockCtx {
             trace,
             asyncify: Asyncify::default(),
             program: None,
+            entry: None,
             on_trap,
             limiter,
             #[cfg(feature = "components")]
@@ -146,6 +149,7 @@ impl WasockCtx {
         let memory = MemorySource::of_any_instance();
         let mut copy = Self::of(thread, memory, self.trace.clone(), self.on_trap);
         copy.limiter.ask_too(self.limiter.make_own());
+        copy.entry = self.entry;
         copy
     }
 

@@ -50,6 +50,9 @@ fn at_epochs(
 }
 
 fn look_up(context: &mut StoreContextMut<'_, WasockCtx>, runs_on: &RunsOn) -> wasmtime::Result<()> {
+    if let RunsOn::OwnThread(threads) = runs_on {
+        threads.gate.look();
+    }
     let ctx = context.data();
     let process = ctx.thread.process();
     process.check_cpu_time();

@@ -50,12 +50,23 @@ impl Interrupts {
     pub(super) fn wait_for<T>(&self, half: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
         self.process.instance().note_waiting();
         let mut half = pin!(self.pending_signals.waiting(half));
+        let gate = &self.threads.gate;
+        let mut rests = false;
         let polls = poll_fn(|context| {
+            // From here on it may write to the guest's memory.
+            if std::mem::take(&mut rests) {
+                gate.go_on();
+            }
             // The common end wakes this thread: see `until_the_end`.
             if self.threads.has_ended() {
                 return Poll::Ready(None);
             }
-            self.process.counted(|| half.as_mut().poll(context))
+            let polled = self.process.counted(|| half.as_mut().poll(context));
+            if polled.is_pending() && gate.is_used() {
+                gate.rest();
+                rests = true;
+            }
+            polled
         });
         let done = self.process.uncounted(|| park_on(polls));
         done.unwrap_or_else(|| Err(why_ended(&self.pending_signals)))

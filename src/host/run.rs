@@ -275,7 +275,8 @@ impl Guest {
         }
     }
 
-    /// Goes on in the start function of a program, where the instance was of which `state` is.
+    /// Goes on in the function in which the thread has begun that was copied, where the instance was of which
+    /// `state` is.
     async fn go_on(
         &self,
         store: &mut Store<WasockCtx>,
@@ -283,8 +284,13 @@ impl Guest {
         calls: CallMode,
         state: ForkedState,
     ) -> wasmtime::Result<()> {
-        let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
-        resume(store, calls, instance, &start, (), state).await
+        let Some(entry) = store.data().entry else {
+            let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
+            return resume(store, calls, instance, &start, (), state).await;
+        };
+        // What it is called with is passed over: its locals are restored.
+        let start = instance.get_typed_func::<(i32, i32), ()>(&mut *store, entry)?;
+        resume(store, calls, instance, &start, (0, 0), state).await
     }
 
     /// Calls the start function of a program, or the one of a module with handlers.

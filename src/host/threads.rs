@@ -65,6 +65,7 @@ use super::limiter::{MakeLimiter, charge_thread};
 use super::limits::contained;
 use super::load::STACK_OF_HOST;
 use super::outcome::{Ended, Outcome, error_of, outcome_of};
+use super::unwinder::Forks;
 use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
@@ -124,6 +125,8 @@ pub(super) struct ThreadGroup {
     make_limiter: Option<MakeLimiter>,
     trace: Option<Arc<TraceSink>>,
     on_trap: OnTrap,
+    /// The program, where its threads may copy it.
+    program: Option<Arc<dyn Forks<WasockCtx>>>,
     mode: RunMode,
     process: Arc<Process>,
     threads: Arc<Threads>,
@@ -169,6 +172,7 @@ where
         make_limiter: ctx.limiter.make_own(),
         trace: ctx.trace.clone(),
         on_trap: ctx.on_trap,
+        program: ctx.program.clone(),
         mode,
         process: Arc::clone(ctx.thread.process()),
         threads: Arc::clone(&ctx.thread.threads),
@@ -176,6 +180,9 @@ where
         pre,
     });
     if group.shared.is_some() {
+        if group.program.is_some() {
+            group.threads.gate.begin_to_use();
+        }
         group.threads.set_starter(Arc::<ThreadGroup>::clone(&group));
     }
     let _end = EndAtDrop(Arc::clone(&group));
@@ -239,6 +246,7 @@ impl Starter for ThreadGroup {
         ctx.limiter.shared_growth = self.shared_growth;
         ctx.limiter.ask_too(self.make_limiter.clone());
         ctx.limiter.begin_with(prepaid, stack);
+        (ctx.program, ctx.entry) = (self.program.clone(), Some(name));
         let calls = self.mode.calls;
         self.begin(ctx, async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;

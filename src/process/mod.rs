@@ -38,6 +38,7 @@ mod send_file;
 mod settings;
 mod signal;
 mod sockets;
+mod standstill;
 mod status;
 mod stdio;
 mod thread;

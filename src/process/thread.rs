@@ -121,7 +121,7 @@ impl Thread {
         let mut copy = Self::new(child);
         copy.threads.keys.copy(&self.threads.keys, &account)?;
         copy.locals = self.locals.copied(&account)?;
-        copy.unwinding = self.unwinding.forked(&account)?;
+        copy.unwinding = self.unwinding.forked(self.tid, &account)?;
         copy.unwinding.area =
             self.unwinding.area.as_ref().map(|held| HeldArea::new(held.area, &copy.threads.areas));
         copy.personality = self.personality;

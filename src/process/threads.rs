@@ -12,6 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::futex::Futexes;
+use super::standstill::{Gate, Standstill};
 use super::thread::THREAD;
 use super::thread_local::Keys;
 use super::unwind::FreeAreas;
@@ -25,6 +26,10 @@ pub(crate) const MAIN: u32 = 1;
 /// "Valid TIDs: 1 to 0x1FFFFFFF" - wasi-threads. C libraries keep flags in the bits
 /// above.
 const LAST: u32 = 0x1FFF_FFFF;
+
+/// How long threads may take to rest before a copy of their memory is given up. Those that run need
+/// microseconds, where they have a processor.
+const STANDSTILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a new thread begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub struct Threads {
     count: AtomicU32,
     pub(super) futexes: Futexes,
     pub(super) keys: Keys,
+    /// Where they rest while one copies the memory.
+    pub(crate) gate: Gate,
     /// Where those that have ended put frames aside.
     pub(crate) areas: FreeAreas,
 }
@@ -113,6 +120,13 @@ impl Threads {
     /// Is there more than one?
     pub(crate) fn are_many(&self) -> bool {
         self.count.load(SeqCst) > 1
+    }
+
+    /// Has all threads but the calling one rest, so that none writes to the memory; nothing where one of them does not
+    /// come to rest, or it is the end of all. `remind` has those look up that run.
+    pub(crate) fn stand_still(&self, remind: impl Fn()) -> Option<Standstill<'_>> {
+        let are_all = |resting: usize| resting.saturating_add(1) >= self.count();
+        self.gate.close(STANDSTILL_TIMEOUT, are_all, remind).filter(|_| !self.has_ended())
     }
 
     /// A number for a new thread, and what starts it. The number `taken` is the process's, which the main thread

@@ -115,6 +115,8 @@ pub(crate) struct Unwinding {
     last_checkpoint: u64,
     /// The innermost child's last.
     return_points: Vec<ReturnPoint>,
+    /// The number of the thread that it is a copy of, whose places it may jump to.
+    copied_from: Option<u32>,
     /// What the parent of a copy has prepared: the first activation's.
     inherited: Vec<Checkpoint>,
     /// What the call wants that has just begun to unwind.
@@ -159,13 +161,19 @@ impl Unwinding {
         self.activations.len() > 1
     }
 
-    /// For the copy of this thread in a child, whose stack is the same.
+    /// The number by which the thread `tid` marks its places.
+    pub(crate) fn owner(&self, tid: u32) -> u32 {
+        self.copied_from.unwrap_or(tid)
+    }
+
+    /// For the copy of this thread, `tid`, in a child, whose stack is the same.
     ///
     /// # Errors
     ///
     /// `ENOMEM` where the host holds too much for the guest.
-    pub(crate) fn forked(&self, account: &Arc<Account>) -> Result<Self, Errno> {
-        let mut copy = Self { last_checkpoint: self.last_checkpoint, ..Self::default() };
+    pub(crate) fn forked(&self, tid: u32, account: &Arc<Account>) -> Result<Self, Errno> {
+        let copied_from = Some(self.owner(tid));
+        let mut copy = Self { last_checkpoint: self.last_checkpoint, copied_from, ..Self::default() };
         for Checkpoint { number, frames, .. } in self.activations.iter().flat_map(|own| &own.checkpoints) {
             let held = account.charge(frames.size())?;
             copy.inherited.push(Checkpoint { number: *number, frames: frames.clone(), _held: held });

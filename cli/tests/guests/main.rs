@@ -55,6 +55,7 @@ mod states;
 mod stress;
 mod text;
 mod threaded;
+mod threaded_forks;
 mod threads;
 mod time;
 mod trace;
@@ -106,7 +107,7 @@ mod every_program_has_a_test {
     };
     use super::{
         low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*, processes::*,
-       
+        threaded_forks::*,
     };
 
     use super::real_programs::*;

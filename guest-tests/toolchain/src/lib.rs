@@ -22,6 +22,12 @@ pub const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// The packages of guests with threads.
 const THREADED_PROGRAMS: [&str; 2] = ["threaded_programs", "threaded_programs_v1"];
 
+/// The package of guests that are rewritten.
+pub const ASYNCIFIED: &str = "asyncify_programs";
+
+/// The same with threads.
+pub const ASYNCIFIED_WITH_THREADS: &str = "asyncify_threaded";
+
 /// The packages of Debian that make a toolchain for guests.
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "wasi-libc", "lld-22"];
 
@@ -159,8 +165,19 @@ impl Toolchain {
     /// When the compiler does not start or refuses a program.
     pub fn build_to_asyncify(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
         let mut command = self.command();
-        command.args(["--package", "asyncify_programs"]);
+        command.args(["--package", ASYNCIFIED]);
         build_for(TARGET, command, programs, target_dir)
+    }
+
+    /// As [`Toolchain::build_to_asyncify`], for those with threads.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not start or refuses a program.
+    pub fn build_threads_to_asyncify(&self, programs: &Path, target_dir: &Path) -> Result<PathBuf> {
+        let mut command = self.threads_command();
+        command.args(["--package", ASYNCIFIED_WITH_THREADS]);
+        build_for(THREADS_TARGET, command, programs, target_dir)
     }
 
     /// Builds the programs of `names` for this machine itself, from the same

@@ -11,7 +11,7 @@ use crate::abi::flags;
 use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::error::{Errno, Error, Exit, Returned, Trap};
 use crate::observe::Event;
-use crate::process::{ExitStatus, MAIN, Signal, StackAccess, Unwind};
+use crate::process::{ExitStatus, Signal, StackAccess, Unwind};
 
 /// The module has no code to restore its stack.
 const CANNOT_JUMP: &str = "the guest jumped to a place further up its stack (longjmp), which its module can't do: \
@@ -21,7 +21,6 @@ const CANNOT_JUMP: &str = "the guest jumped to a place further up its stack (lon
 const CANNOT_FORK: &str = "its module has no code to restore its stack: that takes `wasm-opt --asyncify` with \
      --export=__stack_pointer";
 const IN_A_HANDLER: &str = "it asks for that in the handler of a signal";
-const HAS_THREADS: &str = "it has threads";
 
 /// The guest made up a place, or kept it for too long.
 const NOWHERE_TO_JUMP: &str = "the guest jumped to a place of its stack that there is not (longjmp): it was never \
@@ -126,11 +125,6 @@ impl WasixProcess for Call<'_> {
             self.not_forked(IN_A_HANDLER);
             return Err(Errno::EAGAIN.into());
         }
-        // "EAGAIN: The system lacked the necessary resources to create another process" - fork(3p)
-        if copies && (self.tid != MAIN || self.threads.are_many()) {
-            self.not_forked(HAS_THREADS);
-            return Err(Errno::EAGAIN.into());
-        }
         self.unwinding.want(if copies { Unwind::Fork } else { Unwind::Vfork });
         Err(Error::Wait)
     }
@@ -153,7 +147,7 @@ impl WasixProcess for Call<'_> {
             StackAccess::Full => Err(Errno::ENOMEM.into()),
             StackAccess::Unwinds { .. } => {
                 let number = self.unwinding.next_checkpoint();
-                let hash_high = self.tid.into();
+                let hash_high = self.unwinding.owner(self.tid).into();
                 memory.write(snapshot, types::StackSnapshot { user: 0, hash_low: number, hash_high })?;
                 self.unwinding.want(Unwind::Checkpoint(number));
                 Err(Error::Wait)
@@ -174,7 +168,7 @@ impl WasixProcess for Call<'_> {
             Ok(snapshot) => snapshot,
             Err(error) => return error.into(),
         };
-        if snapshot.hash_high == u64::from(self.tid)
+        if snapshot.hash_high == u64::from(self.unwinding.owner(self.tid))
             && let Some(jump) = self.unwinding.jump(snapshot.hash_low, value, stack_pointer)
         {
             return jump.into();

@@ -176,7 +176,7 @@ async fn unwound<T: Send + 'static>(
             Ok(Resumption { frames, answer })
         }
         Unwind::Fork => {
-            let answer = fork(store, get, &control, &frames);
+            let answer = fork(store, get, calls, &control, &frames);
             Ok(Resumption { frames, answer })
         }
         Unwind::Checkpoint(number) => {

@@ -6,10 +6,17 @@ use wasmtime::{AsContextMut, Instance, Store};
 
 use crate::error::Errno;
 use crate::host::WasockCtx;
+use crate::host::call_mode::CallMode;
+use crate::host::epoch::Ticker;
 use crate::host::guest_memory::GuestMemoryHandle;
 use crate::host::unwinder::{Control, ForkedState, GlobalsImage, MemoryImage, memory_of};
 use crate::observe::Event;
 use crate::process::{Frames, Process, Thread};
+
+/// Why there is no copy of a program with threads.
+const ON_FIBERS: &str = "it has threads, and handlers of events or functions of the embedder's";
+const NO_STANDSTILL: &str = "one of its other threads does not stand still: it waits in memory.atomic.wait, or in a \
+     long operation";
 
 impl ForkedState {
     /// Writes the memory before there is an instance, where that imports it: its data is in it then, and it initialises
@@ -47,17 +54,19 @@ impl ForkedState {
 /// # Errors
 ///
 /// `ENOTSUP` where its program can't be copied, and the operator is told why; `EAGAIN` where there are too many
-/// processes, `ENOMEM` where the host holds too much for the guest.
+/// processes, or its other threads do not stand still, `ENOMEM` where the host holds too much for the guest.
 pub(super) fn fork<T: 'static>(
     store: &mut impl AsContextMut<Data = T>,
     get: impl Fn(&mut T) -> &mut WasockCtx,
+    calls: CallMode,
     control: &Control,
     frames: &Frames,
 ) -> Result<u64, Errno> {
-    let (program, instance, parent) = {
+    let (program, instance, parent, threads) = {
         let mut context = store.as_context_mut();
         let ctx = get(context.data_mut());
-        (ctx.program.clone(), ctx.instance, Arc::clone(ctx.thread.process()))
+        let (parent, threads) = (Arc::clone(ctx.thread.process()), Arc::clone(&ctx.thread.threads));
+        (ctx.program.clone(), ctx.instance, parent, threads)
     };
     let (Some(program), Some(instance)) = (program, instance) else {
         return Err(refused(&parent, "the host runs it in a way in which there is one process only"));
@@ -65,10 +74,29 @@ pub(super) fn fork<T: 'static>(
     if let Some(reason) = program.obstacle() {
         return Err(refused(&parent, reason));
     }
+    if threads.are_many() && calls != CallMode::OwnThread {
+        refused(&parent, ON_FIBERS);
+        return Err(Errno::EAGAIN);
+    }
     let reservation = parent.family().reserve(parent.pid())?;
+    let ticker = Ticker::known(program.module().engine());
+    let remind = || ticker.iter().for_each(Ticker::request);
+    // "If a multi-threaded process calls fork(), the new process shall contain a replica of the calling thread and its
+    // entire address space" - fork(3p): as it is at one moment.
+    let standstill = if threads.are_many() {
+        let standstill = threads.stand_still(remind);
+        if standstill.is_none() {
+            refused(&parent, NO_STANDSTILL);
+            return Err(Errno::EAGAIN);
+        }
+        standstill
+    } else {
+        None
+    };
     let memory = MemoryImage::of(&control.memory, store.as_context_mut()).map_err(|_| Errno::ENOMEM)?;
     let globals = GlobalsImage::of(program.module(), &instance, store.as_context_mut());
     let child = parent.fork(reservation)?;
+    drop(standstill);
     let pid = child.pid();
     let ctx = {
         let mut context = store.as_context_mut();
