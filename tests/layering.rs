@@ -405,6 +405,33 @@ fn no_dialect_names_another() -> Result<()> {
     Ok(())
 }
 
+/// The one member of the workspace that has `unsafe`, and its file for that.
+const WITH_UNSAFE: &str = "trusted-code";
+const UNSAFE: &str = "src/code.rs";
+
+#[test]
+fn only_one_file_of_one_crate_is_unsafe() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    ensure!(manifest.contains("unsafe_code = \"forbid\""), "the workspace allows what is unsafe");
+    let members = manifest.split_once("members = [").and_then(|(_, rest)| rest.split_once(']'));
+    let (members, _) = members.context("the workspace has no members")?;
+    for member in members.split(',').map(|member| member.trim().trim_matches('"')) {
+        let manifest = fs::read_to_string(root.join(member).join("Cargo.toml"))?;
+        // What the workspace forbids, no attribute allows.
+        let inherits = manifest.contains("[lints]\nworkspace = true");
+        ensure!(inherits == (member != WITH_UNSAFE), "{member} has other lints than the workspace");
+    }
+    let crate_of_it = root.join(WITH_UNSAFE);
+    for path in files_below(crate_of_it.clone())? {
+        let count = code(&path)?.matches("unsafe {").count();
+        let is_it = path == crate_of_it.join(UNSAFE);
+        ensure!(count == if is_it { 4 } else { 0 }, "{}: {count} times `unsafe`", path.display());
+        ensure!(is_it || !code(&path)?.contains("allow(unsafe"), "{} allows it", path.display());
+    }
+    Ok(())
+}
+
 /// Text of guests and peers is escaped because the library prints nothing, and all that the
 /// command prints goes through one function.
 /// What lines look like, and how they get to standard error.
