@@ -92,8 +92,8 @@ pub use address::{Address, UnixName};
 pub use error::{Errno, Exit, ParseError, Terminated};
 pub use file::Access;
 pub use host::{
-    BuildError, Ended, Epochs, Guest, Handle, LoadError, MissingImports, NoPool, OnTrap, ReloadError,
-    ReloadMode, Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker,
+    BuildError, Compile, Ended, Epochs, Guest, Handle, LoadError, Loader, MissingImports, NoPool, OnTrap,
+    ReloadError, ReloadMode, Restart, Service, ServiceBuilder, WasockCtx, WasockCtxBuilder, add_to_linker,
     add_to_linker_blocking, deliver_events, deliver_events_blocking, inspect, link_unknown_imports,
 };
 #[cfg(feature = "components")]

@@ -3,6 +3,7 @@
 #[cfg(feature = "components")]
 mod component;
 mod error;
+mod loader;
 
 use std::borrow::Cow;
 use std::io::{self, Read as _};
@@ -15,18 +16,17 @@ use rustix::fs::OFlags;
 
 use wasmtime::{Config, Engine, Module, WasmBacktrace};
 
-use super::copyable::{self, forks, obstacle};
+use super::copyable::{self, forks};
 use super::epoch::{Epochs, Ticker};
 use super::kept::Kept;
 use super::outcome::describe_trap;
-use super::own_memory;
-use super::shared_memories::{growth_in_binary, growth_in_exports};
-use super::snapshot::{Refusal, exporting};
-use crate::abi::{Detected, Interface, detect, detect_in, is_go, mixture, wants_threads};
+use super::shared_memories::growth_in_exports;
+use crate::abi::{Detected, Interface, detect, mixture, wants_threads};
 
 #[cfg(feature = "components")]
 pub(super) use component::{Program, has_async};
 pub use error::LoadError;
+pub use loader::{Compile, Loader};
 
 /// A module or a component that is ready to run.
 ///
@@ -59,6 +59,8 @@ pub struct Guest {
     pub(super) started: Arc<Kept<Guest>>,
     /// The module as it was, where it is to be started once and copied.
     pub(super) source: Option<Arc<[u8]>>,
+    /// What compiles the programs that it starts, too.
+    compiler: Arc<dyn Compile>,
     /// What runs in the place of the module, which is empty then.
     #[cfg(feature = "components")]
     pub(super) component: Option<Program>,
@@ -134,7 +136,7 @@ impl Guest {
     ///
     /// See [`LoadError`].
     pub fn load(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
-        Self::from_bytes(engine, path, &read(path)?)
+        Loader::new(engine).load(path)
     }
 
     /// Loads the file `path` for a service with [an instance for each
@@ -154,19 +156,7 @@ impl Guest {
     /// See [`LoadError`]: [`NotCopied`](LoadError::NotCopied) where the module has not exactly one memory
     /// of its own, shares it, or has code that can change its table.
     pub fn load_to_copy(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
-        let bytes = read(path)?;
-        let source = binary(path, &bytes)?;
-        if is_component(&source) {
-            return Err(LoadError::NotCopied(path.to_owned(), "is a component".to_owned()));
-        }
-        let exporting = match exporting(&source) {
-            Ok(exporting) => exporting,
-            Err(Refusal::Because(why)) => return Err(LoadError::NotCopied(path.to_owned(), why)),
-            // The engine says what is wrong.
-            Err(Refusal::Invalid) => source.to_vec(),
-        };
-        let guest = Self::from_bytes(engine, path, &exporting)?;
-        Ok(Self { source: Some(source.into_owned().into()), ..guest })
+        Loader::new(engine).load_to_copy(path)
     }
 
     /// Loads `bytes`; `name` is for messages.
@@ -175,33 +165,7 @@ impl Guest {
     ///
     /// See [`LoadError`].
     pub fn from_bytes(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
-        let bytes = &*binary(name, bytes)?;
-        if is_component(bytes) {
-            #[cfg(feature = "components")]
-            return Self::from_component(engine, name, bytes);
-            #[cfg(not(feature = "components"))]
-            return Err(LoadError::Component(name.to_owned()));
-        }
-        let sharing = own_memory::imported(bytes);
-        let compiled = sharing.as_ref().map_or(bytes, |(rewritten, _)| rewritten.as_slice());
-        let module = Module::from_binary(engine, compiled).map_err(|error| {
-            let has_threads = is_valid(bytes, &Self::engine_config());
-            if has_threads && !is_valid(bytes, &Self::engine_config_without_threads()) {
-                return LoadError::NeedsThreads(name.to_owned());
-            }
-            LoadError::Invalid(name.to_owned(), error)
-        })?;
-        refuse_mixture(name, &Interface::of(&module))?;
-        let mut guest = Self::from_module(module);
-        if let Some((_, interface)) = &sharing {
-            guest.detected = detect_in(interface);
-        }
-        if !cfg!(feature = "threads") {
-            guest.refuse_threads(name)?;
-        }
-        let shared_growth = growth_in_binary(compiled).unwrap_or(guest.shared_growth);
-        let fork_obstacle = if guest.fork_obstacle.is_some() { obstacle(compiled) } else { None };
-        Ok(Self { is_go: is_go(bytes), shared_growth, fork_obstacle, ..guest })
+        Loader::new(engine).from_bytes(name, bytes)
     }
 
     /// Refuses a module that imports a shared memory, or a call that starts threads; `name` is
@@ -236,6 +200,7 @@ impl Guest {
             fork_obstacle,
             started: Arc::default(),
             source: None,
+            compiler: Arc::new(loader::Wasmtime),
             #[cfg(feature = "components")]
             component: None,
         }
@@ -290,6 +255,17 @@ impl Guest {
     /// a module.
     pub fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// What loads other programs as this one was loaded.
+    pub(super) fn loader(&self) -> Loader {
+        Loader::new(self.module.engine()).compiler(Arc::clone(&self.compiler))
+    }
+
+    /// Has the programs that it starts compiled as those of `other` are.
+    pub(super) fn started_like(mut self, other: &Self) -> Self {
+        self.compiler = Arc::clone(&other.compiler);
+        self
     }
 
     /// What its imports say of it.

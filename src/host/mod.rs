@@ -60,7 +60,7 @@ pub use deliver::{deliver_events, deliver_events_blocking};
 pub use epoch::Epochs;
 pub use handle::Handle;
 pub use link::{add_to_linker, add_to_linker_blocking, add_to_linker_on_own_thread};
-pub use load::{Guest, LoadError};
+pub use load::{Compile, Guest, LoadError, Loader};
 pub use on_trap::OnTrap;
 pub use outcome::Ended;
 pub use per_connection::{ConnectionInstances, OneConnection};

@@ -149,7 +149,7 @@ impl Programs {
     /// Compiles the program of `bytes`, or takes it from those that the guest has started before.
     fn compile(&self, path: &str, bytes: &[u8]) -> Result<Guest, String> {
         let compile = || {
-            let loaded = Guest::from_bytes(self.root.module().engine(), path.as_ref(), bytes);
+            let loaded = self.root.loader().from_bytes(path.as_ref(), bytes);
             loaded.map_err(|error| Escaped(error).to_string())
         };
         let guest = self.root.started.get(bytes, compile)?;

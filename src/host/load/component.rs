@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module};
 
-use super::{Guest, LoadError};
+use super::{Compile, Guest, LoadError};
 use crate::abi::component::{CommandVersion, ComponentKind, Outline, needs_async};
 use crate::observe::text::Excerpt;
 
@@ -47,7 +47,12 @@ impl Guest {
     /// # Errors
     ///
     /// See [`LoadError`].
-    pub(super) fn from_component(engine: &Engine, name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
+    pub(super) fn from_component(
+        engine: &Engine,
+        compiler: &dyn Compile,
+        name: &Path,
+        bytes: &[u8],
+    ) -> Result<Self, LoadError> {
         let invalid = |error| LoadError::InvalidComponent(name.to_owned(), error);
         let outline = Outline::read(bytes).map_err(|error| invalid(wasmtime::Error::new(error)))?;
         let version = command_of(&outline).map_err(|why| LoadError::NotProgram(name.to_owned(), why))?;
@@ -56,9 +61,10 @@ impl Guest {
         if needs_p3(&outline) && lacks_async() {
             return Err(needs());
         }
-        let component = Component::from_binary(engine, bytes)
+        let component = compiler
+            .component(engine, bytes)
             .map_err(|error| if needs_async(bytes) && lacks_async() { needs() } else { invalid(error) })?;
-        let empty = Module::from_binary(engine, EMPTY_MODULE).map_err(invalid)?;
+        let empty = compiler.module(engine, EMPTY_MODULE).map_err(invalid)?;
         Ok(Self { component: Some(Program { component, version, outline }), ..Self::from_module(empty) })
     }
 }

@@ -72,8 +72,10 @@ impl Program {
         let started = program.start_once(service, template, number, &source);
         let (copy, left) = returns_within(limit, pulse, started).await?;
         let engine = program.guest.module().engine();
+        // Not by the embedder's compiler, which may keep what it makes: the copy has what the start has read or drawn.
         let copy = Guest::from_bytes(engine, Path::new("the copy of the module"), &copy);
-        let copy = copy.map_err(wasmtime::Error::new)?.epochs(program.guest.epochs);
+        let copy =
+            copy.map_err(wasmtime::Error::new)?.started_like(&program.guest).epochs(program.guest.epochs);
         let copied = Self { is_copied: true, left, ..Self::link(service, copy, shown_as)? };
         if !copied.has_on_clone && draws_randomness(copied.guest.module()) {
             tracing::warn!(
