@@ -289,8 +289,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = RUNNING)]
     pub(crate) learn: Option<PathBuf>,
 
+    /// Keep what was compiled below this directory instead of ~/.cache/wasock, for the next start. Only this user may
+    /// be able to write there
+    #[arg(long, value_name = "DIR", help_heading = RUNNING)]
+    pub(crate) cache: Option<PathBuf>,
+
     /// Compile the module anew, and do not keep the result
-    #[arg(long, help_heading = RUNNING)]
+    #[arg(long, help_heading = RUNNING, conflicts_with = "cache")]
     pub(crate) no_cache: bool,
 
     /// What the program has decided that makes the run, where that is not the command.

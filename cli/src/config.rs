@@ -321,6 +321,7 @@ mod tests {
             max-memory = "1G"
             trace = true
             no-cache = false
+            cache = "/var/cache/web"
             verbose = 2
             preopen-nonblocking = true
             [env]
@@ -334,6 +335,7 @@ mod tests {
             "--max-fds=1000",
             "--max-memory=1G",
             "--trace",
+            "--cache=/var/cache/web",
             "--verbose",
             "--verbose",
             "--preopen-nonblocking=true",

@@ -130,7 +130,7 @@ fn config_of(run: &RunArgs, terms: Option<&Terms>) -> Result<Option<Config>, Con
 
 /// Flags that take effect with the next generation, besides those of [`OF_GENERATION`]: the program,
 /// and how it is compiled and run.
-const PROGRAM: [&str; 4] = ["command", "listen_profile", "on_trap", "no_cache"];
+const PROGRAM: [&str; 5] = ["command", "listen_profile", "on_trap", "cache", "no_cache"];
 
 /// Flags that say how many connections a listener takes. Which peers these may be of is for each
 /// generation.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -10,7 +11,9 @@ use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use wasmtime::{Config, Engine, Trap};
-use wasock::{Access, Ended, Guest, LoadError, Signal, Terminated, WasockCtx, WasockCtxBuilder};
+use wasock::{
+    Access, Compile, Ended, Guest, LoadError, Loader, Signal, Terminated, WasockCtx, WasockCtxBuilder,
+};
 
 use crate::args::{DirectoryArg, GrantArgs, Orphans, RunArgs};
 use crate::invocation::Invocation;
@@ -170,22 +173,29 @@ pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
 
 /// Loads by several threads or, where the host has none to spare, by this one.
 fn load_with(module: &Path, args: &RunArgs, has_async: bool) -> Result<Result<Guest, LoadError>> {
+    let cache = cache::open(args);
     let parallel = engine_for(args, true, has_async)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
-    if let Some(loaded) = start::unless_panics(|| load_in(&parallel, module, args)) {
+    if let Some(loaded) = start::unless_panics(|| load_in(&parallel, cache.clone(), module, args)) {
         return Ok(loaded);
     }
     start::wait_for_threads(before);
     let serial = engine_for(args, false, has_async)?;
-    Ok(load_in(&serial, module, args))
+    Ok(load_in(&serial, cache, module, args))
 }
 
-fn load_in(engine: &Engine, module: &Path, args: &RunArgs) -> Result<Guest, LoadError> {
+fn load_in(
+    engine: &Engine,
+    cache: Option<Arc<dyn Compile>>,
+    module: &Path,
+    args: &RunArgs,
+) -> Result<Guest, LoadError> {
+    let loader = cache.into_iter().fold(Loader::new(engine), Loader::compiler);
     match args.image() {
-        Some(bytes) => Guest::from_bytes(engine, module, bytes),
-        None if args.connections.warm => Guest::load_to_copy(engine, module),
-        None => Guest::load(engine, module),
+        Some(bytes) => loader.from_bytes(module, bytes),
+        None if args.connections.warm => loader.load_to_copy(module),
+        None => loader.load(module),
     }
 }
 
@@ -196,22 +206,11 @@ fn engine_for(args: &RunArgs, is_parallel: bool, has_async: bool) -> Result<Engi
     Guest::set_max_stack(&mut config, args.max_stack);
     // Only other programs' profilers and debuggers unwind by these tables: a guest's backtrace
     // comes from elsewhere, and no panic goes through a guest's frames. They are a part of
-    // what a start reads from the cache.
+    // what is kept.
     config.native_unwind_info(false);
     // The place in the module of each instruction is a sixth of that; a backtrace names its
     // functions without it.
     config.generate_address_map(wants_places());
-    if !args.no_cache {
-        // It has a thread of its own, and panics where that can't be started.
-        match start::unless_panics(cache::cache) {
-            Some(Ok(cache)) => {
-                config.cache(Some(cache));
-            }
-            // A home that can't be written to costs time, not the run.
-            Some(Err(error)) => tracing::info!("no compile cache: {error:#}"),
-            None => tracing::info!("no compile cache: the host can't start its thread"),
-        }
-    }
     if args.connections.is_asked() {
         return pooled(config, args);
     }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use landlock::{AccessFs, BitFlags, make_bitflags};
@@ -85,7 +86,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// What `args` need.
     pub(crate) fn of(args: &RunArgs) -> Self {
-        let cache = if args.no_cache { None } else { cache::directory() };
+        let cache = cache::directory(args);
         let mut paths = BTreeSet::new();
         let mut add = |path: &Path, access| {
             paths.insert((path.to_owned(), access));
@@ -95,9 +96,6 @@ impl Plan {
         // For the names of functions in a backtrace of the host's.
         if let Ok(program) = std::env::current_exe() {
             add(&program, PathAccess::Read);
-        }
-        if let Some(settings) = cache::settings() {
-            add(&settings, PathAccess::Read);
         }
         if let Some(cache) = &cache {
             add(cache, PathAccess::Files);
@@ -136,7 +134,7 @@ impl Plan {
     pub(super) fn prepare(&self) {
         if let Some(cache) = &self.cache {
             // A home that can't be written to costs time, not the run.
-            fs::create_dir_all(cache).ok();
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(cache).ok();
         }
     }
 

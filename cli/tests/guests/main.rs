@@ -8,6 +8,7 @@ mod adoption;
 mod arbitrary_arguments;
 mod asyncify;
 mod behaviour;
+mod cache;
 mod churn;
 mod classic_servers;
 mod command;
