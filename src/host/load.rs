@@ -323,7 +323,9 @@ fn content(path: &Path) -> io::Result<Vec<u8>> {
         // that is the end.
         rustix::fs::fcntl_setfl(file.as_fd(), OFlags::empty())?;
     }
-    let mut bytes = Vec::new();
+    // A pipe has no length. One byte more, so that its end is found without a larger buffer.
+    let length = file.metadata()?.len().min(LARGEST) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     (&mut file).take(LARGEST + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
         return refused("it is larger than 1 GiB");
