@@ -12,6 +12,11 @@ use wiggle::{GuestError, GuestPtr, GuestType};
 
 use crate::error::{Errno, Error, Trap};
 
+mod words;
+
+use words::place;
+pub(crate) use words::{read_buffer, write_count, write_flags};
+
 /// The most buffers that one call takes: `IOV_MAX` of Linux and `UIO_MAXIOV` of
 /// the BSDs.
 pub(crate) const MAX_BUFFERS: u32 = 1024;
@@ -61,7 +66,12 @@ pub(crate) fn check_out(memory: &GuestMemory<'_>, ptr: u32, len: u32) -> Result<
     if usize::try_from(end).is_ok_and(|end| end <= size(memory)) {
         return Ok(());
     }
-    Err(Trap::new(format!("{len} bytes at {ptr:#x} are outside the memory of the guest")).into())
+    Err(outside(ptr, len))
+}
+
+#[cold]
+fn outside(ptr: u32, len: u32) -> Error {
+    Trap::new(format!("{len} bytes at {ptr:#x} are outside the memory of the guest")).into()
 }
 
 /// Checks that a value of type `T` can be written at `ptr`: [`check_out`], and
@@ -264,14 +274,20 @@ impl Buffers {
 
     /// The one buffer, to be filled in place. `None` for several, or in a memory
     /// that other threads may change; [`Buffers::scatter`] serves those.
+    #[inline]
     pub(crate) fn single_mut<'a>(
         &self,
         memory: &'a mut GuestMemory<'_>,
     ) -> Result<Option<&'a mut [u8]>, Error> {
+        let GuestMemory::Unshared(bytes) = memory else { return Ok(None) };
         if !self.rest.is_empty() {
             return Ok(None);
         }
-        Ok(memory.as_slice_mut(GuestPtr::new(self.first))?)
+        let (start, length) = self.first;
+        let range = place(start)
+            .zip(place(length))
+            .and_then(|(start, length)| bytes.get_mut(start..)?.get_mut(..length));
+        range.map(Some).ok_or_else(|| outside(start, length))
     }
 
     /// The bytes of the buffers where these are few, read one by one: no memory is taken for
@@ -280,10 +296,10 @@ impl Buffers {
         &self,
         memory: &GuestMemory<'_>,
     ) -> Result<Option<([u8; N], usize)>, Error> {
-        let mut bytes = [0; N];
         if usize::try_from(self.total).map_or(true, |total| total > N) {
             return Ok(None);
         }
+        let mut bytes = [0; N];
         let places = self.regions().flat_map(|(start, length)| (0..length).map(move |at| start + at));
         let mut count = 0;
         for (byte, place) in bytes.iter_mut().zip(places) {
@@ -329,6 +345,14 @@ impl Buffers {
     /// Writes `bytes` into the buffers, in order; what does not fit is left out.
     /// Returns how many bytes it wrote.
     pub(crate) fn scatter(&self, memory: &mut GuestMemory<'_>, bytes: &[u8]) -> Result<u32, Error> {
+        if self.rest.is_empty()
+            && let Ok(length) = u32::try_from(bytes.len())
+            && length <= self.total
+        {
+            // The usual case: one buffer, which has room.
+            memory.copy_from_slice(bytes, GuestPtr::new((self.first.0, length)))?;
+            return Ok(length);
+        }
         let mut left = bytes;
         let mut written = 0;
         for (ptr, len) in self.regions() {
@@ -343,12 +367,6 @@ impl Buffers {
         }
         Ok(written)
     }
-}
-
-/// The iovec at `at`: pointer at 0, length at 4.
-pub(crate) fn read_buffer(memory: &GuestMemory<'_>, at: u32) -> Result<Region, GuestError> {
-    let at = GuestPtr::<u32>::new(at);
-    Ok((memory.read(at)?, memory.read(at.add(1)?)?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::task::Poll;
 use wiggle::{GuestMemory, GuestPtr};
 
 use super::call::{Call, Tried};
-use super::memory::Buffers;
+use super::memory::{Buffers, write_count};
 use super::transfer::{self, Answer, Written};
 use crate::address::Address;
 use crate::error::{Errno, Error};
@@ -144,7 +144,9 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         match transfer::try_receive(self, memory, &buffers, &open, flags)? {
             Tried::Done(received) => {
-                self.annotation = self.dropped(&open);
+                if let Some(dropped) = self.dropped(&open) {
+                    self.annotation = Some(dropped);
+                }
                 write(memory, &open, received)
             }
             Tried::Waits { has_polled } => Err(self.wait(move |call, memory| {
@@ -172,7 +174,7 @@ impl Call<'_> {
         ret_n: GuestPtr<u32>,
     ) -> Result<(), Error> {
         match transfer::try_read(self, memory, &buffers, &open)? {
-            Tried::Done(count) => Ok(memory.write(ret_n, count)?),
+            Tried::Done(count) => write_count(memory, ret_n, count),
             Tried::Waits { has_polled } => Err(self.wait(move |call, memory| {
                 Box::pin(async move {
                     let count = transfer::read(call, memory, &buffers, &open, has_polled).await?;
@@ -284,7 +286,7 @@ impl Call<'_> {
         ret_n: GuestPtr<u32>,
     ) -> Result<(), Error> {
         match transfer::try_write(self, memory, &buffers, &open, dont_wait, to.as_ref())? {
-            Written::All(count) => Ok(memory.write(ret_n, count)?),
+            Written::All(count) => write_count(memory, ret_n, count),
             Written::Some(done) => Err(self.wait(move |call, memory| {
                 Box::pin(async move {
                     let rest =

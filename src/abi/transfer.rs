@@ -155,7 +155,7 @@ pub(crate) fn try_receive(
             if !flags.peek {
                 thread.note_received(count);
             }
-            Tried::Done(Answer::of(Received { count, length, from: None }, flags)?)
+            Tried::Done(Answer::of_bytes(count, length, flags)?)
         }
         Tried::Waits { has_polled } => Tried::Waits { has_polled },
     })
@@ -308,12 +308,18 @@ pub(crate) async fn receive(
 
 impl Answer {
     fn of(received: Received, flags: RecvFlags) -> Result<Self, Error> {
-        let is_cut = received.is_cut();
         let Received { count: bytes, length, from } = received;
+        Ok(Self { from, ..Self::of_bytes(bytes, length, flags)? })
+    }
+
+    /// That of `bytes` in the buffers, of a message that had `length`, from nobody in particular.
+    #[inline]
+    fn of_bytes(bytes: usize, length: usize, flags: RecvFlags) -> Result<Self, Error> {
+        let is_cut = length > bytes;
         // "MSG_TRUNC: return the real length of the packet or datagram, even when it was
         // longer than the passed buffer" - recv(2)
         let length = count(if flags.whole_length { length } else { bytes })?;
-        Ok(Self { length, flags: if is_cut { DATA_TRUNCATED } else { 0 }, from })
+        Ok(Self { length, flags: if is_cut { DATA_TRUNCATED } else { 0 }, from: None })
     }
 }
 

@@ -184,6 +184,7 @@ impl Threads {
     }
 
     /// Is it the end of all of them?
+    #[inline]
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(SeqCst)
     }

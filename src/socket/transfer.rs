@@ -53,11 +53,6 @@ impl Received {
     pub fn bytes(count: usize) -> Self {
         Self { count, length: count, from: None }
     }
-
-    /// Was the message longer than the buffer?
-    pub fn is_cut(&self) -> bool {
-        self.length > self.count
-    }
 }
 
 /// Receives what is there, up to the length of `buffer`, from a socket that is connected.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
+use std::cell::UnsafeCell;
+
 use super::*;
 
 /// Runs `test` on 64 KiB, aligned as a guest's memory is.
@@ -43,6 +45,44 @@ fn values_want_their_alignment() {
         assert!(trapped(check_out_value(memory, GuestPtr::<u64>::new(12))));
         assert!(trapped(check_out_value(memory, GuestPtr::<u32>::new(u32::MAX - 3))));
     });
+}
+
+#[test]
+fn numbers_are_written_as_wiggle_does() {
+    with_memory(|memory| {
+        assert_eq!(write_count(memory, GuestPtr::new(65532), 0x0102_0304), Ok(()));
+        assert_eq!(memory.read(GuestPtr::<u32>::new(65532)), Ok(0x0102_0304));
+        assert_eq!(write_flags(memory, GuestPtr::new(2), 0x0506), Ok(()));
+        assert_eq!(memory.read(GuestPtr::<u16>::new(2)), Ok(0x0506));
+        for outside in [1, 2, 65534, 65536, u32::MAX - 3, u32::MAX] {
+            assert!(trapped(write_count(memory, GuestPtr::new(outside), 1)), "{outside:#x}");
+        }
+        for outside in [1, 65535, 65536, u32::MAX] {
+            assert!(trapped(write_flags(memory, GuestPtr::new(outside), 1)), "{outside:#x}");
+        }
+    });
+}
+
+/// As `with_memory`, of a memory that other threads may have.
+fn with_shared_memory<R>(test: impl FnOnce(&mut GuestMemory<'_>) -> R) -> R {
+    let bytes: Vec<_> = std::iter::repeat_with(|| UnsafeCell::new(0)).take(65536 + 8).collect();
+    let skip = bytes.as_ptr().align_offset(8);
+    test(&mut GuestMemory::Shared(&bytes[skip..skip + 65536]))
+}
+
+#[test]
+fn an_iovec_is_read_wherever_it_is() {
+    let test = |memory: &mut GuestMemory<'_>| {
+        for at in [0, 4, 8, 65536 - 12, 65536 - 8] {
+            assert_eq!(write_bytes(memory, GuestPtr::new(at), &[1, 2, 3, 4, 5, 6, 7, 8]), Ok(()));
+            assert_eq!(read_buffer(memory, at), Ok((0x0403_0201, 0x0807_0605)), "{at:#x}");
+        }
+        for outside in [2, 65536 - 4, 65536, u32::MAX - 7, u32::MAX - 3] {
+            assert!(read_buffer(memory, outside).is_err(), "{outside:#x}");
+        }
+    };
+    with_memory(test);
+    with_shared_memory(test);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::bindings::preview1_socket::Preview1Socket;
 use super::bindings::types;
 use crate::abi::call::Call;
 use crate::abi::flags;
-use crate::abi::memory::{Buffers, check_out_value};
+use crate::abi::memory::{Buffers, check_out_value, write_count, write_flags};
 use crate::error::Error;
 use crate::fd::Rights;
 
@@ -41,8 +41,8 @@ impl Preview1Socket for Call<'_> {
         let buffers = Buffers::read(memory, iovs)?;
         let flags = flags::receive(flags)?;
         self.receive_as(memory, open, buffers, flags, move |memory, _, received| {
-            memory.write(ret_n, received.length)?;
-            Ok(memory.write(ret_roflags, received.flags)?)
+            write_count(memory, ret_n, received.length)?;
+            write_flags(memory, ret_roflags, received.flags)
         })
     }
 

@@ -7,7 +7,7 @@ use super::bindings::types;
 use super::bindings::wasix_socket::WasixSocket;
 use crate::abi::call::Call;
 use crate::abi::flags;
-use crate::abi::memory::{Buffers, check_out_value};
+use crate::abi::memory::{Buffers, check_out_value, write_count, write_flags};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::process::Thread;
@@ -106,8 +106,8 @@ impl WasixSocket for Call<'_> {
                 // the peer.
                 None => open.open.socket()?.peer_address()?,
             };
-            memory.write(ret_n, received.length)?;
-            memory.write(ret_roflags, received.flags)?;
+            write_count(memory, ret_n, received.length)?;
+            write_flags(memory, ret_roflags, received.flags)?;
             address::write(memory, addr, &from, room)
         })
     }
