@@ -44,6 +44,8 @@ pub(crate) struct Call<'a> {
     pub(crate) annotation: Option<TraceAnnotation>,
     /// A wait of it stops this thread, and nothing else is run here meanwhile.
     pub(crate) parks: bool,
+    /// It is done, and others have their turn before it returns.
+    pub(crate) gives_way: bool,
     wait: Option<Wait>,
 }
 
@@ -51,7 +53,7 @@ impl<'a> Call<'a> {
     /// A call of `thread` that has not begun.
     #[inline]
     pub(crate) fn new(thread: &'a mut Thread) -> Self {
-        Self { thread, annotation: None, parks: false, wait: None }
+        Self { thread, annotation: None, parks: false, gives_way: false, wait: None }
     }
 
     /// Ends the first phase: `resume` makes the future that does the rest.

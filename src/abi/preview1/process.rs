@@ -5,7 +5,6 @@ use wiggle::GuestMemory;
 use super::bindings::preview1_process::Preview1Process;
 use crate::abi::call::Call;
 use crate::error::{Error, Exit};
-use crate::io::yield_now;
 
 impl Preview1Process for Call<'_> {
     fn proc_exit(&mut self, _: &mut GuestMemory<'_>, code: u32) -> wiggle::error::Error {
@@ -25,13 +24,9 @@ impl Preview1Process for Call<'_> {
     fn sched_yield(&mut self, _: &mut GuestMemory<'_>) -> Result<(), Error> {
         if self.parks {
             std::thread::yield_now();
-            return Ok(());
+        } else {
+            self.gives_way = true;
         }
-        Err(self.wait(|_, _| {
-            Box::pin(async {
-                yield_now().await;
-                Ok(())
-            })
-        }))
+        Ok(())
     }
 }

@@ -120,6 +120,8 @@ fn here<T: Send + 'static, P: Params, R: CallResult>(
 /// How the first phase of a call ended, in a store that runs async.
 enum FirstPhase<R> {
     Done(R),
+    /// It is done, and gives way to others first.
+    GivesWay(R),
     /// It is done, and there is a signal to be handled before it returns.
     Due(R),
     Waits(Wait, Option<Box<Line>>),
@@ -142,6 +144,9 @@ fn first<T: 'static, P: Params, R: CallResult>(
     }
     guest.end(line, &result);
     let answer = result?;
+    if guest.call.gives_way {
+        return Ok(FirstPhase::GivesWay(answer));
+    }
     let is_due = guest.interrupts.pending_signals.is_due();
     Ok(if is_due { FirstPhase::Due(answer) } else { FirstPhase::Done(answer) })
 }
@@ -158,6 +163,10 @@ async fn rest<T: Send + 'static, R: CallResult>(
             // Its budget is used up.
             yield_now().await;
             return Ok(answer);
+        }
+        FirstPhase::GivesWay(answer) => {
+            yield_now().await;
+            answer
         }
         FirstPhase::Due(answer) => answer,
         FirstPhase::Waits(wait, line) => {
