@@ -180,7 +180,6 @@ impl AsyncFd {
     }
 
     /// Is it registered with the reactor?
-    #[cfg(test)]
     pub(crate) fn is_registered(&self) -> bool {
         self.registered_fd().is_some()
     }

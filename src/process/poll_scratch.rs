@@ -31,6 +31,10 @@ pub(crate) struct Subscription {
     pub(crate) kind: u8,
 }
 
+/// So many polls sleep before they look after one that has looked in vain. Then one looks again, so that a guess that has
+/// become wrong costs little.
+pub(crate) const SLEEPS: u8 = 7;
+
 /// The buffers of one poll. A thread keeps them between its calls, so that they allocate nothing.
 #[derive(Default)]
 pub(crate) struct PollScratch {
@@ -42,6 +46,8 @@ pub(crate) struct PollScratch {
     pub(crate) held: Vec<Arc<OpenFile>>,
     /// The events, as the guest gets them.
     pub(crate) events: Vec<[u8; 32]>,
+    /// How many of the next polls sleep before they look, since they are likely to find nothing.
+    pub(crate) sleeps: u8,
     charge: Option<Charge>,
     /// For how many subscriptions the buffers are charged.
     count: u32,

@@ -68,7 +68,7 @@ type PollResults = Vec<Option<Readiness>>;
 /// Who else polls the sources of a call, and whether it has looked at them before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Before {
-    /// Has a [`PollSet`] just found nothing?
+    /// Has a [`PollSet`] just found nothing, or [need](PollSet::is_new_to_reactor) it not look before it sleeps?
     pub has_looked: bool,
     /// May other threads wait for the same sources, and clear what was reported of them?
     pub are_shared: bool,
@@ -129,9 +129,10 @@ pub async fn poll(
             slept_after = this_round();
             Poll::Pending
         });
-        let is_over = interruptible_by_all(sleep).await?;
+        let slept = interruptible_by_all(sleep).await;
+        // What happened comes before a signal.
         let found = look(watched, false, slept_after).await?;
-        if is_over || found.iter().any(Option::is_some) {
+        if found.iter().any(Option::is_some) || slept? {
             return Ok(found);
         }
     }
@@ -370,6 +371,14 @@ impl<'a> PollSet<'a> {
         if let Some(claim) = socket.claim() {
             claim.note_report();
         }
+    }
+
+    /// Does the kernel report the readiness of `socket`, and no reactor has watched it?
+    pub fn is_new_to_reactor(socket: &Socket, mask: Events) -> bool {
+        if let Some(connected) = socket.stream().ok().and_then(Stream::known_connection) {
+            return connected.is_new_to_reactor();
+        }
+        told_by(socket).is_some() && socket.async_fd(mask).is_some_and(|io| !io.is_registered())
     }
 
     /// Clears the readiness of a socket that was found ready: before its owner

@@ -14,11 +14,11 @@ use super::bindings::preview1_poll::Preview1Poll;
 use super::bindings::types;
 use crate::abi::call::Call;
 use crate::abi::errno::number;
-use crate::abi::memory::{check_out, check_out_value, write_bytes};
+use crate::abi::memory::{check_out, check_out_value, write_bytes, write_count};
 use crate::error::{Errno, Error};
 use crate::file::File;
 use crate::io::Events;
-use crate::process::{Open, PollScratch, Thread};
+use crate::process::{Open, PollScratch, SLEEPS, Thread};
 use crate::ready::{PollSource, Readiness, TimeSlice, Watched};
 
 mod asked;
@@ -87,13 +87,17 @@ impl Call<'_> {
         Err(self.wait(move |call, memory| {
             Box::pin(async move {
                 let written = call.wait_for(memory, &asked, events, has_polled).await?;
-                Ok(memory.write(ret_n, written)?)
+                if let Some(scratch) = &mut call.poll_scratch {
+                    // Several at once are there to be found, mostly.
+                    scratch.sleeps = if written == 1 { scratch.sleeps } else { 0 };
+                }
+                write_count(memory, ret_n, written)
             })
         }))
     }
 
     /// Tries, and writes what was found; else returns what there is to wait for, and whether it was
-    /// polled.
+    /// polled, or need not be before the thread sleeps. One that is likely to find nothing is not tried: that saves a system call.
     fn try_poll(
         &mut self,
         memory: &mut GuestMemory<'_>,
@@ -109,10 +113,13 @@ impl Call<'_> {
             scratch.subscriptions.push(subscription);
             Ok::<_, Error>(())
         })?;
-        let found = poll_set::poll_sockets(self, scratch);
+        let sleeps_first =
+            self.parks && scratch.sleeps > 0 && poll_set::can_sleep_first(self, &scratch.subscriptions);
+        let found = if sleeps_first { Some(0) } else { poll_set::poll_sockets(self, scratch) };
+        scratch.sleeps = if sleeps_first { scratch.sleeps.saturating_sub(1) } else { SLEEPS };
         if let Some(found @ 1..) = found {
             write_bytes(memory, events.cast(), scratch.events.as_flattened())?;
-            memory.write(ret_n, found)?;
+            write_count(memory, ret_n, found)?;
             return Ok(None);
         }
         let count = u32::try_from(scratch.subscriptions.len()).unwrap_or(u32::MAX);

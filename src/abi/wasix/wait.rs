@@ -10,7 +10,7 @@ use super::bindings::wasix_wait::WasixWait;
 use super::socket::{family, kind};
 use crate::abi::call::Call;
 use crate::abi::flags::{FDFLAG_NONBLOCK, known};
-use crate::abi::memory::{check_out, check_out_value};
+use crate::abi::memory::{check_out, check_out_value, write_count};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::io::{Events, Pollable};
@@ -106,7 +106,7 @@ impl WasixWait for Call<'_> {
         let written = written?;
         // Only what the kernel keeps does not need the reactor to run.
         if written > 0 || limit == Some(Duration::ZERO) && epoll.is_kernels_alone() {
-            return Ok(memory.write(ret_nevents, written)?);
+            return write_count(memory, ret_nevents, written);
         }
         Err(self.wait(move |_, memory| {
             Box::pin(async move {

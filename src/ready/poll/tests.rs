@@ -11,7 +11,7 @@ use super::*;
 use crate::address::Address;
 use crate::io::{ASKED, block_on};
 use crate::policy::Policy;
-use crate::ready::{Data, Epoll, Request, finish_connect, recv, send};
+use crate::ready::{Data, Epoll, Request, finish_connect, interrupting, recv, send};
 use crate::socket::{Domain, Kind, Received, RecvFlags};
 
 const BYTES: usize = 20_000;
@@ -114,6 +114,32 @@ fn a_thread_that_parks_takes_what_the_kernel_reported_there() {
     }));
     assert_eq!(found, Ok(Ok(vec![Some(Readiness { bytes: 1, hangup: false }), None])));
     assert_eq!(ASKED.get(), asked);
+}
+
+/// It sleeps at once, and what is ready already ends the sleep: each time anew, and before a signal does.
+#[test]
+fn a_thread_that_parks_need_not_look_before_it_sleeps() {
+    let [near, far] = block_on(async { Socket::pair(&Domain::Inet4, Kind::Stream).unwrap() }).unwrap();
+    let watched = [Watched { source: PollSource::Thing(&far), mask: Events::READ }];
+    let ready = vec![Some(Readiness { bytes: 1, hangup: false })];
+    let mut timer = None;
+    let before = Before { has_looked: true, are_shared: false };
+    assert_eq!(block_on(send(&near, false, &mut [IoSlice::new(b"x")])), Ok(Ok(1)));
+    for _ in 0..2 {
+        assert!(PollSet::is_new_to_reactor(&far, Events::READ));
+        let asked = ASKED.get();
+        assert_eq!(block_on(poll(&watched, None, &mut timer, before)), Ok(Ok(ready.clone())));
+        assert_eq!(ASKED.get(), asked);
+    }
+    let mut polling = std::pin::pin!(poll(&watched, None, &mut timer, before));
+    let interrupted =
+        block_on(poll_fn(|context| interrupting(Errno::EINTR, || polling.as_mut().poll(context))));
+    assert_eq!(interrupted, Ok(Ok(ready)));
+    // A reactor may have reported it before, and that may have been cleared.
+    let waits = poll_fn(|context| Poll::Ready(far.register(Events::READ, context)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(waits);
+    assert!(!PollSet::is_new_to_reactor(&far, Events::READ));
 }
 
 /// A poll finds what is ready, also if its readiness was cleared, and the buffer keeps its

@@ -47,6 +47,11 @@ impl Connected {
         self.registration.note_slow(is_slow);
     }
 
+    /// Has no reactor watched it yet?
+    pub(crate) fn is_new_to_reactor(&self) -> bool {
+        !self.registration.is_registered()
+    }
+
     /// Clears the readiness, as [`AsyncFd::clear_ready`] does.
     pub(crate) fn clear_ready(&self, mask: Events) {
         self.registration.clear_ready(mask);

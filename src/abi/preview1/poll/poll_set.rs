@@ -34,6 +34,23 @@ pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option
     found
 }
 
+/// May the thread sleep before it looks? The kernel tells one that parks at sockets what is ready already, and so does a
+/// reactor that has not watched them before. What another one reports may have been cleared while something was left.
+pub(super) fn can_sleep_first(thread: &Thread, all: &[Subscription]) -> bool {
+    if thread.shares_files() {
+        return false;
+    }
+    let fds = thread.process().fds();
+    all.iter().all(|subscription| match wanted(subscription) {
+        Ok(WantedEvent::Fd(fd, mask)) => {
+            let socket = pollable(&fds, fd).and_then(|open| open.open.socket().ok());
+            socket.is_some_and(|socket| PollSet::is_new_to_reactor(socket, mask))
+        }
+        Ok(WantedEvent::Clock { .. }) => true,
+        Err(_) => false,
+    })
+}
+
 /// Keeps the open files of the descriptors, and the table unlocked.
 fn hold(thread: &Thread, all: &[Subscription], held: &mut Vec<Arc<OpenFile>>) -> Option<()> {
     let fds = thread.process().fds();
