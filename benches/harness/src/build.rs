@@ -2,8 +2,8 @@
 
 use super::workload::Module;
 use super::{big_module, instructions};
-use anyhow::{Context, Result};
-use guest_toolchain::{TARGET, THREADS_TARGET, Toolchain};
+use anyhow::{Context, Result, ensure};
+use guest_toolchain::{TARGET, THREADS_TARGET, Toolchain, WASM_OPT_PACKAGE, asyncify};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -12,6 +12,10 @@ use xtask::workspace::{build_wasock, guests, succeed, target_dir, workspace_dir}
 
 /// The programs that have a native twin here.
 const TWINS: [&str; 4] = ["http_server", "one_request", "stream_server", "threaded_http"];
+
+/// The programs of `benches/peers` that start others, and the server that is several processes.
+const PROCESSES: [&str; 2] = ["process_times", "nothing"];
+const SERVER_OF_PROCESSES: &str = "forking_server";
 
 /// The dialects that `http_server` is compiled for besides WASIX: the feature, and what they are called.
 pub(super) const DIALECTS: [(&str, &str); 2] = [("wasmedge", "WasmEdge"), ("wamr", "WAMR")];
@@ -109,11 +113,60 @@ fn in_dialect(feature: &str) -> PathBuf {
     target_dir().join(format!("guests-{feature}"))
 }
 
+/// What is compiled to measure processes.
+pub(super) struct Processes {
+    modules: PathBuf,
+    twins: PathBuf,
+}
+
+impl Processes {
+    /// Compiles the programs and their twins, and rewrites the programs so that they can copy themselves.
+    ///
+    /// # Errors
+    ///
+    /// Where one does not compile, or there is no tool to rewrite it.
+    pub(super) fn build(folder: &Folder) -> Result<Self> {
+        let toolchain = setup::ensure_toolchain()?;
+        eprintln!("compiling the programs of several processes");
+        let (packages, target) = peers();
+        let modules = toolchain.build(&packages, &target)?;
+        let twins = Toolchain::build_native(&packages, &target, &PROCESSES)?;
+        let programs = workspace_dir().join("guest-tests/programs");
+        let servers = toolchain.build_to_asyncify(&programs, &target_dir().join("guests"))?;
+        let rewritten = Folder::new(folder.file("processes"))?;
+        let all =
+            PROCESSES.map(|program| (&modules, program)).into_iter().chain([(&servers, SERVER_OF_PROCESSES)]);
+        for (from, program) in all {
+            let file = format!("{program}.wasm");
+            let is_there = asyncify(&from.join(&file), &rewritten.file(&file))?;
+            ensure!(is_there, "no wasm-opt: apt-get install {WASM_OPT_PACKAGE}");
+        }
+        Ok(Self { modules: rewritten.0, twins })
+    }
+
+    pub(super) fn module(&self, program: &str) -> PathBuf {
+        self.modules.join(program).with_extension("wasm")
+    }
+
+    pub(super) fn twin(&self, program: &str) -> PathBuf {
+        self.twins.join(program)
+    }
+
+    /// HTTP by one process or by several.
+    pub(super) fn server(&self) -> PathBuf {
+        self.module(SERVER_OF_PROCESSES)
+    }
+}
+
+/// The packages that are a workspace of their own, and where they are compiled.
+fn peers() -> (PathBuf, PathBuf) {
+    (workspace_dir().join("benches/peers"), target_dir().join("peers"))
+}
+
 /// Compiles `http_server` for WASI 0.2, and says where the component is.
 fn component(toolchain: &Toolchain, folder: &Folder) -> Result<PathBuf> {
     eprintln!("compiling the component (the first time, the tool that makes it too)");
-    let packages = workspace_dir().join("benches/peers");
-    let target = target_dir().join("peers");
+    let (packages, target) = peers();
     let modules = toolchain.build(&packages, &target)?;
     let tools = Toolchain::build_native(&packages, &target, &["component"])?;
     let component = folder.file("http_server_p2.wasm");

@@ -20,6 +20,7 @@ mod measure;
 mod options;
 mod peers;
 mod process;
+mod processes;
 mod report;
 mod run;
 mod server;
@@ -35,7 +36,7 @@ use build::Built;
 use client::Clients;
 use growth::Growth;
 use measure::measure;
-use options::{HELP, INSTANCES, Options, Part, RELOADS, WORKERS};
+use options::{HELP, INSTANCES, Options, PROCESSES, Part, RELOADS, WORKERS};
 use process::raise_descriptors;
 use report::Report;
 use run::Runner;
@@ -119,6 +120,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let has_services = options.has(Part::Service) || options.is_whole_quick();
     if has_services && options.is_wanted(WORKERS) {
         section("Workers", workers::table(&Runner { built: &built, clients }, options.rounds));
+    }
+    if has_services && options.is_wanted(PROCESSES) {
+        section("Processes", processes::table(&Runner { built: &built, clients }, options.rounds));
     }
     if has_services && options.is_wanted(INSTANCES) {
         section("Instances", instances::table());

@@ -14,8 +14,8 @@ cargo xtask bench    measure guests against their native twins
     --calls          time single host calls instead, with criterion
     --instructions   count the instructions of single host calls instead, with valgrind,
                      and fail where there are more than benches/instructions.txt has
-    --service        services instead: reloads and restarts under clients, workers, instances;
-                     --only takes one of these three
+    --service        services instead: reloads and restarts under clients, workers, processes, instances;
+                     --only takes one of these four
     --peers          compare with other hosts instead, where they are installed
     --accept         write what --instructions counts to that file, or what --peers shows
                      to docs/performance/peers.md
@@ -23,9 +23,10 @@ The full run writes docs/performance/results.md; any other writes it below the t
 ";
 
 /// What `--service` measures.
-const SERVICE_TABLES: [&str; 3] = [RELOADS, WORKERS, INSTANCES];
+const SERVICE_TABLES: [&str; 4] = [RELOADS, WORKERS, PROCESSES, INSTANCES];
 pub(super) const RELOADS: &str = "reloads";
 pub(super) const WORKERS: &str = "workers";
+pub(super) const PROCESSES: &str = "processes";
 pub(super) const INSTANCES: &str = "instances";
 
 /// What the arguments ask for.

@@ -1,0 +1,3 @@
+//! A small program, which ends at once.
+
+fn main() {}
