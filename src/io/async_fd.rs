@@ -43,8 +43,8 @@ use crate::error::Errno;
 pub struct AsyncFd {
     fd: Arc<OwnedFd>,
     reactor: Handle,
-    /// The descriptor as the reactor has it.
-    io: OnceLock<ReactorFd>,
+    /// The descriptor as the reactor has it. Apart, for the connections of most guests never go to the reactor.
+    io: OnceLock<Box<ReactorFd>>,
     /// The same for wasock's own reactor, once the other one has ended.
     moved: OnceLock<Box<ReactorFd>>,
     /// Held during registration with a reactor.
@@ -132,7 +132,7 @@ impl AsyncFd {
                 return Ok(io);
             }
             match self.register_with(&self.reactor) {
-                Ok(io) => return Ok(self.io.get_or_init(|| io)),
+                Ok(io) => return Ok(self.io.get_or_init(|| Box::new(io))),
                 // The operating system's own errors have numbers.
                 Err(error) if error.raw_os_error().is_some() => return Err(error.into()),
                 Err(_ended) => {}
@@ -176,7 +176,7 @@ impl AsyncFd {
 
     /// The descriptor as a reactor has it, if it is registered.
     fn registered_fd(&self) -> Option<&ReactorFd> {
-        self.moved.get().map(Box::as_ref).or_else(|| self.io.get())
+        self.moved.get().or_else(|| self.io.get()).map(Box::as_ref)
     }
 
     /// Is it registered with the reactor?

@@ -46,7 +46,8 @@ enum StreamState {
     Unbound(Unbound),
     Bound(Bound),
     Connecting(Connecting),
-    Listening(Listening),
+    /// Apart, for it is larger than the others, and connections are many.
+    Listening(Box<Listening>),
     Connected(Connected),
     /// The last descriptor is closed, and a call is still on its way out.
     Closed,
@@ -445,7 +446,7 @@ impl Inner {
 
 fn started(listening: Listening) -> Transition<Capacity> {
     let capacity = listening.capacity();
-    (StreamState::Listening(listening), Ok(capacity))
+    (StreamState::Listening(Box::new(listening)), Ok(capacity))
 }
 
 #[cfg(test)]
