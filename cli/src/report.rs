@@ -209,7 +209,7 @@ impl Terminal {
     fn failures_of(&self, event: &Event) -> Option<(&Mutex<Failures>, &'static str)> {
         match event {
             Event::InstanceFailed { .. } => Some((&self.instance_failures, "instances")),
-            Event::Exited { trap: Some(_), .. } | Event::NotExecutable { .. } => {
+            Event::Exited { trap: Some(_), .. } | Event::NotExecutable { .. } | Event::NotRun { .. } => {
                 Some((&self.process_failures, "processes"))
             }
             _ => None,

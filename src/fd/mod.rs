@@ -8,6 +8,7 @@
 //!
 //! Key types: [`FdTable`], [`Descriptor`], [`Rights`].
 
+mod family_count;
 mod rights;
 mod table;
 

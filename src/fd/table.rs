@@ -10,7 +10,8 @@
 use std::sync::Arc;
 
 use super::Rights;
-use crate::account::{Account, Charge, sized};
+use super::family_count::{FamilyCount, SharedPlace};
+use crate::account::{Account, Charge, allocated, sized};
 use crate::error::Errno;
 
 /// One number's entry: the open thing, shared by duplicates, and what this
@@ -51,7 +52,7 @@ pub trait Counted {
     fn charge(&self, account: &Arc<Account>, reserved: Option<Charge>) -> Result<(), Errno>;
 }
 
-/// The descriptors of one guest.
+/// The descriptors of one process.
 #[derive(Debug)]
 pub struct FdTable<T> {
     slots: Vec<Option<Descriptor<T>>>,
@@ -63,7 +64,12 @@ pub struct FdTable<T> {
     count: u32,
     /// How many numbers are reserved for calls in progress.
     reserved: u32,
+    /// No number is as high, nor are there more descriptors in all tables of the family.
     limit: u32,
+    /// What this table and its copies have together.
+    family: Arc<FamilyCount>,
+    /// By their numbers, the places of descriptors that another table has too. Empty where there was no copy yet.
+    shared: Vec<Option<Arc<SharedPlace>>>,
     /// Notes that a call found it full.
     full: Option<Arc<Account>>,
     /// What the table takes itself.
@@ -82,6 +88,8 @@ impl<T: Counted> FdTable<T> {
             count: 0,
             reserved: 0,
             limit,
+            family: FamilyCount::new(limit),
+            shared: Vec::new(),
             full: None,
             held: Charge::none(account),
             turn: None,
@@ -97,15 +105,17 @@ impl<T: Counted> FdTable<T> {
     }
 
     /// A table with the same numbers for the same things, and the same flags, as after `fork`: "The child process
-    /// shall have its own copy of the parent's file descriptors." Each thing has one descriptor more for each.
+    /// shall have its own copy of the parent's file descriptors." Each thing has one descriptor more for each; all of
+    /// them count once for both tables.
     ///
     /// # Errors
     ///
     /// `ENOMEM` if the account is exhausted.
-    pub fn duplicated(&self) -> Result<Self, Errno> {
+    pub fn duplicated(&mut self) -> Result<Self, Errno> {
         let mut held = Charge::none(self.held.account());
-        let slots = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
-        held.resize(sized::<Option<Descriptor<T>>>(slots).saturating_add(slots / 8))?;
+        let places = u64::from(self.count).saturating_mul(allocated::<SharedPlace>());
+        held.resize(Self::bytes(self.slots.len()).saturating_add(places))?;
+        self.share_places();
         let copy = Self {
             slots: self.slots.clone(),
             taken: self.taken.clone(),
@@ -113,12 +123,24 @@ impl<T: Counted> FdTable<T> {
             count: self.count,
             reserved: 0,
             limit: self.limit,
+            family: Arc::clone(&self.family),
+            shared: self.shared.clone(),
             full: self.full.clone(),
             held,
             turn: self.turn,
         };
         copy.slots.iter().flatten().for_each(|descriptor| descriptor.open.note_descriptor());
         Ok(copy)
+    }
+
+    /// Has each descriptor a place that another table can share.
+    fn share_places(&mut self) {
+        self.shared.resize(self.slots.len(), None);
+        for (slot, place) in self.slots.iter().zip(&mut self.shared) {
+            if slot.is_some() && place.is_none() {
+                *place = Some(Arc::new(SharedPlace(Arc::clone(&self.family))));
+            }
+        }
     }
 
     /// The numbers that end when the program is replaced.
@@ -176,7 +198,7 @@ impl<T: Counted> FdTable<T> {
     ///
     /// `EMFILE` where the table is full.
     pub fn check_room(&self) -> Result<(), Errno> {
-        if self.count.saturating_add(self.reserved) >= self.limit {
+        if !self.family.has_room() {
             return Err(self.full());
         }
         let account = self.held.account();
@@ -190,7 +212,7 @@ impl<T: Counted> FdTable<T> {
     /// As [`check_room`](Self::check_room), for whoever only looks: nothing is denied.
     #[cfg(feature = "components")]
     pub fn has_room(&self) -> bool {
-        self.count.saturating_add(self.reserved) < self.limit && self.held.account().left() >= T::USUAL_BYTES
+        self.family.has_room() && self.held.account().left() >= T::USUAL_BYTES
     }
 
     /// Reserves one number for a call that may block: no other call gets the last one meanwhile,
@@ -206,6 +228,9 @@ impl<T: Counted> FdTable<T> {
         // The lowest free number is no higher than that.
         self.make_slots(taken)?;
         let reserved = self.held.account().charge(T::USUAL_BYTES).map_err(|_| Errno::EMFILE)?;
+        if !self.family.reserve() {
+            return Err(self.full());
+        }
         self.reserved += 1;
         Ok(reserved)
     }
@@ -217,14 +242,35 @@ impl<T: Counted> FdTable<T> {
     ///
     /// `EMFILE` if nothing was reserved and the table is full.
     pub fn install(&mut self, descriptor: Descriptor<T>, reserved: Charge) -> Result<u32, Errno> {
-        self.release();
-        descriptor.open.charge(self.held.account(), Some(reserved)).map_err(|_| Errno::EMFILE)?;
-        self.insert(descriptor)
+        if self.reserved == 0 {
+            return self.insert(descriptor);
+        }
+        self.reserved -= 1;
+        self.family.use_reserved(1);
+        let installed = self.next_number().and_then(|fd| {
+            descriptor.open.charge(self.held.account(), Some(reserved)).map_err(|_| Errno::EMFILE)?;
+            self.make_slots(fd)?;
+            Ok(fd)
+        });
+        match installed {
+            Ok(fd) => {
+                descriptor.open.note_descriptor();
+                self.put(fd, descriptor);
+                Ok(fd)
+            }
+            Err(errno) => {
+                self.family.give_back(1);
+                Err(errno)
+            }
+        }
     }
 
     /// Releases a reservation: the call needs no number after all.
     pub fn release(&mut self) {
-        self.reserved = self.reserved.saturating_sub(1);
+        if self.reserved > 0 {
+            self.reserved -= 1;
+            self.family.release(1);
+        }
     }
 
     /// Gives `descriptor` the lowest free number, or the next one in turn.
@@ -233,11 +279,22 @@ impl<T: Counted> FdTable<T> {
     ///
     /// `EMFILE` where the table is full; the descriptor is dropped.
     pub fn insert(&mut self, descriptor: Descriptor<T>) -> Result<u32, Errno> {
-        let Some(turn) = self.turn else { return self.insert_from(0, descriptor) };
         self.check_room()?;
-        let fd = self.lowest_free(turn).or_else(|_| self.lowest_free(0))?;
-        self.turn = Some(fd.saturating_add(1));
+        let fd = self.next_number()?;
         self.place(fd, descriptor)?;
+        Ok(fd)
+    }
+
+    /// The lowest free number, or the next one in turn.
+    fn next_number(&mut self) -> Result<u32, Errno> {
+        let found = match self.turn {
+            Some(turn) => self.lowest_free(turn).or_else(|| self.lowest_free(0)),
+            None => self.lowest_free(0),
+        };
+        let fd = found.ok_or_else(|| self.full())?;
+        if self.turn.is_some() {
+            self.turn = Some(fd.saturating_add(1));
+        }
         Ok(fd)
     }
 
@@ -253,7 +310,7 @@ impl<T: Counted> FdTable<T> {
             return Err(Errno::EINVAL);
         }
         self.check_room()?;
-        let fd = self.lowest_free(minimum)?;
+        let fd = self.lowest_free(minimum).ok_or_else(|| self.full())?;
         self.place(fd, descriptor)?;
         Ok(fd)
     }
@@ -279,6 +336,13 @@ impl<T: Counted> FdTable<T> {
     /// `EBADF` where it is not open.
     pub fn remove(&mut self, fd: u32) -> Result<Descriptor<T>, Errno> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        let descriptor = self.take_out(index)?;
+        self.release_place(index);
+        Ok(descriptor)
+    }
+
+    /// Takes the descriptor at `index` out; its place goes on being taken.
+    fn take_out(&mut self, index: usize) -> Result<Descriptor<T>, Errno> {
         let descriptor = self.slots.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
         if let Some(word) = self.taken.get_mut(index / 64) {
             *word &= !(1 << (index % 64));
@@ -286,6 +350,21 @@ impl<T: Counted> FdTable<T> {
         self.first_free_word = self.first_free_word.min(index / 64);
         self.count = self.count.saturating_sub(1);
         Ok(descriptor)
+    }
+
+    /// Gives back the place of what was at `index`, unless another table has it too.
+    fn release_place(&mut self, index: usize) {
+        match self.shared.get_mut(index).and_then(Option::take) {
+            Some(shared) => drop(shared),
+            None => self.family.give_back(1),
+        }
+    }
+
+    /// Has what is at `index` a place that no other table has?
+    fn has_own_place(&self, index: usize) -> bool {
+        let is_open = self.slots.get(index).is_some_and(Option::is_some);
+        // Only this table could copy it, and its lock is held.
+        is_open && self.shared.get(index).and_then(Option::as_ref).is_none_or(|it| Arc::strong_count(it) == 1)
     }
 
     /// Moves `from` to the number `to`; what `to` was is returned.
@@ -299,8 +378,14 @@ impl<T: Counted> FdTable<T> {
         if from == to {
             return Ok(None);
         }
-        // As many descriptors as before.
-        let moved = self.remove(from)?;
+        let [source, target] = [from, to].map(|fd| usize::try_from(fd).unwrap_or(usize::MAX));
+        // As many descriptors as before, but for what was replaced; the place moves too.
+        let moved = self.take_out(source)?;
+        self.release_place(target);
+        if self.shared.get(source).is_some_and(Option::is_some) {
+            self.shared.resize(self.slots.len(), None);
+            self.shared.swap(source, target);
+        }
         Ok(self.put(to, moved))
     }
 
@@ -308,8 +393,8 @@ impl<T: Counted> FdTable<T> {
     ///
     /// # Errors
     ///
-    /// `EBADF` where `from` is not open or `to` is not below the limit; `EMFILE` where
-    /// `to` is free but reserved for another call, or the table may not grow that far.
+    /// `EBADF` where `from` is not open or `to` is not below the limit; `EMFILE` where there are as many as
+    /// there may be and `to` is free, or another table has it too; or the table may not grow that far.
     pub fn duplicate_onto(&mut self, from: u32, to: u32) -> Result<Option<Descriptor<T>>, Errno> {
         let source = self.get(from)?.clone();
         // "EBADF: ... fildes2 is negative or greater than or equal to {OPEN_MAX}" - dup2(3p)
@@ -319,9 +404,6 @@ impl<T: Counted> FdTable<T> {
         if from == to {
             return Ok(None);
         }
-        if self.get(to).is_err() && self.count.saturating_add(self.reserved) >= self.limit {
-            return Err(self.full());
-        }
         self.place(to, Descriptor { close_on_exec: false, ..source })
     }
 
@@ -330,13 +412,19 @@ impl<T: Counted> FdTable<T> {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
-    /// How many descriptors are open.
+    /// How many descriptors are open here.
+    #[cfg(test)]
     pub fn open_count(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 
-    fn lowest_free(&self, minimum: u32) -> Result<u32, Errno> {
-        let minimum = usize::try_from(minimum).map_err(|_| Errno::EMFILE)?;
+    /// How many are open in this table and its copies, as they count for the limit.
+    pub fn open_in_family(&self) -> usize {
+        usize::try_from(self.family.open()).unwrap_or(usize::MAX)
+    }
+
+    fn lowest_free(&self, minimum: u32) -> Option<u32> {
+        let minimum = usize::try_from(minimum).ok()?;
         let start = self.first_free_word.max(minimum / 64);
         let mut number = start.max(self.taken.len()) * 64;
         for (index, word) in self.taken.iter().enumerate().skip(start) {
@@ -347,20 +435,37 @@ impl<T: Counted> FdTable<T> {
                 break;
             }
         }
-        let fd = u32::try_from(number.max(minimum)).map_err(|_| Errno::EMFILE)?;
-        if fd < self.limit { Ok(fd) } else { Err(self.full()) }
+        u32::try_from(number.max(minimum)).ok().filter(|fd| *fd < self.limit)
     }
 
     /// Puts a new `descriptor` at `fd`, which is below the limit.
     ///
     /// # Errors
     ///
-    /// `EMFILE` if the account is exhausted.
+    /// `EMFILE` where there are as many as there may be, or the account is exhausted; nothing has changed then.
     fn place(&mut self, fd: u32, descriptor: Descriptor<T>) -> Result<Option<Descriptor<T>>, Errno> {
         self.make_slots(fd)?;
         descriptor.open.charge(self.held.account(), None).map_err(|_| Errno::EMFILE)?;
+        let index = usize::try_from(fd).map_err(|_| Errno::EMFILE)?;
+        // What it replaces leaves it its place.
+        if !self.has_own_place(index) {
+            if !self.family.take() {
+                return Err(self.full());
+            }
+            if let Some(shared) = self.shared.get_mut(index) {
+                *shared = None;
+            }
+        }
         descriptor.open.note_descriptor();
         Ok(self.put(fd, descriptor))
+    }
+
+    /// What a table with so many slots takes itself.
+    fn bytes(slots: usize) -> u64 {
+        let slots = u64::try_from(slots).unwrap_or(u64::MAX);
+        let each =
+            sized::<Option<Descriptor<T>>>(slots).saturating_add(sized::<Option<Arc<SharedPlace>>>(slots));
+        each.saturating_add(slots / 8)
     }
 
     /// Makes the table long enough for the number `fd`.
@@ -377,14 +482,10 @@ impl<T: Counted> FdTable<T> {
         if length > self.slots.capacity() {
             // Doubled each time, so that it is rarely moved; if the account is too small for
             // that, no longer than it must be.
-            let bytes = |slots: usize| {
-                let slots = u64::try_from(slots).unwrap_or(u64::MAX);
-                sized::<Option<Descriptor<T>>>(slots).saturating_add(slots / 8)
-            };
             let mut capacity = length.max(self.slots.capacity().saturating_mul(2));
-            if !self.held.resize_quietly(bytes(capacity)) {
+            if !self.held.resize_quietly(Self::bytes(capacity)) {
                 capacity = length;
-                self.held.resize(bytes(capacity)).map_err(|_| Errno::EMFILE)?;
+                self.held.resize(Self::bytes(capacity)).map_err(|_| Errno::EMFILE)?;
             }
             let more = capacity.saturating_sub(self.slots.len());
             self.slots.try_reserve_exact(more).map_err(|_| Errno::EMFILE)?;
@@ -405,6 +506,16 @@ impl<T: Counted> FdTable<T> {
         let replaced = self.slots.get_mut(index).and_then(|slot| slot.replace(descriptor));
         self.count += u32::from(replaced.is_none());
         replaced
+    }
+}
+
+impl<T> Drop for FdTable<T> {
+    /// What is still open here is no descriptor any more.
+    fn drop(&mut self) {
+        let shared = self.shared.iter().flatten().count();
+        let own = self.count.saturating_sub(u32::try_from(shared).unwrap_or(u32::MAX));
+        self.family.give_back(own);
+        self.family.release(self.reserved);
     }
 }
 

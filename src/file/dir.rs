@@ -118,16 +118,22 @@ impl Dir {
         Ok(Opened::File(File::new(file, self.access, options)))
     }
 
-    /// The content of the regular file that `path` names.
+    /// The content of the regular file that `path` names, `most` bytes at most. `reserve` is told how much that is, before it
+    /// is read.
     ///
     /// # Errors
     ///
-    /// `EACCES` for anything else than a file; `ENOMEM` for more than `most` bytes.
-    pub fn content(&self, path: &str, most: u64) -> Result<Vec<u8>, Errno> {
+    /// `EACCES` for anything else than a file; `ENOMEM` for more bytes; that of `reserve`.
+    pub fn content<R>(
+        &self,
+        path: &str,
+        most: u64,
+        reserve: impl FnOnce(u64) -> Result<R, Errno>,
+    ) -> Result<(Vec<u8>, R), Errno> {
         let options =
             OpenOptions { read: true, nonblock: true, follow_symlinks: true, ..OpenOptions::default() };
         let Opened::File(file) = self.open(path, &options)? else { return Err(Errno::EACCES) };
-        file.content(most)
+        file.content(most, reserve)
     }
 
     /// Makes an empty directory.

@@ -89,25 +89,29 @@ impl File {
         self.can_write
     }
 
-    /// All that it has.
+    /// All that it has now, `most` bytes at most. `reserve` is told how much that is, before it is read.
     ///
     /// # Errors
     ///
-    /// `EACCES` where it is no regular file; `ENOMEM` for more than `most` bytes.
-    pub(super) fn content(&self, most: u64) -> Result<Vec<u8>, Errno> {
+    /// `EACCES` where it is no regular file; `ENOMEM` for more bytes; that of `reserve`.
+    pub(super) fn content<R>(
+        &self,
+        most: u64,
+        reserve: impl FnOnce(u64) -> Result<R, Errno>,
+    ) -> Result<(Vec<u8>, R), Errno> {
         let metadata = self.file.metadata()?;
         if !metadata.is_file() {
             return Err(Errno::EACCES);
         }
+        let length = Some(metadata.len()).filter(|length| *length <= most).ok_or(Errno::ENOMEM)?;
+        let reserved = reserve(length)?;
         let mut bytes = Vec::new();
-        let room = usize::try_from(metadata.len().min(most)).map_err(|_| Errno::ENOMEM)?;
+        let room = usize::try_from(length).map_err(|_| Errno::ENOMEM)?;
+        // That it is at its end is found out by one more byte.
         bytes.try_reserve_exact(room.saturating_add(1)).map_err(|_| Errno::ENOMEM)?;
         // It may grow meanwhile.
-        (&self.file).take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
-            return Err(Errno::ENOMEM);
-        }
-        Ok(bytes)
+        (&self.file).take(length).read_to_end(&mut bytes)?;
+        Ok((bytes, reserved))
     }
 
     /// Reads at the position, and moves it. Zero is the end of the file.

@@ -16,6 +16,24 @@ const START_UNWIND: &str = "asyncify_start_unwind";
 pub(super) const UNKNOWN: &str =
     "it was compiled elsewhere, and what it keeps besides its memory is not known";
 
+/// The imports that begin a process, or have it become another program.
+const OF_PROCESSES: [&str; 9] = [
+    FORK,
+    "proc_fork_env",
+    "proc_spawn",
+    "proc_spawn2",
+    "proc_spawn3",
+    "proc_exec",
+    "proc_exec2",
+    "proc_exec3",
+    "proc_exec4",
+];
+
+/// Is the import `name` one with which a guest has more than one process, or more than one program?
+pub(super) fn is_of_processes(name: &str) -> bool {
+    OF_PROCESSES.contains(&name)
+}
+
 /// Does the module copy itself?
 pub(super) fn forks(module: &Module) -> bool {
     module.imports().any(|import| import.name() == FORK)

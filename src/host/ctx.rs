@@ -16,6 +16,7 @@ use super::unwinder::{Asyncify, Forks};
 #[cfg(feature = "components")]
 use crate::abi::component;
 use crate::abi::detect;
+use crate::io::ReservedThread;
 use crate::observe::TraceSink;
 use crate::process::Thread;
 use crate::socket::put_back_all;
@@ -44,6 +45,8 @@ pub struct WasockCtx {
     pub(super) program: Option<Arc<dyn Forks<Self>>>,
     /// The function in which the thread began, where that is not the start of the program: what is restored in a copy.
     pub(super) entry: Option<&'static str>,
+    /// The thread that its first thread is to run on, where that is taken already.
+    pub(super) host_thread: Option<ReservedThread>,
     /// What becomes of the guest when a handler traps.
     pub(crate) on_trap: OnTrap,
     /// How much memory the store may have.
@@ -76,6 +79,7 @@ impl WasockCtx {
             asyncify: Asyncify::default(),
             program: None,
             entry: None,
+            host_thread: None,
             on_trap,
             limiter,
             #[cfg(feature = "components")]
@@ -187,9 +191,9 @@ impl WasockCtx {
         put_back_all();
     }
 
-    /// How many descriptors the guest has open.
+    /// How many descriptors the guest has open, in all of its processes.
     pub fn open_descriptors(&self) -> usize {
-        self.thread.process().fds().open_count()
+        self.thread.process().fds().open_in_family()
     }
 }
 

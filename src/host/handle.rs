@@ -53,7 +53,7 @@ impl Handle {
         }
     }
 
-    /// Sends a signal to the guest.
+    /// Sends a signal to the guest: to its first process, or where that has ended to all others.
     ///
     /// A guest that handles signals (`callback_signal`) handles it in one of its threads: a call
     /// that waits ends with `EINTR`, once the handler has run. In [`Guest::run`](super::Guest::run)
@@ -79,6 +79,18 @@ impl Handle {
                 process.signals().order(signal);
             }
         }
+    }
+
+    /// The numbers of the guest's processes: those that run, and those that have ended and for which nobody has waited.
+    /// The first one is 1.
+    pub fn processes(&self) -> Vec<u32> {
+        self.process.upgrade().map_or_else(Vec::new, |process| process.family().numbers())
+    }
+
+    /// Sends a signal to the process `pid` of the guest, as [`signal`](Self::signal) does to its first one. Returns whether
+    /// there is such a process; one that has ended takes no notice.
+    pub fn signal_process(&self, pid: u32, signal: Signal) -> bool {
+        self.process.upgrade().is_some_and(|process| process.family().order(pid, signal))
     }
 
     /// Ends the guest, whatever it is doing: [`Guest::run`](super::Guest::run) fails

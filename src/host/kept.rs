@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many are kept at most.
 const MOST: usize = 32;
@@ -62,6 +62,26 @@ impl<T: Clone> Kept<T> {
         let found = entry.1.clone();
         entries.push_front(entry);
         Some(found)
+    }
+}
+
+/// The same, where one thing is made at a time: to compile a program takes many times its memory, on all processors, and
+/// guests have as many processes as they may to ask for it at once.
+pub(super) struct KeptInTurn<T> {
+    pub(super) kept: Kept<T>,
+    turn: Mutex<()>,
+}
+
+impl<T> Default for KeptInTurn<T> {
+    fn default() -> Self {
+        Self { kept: Kept::default(), turn: Mutex::default() }
+    }
+}
+
+impl<T> KeptInTurn<T> {
+    /// Waits for one's turn, which lasts until the result is dropped.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,7 +18,7 @@ use wasmtime::{Config, Engine, Module, WasmBacktrace};
 
 use super::copyable::{self, forks};
 use super::epoch::{Epochs, Ticker};
-use super::kept::Kept;
+use super::kept::KeptInTurn;
 use super::outcome::describe_trap;
 use super::shared_memories::growth_in_exports;
 use crate::abi::{Detected, Interface, detect, mixture, wants_threads};
@@ -56,7 +56,7 @@ pub struct Guest {
     /// Why its instances can't be copied, of a module that would.
     pub(super) fork_obstacle: Option<&'static str>,
     /// The programs that it has started, compiled for its engine.
-    pub(super) started: Arc<Kept<Guest>>,
+    pub(super) started: Arc<KeptInTurn<Guest>>,
     /// The module as it was, where it is to be started once and copied.
     pub(super) source: Option<Arc<[u8]>>,
     /// What compiles the programs that it starts, too.

@@ -119,6 +119,14 @@ pub(super) fn is_trap(error: &wasmtime::Error) -> bool {
     is_mistake(error) && error.is::<Trap>()
 }
 
+/// Is `error`, a [mistake](is_mistake), one of the guest's own code, which ran? Otherwise the host could not run it.
+pub(super) fn is_of_code(error: &wasmtime::Error) -> bool {
+    error.is::<Trap>()
+        || error.is::<WasmBacktrace>()
+        || error.is::<crate::error::Trap>()
+        || error.is::<Terminated>()
+}
+
 /// The end of a guest by `signal`: an [`Exit`], which says what it was besides.
 pub(super) fn by_signal(signal: Signal) -> wasmtime::Error {
     wasmtime::Error::new(Exit(signal.exit_code())).context(BySignal(signal))

@@ -12,7 +12,9 @@ use wasmparser::{MemoryType, Parser, Payload, TableType, TypeRef};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::Guest;
+use super::copyable::is_of_processes;
 use super::load::{LoadError, binary, read};
+use crate::io::mappings_left;
 
 /// The instances besides those that serve: one that proves that a program can be instantiated.
 const SPARE: u32 = 8;
@@ -72,6 +74,8 @@ struct Needs {
     has_exceptions: bool,
     /// Has a memory addresses of 64 bits?
     is_wide: bool,
+    /// Does it begin processes, which are instances of any module?
+    has_processes: bool,
 }
 
 /// How large a pool is.
@@ -134,12 +138,9 @@ struct Room {
 
 impl Room {
     fn here() -> Self {
-        let number = |path| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-        let used = std::fs::read_to_string("/proc/self/maps").map_or(0, |maps| maps.lines().count());
-        // The default of Linux.
-        let most = number("/proc/sys/vm/max_map_count").unwrap_or(65530);
-        let used = u64::try_from(used).unwrap_or(u64::MAX);
-        Self { addresses: getrlimit(Resource::As).current, mappings: most.saturating_sub(used) }
+        // None where the kernel does not say: a pool that does not fit is an error when it is made.
+        let mappings = mappings_left().map_or(u64::MAX, |left| u64::try_from(left).unwrap_or(0));
+        Self { addresses: getrlimit(Resource::As).current, mappings }
     }
 }
 
@@ -160,7 +161,9 @@ impl Needs {
             match payload? {
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
-                        match import?.ty {
+                        let import = import?;
+                        needs.has_processes |= is_of_processes(import.name);
+                        match import.ty {
                             TypeRef::Memory(memory) => needs.has_shared |= memory.shared,
                             TypeRef::Tag(_) => needs.has_exceptions = true,
                             _ => {}
@@ -209,6 +212,12 @@ impl Needs {
         let refuse = |why: String| Err(NoPool(why));
         if self.has_shared {
             return refuse("a shared memory can't come from a pool".to_owned());
+        }
+        if self.has_processes {
+            return refuse(
+                "the module can start processes, and a pool has places for its own instances alone"
+                    .to_owned(),
+            );
         }
         let needed = u64::from(instances).saturating_mul(MAPPINGS).saturating_add(OTHER_MAPPINGS);
         if needed > room.mappings {
@@ -272,6 +281,7 @@ mod tests {
             has_shared: false,
             has_exceptions: true,
             is_wide: false,
+            has_processes: false,
         };
         assert_eq!(found, expected);
         assert_eq!(needs("(module (memory 1 4))")?.memory_bytes, Some(4 << 16));
@@ -310,6 +320,8 @@ mod tests {
         assert!(said("(module (memory 1))", 20_000, &ROOM)?.contains("vm.max_map_count leaves 65000"));
         assert!(said("(module (memory 1))", 100, &narrow)?.contains("(ulimit -v) is 8 GiB"));
         assert!(said("(module (memory 1 2 shared))", 1, &ROOM)?.contains("a shared memory"));
+        let spawns = r#"(module (import "wasix_32v1" "proc_spawn2" (func)))"#;
+        assert!(said(spawns, 1, &ROOM)?.contains("can start processes"));
         assert_eq!(said("(module (memory 1 1))", 100, &narrow)?, "");
         Ok(())
     }

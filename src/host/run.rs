@@ -23,10 +23,11 @@ use super::linked::{Imports, Linked};
 use super::outcome::{Ended, Outcome, describe_trap, is_mistake, outcome_of};
 use super::restart::{Backoff, MAX_SHORT_LIVES, Next};
 use super::stub::link_unknown_imports;
+use super::template::Template;
 use super::threads::{self, RunMode};
 use super::unwinder::ForkedState;
 use super::{Guest, OnTrap, WasockCtx};
-use crate::abi::imported_memory;
+use crate::abi::{Import, imported_memory};
 use crate::account::{Account, Charge};
 use crate::error::{Terminated, ThreadExit};
 use crate::io::sleep;
@@ -109,7 +110,7 @@ impl Guest {
         if let Some(program) = &self.component {
             return contained(&end.0, run_component(self, program, ctx)).await;
         }
-        let launcher = Arc::new(Programs::new(self, linker, &ctx));
+        let launcher = Arc::new(Programs::new(self, linker, Template::of(&ctx)));
         end.0.family().set_launcher(launcher);
         let ended = contained(&end.0, self.run_instances(linker, ctx)).await;
         end_of_first(&end.0).await;
@@ -162,18 +163,24 @@ impl Guest {
 
     /// Resolves the imports, once for all instances, and reports those that the host lacks.
     pub(super) fn link(&self, linker: &Linker<WasockCtx>, report: &Report) -> wasmtime::Result<Linked> {
+        let (linked, missing) = self.resolve(linker)?;
+        for import in missing {
+            report.tell(Event::Stubbed { module: import.module, name: import.name });
+        }
+        Ok(linked)
+    }
+
+    /// Resolves the imports, and returns those that the host lacks.
+    pub(super) fn resolve(&self, linker: &Linker<WasockCtx>) -> wasmtime::Result<(Linked, Vec<Import>)> {
         let mut linker = linker.clone();
         linker.allow_shadowing(false);
         let calls = add_missing_to_linker(&mut linker, self.module(), self.calls())?;
-        for import in link_unknown_imports(&mut linker, self.module())? {
-            let event = Event::Stubbed { module: import.module.clone(), name: import.name.clone() };
-            report.tell(event);
-        }
+        let missing = link_unknown_imports(&mut linker, self.module())?;
         if imported_memory(self.module()).is_some() {
-            return Ok(Linked { calls, imports: Imports::ButForMemory(linker) });
+            return Ok((Linked { calls, imports: Imports::ButForMemory(linker) }, missing));
         }
         let whole = linker.instantiate_pre(self.module())?;
-        Ok(Linked { calls, imports: Imports::Whole(whole) })
+        Ok((Linked { calls, imports: Imports::Whole(whole) }, missing))
     }
 
     /// How the guest's code is to run: on fibers where it has handlers of events, for it waits

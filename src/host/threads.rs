@@ -69,7 +69,10 @@ use super::unwinder::Forks;
 use super::{OnTrap, WasockCtx};
 use crate::account::Charge;
 use crate::error::{Errno, Terminated, ThreadExit};
-use crate::io::{own_reactor, park_on, reactor, start_thread, start_thread_with_stack, thread_time};
+use crate::io::{
+    ReservedThread, insist_on_memory, own_reactor, park_on, reactor, start_thread, start_thread_with_stack,
+    thread_time,
+};
 use crate::observe::{Event, TraceSink};
 use crate::process::{EntryPoint, MAIN, PendingSignals, Process, Starter, Thread, Threads};
 
@@ -149,13 +152,14 @@ pub(super) struct ThreadGroup {
 pub(super) async fn run<F>(
     pre: InstancePre<WasockCtx>,
     shared: Option<(SharedMemory, Charge)>,
-    ctx: WasockCtx,
+    mut ctx: WasockCtx,
     mode: RunMode,
     main: F,
 ) -> wasmtime::Result<Outcome>
 where
     F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Outcome> + Send + 'static,
 {
+    let host_thread = ctx.host_thread.take();
     // What drives the threads' sockets is there before they are.
     let reactor = if shared.is_some() { own_reactor() } else { reactor() };
     let reactor = reactor.map_err(|errno| cannot_start("the reactor of the guest's threads", errno))?;
@@ -188,7 +192,7 @@ where
     let _end = EndAtDrop(Arc::clone(&group));
     let task =
         async |store: &mut Store<WasockCtx>, instance: &Instance| main(store, instance).await.map(Some);
-    if let Err(errno) = Arc::clone(&group).begin(ctx, task) {
+    if let Err(errno) = Arc::clone(&group).begin(ctx, host_thread, task) {
         group.threads.leave(MAIN);
         return Err(cannot_start("the guest's first thread", errno));
     }
@@ -207,6 +211,12 @@ where
 fn cannot_start(what: &str, errno: Errno) -> wasmtime::Error {
     wasmtime::Error::new(errno).context(format!("cannot start {what}"))
 }
+
+/// How large a stack a thread of the host's has that runs code of this engine on it.
+pub(super) fn stack_of(engine: &Engine) -> usize {
+    engine.get_max_wasm_stack().saturating_add(STACK_OF_HOST)
+}
+
 /// The message if a host thread is gone without an outcome.
 const HOST_FAILED: Terminated = Terminated::HostPanic("ran its threads");
 
@@ -248,7 +258,7 @@ impl Starter for ThreadGroup {
         ctx.limiter.begin_with(prepaid, stack);
         (ctx.program, ctx.entry) = (self.program.clone(), Some(name));
         let calls = self.mode.calls;
-        self.begin(ctx, async move |store, instance| {
+        self.begin(ctx, None, async move |store, instance| {
             let entry = instance.get_typed_func::<(i32, i32), ()>(&mut *store, name)?;
             drive(store, |ctx| ctx, calls, &entry, arguments, Role::Entry).await?;
             Ok(None)
@@ -264,16 +274,21 @@ fn halves(word: u64) -> (i32, i32) {
 }
 
 impl ThreadGroup {
-    /// Starts a thread of the host for that of `ctx`. If `task` returns an outcome, that
-    /// is the whole program's.
-    fn begin<F>(self: Arc<Self>, ctx: WasockCtx, task: F) -> Result<(), Errno>
+    /// Starts a thread of the host for that of `ctx`, or takes the one that is `reserved`. If `task` returns an
+    /// outcome, that is the whole program's.
+    fn begin<F>(
+        self: Arc<Self>,
+        ctx: WasockCtx,
+        reserved: Option<ReservedThread>,
+        task: F,
+    ) -> Result<(), Errno>
     where
         F: AsyncFnOnce(&mut Store<WasockCtx>, &Instance) -> wasmtime::Result<Option<Outcome>>
             + Send
             + 'static,
     {
         let name = format!("guest-{}", ctx.thread.id());
-        let stack = self.engine().get_max_wasm_stack().saturating_add(STACK_OF_HOST);
+        let stack = stack_of(self.engine());
         let calls = self.mode.calls;
         let lives = move || {
             let pending_signals = ctx.thread.pending_signals.clone();
@@ -281,6 +296,10 @@ impl ThreadGroup {
             exit_guard.outcome = exit_guard.group.live(ctx, task);
             exit_guard.has_lived = true;
         };
+        if let Some(reserved) = reserved {
+            reserved.start(&name, lives);
+            return Ok(());
+        }
         match calls {
             CallMode::OwnThread => start_thread_with_stack(name, stack, lives),
             // The code has the stack of a fiber.
@@ -308,6 +327,10 @@ impl ThreadGroup {
             let made = calls.instantiate(&self.pre, &mut store).await;
             self.process.report().counted_instantiation(begun.elapsed());
             let (instance, needs) = store.data_mut().limiter.end_start(made)?;
+            if self.process.pid() != MAIN {
+                // What the parent and its other children need next may not fail.
+                insist_on_memory().map_err(|_| wasmtime::Error::msg("the host has no memory left for it"))?;
+            }
             self.instance_needs.store(needs, Relaxed);
             store.data_mut().instance = Some(instance);
             let ended = meant(task(&mut store, &instance).await);

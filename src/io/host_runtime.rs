@@ -11,6 +11,7 @@
 use super::clock::Clock;
 use super::descriptors::DescriptorPressure;
 use super::reactor::OwnReactor;
+use super::room::Mappings;
 use super::thread::ThreadPool;
 
 /// The threads, the clock, the reactor and the descriptors that all guests share.
@@ -23,6 +24,8 @@ pub(crate) struct HostRuntime {
     pub(super) reactor: OwnReactor,
     /// Who waits for a descriptor.
     pub(crate) descriptors: DescriptorPressure,
+    /// Keeps threads from taking the last mappings.
+    pub(super) mappings: Mappings,
 }
 
 static OF_PROCESS: HostRuntime = HostRuntime::new();
@@ -34,6 +37,7 @@ impl HostRuntime {
             clock: Clock::new(),
             reactor: OwnReactor::new(),
             descriptors: DescriptorPressure::new(),
+            mappings: Mappings::new(),
         }
     }
 

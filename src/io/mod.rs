@@ -34,6 +34,7 @@ mod parker_poll;
 mod pollable;
 mod reactor;
 mod ready_list;
+mod room;
 mod thread;
 mod thread_time;
 mod timer;
@@ -59,7 +60,11 @@ pub(crate) use reactor::{
     AtPanic, DrivingRuntime, can_drive, inside_a_runtime, own_reactor, reactor, spawn_guarded,
 };
 pub use ready_list::{DirectionWaker, Node, READ, ReadyList, WRITE, WaiterSlot};
-pub(crate) use thread::{start as start_thread, start_with_stack as start_thread_with_stack};
+pub(crate) use room::{for_memory as insist_on_memory, mappings_left};
+pub(crate) use thread::{
+    ReservedThread, reserve as reserve_thread, start as start_thread,
+    start_with_stack as start_thread_with_stack,
+};
 pub(crate) use thread_time::{thread_time, thread_time_ns};
 pub(crate) use timer::coarse_until;
 pub use timer::{Timer, sleep, yield_now};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use super::HostRuntime;
+use super::{HostRuntime, room};
 use crate::error::Errno;
 
 /// The stack of a host thread that runs no guest's code on it.
@@ -65,6 +65,46 @@ pub(crate) fn start_with_stack(
     HostRuntime::of_process().threads.start(name, stack, work)
 }
 
+/// Takes a thread with `stack` bytes of stack or more for work that comes later.
+///
+/// # Errors
+///
+/// As for [`start`].
+pub(crate) fn reserve(stack: usize) -> Result<ReservedThread, Errno> {
+    let worker = HostRuntime::of_process().threads.reserve(stack.max(STACK))?;
+    Ok(ReservedThread { worker: Some(worker) })
+}
+
+/// A thread that waits for its work. It is free again where this is dropped.
+pub(crate) struct ReservedThread {
+    worker: Option<Arc<PooledThread>>,
+}
+
+impl ReservedThread {
+    /// Runs `work`, as [`start`] does.
+    pub(crate) fn start(mut self, name: &str, work: impl FnOnce() + Send + 'static) {
+        if let Some(worker) = self.worker.take() {
+            worker.bring(named(name.to_owned(), work));
+        }
+    }
+}
+
+impl Drop for ReservedThread {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.bring(Box::new(|| ()));
+        }
+    }
+}
+
+/// Runs `work` under this name.
+fn named(name: String, work: impl FnOnce() + Send + 'static) -> Work {
+    Box::new(move || {
+        call_this_thread(&name);
+        work();
+    })
+}
+
 impl ThreadPool {
     pub(super) const fn new() -> Self {
         Self { idle: Mutex::new(Vec::new()) }
@@ -76,19 +116,42 @@ impl ThreadPool {
         stack: usize,
         work: impl FnOnce() + Send + 'static,
     ) -> Result<(), Errno> {
-        let rename = name.clone();
-        let named: Work = Box::new(move || {
-            call_this_thread(&rename);
-            work();
-        });
+        let work = named(name.clone(), work);
         // In a statement of its own: the lock is free then.
         let idle = self.take_idle(stack);
         if let Some(worker) = idle {
-            *locked(&worker.work) = Some(named);
-            worker.has_come.notify_one();
+            worker.bring(work);
             return Ok(());
         }
-        let started = Builder::new().name(name).stack_size(stack).spawn(move || self.live(stack, named));
+        let worker = PooledThread::new(stack);
+        self.spawn(name, move || self.live(&worker, work), stack)
+    }
+
+    fn reserve(&'static self, stack: usize) -> Result<Arc<PooledThread>, Errno> {
+        let idle = self.take_idle(stack);
+        if let Some(worker) = idle {
+            return Ok(worker);
+        }
+        let worker = PooledThread::new(stack);
+        let own = Arc::clone(&worker);
+        let waits = move || {
+            if let Some(work) = own.brought() {
+                self.live(&own, work);
+            }
+        };
+        self.spawn(NAME.to_owned(), waits, stack)?;
+        Ok(worker)
+    }
+
+    /// A new thread of the host's.
+    fn spawn(
+        &'static self,
+        name: String,
+        life: impl FnOnce() + Send + 'static,
+        stack: usize,
+    ) -> Result<(), Errno> {
+        room::for_thread()?;
+        let started = Builder::new().name(name).stack_size(stack).spawn(life);
         started.map(drop).map_err(|_| Errno::EAGAIN)
     }
 
@@ -100,8 +163,7 @@ impl ThreadPool {
     }
 
     /// The loop of one worker thread. A panic ends it.
-    fn live(&self, stack: usize, mut work: Work) {
-        let worker = Arc::new(PooledThread { stack, work: Mutex::default(), has_come: Condvar::new() });
+    fn live(&self, worker: &Arc<PooledThread>, mut work: Work) {
         loop {
             work();
             call_this_thread(NAME);
@@ -114,6 +176,22 @@ impl ThreadPool {
 }
 
 impl PooledThread {
+    fn new(stack: usize) -> Arc<Self> {
+        Arc::new(Self { stack, work: Mutex::default(), has_come: Condvar::new() })
+    }
+
+    /// Hands it its work: nobody else does.
+    fn bring(&self, work: Work) {
+        *locked(&self.work) = Some(work);
+        self.has_come.notify_one();
+    }
+
+    /// Waits for what is about to be brought.
+    fn brought(&self) -> Option<Work> {
+        let brought = self.has_come.wait_while(locked(&self.work), |work| work.is_none());
+        brought.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Waits for work; `None` after the timeout, or if enough workers are idle already.
     ///
     fn next(self: &Arc<Self>, pool: &ThreadPool) -> Option<Work> {
@@ -138,9 +216,8 @@ impl PooledThread {
             return None;
         }
         drop(idle);
-        // `start` has taken this worker and is about to hand it work.
-        let brought = self.has_come.wait_while(locked(&self.work), |work| work.is_none());
-        brought.unwrap_or_else(PoisonError::into_inner).take()
+        // Somebody has taken this worker and is about to hand it work.
+        self.brought()
     }
 }
 
@@ -167,6 +244,21 @@ mod tests {
     fn tell(to: &Sender<ThreadId>) -> impl FnOnce() + Send + 'static + use<> {
         let to = to.clone();
         move || _ = to.send(current().id())
+    }
+
+    /// With a stack that no other test asks for.
+    #[test]
+    fn a_reserved_thread_works_when_it_is_told_and_is_free_otherwise() {
+        const OWN_STACK: usize = 9 << 20;
+        let (sender, receiver) = channel();
+        let reserved = reserve(OWN_STACK);
+        assert!(receiver.recv_timeout(Duration::from_millis(20)).is_err());
+        reserved.into_iter().for_each(|reserved| reserved.start("guest-a", tell(&sender)));
+        let first = receiver.recv_timeout(WAIT_TIMEOUT);
+        assert!(first.is_ok());
+        drop(reserve(OWN_STACK));
+        assert_eq!(start_with_stack("guest-b".to_owned(), OWN_STACK, tell(&sender)), Ok(()));
+        assert!(receiver.recv_timeout(WAIT_TIMEOUT).is_ok());
     }
 
     /// One test, because the idle threads are shared by the process.

@@ -106,11 +106,17 @@ pub enum Event {
         /// How many bytes it allows.
         most: u64,
     },
-    /// The descriptor table of the guest was full, and a call failed with `EMFILE`. Told at once,
+    /// The guest had as many descriptors as it may have, and a call failed with `EMFILE`. Told at once,
     /// and then once a minute at most. A limit to the number of connections, for which accept
     /// fails in the same way, is [`Limited`](Self::Limited) instead.
     TableFull {
-        /// How many descriptors it has room for: [`Limit::Descriptors`].
+        /// How many descriptors it may have: [`Limit::Descriptors`].
+        most: u64,
+    },
+    /// The guest had as many processes as it may have, and a call failed with `EAGAIN`. Told at once, and then
+    /// once a minute at most.
+    TooManyProcesses {
+        /// How many it may have: [`Limit::Processes`].
         most: u64,
     },
     /// A listener or a connection has no descriptor any more. That of a connection is
@@ -204,6 +210,13 @@ pub enum Event {
         /// The reason of its trap, and its backtrace in the lines after it. Names of the module's are
         /// [escaped](super::Escaped) here.
         trap: Option<String>,
+    },
+    /// The host could not run a process that the guest has started, for lack of memory mostly: it ends by `SIGKILL`.
+    NotRun {
+        /// Its number.
+        pid: u32,
+        /// What the host lacks, or why else not.
+        reason: String,
     },
     /// A process of the guest's sent a signal to another one.
     Signalled {

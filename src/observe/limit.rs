@@ -20,8 +20,11 @@ pub enum Limit {
     /// Bytes that the host holds for the guest. A call that needs more fails: with `ENOMEM`,
     /// `EMFILE` for a descriptor, `ENOSPC` for an entry of an epoll, `EAGAIN` for a thread.
     HostMemory,
-    /// Descriptors that are open at once. A call that needs one more is `EMFILE`.
+    /// Descriptors that are open at once in all processes of the guest, where one that a child has from its parent
+    /// counts once. A call that needs one more is `EMFILE`.
     Descriptors,
+    /// Processes that the guest has at once, those included for which nobody has waited. One more is `EAGAIN`.
+    Processes,
     /// Instances that live at once, where each serves one connection. One more connection waits in
     /// its queue.
     Instances,
@@ -41,7 +44,7 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Connections,
         Self::ConnectionsPerListener,
         Self::ConnectionsPerPeer,
@@ -50,6 +53,7 @@ impl Limit {
         Self::Memory,
         Self::HostMemory,
         Self::Descriptors,
+        Self::Processes,
         Self::Instances,
         Self::AcceptRate,
         Self::AcceptRatePerPeer,
@@ -69,6 +73,7 @@ impl Limit {
             | Self::Memory
             | Self::HostMemory
             | Self::Descriptors
+            | Self::Processes
             | Self::Instances
             | Self::AcceptRate
             | Self::AcceptRatePerPeer
@@ -90,6 +95,7 @@ impl Limit {
             Self::Memory => "max-memory",
             Self::HostMemory => "max-host-memory",
             Self::Descriptors => "max-fds",
+            Self::Processes => "max-processes",
             Self::Instances => "max-instances",
             Self::AcceptRate => "accept-rate",
             Self::AcceptRatePerPeer => "accept-rate-per-peer",

@@ -134,10 +134,12 @@ pub struct InstanceStatus {
     pub processes: u64,
     /// Connections that it has accepted and not closed.
     pub open_connections: u64,
-    /// Descriptors that are open.
+    /// Descriptors that are open; one that a process has from its parent counts once for both.
     pub descriptors: u64,
-    /// Bytes of its own memories and tables.
+    /// Bytes of its own memories and tables, in all processes.
     pub memory: u64,
+    /// The most that one of its processes has of these.
+    pub(crate) largest_memory: u64,
     /// Bytes that the host holds for it.
     pub host_memory: u64,
     /// Processor time of its threads, those that have ended included. Only of an instance on threads of its
@@ -171,8 +173,8 @@ pub struct ListenerStatus {
 pub struct LimitStatus {
     /// Its name: that of its flag, without the dashes.
     pub name: &'static str,
-    /// What is counted: `connections`, `connections/s`, `instances`, `bytes`, `descriptors`, `threads` or
-    /// `milliseconds`.
+    /// What is counted: `connections`, `connections/s`, `instances`, `bytes`, `descriptors`, `processes`, `threads`
+    /// or `milliseconds`.
     pub unit: &'static str,
     /// How much is allowed; `None` is as much as comes.
     pub most: Option<u64>,

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::directory::{Preopened, absolute, below};
 use super::{Image, Launcher, Process, Program};
+use crate::account::Charge;
 use crate::error::Errno;
 use crate::file::{Access, Dir, FileType};
 use crate::policy::Denial;
@@ -89,6 +90,12 @@ impl Executables {
     }
 }
 
+/// What a file has, and what is charged for that.
+struct Content {
+    bytes: Vec<u8>,
+    _held: Charge,
+}
+
 /// What a guest asks for.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -141,10 +148,12 @@ impl Request {
 
 impl Process {
     /// Finds the program of `request` and compiles it: what it was asked for, or the interpreter of that script. The
-    /// image is what it is to be started with. This may take long, and stops its thread.
+    /// image is what it is to be started with. This may take long, and stops its thread. What is read is charged to the
+    /// guest meanwhile.
     ///
     /// # Errors
     ///
+    /// `ENOMEM` where the host holds too much for the guest;
     /// `ENOENT`, `EACCES` for what may not be executed or is no file, `ENOEXEC` for what is no program, `ELOOP` for a script
     /// whose interpreter is one, again and again; `ENAMETOOLONG`.
     pub(crate) fn find_program(
@@ -153,7 +162,7 @@ impl Process {
         request: Request,
     ) -> Result<(Program, Image), Errno> {
         let from = self.working_directory().clone();
-        let (mut path, mut bytes) = self.first_found(request.candidates(&from)?)?;
+        let (mut path, mut found) = self.first_found(request.candidates(&from)?)?;
         let Request { mut image, name, .. } = request;
         if image.arguments.is_empty() {
             image.arguments.push(name);
@@ -163,8 +172,8 @@ impl Process {
             image.environment = Some(self.with_environment(owned));
         }
         for _ in 0..=MAX_SCRIPTS {
-            let Some((interpreter, argument)) = interpreter(&bytes)? else {
-                let program = launcher.load(&path, &bytes)?;
+            let Some((interpreter, argument)) = interpreter(&found.bytes)? else {
+                let program = launcher.load(&path, &found.bytes)?;
                 return Ok((program, Image { path, ..image }));
             };
             let rest = image.arguments.into_iter().skip(1);
@@ -172,18 +181,18 @@ impl Process {
             let given = [interpreter.clone()].into_iter().chain(argument).chain([script]);
             image.arguments = given.chain(rest).collect();
             path = absolute(&from, &interpreter);
-            bytes = self.executable(&path)?;
+            found = self.executable(&path)?;
         }
         // "ELOOP: The maximum recursion limit was reached during recursive script interpretation" - execve(2)
         Err(Errno::ELOOP)
     }
 
     /// The first of these that there is, with its content.
-    fn first_found(&self, candidates: impl Iterator<Item = String>) -> Result<(String, Vec<u8>), Errno> {
+    fn first_found(&self, candidates: impl Iterator<Item = String>) -> Result<(String, Content), Errno> {
         let mut outcome = Errno::ENOENT;
         for path in candidates {
             match self.executable(&path) {
-                Ok(bytes) => return Ok((path, bytes)),
+                Ok(content) => return Ok((path, content)),
                 Err(Errno::ENOENT | Errno::ENOTDIR) => {}
                 // "If permission is denied for a file ... these functions will continue searching the rest of the
                 // search path." - exec(3)
@@ -195,7 +204,7 @@ impl Process {
     }
 
     /// The content of the file with this whole path, which the guest may execute.
-    fn executable(&self, path: &str) -> Result<Vec<u8>, Errno> {
+    fn executable(&self, path: &str) -> Result<Content, Errno> {
         let executables = &self.settings.executables;
         let Some((granted, file)) = executables.find(path) else {
             return Err(self.refuse_execution(path));
@@ -203,10 +212,11 @@ impl Process {
         if file.is_empty() {
             return Err(Errno::EACCES);
         }
-        match granted.dir.content(file, MAX_PROGRAM) {
+        match granted.dir.content(file, MAX_PROGRAM, |length| self.host_memory().charge(length)) {
             // A path that leads out of what was granted.
             Err(Errno::EPERM) => Err(Errno::EACCES),
-            content => content,
+            Err(errno) => Err(errno),
+            Ok((bytes, held)) => Ok(Content { bytes, _held: held }),
         }
     }
 

@@ -23,9 +23,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::launch::Launcher;
 use super::{MAIN, Numbering, Process, Signal, unpoisoned};
+use crate::account::Account;
 use crate::error::{Errno, Terminated};
 use crate::io::Watchers;
 use crate::ready::interruptible;
@@ -33,6 +35,9 @@ pub(crate) use recipients::Recipients;
 
 /// Numbers end here: C libraries keep flags in the bits above, as for threads.
 const LAST: u32 = 0x1FFF_FFFF;
+
+/// For how long no process begins where the host could not run one.
+const STARVED: Duration = Duration::from_millis(100);
 
 /// How a process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub(crate) struct Family {
     changed: Watchers,
     /// How many there may be at once.
     most: u32,
+    /// Notes that a call found as many.
+    limit: Arc<Account>,
     /// Were there ever more than one? Readable without the lock.
     is_many: AtomicBool,
     launcher: OnceLock<Arc<dyn Launcher>>,
@@ -63,6 +70,8 @@ struct FamilyState {
     last: u32,
     /// No other process begins.
     is_over: bool,
+    /// When the host could not run one, for lack of memory mostly.
+    starved: Option<Instant>,
 }
 
 struct Member {
@@ -117,17 +126,19 @@ impl Drop for Reservation {
 }
 
 impl Family {
-    /// A first process alone, which is not known yet. `most` processes may there be.
-    pub(crate) fn new(most: u32) -> Arc<Self> {
+    /// A first process alone, which is not known yet. `most` processes may there be, and `limit` denies one more.
+    pub(super) fn new(most: u32, limit: Arc<Account>) -> Arc<Self> {
         let first = Member { parent: 0, is_orphan: false, life: Life::Reserved };
         Arc::new(Self {
             state: Mutex::new(FamilyState {
                 members: BTreeMap::from([(MAIN, first)]),
                 last: MAIN,
                 is_over: false,
+                starved: None,
             }),
             changed: Watchers::default(),
             most,
+            limit,
             is_many: AtomicBool::new(false),
             launcher: OnceLock::new(),
             has_told: AtomicBool::new(false),
@@ -172,13 +183,22 @@ impl Family {
     /// # Errors
     ///
     /// `EAGAIN` where there are as many processes as there may be, those included that have ended and
-    /// for which nobody has waited; and where the guest ends.
+    /// for which nobody has waited; and where the guest ends. `ENOMEM` where the host could not run one a moment ago.
     pub(crate) fn reserve(self: &Arc<Self>, parent: u32) -> Result<Reservation, Errno> {
         let mut state = self.lock();
         let count = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
         // "EAGAIN: ... the system-imposed limit on the total number of processes under execution ... would be
         // exceeded." - fork(3p)
-        if state.is_over || count >= self.most {
+        if state.is_over {
+            return Err(Errno::EAGAIN);
+        }
+        // "ENOMEM: Insufficient storage space is available." - fork(3p)
+        if state.starved.is_some_and(|since| since.elapsed() < STARVED) {
+            return Err(Errno::ENOMEM);
+        }
+        if count >= self.most {
+            drop(state);
+            self.limit.deny();
             return Err(Errno::EAGAIN);
         }
         let mut pid = state.last;
@@ -193,6 +213,16 @@ impl Family {
         drop(state);
         self.is_many.store(true, SeqCst);
         Ok(Reservation { family: Arc::clone(self), pid, has_begun: false })
+    }
+
+    /// The host could not run one of them: no other begins for a moment.
+    pub(crate) fn note_starved(&self) {
+        self.lock().starved = Some(Instant::now());
+    }
+
+    /// The limit to how many there are.
+    pub(super) fn limit(&self) -> &Arc<Account> {
+        &self.limit
     }
 
     /// The process `pid` was never there.
@@ -299,6 +329,24 @@ impl Family {
     /// `ESRCH` where there is no such process.
     pub(crate) fn parent_of(&self, pid: u32) -> Result<u32, Errno> {
         self.lock().members.get(&pid).map(|member| member.parent).ok_or(Errno::ESRCH)
+    }
+
+    /// The numbers of all.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.lock().members.keys().copied().collect()
+    }
+
+    /// Sends `signal` to the process `pid`, for the operator; returns whether there is one.
+    pub(crate) fn order(&self, pid: u32, signal: Signal) -> bool {
+        let (is_known, process) = {
+            let state = self.lock();
+            let member = state.members.get(&pid);
+            (member.is_some(), member.and_then(Member::process))
+        };
+        if let Some(process) = process {
+            process.signals().order(signal);
+        }
+        is_known
     }
 
     /// The processes that run.

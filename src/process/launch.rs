@@ -19,12 +19,12 @@ pub(crate) trait Launcher: Send + Sync {
     /// `ENOEXEC` for what is no program, or none that can be a child.
     fn load(&self, path: &str, bytes: &[u8]) -> Result<Program, Errno>;
 
-    /// Runs `program` as `process`, from its start to its end.
+    /// Runs `program` as `process`, from its start to its end; calls `begins` when nothing can hinder it any more.
     ///
     /// # Errors
     ///
     /// `EAGAIN` where the host can't start a thread for it.
-    fn start(&self, process: Arc<Process>, program: Program) -> Result<(), Errno>;
+    fn start(&self, process: Arc<Process>, program: Program, begins: &dyn Fn()) -> Result<(), Errno>;
 }
 
 /// What a program is started with.

@@ -179,6 +179,9 @@ impl Process {
         let descriptors = Account::new(Limit::Descriptors, limits.max_fds.into());
         let report = Arc::clone(service.report());
         descriptors.when_denied(move |_, most| report.tell_table_full(most));
+        let (processes, report) =
+            (Account::new(Limit::Processes, limits.max_processes.into()), Arc::clone(service.report()));
+        processes.when_denied(move |_, most| report.tell_too_many_processes(most));
         let process = Arc::new(Self {
             fds: Mutex::new(FdTable::new(0, &host_memory)),
             working_directory: Mutex::new(settings.working_directory.clone()),
@@ -205,7 +208,7 @@ impl Process {
             image: Mutex::default(),
             next_program: Mutex::default(),
             pid: MAIN,
-            family: Family::new(limits.max_processes),
+            family: Family::new(limits.max_processes, processes),
             instance: Arc::new(instance),
             _held: None,
         });
@@ -293,9 +296,9 @@ impl Process {
         &self.memory
     }
 
-    /// What a call was denied since it began, as the trace tells it: memory, or a descriptor.
+    /// What a call was denied since it began, as the trace tells it: memory, a descriptor or a process.
     pub(crate) fn take_denial(&self) -> Option<TraceAnnotation> {
-        let limits = [&self.host_memory, &self.memory, &self.descriptors];
+        let limits = [&self.host_memory, &self.memory, &self.descriptors, self.family.limit()];
         let (limit, most) = limits.into_iter().find_map(|limit| limit.take_denial())?;
         Some(TraceAnnotation { name: limit.name(), value: most })
     }

@@ -13,13 +13,14 @@ impl Process {
         let used = self.instance.usage().read();
         let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
         let processes = self.family.processes();
-        let sum = |part: &dyn Fn(&Self) -> usize| processes.iter().map(|it| part(it)).sum();
+        let memory = || processes.iter().map(|process| process.memory.used());
         InstanceStatus {
             age,
             open_connections: count(self.open_connections()),
-            descriptors: count(sum(&|process| process.fds().open_count())),
+            descriptors: count(self.fds().open_in_family()),
             processes: count(self.family.count()),
-            memory: processes.iter().map(|process| process.memory.used()).fold(0, u64::saturating_add),
+            memory: memory().fold(0, u64::saturating_add),
+            largest_memory: memory().max().unwrap_or(0),
             host_memory: self.host_memory.used(),
             cpu_time: used.cpu_time,
             received_bytes: used.received_bytes,

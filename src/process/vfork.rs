@@ -4,6 +4,7 @@
 //! the guest itself jumps back to where the child began, by an exception; or the host restores its stack
 //! ([`Unwinding`](super::unwind::Unwinding)).
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::{ExitStatus, Image, Process, Program, Signal, Thread};
@@ -59,8 +60,10 @@ impl Thread {
             return Err(Error::Replaced);
         };
         let child = Arc::clone(&vforked.child);
-        child.become_program(image);
-        child.family().launcher()?.start(Arc::clone(&child), program)?;
+        // Where the host can't start it the child goes on as it is.
+        let image = Cell::new(Some(image));
+        let begins = || image.take().into_iter().for_each(|image| child.become_program(image));
+        child.family().launcher()?.start(Arc::clone(&child), program, &begins)?;
         vforked.status = None;
         self.process = Arc::clone(&vforked.parent);
         drop(self.children.pop());

@@ -182,6 +182,14 @@ impl Report {
         }
     }
 
+    /// Tells that the guest had as many processes as it may have.
+    pub(crate) fn tell_too_many_processes(&self, most: u64) {
+        self.counters.count_reached(Limit::Processes);
+        if self.reported_limits.is_due(Limit::Processes) {
+            self.tell(Event::TooManyProcesses { most });
+        }
+    }
+
     /// Waits until all that was told has arrived.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         self.delivery.as_ref().is_none_or(|delivery| delivery.flush(limit))

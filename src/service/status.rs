@@ -28,6 +28,7 @@ pub(crate) struct GuestListener {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peak {
     descriptors: u64,
+    processes: u64,
     memory: u64,
     host_memory: u64,
 }
@@ -37,7 +38,9 @@ impl Peak {
     pub(crate) fn with(self, instance: &InstanceStatus) -> Self {
         Self {
             descriptors: self.descriptors.max(instance.descriptors),
-            memory: self.memory.max(instance.memory),
+            processes: self.processes.max(instance.processes),
+            // Each process has as much as the limit says.
+            memory: self.memory.max(instance.largest_memory),
             host_memory: self.host_memory.max(instance.host_memory),
         }
     }
@@ -92,6 +95,7 @@ impl ServiceState {
             status(Limit::ConnectionsPerPeer, "connections", per_peer, None),
             status(Limit::Backlog, "connections", Some(self.max_backlog().into()), None),
             status(Limit::Descriptors, "descriptors", Some(limits.max_fds.into()), Some(peak.descriptors)),
+            status(Limit::Processes, "processes", Some(limits.max_processes.into()), Some(peak.processes)),
             status(Limit::Memory, "bytes", Some(limits.max_memory), Some(peak.memory)),
             status(Limit::HostMemory, "bytes", Some(limits.max_host_memory), Some(peak.host_memory)),
             status(Limit::SocketBuffer, "bytes", self.max_socket_buffer().map(u64::from), None),
@@ -100,7 +104,6 @@ impl ServiceState {
             time(Limit::IdleTimeout, limits.idle_timeout),
             time(Limit::HandlerTimeout, limits.handler_timeout),
             LimitStatus::fixed("max-threads", "threads", limits.max_threads.into()),
-            LimitStatus::fixed("max-processes", "processes", limits.max_processes.into()),
             LimitStatus::fixed("max-stack", "bytes", limits.max_stack.into()),
             time(Limit::Timeout, limits.timeout),
             time(Limit::CpuTime, limits.max_cpu_time),

@@ -30,6 +30,9 @@ mod per_connection;
 #[path = "../../examples/preopened_listener.rs"]
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod preopened_listener;
+#[path = "../../examples/processes.rs"]
+#[expect(dead_code, reason = "its `main` is the example's own")]
+mod processes;
 #[path = "../../examples/service.rs"]
 #[expect(dead_code, reason = "its `main` is the example's own")]
 mod service;
@@ -67,6 +70,21 @@ async fn observer_counts_connections() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     ensure!(counts.accepted.load(Relaxed) == 1, "{counts:?}");
+    Ok(())
+}
+
+/// The guest waits for a child that computes for ever, and ends well when that is ended.
+#[tokio::test]
+async fn processes_ends_what_lives_too_long() -> Result<()> {
+    let programs = tempfile::tempdir()?;
+    let spin = "(module (memory (export \"memory\") 1) (func (export \"_start\") (loop (br 0))))";
+    std::fs::write(programs.path().join("child"), spin)?;
+    let module = programs.path().join("parent.wat");
+    std::fs::write(&module, super::processes::PARENT)?;
+    let ended = processes::run(programs.path(), &module, Duration::from_millis(100));
+    let ended = tokio::time::timeout(WAIT_TIMEOUT, ended).await?.map_err(plain)?;
+    // A child that a signal ends has no code.
+    ensure!(ended.code == 0, "ended with {}", ended.code);
     Ok(())
 }
 

@@ -5,10 +5,10 @@ use anyhow::{Result, ensure};
 use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use wasock::{Event, Guest, WasockCtx};
+use wasock::{Event, Guest, Signal, WasockCtx};
 
 /// Starts `/bin/child`, waits for it, and ends with its code.
-const PARENT: &str = r#"
+pub(super) const PARENT: &str = r#"
 (module
   (import "wasix_32v1" "proc_spawn2" (func $spawn
     (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
@@ -38,6 +38,9 @@ const CHILD: &str = r#"
 
 /// Traps.
 const BROKEN: &str = r#"(module (memory (export "memory") 1) (func (export "_start") unreachable))"#;
+
+/// Computes until it is ended.
+const SPINS: &str = r#"(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))"#;
 
 /// Becomes `/bin/child` in its second thread, while the first one sleeps.
 const THREADED: &str = r#"
@@ -109,6 +112,30 @@ fn an_embedder_hears_of_processes() -> Result<()> {
         };
         ensure!(pid == ended && path == "/bin/child", "{events:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn an_embedder_signals_one_process() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("child"), SPINS)?;
+    let engine = Guest::new_engine(&Guest::engine_config()).map_err(plain)?;
+    let guest = Guest::from_bytes(&engine, "parent".as_ref(), PARENT.as_bytes())?.own_thread(true);
+    let (events, received) = super::events();
+    let ctx = WasockCtx::builder().exec(folder.path(), "/bin")?.observer(events).build_for(guest.module())?;
+    let handle = ctx.handle();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let running = runtime.spawn(async move { guest.run(ctx).await.map_err(plain) });
+    let spawned = received.recv_timeout(super::WAIT_TIMEOUT)?;
+    let Event::Spawned { pid, .. } = spawned else { anyhow::bail!("{spawned:?}") };
+    ensure!(handle.processes() == [1, pid], "{:?}", handle.processes());
+    ensure!(!handle.signal_process(pid + 1, Signal::Term), "there is no such process");
+    ensure!(handle.signal_process(pid, Signal::Term), "the child is not there");
+    let ended = received.recv_timeout(super::WAIT_TIMEOUT)?;
+    let is_told = matches!(ended, Event::Exited { code: 143, signal: Some("SIGTERM"), trap: None, .. });
+    ensure!(is_told, "{ended:?}");
+    let ended = runtime.block_on(running)??;
+    ensure!(ended.code == 0 && handle.processes().is_empty(), "{ended:?} {:?}", handle.processes());
     Ok(())
 }
 

@@ -103,6 +103,10 @@ fn of_limits(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
         Event::TableFull { most } => {
             ("warn", "table_full", vec![("limit", "max-fds".into()), ("most", (*most).into())])
         }
+        Event::TooManyProcesses { most } => {
+            let fields = vec![("limit", "max-processes".into()), ("most", (*most).into())];
+            ("warn", "too_many_processes", fields)
+        }
         Event::Dropped { fd, local, count } => {
             let fields = vec![("fd", number(*fd)), ("address", text(local)), ("count", (*count).into())];
             ("warn", "dropped", fields)
@@ -158,6 +162,9 @@ fn of_guest(event: &Event) -> Option<(&'static str, &'static str, Fields)> {
             "signalled",
             vec![("pid", number(*pid)), ("by", number(*by)), ("signal", (*signal).into())],
         ),
+        Event::NotRun { pid, reason } => {
+            ("error", "not_run", vec![("pid", number(*pid)), ("reason", reason.as_str().into())])
+        }
         Event::NotForked { reason } => ("warn", "not_forked", vec![("reason", (*reason).into())]),
         Event::NotExecutable { path, reason } => (
             "warn",

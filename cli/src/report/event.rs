@@ -101,6 +101,9 @@ fn of_limits(event: &Event) -> bool {
         Event::TableFull { most } => {
             say!("wasock: the guest was denied a descriptor: it has as many as --max-fds {most} allows");
         }
+        Event::TooManyProcesses { most } => {
+            say!("wasock: the guest was denied a process: it has as many as --max-processes {most} allows");
+        }
         _ => return false,
     }
     true
@@ -139,6 +142,9 @@ fn of_guest(event: &Event) -> bool {
         Event::Exited { pid, signal: Some(signal), .. } => tracing::info!("{signal} ended process {pid}"),
         Event::Exited { pid, code, .. } => tracing::info!("process {pid} ended with code {code}"),
         Event::Signalled { pid, by, signal } => tracing::info!("process {by} sent {signal} to {pid}"),
+        Event::NotRun { pid, reason } => {
+            say!("wasock: the host could not run process {pid} of the guest: {reason}");
+        }
         Event::NotForked { reason } => say!("wasock: the guest can't copy its process (fork): {reason}"),
         Event::NotExecutable { path, reason } => {
             say!("wasock: the guest can't execute {path}: {reason}");

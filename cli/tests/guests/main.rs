@@ -19,6 +19,7 @@ mod data;
 mod datagram_servers;
 mod datagrams;
 mod events;
+mod families;
 mod files;
 mod generations;
 mod go;
@@ -100,11 +101,11 @@ mod every_program_has_a_test {
     // Each module below has tests, and with them the names of its programs.
     use super::{
         admin::*, adoption::*, asyncify::*, behaviour::*, classic_servers::*, command::*, compilers::*,
-        data::*, datagram_servers::*, datagrams::*, events::*, files::*, generations::*, grants_on_paths::*,
-        hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*, long_names::*, memory::*,
-        multicast::*, names::*, places::*, preopened::*, publish::*, server::*, signals::*, states::*,
-        stress::*, text::*, threaded::*, threads::*, time::*, udp::*, udp_answers::*, unix::*, waiting::*,
-        wamr::*, wasi_threads::*, wasmedge::*,
+        data::*, datagram_servers::*, datagrams::*, events::*, families::*, files::*, generations::*,
+        grants_on_paths::*, hostile::*, inet6::*, kinds::calls::*, kinds::limits::*, kinds::options::*,
+        long_names::*, memory::*, multicast::*, names::*, places::*, preopened::*, publish::*, server::*,
+        signals::*, states::*, stress::*, text::*, threaded::*, threads::*, time::*, udp::*, udp_answers::*,
+        unix::*, waiting::*, wamr::*, wasi_threads::*, wasmedge::*,
     };
     use super::{
         low_limits::*, named_pipes::*, oracle::*, passing::*, per_connection::*, processes::*,

@@ -1,6 +1,7 @@
 //! An instance for each connection: `--per-connection` and its flags.
 
 mod adopted;
+mod processes;
 
 use super::run;
 use anyhow::{Context as _, Result, ensure};

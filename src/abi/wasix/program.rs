@@ -14,7 +14,12 @@ use crate::abi::memory::{check_out, check_out_value, write_bytes};
 use crate::abi::path;
 use crate::abi::wasix::spawn::{self, Action, Mode, STREAMS};
 use crate::error::{Errno, Error, Exit, Replaced, Returned};
-use crate::process::{ExecRequest, Image, Search, Thread};
+use crate::observe::Event;
+use crate::process::{ExecRequest, Image, Launcher, Search, Thread};
+
+/// Why a guest starts no programs.
+const ONE_PROCESS: &str =
+    "it has one process here, as in a store of an embedder's own and in a start that is copied (--warm)";
 
 /// The size of a `process_handles`.
 const HANDLES_SIZE: u32 = 28;
@@ -95,7 +100,7 @@ impl WasixProgram for Call<'_> {
         let directory = path::read(memory, working_dir.as_bytes())?;
         let actions = (!directory.is_empty()).then_some(Action::Directory(directory)).into_iter().collect();
         let ignored = self.process().signals().ignored().collect();
-        let (process, launcher) = (Arc::clone(self.process()), self.process().family().launcher()?);
+        let (process, launcher) = (Arc::clone(self.process()), self.launcher(&request.name)?);
         let plan = spawn::Plan { request, actions, ignored, modes };
         let start = move || plan.carry_out(&process, &*launcher);
         self.file_call_as(memory, start, move |_, memory, started| {
@@ -145,7 +150,7 @@ impl WasixProgram for Call<'_> {
         check_out_value(memory, ret_pid)?;
         let process = self.process();
         // Who could not execute a program has no use for it.
-        process.family().launcher()?;
+        self.launcher("another program")?;
         let child = process.fork(process.family().reserve(process.pid())?)?;
         let pid = child.pid();
         child.tell_spawned(process.pid(), None);
@@ -155,6 +160,19 @@ impl WasixProgram for Call<'_> {
 }
 
 impl Call<'_> {
+    /// What starts programs, one of the name `name` for instance.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSUP` where there is none, and the operator is told why.
+    fn launcher(&self, name: &str) -> Result<Arc<dyn Launcher>, Errno> {
+        let process = self.process();
+        process.family().launcher().inspect_err(|_| {
+            let (path, reason) = (name.to_owned(), ONE_PROCESS.to_owned());
+            process.report().tell(Event::NotExecutable { path, reason });
+        })
+    }
+
     /// Has another program take the place of this one. Where that fails, this one goes on, or `ends`.
     fn become_program(&mut self, request: Result<ExecRequest, Error>, ends: bool) -> Result<(), Error> {
         let failed = move |error| match error {
@@ -164,7 +182,7 @@ impl Call<'_> {
         };
         let request = request.map_err(failed)?;
         let process = Arc::clone(self.process());
-        let launcher = process.family().launcher().map_err(|errno| failed(errno.into()))?;
+        let launcher = self.launcher(&request.name).map_err(|errno| failed(errno.into()))?;
         let find = move || process.find_program(&*launcher, request);
         if self.blocks_on_files() {
             let (program, image) = find().map_err(|errno| failed(errno.into()))?;
@@ -188,7 +206,7 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         let actions = spawn::actions(memory, fd_ops)?;
         let ignored = spawn::ignored(self, memory, dispositions)?;
-        let (process, launcher) = (Arc::clone(self.process()), self.process().family().launcher()?);
+        let (process, launcher) = (Arc::clone(self.process()), self.launcher(&request.name)?);
         let plan = spawn::Plan { request, actions, ignored, modes: [Mode::Inherited; STREAMS] };
         let start = move || plan.carry_out(&process, &*launcher);
         self.file_call_as(memory, start, move |_: &Thread, memory, started| {

@@ -8,6 +8,7 @@ use super::bindings::types;
 use crate::abi::path::{OpenRequest, open_named};
 use crate::error::{Errno, Error};
 use crate::fd::{Descriptor, Rights};
+use crate::io::insist_on_memory;
 use crate::observe::Closed;
 use crate::process::{ExecRequest, Launcher, Open, OpenFile, Process, Signal, Thread};
 use crate::ready::pipe_ends;
@@ -94,11 +95,12 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` where there are too many processes; those of [`Process::find_program`], and of the actions. There is no
+    /// `EAGAIN` where there are too many processes, `ENOMEM` where the host has no memory for one; those of [`Process::find_program`], and of the actions. There is no
     /// child then.
     pub(super) fn carry_out(self, parent: &Arc<Process>, launcher: &dyn Launcher) -> Result<Started, Errno> {
         let family = parent.family();
         let reservation = family.reserve(parent.pid())?;
+        insist_on_memory()?;
         let (program, image) = parent.find_program(launcher, self.request)?;
         let path = image.path.clone();
         let child = parent.spawn(reservation, &self.ignored, image)?;
@@ -106,8 +108,8 @@ impl Plan {
         let prepared = started.connect(parent, &child, self.modes).and_then(|()| {
             self.actions.iter().try_for_each(|action| action.carry_out(&child))?;
             child.close_for_exec();
-            child.tell_spawned(parent.pid(), Some(path));
-            launcher.start(Arc::clone(&child), program)
+            let begins = || child.tell_spawned(parent.pid(), Some(path.clone()));
+            launcher.start(Arc::clone(&child), program, &begins)
         });
         if let Err(errno) = prepared {
             family.forget(child.pid());

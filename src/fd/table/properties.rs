@@ -1,6 +1,6 @@
 //! The table against a model: a map, and the rules of POSIX in their slowest form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -183,6 +183,137 @@ proptest! {
         for fd in 0..limit + 2 {
             let found = table.get(fd).ok().map(|descriptor| *descriptor.open);
             prop_assert_eq!(found, model.open.get(&fd).copied(), "{}", fd);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum FamilyStep {
+    Insert,
+    Remove(u32),
+    Renumber(u32, u32),
+    DuplicateOnto(u32, u32),
+    Copy,
+    Drop,
+}
+
+fn family_step() -> impl Strategy<Value = (usize, FamilyStep)> {
+    let number = || 0..7_u32;
+    let step = prop_oneof![
+        6 => Just(FamilyStep::Insert),
+        5 => number().prop_map(FamilyStep::Remove),
+        2 => (number(), number()).prop_map(|(from, to)| FamilyStep::Renumber(from, to)),
+        4 => (number(), number()).prop_map(|(from, to)| FamilyStep::DuplicateOnto(from, to)),
+        3 => Just(FamilyStep::Copy),
+        1 => Just(FamilyStep::Drop),
+    ];
+    (0..4_usize, step)
+}
+
+/// Tables of one family by their numbers, with the place that each descriptor has.
+#[derive(Default)]
+struct FamilyModel {
+    tables: Vec<BTreeMap<u32, u32>>,
+    last: u32,
+}
+
+impl FamilyModel {
+    const LIMIT: u32 = 6;
+
+    fn places(&self) -> BTreeSet<u32> {
+        self.tables.iter().flat_map(|table| table.values().copied()).collect()
+    }
+
+    fn is_full(&self) -> bool {
+        self.places().len() >= Self::LIMIT as usize
+    }
+
+    fn new_place(&mut self) -> u32 {
+        self.last += 1;
+        self.last
+    }
+
+    fn insert(&mut self, table: usize) -> Result<u32, Errno> {
+        if self.is_full() {
+            return Err(Errno::EMFILE);
+        }
+        let fd = (0..).find(|fd| !self.tables[table].contains_key(fd)).unwrap_or(u32::MAX);
+        let place = self.new_place();
+        self.tables[table].insert(fd, place);
+        Ok(fd)
+    }
+
+    fn renumber(&mut self, table: usize, from: u32, to: u32) -> Result<(), Errno> {
+        let has_both = [from, to].iter().all(|fd| self.tables[table].contains_key(fd));
+        if !has_both {
+            return Err(Errno::EBADF);
+        }
+        if from != to {
+            let place = self.tables[table].remove(&from).unwrap_or(0);
+            self.tables[table].insert(to, place);
+        }
+        Ok(())
+    }
+
+    fn duplicate_onto(&mut self, table: usize, from: u32, to: u32) -> Result<(), Errno> {
+        if !self.tables[table].contains_key(&from) || to >= Self::LIMIT {
+            return Err(Errno::EBADF);
+        }
+        if from == to {
+            return Ok(());
+        }
+        let others =
+            |place: &u32| self.tables.iter().flat_map(BTreeMap::values).filter(|it| *it == place).count();
+        let is_own = self.tables[table].get(&to).is_some_and(|place| others(place) == 1);
+        if !is_own {
+            if self.is_full() {
+                return Err(Errno::EMFILE);
+            }
+            let place = self.new_place();
+            self.tables[table].insert(to, place);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_family_has_as_many_descriptors_as_it_has_made(
+        steps in prop::collection::vec(family_step(), 0..200),
+    ) {
+        let mut tables = vec![FdTable::new(FamilyModel::LIMIT, &Account::unlimited())];
+        let mut model = FamilyModel { tables: vec![BTreeMap::new()], last: 0 };
+        for (index, step) in steps {
+            let index = index % tables.len();
+            let table = &mut tables[index];
+            match step {
+                FamilyStep::Insert => prop_assert_eq!(table.insert(descriptor(0)), model.insert(index)),
+                FamilyStep::Remove(fd) => {
+                    let removed = model.tables[index].remove(&fd).map(drop).ok_or(Errno::EBADF);
+                    prop_assert_eq!(table.remove(fd).map(drop), removed);
+                }
+                FamilyStep::Renumber(from, to) => {
+                    prop_assert_eq!(table.renumber(from, to).map(drop), model.renumber(index, from, to));
+                }
+                FamilyStep::DuplicateOnto(from, to) => {
+                    let duplicated = model.duplicate_onto(index, from, to);
+                    prop_assert_eq!(table.duplicate_onto(from, to).map(drop), duplicated);
+                }
+                FamilyStep::Copy => {
+                    let copy = table.duplicated();
+                    prop_assert!(copy.is_ok());
+                    tables.extend(copy);
+                    model.tables.push(model.tables[index].clone());
+                }
+                FamilyStep::Drop if tables.len() > 1 => {
+                    tables.remove(index);
+                    model.tables.remove(index);
+                }
+                FamilyStep::Drop => {}
+            }
+            prop_assert_eq!(tables[0].open_in_family(), model.places().len());
         }
     }
 }

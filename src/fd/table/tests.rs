@@ -189,3 +189,37 @@ fn what_is_reserved_has_its_memory() -> Result<(), Errno> {
     assert_eq!(account.used(), 0);
     Ok(())
 }
+
+#[test]
+fn what_a_copy_has_from_its_table_counts_once() -> Result<(), Errno> {
+    let mut table = table(4);
+    for value in 0..3 {
+        table.insert(descriptor(value))?;
+    }
+    let mut copy = table.duplicated()?;
+    let mut third = copy.duplicated()?;
+    assert_eq!((table.open_in_family(), copy.open_count()), (3, 3));
+    assert_eq!(copy.insert(descriptor(3)), Ok(3));
+    // All three are full, whatever each has.
+    assert_eq!((table.check_room(), third.reserve().err()), (Err(Errno::EMFILE), Some(Errno::EMFILE)));
+    assert_eq!(table.insert(descriptor(4)), Err(Errno::EMFILE));
+    // One that others have too takes a place of its own where it is replaced.
+    assert_eq!(third.duplicate_onto(0, 1).err(), Some(Errno::EMFILE));
+    assert!(copy.duplicate_onto(0, 3)?.is_some());
+    copy.remove(2)?;
+    third.remove(2)?;
+    assert_eq!(table.check_room(), Err(Errno::EMFILE));
+    table.remove(2)?;
+    assert!(third.duplicate_onto(0, 1)?.is_some());
+    assert_eq!((table.open_in_family(), table.check_room()), (4, Err(Errno::EMFILE)));
+    drop(third);
+    assert_eq!(table.open_in_family(), 3);
+    let reserved = copy.reserve()?;
+    assert_eq!((table.open_in_family(), table.check_room()), (3, Err(Errno::EMFILE)));
+    assert_eq!(copy.install(descriptor(5), reserved), Ok(2));
+    drop(table);
+    assert_eq!(copy.open_in_family(), 4);
+    copy.renumber(0, 1)?;
+    assert_eq!((copy.open_in_family(), copy.open_count()), (3, 3));
+    Ok(())
+}

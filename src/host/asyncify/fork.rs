@@ -10,6 +10,7 @@ use crate::host::call_mode::CallMode;
 use crate::host::epoch::Ticker;
 use crate::host::guest_memory::GuestMemoryHandle;
 use crate::host::unwinder::{Control, ForkedState, GlobalsImage, MemoryImage, memory_of};
+use crate::io::insist_on_memory;
 use crate::observe::Event;
 use crate::process::{Frames, Process, Thread};
 
@@ -79,6 +80,7 @@ pub(super) fn fork<T: 'static>(
         return Err(Errno::EAGAIN);
     }
     let reservation = parent.family().reserve(parent.pid())?;
+    insist_on_memory()?;
     let ticker = Ticker::known(program.module().engine());
     let remind = || ticker.iter().for_each(Ticker::request);
     // "If a multi-threaded process calls fork(), the new process shall contain a replica of the calling thread and its
@@ -109,9 +111,8 @@ pub(super) fn fork<T: 'static>(
             }
         }
     };
-    child.tell_spawned(parent.pid(), None);
-    drop(child);
-    program.start(ctx, ForkedState { memory: Some(memory), globals, frames: frames.clone() })?;
+    let state = ForkedState { memory: Some(memory), globals, frames: frames.clone() };
+    program.start(ctx, state, &|| child.tell_spawned(parent.pid(), None))?;
     Ok(pid.into())
 }
 

@@ -60,8 +60,9 @@ pub(in crate::host) async fn run_component(
     let threads = Arc::clone(&ctx.thread.threads);
     if guest.has_own_thread {
         ctx.calls = CallMode::OwnThread;
+        let reserved = ctx.host_thread.take();
         let life = live(ctx, command, guest.epochs);
-        let outcome = run_on_own_thread(Arc::clone(&process), threads, life).await;
+        let outcome = run_on_own_thread(Arc::clone(&process), threads, reserved, life).await;
         if outcome.is_ok() {
             deliver_the_rest(&process).await;
         }

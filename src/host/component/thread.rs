@@ -12,7 +12,7 @@ use super::super::interrupt::until_the_end;
 use super::super::limits::contained;
 use super::super::outcome::{Ended, ended, error_of};
 use crate::error::{Errno, Terminated};
-use crate::io::{park_on, reactor, sleep, start_thread};
+use crate::io::{ReservedThread, park_on, reactor, sleep, start_thread};
 use crate::observe::Event;
 use crate::process::{MAIN, Process, Threads};
 
@@ -22,7 +22,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The message if the thread is gone without an outcome.
 const HOST_FAILED: Terminated = Terminated::HostPanic("ran its thread");
 
-/// Runs `life` on a thread of its own, until it is over or the guest is ended.
+/// Runs `life` on a thread of its own, the `reserved` one if there is one, until it is over or the guest is ended.
 ///
 /// # Cancel safety
 ///
@@ -34,6 +34,7 @@ const HOST_FAILED: Terminated = Terminated::HostPanic("ran its thread");
 pub(super) async fn run_on_own_thread<F>(
     process: Arc<Process>,
     threads: Arc<Threads>,
+    reserved: Option<ReservedThread>,
     life: F,
 ) -> wasmtime::Result<Ended>
 where
@@ -45,15 +46,19 @@ where
     let (sender, mut receiver) = oneshot::channel();
     let end = EndAtDrop(Arc::clone(&threads));
     let own = (Arc::clone(&process), Arc::clone(&threads));
-    start_thread(format!("guest-{MAIN}"), move || {
+    let lives = move || {
         let (process, threads) = own;
         let _left = Leave(Arc::clone(&threads));
         let _counted = process.instance().usage().own_thread();
         let _inside = reactor.enter();
         let lived = park_on(until_the_end(&threads, MAIN, contained(&process, life)));
         let _unheard = sender.send(lived);
-    })
-    .map_err(cannot_start)?;
+    };
+    let name = format!("guest-{MAIN}");
+    match reserved {
+        Some(reserved) => reserved.start(&name, lives),
+        None => start_thread(name, lives).map_err(cannot_start)?,
+    }
     tokio::select! {
         biased;
         // Nothing ends it before its time but the drop of this future.

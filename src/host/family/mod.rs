@@ -11,33 +11,44 @@ mod program;
 use std::sync::Arc;
 
 use super::limits::contained;
-use super::outcome::{Outcome, describe_trap, is_mistake, status_of};
+use super::outcome::{Outcome, describe_trap, is_mistake, is_of_code, status_of};
 use crate::error::Errno;
 use crate::io::{own_reactor, spawn_guarded};
+use crate::observe::{Escaped, Event};
 use crate::process::{ExitStatus, Process, Signal};
 
 pub(super) use program::{LinkedProgram, Programs, replacement};
 
-/// Sees to `process`, a child, from its start to its end, which is that of `life`.
+/// Sees to `process`, a child, from its start to its end, which is that of `life`. Calls `begins` when nothing can hinder
+/// it any more.
 ///
 /// # Errors
 ///
 /// `EAGAIN` where the host can't start the thread that does so. Then the process was never there.
 pub(super) fn begin(
     process: &Arc<Process>,
+    begins: &dyn Fn(),
     life: impl Future<Output = wasmtime::Result<Outcome>> + Send + 'static,
 ) -> Result<(), Errno> {
     let reactor = own_reactor().inspect_err(|_| process.family().forget(process.pid()))?;
+    begins();
     let status = ExitStatus::Signalled(Signal::Kill);
     let end = EndOfChild { process: Arc::clone(process), status, trap: None };
     let task = async move {
         let mut end = end;
         let outcome = contained(&end.process, life).await;
         end.status = status_of(&outcome);
-        end.trap = match &outcome {
-            Ok(Outcome::Trapped(trap)) | Err(trap) if is_mistake(trap) => Some(describe_trap(trap)),
-            _ => None,
-        };
+        match &outcome {
+            Ok(Outcome::Trapped(trap)) => end.trap = Some(describe_trap(trap)),
+            Err(trap) if is_mistake(trap) && is_of_code(trap) => end.trap = Some(describe_trap(trap)),
+            Err(error) if is_mistake(error) => {
+                end.status = ExitStatus::Signalled(Signal::Kill);
+                end.process.family().note_starved();
+                let (pid, reason) = (end.process.pid(), Escaped(format_args!("{error:#}")).to_string());
+                end.process.report().tell(Event::NotRun { pid, reason });
+            }
+            _ => {}
+        }
     };
     drop(spawn_guarded(&reactor, task, || {}));
     Ok(())

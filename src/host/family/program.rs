@@ -1,6 +1,6 @@
 //! The programs that a guest starts: compiled, linked, run.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use wasmtime::{Linker, Module};
 
@@ -13,11 +13,15 @@ use super::super::linked::Linked;
 use super::super::load::Guest;
 use super::super::outcome::{Outcome, describe_trap};
 use super::super::template::Template;
+use super::super::threads::stack_of;
 use super::super::unwinder::{ForkedState, Forks};
 use super::begin;
 use crate::abi::Dialect;
 use crate::error::{Errno, Terminated};
+use crate::io::reserve_thread;
 use crate::observe::{Escaped, Event};
+#[cfg(feature = "components")]
+use crate::process::Ending;
 use crate::process::{Launcher, Process, Program};
 use crate::service::ServiceState;
 
@@ -57,7 +61,13 @@ impl LinkedProgram {
     #[cfg(feature = "components")]
     async fn run_component(&self, ctx: WasockCtx) -> wasmtime::Result<Outcome> {
         let Some(program) = &self.guest.component else { return Err(lost()) };
-        run_component(&self.guest, program, ctx).await.map(Outcome::Ended)
+        let process = Arc::clone(ctx.thread.process());
+        let ended = run_component(&self.guest, program, ctx).await?;
+        // It has no handlers: a signal that ends it is how it has ended.
+        Ok(match process.signals().ended_by() {
+            Some(Ending::Signal(signal)) => Outcome::Signalled(signal),
+            _ => Outcome::Ended(ended),
+        })
     }
 
     #[cfg(not(feature = "components"))]
@@ -75,9 +85,16 @@ impl Forks<WasockCtx> for LinkedProgram {
         self.guest.module()
     }
 
-    fn start(self: Arc<Self>, ctx: WasockCtx, state: ForkedState) -> Result<(), Errno> {
+    fn start(
+        self: Arc<Self>,
+        mut ctx: WasockCtx,
+        state: ForkedState,
+        begins: &dyn Fn(),
+    ) -> Result<(), Errno> {
         let process = Arc::clone(ctx.thread.process());
-        begin(&process, run(self, ctx, Some(state)))
+        let thread = reserve_thread(stack_of(self.guest.module().engine()));
+        ctx.host_thread = Some(thread.inspect_err(|_| process.family().forget(process.pid()))?);
+        begin(&process, begins, run(self, ctx, Some(state)))
     }
 }
 
@@ -124,22 +141,22 @@ pub(in crate::host) struct Programs {
     linker: Linker<WasockCtx>,
     template: Template,
     linked: Kept<Arc<LinkedProgram>>,
-    /// Who compiles has it: that takes many times the memory of the program, and the guest has as many processes as it
-    /// may to ask for it at once.
-    turn: Mutex<()>,
 }
 
 impl Programs {
-    /// That of a run of `root`, with what `linker` defines besides, as `ctx` has it.
-    pub(in crate::host) fn new(root: &Guest, linker: &Linker<WasockCtx>, ctx: &WasockCtx) -> Self {
-        let template = Template::of(ctx);
-        Self {
-            root: root.clone(),
-            linker: linker.clone(),
-            template,
-            linked: Kept::default(),
-            turn: Mutex::default(),
-        }
+    /// Those of the guests that are made of `template`, whose first program is `root`, with what `linker` defines
+    /// besides.
+    pub(in crate::host) fn new(root: &Guest, linker: &Linker<WasockCtx>, template: Template) -> Self {
+        Self { root: root.clone(), linker: linker.clone(), template, linked: Kept::default() }
+    }
+
+    /// Goes on with the program that takes the place of that of `process`, and with those after it, to the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guest::run`].
+    pub(in crate::host) async fn go_on(&self, process: &Arc<Process>) -> wasmtime::Result<Outcome> {
+        run(replacement(process)?, self.template.context_of(Arc::clone(process)), None).await
     }
 
     fn service(&self) -> &ServiceState {
@@ -152,7 +169,7 @@ impl Programs {
             let loaded = self.root.loader().from_bytes(path.as_ref(), bytes);
             loaded.map_err(|error| Escaped(error).to_string())
         };
-        let guest = self.root.started.get(bytes, compile)?;
+        let guest = self.root.started.kept.get(bytes, compile)?;
         Ok(guest.epochs(self.root.epochs).own_thread(true))
     }
 
@@ -184,7 +201,7 @@ fn foreign(guest: &Guest) -> Option<Dialect> {
 impl Launcher for Programs {
     fn load(&self, path: &str, bytes: &[u8]) -> Result<Program, Errno> {
         let make = || {
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = self.root.started.turn();
             self.compile(path, bytes).and_then(|guest| self.link(guest)).map(Arc::new)
         };
         let program = self.linked.get(bytes, make).map_err(|reason| {
@@ -196,9 +213,10 @@ impl Launcher for Programs {
         Ok(program)
     }
 
-    fn start(&self, process: Arc<Process>, program: Program) -> Result<(), Errno> {
+    fn start(&self, process: Arc<Process>, program: Program, begins: &dyn Fn()) -> Result<(), Errno> {
         let Ok(program) = program.downcast::<LinkedProgram>() else { return Err(Errno::ENOEXEC) };
-        let ctx = self.template.context_of(Arc::clone(&process));
-        begin(&process, run(program, ctx, None))
+        let mut ctx = self.template.context_of(Arc::clone(&process));
+        ctx.host_thread = Some(reserve_thread(stack_of(program.guest.module().engine()))?);
+        begin(&process, begins, run(program, ctx, None))
     }
 }

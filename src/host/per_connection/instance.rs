@@ -111,7 +111,12 @@ async fn run(
     listener: &Listener,
 ) -> wasmtime::Result<Ended> {
     let (program, process) = (&entered.generation.program, Arc::clone(ctx.thread.process()));
-    let _idle = EnforcedLimits::enforce_idle(&process).map_err(wasmtime::Error::new)?;
+    // Processes that it begins compute on threads of their own, whose time nobody else looks at.
+    let limits = match program.has_families() {
+        true => EnforcedLimits::enforce(&process, program.ticker().cloned()),
+        false => EnforcedLimits::enforce_idle(&process),
+    };
+    let _limits = limits.map_err(wasmtime::Error::new)?;
     if let Some(ticker) = program.ticker().cloned() {
         process.signals().set_epoch_interrupt(Arc::new(move || ticker.request()));
     }
@@ -123,7 +128,7 @@ async fn run(
     tokio::select! {
         biased;
         outcome = &mut life => return outcome,
-        () = sleep(timeout) => process.signals().terminate(Terminated::Timeout(timeout)),
+        () = sleep(timeout) => process.family().terminate(Terminated::Timeout(timeout)),
     }
     life.await
 }

@@ -22,6 +22,7 @@
 //! or to the deadline.
 
 mod copies;
+mod families;
 mod filter;
 mod generation;
 mod instance;

@@ -15,13 +15,14 @@ use super::super::epoch_interrupt::give_way_at_epochs;
 use super::super::guest_memory::MemorySource;
 use super::super::handlers::{ON_ACCEPT, ON_CLONE, handler_names};
 use super::super::linked::{Imports, Linked};
-use super::super::outcome::{Ended, ended};
+use super::super::outcome::{Ended, Outcome, outcome_of};
 use super::super::run::no_start;
 use super::super::service::Service;
 use super::super::snapshot::draws_randomness;
 use super::super::template::Template;
 use super::super::{Guest, WasockCtx};
 use super::copies::LeftListener;
+use super::families::Families;
 use super::pulse::Pulse;
 use crate::address::Address;
 use crate::io::sleep;
@@ -42,6 +43,8 @@ pub(super) struct Program {
     /// Is a copy told that it is one?
     has_on_clone: bool,
     ticker: Option<Arc<Ticker>>,
+    /// Where the module begins processes.
+    families: Option<Families>,
 }
 
 impl Program {
@@ -62,7 +65,7 @@ impl Program {
         let shown_as = options.map(|options| options.shown_as).unwrap_or_default();
         let limit = service.supervision().options.ready_timeout;
         let source = guest.source.clone();
-        let program = Self::link(service, guest, shown_as)?;
+        let program = Self::link(service, template, guest, shown_as)?;
         // Its start function may compute for ever.
         pulse.add(program.ticker());
         let Some(source) = source else {
@@ -76,7 +79,7 @@ impl Program {
         let copy = Guest::from_bytes(engine, Path::new("the copy of the module"), &copy);
         let copy =
             copy.map_err(wasmtime::Error::new)?.started_like(&program.guest).epochs(program.guest.epochs);
-        let copied = Self { is_copied: true, left, ..Self::link(service, copy, shown_as)? };
+        let copied = Self { is_copied: true, left, ..Self::link(service, template, copy, shown_as)? };
         if !copied.has_on_clone && draws_randomness(copied.guest.module()) {
             tracing::warn!(
                 "the module draws randomness and exports no {ON_CLONE}: what its start drew all copies have"
@@ -87,7 +90,12 @@ impl Program {
         Ok(copied)
     }
 
-    fn link(service: &Service, guest: Guest, shown_as: ConnectionAs) -> wasmtime::Result<Self> {
+    fn link(
+        service: &Service,
+        template: &Template,
+        guest: Guest,
+        shown_as: ConnectionAs,
+    ) -> wasmtime::Result<Self> {
         if guest.is_component() {
             return Err(wasmtime::Error::msg(
                 "an instance for each connection is made of a module only, and this is a component",
@@ -122,9 +130,15 @@ impl Program {
             left: Vec::new(),
             has_on_clone: guest.module().get_export(ON_CLONE).is_some(),
             ticker: is_managed.then(|| Ticker::of(guest.module().engine())),
+            families: Families::of(&guest, template)?,
             linked,
             guest,
         })
+    }
+
+    /// Does it begin processes?
+    pub(super) fn has_families(&self) -> bool {
+        self.families.is_some()
     }
 
     pub(super) fn guest(&self) -> &Guest {
@@ -158,24 +172,38 @@ impl Program {
     /// Those of [`Guest::run`].
     pub(super) async fn run(
         &self,
-        ctx: WasockCtx,
+        mut ctx: WasockCtx,
         given: GivenConnection,
         local: Option<&Address>,
     ) -> wasmtime::Result<Ended> {
         if self.guest.is_go() {
             given.make_nonblocking();
         }
+        let Some(families) = &self.families else { return self.run_first(ctx, given, local).await?.last() };
+        families.begin(&mut ctx);
+        let process = Arc::clone(ctx.thread.process());
+        let outcome = self.run_first(ctx, given, local).await;
+        // It is large, and few instances need it.
+        Box::pin(families.end(&process, outcome)).await?.last()
+    }
+
+    /// As [`run`](Self::run), up to the end of the first program of the first process.
+    async fn run_first(
+        &self,
+        ctx: WasockCtx,
+        given: GivenConnection,
+        local: Option<&Address>,
+    ) -> wasmtime::Result<Outcome> {
         if !self.is_alone() {
             drop(given);
-            return Box::pin(self.guest.run_once(&self.linked, ctx, None)).await?.last();
+            return Box::pin(self.guest.run_once(&self.linked, ctx, None)).await;
         }
         let (mut store, instance) = self.instantiate(ctx).await?;
         if self.has_handlers {
-            // It is large, and few instances need it.
-            return Box::pin(self.handle_events(&mut store, &instance, given, local)).await;
+            return outcome_of(Box::pin(self.handle_events(&mut store, &instance, given, local)).await);
         }
         drop(given);
-        ended(self.guest.start(&mut store, &instance, CallMode::Async).await)
+        outcome_of(self.guest.start(&mut store, &instance, CallMode::Async).await)
     }
 
     /// The life of an instance with handlers of events.
@@ -185,7 +213,7 @@ impl Program {
         instance: &Instance,
         given: GivenConnection,
         local: Option<&Address>,
-    ) -> wasmtime::Result<Ended> {
+    ) -> wasmtime::Result<()> {
         let process = Arc::clone(store.data().thread.process());
         for left in &self.left {
             process.occupy(left.number).map_err(wasmtime::Error::new)?;
@@ -208,7 +236,7 @@ impl Program {
             }
             event_loop.go_on(store).await
         };
-        ended(life.await)
+        life.await
     }
 
     /// A store with an instance, of which nothing runs yet but its module's start function.

@@ -4,6 +4,7 @@ use wasmtime::{AsContextMut, Error, ExternType, Global, Instance, Module, Mutabi
 
 use super::with_memory;
 use crate::abi::memory::{self as guest, GuestMemory, copy_in, copy_out};
+use crate::error::Errno;
 use crate::host::guest_memory::GuestMemoryHandle;
 
 /// What is looked at for being all zero: a page of the host's.
@@ -28,7 +29,7 @@ impl MemoryImage {
     ///
     /// # Errors
     ///
-    /// None but those of the host.
+    /// `ENOMEM` where the host has no memory for it.
     pub(in crate::host) fn of(
         memory: &GuestMemoryHandle,
         store: impl AsContextMut,
@@ -43,10 +44,10 @@ impl MemoryImage {
                 };
                 if let GuestMemory::Unshared(bytes) = memory {
                     let part = bytes.get(start..start.saturating_add(len)).unwrap_or_default();
-                    add_runs(&mut runs, at, part);
+                    add_runs(&mut runs, at, part)?;
                 } else {
                     let part = copy_out(memory, at, u32::try_from(len).unwrap_or(0))?;
-                    add_runs(&mut runs, at, &part);
+                    add_runs(&mut runs, at, &part)?;
                 }
             }
             Ok(Self { size, runs })
@@ -87,19 +88,32 @@ fn is_zero(page: &[u8]) -> bool {
 }
 
 /// Adds what is not all zero of `part`, which is at `at`.
-fn add_runs(runs: &mut Vec<(u32, Vec<u8>)>, at: u32, part: &[u8]) {
+///
+/// # Errors
+///
+/// `ENOMEM` where the host has no memory for it.
+fn add_runs(runs: &mut Vec<(u32, Vec<u8>)>, at: u32, part: &[u8]) -> Result<(), Errno> {
     let mut address = at;
     let mut in_run = false;
     for page in part.chunks(PAGE) {
         let is_zero = is_zero(page);
         match runs.last_mut().filter(|_| in_run && !is_zero) {
-            Some((_, run)) => run.extend_from_slice(page),
-            None if !is_zero => runs.push((address, page.to_vec())),
+            Some((_, run)) => {
+                run.try_reserve(page.len()).map_err(|_| Errno::ENOMEM)?;
+                run.extend_from_slice(page);
+            }
+            None if !is_zero => {
+                let mut run = Vec::new();
+                run.try_reserve(page.len()).map_err(|_| Errno::ENOMEM)?;
+                run.extend_from_slice(page);
+                runs.push((address, run));
+            }
             None => {}
         }
         in_run = !is_zero;
         address = address.saturating_add(u32::try_from(page.len()).unwrap_or(u32::MAX));
     }
+    Ok(())
 }
 
 /// Clears what of the first `len` bytes of `memory` is in none of `runs` and not zero already.

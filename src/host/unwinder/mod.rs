@@ -45,12 +45,12 @@ pub(super) trait Forks<C>: Send + Sync {
 
     fn module(&self) -> &Module;
 
-    /// Runs a copy as the process of `ctx`, from `state` to its end.
+    /// Runs a copy as the process of `ctx`, from `state` to its end; calls `begins` when nothing can hinder it any more.
     ///
     /// # Errors
     ///
     /// `EAGAIN` where the host can't start a thread for it. Then the process was never there.
-    fn start(self: Arc<Self>, ctx: C, state: ForkedState) -> Result<(), Errno>;
+    fn start(self: Arc<Self>, ctx: C, state: ForkedState, begins: &dyn Fn()) -> Result<(), Errno>;
 }
 
 /// An instance as it was when it was copied.

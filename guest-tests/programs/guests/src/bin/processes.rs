@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use wasix::errno::*;
 use wasix::process::{Ended, FdOp, NON_BLOCKING, NOTHING, Start, fork_env, id, parent, thread_id, wait};
 use wasix::signal::{KILL, TERM, handle, to_process};
-use wasix::{Errno, Fd, check, check_eq, check_ok, descriptor, file, outcome, raw, socket};
+use wasix::{Errno, Fd, address_of_mut, check, check_eq, check_ok, descriptor, file, outcome, raw, socket};
 
 const PROGRAM: &str = "/bin/processes";
 
@@ -38,6 +38,7 @@ fn main() {
         "show" => show(&arguments),
         "open" => println!("{:?}", (3..24).filter(|fd| descriptor::fdstat(*fd).is_ok()).collect::<Vec<_>>()),
         "ignored" => println!("{:?}", check_ok!(wasix::signal::dispositions())),
+        "streams" => streams(),
         "replaced" => replaced(number(2), number(3), number(4)),
         "leaves" => leaves(argument(2)),
         "waits_and_tells" => waits_and_tells(number(2)),
@@ -136,6 +137,16 @@ fn show(arguments: &[String]) {
         arguments.join("|"),
         std::env::vars().map(|(a, b)| format!("{a}={b}")).collect::<Vec<_>>().join("|")
     );
+}
+
+/// Which streams it has, and where it begins.
+fn streams() {
+    let open: Vec<_> = (0..3).filter(|fd| descriptor::fdstat(*fd).is_ok()).collect();
+    let (mut path, mut len) = ([0_u8; 64], 64_u32);
+    let (path_at, len_at) = (address_of_mut(&mut path), address_of_mut(&mut len));
+    check_ok!(outcome(unsafe { raw::wasix::getcwd(path_at, len_at) }));
+    let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+    println!("{open:?} {}", String::from_utf8_lossy(path));
 }
 
 fn waits() {
