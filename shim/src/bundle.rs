@@ -15,7 +15,7 @@ const FILE: &str = "config.json";
 /// More than this is not read.
 const LARGEST: u64 = 16 << 20;
 
-static MEMORY_LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+static SPEC: OnceLock<Spec> = OnceLock::new();
 
 /// The part that is of use.
 #[derive(Default, Deserialize)]
@@ -25,8 +25,9 @@ struct Spec {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Linux {
+    cgroups_path: Option<String>,
     resources: Resources,
 }
 
@@ -47,18 +48,25 @@ struct Memory {
 pub(crate) fn read() {
     let mut text = Vec::new();
     let is_read = File::open(FILE).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).is_ok();
-    _ = MEMORY_LIMIT.set(if is_read { limit_in(&text) } else { None });
+    let spec = serde_json::from_slice(&text).ok().filter(|_| is_read);
+    _ = SPEC.set(spec.unwrap_or_default());
 }
 
 /// How many bytes of memory the container may have; `None` where nothing was said. Of a pod that is its first
 /// container, which runs nothing of the user's.
 pub(crate) fn memory_limit() -> Option<u64> {
-    MEMORY_LIMIT.get().copied().flatten()
+    SPEC.get().and_then(Spec::memory_limit)
 }
 
-fn limit_in(text: &[u8]) -> Option<u64> {
-    let spec: Spec = serde_json::from_slice(text).ok()?;
-    u64::try_from(spec.linux.resources.memory.limit?).ok()
+/// The control group of the container, as it was asked for.
+pub(crate) fn control_group() -> Option<String> {
+    SPEC.get()?.linux.cgroups_path.clone()
+}
+
+impl Spec {
+    fn memory_limit(&self) -> Option<u64> {
+        u64::try_from(self.linux.resources.memory.limit?).ok()
+    }
 }
 
 #[cfg(test)]
@@ -66,8 +74,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_container_has_a_control_group() -> Result<(), serde_json::Error> {
+        let spec: Spec = serde_json::from_str(r#"{"linux":{"cgroupsPath":"/default/web"}}"#)?;
+        assert_eq!(spec.linux.cgroups_path.as_deref(), Some("/default/web"));
+        Ok(())
+    }
+
+    #[test]
     fn a_limit_is_found_where_there_is_one() {
-        let of = |text: &str| limit_in(text.as_bytes());
+        let of = |text: &str| serde_json::from_str::<Spec>(text).ok()?.memory_limit();
         assert_eq!(
             of(r#"{"ociVersion":"1.0.2","linux":{"resources":{"memory":{"limit":67108864}}}}"#),
             Some(64 << 20)

@@ -7,11 +7,13 @@
 //! such.
 
 mod bundle;
+mod leftovers;
 mod memory;
 mod mounts;
 mod policy;
 mod program;
 mod sandbox;
+mod streams;
 
 use containerd_shim_wasm::shim::{Cli as _, Shim, Version, version};
 
@@ -31,6 +33,10 @@ impl Shim for Wasock {
 }
 
 fn main() {
+    // Before there is any other process: all that is forked has it.
     bundle::read();
+    let arguments: Vec<_> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    leftovers::delete(&arguments);
     Wasock::run(None);
 }

@@ -6,12 +6,13 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::RuntimeContext;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use wasock::observe::Escaped;
 use wasock_cli::ContainedRun;
 
 use crate::policy::{self, Configuration};
 use crate::program::{self, Found};
-use crate::{memory, mounts};
+use crate::{memory, mounts, streams};
 
 /// The exit code where the program does not start.
 const FAILURE: i32 = 1;
@@ -34,12 +35,15 @@ impl Sandbox for Container {
 
     /// Takes every container: one that was refused here would say why in containerd's own log alone.
     async fn can_handle(&self, _context: &impl RuntimeContext) -> Result<()> {
-        Ok(())
+        // Without the shim nobody would ever end this process: it ends with the one that the shim has forked it from.
+        Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
     }
 }
 
 /// Runs it. Returns an exit code where the program did not start, and standard error says why.
 fn run(context: &impl RuntimeContext) -> Result<i32> {
+    // A container without /proc goes on with what it has.
+    let _as_it_is = streams::end_input_with_its_writers();
     let Found { program, is_module } = program::find(context)?;
     let configuration = Configuration::find(context.envs());
     let arguments = context.args().iter().skip(1).cloned();
