@@ -11,12 +11,13 @@ mod sockets;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use wasock::{ConnectionAs, ListenProfile, OnTrap, ReloadMode, Restart};
+use wasock::{Compile, ConnectionAs, ListenProfile, OnTrap, ReloadMode, Restart};
 
 pub(crate) use admin::AdminArgs;
 pub(crate) use connections::ConnectionArgs;
@@ -27,7 +28,7 @@ pub(crate) use service::ServiceArgs;
 pub(crate) use sockets::{NamedSocket, SocketArgs, SocketSource};
 
 use crate::check::Wish;
-use crate::contained::Terms;
+use crate::contained::{Compiler, Terms};
 use crate::duration::parse_duration;
 use crate::env_file::{self, Variables};
 use crate::log::LogFormat;
@@ -311,6 +312,25 @@ impl RunArgs {
     /// The module, as it was named.
     pub(crate) fn module(&self) -> &str {
         self.command.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// Those of a run of `bytes` by default, with `compiler`; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// None but for mistakes of the flags here.
+    pub(crate) fn for_image(name: &str, bytes: &[u8], compiler: Compiler) -> Result<Self, clap::Error> {
+        let words = ["wasock", "run", "--no-cache", "--", name].into_iter().map(OsString::from);
+        let Command::Run(run) = Args::read(words)?.command else {
+            return Err(Args::command().error(ErrorKind::InvalidSubcommand, "run"));
+        };
+        let terms = Terms { image: Some(bytes.into()), compiler: Some(compiler), ..Terms::default() };
+        Ok(Self { terms: Some(terms), ..*run })
+    }
+
+    /// What compiles, where that is not the command's cache.
+    pub(crate) fn compiler(&self) -> Option<Arc<dyn Compile>> {
+        self.terms.as_ref()?.compiler.as_ref().map(|compiler| Arc::clone(&compiler.0))
     }
 
     /// The bytes of a module that is in no file.

@@ -1,11 +1,17 @@
 //! `wasock run` in a process that another program has made for it, as a container's is.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use wasock::Compile;
+
 use crate::args::{Args, Command};
 use crate::invocation::Invocation;
+use crate::precompiled::{self, Decoded, Precompiler};
 use crate::{manager, report, run};
 
 /// What runs.
@@ -17,9 +23,35 @@ pub enum Program {
     Image {
         /// What it is called in messages, and by the guest as its first argument.
         name: String,
-        /// As a file would have them.
+        /// As a file would have them, or as [`Precompiler::compile`] returned them.
         bytes: Vec<u8>,
     },
+}
+
+impl Program {
+    /// Does it begin with `bytes`? A file that can't be read does not.
+    pub fn starts_with(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Image { bytes: image, .. } => precompiled::program_in(image).starts_with(bytes),
+            Self::File(path) => {
+                let mut start = vec![0; bytes.len()];
+                // The opening of a pipe would wait for a writer.
+                let is_read =
+                    path.is_file() && File::open(path).and_then(|mut it| it.read_exact(&mut start)).is_ok();
+                is_read && start == bytes
+            }
+        }
+    }
+}
+
+/// What compiles a program, or has it compiled already.
+#[derive(Clone)]
+pub(crate) struct Compiler(pub(crate) Arc<dyn Compile>);
+
+impl fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Compiler")
+    }
 }
 
 /// What the program that makes a run has decided, besides the words of the command line.
@@ -31,6 +63,8 @@ pub(crate) struct Terms {
     pub(crate) config: Option<(PathBuf, String)>,
     /// The bytes of a module that is in no file.
     pub(crate) image: Option<Arc<[u8]>>,
+    /// What compiles it, in place of the command's cache.
+    pub(crate) compiler: Option<Compiler>,
     /// What the guest's environment begins with; this process's own is none of its business.
     pub(crate) variables: Vec<(String, String)>,
 }
@@ -43,6 +77,8 @@ pub(crate) struct Terms {
 pub struct ContainedRun {
     flags: Vec<OsString>,
     command: Vec<OsString>,
+    image: Option<Decoded>,
+    precompiler: Option<Arc<Precompiler>>,
     terms: Terms,
 }
 
@@ -51,10 +87,17 @@ impl ContainedRun {
     pub fn new(program: Program, arguments: impl IntoIterator<Item = String>) -> Self {
         let (name, image) = match program {
             Program::File(path) => (path.into_os_string(), None),
-            Program::Image { name, bytes } => (name.into(), Some(bytes.into())),
+            Program::Image { name, bytes } => (name.into(), Some(Decoded::of(bytes))),
         };
         let command = std::iter::once(name).chain(arguments.into_iter().map(Into::into)).collect();
-        Self { flags: Vec::new(), command, terms: Terms { image, ..Terms::default() } }
+        Self { flags: Vec::new(), command, image, precompiler: None, terms: Terms::default() }
+    }
+
+    /// Has a [`Program::Image`] that comes with its code run by that, if `precompiler` has compiled it.
+    #[must_use]
+    pub fn precompiler(mut self, precompiler: Arc<Precompiler>) -> Self {
+        self.precompiler = Some(precompiler);
+        self
     }
 
     /// Has the file `path` say how it runs, as `--config` does.
@@ -99,9 +142,20 @@ impl ContainedRun {
     /// Returns an exit code where the guest did not start: standard error says why.
     pub fn start(self) -> u8 {
         manager::leave_alone();
+        let Self { flags, command, image, precompiler, mut terms } = self;
+        if let Some(image) = image {
+            let (program, compiler) = match precompiler {
+                Some(precompiler) => {
+                    let (program, compiler) = image.compiler(precompiler);
+                    (program, Some(compiler))
+                }
+                None => (image.program, None),
+            };
+            (terms.image, terms.compiler) = (Some(program.into()), compiler);
+        }
         let words = ["wasock", "run"].into_iter().map(OsString::from);
-        let words = words.chain(self.flags).chain(["--".into()]).chain(self.command);
-        let (args, invocation) = match Invocation::read_on(words.collect(), Some(self.terms)) {
+        let words = words.chain(flags).chain(["--".into()]).chain(command);
+        let (args, invocation) = match Invocation::read_on(words.collect(), Some(terms)) {
             Ok((Args { command: Command::Run(args) }, invocation)) => (args, invocation),
             Ok(_) => return crate::USAGE,
             Err(mistakes) => {

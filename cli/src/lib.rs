@@ -26,6 +26,7 @@ mod learn;
 mod log;
 mod manager;
 mod passed;
+mod precompiled;
 mod progress;
 mod reload;
 mod report;
@@ -47,6 +48,7 @@ use clap::error::ErrorKind;
 use args::{Args, Command};
 pub use contained::{ContainedRun, Program};
 use invocation::{Invocation, Mistakes};
+pub use precompiled::Precompiler;
 use report::say;
 
 /// A usage error, as shells have it.

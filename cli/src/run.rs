@@ -173,7 +173,7 @@ pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
 
 /// Loads by several threads or, where the host has none to spare, by this one.
 fn load_with(module: &Path, args: &RunArgs, has_async: bool) -> Result<Result<Guest, LoadError>> {
-    let cache = cache::open(args);
+    let cache = args.compiler().or_else(|| cache::open(args));
     let parallel = engine_for(args, true, has_async)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
@@ -199,7 +199,12 @@ fn load_in(
     }
 }
 
-fn engine_for(args: &RunArgs, is_parallel: bool, has_async: bool) -> Result<Engine> {
+/// The engine for a run by `args`.
+///
+/// # Errors
+///
+/// Those of Wasmtime.
+pub(crate) fn engine_for(args: &RunArgs, is_parallel: bool, has_async: bool) -> Result<Engine> {
     let mut config =
         if args.no_threads { Guest::engine_config_without_threads() } else { Guest::engine_config() };
     config.parallel_compilation(is_parallel).concurrency_support(has_async);
