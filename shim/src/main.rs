@@ -11,11 +11,12 @@ mod leftovers;
 mod memory;
 mod mounts;
 mod policy;
+mod precompiled;
 mod program;
 mod sandbox;
 mod streams;
 
-use containerd_shim_wasm::shim::{Cli as _, Shim, Version, version};
+use containerd_shim_wasm::shim::{Cli as _, Compiler, Shim, Version, version};
 
 /// What containerd calls `wasock`.
 struct Wasock;
@@ -30,11 +31,16 @@ impl Shim for Wasock {
     fn version() -> Version {
         version!()
     }
+
+    async fn compiler() -> Option<impl Compiler> {
+        precompiled::layers()
+    }
 }
 
 fn main() {
     // Before there is any other process: all that is forked has it.
     bundle::read();
+    precompiled::open();
     let arguments: Vec<_> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     leftovers::delete(&arguments);

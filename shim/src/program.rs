@@ -1,7 +1,5 @@
 //! What the container is to run: a module or a component, of a file in its root or of a layer of its image.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -47,8 +45,9 @@ pub(crate) fn find(context: &impl RuntimeContext) -> Result<Found> {
 
 fn in_layer(layer: &WasmLayer, name: Option<&String>) -> Found {
     let name = name.filter(|name| !name.is_empty()).map_or(NAMELESS, String::as_str).to_owned();
-    let is_module = layer.layer.starts_with(&MODULE);
-    Found { program: Program::Image { name, bytes: layer.layer.clone() }, is_module }
+    let program = Program::Image { name, bytes: layer.layer.clone() };
+    let is_module = program.starts_with(&MODULE);
+    Found { program, is_module }
 }
 
 fn in_file(name: &Path, variables: &[String]) -> Result<Found> {
@@ -64,11 +63,9 @@ fn in_file(name: &Path, variables: &[String]) -> Result<Found> {
             name.display()
         )
     })?;
-    let mut start = [0; MODULE.len()];
-    // What can't be read is said by whoever loads it.
-    let is_read =
-        path.is_file() && File::open(&path).and_then(|mut file| file.read_exact(&mut start)).is_ok();
-    Ok(Found { program: Program::File(path), is_module: is_read && start == MODULE })
+    let program = Program::File(path);
+    let is_module = program.starts_with(&MODULE);
+    Ok(Found { program, is_module })
 }
 
 /// Where the file `name` is: from the working directory, or for a bare name in a directory of `PATH` too.

@@ -12,7 +12,7 @@ use wasock_cli::ContainedRun;
 
 use crate::policy::{self, Configuration};
 use crate::program::{self, Found};
-use crate::{memory, mounts, streams};
+use crate::{memory, mounts, precompiled, streams};
 
 /// The exit code where the program does not start.
 const FAILURE: i32 = 1;
@@ -60,6 +60,7 @@ fn run(context: &impl RuntimeContext) -> Result<i32> {
         }
     }
     let run = configuration.apply(run);
+    let run = precompiled::precompiler().into_iter().fold(run, ContainedRun::precompiler);
     // This thread is inside of a runtime already, and the command has one of its own.
     let running = thread::Builder::new().name("wasock".to_owned()).spawn(move || run.start());
     let code = running.context("cannot start a thread")?.join();
