@@ -123,7 +123,9 @@ fn a_file_that_is_broken_is_refused() -> Outcome {
     let places = [0, 17, whole.len() / 2, whole.len() - trailer::LENGTH - 1];
     for place in places.into_iter().chain(whole.len() - trailer::LENGTH..whole.len()) {
         let mut broken = whole.clone();
-        broken.get_mut(place).map(|byte| *byte ^= 1);
+        if let Some(byte) = broken.get_mut(place) {
+            *byte ^= 1;
+        }
         it.replace(&broken)?;
         assert_eq!(it.refusal(), "it is not as it was written", "byte {place}");
     }
