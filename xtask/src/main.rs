@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 use xtask::workspace::{become_it, build_program, build_wasock, cargo, guests, target_dir, workspace_dir};
-use xtask::{kubernetes, setup};
+use xtask::{dist, kubernetes, setup};
 
 const HELP: &str = "\
 cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
@@ -13,6 +13,7 @@ cargo xtask test     set everything up and run all tests; with --kubernetes thos
                      need root and containerd
 cargo xtask guests   set everything up and compile the guests
 cargo xtask docs     write the tables of docs/ anew
+cargo xtask dist     make a tarball of the command, its manual pages and its completions
 cargo xtask fuzz     run guests that call everything; `cargo xtask fuzz --help` has more
 cargo xtask bench    measure guests against native twins; `cargo xtask bench --help` has more. With
                      --kubernetes containers against those of runc
@@ -58,6 +59,10 @@ fn run() -> Result<ExitCode> {
         }
         "guests" => {
             guests()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "dist" => {
+            dist::dist()?;
             Ok(ExitCode::SUCCESS)
         }
         "docs" => {

@@ -71,6 +71,19 @@ pub fn succeed(mut command: Command) -> Result<()> {
     Ok(())
 }
 
+/// What a command prints.
+///
+/// # Errors
+///
+/// When it does not start, does not succeed, or prints something else than text.
+pub fn output_of(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{command:?} prints no text"))
+}
+
 /// Becomes that command: signals and the exit code are its own.
 ///
 /// # Errors
