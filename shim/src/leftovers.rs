@@ -1,10 +1,11 @@
 //! What a shim that was killed leaves behind, and containerd has its successor delete: the process of the container, its
-//! control groups, the state that the container's crate keeps.
+//! control groups, the state that the container's crate keeps, the socket of the shim.
 //!
 //! The crate itself leaves all of that.
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ const STATES: &str = "/run/containerd/wasock";
 
 /// Where control groups are: of the second version, and in folders of controllers those of the first.
 const GROUPS: &str = "/sys/fs/cgroup";
+
+/// Where shims have their sockets, and the file in the working directory that names the one of this container's.
+const SOCKETS: &str = "/run/containerd/s";
+const ADDRESS: &str = "address";
 
 /// How long a killed process may take to be gone.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +56,22 @@ pub(crate) fn delete(arguments: &[String]) {
     bundle::control_group().into_iter().flat_map(|group| places_of(&group)).for_each(|place| remove(&place));
     // Where there is none, the container was deleted.
     let _gone = fs::remove_dir_all(state);
+    if let Some(socket) = socket_of(&fs::read_to_string(ADDRESS).unwrap_or_default()) {
+        remove_socket(&socket);
+    }
+}
+
+/// The socket that an address names, if that is one of a shim's.
+fn socket_of(address: &str) -> Option<PathBuf> {
+    let path = Path::new(address.trim().strip_prefix("unix://")?);
+    (path.parent() == Some(Path::new(SOCKETS))).then(|| path.to_owned())
+}
+
+/// Removes the socket of a shim that is gone. Containers of one pod share a shim, which may serve another one.
+fn remove_socket(socket: &Path) {
+    if UnixStream::connect(socket).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
+        let _gone = fs::remove_file(socket);
+    }
 }
 
 impl Named {
@@ -129,6 +150,33 @@ mod tests {
         assert_eq!(named(&["shim", "-namespace", "k8s.io", "-id", "../x", "delete"]), None);
         assert_eq!(named(&["shim", "-id", "web", "delete"]), None);
         assert_eq!(named(&[]), None);
+    }
+
+    #[test]
+    fn a_socket_is_one_of_a_shims() {
+        let expected = Path::new("/run/containerd/s/0123abc");
+        assert_eq!(socket_of("unix:///run/containerd/s/0123abc\n").as_deref(), Some(expected));
+        for none in [
+            "",
+            "unix:///run/containerd/containerd.sock",
+            "/run/containerd/s/a",
+            "unix:///run/containerd/s/../a",
+        ] {
+            assert_eq!(socket_of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_socket_at_which_somebody_answers_stays() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path)?;
+        remove_socket(&path);
+        assert!(path.exists());
+        drop(listener);
+        remove_socket(&path);
+        assert!(!path.exists());
+        Ok(())
     }
 
     #[test]
