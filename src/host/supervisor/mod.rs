@@ -34,7 +34,7 @@ use super::Handle;
 use super::outcome::Ended;
 use super::service::Service;
 use super::steps::Step;
-use super::supervision::{Release, ReloadError, Reply};
+use super::supervision::{Release, Reply};
 use crate::error::Terminated;
 use crate::observe::Event;
 
@@ -91,10 +91,7 @@ impl Supervisor {
         };
         if ends_living {
             self.generations.iter_mut().for_each(Generation::is_told_to_end);
-            // What has not begun does not begin after that.
-            if let Some((_, reply)) = self.next.take() {
-                let _unheard = reply.send(Err(ReloadError::NotRunning));
-            }
+            self.end_reloads();
         }
         if drains && !self.is_draining {
             self.begin_to_drain(now);

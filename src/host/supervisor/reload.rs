@@ -87,6 +87,17 @@ impl Supervisor {
         }
     }
 
+    /// A signal that ends programs was sent to those that live: nothing that has not begun, or has not taken over yet,
+    /// goes on after that. Where there is no other, the one that starts has had the signal itself.
+    pub(super) fn end_reloads(&mut self) {
+        self.refuse_reloads();
+        let is_beside_another =
+            |it: &Generation| matches!(it.stage, Stage::Starting { before, .. } if before != FROM_NOTHING);
+        if self.generations.last().is_some_and(is_beside_another) {
+            self.roll_back(ReloadError::NotRunning);
+        }
+    }
+
     /// Begins the reload that was asked for first, if none is on its way.
     pub(super) fn begin_reload(&mut self, now: Instant) -> bool {
         let is_busy = self.generations.iter().any(|it| matches!(it.stage, Stage::Starting { .. }));

@@ -256,3 +256,22 @@ fn r11_a_signal_that_ends_the_old_one_ends_a_sequential_reload() -> Result<()> {
     ensure!(running.ended()? == 143, "another code");
     Ok(())
 }
+
+/// The one that starts would go on in the place of an old one that takes the signal for its end.
+#[test]
+fn r11_a_signal_that_ends_programs_ends_reloads_that_are_not_done() -> Result<()> {
+    let (running, mut one, addr) = Running::start(|builder| builder)?.listening()?;
+    let first = running.reload()?;
+    let mut two = running.next()?;
+    let second = running.reload()?;
+    running.nobody_begins()?;
+    // The guests ignore it, so that the old one shows that it lives on.
+    running.service.signal(Signal::Int);
+    ensure!(first.done()? == Err(ReloadError::NotRunning), "another outcome");
+    ensure!(second.done()? == Err(ReloadError::NotRunning), "another outcome");
+    two.is_gone()?;
+    running.nobody_begins()?;
+    serves(&mut one, addr, "one")?;
+    one.tell("exit 0")?;
+    running.ended().map(drop)
+}
