@@ -193,7 +193,6 @@ impl PooledThread {
     }
 
     /// Waits for work; `None` after the timeout, or if enough workers are idle already.
-    ///
     fn next(self: &Arc<Self>, pool: &ThreadPool) -> Option<Work> {
         {
             let mut idle = locked(&pool.idle);
@@ -246,24 +245,26 @@ mod tests {
         move || _ = to.send(current().id())
     }
 
-    /// With a stack that no other test asks for.
     #[test]
     fn a_reserved_thread_works_when_it_is_told_and_is_free_otherwise() {
-        const OWN_STACK: usize = 9 << 20;
+        static OWN: ThreadPool = ThreadPool::new();
+        let reserve = || OWN.reserve(STACK).map(|worker| ReservedThread { worker: Some(worker) });
         let (sender, receiver) = channel();
-        let reserved = reserve(OWN_STACK);
+        let reserved = reserve();
         assert!(receiver.recv_timeout(Duration::from_millis(20)).is_err());
         reserved.into_iter().for_each(|reserved| reserved.start("guest-a", tell(&sender)));
         let first = receiver.recv_timeout(WAIT_TIMEOUT);
         assert!(first.is_ok());
-        drop(reserve(OWN_STACK));
-        assert_eq!(start_with_stack("guest-b".to_owned(), OWN_STACK, tell(&sender)), Ok(()));
+        drop(reserve());
+        assert_eq!(OWN.start("guest-b".to_owned(), STACK, tell(&sender)), Ok(()));
         assert!(receiver.recv_timeout(WAIT_TIMEOUT).is_ok());
     }
 
-    /// One test, because the idle threads are shared by the process.
     #[test]
     fn a_thread_that_is_idle_works_again() {
+        // Other tests have other threads.
+        static OWN: ThreadPool = ThreadPool::new();
+        let start = |name: &str, work: Work| OWN.start(name.to_owned(), STACK, work);
         let (sender, receiver) = channel();
         let (release, held) = channel::<()>();
         // Two at once need two threads.
@@ -272,9 +273,9 @@ mod tests {
             first();
             _ = held.recv_timeout(WAIT_TIMEOUT);
         };
-        assert_eq!(start("guest-a".to_owned(), holds), Ok(()));
+        assert_eq!(start("guest-a", Box::new(holds)), Ok(()));
         let one = receiver.recv_timeout(WAIT_TIMEOUT);
-        assert_eq!(start("guest-b".to_owned(), tell(&sender)), Ok(()));
+        assert_eq!(start("guest-b", Box::new(tell(&sender))), Ok(()));
         let other = receiver.recv_timeout(WAIT_TIMEOUT);
         assert!(one.is_ok() && other.is_ok());
         assert_ne!(one, other);
@@ -282,7 +283,7 @@ mod tests {
         let is_known = |found: &ThreadId| [&one, &other].iter().any(|known| known.as_ref() == Ok(found));
         let again = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(1));
-            start("guest-c".to_owned(), tell(&sender)).is_ok()
+            start("guest-c", Box::new(tell(&sender))).is_ok()
                 && receiver.recv_timeout(WAIT_TIMEOUT).is_ok_and(|found| is_known(&found))
         });
         assert!(again, "no thread is used again");
@@ -292,12 +293,12 @@ mod tests {
             std::hint::black_box(&[1_u8; 2 * STACK]);
             told();
         };
-        assert_eq!(start_with_stack("guest-f".to_owned(), 8 * STACK, deep), Ok(()));
+        assert_eq!(OWN.start("guest-f".to_owned(), 8 * STACK, deep), Ok(()));
         assert!(receiver.recv_timeout(WAIT_TIMEOUT).is_ok_and(|found| !is_known(&found)));
         // A panic ends its own thread only.
         let panics = || std::panic::resume_unwind(Box::new(()));
-        assert_eq!(start("guest-d".to_owned(), panics), Ok(()));
-        assert_eq!(start("guest-e".to_owned(), tell(&sender)), Ok(()));
+        assert_eq!(start("guest-d", Box::new(panics)), Ok(()));
+        assert_eq!(start("guest-e", Box::new(tell(&sender))), Ok(()));
         assert!(receiver.recv_timeout(WAIT_TIMEOUT).is_ok());
     }
 }

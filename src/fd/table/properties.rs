@@ -237,40 +237,48 @@ impl FamilyModel {
         if self.is_full() {
             return Err(Errno::EMFILE);
         }
-        let fd = (0..).find(|fd| !self.tables[table].contains_key(fd)).unwrap_or(u32::MAX);
         let place = self.new_place();
-        self.tables[table].insert(fd, place);
+        let own = self.tables.get_mut(table).ok_or(Errno::EBADF)?;
+        let fd = (0..).find(|fd| !own.contains_key(fd)).unwrap_or(u32::MAX);
+        own.insert(fd, place);
         Ok(fd)
     }
 
+    fn remove(&mut self, table: usize, fd: u32) -> Result<(), Errno> {
+        let own = self.tables.get_mut(table).ok_or(Errno::EBADF)?;
+        own.remove(&fd).map(drop).ok_or(Errno::EBADF)
+    }
+
     fn renumber(&mut self, table: usize, from: u32, to: u32) -> Result<(), Errno> {
-        let has_both = [from, to].iter().all(|fd| self.tables[table].contains_key(fd));
-        if !has_both {
+        let own = self.tables.get_mut(table).ok_or(Errno::EBADF)?;
+        if !own.contains_key(&to) {
             return Err(Errno::EBADF);
         }
+        let place = own.get(&from).copied().ok_or(Errno::EBADF)?;
         if from != to {
-            let place = self.tables[table].remove(&from).unwrap_or(0);
-            self.tables[table].insert(to, place);
+            own.remove(&from);
+            own.insert(to, place);
         }
         Ok(())
     }
 
     fn duplicate_onto(&mut self, table: usize, from: u32, to: u32) -> Result<(), Errno> {
-        if !self.tables[table].contains_key(&from) || to >= Self::LIMIT {
+        let place_of = |fd: u32| self.tables.get(table)?.get(&fd).copied();
+        if place_of(from).is_none() || to >= Self::LIMIT {
             return Err(Errno::EBADF);
         }
         if from == to {
             return Ok(());
         }
-        let others =
-            |place: &u32| self.tables.iter().flat_map(BTreeMap::values).filter(|it| *it == place).count();
-        let is_own = self.tables[table].get(&to).is_some_and(|place| others(place) == 1);
+        let users =
+            |place: u32| self.tables.iter().flat_map(BTreeMap::values).filter(|it| **it == place).count();
+        let is_own = place_of(to).is_some_and(|place| users(place) == 1);
         if !is_own {
             if self.is_full() {
                 return Err(Errno::EMFILE);
             }
             let place = self.new_place();
-            self.tables[table].insert(to, place);
+            self.tables.get_mut(table).ok_or(Errno::EBADF)?.insert(to, place);
         }
         Ok(())
     }
@@ -287,12 +295,11 @@ proptest! {
         let mut model = FamilyModel { tables: vec![BTreeMap::new()], last: 0 };
         for (index, step) in steps {
             let index = index % tables.len();
-            let table = &mut tables[index];
+            let Some(table) = tables.get_mut(index) else { continue };
             match step {
                 FamilyStep::Insert => prop_assert_eq!(table.insert(descriptor(0)), model.insert(index)),
                 FamilyStep::Remove(fd) => {
-                    let removed = model.tables[index].remove(&fd).map(drop).ok_or(Errno::EBADF);
-                    prop_assert_eq!(table.remove(fd).map(drop), removed);
+                    prop_assert_eq!(table.remove(fd).map(drop), model.remove(index, fd));
                 }
                 FamilyStep::Renumber(from, to) => {
                     prop_assert_eq!(table.renumber(from, to).map(drop), model.renumber(index, from, to));
@@ -305,7 +312,8 @@ proptest! {
                     let copy = table.duplicated();
                     prop_assert!(copy.is_ok());
                     tables.extend(copy);
-                    model.tables.push(model.tables[index].clone());
+                    let copy = model.tables.get(index).cloned();
+                    model.tables.extend(copy);
                 }
                 FamilyStep::Drop if tables.len() > 1 => {
                     tables.remove(index);
@@ -313,7 +321,8 @@ proptest! {
                 }
                 FamilyStep::Drop => {}
             }
-            prop_assert_eq!(tables[0].open_in_family(), model.places().len());
+            let open = tables.first().map(FdTable::open_in_family);
+            prop_assert_eq!(open, Some(model.places().len()));
         }
     }
 }
