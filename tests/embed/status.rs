@@ -39,7 +39,7 @@ fn with_service(test: impl FnOnce(&Service, &mut Control) -> Result<()>) -> Resu
 }
 
 /// Waits for a status that `is_it` takes.
-fn until(service: &Service, is_it: impl Fn(&ServiceStatus) -> bool) -> Result<ServiceStatus> {
+pub(super) fn until(service: &Service, is_it: impl Fn(&ServiceStatus) -> bool) -> Result<ServiceStatus> {
     let begun = Instant::now();
     loop {
         let status = service.status();
@@ -51,7 +51,7 @@ fn until(service: &Service, is_it: impl Fn(&ServiceStatus) -> bool) -> Result<Se
     }
 }
 
-fn limit<'a>(status: &'a ServiceStatus, name: &str) -> Result<&'a LimitStatus> {
+pub(super) fn limit<'a>(status: &'a ServiceStatus, name: &str) -> Result<&'a LimitStatus> {
     status.limits.iter().find(|it| it.name == name).context("no such limit")
 }
 

@@ -1,18 +1,15 @@
 //! What an operator sees of instances for connections, beside their limits.
 
+use super::super::status::{limit, until};
 use super::*;
-use wasock::observe::status::{LimitStatus, ServiceStatus};
-
-fn limit<'a>(status: &'a ServiceStatus, name: &str) -> Result<&'a LimitStatus> {
-    status.limits.iter().find(|it| it.name == name).context("no such limit")
-}
 
 #[test]
 fn l5_what_instances_for_connections_use_is_seen_beside_their_limits() -> Result<()> {
     let running = Running::filter(|builder| builder)?;
     let mut clients = [running.connect("wait one")?, running.connect("wait two")?];
     clients.iter_mut().try_for_each(|client| client.expect("here"))?;
-    let status = running.service.status();
+    // A client may be served before the loop of the service has said so.
+    let status = until(&running.service, |status| !status.generations.is_empty())?;
     let [generation] = status.generations.as_slice() else { bail!("{status:?}") };
     let memory = limit(&status, "max-memory")?.used.context("not counted")?;
     ensure!(memory > 0 && generation.memory == 2 * memory, "{memory} and {generation:?}");
