@@ -18,7 +18,7 @@ use crate::abi::memory::{check_out, check_out_value, write_bytes, write_count};
 use crate::error::{Errno, Error};
 use crate::file::File;
 use crate::io::Events;
-use crate::process::{Open, PollScratch, SLEEPS, Thread};
+use crate::process::{Open, PollScratch, Thread};
 use crate::ready::{PollSource, Readiness, TimeSlice, Watched};
 
 mod asked;
@@ -87,9 +87,10 @@ impl Call<'_> {
         Err(self.wait(move |call, memory| {
             Box::pin(async move {
                 let written = call.wait_for(memory, &asked, events, has_polled).await?;
-                if let Some(scratch) = &mut call.poll_scratch {
-                    // Several at once are there to be found, mostly.
-                    scratch.sleeps = if written == 1 { scratch.sleeps } else { 0 };
+                if written > 1
+                    && let Some(scratch) = &mut call.poll_scratch
+                {
+                    scratch.has_found_several();
                 }
                 write_count(memory, ret_n, written)
             })
@@ -113,10 +114,17 @@ impl Call<'_> {
             scratch.subscriptions.push(subscription);
             Ok::<_, Error>(())
         })?;
-        let sleeps_first =
-            self.parks && scratch.sleeps > 0 && poll_set::can_sleep_first(self, &scratch.subscriptions);
-        let found = if sleeps_first { Some(0) } else { poll_set::poll_sockets(self, scratch) };
-        scratch.sleeps = if sleeps_first { scratch.sleeps.saturating_sub(1) } else { SLEEPS };
+        let sleeps_first = self.parks
+            && scratch.may_sleep_first()
+            && poll_set::can_sleep_first(self, &scratch.subscriptions);
+        let found = if sleeps_first {
+            scratch.sleeps_first();
+            Some(0)
+        } else {
+            let found = poll_set::poll_sockets(self, scratch);
+            scratch.has_looked(found == Some(0));
+            found
+        };
         if let Some(found @ 1..) = found {
             write_bytes(memory, events.cast(), scratch.events.as_flattened())?;
             write_count(memory, ret_n, found)?;
