@@ -7,9 +7,11 @@ use wasip3::spawn_local;
 program!(run);
 
 async fn run() -> Result<(), ()> {
-    let mut listener = Listener::at(address(1)).map_err(|code| eprintln!("{}", errno(code)))?;
-    // As many as may wait.
-    listener.socket.set_listen_backlog_size(u64::MAX).expect("it listens");
+    let failed = |code| eprintln!("{}", errno(code));
+    let socket = bound_to(address(1)).map_err(failed)?;
+    // As many as may wait, before the first ones come.
+    socket.set_listen_backlog_size(u64::MAX).map_err(failed)?;
+    let mut listener = Listener::of(socket).map_err(failed)?;
     while let Some(socket) = listener.connections.next().await {
         spawn_local(serve(socket));
     }
