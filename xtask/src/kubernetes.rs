@@ -32,7 +32,7 @@ pub fn test() -> Result<ExitCode> {
 ///
 /// # Errors
 ///
-/// As for [`test`].
+/// As for [`test()`].
 pub fn bench() -> Result<ExitCode> {
     ensure_programs()?;
     become_it(tests(&["--ignored", "--nocapture", "--test-threads=1", "bench::"]))
