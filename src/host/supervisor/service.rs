@@ -114,7 +114,7 @@ impl Service {
     /// Sends a signal to every instance, as [`Handle::signal`] does. SIGINT, SIGTERM and SIGQUIT,
     /// with which a user ends a program, are the end of the service where an instance exits by them
     /// or later: it does not start anew. One that handles them, lives on and traps does. Reloads that were asked for
-    /// before it, and are not done, fail with [`ReloadError::NotRunning`](super::ReloadError::NotRunning).
+    /// before it, and are not done, fail with [`ReloadError::NotRunning`](crate::ReloadError::NotRunning).
     pub fn signal(&self, signal: Signal) {
         {
             let mut orders = self.supervision().orders();
