@@ -75,6 +75,9 @@ pub(crate) struct Turnstile {
     socket: Weak<HeldSocket>,
     /// Readable while a parked connection may go on.
     wake: OwnedFd,
+    /// One accept at a time looks whether one may pass and takes it: of two that look at the same moment each would find
+    /// that it may. Before the locks of the state and of what `next` takes from.
+    turn: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -100,7 +103,7 @@ impl Turnstile {
             last_parked: 0,
             held_back_until: None,
         };
-        Ok(Arc::new(Self { socket, wake, state: Mutex::new(state) }))
+        Ok(Arc::new(Self { socket, wake, turn: Mutex::new(()), state: Mutex::new(state) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -133,6 +136,7 @@ impl Turnstile {
         filter: &dyn AcceptFilter,
         mut next: impl FnMut() -> Result<PendingConnection, Refusal>,
     ) -> Result<PendingConnection, Refusal> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..MOST_LOOKS {
             let now = Instant::now();
             if let Some(parked) = self.next_parked(now) {
@@ -274,6 +278,53 @@ impl std::fmt::Debug for Turnstile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::{Address, UnixName};
+    use crate::socket::listen::{Capacity, ListenerQuota, RejectReason};
+    use std::sync::Condvar;
+
+    struct OneASecond;
+
+    impl AcceptFilter for OneASecond {
+        fn listens(&self, _: &Address, _: Capacity) {}
+        fn admit(&self, _: &Address) -> Result<(), crate::policy::Denial> {
+            Ok(())
+        }
+        fn quota(&self) -> Option<&ListenerQuota> {
+            None
+        }
+        fn rates(&self) -> AcceptRates {
+            AcceptRates { per_listener: Some(1), per_peer: None }
+        }
+        fn rejected(&self, _: Address, _: RejectReason) {}
+        fn is_full(&self, _: LimitExceeded) {}
+    }
+
+    fn pending() -> Result<PendingConnection, Refusal> {
+        let socket = eventfd(0, EventfdFlags::CLOEXEC).map_err(Errno::from)?;
+        let peer = Address::Unix(UnixName::unnamed());
+        Ok(PendingConnection { socket, peer, permit: None, _held: None })
+    }
+
+    #[test]
+    fn two_that_accept_at_the_same_moment_do_not_both_pass() -> Result<(), Errno> {
+        let turnstile = Turnstile::before(Weak::new())?;
+        let (taking, both) = (Mutex::new(0), Condvar::new());
+        // Waits for the other one, which must not come.
+        let next = || {
+            let mut taking = taking.lock().unwrap_or_else(PoisonError::into_inner);
+            *taking += 1;
+            both.notify_all();
+            let _met = both.wait_timeout_while(taking, Duration::from_millis(200), |taking| *taking < 2);
+            pending()
+        };
+        let accepts = || turnstile.accept(&OneASecond, next);
+        let passed = std::thread::scope(|scope| {
+            let accepting = [scope.spawn(accepts), scope.spawn(accepts)];
+            accepting.into_iter().filter_map(|it| it.join().ok()).filter(Result::is_ok).count()
+        });
+        assert_eq!(passed, 1);
+        Ok(())
+    }
 
     #[test]
     fn a_seconds_worth_may_come_at_once_and_the_others_evenly() {
