@@ -38,7 +38,9 @@ impl Client {
     pub fn connect_from(from: SocketAddr, addr: SocketAddr) -> Result<Self> {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
         rustix::net::bind(&socket, &from)?;
-        rustix::net::connect(&socket, &addr)?;
+        rustix::net::connect(&socket, &addr)
+            .map_err(std::io::Error::from)
+            .with_context(|| format!("cannot connect to {addr} from {from}"))?;
         Self::new(TcpStream::from(socket))
     }
 
@@ -156,18 +158,33 @@ impl Client {
     }
 }
 
-/// A client that wants in at `addr` learns at once that it may not.
+/// A client that wants in at `addr` learns at once that it may not: maybe as it connects, for the kernel has taken the
+/// connection before the host resets it.
 ///
 /// # Errors
 ///
 /// When it is let in, or not answered.
 pub fn is_refused(addr: SocketAddr) -> Result<()> {
-    let refusal = |kind| matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
-    match TcpStream::connect_timeout(&addr, WAIT_TIMEOUT) {
-        // The kernel took the connection, and the host resets it.
-        Ok(stream) => Client::new(stream)?.is_reset(),
-        Err(error) if refusal(error.kind()) => Ok(()),
-        Err(error) => Err(error.into()),
+    refused(Client::connect(addr))
+}
+
+/// As [`is_refused`], of a client with an address of its own choice.
+///
+/// # Errors
+///
+/// When that address is taken; when it is let in, or not answered.
+pub fn is_refused_from(from: SocketAddr, addr: SocketAddr) -> Result<()> {
+    refused(Client::connect_from(from, addr))
+}
+
+fn refused(connected: Result<Client>) -> Result<()> {
+    let is_refusal = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+    };
+    match connected {
+        Ok(mut client) => client.is_reset(),
+        Err(error) if error.downcast_ref().is_some_and(is_refusal) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,7 +10,7 @@ mod http;
 mod launch;
 mod wasock;
 
-pub use client::{Attempt, Client, Silent, is_refused, let_packets_pass};
+pub use client::{Attempt, Client, Silent, is_refused, is_refused_from, let_packets_pass};
 pub use http::{HttpClient, Response};
 pub use wasock::{Finished, Running, Wasock};
 

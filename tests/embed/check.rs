@@ -2,7 +2,6 @@
 
 use super::{WAIT_TIMEOUT, events, expect_ok, granted, listening_async, run_async};
 use anyhow::{Result, ensure};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasock::Event;
@@ -51,11 +50,7 @@ async fn a_check_is_asked_for_each_use() -> Result<()> {
         let address = listening_async(events).await?;
         tokio::task::spawn_blocking(move || {
             for _ in 0..2 {
-                let mut refused = TcpStream::connect(address)?;
-                refused.set_read_timeout(Some(WAIT_TIMEOUT))?;
-                let answer = std::io::Read::read(&mut refused, &mut [0]);
-                let is_reset = answer.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
-                ensure!(is_reset, "it came in");
+                guest_tests::is_refused(address)?;
             }
             expect_ok(address).map(|()| address)
         })

@@ -289,7 +289,7 @@ fn w3_a_peer_that_the_policy_refuses_is_reset() -> Result<()> {
         Err(_) => ctx,
     };
     let running = Running::start(guest_tests::CONNECTION_FILTER, refuses, |builder| builder)?;
-    Client::silent(running.addr)?.is_reset()?;
+    guest_tests::is_refused(running.addr)?;
     running.event(|event| matches!(event, Event::Refused { why: Refused::Policy, .. }).then_some(()))?;
     let metrics = running.service.metrics();
     let listener = metrics.listeners.first().context("no listener")?;
@@ -571,7 +571,7 @@ fn r2_a_reload_may_bring_another_policy() -> Result<()> {
     let (service, next) = (running.service.clone(), guest(guest_tests::CONNECTION_FILTER)?);
     let reloaded = thread::spawn(move || block_on(service.reload_with(next, ctx)));
     ensure!(reloaded.join().ok().context("it panicked")? == Ok(2), "no reload");
-    Client::silent(running.addr)?.is_reset()?;
+    guest_tests::is_refused(running.addr)?;
     old.finish()?;
     old.expect("old")?;
     running.drained()

@@ -2,7 +2,7 @@
 
 use super::{has_ipv6, run};
 use anyhow::{Result, ensure};
-use guest_tests::{Client, Finished, HttpClient};
+use guest_tests::{Finished, HttpClient, is_refused_from};
 use std::net::{TcpListener, UdpSocket};
 
 /// Insists that the call was denied by this rule, and that no flag is said to allow it.
@@ -128,7 +128,7 @@ fn denied_peers_are_rejected() -> Result<()> {
         ])
         .start()?;
     let addr = server.listening()?;
-    Client::connect_from("127.0.0.2:0".parse()?, addr)?.is_reset()?;
+    is_refused_from("127.0.0.2:0".parse()?, addr)?;
     server.wait_for_stderr("--deny-from 127.0.0.2/32 forbids it")?;
     HttpClient::connect(addr)?.get("/")?;
     server.stop()?.expect_no_stderr("allow it with")?;

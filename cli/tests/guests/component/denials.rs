@@ -2,8 +2,8 @@
 
 use crate::run;
 use anyhow::{Result, ensure};
-use guest_tests::Client;
 use guest_tests::components::{COMPONENT_DENIED, P3_DENIED};
+use guest_tests::{Client, is_refused};
 use std::net::{SocketAddr, UdpSocket};
 
 /// At an address that no grant has, each call with the argument that the trace prints.
@@ -53,8 +53,7 @@ fn each_refusal_is_told(component: &str, refused: &[(&str, &str, &str)], not_let
     let line = guest.wait_for_stdout("receives at ")?;
     let receiver: SocketAddr = line.trim_start_matches("receives at ").parse()?;
     UdpSocket::bind("127.0.0.1:0")?.send_to(b"refused", receiver)?;
-    let mut not_let_in_here = Client::connect(listener)?;
-    not_let_in_here.is_gone()?;
+    is_refused(listener)?;
     let admitted = Client::connect_from(SocketAddr::from(([127, 0, 0, 2], 0)), listener)?;
     let finished = guest.finish()?.expect_code(0)?;
     drop(admitted);
