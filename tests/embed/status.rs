@@ -63,7 +63,7 @@ fn the_status_has_generations_listeners_and_what_instances_have() -> Result<()> 
         let clients = [connect(addr)?, connect(addr)?, connect(addr)?];
         instance.expect("take a one", "ok")?;
         let status = until(service, |it| {
-            it.generations.iter().flat_map(|it| &it.workers).any(|it| it.instance.is_some())
+            it.is_ready && it.generations.iter().flat_map(|it| &it.workers).any(|it| it.instance.is_some())
         })?;
         ensure!(status.is_running && status.is_ready && !status.is_draining, "{status:?}");
         let [generation] = status.generations.as_slice() else { anyhow::bail!("{status:?}") };

@@ -1,10 +1,11 @@
 //! `--probes`: what an orchestrator and a collector of metrics are answered, and nothing besides.
 
-use super::{ask, run_on_loopback, wasock};
+use super::{WAIT_TIMEOUT, ask, run_on_loopback, wasock};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{HttpClient, Response, Running};
 use rustix::process::Signal;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
 /// A server of pages with probes at a port of the host's choice.
 struct Probed {
@@ -32,6 +33,11 @@ fn probes_are_answered_and_nothing_else_is() -> Result<()> {
     let mut probed = Probed::start(&[])?;
     let addr = probed.running.listening()?;
     HttpClient::connect(addr)?.get("/")?;
+    // The service learns a moment later that it serves.
+    let begun = Instant::now();
+    while probed.ask("GET", "/readyz")?.status != 200 {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "not ready");
+    }
     for (path, expected) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
         let answer = probed.ask("GET", path)?;
         ensure!(answer.status == 200 && answer.text() == expected, "{path}: {answer:?}");

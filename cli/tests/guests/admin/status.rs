@@ -140,7 +140,11 @@ fn metrics_are_openmetrics_with_the_names_of_the_contract() -> Result<()> {
 fn health_and_readiness() -> Result<()> {
     let site = Site::start(&["--drain-timeout", "20s"])?;
     ensure!(site.get("/healthz")?.status == 200, "not healthy");
-    ensure!(site.get("/readyz")?.status == 200, "not ready");
+    // The line that it listens comes a moment before.
+    let begun = Instant::now();
+    while site.get("/readyz")?.status != 200 {
+        ensure!(begun.elapsed() < WAIT_TIMEOUT, "not ready");
+    }
     // One that stays, so that the drain does.
     let client = TcpStream::connect(site.addr)?;
     let begun = Instant::now();
