@@ -1,6 +1,6 @@
 //! What the command says of itself and of mistakes, word by word, as `cli/tests/snapshots` has it.
 //!
-//! `SNAPSHOTS=overwrite cargo test --release --workspace --test texts` writes the snapshots anew; the difference
+//! `SNAPSHOTS=overwrite cargo xtask test --test texts` writes the snapshots anew; the difference
 //! is what to look at.
 
 use std::fs;

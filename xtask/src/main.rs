@@ -9,8 +9,9 @@ use xtask::{dist, kubernetes, setup};
 
 const HELP: &str = "\
 cargo xtask demo     set everything up and serve HTTP from a guest on 127.0.0.1:8080
-cargo xtask test     set everything up and run all tests; with --kubernetes those of the shim, which
-                     need root and containerd
+cargo xtask test     set everything up and run all tests, or what follows as for `cargo test`:
+                     `cargo xtask test --test guests -- NAME`. With --kubernetes those of the shim,
+                     which need root and containerd
 cargo xtask guests   set everything up and compile the guests
 cargo xtask docs     write the tables of docs/ anew
 cargo xtask dist     make a tarball of the command, its manual pages and its completions
@@ -46,6 +47,7 @@ fn run() -> Result<ExitCode> {
         "fuzz" => return become_program("guest-fuzz", &[]),
         "bench" => return become_program("bench-harness", &[]),
         "soak" => return become_program("bench-harness", &["__soak"]),
+        "test" => return test(),
         _ => {}
     }
     if let Some(extra) = env::args().nth(2) {
@@ -53,10 +55,6 @@ fn run() -> Result<ExitCode> {
     }
     match task.as_str() {
         "demo" => demo(),
-        "test" => {
-            setup::ensure_toolchain()?;
-            become_it(cargo(&["test", "--release", "--workspace"]))
-        }
         "guests" => {
             guests()?;
             Ok(ExitCode::SUCCESS)
@@ -67,8 +65,8 @@ fn run() -> Result<ExitCode> {
         }
         "docs" => {
             setup::ensure_toolchain()?;
-            let mut command = cargo(&["test", "--release", "--workspace", "--test", "docs"]);
-            command.env("UPDATE_DOCS", "1");
+            let mut command = cargo_test();
+            command.args(["--test", "docs"]).env("UPDATE_DOCS", "1");
             become_it(command)
         }
         "--help" | "-h" | "help" => {
@@ -80,6 +78,20 @@ fn run() -> Result<ExitCode> {
             Ok(ExitCode::from(2))
         }
     }
+}
+
+/// Runs the tests that the arguments after the task name: all of them without any.
+fn test() -> Result<ExitCode> {
+    setup::ensure_toolchain()?;
+    let mut command = cargo_test();
+    command.args(env::args_os().skip(2));
+    become_it(command)
+}
+
+/// `cargo test` as the tests are compiled: this repository's own packages quickly, and the dependencies once for
+/// the tests and for what is measured or given away.
+fn cargo_test() -> Command {
+    cargo(&["test", "--config", ".cargo/tests.toml", "--release", "--workspace"])
 }
 
 /// Serves in the foreground until Ctrl-C.
