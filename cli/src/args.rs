@@ -10,7 +10,7 @@ mod sockets;
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -390,6 +390,8 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+// By itself the line has the file in brackets, as what may be left out.
+#[command(override_usage = "wasock check [OPTIONS] <CONFIG>")]
 pub(crate) struct CheckArgs {
     /// Ask whether the file grants this: 'connect 10.0.0.1:443', 'listen unix:/run/app.sock',
     /// 'resolve example.com'. The exit code is 1 if it does not
@@ -397,7 +399,19 @@ pub(crate) struct CheckArgs {
     pub(crate) explain: Vec<Wish>,
 
     /// The file, as for `wasock run --config`
-    pub(crate) config: PathBuf,
+    #[arg(required_unless_present = "named")]
+    config: Option<PathBuf>,
+
+    /// The same, in the words of `wasock run`
+    #[arg(long = "config", value_name = "FILE", conflicts_with = "config")]
+    named: Option<PathBuf>,
+}
+
+impl CheckArgs {
+    /// The file, however it was named.
+    pub(crate) fn file(&self) -> &Path {
+        self.config.as_deref().or(self.named.as_deref()).unwrap_or(Path::new(""))
+    }
 }
 
 /// What `wasock inspect` prints.

@@ -133,7 +133,7 @@ impl Wish {
 
 /// Prints what the file grants, or whether it grants what was asked about.
 pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
-    let config = match Config::load(&args.config) {
+    let config = match Config::load(args.file()) {
         Ok(config) => config,
         Err(ConfigError::Unreadable(why)) => {
             say!("wasock: {why}");
@@ -147,7 +147,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode> {
     let run = match config.check_together() {
         Ok(run) => run,
         Err(error) => {
-            say!("wasock: {}: {}", args.config.display(), reason(&error));
+            say!("wasock: {}: {}", args.file().display(), reason(&error));
             return Ok(ExitCode::from(USAGE));
         }
     };

@@ -124,6 +124,25 @@ fn check_says_what_is_granted() -> Result<()> {
 }
 
 #[test]
+fn check_takes_the_file_as_run_does() -> Result<()> {
+    let (_folder, path) = file("service.toml", GRANTS)?;
+    let asked = ["--explain", "connect 10.0.0.1:443"];
+    let by_flag = wasock().args(["check", "--config"]).arg(&path).args(asked).succeed()?;
+    ensure!(by_flag.stdout == explained(asked[1], 0)?, "{by_flag}");
+    // Twice, and not at all.
+    let check = || wasock().arg("check");
+    check()
+        .arg(&path)
+        .arg("--config")
+        .arg(&path)
+        .finish()?
+        .expect_code(2)?
+        .expect_stderr("cannot be used")?;
+    check().finish()?.expect_code(2)?.expect_stderr("not provided")?;
+    Ok(())
+}
+
+#[test]
 fn check_explains_which_line_decides() -> Result<()> {
     for (wish, code, expected) in [
         ("connect 10.0.0.1:443", 0, "allowed by line 2: connect = \"10.0.0.0/8:443\""),
