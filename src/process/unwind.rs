@@ -21,7 +21,7 @@ const SLACK: u32 = 256;
 /// uses the last.
 const MOST_OF_ONE_DEPTH: usize = 256;
 
-/// What the host keeps for a checkpoint besides its frames.
+/// What the host keeps for a checkpoint, or a place to return to, besides its frames.
 const CHECKPOINT: u64 = 96;
 
 /// The frames of one activation, put aside.
@@ -36,9 +36,14 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    /// What the host keeps for them.
-    fn size(&self) -> u64 {
-        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX).saturating_add(CHECKPOINT)
+    /// Charges `account` for what the host keeps for them.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where the host holds too much for the guest.
+    pub(crate) fn charged(&self, account: &Arc<Account>) -> Result<Charge, Errno> {
+        let size = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
+        account.charge(size.saturating_add(CHECKPOINT))
     }
 }
 
@@ -92,6 +97,7 @@ struct ReturnPoint {
     frames: Frames,
     /// The child.
     pid: u32,
+    _held: Charge,
 }
 
 /// The number of a return point, in the place of that of a checkpoint.
@@ -175,16 +181,16 @@ impl Unwinding {
         let copied_from = Some(self.owner(tid));
         let mut copy = Self { last_checkpoint: self.last_checkpoint, copied_from, ..Self::default() };
         for Checkpoint { number, frames, .. } in self.activations.iter().flat_map(|own| &own.checkpoints) {
-            let held = account.charge(frames.size())?;
+            let held = frames.charged(account)?;
             copy.inherited.push(Checkpoint { number: *number, frames: frames.clone(), _held: held });
         }
         Ok(copy)
     }
 
-    /// The thread is the child `pid` from now on; its process goes on from `frames` later.
-    pub(crate) fn begin_child(&mut self, frames: Frames, pid: u32) {
+    /// The thread is the child `pid` from now on; its process goes on later from `frames`, for which `held` is charged.
+    pub(crate) fn begin_child(&mut self, frames: Frames, held: Charge, pid: u32) {
         let activation = self.activations.last().map_or(0, |last| last.number);
-        self.return_points.push(ReturnPoint { activation, frames, pid });
+        self.return_points.push(ReturnPoint { activation, frames, pid, _held: held });
     }
 
     /// The child has ended that the thread was: how its process goes on, if that is by its frames.
@@ -285,7 +291,7 @@ impl Unwinding {
         let Some(activation) = self.activations.last_mut() else { return Ok(()) };
         activation.forget_below(frames.stack_pointer);
         activation.forget_one_of_many(frames.stack_pointer);
-        let held = account.charge(frames.size())?;
+        let held = frames.charged(account)?;
         activation.checkpoints.push(Checkpoint { number, frames, _held: held });
         Ok(())
     }

@@ -124,11 +124,12 @@ pub(super) fn fork<T: 'static>(
 pub(super) fn vfork(thread: &mut Thread, frames: &Frames) -> Result<u64, Errno> {
     let parent = Arc::clone(thread.process());
     let reservation = parent.family().reserve(parent.pid())?;
+    let held = frames.charged(parent.host_memory())?;
     let child = parent.fork(reservation)?;
     let pid = child.pid();
     child.tell_spawned(parent.pid(), None);
     thread.enter_child(child);
-    thread.unwinding.begin_child(frames.clone(), pid);
+    thread.unwinding.begin_child(frames.clone(), held, pid);
     // The child's.
     Ok(0)
 }
