@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::parker::Parker;
@@ -31,9 +30,10 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
 /// watch itself.
 pub(crate) fn park_on<F: Future>(future: F) -> F::Output {
     thread_local! {
-        static HERE: (Arc<Parker>, Waker) = {
+        static HERE: (Parker, Waker) = {
             let parker = Parker::new();
-            (Arc::clone(&parker), Waker::from(parker))
+            let waker = parker.waker();
+            (parker, waker)
         };
     }
     // A task of the caller's runtime has a budget, and what is over it waits for the

@@ -7,8 +7,9 @@
 //! either the thread sees that it is due and does not park, or the waker sees where it
 //! parks.
 
-use std::sync::{Arc, OnceLock};
-use std::task::Wake;
+use std::cell::OnceCell;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Wake, Waker};
 
 use super::wake_fd::{PollAnswer, PollInterest, WakeFd};
 use crate::error::Errno;
@@ -16,19 +17,29 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::SeqCst;
 use crate::sync::thread::{self, Thread};
 
-/// A thread that parks, and what wakes it.
+/// The current thread, which parks.
+///
+/// What it waited for may keep its wakers for long after its end: until there is a change. Its wake descriptor goes with the
+/// thread, so that these keep none of the host's descriptors.
 pub struct Parker {
+    shared: Arc<Shared>,
+    /// Made when it is first needed.
+    wake_fd: OnceCell<Arc<WakeFd>>,
+}
+
+/// What wakes a thread.
+struct Shared {
     thread: Thread,
     /// It was woken. The thread's own park token is not enough: a
     /// guest that waits in `memory.atomic.wait` in between parks too, and uses it up.
     is_due: AtomicBool,
     /// It is in the kernel's poll, or about to be: then the wake descriptor wakes it.
     is_polling: AtomicBool,
-    /// Made when it is first needed.
-    wake_fd: OnceLock<WakeFd>,
+    /// The thread's, which is there while it polls.
+    wake_fd: OnceLock<Weak<WakeFd>>,
 }
 
-impl Wake for Parker {
+impl Wake for Shared {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -38,7 +49,7 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_due.store(true, SeqCst);
         if self.is_polling.load(SeqCst)
-            && let Some(wake_fd) = self.wake_fd.get()
+            && let Some(wake_fd) = self.wake_fd.get().and_then(Weak::upgrade)
         {
             wake_fd.wake();
         } else {
@@ -49,19 +60,25 @@ impl Wake for Parker {
 
 impl Parker {
     /// For the current thread.
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new() -> Self {
+        let shared = Arc::new(Shared {
             thread: thread::current(),
             is_due: AtomicBool::new(false),
             is_polling: AtomicBool::new(false),
             wake_fd: OnceLock::new(),
-        })
+        });
+        Self { shared, wake_fd: OnceCell::new() }
+    }
+
+    /// Wakes it, from any thread.
+    pub fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.shared))
     }
 
     /// Parks until it is woken.
     pub fn park(&self) {
         // A wake-up between the poll and here makes this return at once.
-        while !self.is_due.swap(false, SeqCst) {
+        while !self.shared.is_due.swap(false, SeqCst) {
             thread::park();
         }
     }
@@ -76,14 +93,16 @@ impl Parker {
         let wake_fd = match self.wake_fd.get() {
             Some(wake_fd) => wake_fd,
             None => {
-                let wake_fd = WakeFd::new()?;
+                let wake_fd = Arc::new(WakeFd::new()?);
+                self.shared.wake_fd.get_or_init(|| Arc::downgrade(&wake_fd));
                 self.wake_fd.get_or_init(|| wake_fd)
             }
         };
-        self.is_polling.store(true, SeqCst);
-        let polled = if self.is_due.load(SeqCst) { Ok((false, Vec::new())) } else { wake_fd.poll(watched) };
-        self.is_polling.store(false, SeqCst);
-        self.is_due.swap(false, SeqCst);
+        let Shared { is_due, is_polling, .. } = &*self.shared;
+        is_polling.store(true, SeqCst);
+        let polled = if is_due.load(SeqCst) { Ok((false, Vec::new())) } else { wake_fd.poll(watched) };
+        is_polling.store(false, SeqCst);
+        is_due.swap(false, SeqCst);
         let (was_woken, answers) = polled?;
         if was_woken {
             wake_fd.reset();

@@ -1,7 +1,6 @@
 //! A thread that drives a future, and those that wake it.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use shuttle::rand::{Rng, thread_rng};
 
@@ -21,7 +20,7 @@ pub fn a_parker_is_woken_by_all() {
     let main = thread::current();
     for index in 0..WAKERS {
         let (changes, main) = (Arc::clone(&changes), main.clone());
-        let waker = Waker::from(Arc::clone(&parker));
+        let waker = parker.waker();
         thread::spawn(move || {
             changes.fetch_add(1, SeqCst);
             waker.wake_by_ref();

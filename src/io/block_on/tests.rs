@@ -3,6 +3,7 @@ use crate::io::{AsyncFd, Events, Pollable as _, sleep, yield_now};
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Wake;
