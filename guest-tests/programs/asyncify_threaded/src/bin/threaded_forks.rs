@@ -8,89 +8,12 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec;
+use asyncify_threaded::{Place, exec, fork, fork_in_time, jump, pid, set, status_of, vfork};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use threaded::{AGAIN, Errno, Result, Thread, spawn};
+use threaded::{AGAIN, Thread, spawn};
 
 threaded::main!(run);
-
-mod import {
-    #[link(wasm_import_module = "wasix_32v1")]
-    unsafe extern "C" {
-        pub fn proc_fork(copy_memory: u32, ret: u32) -> i32;
-        pub fn proc_join(pid: u32, flags: u32, status: u32) -> i32;
-        pub fn proc_id(ret: u32) -> i32;
-        pub fn stack_checkpoint(snapshot: u32, ret: u32) -> i32;
-        pub fn stack_restore(snapshot: u32, value: u64) -> !;
-        pub fn proc_exec3(
-            name: u32,
-            name_len: u32,
-            args: u32,
-            args_len: u32,
-            envs: u32,
-            envs_len: u32,
-            search_path: u32,
-            path: u32,
-            path_len: u32,
-        ) -> i32;
-    }
-}
-
-fn at<T: ?Sized>(value: *const T) -> u32 {
-    value.cast::<u8>() as usize as u32
-}
-
-fn outcome(answer: i32) -> Result<()> {
-    if answer == 0 { Ok(()) } else { Err(Errno(answer as u16)) }
-}
-
-#[inline(never)]
-fn begin(copies: u32) -> Result<u32> {
-    let mut pid = u32::MAX;
-    outcome(unsafe { import::proc_fork(copies, at(&raw mut pid)) })?;
-    Ok(unsafe { core::ptr::read_volatile(&raw const pid) })
-}
-
-fn fork() -> Result<u32> {
-    begin(1)
-}
-
-fn vfork() -> Result<u32> {
-    begin(0)
-}
-
-/// How the child `pid` has ended: by itself, and the code.
-fn status_of(pid: u32) -> (bool, u16) {
-    let mut option = [1, pid];
-    let mut status = [0_u8; 6];
-    outcome(unsafe { import::proc_join(at(&raw mut option), 0, at(&raw mut status)) }).expect("a child");
-    assert_eq!(option[1], pid);
-    (status[0] == 1, u16::from_le_bytes([status[2], status[3]]))
-}
-
-fn pid() -> u32 {
-    let mut pid = 0;
-    outcome(unsafe { import::proc_id(at(&raw mut pid)) }).expect("a number");
-    pid
-}
-
-#[derive(Clone, Copy, Default)]
-#[repr(C)]
-struct Place {
-    user: u64,
-    hash: [u64; 2],
-}
-
-#[inline(never)]
-fn set(place: *mut Place) -> u64 {
-    let mut value = u64::MAX;
-    outcome(unsafe { import::stack_checkpoint(at(place), at(&raw mut value)) }).expect("a place");
-    unsafe { core::ptr::read_volatile(&raw const value) }
-}
-
-fn jump(place: &Place, value: u64) -> ! {
-    unsafe { import::stack_restore(at(place), value) }
-}
 
 fn run() {
     let arguments = threaded::args();
@@ -100,7 +23,7 @@ fn run() {
         "both" => both(),
         "waits" => waits(),
         "vforks" => vforks(),
-        "exec" => exec(),
+        "exec" => execs(),
         "jumps" => jumps(),
         "foreign" => foreign(),
         case => panic!("no case {case}"),
@@ -177,16 +100,6 @@ fn be_a_copy(apart: &Apart) -> ! {
     let own = spawn(|| SEEN.store(9, SeqCst)).expect("a thread of the copy's");
     own.join();
     threaded::exit(30 + SEEN.load(SeqCst))
-}
-
-/// A standstill may fail where the machine is busy, as natively a fork may.
-fn fork_in_time() -> u32 {
-    loop {
-        match fork() {
-            Err(AGAIN) => {}
-            forked => return forked.expect("a copy"),
-        }
-    }
 }
 
 fn forks() {
@@ -296,20 +209,15 @@ fn vforks() {
 }
 
 /// A child in the same memory becomes another program: `/bin/fail 7`, which writes to its output.
-fn exec() {
+fn execs() {
     let apart = Apart::new();
     let threads = busy(apart);
     let begins = || {
         for _ in 0..5 {
             match vfork().expect("a child") {
                 0 => {
-                    let (name, arguments) = ("/bin/fail", "fail\n7\n");
-                    let (name_at, arguments_at) = (at(name), at(arguments));
-                    let (name_len, arguments_len) = (name.len() as u32, arguments.len() as u32);
-                    let failed = unsafe {
-                        import::proc_exec3(name_at, name_len, arguments_at, arguments_len, 0, 0, 0, 0, 0)
-                    };
-                    threaded::say(&format!("exec: {failed}\n"));
+                    let failed = exec("/bin/fail", &["fail", "7"]);
+                    threaded::say(&format!("exec: {failed:?}\n"));
                     threaded::exit(99)
                 }
                 child => assert_eq!(status_of(child), (true, 7)),
