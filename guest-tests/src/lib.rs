@@ -6,11 +6,13 @@
 //! machine too: [`native`] has their paths.
 
 mod client;
+mod held;
 mod http;
 mod launch;
 mod wasock;
 
 pub use client::{Attempt, Client, Silent, is_refused, is_refused_from, let_packets_pass};
+pub use held::Held;
 pub use http::{HttpClient, Response};
 pub use wasock::{Finished, Running, Wasock};
 

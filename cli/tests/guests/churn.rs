@@ -5,7 +5,6 @@ use super::run_on_loopback;
 use anyhow::{Context, Result, ensure};
 use guest_tests::{HttpClient, Running};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -195,21 +194,11 @@ fn serves(addr: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn descriptors(server: &Running) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", server.id()))?.count())
-}
-
-fn resident_kib(server: &Running) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.id()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().next().context("no number")?.parse()?)
-}
-
 /// Waits until the host holds no more descriptors than `before`.
 fn lets_go(server: &Running, before: usize) -> Result<()> {
     let begun = Instant::now();
     loop {
-        let now = descriptors(server)?;
+        let now = server.descriptors()?;
         if now <= before {
             return Ok(());
         }
@@ -231,8 +220,8 @@ fn survives(options: &[&str], arguments: &[&str], may_refuse: bool) -> Result<()
     }
     drop(silent);
     serves(addr)?;
-    lets_go(&server, descriptors(&server)?)?;
-    let before = descriptors(&server)?;
+    lets_go(&server, server.descriptors()?)?;
+    let before = server.descriptors()?;
     let mut resident = 0;
     for round in 0..2 {
         for (name, phase) in PHASES {
@@ -243,7 +232,7 @@ fn survives(options: &[&str], arguments: &[&str], may_refuse: bool) -> Result<()
             ensure!(server.is_running()?, "{name}: the server has ended:\n{}", server.stderr());
             lets_go(&server, before).with_context(|| name.to_owned())?;
         }
-        let now = resident_kib(&server)?;
+        let now = server.resident_kib()?;
         ensure!(round == 0 || now < resident + GROWTH_KIB, "{resident} KiB of memory became {now}");
         resident = now;
     }

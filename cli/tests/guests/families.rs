@@ -1,14 +1,16 @@
 //! Families of processes: what counts for all of them together, what they share, what is left of them.
 
 mod children;
+mod hostile;
 mod service;
 
 pub(crate) use children::program_starter;
+pub(crate) use hostile::{hostile_forks, hostile_threads};
 pub(crate) use service::family_service;
 
 use super::{asyncify::rewritten, run, run_on_loopback};
-use anyhow::{Context as _, Result, ensure};
-use guest_tests::{Finished, Running, Wasock, asyncified};
+use anyhow::{Result, ensure};
+use guest_tests::{Finished, Held, Running, Wasock, asyncified};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -86,43 +88,6 @@ fn what_the_host_holds_for_children_is_limited() -> Result<()> {
     host.succeed()?.expect_stdout("children, then ENOMEM (48)\nholds\n").map(drop)
 }
 
-/// What the host has at a moment.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    descriptors: usize,
-    threads: usize,
-    kib: u64,
-}
-
-impl Held {
-    fn by(host: &Running) -> Result<Self> {
-        let status = fs::read_to_string(format!("/proc/{}/status", host.id()))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(Self {
-            descriptors: host.descriptors()?,
-            threads: fs::read_dir(format!("/proc/{}/task", host.id()))?.count(),
-            kib: resident.split_whitespace().next().context("no number")?.parse()?,
-        })
-    }
-
-    /// Waits until `host` has no more than this, but for what an allocator keeps: its threads go when they have been
-    /// idle for a while.
-    fn is_had_again(self, host: &mut Running) -> Result<()> {
-        let begun = Instant::now();
-        loop {
-            let now = Self::by(host)?;
-            let is_back = now.descriptors <= self.descriptors
-                && now.threads <= self.threads
-                && now.kib <= self.kib + self.kib / 4 + 16 * 1024;
-            if is_back {
-                return Ok(());
-            }
-            ensure!(begun.elapsed() < WAIT_TIMEOUT, "{self:?} before, {now:?} after: {}", host.stderr());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
 /// Waits until the guest has said `text`, which may take long.
 fn wait_for(host: &mut Running, text: &str) -> Result<()> {
     let begun = Instant::now();
@@ -134,10 +99,11 @@ fn wait_for(host: &mut Running, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the host has no more than so many threads.
-fn wait_for_threads(host: &mut Running, most: usize) -> Result<()> {
-    let held = Held { descriptors: usize::MAX, threads: most, kib: u64::MAX / 2 };
-    held.is_had_again(host)
+/// What the host holds when nothing goes on in it.
+fn at_rest(host: &Running) -> Result<Held> {
+    let rest = Held::by(host)?.at_rest();
+    Held::of_threads(rest.threads).is_held_again(host)?;
+    Ok(Held { threads: rest.threads, ..Held::by(host)? })
 }
 
 /// Between `begins` and `ends` the guest does something that leaves nothing behind.
@@ -145,11 +111,10 @@ fn leaves_nothing(host: Wasock) -> Result<()> {
     let mut host = host.start()?;
     wait_for(&mut host, "begins")?;
     // The first time has made what is kept.
-    let mut before = Held::by(&host)?;
-    before.threads = before.threads.min(12);
+    let before = Held::by(&host)?.at_rest();
     host.write_stdin(b"\n")?;
     wait_for(&mut host, "ends")?;
-    before.is_had_again(&mut host)?;
+    before.is_held_again(&host)?;
     host.write_stdin(b"\n")?;
     host.finish()?.expect_code(0)?.expect_no_stderr("panicked").map(drop)
 }
@@ -158,6 +123,13 @@ fn leaves_nothing(host: Wasock) -> Result<()> {
 fn mistakes_leave_nothing_behind() -> Result<()> {
     let folders = Folders::new()?;
     leaves_nothing(folders.limits(run().with_stdin(), &["mistakes", "30"]))
+}
+
+/// Of a child that would have more descriptors than there may be nothing is left, whatever was done for it before.
+#[test]
+fn children_that_are_refused_descriptors_leave_nothing_behind() -> Result<()> {
+    let folders = Folders::new()?;
+    leaves_nothing(folders.limits(run().with_stdin().args(["--max-fds", "20"]), &["full", "100"]))
 }
 
 /// Each process starts three, and these do: 364 in all, 40 at once.
@@ -180,12 +152,8 @@ fn a_thousand_children_at_once_leave_nothing_behind() -> Result<()> {
         host.write_stdin(b"\n")?;
         wait_for(&mut host, &format!("none of {round}"))?;
         match first {
-            None => {
-                let few = Held { threads: 12, ..Held::by(&host)? };
-                few.is_had_again(&mut host)?;
-                first = Some(Held { threads: 12, ..Held::by(&host)? });
-            }
-            Some(first) => Held::is_had_again(first, &mut host)?,
+            None => first = Some(at_rest(&host)?),
+            Some(first) => Held::is_held_again(first, &host)?,
         }
         host.write_stdin(b"\n")?;
     }

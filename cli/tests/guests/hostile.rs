@@ -80,21 +80,17 @@ fn start_excess(case: &str) -> Result<Running> {
     run_on_loopback().with_stdin().args([guest_tests::EXCESS, case]).start()
 }
 
-fn host_descriptors(running: &Running) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", running.id()))?.count())
-}
-
 #[test]
 pub(crate) fn excess() -> Result<()> {
     let mut running = start_excess("sockets")?;
     running.wait_for_stdout("before")?;
-    let before = host_descriptors(&running)?;
+    let before = running.descriptors()?;
     running.write_stdin(b"\n")?;
     for round in (0..50_000).step_by(2_500) {
         running.wait_for_stdout(&format!("round {round}."))?;
     }
     running.wait_for_stdout("after")?;
-    let after = host_descriptors(&running)?;
+    let after = running.descriptors()?;
     // Fewer is possible: what the host opened for its start may have been open still.
     ensure!(after <= before, "{before} descriptors of the host became {after}");
     running.finish()?.expect_code(0).map(drop)
@@ -105,9 +101,9 @@ fn excess_of_lingering_holds_nothing() -> Result<()> {
     let mut running = start_excess("lingering")?;
     running.wait_for_stdout("closed")?;
     // The accepted ends are open still, and nothing else.
-    let open = host_descriptors(&running)?;
+    let open = running.descriptors()?;
     ensure!(open < 90, "{open} descriptors of the host");
-    let threads = fs::read_dir(format!("/proc/{}/task", running.id()))?.count();
+    let threads = running.threads()?;
     ensure!(threads < 20, "{threads} threads of the host");
     running.finish()?.expect_code(0).map(drop)
 }

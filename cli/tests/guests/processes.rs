@@ -2,7 +2,7 @@
 
 use super::{run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
-use guest_tests::{Client, Finished, Running, Wasock};
+use guest_tests::{Client, Finished, Wasock};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -114,17 +114,12 @@ fn there_are_no_more_processes_than_there_may_be() -> Result<()> {
     Ok(())
 }
 
-/// The threads of the host that are there.
-fn threads(host: &Running) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/task", host.id()))?.count())
-}
-
 #[test]
 fn a_thousand_children_leave_nothing_behind() -> Result<()> {
     let folders = Folders::new()?;
     let mut host = folders.granted(run().with_stdin()).args(["many", "1000"]).start()?;
     host.wait_for_stdout("begins")?;
-    let before = (host.descriptors()?, threads(&host)?);
+    let before = (host.descriptors()?, host.threads()?);
     host.write_stdin(b"\n")?;
     let begun = Instant::now();
     while !host.stdout().contains("ends") {
@@ -132,7 +127,7 @@ fn a_thousand_children_leave_nothing_behind() -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     // A thread that waits to be used again is not one more.
-    let after = (host.descriptors()?, threads(&host)?);
+    let after = (host.descriptors()?, host.threads()?);
     ensure!(after.0 <= before.0 && after.1 <= before.1 + 2, "{before:?} before, {after:?} after");
     host.write_stdin(b"\n")?;
     host.finish()?.expect_code(0).map(drop)

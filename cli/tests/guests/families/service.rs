@@ -1,10 +1,10 @@
 //! A service whose guest is a family: readiness, reloads and drains are about all of its processes.
 
-use super::{WAIT_TIMEOUT, wait_for_threads};
+use super::{WAIT_TIMEOUT, at_rest};
 use crate::asyncify::rewritten;
 use crate::run_on_loopback;
 use anyhow::{Context as _, Result, ensure};
-use guest_tests::{Client, Running, asyncified};
+use guest_tests::{Client, Held, Running, asyncified};
 use rustix::process::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -86,7 +86,7 @@ fn a_family_is_reloaded_as_one() -> Result<()> {
     for shape in ["prefork", "child", "orphan"] {
         let Some((mut running, addr)) = serve(shape, &flags)? else { return Ok(()) };
         is_served(addr)?;
-        let before = super::Held::by(&running)?.threads;
+        let before = running.threads()?;
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| -> Result<()> {
             let load = scope.spawn(|| -> Result<()> {
@@ -114,7 +114,7 @@ fn a_family_is_reloaded_as_one() -> Result<()> {
         })
         .with_context(|| shape.to_owned())?;
         // One family is left.
-        wait_for_threads(&mut running, before + 2)?;
+        Held::of_threads(before + 2).is_held_again(&running)?;
         is_served(addr)?;
         // The drain.
         let mut kept = Client::connect(addr)?;
@@ -130,4 +130,22 @@ fn a_family_is_reloaded_as_one() -> Result<()> {
         running.finish()?.expect_code(0)?.expect_no_stderr("panicked")?;
     }
     Ok(())
+}
+
+/// Nothing is left of a family that another one has replaced.
+#[test]
+fn two_hundred_reloads_of_a_family_leave_nothing_behind() -> Result<()> {
+    let Some((mut running, addr)) = serve("prefork", &["--reload-signal", "USR2"])? else { return Ok(()) };
+    let mut before = None;
+    for generation in 2..=201 {
+        running.signal(Signal::USR2)?;
+        running.wait_for_stderr(&format!("generation {generation} serves"))?;
+        is_served(addr)?;
+        if generation == 10 {
+            before = Some(at_rest(&running)?);
+        }
+    }
+    before.context("no tenth generation")?.is_held_again(&running)?;
+    is_served(addr)?;
+    running.stop().map(drop)
 }

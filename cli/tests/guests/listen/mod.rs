@@ -521,7 +521,7 @@ impl Listener {
     }
 
     fn host_descriptors(&self) -> Result<usize> {
-        entries(&self.running, "fd")
+        self.running.descriptors()
     }
 
     /// Waits until the host has no more descriptors than this.
@@ -538,9 +538,4 @@ impl Listener {
 
 fn on(profile: Profile, host: Wasock, addr: &str, backlog: u32) -> Wasock {
     host.with_stdin().args([profile.programs.listener, addr, &backlog.to_string()])
-}
-
-/// How many the host has of what Linux lists in this folder.
-fn entries(running: &Running, folder: &str) -> Result<usize> {
-    Ok(std::fs::read_dir(format!("/proc/{}/{folder}", running.id()))?.count())
 }

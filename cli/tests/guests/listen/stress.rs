@@ -58,31 +58,24 @@ pub(super) fn ten_thousand_connections(profile: Profile) -> Result<()> {
 /// Goes through the stress twice: the second time takes nothing more than the first.
 fn leaks_nothing(listener: &mut Listener, stress: impl Fn(&mut Listener) -> Result<()>) -> Result<()> {
     stress(listener)?;
-    let (descriptors, memory) = (listener.host_descriptors()?, memory_kib(&listener.running)?);
+    let (descriptors, memory) = (listener.host_descriptors()?, listener.running.resident_kib()?);
     stress(listener)?;
     listener.returns_to(descriptors)?;
-    let now = memory_kib(&listener.running)?;
+    let now = listener.running.resident_kib()?;
     ensure!(now <= memory + TOLERANCE_KIB, "{memory} KiB became {now} KiB");
     Ok(())
-}
-
-/// The memory that a process has in use.
-fn memory_kib(running: &Running) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id()))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().nth(1).context("no number")?.parse()?)
 }
 
 /// Bad input: a listener takes no thread of its own.
 pub(super) fn threads_of_fifty_listeners(profile: Profile) -> Result<()> {
     let mut listener = Listener::start(profile, 4)?;
     listener.still_serves()?;
-    let before = entries(&listener.running, "task")?;
+    let before = listener.running.threads()?;
     for _ in 1..50 {
         listener.also(4)?;
         listener.still_serves()?;
     }
-    let after = entries(&listener.running, "task")?;
+    let after = listener.running.threads()?;
     ensure!(after <= before, "{before} threads became {after}");
     Ok(())
 }
@@ -98,7 +91,7 @@ fn ten_seconds_of_resets() -> Result<()> {
     }
     resets_for(&hosts, Duration::from_secs(1))?;
     let footprint = |listener: &Listener| -> Result<_> {
-        Ok((listener.host_descriptors()?, memory_kib(&listener.running)?))
+        Ok((listener.host_descriptors()?, listener.running.resident_kib()?))
     };
     let before = hosts.iter().map(footprint).collect::<Result<Vec<_>>>()?;
     let served = resets_for(&hosts, Duration::from_secs(10))?;
@@ -109,7 +102,7 @@ fn ten_seconds_of_resets() -> Result<()> {
         let answer = listener.answer()?;
         ensure!(answer.ends_with(" served"), "{name}: {answer}");
         listener.returns_to(descriptors).context(name)?;
-        let now = memory_kib(&listener.running)?;
+        let now = listener.running.resident_kib()?;
         ensure!(now <= memory + TOLERANCE_KIB, "{name}: {memory} KiB became {now} KiB");
         listener.still_serves().context(name)?;
     }

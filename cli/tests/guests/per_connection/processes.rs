@@ -19,10 +19,6 @@ fn serve(programs: &tempfile::TempDir, flags: &[&str], command: &[&str]) -> Resu
     Ok((running, addr))
 }
 
-fn threads(host: &Running) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/task", host.id()))?.count())
-}
-
 /// The connection is the helper's, which has it from its parent.
 #[test]
 fn a_handler_starts_a_helper_for_its_connection() -> Result<()> {
@@ -73,7 +69,7 @@ fn the_processes_of_a_connection_end_with_it() -> Result<()> {
     let (running, addr) = serve(&programs, &["--timeout", "5s"], &handler)?;
     ensure!(ask(addr, "end it\n")? == "ended by 2, code 0, signal 15\n", "another end");
     // What the first one has made is kept: a thread that waits to be used again is none of another one's.
-    let before = (running.descriptors()?, threads(&running)?);
+    let before = (running.descriptors()?, running.threads()?);
     let mut client = TcpStream::connect(addr)?;
     client.set_read_timeout(Some(WAIT_TIMEOUT))?;
     client.write_all(b"")?;
@@ -83,7 +79,7 @@ fn the_processes_of_a_connection_end_with_it() -> Result<()> {
     ensure!(answer.is_empty(), "{answer:?}");
     let begun = Instant::now();
     loop {
-        let now = (running.descriptors()?, threads(&running)?);
+        let now = (running.descriptors()?, running.threads()?);
         if now.0 <= before.0 + 2 && now.1 <= before.1 + 1 {
             break;
         }

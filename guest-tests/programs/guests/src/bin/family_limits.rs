@@ -27,6 +27,7 @@ fn main() {
         "accepts" => accepts(),
         "at_once" => at_once(number(2)),
         "mistakes" => mistakes(number(2)),
+        "full" => full(number(2)),
         "bomb" => bomb(number(2)),
         "until_refused" => until_refused(),
         other => panic!("{other}: no such case"),
@@ -203,6 +204,31 @@ fn mistakes(rounds: u32) {
         close([reader, writer]);
     };
     round();
+    pause("begins");
+    (0..rounds).for_each(|_| round());
+    pause("ends");
+}
+
+/// Children that begin and then need one descriptor more than there may be.
+fn full(rounds: u32) {
+    let round = || {
+        let own = fill();
+        close([own[1]]);
+        let takes_the_last = FdOp::dup2(1, own[1]);
+        for refused in
+            [FdOp::dup2(1, own[0]), FdOp::open(own[0], "/made", file::CREAT as u16, file::FILE_RIGHTS)]
+        {
+            let ops = [FdOp::chdir("/below"), takes_the_last, refused];
+            let start = Start { ops: &ops, ..start(&[PROGRAM, "fill"]) };
+            check_eq!((start.spawn(), start.spawn_by_pointers()), (Err(EMFILE), Err(EMFILE)), "{refused:?}");
+            check_eq!(wait(None, 0), Err(ECHILD));
+            // There is as much room as before.
+            check_eq!((descriptor::dup(0), descriptor::dup(0)), (Ok(own[1]), Err(EMFILE)));
+            close([own[1]]);
+        }
+        close(own.into_iter().enumerate().filter(|(index, _)| *index != 1).map(|(_, fd)| fd));
+    };
+    (0..2).for_each(|_| round());
     pause("begins");
     (0..rounds).for_each(|_| round());
     pause("ends");
