@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use super::change_log::ChangeLog;
 #[cfg(feature = "components")]
 use super::deliveries;
-use super::{ExitStatus, Family, Image, Process, Program, Reservation, Signal, Signals, account, unpoisoned};
+use super::start::account;
+use super::{ExitStatus, Family, Image, Process, Program, Reservation, Signal, Signals, unpoisoned};
 use crate::error::Errno;
 use crate::observe::{Closed, Event, Limit};
 use crate::socket::Socket;
