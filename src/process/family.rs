@@ -15,29 +15,23 @@
 //!
 //! Locks: the family's is held for a look-up only. What is told to others, by signals and wakers, is told without it.
 
+mod ending;
 mod recipients;
+mod reservation;
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
-use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::launch::Launcher;
-use super::{MAIN, Numbering, Process, Signal, unpoisoned};
+use super::{MAIN, Process, Signal, unpoisoned};
 use crate::account::Account;
-use crate::error::{Errno, Terminated};
+use crate::error::Errno;
 use crate::io::Watchers;
-use crate::ready::interruptible;
 pub(crate) use recipients::Recipients;
-
-/// Numbers end here: C libraries keep flags in the bits above, as for threads.
-const LAST: u32 = 0x1FFF_FFFF;
-
-/// For how long no process begins where the host could not run one.
-const STARVED: Duration = Duration::from_millis(100);
+pub(crate) use reservation::Reservation;
 
 /// How a process has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,44 +81,6 @@ enum Life {
     Ended(ExitStatus),
 }
 
-/// The number of a process that is about to begin. Given back where it does not.
-pub(crate) struct Reservation {
-    family: Arc<Family>,
-    pid: u32,
-    has_begun: bool,
-}
-
-impl Reservation {
-    /// The number.
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// `process` has that number from now on.
-    pub(super) fn begin(mut self, process: &Arc<Process>) {
-        self.has_begun = true;
-        let is_over = {
-            let mut state = self.family.lock();
-            if let Some(member) = state.members.get_mut(&self.pid) {
-                member.life = Life::Running(Arc::downgrade(process));
-            }
-            state.is_over
-        };
-        if is_over {
-            // It was not there when the others were told.
-            process.signals().to_process(Signal::Kill);
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.has_begun {
-            self.family.forget(self.pid);
-        }
-    }
-}
-
 impl Family {
     /// A first process alone, which is not known yet. `most` processes may there be, and `limit` denies one more.
     pub(super) fn new(most: u32, limit: Arc<Account>) -> Arc<Self> {
@@ -147,11 +103,6 @@ impl Family {
 
     fn lock(&self) -> MutexGuard<'_, FamilyState> {
         unpoisoned(&self.state)
-    }
-
-    /// The first process.
-    pub(super) fn found(self: &Arc<Self>, process: &Arc<Process>) {
-        Reservation { family: Arc::clone(self), pid: MAIN, has_begun: false }.begin(process);
     }
 
     /// Lets the guest start programs.
@@ -178,148 +129,9 @@ impl Family {
         self.is_many.load(Relaxed)
     }
 
-    /// A number for a child of `parent`.
-    ///
-    /// # Errors
-    ///
-    /// `EAGAIN` where there are as many processes as there may be, those included that have ended and
-    /// for which nobody has waited; and where the guest ends. `ENOMEM` where the host could not run one a moment ago.
-    pub(crate) fn reserve(self: &Arc<Self>, parent: u32) -> Result<Reservation, Errno> {
-        let mut state = self.lock();
-        let count = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
-        // "EAGAIN: ... the system-imposed limit on the total number of processes under execution ... would be
-        // exceeded." - fork(3p)
-        if state.is_over {
-            return Err(Errno::EAGAIN);
-        }
-        // "ENOMEM: Insufficient storage space is available." - fork(3p)
-        if state.starved.is_some_and(|since| since.elapsed() < STARVED) {
-            return Err(Errno::ENOMEM);
-        }
-        if count >= self.most {
-            drop(state);
-            self.limit.deny();
-            return Err(Errno::EAGAIN);
-        }
-        let mut pid = state.last;
-        loop {
-            pid = if pid >= LAST { MAIN } else { pid + 1 };
-            if !state.members.contains_key(&pid) {
-                break;
-            }
-        }
-        state.last = pid;
-        state.members.insert(pid, Member { parent, is_orphan: false, life: Life::Reserved });
-        drop(state);
-        self.is_many.store(true, SeqCst);
-        Ok(Reservation { family: Arc::clone(self), pid, has_begun: false })
-    }
-
-    /// The host could not run one of them: no other begins for a moment.
-    pub(crate) fn note_starved(&self) {
-        self.lock().starved = Some(Instant::now());
-    }
-
     /// The limit to how many there are.
     pub(super) fn limit(&self) -> &Arc<Account> {
         &self.limit
-    }
-
-    /// The process `pid` was never there.
-    pub(crate) fn forget(&self, pid: u32) {
-        self.lock().members.remove(&pid);
-        self.changed.wake_all();
-    }
-
-    /// The process `pid` has ended, and closed what it had. Called once for each.
-    pub(crate) fn ended(&self, pid: u32, status: ExitStatus) {
-        let parent = {
-            let mut state = self.lock();
-            for child in state.members.values_mut().filter(|child| child.parent == pid) {
-                (child.parent, child.is_orphan) = (MAIN, true);
-            }
-            state.members.retain(|_, member| !(member.is_orphan && matches!(member.life, Life::Ended(_))));
-            match state.members.get_mut(&pid) {
-                Some(member) if !member.is_orphan => {
-                    member.life = Life::Ended(status);
-                    let parent = member.parent;
-                    let parent = state.members.get(&parent).and_then(Member::process);
-                    if parent.as_ref().is_some_and(|parent| parent.signals().ignores(Signal::Chld)) {
-                        // "the child processes of the calling processes shall not be transformed into zombie
-                        // processes when they terminate" - sigaction(3p), of an ignored SIGCHLD
-                        state.members.remove(&pid);
-                    }
-                    parent
-                }
-                _ => {
-                    state.members.remove(&pid);
-                    None
-                }
-            }
-        };
-        self.changed.wake_all();
-        if let Some(parent) = parent {
-            // A program of the first generation could not ask for one child without waiting, and would hang in its
-            // handler.
-            if parent.signals().numbering() == Numbering::Linux {
-                parent.signals().to_process(Signal::Chld);
-            }
-        }
-    }
-
-    /// Takes the status of a child of `parent` that has ended: of `which`, or of any. `None` where none
-    /// has ended yet.
-    ///
-    /// # Errors
-    ///
-    /// `ECHILD` where there is no such child.
-    pub(crate) fn take_ended(
-        &self,
-        parent: u32,
-        which: Option<u32>,
-    ) -> Result<Option<(u32, ExitStatus)>, Errno> {
-        let mut state = self.lock();
-        let is_meant = |(pid, member): &(&u32, &Member)| {
-            member.parent == parent && !member.is_orphan && which.is_none_or(|which| which == **pid)
-        };
-        let mut has_child = false;
-        let mut found = None;
-        for (pid, member) in state.members.iter().filter(is_meant) {
-            has_child = true;
-            if let Life::Ended(status) = member.life {
-                found = Some((*pid, status));
-                break;
-            }
-        }
-        // "ECHILD: The calling process has no existing unwaited-for child processes." - waitpid(3p)
-        if !has_child {
-            return Err(Errno::ECHILD);
-        }
-        if let Some((pid, _)) = found {
-            state.members.remove(&pid);
-        }
-        Ok(found)
-    }
-
-    /// Waits until a child of `parent` has ended, `which` or any, and takes its status.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when the future is dropped.
-    ///
-    /// # Errors
-    ///
-    /// As for [`take_ended`](Self::take_ended); `EINTR` where a signal is handled.
-    pub(crate) async fn wait(&self, parent: u32, which: Option<u32>) -> Result<(u32, ExitStatus), Errno> {
-        let ended = poll_fn(|context| {
-            self.changed.add(context.waker());
-            match self.take_ended(parent, which) {
-                Ok(None) => Poll::Pending,
-                Ok(Some(ended)) => Poll::Ready(Ok(ended)),
-                Err(errno) => Poll::Ready(Err(errno)),
-            }
-        });
-        interruptible(ended).await?
     }
 
     /// The parent of the process `pid`.
@@ -362,45 +174,6 @@ impl Family {
     /// Has the first process ended, or will it in a moment?
     pub(crate) fn is_over(&self) -> bool {
         self.lock().is_over
-    }
-
-    /// Ends all processes for the host.
-    pub(crate) fn terminate(&self, why: Terminated) {
-        for process in self.processes() {
-            process.signals().terminate(why);
-        }
-    }
-
-    /// The first process has ended: no other begins, and where `kills` those that there are end.
-    pub(crate) fn close(&self, kills: bool) {
-        self.lock().is_over = true;
-        for process in self.processes().iter().filter(|process| kills && process.pid() != MAIN) {
-            process.signals().to_process(Signal::Kill);
-        }
-    }
-
-    /// Ends every process but the first, which goes on.
-    pub(crate) fn end_children(&self) {
-        for process in self.processes().iter().filter(|process| process.pid() != MAIN) {
-            process.signals().to_process(Signal::Kill);
-        }
-    }
-
-    /// Waits until no process but the first runs.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when the future is dropped.
-    pub(crate) async fn children_gone(&self) {
-        poll_fn(|context| {
-            self.changed.add(context.waker());
-            let state = self.lock();
-            // One that is about to begin ends when it does, and nobody waits for its program to be compiled.
-            let runs =
-                |(pid, member): (&u32, &Member)| *pid != MAIN && matches!(member.life, Life::Running(_));
-            if state.members.iter().any(runs) { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
     }
 }
 
