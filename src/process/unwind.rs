@@ -6,20 +6,17 @@
 //! frames of an activation as they were when it was made, so it can be restored while that activation lasts.
 //!
 //! The host can't see which functions have returned. What it sees is the guest's stack pointer: a checkpoint
-//! that was made [further down](SLACK) the stack than the guest is now is of a function that has returned.
+//! that was made [further down](activation::SLACK) the stack than the guest is now is of a function that has returned.
+
+mod activation;
+mod area;
 
 use std::sync::Arc;
 
 use crate::account::{Account, Charge};
 use crate::error::{Errno, Jump};
-
-/// A checkpoint may be this many bytes further down the stack than the function that uses it: C libraries make
-/// it in a small function of their own.
-const SLACK: u32 = 256;
-
-/// How many checkpoints of one depth, give or take the slack, are kept: a loop makes one in each of its rounds, and
-/// uses the last.
-const MOST_OF_ONE_DEPTH: usize = 256;
+use activation::{Activation, Checkpoint, is_beyond};
+pub(crate) use area::{Area, FreeAreas, HeldArea};
 
 /// What the host keeps for a checkpoint, or a place to return to, besides its frames.
 const CHECKPOINT: u64 = 96;
@@ -82,14 +79,6 @@ pub(crate) struct Left {
     pub(crate) area: Area,
 }
 
-#[derive(Debug)]
-struct Checkpoint {
-    /// Its name in the guest's memory. No number is used twice by a thread, and none is 0.
-    number: u64,
-    frames: Frames,
-    _held: Charge,
-}
-
 /// Where a process goes on when the child has ended that its thread is.
 #[derive(Debug)]
 struct ReturnPoint {
@@ -102,15 +91,6 @@ struct ReturnPoint {
 
 /// The number of a return point, in the place of that of a checkpoint.
 const RETURN_POINT: u64 = 0;
-
-#[derive(Debug)]
-struct Activation {
-    number: u64,
-    /// The code has the stack of a fiber.
-    on_fiber: bool,
-    /// The oldest first: none was made further up the stack than those before it.
-    checkpoints: Vec<Checkpoint>,
-}
 
 /// The activations of a thread.
 #[derive(Debug, Default)]
@@ -317,76 +297,6 @@ impl Unwinding {
         let frames = activation.find(jump.checkpoint)?.frames.clone();
         activation.forget_below(frames.stack_pointer);
         Some(frames)
-    }
-}
-
-impl Activation {
-    fn find(&self, number: u64) -> Option<&Checkpoint> {
-        let at = self.checkpoints.binary_search_by_key(&number, |checkpoint| checkpoint.number).ok()?;
-        self.checkpoints.get(at)
-    }
-
-    /// Forgets what was made further down than `stack_pointer`.
-    fn forget_below(&mut self, stack_pointer: i32) {
-        let is_alive = |other: &Checkpoint| !is_beyond(other.frames.stack_pointer, stack_pointer);
-        let kept = self.checkpoints.iter().rposition(is_alive).map_or(0, |last| last.saturating_add(1));
-        self.checkpoints.truncate(kept);
-    }
-
-    /// Where there are many as far down as `stack_pointer`, forgets the oldest of these.
-    fn forget_one_of_many(&mut self, stack_pointer: i32) {
-        let own = stack_pointer.cast_unsigned();
-        let is_near = |other: &&Checkpoint| own.abs_diff(other.frames.stack_pointer.cast_unsigned()) <= SLACK;
-        let near = self.checkpoints.iter().rev().take_while(is_near).count();
-        if near < MOST_OF_ONE_DEPTH {
-            return;
-        }
-        let first = self.checkpoints.len().saturating_sub(near);
-        let is_same = |other: &Checkpoint| other.frames.stack_pointer == stack_pointer;
-        let oldest = self.checkpoints.iter().skip(first).position(is_same).unwrap_or(0);
-        self.checkpoints.remove(first.saturating_add(oldest));
-    }
-}
-
-/// Is `pointer` so far below `other` that its function can't be one that is still running there? The stack grows
-/// down, in addresses without a sign.
-fn is_beyond(pointer: i32, other: i32) -> bool {
-    pointer.cast_unsigned().saturating_add(SLACK) < other.cast_unsigned()
-}
-
-/// A part of the guest's memory that is the host's, to put frames aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Area {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
-
-/// Areas that no thread uses: one that begins takes over what another one has left.
-pub(crate) type FreeAreas = Arc<std::sync::Mutex<Vec<Area>>>;
-
-/// The area of one thread.
-#[derive(Debug)]
-pub(crate) struct HeldArea {
-    pub(crate) area: Area,
-    free: FreeAreas,
-}
-
-impl HeldArea {
-    /// One that no thread uses, if there is any.
-    pub(crate) fn take(free: &FreeAreas) -> Option<Self> {
-        let area = super::unpoisoned(free).pop()?;
-        Some(Self { area, free: Arc::clone(free) })
-    }
-
-    /// A new one.
-    pub(crate) fn new(area: Area, free: &FreeAreas) -> Self {
-        Self { area, free: Arc::clone(free) }
-    }
-}
-
-impl Drop for HeldArea {
-    fn drop(&mut self) {
-        super::unpoisoned(&self.free).push(self.area);
     }
 }
 
