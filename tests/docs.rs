@@ -46,6 +46,26 @@ fn every_row_for_services_has_a_test() -> Result<()> {
     Ok(())
 }
 
+/// What bad input gets from the processes of a guest is said with the tests that show it.
+#[test]
+fn every_test_that_the_page_of_processes_names_is_there() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/processes.md"))?;
+    let (_, table) = page.split_once("## What bad input gets").context("no such table")?;
+    let rows: Vec<&str> =
+        table.lines().filter(|line| line.starts_with("| ") && line.contains("| `")).collect();
+    let tests = operations::sources(root.join("cli/tests/guests"))?;
+    let tests = tests.iter().map(fs::read_to_string).collect::<Result<String, _>>()?;
+    for row in &rows {
+        let cell = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        for name in cell.split('`').skip(1).step_by(2) {
+            ensure!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+        }
+    }
+    ensure!(rows.len() > 10, "{} rows", rows.len());
+    Ok(())
+}
+
 /// Compares the tables of one page, each between two marks of its name, or writes them.
 fn check(page: &str, tables: &[(&str, String)]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);

@@ -37,7 +37,8 @@ pub(super) fn held() -> Result<Held> {
     Ok(held)
 }
 
-fn sources(folder: PathBuf) -> Result<Vec<PathBuf>> {
+/// The sources in `folder`, at any depth.
+pub(super) fn sources(folder: PathBuf) -> Result<Vec<PathBuf>> {
     let (mut found, mut folders) = (Vec::new(), vec![folder]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
