@@ -11,6 +11,10 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
 /// The host keeps some idle threads for a moment, and those that it always has are not more.
 const FEW_THREADS: usize = 12;
 
+/// Threads that live on make what they need when they first need it, such as a descriptor by which they are woken. Rounds
+/// that leave one each are more.
+const FEW_DESCRIPTORS: usize = 6;
+
 /// What the host holds at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Held {
@@ -66,7 +70,8 @@ impl Held {
         Self { descriptors: usize::MAX, threads, kib: u64::MAX / 2 }
     }
 
-    /// Waits until `host` holds no more than this, but for what an allocator keeps of memory: a quarter and 16 MiB.
+    /// Waits until `host` holds no more than this, but for a few descriptors, and for what an allocator keeps of memory: a
+    /// quarter and 16 MiB.
     ///
     /// # Errors
     ///
@@ -75,7 +80,7 @@ impl Held {
         let begun = Instant::now();
         loop {
             let now = Self::by(host)?;
-            let is_back = now.descriptors <= self.descriptors
+            let is_back = now.descriptors <= self.descriptors.saturating_add(FEW_DESCRIPTORS)
                 && now.threads <= self.threads
                 && now.kib <= self.kib + self.kib / 4 + 16 * 1024;
             if is_back {

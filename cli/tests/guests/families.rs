@@ -107,7 +107,7 @@ fn at_rest(host: &Running) -> Result<Held> {
 }
 
 /// Between `begins` and `ends` the guest does something that leaves nothing behind.
-fn leaves_nothing(host: Wasock) -> Result<()> {
+pub(crate) fn leaves_nothing(host: Wasock) -> Result<()> {
     let mut host = host.start()?;
     wait_for(&mut host, "begins")?;
     // The first time has made what is kept.

@@ -1,5 +1,6 @@
 //! Processes: to start them, to wait for them, to become another program.
 
+use super::families::leaves_nothing;
 use super::{run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{Client, Finished, Wasock};
@@ -117,20 +118,7 @@ fn there_are_no_more_processes_than_there_may_be() -> Result<()> {
 #[test]
 fn a_thousand_children_leave_nothing_behind() -> Result<()> {
     let folders = Folders::new()?;
-    let mut host = folders.granted(run().with_stdin()).args(["many", "1000"]).start()?;
-    host.wait_for_stdout("begins")?;
-    let before = (host.descriptors()?, host.threads()?);
-    host.write_stdin(b"\n")?;
-    let begun = Instant::now();
-    while !host.stdout().contains("ends") {
-        ensure!(host.is_running()? && begun.elapsed() < 6 * WAIT_TIMEOUT, "{}", host.stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // A thread that waits to be used again is not one more.
-    let after = (host.descriptors()?, host.threads()?);
-    ensure!(after.0 <= before.0 && after.1 <= before.1 + 2, "{before:?} before, {after:?} after");
-    host.write_stdin(b"\n")?;
-    host.finish()?.expect_code(0).map(drop)
+    leaves_nothing(folders.granted(run().with_stdin()).args(["many", "1000"]))
 }
 
 #[test]
