@@ -3,5 +3,6 @@
 
 pub mod dist;
 pub mod kubernetes;
+pub mod licences;
 pub mod setup;
 pub mod workspace;
