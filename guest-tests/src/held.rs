@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 /// How long what has ended may take to be given back on a machine with other work.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// The host keeps some idle threads for a moment, and those that it always has are not more.
+/// What the host has for itself, some of it from when it is first needed, is no more than these; others are idle, and it
+/// keeps them for a moment.
 const FEW_THREADS: usize = 12;
 
 /// Threads that live on make what they need when they first need it, such as a descriptor by which they are woken. Rounds
@@ -58,10 +59,10 @@ impl Held {
         Ok(Self { descriptors: host.descriptors()?, threads: host.threads()?, kib: host.resident_kib()? })
     }
 
-    /// The same without the threads that wait to be used again: no more are there when nothing goes on.
+    /// The same with as many threads as there may be when nothing goes on, whatever was going on.
     #[must_use]
     pub fn at_rest(self) -> Self {
-        Self { threads: self.threads.min(FEW_THREADS), ..self }
+        Self { threads: FEW_THREADS, ..self }
     }
 
     /// Any amount but so many threads.
