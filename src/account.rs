@@ -139,6 +139,17 @@ impl Charge {
         Self { account: Arc::clone(account), bytes: 0 }
     }
 
+    /// One of so many bytes that [`leave`](Self::leave) has left on `account`.
+    pub(crate) fn left_on(account: Arc<Account>, bytes: u64) -> Self {
+        Self { account, bytes }
+    }
+
+    /// Leaves the bytes charged, for an owner that knows how many they are.
+    pub(crate) fn leave(mut self) -> Arc<Account> {
+        self.bytes = 0;
+        Arc::clone(&self.account)
+    }
+
     /// How many bytes are charged.
     pub fn bytes(&self) -> u64 {
         self.bytes

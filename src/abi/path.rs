@@ -119,7 +119,7 @@ fn opened_as(
         Opened::File(file) => (Open::File(Arc::new(file)), Rights::FILE),
         Opened::Dir(dir) => {
             let directory = Directory { dir: Arc::new(dir), preopened_as: None };
-            (Open::Directory(directory), Rights::DIRECTORY)
+            (Open::Directory(Box::new(directory)), Rights::DIRECTORY)
         }
     };
     Descriptor {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::task::unconstrained;
 
 use super::parker_poll;
-use super::reactor::{own_reactor, reactor};
+use super::reactor::{is_own_reactor, own_reactor, reactor, shared};
 use super::{Events, KernelFd, Pollable, Watchers, look_at};
 use crate::error::Errno;
 
@@ -42,27 +42,35 @@ use crate::error::Errno;
 #[derive(Debug)]
 pub struct AsyncFd {
     fd: Arc<OwnedFd>,
-    reactor: Handle,
-    /// The descriptor as the reactor has it. Apart, for the connections of most guests never go to the reactor.
-    io: OnceLock<Box<ReactorFd>>,
-    /// The same for wasock's own reactor, once the other one has ended.
-    moved: OnceLock<Box<ReactorFd>>,
-    /// Held during registration with a reactor.
-    registering: Mutex<()>,
+    /// The reactor to register it with; none where that is wasock's own.
+    reactor: Option<Arc<Handle>>,
+    /// What reactors know of it. Apart, for the connections of most guests never go to a reactor.
+    watched: OnceLock<Box<Watched>>,
     /// Bytes that were taken from the kernel so far. With what is left there, it is
     /// all that ever arrived.
     received: AtomicU64,
     /// Bytes that the kernel took.
     sent: AtomicU64,
-    /// The reactor has one waker a direction, which wakes all of these.
-    /// Each is made at the first watch.
-    watchers: [OnceLock<Arc<Watchers>>; 2],
     /// Has it ever been watched, and so cleared without a try?
     is_watched: AtomicBool,
     /// Did the last receive that could wait have to wait?
     is_slow: AtomicBool,
     /// Does nobody wait for what comes in?
     is_for_writing: bool,
+}
+
+/// What reactors know of a descriptor, and who waits for what they report.
+#[derive(Debug, Default)]
+struct Watched {
+    /// The descriptor as the reactor has it.
+    io: OnceLock<ReactorFd>,
+    /// The same for wasock's own reactor, once the other one has ended.
+    moved: OnceLock<Box<ReactorFd>>,
+    /// Held during registration with a reactor.
+    registering: Mutex<()>,
+    /// The reactor has one waker a direction, which wakes all of these.
+    /// Each is made at the first watch.
+    watchers: [OnceLock<Arc<Watchers>>; 2],
 }
 
 type ReactorFd = TokioFd<Arc<OwnedFd>>;
@@ -82,7 +90,7 @@ impl AsyncFd {
     ///
     /// `EAGAIN` where the host can't start a reactor.
     pub(crate) fn new(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        Ok(Self::with(&reactor()?, fd))
+        Ok(Arc::new(Self::unshared(reactor()?, fd)))
     }
 
     /// As [`new`](Self::new), where nobody waits for what comes in: it wakes nobody then.
@@ -91,26 +99,24 @@ impl AsyncFd {
     ///
     /// As for [`new`](Self::new).
     pub(crate) fn for_writing(fd: Arc<OwnedFd>) -> Result<Arc<Self>, Errno> {
-        let mut registration = Self::unshared(&reactor()?, fd);
+        let mut registration = Self::unshared(reactor()?, fd);
         registration.is_for_writing = true;
         Ok(Arc::new(registration))
     }
 
     /// A registration of `fd` with this reactor.
     pub(crate) fn with(reactor: &Handle, fd: Arc<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self::unshared(reactor, fd))
+        Arc::new(Self::unshared(reactor.clone(), fd))
     }
 
-    fn unshared(reactor: &Handle, fd: Arc<OwnedFd>) -> Self {
+    fn unshared(reactor: Handle, fd: Arc<OwnedFd>) -> Self {
+        let reactor = (!is_own_reactor(&reactor)).then(|| shared(reactor));
         Self {
             fd,
-            reactor: reactor.clone(),
-            io: OnceLock::new(),
-            moved: OnceLock::new(),
-            registering: Mutex::new(()),
+            reactor,
+            watched: OnceLock::new(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            watchers: Default::default(),
             is_watched: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
             is_for_writing: false,
@@ -126,13 +132,18 @@ impl AsyncFd {
         if let Some(io) = self.registered_fd() {
             return Ok(io);
         }
+        let watched = self.watched();
         {
-            let _alone = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = watched.registering.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(io) = self.registered_fd() {
                 return Ok(io);
             }
-            match self.register_with(&self.reactor) {
-                Ok(io) => return Ok(self.io.get_or_init(|| Box::new(io))),
+            let registered = match &self.reactor {
+                Some(reactor) => self.register_with(reactor),
+                None => self.register_with(&own_reactor()?),
+            };
+            match registered {
+                Ok(io) => return Ok(watched.io.get_or_init(|| io)),
                 // The operating system's own errors have numbers.
                 Err(error) if error.raw_os_error().is_some() => return Err(error.into()),
                 Err(_ended) => {}
@@ -147,16 +158,21 @@ impl AsyncFd {
     ///
     /// As for [`io`](Self::io); `EAGAIN` where the host can't start that reactor.
     fn moved(&self) -> Result<&ReactorFd, Errno> {
-        if let Some(io) = self.moved.get() {
+        let watched = self.watched();
+        if let Some(io) = watched.moved.get() {
             return Ok(io);
         }
         let own = own_reactor()?;
-        let _alone = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(io) = self.moved.get() {
+        let _alone = watched.registering.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(io) = watched.moved.get() {
             return Ok(io);
         }
         let io = Box::new(self.register_with(&own)?);
-        Ok(self.moved.get_or_init(|| io))
+        Ok(watched.moved.get_or_init(|| io))
+    }
+
+    fn watched(&self) -> &Watched {
+        self.watched.get_or_init(Box::default)
     }
 
     fn register_with(&self, reactor: &Handle) -> Result<ReactorFd, Error> {
@@ -176,7 +192,8 @@ impl AsyncFd {
 
     /// The descriptor as a reactor has it, if it is registered.
     fn registered_fd(&self) -> Option<&ReactorFd> {
-        self.moved.get().or_else(|| self.io.get()).map(Box::as_ref)
+        let watched = self.watched.get()?;
+        watched.moved.get().map(Box::as_ref).or_else(|| watched.io.get())
     }
 
     /// Is it registered with the reactor?
@@ -253,14 +270,9 @@ impl AsyncFd {
         debug_assert!(forgotten.is_err());
     }
 
-    fn watchers(&self, mask: Events) -> &OnceLock<Arc<Watchers>> {
-        let [readers, writers] = &self.watchers;
-        if mask.are_of_writers() { writers } else { readers }
-    }
-
     /// Wakes `context` at the next change of one direction; returns whether there was one before.
     fn watch(&self, direction: Events, context: &mut Context<'_>) -> bool {
-        let watchers = self.watchers(direction).get_or_init(Arc::default);
+        let watchers = self.watched().watchers(direction).get_or_init(Arc::default);
         self.is_watched.store(true, SeqCst);
         watchers.add(context.waker());
         let waker = Waker::from(Arc::clone(watchers));
@@ -275,7 +287,7 @@ impl AsyncFd {
 
     /// Wakes the watchers to try again, as after a change.
     pub(crate) fn wake_all(&self, mask: Events) {
-        if let Some(watchers) = self.watchers(mask).get() {
+        if let Some(watchers) = self.watched.get().and_then(|watched| watched.watchers(mask).get()) {
             watchers.wake_all();
         }
     }
@@ -322,11 +334,19 @@ impl AsyncFd {
     }
 }
 
+impl Watched {
+    fn watchers(&self, mask: Events) -> &OnceLock<Arc<Watchers>> {
+        let [readers, writers] = &self.watchers;
+        if mask.are_of_writers() { writers } else { readers }
+    }
+}
+
 /// Wakes all that watch it. It may end before its socket does, as where an attempt to connect has
 /// failed, which any call may be the first to find: the reactor reports nothing any more then.
 impl Drop for AsyncFd {
     fn drop(&mut self) {
-        for watchers in self.watchers.iter().filter_map(OnceLock::get) {
+        let Some(watched) = self.watched.get() else { return };
+        for watchers in watched.watchers.iter().filter_map(OnceLock::get) {
             watchers.wake_all();
         }
     }

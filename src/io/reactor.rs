@@ -1,8 +1,9 @@
 //! Which tokio runtime drives a socket.
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockWriteGuard, Weak, mpsc};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle, Id, Runtime};
@@ -140,6 +141,26 @@ pub(crate) fn inside_a_runtime<T>(poll: impl FnOnce() -> T) -> Result<T, Errno> 
 /// for it. A later call tries again.
 pub(crate) fn own_reactor() -> Result<Handle, Errno> {
     own().handle()
+}
+
+/// Is it the runtime of wasock's own?
+pub(super) fn is_own_reactor(runtime: &Handle) -> bool {
+    own().started.get().is_some_and(|own| own.id() == runtime.id())
+}
+
+/// The one that all descriptors have which this thread makes for `runtime`, one after the other: they are many.
+pub(super) fn shared(runtime: Handle) -> Arc<Handle> {
+    thread_local! {
+        static LAST: RefCell<Weak<Handle>> = const { RefCell::new(Weak::new()) };
+    }
+    LAST.with_borrow_mut(|last| {
+        let known = last.upgrade().filter(|known| known.id() == runtime.id());
+        known.unwrap_or_else(|| {
+            let made = Arc::new(runtime);
+            *last = Arc::downgrade(&made);
+            made
+        })
+    })
 }
 
 /// Starts a thread that drives a runtime until the process ends.

@@ -15,7 +15,7 @@ use crate::file::{DirEntry, FileType, OpenOptions};
 use crate::ready::TimeSlice;
 
 /// Where the devices are, in the guest's eyes.
-pub(super) const DIRECTORY: &str = "/dev";
+pub(crate) const DIRECTORY: &str = "/dev";
 
 /// How many bytes are made without giving way to others.
 const PIECE: usize = 64 * 1024;
@@ -153,7 +153,7 @@ impl Process {
         if is_there || self.has_devices() {
             return;
         }
-        let open = OpenFile::shared(Open::Devices { preopened_as: Some(DIRECTORY.to_owned()) });
+        let open = OpenFile::shared(Open::Devices { is_preopened: true });
         // A table that is full has more important things in it.
         let _without = self.fds().insert(Descriptor {
             open,
@@ -244,7 +244,7 @@ impl Process {
             if options.write || options.create || options.truncate {
                 return Err(Errno::EISDIR);
             }
-            return Ok((OpenFile::shared(Open::Devices { preopened_as: None }), Rights::DIRECTORY));
+            return Ok((OpenFile::shared(Open::Devices { is_preopened: false }), Rights::DIRECTORY));
         };
         if options.directory {
             return Err(Errno::ENOTDIR);
@@ -259,7 +259,7 @@ impl Process {
         };
         let most = if name == Name::Tty { Rights::STDIO } else { Rights::FILE };
         let device = Device { kind, can_read: options.read, can_write: options.write };
-        Ok((OpenFile::with_nonblocking(Open::Device(device), options.nonblock), most))
+        Ok((OpenFile::with_nonblocking(Open::Device(Box::new(device)), options.nonblock), most))
     }
 
     /// A standard stream, which both descriptors share from then on.

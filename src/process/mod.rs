@@ -143,7 +143,7 @@ pub struct Process {
 impl Process {
     /// What the addresses of a Unix socket mean to this guest.
     pub(crate) fn names(self: &Arc<Self>) -> Domain {
-        Domain::Unix(Arc::new(Arc::downgrade(self)))
+        Domain::Unix(Arc::new(Box::new(Arc::downgrade(self))))
     }
 
     /// The descriptor table. Hold it for a look-up, not for a wait.
@@ -209,7 +209,7 @@ impl Process {
     ///
     /// `EMFILE`; `EINVAL` for a number that none can have.
     pub(crate) fn occupy(&self, number: u32) -> Result<(), Errno> {
-        let open = OpenFile::shared(Open::Event(EventFd::new(0, false)?));
+        let open = OpenFile::shared(Open::Event(Box::new(EventFd::new(0, false)?)));
         let (rights, inheriting) = (Rights::NONE, Rights::NONE);
         let descriptor = Descriptor { open, rights, inheriting, close_on_exec: false };
         self.fds().insert_from(number, descriptor).map(drop)

@@ -1,7 +1,7 @@
 //! What stands behind a descriptor.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Context;
 
@@ -30,9 +30,10 @@ pub struct OpenFile {
     /// How many descriptors stand for it. A call has hold of it longer.
     descriptors: AtomicU32,
     is_closed: AtomicBool,
-    closing: Notify,
-    /// What the host holds for it, once it has had a descriptor.
-    held: OnceLock<Charge>,
+    /// Tells of the end; made by the first that waits for it.
+    closing: OnceLock<Box<Notify>>,
+    /// Where what the host holds for it is charged, once it has had a descriptor.
+    held: OnceLock<Arc<Account>>,
 }
 
 /// What the kernel keeps for a file that is open: the file itself, and its entry in the cache
@@ -53,7 +54,7 @@ const SOCKET: u64 = allocated::<Socket>() + SOCKET_PARTS + KERNEL_SOCKET;
 /// The lists of an event descriptor, and of one end of a pipe.
 const LISTS: u64 = 256;
 
-/// The kinds of open things.
+/// The kinds of open things. What is larger than a pointer is apart, for most are sockets.
 #[derive(Debug)]
 pub enum Open {
     /// A socket.
@@ -61,23 +62,23 @@ pub enum Open {
     /// A regular file.
     File(Arc<File>),
     /// A directory.
-    Directory(Directory),
+    Directory(Box<Directory>),
     /// Standard input.
     Input(Arc<Input>),
     /// Standard output, or standard error.
     Output(Arc<Output>),
     /// An end of a pipe.
-    Pipe(PipeEnd),
+    Pipe(Box<PipeEnd>),
     /// An event descriptor.
-    Event(EventFd),
+    Event(Box<EventFd>),
     /// An epoll.
     Epoll(Arc<Epoll>),
     /// A built-in device.
-    Device(Device),
+    Device(Box<Device>),
     /// The directory of the built-in devices.
     Devices {
-        /// The name that it has for the guest where it is preopened.
-        preopened_as: Option<String>,
+        /// Has the guest it from its start on?
+        is_preopened: bool,
     },
 }
 
@@ -104,16 +105,21 @@ impl OpenFile {
             nonblocking: AtomicBool::new(nonblocking),
             descriptors: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
-            closing: Notify::new(),
+            closing: OnceLock::new(),
             held: OnceLock::new(),
         })
+    }
+
+    /// How many bytes the host holds for it, from its beginning to its end.
+    fn bytes(&self) -> u64 {
+        allocated::<Self>() + self.open.bytes_behind()
     }
 
     /// Is it a directory that the guest has from its start on?
     pub(crate) fn is_preopened(&self) -> bool {
         match &self.open {
             Open::Directory(directory) => directory.preopened_as.is_some(),
-            Open::Devices { preopened_as } => preopened_as.is_some(),
+            Open::Devices { is_preopened } => *is_preopened,
             _ => false,
         }
     }
@@ -132,7 +138,11 @@ impl OpenFile {
             Open::Epoll(epoll) => epoll.close(),
             _ => {}
         }
-        self.closing.notify_waiters();
+        // One that makes it after this look is sure to see that it is closed.
+        fence(SeqCst);
+        if let Some(closing) = self.closing.get() {
+            closing.notify_waiters();
+        }
     }
 
     /// Has its last descriptor been closed?
@@ -147,7 +157,8 @@ impl OpenFile {
     /// Nothing is lost when the future is dropped.
     pub(crate) async fn closed(&self) {
         // Notifications from here on are received.
-        let closing = self.closing.notified();
+        let closing = self.closing.get_or_init(Box::default).notified();
+        fence(SeqCst);
         if !self.is_closed() {
             closing.await;
         }
@@ -197,9 +208,9 @@ impl Counted for OpenFile {
             return Ok(());
         }
         let mut held = reserved.unwrap_or_else(|| Charge::none(account));
-        held.resize(allocated::<Self>() + self.open.bytes_behind())?;
+        held.resize(self.bytes())?;
         // The lock of the table is held: no other thread does the same.
-        _ = self.held.set(held);
+        _ = self.held.set(held.leave());
         Ok(())
     }
 }
@@ -212,6 +223,9 @@ impl Drop for OpenFile {
             Open::Socket(socket) if Arc::strong_count(socket) > 1 => socket.close(),
             Open::Epoll(epoll) => epoll.close(),
             _ => {}
+        }
+        if let Some(account) = self.held.take() {
+            drop(Charge::left_on(account, self.bytes()));
         }
     }
 }
@@ -322,8 +336,8 @@ impl Open {
             Self::Socket(socket) => Some(socket.as_ref()),
             Self::Input(input) => Some(input.as_ref()),
             Self::Output(output) => Some(output.as_ref()),
-            Self::Pipe(end) => Some(end),
-            Self::Event(event) => Some(event),
+            Self::Pipe(end) => Some(end.as_ref()),
+            Self::Event(event) => Some(event.as_ref()),
             Self::Epoll(epoll) => Some(epoll.as_ref()),
             Self::Device(device) => Some(device.input()?.as_ref()),
             Self::File(_) | Self::Directory(_) | Self::Devices { .. } => None,
@@ -358,14 +372,18 @@ impl Pollable for OpenFile {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+    use std::os::fd::OwnedFd;
     use std::time::Duration;
     use tokio::time::timeout;
 
     use crate::address::Address;
+    use crate::fd::Descriptor;
+    use crate::io::AsyncFd;
     use crate::policy::{Denial, Policy};
     use crate::ready;
     use crate::socket::listen::{
-        AcceptFilter, Capacity, LimitExceeded, ListenConfig, ListenProfile, ListenerQuota, RejectReason,
+        AcceptFilter, Capacity, ConnectionPermit, LimitExceeded, ListenConfig, ListenProfile, ListenerQuota,
+        RejectReason,
     };
     use crate::socket::{Domain, Kind, Refusal};
 
@@ -403,6 +421,23 @@ mod tests {
             ListenConfig { rules: profile.rules(), maximum: 16, kernel_maximum: 16, account, accept_filter };
         socket.stream()?.listen(4, config, &policy, None)?;
         Ok(Arc::new(socket))
+    }
+
+    /// The figure of docs/performance.md, but for the tables of an epoll and of descriptors.
+    #[test]
+    fn a_connection_takes_few_bytes_of_the_host() {
+        // A word of the allocator's for each, in steps of 16 bytes; the two counters of what is shared.
+        let block = |bytes: usize| (bytes + 8).next_multiple_of(16);
+        let shared = |bytes: usize| block(bytes + 16);
+        let sizes = [
+            ("open file", shared(size_of::<OpenFile>())),
+            ("socket", shared(size_of::<Socket>())),
+            ("registration", shared(size_of::<AsyncFd>())),
+            ("host's descriptor", shared(size_of::<OwnedFd>())),
+            ("permit", block(size_of::<ConnectionPermit>())),
+            ("slot", size_of::<Option<Descriptor<OpenFile>>>()),
+        ];
+        assert!(sizes.iter().map(|(_, bytes)| bytes).sum::<usize>() <= 432, "{sizes:?}");
     }
 
     /// docs/listen.md, rule 13: an accept ends with `EBADF` where another thread closes

@@ -143,7 +143,7 @@ impl Process {
         }
         for directory in &settings.directories {
             fds.insert(Descriptor {
-                open: OpenFile::shared(Open::Directory(directory.clone())),
+                open: OpenFile::shared(Open::Directory(Box::new(directory.clone()))),
                 rights: Rights::DIRECTORY,
                 inheriting: Rights::DIRECTORY_INHERITING,
                 close_on_exec: false,

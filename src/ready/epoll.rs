@@ -39,7 +39,7 @@ use super::time_slice::TimeSlice;
 use crate::account::Account;
 use crate::error::Errno;
 use crate::io::{Events, Node, Pollable, READ, ReadyList, Timer, WRITE};
-use entries::{Entries, EntryKey, Watch, key};
+use entries::{Entries, EntryKey, key, small};
 use entry::{EntryState, EpollEntry, EpollNode};
 use kernel::Kernel;
 use leader::Leadership;
@@ -145,16 +145,17 @@ impl Epoll {
         let mut entries = unpoisoned(&self.entries);
         // "EEXIST: op was EPOLL_CTL_ADD, and the supplied file descriptor fd is already
         // registered with this epoll instance." - epoll_ctl(2)
-        if entries.by_key.contains_key(&key(fd, target)) {
+        let key = key(fd, target);
+        if entries.of_kernel.contains_key(&small(key)) || entries.own.contains_key(&key) {
             return Err(Errno::EEXIST);
         }
-        if entries.by_key.len() >= entries.sweep_at {
+        if entries.count() >= entries.sweep_at {
             self.sweep(&mut entries);
         }
         self.charge_one(&mut entries)?;
         let is_first = !self.kernel.is_in_use();
         if let Some(record) = self.kernel.add(fd, target, request) {
-            entries.by_key.insert(key(fd, target), Watch::Kernel(record));
+            entries.of_kernel.insert(small(key), record);
             drop(entries);
             if is_first {
                 self.leadership.need(&self.list);
@@ -163,8 +164,7 @@ impl Epoll {
         }
         let state = Mutex::new(EntryState { request, is_on: true });
         let entry = Node::new(&self.list, target, EpollEntry { fd, state, inner: inner.map(Arc::downgrade) });
-        entries.by_key.insert(key(fd, target), Watch::Entry(Arc::clone(&entry)));
-        entries.own += 1;
+        entries.own.insert(key, Arc::clone(&entry));
         drop(entries);
         self.list.mark_ready(&entry, READ | WRITE);
         Ok(())
@@ -192,13 +192,10 @@ impl Epoll {
 
     /// Removes entries of closed things, once there are twice as many entries as the last time.
     fn sweep(&self, entries: &mut Entries) {
-        entries.by_key.retain(|_, watch| match watch {
-            Watch::Entry(entry) => entry.is_open(),
-            Watch::Kernel(record) => self.kernel.keep(*record),
-        });
-        entries.own = entries.by_key.values().filter(|watch| matches!(watch, Watch::Entry(_))).count();
+        entries.own.retain(|_, entry| entry.is_open());
+        entries.of_kernel.retain(|_, record| self.kernel.keep(*record));
         self.list.keep(|entry| entry.is_open());
-        entries.sweep_at = (entries.by_key.len() * 2).max(FIRST_SWEEP);
+        entries.sweep_at = (entries.count() * 2).max(FIRST_SWEEP);
         entries.charge(0);
     }
 
@@ -211,16 +208,16 @@ impl Epoll {
         let mut entries = unpoisoned(&self.entries);
         // "ENOENT: op was EPOLL_CTL_MOD or EPOLL_CTL_DEL, and fd is not registered with
         // this epoll instance." - epoll_ctl(2)
-        let watch = entries.by_key.get_mut(&key(fd, target)).ok_or(Errno::ENOENT)?;
-        let entry = match watch {
-            Watch::Kernel(record) => return self.kernel.modify(*record, target.as_ref(), request),
-            Watch::Entry(entry) => Arc::clone(entry),
-        };
+        let key = key(fd, target);
+        if let Some(record) = entries.of_kernel.get(&small(key)) {
+            return self.kernel.modify(*record, target.as_ref(), request);
+        }
+        let entry = Arc::clone(entries.own.get(&key).ok_or(Errno::ENOENT)?);
         let is_first = !self.kernel.is_in_use();
         // One that has settled since, such as a connection that is there now.
         if let Some(record) = self.kernel.add(fd, target, request) {
-            *watch = Watch::Kernel(record);
-            entries.own -= 1;
+            entries.own.remove(&key);
+            entries.of_kernel.insert(small(key), record);
             drop(entries);
             self.retire(&entry);
             if is_first {
@@ -249,24 +246,20 @@ impl Epoll {
     /// `ENOENT` where it is not watched.
     pub fn remove(&self, fd: u32, target: &Arc<dyn Pollable>) -> Result<(), Errno> {
         let mut entries = unpoisoned(&self.entries);
-        let removed = entries.by_key.remove(&key(fd, target)).ok_or(Errno::ENOENT)?;
+        let key = key(fd, target);
+        if let Some(record) = entries.of_kernel.remove(&small(key)) {
+            entries.charge(0);
+            self.kernel.remove(record, target.as_ref());
+            return Ok(());
+        }
+        let removed = entries.own.remove(&key).ok_or(Errno::ENOENT)?;
         entries.charge(0);
-        let removed = match removed {
-            Watch::Kernel(record) => {
-                self.kernel.remove(record, target.as_ref());
-                return Ok(());
-            }
-            Watch::Entry(entry) => entry,
-        };
-        entries.own -= 1;
         drop(entries);
         self.retire(&removed);
         if let Some(inner) = removed.value.inner.as_ref().and_then(Weak::upgrade) {
-            let is_it = |watch: &Watch| match watch {
-                Watch::Entry(entry) => entry.value.inner.as_ref().is_some_and(|other| is(other, &inner)),
-                Watch::Kernel(_) => false,
-            };
-            let still = unpoisoned(&self.entries).by_key.values().any(is_it);
+            let is_it =
+                |entry: &Arc<EpollNode>| entry.value.inner.as_ref().is_some_and(|other| is(other, &inner));
+            let still = unpoisoned(&self.entries).own.values().any(is_it);
             if !still {
                 forget_one(&inner.parents, self);
                 forget_one(&self.children, &inner);
@@ -282,17 +275,12 @@ impl Epoll {
 
     /// Is everything that it watches the kernel's to watch?
     pub fn is_kernels_alone(&self) -> bool {
-        self.kernel.is_in_use() && unpoisoned(&self.entries).own == 0
+        self.kernel.is_in_use() && unpoisoned(&self.entries).own.is_empty()
     }
 
     /// All that are not the kernel's.
     fn entries(&self) -> Vec<Arc<EpollNode>> {
-        let entries = unpoisoned(&self.entries);
-        let all = entries.by_key.values().filter_map(|watch| match watch {
-            Watch::Entry(entry) => Some(Arc::clone(entry)),
-            Watch::Kernel(_) => None,
-        });
-        all.collect()
+        unpoisoned(&self.entries).own.values().cloned().collect()
     }
 
     /// Is there anything that [`Epoll::take`] would return? What is not ready leaves the list,
@@ -360,10 +348,8 @@ impl Epoll {
     fn remove_entry(&self, entry: &Arc<EpollNode>) {
         let key = (entry.value.fd, entry.address());
         let mut entries = unpoisoned(&self.entries);
-        let is_it = |watch: &Watch| matches!(watch, Watch::Entry(found) if Arc::ptr_eq(found, entry));
-        if entries.by_key.get(&key).is_some_and(is_it) {
-            entries.by_key.remove(&key);
-            entries.own -= 1;
+        if entries.own.get(&key).is_some_and(|found| Arc::ptr_eq(found, entry)) {
+            entries.own.remove(&key);
             entries.charge(0);
         }
     }
@@ -371,7 +357,7 @@ impl Epoll {
 
 impl std::fmt::Debug for Epoll {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let entries = unpoisoned(&self.entries).by_key.len();
+        let entries = unpoisoned(&self.entries).count();
         f.debug_struct("Epoll").field("entries", &entries).finish_non_exhaustive()
     }
 }

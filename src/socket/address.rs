@@ -39,8 +39,8 @@ pub enum Domain {
     Inet4,
     /// IPv6.
     Inet6,
-    /// Names in the guest's directories.
-    Unix(Arc<dyn Paths>),
+    /// Names in the guest's directories. One pointer, for every connection has a domain.
+    Unix(Arc<Box<dyn Paths>>),
 }
 
 impl Domain {
@@ -79,7 +79,7 @@ impl Domain {
     /// An address as the kernel gave it.
     pub(super) fn read(&self, address: SocketAddrAny) -> Result<Address, Errno> {
         match self {
-            Self::Unix(paths) => unix::from_host(&address, paths.as_ref()),
+            Self::Unix(paths) => unix::from_host(&address, paths.as_ref().as_ref()),
             _ => sockaddr::inet(address).map(Address::Inet),
         }
     }

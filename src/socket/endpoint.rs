@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno as Os;
@@ -31,10 +32,19 @@ pub(super) struct Endpoint {
     pub(super) is_shared: bool,
     /// Is it a connection that was accepted?
     pub(super) is_accepted: bool,
+    /// Would closing the host's socket wait for what is left to be delivered?
+    pub(super) lingers: AtomicBool,
+    /// What a connection over a network has not, and there are many.
+    more: OnceLock<Box<More>>,
+}
+
+/// What few sockets have.
+#[derive(Debug, Default)]
+struct More {
     /// The name that it has, over `AF_UNIX`.
-    named: OnceLock<Box<BoundName>>,
+    named: OnceLock<BoundName>,
     /// The address that it has for the guest, where its port is published.
-    published: OnceLock<Box<Published>>,
+    published: OnceLock<Published>,
     /// Set where the service holds the socket, which then goes on when the guest closes it.
     claim: OnceLock<Arc<Claim>>,
 }
@@ -60,8 +70,7 @@ impl Published {
     }
 }
 
-/// The name of a socket, and the file where it is its own. Most sockets have none, so it
-/// lies apart.
+/// The name of a socket, and the file where it is its own.
 #[derive(Debug)]
 struct BoundName {
     name: UnixName,
@@ -84,18 +93,15 @@ impl Endpoint {
     }
 
     pub(super) fn new(fd: OwnedFd, domain: Domain, kind: Kind) -> Self {
-        let (named, published, claim) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let own = Arc::new(fd);
         Self {
-            own,
+            own: Arc::new(fd),
             domain,
             kind,
             is_inherited: false,
             is_shared: false,
             is_accepted: false,
-            named,
-            published,
-            claim,
+            lingers: AtomicBool::new(false),
+            more: OnceLock::new(),
         }
     }
 
@@ -112,28 +118,43 @@ impl Endpoint {
         let endpoint = Self { is_inherited: true, is_shared, ..Self::new(fd, domain, kind) };
         if let Address::Unix(name) = local {
             let held = held.map(Arc::new);
-            endpoint.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held }));
+            endpoint.more().named.get_or_init(|| BoundName { name: name.clone(), held });
         }
         endpoint
     }
 
     /// What a connection to this one is, at the same name.
     pub(super) fn accepted(&self, fd: OwnedFd) -> Self {
-        let named =
-            self.named.get().map(|named| Box::new(BoundName { name: named.name.clone(), held: None }));
         let accepted = Self { is_accepted: true, ..Self::new(fd, self.domain.clone(), self.kind) };
-        if let Some(published) = self.published.get() {
-            accepted.published.get_or_init(|| Box::new(Published { is_accepted: true, ..**published }));
+        if let Some(published) = self.published() {
+            accepted.more().published.get_or_init(|| Published { is_accepted: true, ..*published });
         }
-        match named {
-            Some(named) => Self { named: OnceLock::from(named), ..accepted },
-            None => accepted,
+        if let Some(named) = self.named() {
+            accepted.more().named.get_or_init(|| BoundName { name: named.name.clone(), held: None });
         }
+        accepted
+    }
+
+    fn more(&self) -> &More {
+        self.more.get_or_init(Box::default)
+    }
+
+    fn named(&self) -> Option<&BoundName> {
+        self.more.get()?.named.get()
+    }
+
+    fn published(&self) -> Option<&Published> {
+        self.more.get()?.published.get()
+    }
+
+    /// As [`claim`](Self::claim), one that it has left included.
+    fn any_claim(&self) -> Option<&Arc<Claim>> {
+        self.more.get()?.claim.get()
     }
 
     /// The host's socket.
     pub(super) fn fd(&self) -> &Arc<OwnedFd> {
-        self.claim.get().map_or(&self.own, |claim| claim.fd())
+        self.any_claim().map_or(&self.own, |claim| claim.fd())
     }
 
     pub(super) fn host_fd(&self) -> BorrowedFd<'_> {
@@ -142,13 +163,13 @@ impl Endpoint {
 
     /// What is ready where something comes in.
     pub(super) fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.claim.get().map_or(&self.own, |claim| claim.gate()).as_fd()
+        self.any_claim().map_or(&self.own, |claim| claim.gate()).as_fd()
     }
 
     /// The socket whose options are the guest's to read and to set: its own, until what it sets
     /// on one that it shares with an earlier instance takes effect.
     pub(super) fn option_fd(&self) -> BorrowedFd<'_> {
-        match self.claim.get() {
+        match self.any_claim() {
             Some(claim) if claim.is_ready() || claim.has_left() => claim.fd().as_fd(),
             _ => self.own.as_fd(),
         }
@@ -156,27 +177,27 @@ impl Endpoint {
 
     /// Set where the service holds the socket.
     pub(super) fn claim(&self) -> Option<&Arc<Claim>> {
-        self.claim.get().filter(|claim| !claim.has_left())
+        self.any_claim().filter(|claim| !claim.has_left())
     }
 
     /// The descriptor of the host at which is waited for what comes in.
     pub(super) fn incoming(&self) -> &Arc<OwnedFd> {
-        self.claim.get().map_or(&self.own, |claim| claim.gate())
+        self.any_claim().map_or(&self.own, |claim| claim.gate())
     }
 
     /// Was it ever a held socket?
     pub(super) fn was_held(&self) -> bool {
-        self.claim.get().is_some()
+        self.any_claim().is_some()
     }
 
     /// May others have it too?
     pub(super) fn is_shared(&self) -> bool {
-        self.is_shared || self.claim.get().is_some_and(|claim| claim.is_shared())
+        self.is_shared || self.any_claim().is_some_and(|claim| claim.is_shared())
     }
 
     /// Is it open when the guest has closed it?
     pub(super) fn outlives_guest(&self) -> bool {
-        self.is_inherited || self.claim.get().is_some()
+        self.is_inherited || self.any_claim().is_some()
     }
 
     /// Takes a socket of the guest's own in the place of a held one, at the same address, for
@@ -200,12 +221,12 @@ impl Endpoint {
 
     /// Becomes the socket of `claim`.
     pub(super) fn adopt(&self, claim: Arc<Claim>) {
-        self.claim.get_or_init(|| claim);
+        self.more().claim.get_or_init(|| claim);
     }
 
     /// Has `keeper` hold the socket, which listens or receives now.
     pub(super) fn hold(&self, asked: &Address, keeper: &dyn Keeper) {
-        if self.claim.get().is_some() || self.is_inherited {
+        if self.any_claim().is_some() || self.is_inherited {
             return;
         }
         let Some(made) = self.made(asked) else { return };
@@ -214,13 +235,13 @@ impl Endpoint {
             return;
         }
         if let Some(claim) = keeper.hold(made) {
-            self.claim.get_or_init(|| claim);
+            self.more().claim.get_or_init(|| claim);
         }
     }
 
     /// Tells `keeper` of the socket, which is bound now and may listen later.
     pub(super) fn note_bound(&self, asked: &Address, keeper: &dyn Keeper) {
-        if self.claim.get().is_none()
+        if self.any_claim().is_none()
             && let Some(made) = self.made(asked).filter(|made| !made.is_chosen)
         {
             keeper.bound(made);
@@ -231,14 +252,14 @@ impl Endpoint {
     fn made(&self, asked: &Address) -> Option<Made> {
         let (binding, local) = (self.binding_of_host()?, self.local_address().ok()?);
         let is_chosen = self.asked_of_host(asked).is_some_and(|asked| asked.port() == 0);
-        let name = self.named.get().and_then(|named| named.held.clone());
+        let name = self.named().and_then(|named| named.held.clone());
         Some(Made { binding, local, is_chosen, fd: Arc::clone(&self.own), name })
     }
 
     /// Where the kernel has it.
     fn binding_of_host(&self) -> Option<Binding> {
         let at = match &self.domain {
-            Domain::Unix(_) => BoundAt::Name(self.named.get()?.held.as_ref()?.id().ok()?),
+            Domain::Unix(_) => BoundAt::Name(self.named()?.held.as_ref()?.id().ok()?),
             _ => BoundAt::Inet(self.local_address().ok()?.inet()?),
         };
         Some(self.binding(at))
@@ -276,12 +297,12 @@ impl Endpoint {
     ) -> Result<Address, Refusal> {
         match (address, &self.domain) {
             (Address::Unix(name), Domain::Unix(paths)) => {
-                let (name, place) = unix::place(name, paths.as_ref(), policy)?;
+                let (name, place) = unix::place(name, paths.as_ref().as_ref(), policy)?;
                 let held = match self.adopt_at(keeper, || Some(BoundAt::Name(place.id().ok()?)))? {
                     Some(claim) => claim.name(),
-                    None => Some(Arc::new(unix::bind(self.host_fd(), place, paths.as_ref())?)),
+                    None => Some(Arc::new(unix::bind(self.host_fd(), place, paths.as_ref().as_ref())?)),
                 };
-                self.named.get_or_init(|| Box::new(BoundName { name: name.clone(), held }));
+                self.more().named.get_or_init(|| BoundName { name: name.clone(), held });
                 Ok(Address::Unix(name))
             }
             (Address::Inet(inet), _) => {
@@ -297,8 +318,8 @@ impl Endpoint {
                     self.confirm_port(policy)?;
                 }
                 if published.is_some() {
-                    self.published
-                        .get_or_init(|| Box::new(Published { bound: *inet, there, is_accepted: false }));
+                    let published = Published { bound: *inet, there, is_accepted: false };
+                    self.more().published.get_or_init(|| published);
                 }
                 Ok(address.clone())
             }
@@ -385,7 +406,7 @@ impl Endpoint {
 
     /// What the host was asked for where the guest asked for `asked`.
     pub(super) fn asked_of_host(&self, asked: &Address) -> Option<SocketAddr> {
-        self.published.get().map(|published| published.there).or(asked.inet())
+        self.published().map(|published| published.there).or(asked.inet())
     }
 
     /// The address that the guest is shown: its own, where the host has the socket elsewhere.
@@ -395,7 +416,7 @@ impl Endpoint {
     /// What the host reports.
     pub(super) fn shown_address(&self) -> Result<Address, Errno> {
         let local = self.local_address()?;
-        Ok(match (self.published.get(), &local) {
+        Ok(match (self.published(), &local) {
             (Some(published), Address::Inet(inet)) => Address::Inet(published.shown(*inet)),
             _ => local,
         })
@@ -416,7 +437,7 @@ impl Endpoint {
 
     /// The name, over `AF_UNIX`.
     pub(super) fn name(&self) -> Option<UnixName> {
-        self.named.get().map(|named| named.name.clone())
+        self.named().map(|named| named.name.clone())
     }
 
     /// Removes the name, if it is to be removed when the socket closes.
@@ -425,7 +446,7 @@ impl Endpoint {
             // The name is the service's, as the socket is.
             return;
         }
-        if let Some(BoundName { held: Some(held), .. }) = self.named.get().map(Box::as_ref) {
+        if let Some(BoundName { held: Some(held), .. }) = self.named() {
             held.remove();
         }
     }

@@ -125,7 +125,7 @@ impl Socket {
         };
         let endpoint = Endpoint::inherited(fd, domain, kind, &local, is_shared, held);
         Ok(match kind {
-            Kind::Datagram => Self::Datagram(Datagram::from_inherited(endpoint, peer)),
+            Kind::Datagram => Self::Datagram(Box::new(Datagram::from_inherited(endpoint, peer))),
             Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::from_inherited(endpoint, local, peer)?),
         })
     }

@@ -114,8 +114,8 @@ impl Kind {
 pub enum Socket {
     /// One that connects: TCP, and streams and messages in order over `AF_UNIX`.
     Stream(Stream),
-    /// Messages, each on its own.
-    Datagram(Datagram),
+    /// Messages, each on its own. Apart, for it is larger, and connections are many.
+    Datagram(Box<Datagram>),
 }
 
 const PROTOCOL_TCP: u16 = 6;
@@ -136,7 +136,7 @@ impl Socket {
         check_protocol(domain.family(), kind, protocol)?;
         Ok(match kind {
             Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::open(domain, kind)?),
-            Kind::Datagram => Self::Datagram(Datagram::open(domain)?),
+            Kind::Datagram => Self::Datagram(Box::new(Datagram::open(domain)?)),
         })
     }
 
@@ -155,7 +155,7 @@ impl Socket {
         let one = |fd| {
             let endpoint = Endpoint::new(fd, domain.clone(), kind);
             Ok::<_, Errno>(match kind {
-                Kind::Datagram => Self::Datagram(Datagram::of_pair(endpoint)),
+                Kind::Datagram => Self::Datagram(Box::new(Datagram::of_pair(endpoint))),
                 Kind::Stream | Kind::SeqPacket => Self::Stream(Stream::of_pair(endpoint)?),
             })
         };

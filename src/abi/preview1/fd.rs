@@ -404,7 +404,7 @@ impl Thread {
         let descriptor = self.descriptor(fd, Rights::NONE)?;
         let name = match &descriptor.open.open {
             Open::Directory(directory) => directory.preopened_as.clone(),
-            Open::Devices { preopened_as } => preopened_as.clone(),
+            Open::Devices { is_preopened } => is_preopened.then(|| device::DIRECTORY.to_owned()),
             _ => None,
         };
         name.ok_or(Errno::EBADF)

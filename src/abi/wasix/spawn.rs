@@ -132,8 +132,8 @@ impl Started {
             if mode == Mode::Piped {
                 let (first, second) = pipe_ends();
                 let (theirs, ours) = if number == 0 { (first, second) } else { (second, first) };
-                child.fds().insert_from(number, stream(Open::Pipe(theirs)))?;
-                *own = Some(parent.fds().insert(stream(Open::Pipe(ours)))?);
+                child.fds().insert_from(number, stream(Open::Pipe(Box::new(theirs))))?;
+                *own = Some(parent.fds().insert(stream(Open::Pipe(Box::new(ours))))?);
             }
         }
         Ok(())

@@ -127,7 +127,7 @@ impl WasixWait for Call<'_> {
         check_out_value(memory, ret_fd)?;
         // "EINVAL: An unsupported value was specified in flags." - eventfd(2)
         let flags = known(eventfdflags, SEMAPHORE | FDFLAG_NONBLOCK)?;
-        let event = Open::Event(EventFd::new(initial_val, flags & SEMAPHORE != 0)?);
+        let event = Open::Event(Box::new(EventFd::new(initial_val, flags & SEMAPHORE != 0)?));
         let open = OpenFile::with_nonblocking(event, flags & FDFLAG_NONBLOCK != 0);
         let fd = self.insert(open, Rights::STDIO, Rights::STDIO)?;
         Ok(memory.write(ret_fd, fd)?)
@@ -142,7 +142,7 @@ impl WasixWait for Call<'_> {
         check_out_value(memory, ret_read_fd)?;
         check_out_value(memory, ret_write_fd)?;
         let (first, second) = pipe_ends();
-        let ends = [first, second].map(|end| OpenFile::shared(Open::Pipe(end)));
+        let ends = [first, second].map(|end| OpenFile::shared(Open::Pipe(Box::new(end))));
         let (read_fd, write_fd) = self.insert_two(ends, Rights::STDIO)?;
         memory.write(ret_read_fd, read_fd)?;
         Ok(memory.write(ret_write_fd, write_fd)?)

@@ -96,7 +96,7 @@ impl Listener {
     }
 
     fn listen(&self, held: &Arc<HeldSocket>, number: u32, config: ListenConfig) -> Result<Socket, Errno> {
-        let (fd, names) = (held.fd().try_clone()?, Domain::Unix(Arc::new(NoNames)));
+        let (fd, names) = (held.fd().try_clone()?, Domain::Unix(Arc::new(Box::new(NoNames))));
         let socket = Socket::from_inherited(fd, self.inherited.clone(), names, None)?;
         // The buffers of a shared one are not this host's alone.
         if let Some(most) = self.max_buffer.filter(|_| !held.is_shared()) {

@@ -54,7 +54,7 @@ impl ConnectionInstances {
     pub fn connection(&self) -> Result<OneConnection, Errno> {
         let (near, _gone) = UnixStream::pair()?;
         let inherited = Inherited { is_shared: false, ..Inherited::inspect(near.as_fd())? };
-        let names = Domain::Unix(Arc::new(NoNames));
+        let names = Domain::Unix(Arc::new(Box::new(NoNames)));
         let socket = Socket::from_inherited(near.into(), inherited, names, None)?;
         Ok(OneConnection(GivenConnection::new(Arc::new(socket), ConnectionAs::Stdio)))
     }

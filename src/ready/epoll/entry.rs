@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 
-use super::{EntryKey, Epoll, Happened, Request, Watch, unpoisoned};
+use super::{EntryKey, Epoll, Happened, Request, unpoisoned};
 use crate::account::{allocated, sized};
 use crate::io::{DirectionWaker, Events, Node, OnReport, Pollable, READ, WRITE, look_at_all};
 
@@ -13,7 +13,7 @@ use crate::io::{DirectionWaker, Events, Node, OnReport, Pollable, READ, WRITE, l
 /// for what it watches: "roughly ... 160 bytes on a 64-bit kernel" - epoll(7).
 pub(super) const ENTRY_BYTES: u64 = allocated::<EpollNode>()
     + 2 * allocated::<DirectionWaker<EpollEntry>>()
-    + sized::<(EntryKey, Watch)>(2)
+    + sized::<(EntryKey, Arc<EpollNode>)>(2)
     + sized::<usize>(2)
     + sized::<Waker>(4)
     + 256;

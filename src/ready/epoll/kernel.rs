@@ -62,8 +62,8 @@ struct KernelWatch {
     fd: u32,
     target: Weak<dyn Pollable>,
     data: Data,
-    /// Notes what is reported to the guest.
-    on_report: Option<Weak<dyn OnReport>>,
+    /// Notes what is reported to the guest. Listeners have one: apart, for connections are more.
+    on_report: Option<Box<Weak<dyn OnReport>>>,
 }
 
 impl Kernel {
@@ -72,7 +72,7 @@ impl Kernel {
     pub(super) fn add(&self, fd: u32, target: &Arc<dyn Pollable>, request: Request) -> Option<u32> {
         let socket = target.kernel_fd().stable()?;
         let host = self.host()?;
-        let on_report = target.on_report().as_ref().map(Arc::downgrade);
+        let on_report = target.on_report().as_ref().map(Arc::downgrade).map(Box::new);
         let watched = KernelWatch { fd, target: Arc::downgrade(target), data: request.data, on_report };
         let (number, word) = unpoisoned(&self.records).insert(watched)?;
         if epoll::add(host, socket, EventData::new_u64(word), asked(request)).is_ok() {
@@ -146,7 +146,7 @@ impl Kernel {
             let Event { flags, data, .. } = *event;
             // One that was removed, or closed, since the kernel reported it.
             let Some(watched) = records.of_word(data.u64()) else { continue };
-            if let Some(on_report) = watched.on_report.as_ref().and_then(Weak::upgrade) {
+            if let Some(on_report) = watched.on_report.as_deref().and_then(Weak::upgrade) {
                 on_report.note_report();
             }
             found.push(Happened { fd: watched.fd, events: told(flags), data: watched.data });

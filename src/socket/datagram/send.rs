@@ -43,7 +43,7 @@ impl Datagram {
         self.endpoint.domain.check(address)?;
         match (address, &self.endpoint.domain) {
             (Address::Unix(name), Domain::Unix(paths)) => {
-                let (name, target) = unix::target(name, paths.as_ref(), policy)?;
+                let (name, target) = unix::target(name, paths.as_ref().as_ref(), policy)?;
                 Ok((Address::Unix(name), Destination::Name(target)))
             }
             (Address::Inet(there), _) => {

@@ -52,10 +52,10 @@ pub struct ConnectionLimiter {
 struct Counts {
     in_all: u32,
     /// Those with a connection, by their number.
-    listeners: HashMap<u64, u32>,
+    listeners: HashMap<u32, u32>,
     /// Those with a connection, or with one that waits in a queue of the host's.
     peers: HashMap<Peer, u32>,
-    last_listener: u64,
+    last_listener: u32,
 }
 
 /// What counts as one peer: see [`peer_of`].
@@ -102,7 +102,8 @@ impl ConnectionLimiter {
     /// The quota of one more listener.
     pub fn quota(self: &Arc<Self>) -> ListenerQuota {
         let mut counts = self.lock();
-        counts.last_listener += 1;
+        // One that got its number four thousand million listeners ago is gone.
+        counts.last_listener = counts.last_listener.wrapping_add(1);
         ListenerQuota { connection_limiter: Arc::clone(self), listener: counts.last_listener }
     }
 
@@ -116,7 +117,7 @@ impl ConnectionLimiter {
 #[derive(Clone)]
 pub struct ListenerQuota {
     connection_limiter: Arc<ConnectionLimiter>,
-    listener: u64,
+    listener: u32,
 }
 
 impl ListenerQuota {
@@ -124,6 +125,11 @@ impl ListenerQuota {
     /// block.
     pub(crate) fn lock_counts(&self) -> LockedCounts<'_> {
         LockedCounts { quota: self, counts: self.connection_limiter.lock() }
+    }
+
+    fn permit(&self, peer: Option<Peer>, is_inside: bool) -> ConnectionPermit {
+        let Self { connection_limiter, listener } = self.clone();
+        ConnectionPermit { connection_limiter, listener, is_inside, peer: peer.map(Box::new) }
     }
 
     /// A permit for a connection that waits in a queue of the host: it counts towards the
@@ -135,7 +141,7 @@ impl ListenerQuota {
     pub(crate) fn wait(&self, peer: &Address) -> Result<ConnectionPermit, LimitExceeded> {
         let mut held = self.lock_counts();
         let peer = held.admit(peer)?;
-        Ok(ConnectionPermit { quota: self.clone(), peer, is_inside: false })
+        Ok(self.permit(peer, false))
     }
 }
 
@@ -167,7 +173,7 @@ impl LockedCounts<'_> {
     pub(crate) fn take(mut self, peer: &Address) -> Result<ConnectionPermit, LimitExceeded> {
         let peer = self.admit(peer)?;
         self.enter();
-        Ok(ConnectionPermit { quota: self.quota.clone(), peer, is_inside: true })
+        Ok(self.quota.permit(peer, true))
     }
 
     fn admit(&mut self, peer: &Address) -> Result<Option<Peer>, LimitExceeded> {
@@ -187,10 +193,12 @@ impl LockedCounts<'_> {
 
 /// Counts one connection until it is dropped.
 pub struct ConnectionPermit {
-    quota: ListenerQuota,
-    peer: Option<Peer>,
+    connection_limiter: Arc<ConnectionLimiter>,
+    listener: u32,
     /// Does the guest have the connection? Otherwise it waits in a queue of the host.
     is_inside: bool,
+    /// Set where peers are limited. Apart, for then connections are fewer.
+    peer: Option<Box<Peer>>,
 }
 
 impl ConnectionPermit {
@@ -203,7 +211,11 @@ impl ConnectionPermit {
         if self.is_inside {
             return Ok(());
         }
-        let mut held = self.quota.lock_counts();
+        let quota = ListenerQuota {
+            connection_limiter: Arc::clone(&self.connection_limiter),
+            listener: self.listener,
+        };
+        let mut held = quota.lock_counts();
         held.check()?;
         held.enter();
         drop(held);
@@ -214,13 +226,13 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut counts = self.quota.connection_limiter.lock();
-        if let Some(peer) = self.peer {
-            leave(&mut counts.peers, peer);
+        let mut counts = self.connection_limiter.lock();
+        if let Some(peer) = self.peer.take() {
+            leave(&mut counts.peers, *peer);
         }
         if self.is_inside {
             counts.in_all = counts.in_all.saturating_sub(1);
-            leave(&mut counts.listeners, self.quota.listener);
+            leave(&mut counts.listeners, self.listener);
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Takes connections from a listener, and what a held one returns where another instance was faster.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use super::listening::{self, AcceptSource, Accepted};
-use super::{Connected, Stream, StreamState};
+use super::{Stream, StreamState};
 use crate::error::Errno;
-use crate::io::{AsyncFd, Events, Pollable as _};
+use crate::io::{Events, Pollable as _};
 use crate::socket::listen::{AcceptFilter, PendingConnection, Queue};
 use crate::socket::{Refusal, Socket};
 
@@ -111,10 +110,8 @@ impl Stream {
     fn accepted(&self, pending: PendingConnection) -> Result<Accepted, Refusal> {
         let PendingConnection { socket, peer, permit, _held: _ } = pending;
         let endpoint = self.endpoint.accepted(socket);
-        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
-        let connected = StreamState::Connected(Connected::new(registration, peer.clone(), endpoint.kind));
-        let (lingers, limits) = (self.lingers.load(Relaxed), self.limits.passed_on());
-        let mut stream = Self::with_state(endpoint, connected, lingers, limits);
+        endpoint.lingers.store(self.endpoint.lingers.load(Relaxed), Relaxed);
+        let mut stream = Self::with_peer(endpoint, peer.clone(), self.limits.passed_on())?;
         stream.permit = permit.map(Box::new);
         Ok(Accepted { socket: Socket::Stream(stream), peer })
     }

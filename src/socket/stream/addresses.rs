@@ -1,5 +1,6 @@
 //! The addresses of a socket that connects.
 
+use super::bound::Bound;
 use super::{Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
@@ -12,7 +13,7 @@ impl Stream {
     ///
     /// What the host reports.
     pub fn local_address(&self) -> Result<Address, Errno> {
-        self.address(Endpoint::local_address)
+        self.address(Endpoint::local_address, |_| {})
     }
 
     /// The address that the guest is shown: the same, but for a port that is published.
@@ -21,19 +22,22 @@ impl Stream {
     ///
     /// What the host reports.
     pub fn shown_address(&self) -> Result<Address, Errno> {
-        self.inspect(|state| {
-            if let StreamState::Bound(bound) = state {
-                bound.note_known();
-            }
-        })?;
-        self.address(Endpoint::shown_address)
+        self.address(Endpoint::shown_address, Bound::note_known)
     }
 
-    fn address(&self, of: fn(&Endpoint) -> Result<Address, Errno>) -> Result<Address, Errno> {
+    /// The address `of` the host's socket; `note` takes note of one that is only bound.
+    fn address(
+        &self,
+        of: impl Fn(&Endpoint) -> Result<Address, Errno>,
+        note: impl Fn(&Bound),
+    ) -> Result<Address, Errno> {
         let known = self.inspect(|state| match state {
             // The kernel still reports the port of an attempt that failed.
             StreamState::Unbound(_) => Some(self.endpoint.domain.wildcard()),
-            StreamState::Bound(bound) => bound.deferred_address(),
+            StreamState::Bound(bound) => {
+                note(bound);
+                bound.deferred_address()
+            }
             _ => None,
         })?;
         match known {
@@ -49,7 +53,7 @@ impl Stream {
     /// `ENOTCONN` where there is no peer.
     pub fn peer_address(&self) -> Result<Address, Errno> {
         self.inspect(|state| match state {
-            StreamState::Connected(connected) => Ok(connected.peer().clone()),
+            StreamState::Connected(peer) => Ok(peer.address()),
             _ => Err(Errno::ENOTCONN),
         })?
     }

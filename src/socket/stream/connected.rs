@@ -1,6 +1,7 @@
 //! Connected: bytes both ways.
 
 use std::io::IoSlice;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,13 +19,42 @@ use crate::socket::{Ancillary, Kind, Received, ShutdownHow, rights, transfer};
 #[derive(Clone, Debug)]
 pub struct Connected {
     registration: Arc<AsyncFd>,
-    peer: Address,
     kind: Kind,
 }
 
+/// The address of a peer, in few words: connections are many, and most have one of IPv4.
+#[derive(Debug)]
+pub(super) enum Peer {
+    V4(SocketAddrV4),
+    Other(Box<Address>),
+}
+
+impl Peer {
+    pub(super) fn address(&self) -> Address {
+        match self {
+            Self::V4(address) => Address::Inet(SocketAddr::V4(*address)),
+            Self::Other(address) => Address::clone(address),
+        }
+    }
+
+    /// Is it one over `AF_UNIX`?
+    pub(super) fn is_named(&self) -> bool {
+        matches!(self, Self::Other(address) if matches!(**address, Address::Unix(_)))
+    }
+}
+
+impl From<Address> for Peer {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Inet(SocketAddr::V4(address)) => Self::V4(address),
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
 impl Connected {
-    pub(super) fn new(registration: Arc<AsyncFd>, peer: Address, kind: Kind) -> Self {
-        Self { registration, peer, kind }
+    pub(super) fn new(registration: Arc<AsyncFd>, kind: Kind) -> Self {
+        Self { registration, kind }
     }
 
     /// The reactor's view of the connection.
@@ -60,10 +90,6 @@ impl Connected {
     /// As [`Pollable::register`](crate::io::Pollable::register).
     pub(in crate::socket) fn register(&self, mask: Events, context: &mut Context<'_>) -> bool {
         self.registration.register(mask, context)
-    }
-
-    pub(super) fn peer(&self) -> &Address {
-        &self.peer
     }
 
     /// Does each send arrive as one message, whole?
@@ -161,8 +187,9 @@ impl Connected {
         Ok(sent)
     }
 
-    pub(super) fn status(&self) -> Status {
-        if let Address::Unix(_) = self.peer {
+    /// What `sock_status` reports; the peer is one over `AF_UNIX` if it `is_named`.
+    pub(super) fn status(&self, is_named: bool) -> Status {
+        if is_named {
             // The kernel remembers such a peer. Both directions have ended when it goes.
             let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::empty())];
             let has_ended = matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(1..));
@@ -183,12 +210,12 @@ impl Stream {
     ///
     /// `ENOTCONN` where the socket is not connected.
     pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Errno> {
-        let connected = self.inspect(|state| match state {
-            StreamState::Connected(connected) => Ok(connected.clone()),
+        let connection = self.inspect(|state| match state {
+            StreamState::Connected(_) => self.connection.get().ok_or(Errno::EIO),
             // "ENOTCONN: The socket is not connected." - shutdown(3p)
             _ => Err(Errno::ENOTCONN),
         })??;
-        connected.shutdown(how)
+        connection.shutdown(how)
     }
 
     /// The connection, for data.
@@ -199,10 +226,7 @@ impl Stream {
     /// last attempt to connect failed.
     pub fn connected(&self) -> Result<Connected, Errno> {
         let found = self.inspect(|state| match state {
-            StreamState::Connected(connected) => {
-                self.connection.get_or_init(|| connected.clone());
-                Ok(connected.clone())
-            }
+            StreamState::Connected(_) => self.connection.get().cloned().ok_or(Errno::EIO),
             StreamState::Connecting(_) => Err(Errno::EAGAIN),
             _ => Err(Errno::ENOTCONN),
         })?;
@@ -218,7 +242,7 @@ impl Stream {
         !self.endpoint.is_inherited && rights::is_within_process(self.endpoint.host_fd())
     }
 
-    /// The connection, where a call has used it before.
+    /// The connection, where it is there.
     pub fn known_connection(&self) -> Option<&Connected> {
         self.connection.get()
     }

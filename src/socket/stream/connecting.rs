@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno as Os;
 
-use super::{Connected, Stream, StreamState, Transition};
+use super::{Stream, StreamState, Transition};
 use crate::address::{Address, UnixName};
 use crate::error::Errno;
 use crate::io::AsyncFd;
@@ -20,13 +20,14 @@ pub(super) struct Connecting {
     registration: Arc<AsyncFd>,
     peer: Address,
     /// What the socket becomes again should the attempt fail.
-    before: Box<StreamState>,
+    before: StreamState,
 }
 
 /// How an attempt stands.
 pub(super) enum Settled {
-    Pending(Connecting),
-    Connected(Connected),
+    Pending(Box<Connecting>),
+    /// By this registration, to this peer.
+    Connected(Arc<AsyncFd>, Address),
     /// The registration is over.
     Failed {
         errno: Errno,
@@ -53,18 +54,14 @@ impl Stream {
             return Err(errno.into());
         }
         self.change(|state| match state {
-            StreamState::Unbound(unbound) => {
-                start(&self.endpoint, StreamState::Unbound(unbound), address, policy)
-            }
-            StreamState::Bound(bound) => start(&self.endpoint, StreamState::Bound(bound), address, policy),
+            StreamState::Unbound(unbound) => self.start(StreamState::Unbound(unbound), address, policy),
+            StreamState::Bound(bound) => self.start(StreamState::Bound(bound), address, policy),
             // "EALREADY: A connection request is already in progress" - connect(3p)
             StreamState::Connecting(connecting) => {
                 (StreamState::Connecting(connecting), Err(Errno::EALREADY.into()))
             }
             // "EISCONN: The specified socket is connection-mode and is already connected."
-            StreamState::Connected(connected) => {
-                (StreamState::Connected(connected), Err(Errno::EISCONN.into()))
-            }
+            StreamState::Connected(peer) => (StreamState::Connected(peer), Err(Errno::EISCONN.into())),
             // "EOPNOTSUPP: The socket is listening and cannot be connected."
             StreamState::Listening(listening) => {
                 (StreamState::Listening(listening), Err(Errno::ENOTSUP.into()))
@@ -92,67 +89,60 @@ impl Stream {
     }
 }
 
-/// Begins to connect; on failure the socket remains in `before`.
-pub(super) fn start(
-    endpoint: &Endpoint,
-    before: StreamState,
-    peer: &Address,
-    policy: &Policy,
-) -> Transition<()> {
-    match peer {
-        Address::Inet(peer) => to_network(endpoint, before, address::destination(*peer), policy),
-        Address::Unix(name) => to_name(endpoint, before, name, policy),
-    }
-}
-
-fn to_network(
-    endpoint: &Endpoint,
-    mut before: StreamState,
-    peer: SocketAddr,
-    policy: &Policy,
-) -> Transition<()> {
-    if let Err(denial) = policy.check(Use::TcpConnect(peer)) {
-        return (before, Err(denial.into()));
-    }
-    if let StreamState::Bound(bound) = &mut before
-        && let Err(refusal) = bound.make_real(endpoint, policy)
-    {
-        return (before, Err(refusal));
-    }
-    let outcome = rustix::net::connect(endpoint.fd(), &peer);
-    if !matches!(outcome, Ok(()) | Err(Os::INPROGRESS | Os::INTR)) {
-        return (before, outcome.map_err(Refusal::from));
-    }
-    // Registered only now: see `AsyncFd`.
-    let registration = match AsyncFd::new(Arc::clone(endpoint.fd())) {
-        Ok(registration) => registration,
-        Err(errno) => return (before, Err(errno.into())),
-    };
-    let peer = Address::Inet(peer);
-    match outcome {
-        Ok(()) => (StreamState::Connected(Connected::new(registration, peer, endpoint.kind)), Ok(())),
-        Err(_) => {
-            let connecting = Connecting { registration, peer, before: Box::new(before) };
-            (StreamState::Connecting(connecting), Err(Errno::EINPROGRESS.into()))
+impl Stream {
+    /// Begins to connect; on failure the socket remains in `before`.
+    fn start(&self, before: StreamState, peer: &Address, policy: &Policy) -> Transition<()> {
+        match peer {
+            Address::Inet(peer) => self.to_network(before, address::destination(*peer), policy),
+            Address::Unix(name) => self.to_name(before, name, policy),
         }
     }
-}
 
-/// A Unix name connects or fails at once; `EAGAIN` where the queue there is full.
-fn to_name(endpoint: &Endpoint, before: StreamState, name: &UnixName, policy: &Policy) -> Transition<()> {
-    let connect = || {
-        let Domain::Unix(paths) = &endpoint.domain else { return Err(Errno::EAFNOSUPPORT.into()) };
-        let (name, target) = unix::target(name, paths.as_ref(), policy)?;
-        // "EAGAIN: For nonblocking UNIX domain sockets, the socket is nonblocking, and the
-        // connection cannot be completed immediately." - connect(2)
-        let there = target.address()?;
-        rustix::io::retry_on_intr(|| rustix::net::connect(endpoint.fd(), &there))?;
-        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
-        Ok::<_, Refusal>(Connected::new(registration, Address::Unix(name), endpoint.kind))
-    };
-    match connect() {
-        Ok(connected) => (StreamState::Connected(connected), Ok(())),
-        Err(refusal) => (before, Err(refusal)),
+    fn to_network(&self, mut before: StreamState, peer: SocketAddr, policy: &Policy) -> Transition<()> {
+        let endpoint = &self.endpoint;
+        if let Err(denial) = policy.check(Use::TcpConnect(peer)) {
+            return (before, Err(denial.into()));
+        }
+        if let StreamState::Bound(bound) = &mut before
+            && let Err(refusal) = bound.make_real(endpoint, policy)
+        {
+            return (before, Err(refusal));
+        }
+        let outcome = rustix::net::connect(endpoint.fd(), &peer);
+        if !matches!(outcome, Ok(()) | Err(Os::INPROGRESS | Os::INTR)) {
+            return (before, outcome.map_err(Refusal::from));
+        }
+        // Registered only now: see `AsyncFd`.
+        let registration = match AsyncFd::new(Arc::clone(endpoint.fd())) {
+            Ok(registration) => registration,
+            Err(errno) => return (before, Err(errno.into())),
+        };
+        let peer = Address::Inet(peer);
+        match outcome {
+            Ok(()) => (self.connect_by(registration, peer), Ok(())),
+            Err(_) => {
+                let connecting = Connecting { registration, peer, before };
+                (StreamState::Connecting(Box::new(connecting)), Err(Errno::EINPROGRESS.into()))
+            }
+        }
+    }
+
+    /// A Unix name connects or fails at once; `EAGAIN` where the queue there is full.
+    fn to_name(&self, before: StreamState, name: &UnixName, policy: &Policy) -> Transition<()> {
+        let endpoint = &self.endpoint;
+        let connect = || {
+            let Domain::Unix(paths) = &endpoint.domain else { return Err(Errno::EAFNOSUPPORT.into()) };
+            let (name, target) = unix::target(name, paths.as_ref().as_ref(), policy)?;
+            // "EAGAIN: For nonblocking UNIX domain sockets, the socket is nonblocking, and the
+            // connection cannot be completed immediately." - connect(2)
+            let there = target.address()?;
+            rustix::io::retry_on_intr(|| rustix::net::connect(endpoint.fd(), &there))?;
+            Ok::<_, Refusal>((AsyncFd::new(Arc::clone(endpoint.fd()))?, name))
+        };
+        match connect() {
+            Ok((registration, name)) => (self.connect_by(registration, Address::Unix(name)), Ok(())),
+            Err(refusal) => (before, Err(refusal)),
+        }
     }
 }
 
@@ -162,18 +152,18 @@ impl Connecting {
     }
 
     /// Checks whether the attempt has ended.
-    pub(super) fn settle(self, endpoint: &Endpoint) -> Settled {
+    pub(super) fn settle(self: Box<Self>, endpoint: &Endpoint) -> Settled {
         let mut fds = [PollFd::new(endpoint.fd(), PollFlags::OUT)];
         let ended = rustix::event::poll(&mut fds, Some(&Timespec::default()));
         if !matches!(ended, Ok(count) if count > 0) {
             return Settled::Pending(self);
         }
         match rustix::net::sockopt::socket_error(endpoint.fd()) {
-            Ok(Ok(())) => Settled::Connected(Connected::new(self.registration, self.peer, endpoint.kind)),
+            Ok(Ok(())) => Settled::Connected(self.registration, self.peer),
             Ok(Err(error)) | Err(error) => {
                 forget_attempt(endpoint, &self.before);
-                let Self { registration, before, .. } = self;
-                Settled::Failed { errno: error.into(), before: *before, registration }
+                let Self { registration, before, .. } = *self;
+                Settled::Failed { errno: error.into(), before, registration }
             }
         }
     }

@@ -47,7 +47,7 @@ impl Stream {
     }
 
     pub(in crate::socket) fn note_linger(&self, lingers: bool) {
-        self.lingers.store(lingers, Relaxed);
+        self.endpoint.lingers.store(lingers, Relaxed);
     }
 }
 
@@ -61,7 +61,7 @@ impl Drop for Stream {
     /// may wait.
     fn drop(&mut self) {
         // What is held stays open: nothing is left to be delivered by it.
-        if !self.lingers.load(Relaxed) || self.endpoint.claim().is_some() {
+        if !self.endpoint.lingers.load(Relaxed) || self.endpoint.claim().is_some() {
             return;
         }
         if !self.endpoint.is_shared() {

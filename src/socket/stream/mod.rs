@@ -17,7 +17,7 @@ mod traffic;
 mod unbound;
 
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::endpoint::Endpoint;
@@ -34,6 +34,7 @@ use crate::policy::Policy;
 
 use bound::Bound;
 pub use connected::Connected;
+use connected::Peer;
 use connecting::{Connecting, Settled};
 pub use listening::Accepted;
 use listening::Listening;
@@ -44,11 +45,12 @@ use unbound::Unbound;
 #[derive(Debug)]
 enum StreamState {
     Unbound(Unbound),
-    Bound(Bound),
-    Connecting(Connecting),
-    /// Apart, for it is larger than the others, and connections are many.
+    // These are apart, for they are larger than the next one, and connections are many.
+    Bound(Box<Bound>),
+    Connecting(Box<Connecting>),
     Listening(Box<Listening>),
-    Connected(Connected),
+    /// To this peer, by what the socket has as its [`connection`](Stream::connection).
+    Connected(Peer),
     /// The last descriptor is closed, and a call is still on its way out.
     Closed,
 }
@@ -71,15 +73,13 @@ pub enum Status {
 pub struct Stream {
     // Before the endpoint: a registration leaves the reactor before its socket closes.
     inner: Mutex<Inner>,
-    /// The connection, once a call has asked for it: nothing but the end of the socket
-    /// comes after it, so that it is found without the lock.
+    /// The connection, once it is there: nothing but the end of the socket comes after it, so that
+    /// it is found without the lock.
     connection: OnceLock<Connected>,
     endpoint: Endpoint,
     limits: SocketLimits,
-    /// Watchers of a socket that has no readiness source yet.
-    changes: Watchers,
-    /// Would closing the host's socket wait for what is left to be delivered?
-    lingers: AtomicBool,
+    /// Watchers of a socket that has no readiness source yet. Made by the first of them.
+    changes: OnceLock<Box<Watchers>>,
     /// Its permit, if it was accepted under a limit. After the endpoint: the next holder
     /// of the permit finds the descriptor free.
     permit: Option<Box<ConnectionPermit>>,
@@ -105,14 +105,13 @@ type Transition<T> = (StreamState, Result<T, Refusal>);
 impl Stream {
     pub(super) fn open(domain: Domain, kind: Kind) -> Result<Self, Errno> {
         let endpoint = Endpoint::open(domain, kind)?;
-        Ok(Self::with_state(endpoint, StreamState::Unbound(Unbound), false, SocketLimits::default()))
+        Ok(Self::with_state(endpoint, StreamState::Unbound(Unbound), SocketLimits::default()))
     }
 
     /// One of a pair: connected for good, without a name.
     pub(super) fn of_pair(endpoint: Endpoint) -> Result<Self, Errno> {
-        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
-        let connected = Connected::new(registration, endpoint.domain.wildcard(), endpoint.kind);
-        Ok(Self::with_state(endpoint, StreamState::Connected(connected), false, SocketLimits::default()))
+        let peer = endpoint.domain.wildcard();
+        Self::with_peer(endpoint, peer, SocketLimits::default())
     }
 
     /// A socket that was opened outside: bound, or connected.
@@ -125,26 +124,32 @@ impl Stream {
         local: Address,
         peer: Option<Address>,
     ) -> Result<Self, Errno> {
-        let state = match peer {
-            Some(peer) => {
-                let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
-                StreamState::Connected(Connected::new(registration, peer, endpoint.kind))
-            }
-            None => StreamState::Bound(Bound::new(local)),
-        };
         let lingers = rustix::net::sockopt::socket_linger(endpoint.fd())?.is_some_and(|time| !time.is_zero());
-        Ok(Self::with_state(endpoint, state, lingers, SocketLimits::default()))
+        endpoint.lingers.store(lingers, Relaxed);
+        let limits = SocketLimits::default();
+        match peer {
+            Some(peer) => Self::with_peer(endpoint, peer, limits),
+            None => Ok(Self::with_state(endpoint, StreamState::Bound(Box::new(Bound::new(local))), limits)),
+        }
     }
 
-    fn with_state(endpoint: Endpoint, state: StreamState, lingers: bool, limits: SocketLimits) -> Self {
+    /// One that is connected to `peer`.
+    fn with_peer(endpoint: Endpoint, peer: Address, limits: SocketLimits) -> Result<Self, Errno> {
+        let registration = AsyncFd::new(Arc::clone(endpoint.fd()))?;
+        let connected = Connected::new(registration, endpoint.kind);
+        let mut stream = Self::with_state(endpoint, StreamState::Connected(peer.into()), limits);
+        stream.connection = OnceLock::from(connected);
+        Ok(stream)
+    }
+
+    fn with_state(endpoint: Endpoint, state: StreamState, limits: SocketLimits) -> Self {
         let inner = Inner { state: Some(state), connect_error: None, set: None };
         Self {
             inner: Mutex::new(inner),
             connection: OnceLock::new(),
             endpoint,
             limits,
-            changes: Watchers::default(),
-            lingers: AtomicBool::new(lingers),
+            changes: OnceLock::new(),
             permit: None,
             _descriptor_freed: DescriptorFreed,
         }
@@ -159,7 +164,7 @@ impl Stream {
     ///
     fn settled(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.lock();
-        let Some(ended) = inner.settle(&self.endpoint) else { return inner };
+        let Some(ended) = inner.settle(self) else { return inner };
         // What watches the attempt is woken without the lock.
         drop(inner);
         drop(ended);
@@ -177,8 +182,17 @@ impl Stream {
         let (state, answer) = transition(state);
         inner.state = Some(state);
         drop(inner);
-        self.changes.wake_all();
+        // One who is about to watch looks at the state, under the lock, after the watchers were made.
+        if let Some(changes) = self.changes.get() {
+            changes.wake_all();
+        }
         answer
+    }
+
+    /// The state of a socket that is connected to `peer` from now on.
+    fn connect_by(&self, registration: Arc<AsyncFd>, peer: Address) -> StreamState {
+        self.connection.get_or_init(|| Connected::new(registration, self.endpoint.kind));
+        StreamState::Connected(peer.into())
     }
 
     /// Reads the state, after the outcome of a finished attempt to connect was recorded.
@@ -208,7 +222,7 @@ impl Stream {
         self.endpoint.domain.check(&address)?;
         self.change(|state| match state {
             StreamState::Unbound(unbound) => match unbound.bind(&self.endpoint, address, policy, keeper) {
-                Ok(bound) => (StreamState::Bound(bound), Ok(())),
+                Ok(bound) => (StreamState::Bound(Box::new(bound)), Ok(())),
                 Err((refusal, unbound)) => (StreamState::Unbound(unbound), Err(refusal)),
             },
             // "EINVAL: The socket is already bound to an address, and the protocol does
@@ -241,7 +255,7 @@ impl Stream {
             StreamState::Bound(bound) => {
                 match bound.listen(&self.endpoint, backlog, config, policy, keeper) {
                     Ok(listening) => started(listening),
-                    Err((refusal, bound)) => (StreamState::Bound(bound), Err(refusal)),
+                    Err((refusal, bound)) => (StreamState::Bound(Box::new(bound)), Err(refusal)),
                 }
             }
             StreamState::Unbound(unbound) => {
@@ -287,7 +301,9 @@ impl Stream {
             StreamState::Unbound(_) | StreamState::Bound(_) if failed => Ok(Status::Failed),
             StreamState::Unbound(_) | StreamState::Connecting(_) => Ok(Status::Opening),
             StreamState::Bound(_) | StreamState::Listening(_) => Ok(Status::Opened),
-            StreamState::Connected(connected) => Ok(connected.status()),
+            StreamState::Connected(peer) => {
+                Ok(self.connection.get().ok_or(Errno::EIO)?.status(peer.is_named()))
+            }
             StreamState::Closed => Ok(Status::Closed),
         }
     }
@@ -408,7 +424,7 @@ impl Stream {
         match &self.lock().state {
             Some(StreamState::Connecting(connecting)) => Some(connecting.registration()),
             Some(StreamState::Listening(listening)) => listening.async_fd().cloned(),
-            Some(StreamState::Connected(connected)) => Some(connected.registration()),
+            Some(StreamState::Connected(_)) => self.connection.get().map(Connected::registration),
             _ => None,
         }
     }
@@ -425,15 +441,15 @@ impl Stream {
 impl Inner {
     /// Records the outcome of an attempt to connect that has ended meanwhile; returns the registration of
     /// one that has failed.
-    fn settle(&mut self, endpoint: &Endpoint) -> Option<Arc<AsyncFd>> {
+    fn settle(&mut self, stream: &Stream) -> Option<Arc<AsyncFd>> {
         let Some(StreamState::Connecting(connecting)) =
             self.state.take_if(|state| matches!(state, StreamState::Connecting(_)))
         else {
             return None;
         };
-        let (state, ended) = match connecting.settle(endpoint) {
+        let (state, ended) = match connecting.settle(&stream.endpoint) {
             Settled::Pending(connecting) => (StreamState::Connecting(connecting), None),
-            Settled::Connected(connected) => (StreamState::Connected(connected), None),
+            Settled::Connected(registration, peer) => (stream.connect_by(registration, peer), None),
             Settled::Failed { errno, before, registration } => {
                 self.connect_error = Some(errno);
                 (before, Some(registration))

@@ -44,7 +44,9 @@ impl Stream {
             Some(StreamState::Unbound(_) | StreamState::Bound(_) | StreamState::Closed) | None => Phase::Idle,
             Some(StreamState::Connecting(connecting)) => Phase::Connecting(connecting.registration()),
             Some(StreamState::Listening(listening)) => Phase::Listening(listening.pollable()),
-            Some(StreamState::Connected(connected)) => Phase::Connected(connected.clone()),
+            Some(StreamState::Connected(_)) => {
+                self.connection.get().cloned().map_or(Phase::Idle, Phase::Connected)
+            }
         }
     }
 
@@ -55,7 +57,7 @@ impl Stream {
             return connected.register(mask, context);
         }
         // First it is watched, then its state is asked for: no change lies between.
-        self.changes.add(context.waker());
+        self.changes.get_or_init(Box::default).add(context.waker());
         if let Some(claim) = self.endpoint.claim() {
             claim.wake_at_change(context.waker());
         }
@@ -72,15 +74,10 @@ impl Stream {
         let will_stay = self.known_connection().is_some() || {
             let inner = self.settled();
             match &inner.state {
-                Some(StreamState::Connected(connected)) => {
-                    // A guest that polls is about to use it.
-                    self.connection.get_or_init(|| connected.clone());
-                    true
-                }
                 Some(StreamState::Listening(listening)) if listening.queue().is_some() => {
                     return KernelFd::None;
                 }
-                Some(StreamState::Listening(_)) => true,
+                Some(StreamState::Listening(_) | StreamState::Connected(_)) => true,
                 // The kernel's error is taken already.
                 _ if inner.connect_error.is_some() => return KernelFd::None,
                 _ => false,

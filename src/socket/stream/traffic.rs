@@ -18,10 +18,8 @@ pub struct Traffic {
 impl Stream {
     /// How much has gone through it; `None` where it is not connected.
     pub fn traffic(&self) -> Option<Traffic> {
-        let connected = match &self.lock().state {
-            Some(StreamState::Connected(connected)) => connected.clone(),
-            _ => return None,
-        };
+        let is_connected = matches!(self.lock().state, Some(StreamState::Connected(_)));
+        let connected = self.connection.get().filter(|_| is_connected)?;
         let registration = connected.registration();
         let (received, sent) = (registration.received(), registration.sent());
         Some(Traffic { received, sent, unread: connected.unread() })

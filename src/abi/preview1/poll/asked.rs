@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn things_are_charged_once_and_given_back() -> Result<(), Errno> {
         let account = Account::new(Limit::HostMemory, 100_000);
-        let open = OpenFile::shared(Open::Event(EventFd::new(0, false)?));
+        let open = OpenFile::shared(Open::Event(Box::new(EventFd::new(0, false)?)));
         let mut few = Asked::new(FREE, &account)?;
         few.watch(3, &open, Events::READ)?;
         assert_eq!(account.used(), 0);
