@@ -31,12 +31,44 @@ pub(crate) struct Subscription {
     pub(crate) kind: u8,
 }
 
-/// After so many looks in vain, one after the other, the thread mostly waits in its polls.
+/// After so many looks in vain, one after the other, the thread mostly waits.
 const LOOKS_IN_VAIN: u8 = 4;
 
-/// So many polls sleep before they look then. Then one looks again, so that a guess that has become wrong costs little:
+/// So many waits sleep before they look then. Then one looks again, so that a guess that has become wrong costs little:
 /// to sleep for nothing costs several times as much as a look.
 const SLEEPS: u8 = 7;
+
+/// Guesses whether a look would find nothing, from what the last ones of a thread have found.
+#[derive(Debug, Default)]
+pub(crate) struct LookGuess {
+    /// How many looks have found nothing, one after the other.
+    looks_in_vain: u8,
+    /// How many of the next waits sleep before they look, since they are likely to find nothing.
+    sleeps: u8,
+}
+
+impl LookGuess {
+    /// Is a look likely to find nothing?
+    pub(crate) fn may_sleep_first(&self) -> bool {
+        self.sleeps > 0
+    }
+
+    /// A wait begins, which sleeps before it looks.
+    pub(crate) fn sleeps_first(&mut self) {
+        self.sleeps = self.sleeps.saturating_sub(1);
+    }
+
+    /// A wait has looked.
+    pub(crate) fn has_looked(&mut self, is_in_vain: bool) {
+        self.looks_in_vain = if is_in_vain { self.looks_in_vain.saturating_add(1) } else { 0 };
+        self.sleeps = if self.looks_in_vain >= LOOKS_IN_VAIN { SLEEPS } else { 0 };
+    }
+
+    /// A wait that has slept found several events: these are there to be found, mostly.
+    pub(crate) fn has_found_several(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// The buffers of one poll. A thread keeps them between its calls, so that they allocate nothing.
 #[derive(Default)]
@@ -49,10 +81,8 @@ pub(crate) struct PollScratch {
     pub(crate) held: Vec<Arc<OpenFile>>,
     /// The events, as the guest gets them.
     pub(crate) events: Vec<[u8; 32]>,
-    /// How many looks have found nothing, one after the other.
-    looks_in_vain: u8,
-    /// How many of the next polls sleep before they look, since they are likely to find nothing.
-    sleeps: u8,
+    /// Whether it is to look before it sleeps.
+    pub(crate) guess: LookGuess,
     charge: Option<Charge>,
     /// For how many subscriptions the buffers are charged.
     count: u32,
@@ -74,27 +104,6 @@ impl PollScratch {
         has_room
     }
 
-    /// Is a look likely to find nothing?
-    pub(crate) fn may_sleep_first(&self) -> bool {
-        self.sleeps > 0
-    }
-
-    /// A poll begins, which sleeps before it looks.
-    pub(crate) fn sleeps_first(&mut self) {
-        self.sleeps = self.sleeps.saturating_sub(1);
-    }
-
-    /// A poll has looked.
-    pub(crate) fn has_looked(&mut self, is_in_vain: bool) {
-        self.looks_in_vain = if is_in_vain { self.looks_in_vain.saturating_add(1) } else { 0 };
-        self.sleeps = if self.looks_in_vain >= LOOKS_IN_VAIN { SLEEPS } else { 0 };
-    }
-
-    /// A poll that has slept found several events: these are there to be found, mostly.
-    pub(crate) fn has_found_several(&mut self) {
-        (self.looks_in_vain, self.sleeps) = (0, 0);
-    }
-
     /// Gives back what is too large to be kept.
     #[inline]
     pub(crate) fn trim(&mut self) {
@@ -109,25 +118,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn polls_sleep_first_after_some_looks_in_vain_one_after_the_other() {
-        let mut scratch = PollScratch::default();
+    fn waits_sleep_first_after_some_looks_in_vain_one_after_the_other() {
+        let mut guess = LookGuess::default();
         for is_in_vain in [true, true, true, false, true, true, true] {
-            scratch.has_looked(is_in_vain);
-            assert!(!scratch.may_sleep_first());
+            guess.has_looked(is_in_vain);
+            assert!(!guess.may_sleep_first());
         }
         for _ in 0..2 {
-            scratch.has_looked(true);
+            guess.has_looked(true);
             let slept = (0..100).take_while(|_| {
-                let may_sleep = scratch.may_sleep_first();
-                scratch.sleeps_first();
+                let may_sleep = guess.may_sleep_first();
+                guess.sleeps_first();
                 may_sleep
             });
             assert_eq!(slept.count(), usize::from(SLEEPS));
         }
-        scratch.has_looked(true);
-        scratch.has_found_several();
-        assert!(!scratch.may_sleep_first());
-        scratch.has_looked(true);
-        assert!(!scratch.may_sleep_first());
+        guess.has_looked(true);
+        guess.has_found_several();
+        assert!(!guess.may_sleep_first());
+        guess.has_looked(true);
+        assert!(!guess.may_sleep_first());
     }
 }

@@ -90,7 +90,7 @@ impl Call<'_> {
                 if written > 1
                     && let Some(scratch) = &mut call.poll_scratch
                 {
-                    scratch.has_found_several();
+                    scratch.guess.has_found_several();
                 }
                 write_count(memory, ret_n, written)
             })
@@ -115,14 +115,14 @@ impl Call<'_> {
             Ok::<_, Error>(())
         })?;
         let sleeps_first = self.parks
-            && scratch.may_sleep_first()
+            && scratch.guess.may_sleep_first()
             && poll_set::can_sleep_first(self, &scratch.subscriptions);
         let found = if sleeps_first {
-            scratch.sleeps_first();
+            scratch.guess.sleeps_first();
             Some(0)
         } else {
             let found = poll_set::poll_sockets(self, scratch);
-            scratch.has_looked(found == Some(0));
+            scratch.guess.has_looked(found == Some(0));
             found
         };
         if let Some(found @ 1..) = found {

@@ -99,18 +99,32 @@ impl WasixWait for Call<'_> {
         check_out_value(memory, ret_nevents)?;
         let most = usize::try_from(maxevents).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
         let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
-        let mut found = std::mem::take(&mut self.happened);
-        let has_polled = epoll.take(most, &mut found);
-        let written = write_events(memory, events, found.drain(..));
-        self.happened = found;
-        let written = written?;
-        // Only what the kernel keeps does not need the reactor to run.
-        if written > 0 || limit == Some(Duration::ZERO) && epoll.is_kernels_alone() {
-            return write_count(memory, ret_nevents, written);
-        }
-        Err(self.wait(move |_, memory| {
+        let sleeps_first = self.parks
+            && self.epoll_guess.may_sleep_first()
+            && limit != Some(Duration::ZERO)
+            && epoll.is_kernels_alone();
+        let has_polled = if sleeps_first {
+            self.epoll_guess.sleeps_first();
+            true
+        } else {
+            let mut found = std::mem::take(&mut self.happened);
+            let has_polled = epoll.take(most, &mut found);
+            let written = write_events(memory, events, found.drain(..));
+            self.happened = found;
+            let written = written?;
+            self.epoll_guess.has_looked(written == 0);
+            // Only what the kernel keeps does not need the reactor to run.
+            if written > 0 || limit == Some(Duration::ZERO) && epoll.is_kernels_alone() {
+                return write_count(memory, ret_nevents, written);
+            }
+            has_polled
+        };
+        Err(self.wait(move |call, memory| {
             Box::pin(async move {
                 let found = epoll.wait(most, limit, has_polled).await?;
+                if found.len() > 1 {
+                    call.epoll_guess.has_found_several();
+                }
                 let written = write_events(memory, events, found)?;
                 Ok(memory.write(ret_nevents, written)?)
             })

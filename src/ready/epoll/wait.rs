@@ -24,7 +24,8 @@ const MAX_PER_ROUND: usize = 1024;
 impl Epoll {
     /// Waits until something is ready, or `limit` has passed; `None` is forever, zero
     /// only polls. Returns `most` events at most. `has_polled` says that
-    /// [`take`](Self::take) has just found nothing.
+    /// [`take`](Self::take) has just found nothing; or need not be asked before the wait, where all is
+    /// [the kernel's](Self::is_kernels_alone), which tells one that waits of what is ready already.
     ///
     /// # Cancel safety
     ///
@@ -98,6 +99,10 @@ impl Epoll {
                 changed.set(self.kernel.changed());
             }
             was_polled = true;
+            if is_over && found.is_empty() {
+                // What happened comes before the end of the time, were nobody to have looked yet.
+                self.kernel.take(most, found);
+            }
             if is_over || !found.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
         });
         interruptible_by_all(listed).await.flatten()

@@ -69,6 +69,21 @@ fn the_kernel_watches_what_is_stable() {
 }
 
 #[test]
+fn a_thread_that_parks_need_not_look_before_it_sleeps() {
+    let epoll = Epoll::new();
+    let [near, far] = pair();
+    epoll.add(4, &target(&near), request(Mode::Level)).unwrap();
+    write(&far);
+    // Nobody has looked, and the time may be over before the first sleep.
+    for limit in [None, Some(Duration::from_secs(20)), Some(Duration::from_nanos(1))] {
+        let found = block_on(epoll.wait(8, limit, true)).unwrap().unwrap();
+        assert_eq!(found.iter().map(|happened| happened.fd).collect::<Vec<_>>(), [4], "{limit:?}");
+    }
+    assert!(read(&near));
+    assert_eq!(block_on(epoll.wait(8, Some(Duration::from_millis(1)), true)), Ok(Ok(Vec::new())));
+}
+
+#[test]
 fn the_kernel_reports_levels_edges_and_one_shots() {
     for (mode, twice, again) in [(Mode::Level, 1, 1), (Mode::Edge, 0, 1), (Mode::OneShot, 0, 0)] {
         let epoll = Epoll::new();
