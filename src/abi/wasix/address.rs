@@ -64,7 +64,7 @@ pub(crate) fn read(
         return Ok(Address::Unix(unix_name::read(memory, at.add(BEFORE_PATH)?)?));
     }
     let size = if tag == INET6 && width == AddressWidth::Wide { WIDE_INET6 } else { NARROW };
-    let bytes = memory.to_vec(at.as_array(size))?;
+    let bytes = memory.as_cow(at.as_array(size))?;
     // "EAFNOSUPPORT: The specified address is not a valid address for the address
     // family of the specified socket." - bind(3p), connect(3p)
     decode(&bytes).map(Address::Inet).ok_or_else(|| Errno::EAFNOSUPPORT.into())
@@ -163,59 +163,80 @@ pub(crate) fn write(
     address: &Address,
     width: AddressWidth,
 ) -> Result<(), Error> {
-    let bytes = match address {
-        Address::Inet(address) => encode(*address, width),
+    match address {
+        Address::Inet(address) => write_bytes(memory, at, encode(*address, width).as_slice()),
         Address::Unix(name) => {
             let most = usize::try_from(width.size().saturating_sub(1)).unwrap_or(usize::MAX);
             let path = name.given().unwrap_or_default().bytes();
-            [UNIX, 0].into_iter().chain(path).take(most).chain([0]).collect()
+            let bytes: Vec<u8> = [UNIX, 0].into_iter().chain(path).take(most).chain([0]).collect();
+            write_bytes(memory, at, &bytes)
         }
-    };
-    write_bytes(memory, at, &bytes)
+    }
 }
 
-fn encode(address: SocketAddr, width: AddressWidth) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(28);
-    bytes.extend_from_slice(&[if address.is_ipv4() { INET4 } else { INET6 }, 0]);
-    bytes.extend_from_slice(&address.port().to_le_bytes());
+/// A network address as the guest gets it: no memory is taken for it.
+#[derive(Default)]
+struct Encoded {
+    bytes: [u8; WIDE_INET6 as usize],
+    length: usize,
+}
+
+impl Encoded {
+    fn push(&mut self, part: &[u8]) {
+        let end = self.length + part.len();
+        if let Some(place) = self.bytes.get_mut(self.length..end) {
+            place.copy_from_slice(part);
+            self.length = end;
+        }
+    }
+
+    /// The high half first, each in little-endian.
+    fn push_halves(&mut self, value: u32) {
+        let [b0, b1, b2, b3] = value.to_le_bytes();
+        self.push(&[b2, b3, b0, b1]);
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+fn encode(address: SocketAddr, width: AddressWidth) -> Encoded {
+    let mut bytes = Encoded::default();
+    bytes.push(&[if address.is_ipv4() { INET4 } else { INET6 }, 0]);
+    bytes.push(&address.port().to_le_bytes());
     match address {
-        SocketAddr::V4(four) => bytes.extend_from_slice(&four.ip().octets()),
+        SocketAddr::V4(four) => bytes.push(&four.ip().octets()),
         SocketAddr::V6(six) => {
-            bytes.extend_from_slice(&six.ip().octets());
+            bytes.push(&six.ip().octets());
             if width == AddressWidth::Wide {
-                push_halves(&mut bytes, six.flowinfo());
-                push_halves(&mut bytes, six.scope_id());
+                bytes.push_halves(six.flowinfo());
+                bytes.push_halves(six.scope_id());
             }
         }
     }
     bytes
-}
-
-/// The high half first, each in little-endian.
-fn push_halves(bytes: &mut Vec<u8>, value: u32) {
-    let [b0, b1, b2, b3] = value.to_le_bytes();
-    bytes.extend_from_slice(&[b2, b3, b0, b1]);
 }
 
 /// The start of an `addr_cidr`: the family at 0, the address at 2, and of an IPv6 address
 /// its flow and its scope, if there is space.
 pub(crate) fn encode_bare(address: IpAddr, scope: u32, width: AddressWidth) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(28);
+    let mut bytes = Encoded::default();
     match address {
         IpAddr::V4(four) => {
-            bytes.extend_from_slice(&[INET4, 0]);
-            bytes.extend_from_slice(&four.octets());
+            bytes.push(&[INET4, 0]);
+            bytes.push(&four.octets());
         }
         IpAddr::V6(six) => {
-            bytes.extend_from_slice(&[INET6, 0]);
-            bytes.extend_from_slice(&six.octets());
+            bytes.push(&[INET6, 0]);
+            bytes.push(&six.octets());
             if width == AddressWidth::Wide {
-                push_halves(&mut bytes, 0);
-                push_halves(&mut bytes, scope);
+                bytes.push_halves(0);
+                bytes.push_halves(scope);
             }
         }
     }
-    bytes
+    bytes.as_slice().to_vec()
 }
 
 /// An entry of `resolve`'s result, `addr_ip`: the family at 0, the address at 2.
