@@ -5,7 +5,7 @@ use super::{big_module, instructions};
 use anyhow::{Context, Result, ensure};
 use guest_toolchain::{TARGET, THREADS_TARGET, Toolchain, WASM_OPT_PACKAGE, asyncify};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::setup;
 use xtask::workspace::{build_wasock, guests, succeed, target_dir, workspace_dir};
@@ -32,6 +32,8 @@ pub(super) struct Built {
     big: PathBuf,
     /// `http_server` with the calls of WASI 0.2: a component.
     pub(super) component: PathBuf,
+    /// `p3_server` of the guests: a component of WASI 0.3.
+    pub(super) async_component: PathBuf,
     /// `benches/component.rs`: other hosts for it.
     pub(super) component_host: PathBuf,
     pub(super) folder: Folder,
@@ -72,7 +74,7 @@ impl Built {
         eprintln!("compiling wasock");
         build_wasock()?;
         let component_host = instructions::build("component")?;
-        let component = component(&toolchain, &folder)?;
+        let (component, async_component) = components(&toolchain, &modules, &folder)?;
         let big = folder.file("http_server_big.wasm");
         let small = fs::read(modules.join("http_server.wasm"))?;
         fs::write(&big, big_module::padded(&small).context("http_server.wasm")?)?;
@@ -84,6 +86,7 @@ impl Built {
             twins,
             big,
             component,
+            async_component,
             component_host,
             folder,
         })
@@ -163,15 +166,22 @@ fn peers() -> (PathBuf, PathBuf) {
     (workspace_dir().join("benches/peers"), target_dir().join("peers"))
 }
 
-/// Compiles `http_server` for WASI 0.2, and says where the component is.
-fn component(toolchain: &Toolchain, folder: &Folder) -> Result<PathBuf> {
+/// Makes components of `http_server`, which is compiled for WASI 0.2, and of `p3_server` of the `guests`, and says where
+/// they are.
+fn components(toolchain: &Toolchain, guests: &Path, folder: &Folder) -> Result<(PathBuf, PathBuf)> {
     eprintln!("compiling the component (the first time, the tool that makes it too)");
     let (packages, target) = peers();
     let modules = toolchain.build(&packages, &target)?;
     let tools = Toolchain::build_native(&packages, &target, &["component"])?;
-    let component = folder.file("http_server_p2.wasm");
-    let mut command = Command::new(tools.join("component"));
-    command.arg(modules.join("http_server.wasm")).arg(&component).stdin(Stdio::null());
-    succeed(command)?;
-    Ok(component)
+    let made_of = |module: PathBuf, component: &str, kind: Option<&str>| {
+        let component = folder.file(component);
+        let mut command = Command::new(tools.join("component"));
+        command.arg(module).arg(&component).args(kind).stdin(Stdio::null());
+        succeed(command)?;
+        Ok::<_, anyhow::Error>(component)
+    };
+    Ok((
+        made_of(modules.join("http_server.wasm"), "http_server_p2.wasm", None)?,
+        made_of(guests.join("p3_server.wasm"), "p3_server.wasm", Some("reactor"))?,
+    ))
 }

@@ -42,6 +42,8 @@ enum Listens {
     ProgramIn(&'static str),
     /// The program as a component.
     Component(Beside),
+    /// One of WASI 0.3 that does what the program does.
+    AsyncComponent,
 }
 
 /// What stands beside a component.
@@ -77,6 +79,11 @@ impl Service {
     /// HTTP by poll as a component of WASI 0.2.
     pub(super) fn component(beside: Beside) -> Self {
         Self { listens: Listens::Component(beside), ..Self::http("poll") }
+    }
+
+    /// HTTP by a component of WASI 0.3, beside the native server that waits by poll.
+    pub(super) fn async_component() -> Self {
+        Self { listens: Listens::AsyncComponent, ..Self::http("poll") }
     }
 
     /// `echo`, `sink` or `source`.
@@ -165,6 +172,7 @@ impl Service {
                 let module = match self.listens {
                     Listens::ProgramIn(dialect) => built.module_in(self.program, dialect),
                     Listens::Component(_) => built.component.clone(),
+                    Listens::AsyncComponent => built.async_component.clone(),
                     _ => built.module(self.program, module),
                 };
                 arguments.push(module.display().to_string());

@@ -1,4 +1,4 @@
-//! One source as a component of WASI 0.2.
+//! One source as a component of WASI 0.2, and a server of WASI 0.3.
 
 use super::super::goal::Goal;
 use super::super::server::{Beside, Service};
@@ -32,6 +32,15 @@ pub(super) fn workloads() -> Vec<Workload> {
             Goal::None,
         )
         .in_full(),
+        Workload::new(
+            "keep-alive HTTP by a component of WASI 0.3, 32 connections",
+            Service::async_component(),
+            Drive::Http { connections: 32 },
+            &[
+                measure("", "rate", REQUESTS, Goal::None),
+                measure("processor time a request", "server_us", "us", Goal::None),
+            ],
+        ),
         workload(
             "churn by a component, 16 at once",
             Beside::Native,
