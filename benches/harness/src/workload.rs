@@ -180,7 +180,7 @@ const SPARE: usize = 100;
 
 fn mostly_idle(descriptors: u64) -> Vec<Workload> {
     let measures = [
-        measure("host's memory a connection", "host_memory", "bytes", Goal::GuestAtMost(1024.0)),
+        measure("host's memory a connection", "host_memory", "bytes", Goal::GuestAtMost(512.0)),
         measure("all memory a connection", "memory", "bytes", Goal::None),
         measure("echoes", "rate", "echoes/s", Goal::None),
         measure("processor time an echo", "server_us", "us", Goal::None),
