@@ -31,6 +31,15 @@ impl Kind {
             Self::Component => 2,
         }
     }
+
+    pub(crate) fn of_tag(tag: u8) -> Option<Self> {
+        match tag {
+            1 => Some(Self::Module),
+            #[cfg(feature = "components")]
+            2 => Some(Self::Component),
+            _ => None,
+        }
+    }
 }
 
 /// Machine code in memory that Wasmtime has compiled: in this process, or in another one that had the same
@@ -68,7 +77,7 @@ impl<'a> Code<'a> {
     }
 
     /// Takes bytes whose seal proves where they come from. To be called by nothing else.
-    pub(crate) fn proven(kind: Kind, bytes: &'a [u8]) -> Self {
+    pub(crate) fn proven(kind: Kind, bytes: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { kind, bytes: bytes.into() }
     }
 
@@ -99,8 +108,9 @@ impl<'a> Code<'a> {
     }
 }
 
-/// A file of machine code that [`Folder`](crate::Folder) has proven to be its own: nobody but this user and root can
-/// have written it, and it is as long and has the digest that it had when it was written.
+/// A file of machine code that was proven: nobody but this user's processes and root can have written it, by its place in a
+/// [`Folder`](crate::Folder) or by its seal; it is as long and has the digest that it had when it was written; and it
+/// does not change any more.
 #[derive(Debug)]
 pub(crate) struct CodeFile(File);
 
@@ -117,9 +127,9 @@ impl CodeFile {
     /// Where the file is a component's, was compiled for another engine, or can't be mapped to be executed.
     #[allow(unsafe_code)]
     pub(crate) fn module(self, engine: &Engine) -> wasmtime::Result<Module> {
-        // SAFETY: `Folder` alone makes a `CodeFile`, of a file with the bytes of a `Code`: see there, and
-        // the contract at the top of this crate. It does not change while it is mapped: this crate replaces
-        // and removes names, and writes to no file that has one.
+        // SAFETY: `proof::load` alone makes a `CodeFile`, of a file with the bytes of a `Code`: see there, and
+        // the contract at the top of this crate. It does not change while it is mapped: of a `Folder` this crate
+        // replaces and removes names, and writes to no file that has one; to a `MemoryFile` the kernel lets nobody write.
         unsafe { Module::deserialize_open_file(engine, self.0) }
     }
 

@@ -5,7 +5,6 @@ mod sweep;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +19,8 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use crate::code::CodeFile;
-use crate::trailer::{self, Trailer, digest_of};
+use crate::proof;
+use crate::trailer::{Trailer, digest_of};
 use crate::walk::{look_at, open_own, overlap};
 use crate::{Code, Key, Secret};
 
@@ -31,9 +31,6 @@ const SECRET: &str = "secret";
 
 /// What the names of files begin with that are still being written.
 const UNFINISHED: &str = ".new-";
-
-/// How many bytes are looked at in one go: they are still in the processor's cache when they are digested.
-const PORTION: usize = 128 << 10;
 
 /// How old the time of a file may be that is in use. Writing it anew each time would cost more.
 const TIME_OF_USE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -84,6 +81,18 @@ impl Folder {
         self.load(key, map, |code| code.component(engine))
     }
 
+    /// The code that is known by `key`, copied from its file: to be passed on.
+    ///
+    /// # Errors
+    ///
+    /// As [`module`](Self::module) has them.
+    pub fn code(&self, key: &Key) -> io::Result<Option<Code<'static>>> {
+        let Some(file) = self.file(&key.to_string())? else { return Ok(None) };
+        let code = proof::code(&file, key, None)?;
+        note_use(&file);
+        Ok(Some(code))
+    }
+
     fn load<T>(
         &self,
         key: &Key,
@@ -91,16 +100,10 @@ impl Folder {
         copy: impl FnOnce(&Code<'_>) -> wasmtime::Result<T>,
     ) -> io::Result<Option<T>> {
         let Some(file) = self.file(&key.to_string())? else { return Ok(None) };
-        let length = check(&file, key)?;
-        note_use(&file);
         let again = file.try_clone()?;
-        if let Ok(mapped) = map(CodeFile::proven(file)) {
-            return Ok(Some(mapped));
-        }
-        // A file system may forbid to execute what is mapped from it. Then a copy is what there is.
-        let bytes = read(again, length)?;
-        let code = proven(&bytes, key).ok_or_else(changed)?;
-        copy(&code).map(Some).map_err(|error| io::Error::other(format!("{error:#}")))
+        let loaded = proof::load(file, key, None, map, copy)?;
+        note_use(&again);
+        Ok(Some(loaded))
     }
 
     /// Keeps code under `key`, in the place of any that has it.
@@ -190,50 +193,10 @@ impl Folder {
     }
 }
 
-/// Says how long the code in a file is, which is the one that was written for `key`.
-fn check(file: &File, key: &Key) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let end = u64::try_from(trailer::LENGTH).map_err(io::Error::other)?;
-    let code_length = length.checked_sub(end).ok_or_else(changed)?;
-    let mut bytes = [0; trailer::LENGTH];
-    file.read_exact_at(&mut bytes, code_length)?;
-    let trailer =
-        Trailer::decode(&bytes).filter(|found| found.code_length == code_length).ok_or_else(changed)?;
-    let mut digest = digest_of(key, None);
-    let mut portion = vec![0; PORTION];
-    let mut at = 0;
-    while at < code_length {
-        let most = usize::try_from(code_length - at).unwrap_or(PORTION).min(PORTION);
-        let some = portion.get_mut(..most).ok_or_else(changed)?;
-        file.read_exact_at(some, at)?;
-        digest.update(some);
-        at += u64::try_from(most).map_err(io::Error::other)?;
-    }
-    if digest.finalize() == trailer.digest { Ok(code_length) } else { Err(changed()) }
-}
-
-/// The code in the content of a file, which is the one that was written for `key`.
-fn proven<'a>(bytes: &'a [u8], key: &Key) -> Option<Code<'a>> {
-    let (code, trailer) = Trailer::split(bytes)?;
-    let digest = digest_of(key, None).update(code).finalize();
-    (digest == trailer.digest).then(|| Code::proven(key.kind(), code))
-}
-
-fn changed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it is not as it was written")
-}
-
-fn read(mut file: File, length: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
-    io::Seek::rewind(&mut file)?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 fn of_secret(file: File) -> io::Result<Secret> {
     let mut bytes = Vec::new();
     file.take(33).read_to_end(&mut bytes)?;
-    bytes.try_into().map(Secret).map_err(|_| changed())
+    bytes.try_into().map(Secret).map_err(|_| proof::changed())
 }
 
 fn random() -> io::Result<[u8; 32]> {

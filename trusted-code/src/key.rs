@@ -35,6 +35,20 @@ impl Key {
         self.kind
     }
 
+    /// To tell it to another process.
+    pub fn to_bytes(&self) -> [u8; 33] {
+        let mut bytes = [self.kind.tag(); 33];
+        bytes.iter_mut().skip(1).zip(self.bytes()).for_each(|(byte, of_digest)| *byte = *of_digest);
+        bytes
+    }
+
+    /// What another process has told by [`to_bytes`](Self::to_bytes); `None` where that is no key. Whose key it is nobody
+    /// knows by that: code that is found by it proves that it is this key's.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (tag, digest) = bytes.split_first()?;
+        Some(Self { kind: Kind::of_tag(*tag)?, digest: blake3::Hash::from_bytes(digest.try_into().ok()?) })
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         self.digest.as_bytes()
     }
@@ -90,6 +104,9 @@ mod tests {
         let other = Engine::new(Config::new().epoch_interruption(true))?;
         assert_ne!(key, Key::of(&other, Kind::Module, b"a"));
         assert_eq!(key.to_string().len(), 64);
+        assert_eq!(Key::from_bytes(&key.to_bytes()), Some(key));
+        assert_eq!(Key::from_bytes(&[7; 33]), None);
+        assert_eq!(Key::from_bytes(&[1; 32]), None);
         Ok(())
     }
 }

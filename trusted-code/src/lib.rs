@@ -40,7 +40,8 @@
 //!   was whole, and is written to by nobody after that. Its length and a digest of its code, and of what it is
 //!   the code of, are proven before it is mapped: what a disk has lost or changed is compiled anew.
 //! * **By seal.** Code that others keep, as containerd does for its images, bears a message authentication code
-//!   ([`Code::seal`]) by a [`Secret`] that only this user's processes on this host can read.
+//!   ([`Code::seal`]) by a [`Secret`] that only this user's processes on this host can read. So does code that one process
+//!   passes to another one, in a [`MemoryFile`], which is mapped: the kernel lets nobody write to it any more, and says so.
 //!
 //! A [`Key`] is a cryptographic digest of the WebAssembly and of all of an engine that its code depends on, which Wasmtime
 //! names (`Engine::precompile_compatibility_hash`): the version, the settings, the processor's features.
@@ -57,6 +58,8 @@
 mod code;
 mod folder;
 mod key;
+mod memory_file;
+mod proof;
 mod seal;
 mod trailer;
 mod walk;
@@ -64,4 +67,5 @@ mod walk;
 pub use code::{Code, Kind};
 pub use folder::{Bounds, Folder, Swept};
 pub use key::Key;
+pub use memory_file::MemoryFile;
 pub use seal::Secret;

@@ -18,7 +18,7 @@ impl fmt::Debug for Secret {
 impl<'a> Code<'a> {
     /// The code with a seal, to be kept elsewhere. `key` is what it is known by.
     pub fn seal(&self, secret: &Secret, key: &Key) -> Vec<u8> {
-        let digest = digest_of(key, Some(&secret.0)).update(self.bytes()).finalize();
+        let digest = digest_of(key, Some(secret)).update(self.bytes()).finalize();
         // A length fits: Linux has no more than 64 bits of address.
         let code_length = u64::try_from(self.bytes().len()).unwrap_or(u64::MAX);
         [self.bytes(), &Trailer { code_length, digest }.encode()].concat()
@@ -28,7 +28,7 @@ impl<'a> Code<'a> {
     /// process that knew this secret, on this host. `None` for all other bytes, whoever made them.
     pub fn unseal(secret: &Secret, key: &Key, bytes: &'a [u8]) -> Option<Self> {
         let (code, trailer) = Trailer::split(bytes)?;
-        let digest = digest_of(key, Some(&secret.0)).update(code).finalize();
+        let digest = digest_of(key, Some(secret)).update(code).finalize();
         // This comparison takes as long wherever the two differ.
         (digest == trailer.digest).then(|| Self::proven(key.kind(), code))
     }

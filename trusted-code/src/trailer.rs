@@ -1,7 +1,7 @@
 //! What stands behind the code, in a file or in sealed bytes. It comes last because Wasmtime maps the code
 //! from the start of its file.
 
-use crate::Key;
+use crate::{Key, Secret};
 
 /// How many bytes it has.
 pub(crate) const LENGTH: usize = MAGIC.len() + 8 + 32;
@@ -44,8 +44,9 @@ impl Trailer {
 
 /// A digest to be fed with the code of what `key` stands for. With a `secret` it is a seal: only who knows the
 /// secret can make it.
-pub(crate) fn digest_of(key: &Key, secret: Option<&[u8; 32]>) -> blake3::Hasher {
-    let mut hasher = secret.map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);
+pub(crate) fn digest_of(key: &Key, secret: Option<&Secret>) -> blake3::Hasher {
+    let mut hasher =
+        secret.map_or_else(blake3::Hasher::new, |Secret(secret)| blake3::Hasher::new_keyed(secret));
     hasher.update(key.bytes());
     hasher
 }

@@ -3,7 +3,8 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
-use crate::Kind;
+use crate::proof::changed;
+use crate::{Kind, trailer};
 use tempfile::TempDir;
 use wasmtime::{Config, Instance, Store};
 
