@@ -103,31 +103,55 @@ impl Guest {
             // To look at it would take it from who loads it.
             return Err(NoPool("the module is read from no regular file".to_owned()));
         }
-        let Ok(needs) = Needs::of(path) else { return Ok(()) };
-        let size = needs.size(instances, max_memory, &Room::here())?;
-        let places = instances.saturating_add(SPARE);
-        let times = |each: u32| places.saturating_mul(each);
-        // An exception is an object of the collector's, which has a memory of its own.
-        let heaps = if needs.has_exceptions { places } else { 0 };
-        let mut pool = PoolingAllocationConfig::new();
-        pool.total_core_instances(places)
-            .total_component_instances(0)
-            .total_memories(times(needs.memories).saturating_add(heaps))
-            .total_tables(times(needs.tables))
-            .total_stacks(places)
-            .total_gc_heaps(heaps)
-            .max_memories_per_module(needs.memories)
-            .max_tables_per_module(needs.tables)
-            .max_core_instance_size(INSTANCE_SIZE)
-            .max_memory_size(usize::try_from(size.memory_bytes).unwrap_or(usize::MAX))
-            .table_elements(usize::try_from(needs.table_elements).unwrap_or(usize::MAX))
-            .linear_memory_keep_resident(KEPT_OF_MEMORY)
-            .table_keep_resident(KEPT_OF_TABLE)
-            .pagemap_scan(Enabled::Auto);
-        config.memory_reservation(size.reservation).gc_heap_reservation(size.reservation);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        Ok(())
+        match Needs::of(path) {
+            Ok(needs) => set(config, needs, instances, max_memory),
+            Err(_) => Ok(()),
+        }
     }
+
+    /// The same for a module that is in no file, or its text.
+    ///
+    /// # Errors
+    ///
+    /// As for [`set_pool`](Self::set_pool).
+    pub fn set_pool_for_bytes(
+        config: &mut Config,
+        bytes: &[u8],
+        instances: u32,
+        max_memory: u64,
+    ) -> Result<(), NoPool> {
+        match Needs::of_bytes(Path::new(""), bytes) {
+            Ok(needs) => set(config, needs, instances, max_memory),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Has `config` make a pool for a module that has these needs.
+fn set(config: &mut Config, needs: Needs, instances: u32, max_memory: u64) -> Result<(), NoPool> {
+    let size = needs.size(instances, max_memory, &Room::here())?;
+    let places = instances.saturating_add(SPARE);
+    let times = |each: u32| places.saturating_mul(each);
+    // An exception is an object of the collector's, which has a memory of its own.
+    let heaps = if needs.has_exceptions { places } else { 0 };
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(places)
+        .total_component_instances(0)
+        .total_memories(times(needs.memories).saturating_add(heaps))
+        .total_tables(times(needs.tables))
+        .total_stacks(places)
+        .total_gc_heaps(heaps)
+        .max_memories_per_module(needs.memories)
+        .max_tables_per_module(needs.tables)
+        .max_core_instance_size(INSTANCE_SIZE)
+        .max_memory_size(usize::try_from(size.memory_bytes).unwrap_or(usize::MAX))
+        .table_elements(usize::try_from(needs.table_elements).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(KEPT_OF_MEMORY)
+        .table_keep_resident(KEPT_OF_TABLE)
+        .pagemap_scan(Enabled::Auto);
+    config.memory_reservation(size.reservation).gc_heap_reservation(size.reservation);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(())
 }
 
 /// What this process may have.
@@ -147,10 +171,14 @@ impl Room {
 impl Needs {
     /// Those of the module in the file `path`.
     fn of(path: &Path) -> Result<Self, LoadError> {
-        let bytes = read(path)?;
-        let bytes = binary(path, &bytes)?;
+        Self::of_bytes(path, &read(path)?)
+    }
+
+    /// Those of a module; `name` is for messages.
+    fn of_bytes(name: &Path, bytes: &[u8]) -> Result<Self, LoadError> {
+        let bytes = binary(name, bytes)?;
         let invalid = |error: wasmparser::BinaryReaderError| {
-            LoadError::Invalid(path.to_owned(), wasmtime::Error::new(error))
+            LoadError::Invalid(name.to_owned(), wasmtime::Error::new(error))
         };
         Self::of_module(&bytes).map_err(invalid)
     }
