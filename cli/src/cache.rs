@@ -21,7 +21,7 @@ const NAME: &str = "wasock";
 const CODE: &str = "code";
 
 /// What is kept at most: code has two to four times the bytes of its module.
-const BOUNDS: Bounds = Bounds { bytes: 1 << 30, unused: Duration::from_secs(60 * 24 * 60 * 60) };
+pub(crate) const BOUNDS: Bounds = Bounds { bytes: 1 << 30, unused: Duration::from_secs(60 * 24 * 60 * 60) };
 
 /// Code that this user's hosts have compiled.
 pub(crate) struct Cache(Folder);

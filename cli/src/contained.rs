@@ -11,6 +11,7 @@ use wasock::Compile;
 
 use crate::args::{Args, Command};
 use crate::invocation::Invocation;
+use crate::kept::{Asked, KeepCode};
 use crate::precompiled::{self, Decoded, Precompiler};
 use crate::{manager, report, run};
 
@@ -79,6 +80,7 @@ pub struct ContainedRun {
     command: Vec<OsString>,
     image: Option<Decoded>,
     precompiler: Option<Arc<Precompiler>>,
+    keeper: Option<Arc<dyn KeepCode>>,
     terms: Terms,
 }
 
@@ -90,13 +92,21 @@ impl ContainedRun {
             Program::Image { name, bytes } => (name.into(), Some(Decoded::of(bytes))),
         };
         let command = std::iter::once(name).chain(arguments.into_iter().map(Into::into)).collect();
-        Self { flags: Vec::new(), command, image, precompiler: None, terms: Terms::default() }
+        Self { flags: Vec::new(), command, image, precompiler: None, keeper: None, terms: Terms::default() }
     }
 
     /// Has a [`Program::Image`] that comes with its code run by that, if `precompiler` has compiled it.
     #[must_use]
     pub fn precompiler(mut self, precompiler: Arc<Precompiler>) -> Self {
         self.precompiler = Some(precompiler);
+        self
+    }
+
+    /// Has `keeper` asked for code that does not come with the program, if there is a
+    /// [precompiler](Self::precompiler), which proves what comes from there.
+    #[must_use]
+    pub fn keeper(mut self, keeper: Arc<dyn KeepCode>) -> Self {
+        self.keeper = Some(keeper);
         self
     }
 
@@ -142,17 +152,16 @@ impl ContainedRun {
     /// Returns an exit code where the guest did not start: standard error says why.
     pub fn start(self) -> u8 {
         manager::leave_alone();
-        let Self { flags, command, image, precompiler, mut terms } = self;
-        if let Some(image) = image {
-            let (program, compiler) = match precompiler {
-                Some(precompiler) => {
-                    let (program, compiler) = image.compiler(precompiler);
-                    (program, Some(compiler))
-                }
-                None => (image.program, None),
-            };
-            (terms.image, terms.compiler) = (Some(program.into()), compiler);
-        }
+        let Self { flags, command, image, precompiler, keeper, mut terms } = self;
+        let asked = precompiler.map(|precompiler| Asked { precompiler, keeper });
+        (terms.image, terms.compiler) = match (image, asked) {
+            (Some(image), Some(asked)) => {
+                let (program, compiler) = image.compiler(asked);
+                (Some(program.into()), Some(compiler))
+            }
+            (Some(image), None) => (Some(image.program.into()), None),
+            (None, asked) => (None, asked.map(|asked| Compiler(Arc::new(asked)))),
+        };
         let words = ["wasock", "run"].into_iter().map(OsString::from);
         let words = words.chain(flags).chain(["--".into()]).chain(command);
         let (args, invocation) = match Invocation::read_on(words.collect(), Some(terms)) {

@@ -22,6 +22,7 @@ mod idle;
 mod inspect;
 mod invocation;
 mod json;
+mod kept;
 mod learn;
 mod log;
 mod manager;
@@ -45,9 +46,11 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
+pub use admin::unescaped_mount_point;
 use args::{Args, Command};
 pub use contained::{ContainedRun, Program};
 use invocation::{Invocation, Mistakes};
+pub use kept::KeepCode;
 pub use precompiled::Precompiler;
 use report::say;
 

@@ -1,11 +1,12 @@
 //! Programs that this host has compiled before they run, and that others keep meanwhile: containerd, for the shim.
 //!
 //! What is kept is the program as it was, and the code of it in pieces, each with a seal by a secret of this host. A
-//! piece without its seal, or for another engine than the run's, is as none: then the program is compiled anew.
+//! piece without its seal, or for another engine than the run's, is as none: then the program is compiled anew, or
+//! [kept code](crate::kept) is asked for.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,7 @@ use wasock::Compile;
 
 use crate::args::RunArgs;
 use crate::contained::Compiler;
+use crate::kept::{self, Asked};
 use crate::run;
 
 /// How a program with its code begins. No program of WebAssembly does.
@@ -27,8 +29,10 @@ const SECRET: &str = "secret";
 /// Compiles programs for [`ContainedRun`](crate::ContainedRun)s of this host.
 #[derive(Debug)]
 pub struct Precompiler {
-    secret: Secret,
+    pub(crate) secret: Secret,
     identity: (u64, i64, i64),
+    /// Where the code of programs in files is, which only processes outside of containers can see.
+    pub(crate) code: PathBuf,
 }
 
 impl Precompiler {
@@ -41,7 +45,8 @@ impl Precompiler {
     pub fn open(path: &Path) -> io::Result<Self> {
         let secret = Folder::open(path)?.secret()?;
         let file = path.join(SECRET).symlink_metadata()?;
-        Ok(Self { secret, identity: (file.ino(), file.ctime(), file.ctime_nsec()) })
+        let identity = (file.ino(), file.ctime(), file.ctime_nsec());
+        Ok(Self { secret, identity, code: path.join(kept::FOLDER) })
     }
 
     /// What tells this one from those whose code it does not take: of another version, or with another secret.
@@ -109,10 +114,10 @@ impl Decoded {
         }
     }
 
-    /// The program, and what finds the code of it that `precompiler` proves.
-    pub(crate) fn compiler(self, precompiler: Arc<Precompiler>) -> (Vec<u8>, Compiler) {
+    /// The program, and what finds the code of it that `asked` proves, or asks for it.
+    pub(crate) fn compiler(self, asked: Asked) -> (Vec<u8>, Compiler) {
         let Self { program, pieces } = self;
-        (program, Compiler(Arc::new(Sealed { precompiler, pieces })))
+        (program, Compiler(Arc::new(Sealed { asked, pieces })))
     }
 }
 
@@ -123,7 +128,7 @@ pub(crate) fn program_in(bytes: &[u8]) -> &[u8] {
 
 /// Code that was compiled before.
 struct Sealed {
-    precompiler: Arc<Precompiler>,
+    asked: Asked,
     pieces: Vec<Vec<u8>>,
 }
 
@@ -137,7 +142,7 @@ impl Sealed {
     ) -> Option<T> {
         let key = Key::of(engine, kind, binary);
         let mut codes =
-            self.pieces.iter().filter_map(|piece| Code::unseal(&self.precompiler.secret, &key, piece));
+            self.pieces.iter().filter_map(|piece| Code::unseal(&self.asked.precompiler.secret, &key, piece));
         codes.find_map(|code| load(&code, engine).ok())
     }
 }
@@ -145,12 +150,12 @@ impl Sealed {
 impl Compile for Sealed {
     fn module(&self, engine: &Engine, binary: &[u8]) -> wasmtime::Result<Module> {
         let found = self.get(engine, Kind::Module, binary, |code, engine| code.module(engine));
-        found.map_or_else(|| Module::from_binary(engine, binary), Ok)
+        found.map_or_else(|| self.asked.module(engine, binary), Ok)
     }
 
     fn component(&self, engine: &Engine, binary: &[u8]) -> wasmtime::Result<Component> {
         let found = self.get(engine, Kind::Component, binary, |code, engine| code.component(engine));
-        found.map_or_else(|| Component::from_binary(engine, binary), Ok)
+        found.map_or_else(|| self.asked.component(engine, binary), Ok)
     }
 }
 
@@ -181,6 +186,8 @@ fn decode(bytes: &[u8]) -> Option<(&[u8], Vec<&[u8]>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::{Args, Command};
+    use anyhow::bail;
 
     const PROGRAM: &[u8] = br#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
@@ -190,7 +197,8 @@ mod tests {
 
     /// Does a run that has `precompiler` find the code of the program in `packed`?
     fn finds(packed: &[u8], precompiler: Arc<Precompiler>) -> Result<bool> {
-        let sealed = Arc::new(Sealed { precompiler, pieces: Decoded::of(packed.to_vec()).pieces });
+        let asked = Asked { precompiler, keeper: None };
+        let sealed = Arc::new(Sealed { asked, pieces: Decoded::of(packed.to_vec()).pieces });
         let compiler = Compiler(Arc::<Sealed>::clone(&sealed));
         let engine = run::engine_for(&RunArgs::for_image("a", PROGRAM, compiler)?, true, false)?;
         let binary = wat::parse_bytes(PROGRAM)?;
@@ -204,7 +212,11 @@ mod tests {
         let packed = precompiler.compile("a.wat", PROGRAM)?;
         assert_eq!(Decoded::of(packed.clone()).program, PROGRAM);
         assert!(finds(&packed, Arc::clone(&precompiler))?);
-        let run = RunArgs::for_image("a", PROGRAM, Decoded::of(packed).compiler(precompiler).1)?;
+        let run = RunArgs::for_image(
+            "a",
+            PROGRAM,
+            Decoded::of(packed).compiler(Asked { precompiler, keeper: None }).1,
+        )?;
         run::load(Path::new("a"), &run)?;
         Ok(())
     }
@@ -234,5 +246,21 @@ mod tests {
             let decoded = Decoded::of(bytes.to_vec());
             assert_eq!((decoded.program.as_slice(), decoded.pieces.len()), (bytes, 0));
         }
+    }
+
+    /// Instances for connections come from a pool where the module is in no file, too.
+    #[test]
+    fn an_engine_for_connections_has_places_for_them() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let asked = Asked { precompiler: precompiler(folder.path())?, keeper: None };
+        let mut args = RunArgs::for_image("a", PROGRAM, Compiler(Arc::new(asked)))?;
+        assert!(run::engine_for(&args, true, false)?.pooling_allocator_metrics().is_none());
+        let words = ["wasock", "run", "--per-connection", "127.0.0.1:0", "--", "a"];
+        let Command::Run(for_each) = Args::read(words.into_iter().map(Into::into))?.command else {
+            bail!("another command");
+        };
+        args.connections = for_each.connections;
+        assert!(run::engine_for(&args, true, false)?.pooling_allocator_metrics().is_some());
+        Ok(())
     }
 }

@@ -173,7 +173,9 @@ pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
 
 /// Loads by several threads or, where the host has none to spare, by this one.
 fn load_with(module: &Path, args: &RunArgs, has_async: bool) -> Result<Result<Guest, LoadError>> {
-    let cache = args.compiler().or_else(|| cache::open(args));
+    // A folder that was named is used in a container, too.
+    let named = args.cache.as_ref().and_then(|_| cache::open(args));
+    let cache = named.or_else(|| args.compiler()).or_else(|| cache::open(args));
     let parallel = engine_for(args, true, has_async)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
@@ -235,9 +237,11 @@ fn pooled(mut config: Config, args: &RunArgs) -> Result<Engine> {
         // A memory has no more addresses than it needs, and its code checks each of them.
         without.memory_reservation(0).memory_reservation_for_growth(1 << 20).memory_guard_size(64 << 10);
     }
-    let made = Guest::set_pool(&mut config, module, instances, args.max_memory)
-        .map_err(anyhow::Error::new)
-        .and_then(|()| new_engine(&config));
+    let set = match args.image() {
+        Some(bytes) => Guest::set_pool_for_bytes(&mut config, bytes, instances, args.max_memory),
+        None => Guest::set_pool(&mut config, module, instances, args.max_memory),
+    };
+    let made = set.map_err(anyhow::Error::new).and_then(|()| new_engine(&config));
     made.or_else(|why| {
         say!("wasock: instances are made on demand, which takes longer: {why:#}");
         new_engine(&without)

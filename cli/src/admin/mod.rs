@@ -47,6 +47,7 @@ pub(crate) use limits::LimitsRequest;
 use listener::AdminListener;
 pub(crate) use listener::listen_at_path;
 pub(crate) use place::check_directories;
+pub use place::unescaped_mount_point;
 pub(crate) use probes::Probes;
 pub(crate) use reserve::{reserve, reserve_descriptors, reserve_in};
 pub(crate) use routes::Outcome;

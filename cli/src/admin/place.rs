@@ -154,7 +154,11 @@ impl Mounts {
         let mount = |line: &[u8]| {
             let mut fields = line.split(|byte| *byte == b' ').skip(2);
             let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
-            Some(Mount { device: device.to_vec(), root: unescaped(root), point: unescaped(point) })
+            Some(Mount {
+                device: device.to_vec(),
+                root: unescaped_mount_point(root),
+                point: unescaped_mount_point(point),
+            })
         };
         Self(text.split(|byte| *byte == b'\n').filter_map(mount).collect())
     }
@@ -173,8 +177,8 @@ impl Mounts {
     }
 }
 
-/// A path in which a space, for one, is `\040`.
-fn unescaped(field: &[u8]) -> PathBuf {
+/// A path of proc_pid_mountinfo(5), in which a space, for one, is `\040`.
+pub fn unescaped_mount_point(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [first, after @ ..] = rest {
