@@ -7,6 +7,7 @@
 //! such.
 
 mod bundle;
+mod keeper;
 mod leftovers;
 mod memory;
 mod mounts;
@@ -33,16 +34,22 @@ impl Shim for Wasock {
     }
 
     async fn compiler() -> Option<impl Compiler> {
+        // Once, in the process that is the shim.
+        keeper::answer();
         precompiled::layers()
     }
 }
 
 fn main() {
-    // Before there is any other process: all that is forked has it.
-    bundle::read();
-    precompiled::open();
     let arguments: Vec<_> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    // Before there is any other process: all that is forked has it.
+    precompiled::open();
+    if keeper::compiles(&arguments) {
+        return;
+    }
+    keeper::open();
+    bundle::read();
     leftovers::delete(&arguments);
     Wasock::run(None);
 }

@@ -3,10 +3,10 @@
 //! The root to read, and each volume as it is mounted. A root that it may change would have the file in it that says
 //! what the guest may do, or the place for one: it would be another policy after the next start.
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+
+use wasock_cli::unescaped_mount_point;
 
 /// What belongs to the system, below the root: processes, devices, the kernel.
 const OF_THE_SYSTEM: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -61,30 +61,11 @@ fn parse(text: &[u8]) -> Vec<Mount> {
         let mut fields = line.split(|byte| *byte == b' ').skip(4);
         let (Some(point), Some(options)) = (fields.next(), fields.next()) else { continue };
         let is_writable = options.split(|byte| *byte == b',').next() == Some(b"rw");
-        let point = unescaped(point);
+        let point = unescaped_mount_point(point);
         mounts.retain(|mount| mount.point != point);
         mounts.push(Mount { point, is_writable });
     }
     mounts
-}
-
-/// A path in which a space, for one, is `\040`.
-fn unescaped(field: &[u8]) -> PathBuf {
-    let mut path = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, after @ ..] = rest {
-        match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                path.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                path.push(*first);
-                rest = after;
-            }
-        }
-    }
-    OsString::from_vec(path).into()
 }
 
 #[cfg(test)]

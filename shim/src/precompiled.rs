@@ -4,7 +4,7 @@
 //! What runs outside of the guest's sandbox is not believed because containerd has it, but by a seal of this host.
 
 use std::hash::Hash;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
@@ -13,15 +13,20 @@ use containerd_shim_wasm::shim::Compiler;
 use tokio::task;
 use wasock_cli::Precompiler;
 
-/// Where the secret of this host is.
+/// Where the secret of this host is, and its [code](crate::keeper).
 const FOLDER: &str = "/var/lib/containerd-shim-wasock";
+
+/// The variable of containerd's own environment that names another place; where it is empty, there is none.
+const VARIABLE: &str = "WASOCK_SHIM_FOLDER";
 
 static PRECOMPILER: OnceLock<Option<Arc<Precompiler>>> = OnceLock::new();
 
 /// Reads the secret, which the processes of containers can't any more.
 pub(crate) fn open() {
+    let folder = std::env::var_os(VARIABLE).map_or_else(|| FOLDER.into(), PathBuf::from);
     // Without it everything is compiled at its start.
-    _ = PRECOMPILER.set(Precompiler::open(Path::new(FOLDER)).ok().map(Arc::new));
+    let opened = folder.is_absolute().then(|| Precompiler::open(&folder).ok()).flatten();
+    _ = PRECOMPILER.set(opened.map(Arc::new));
 }
 
 /// What this host's code is known by, if it keeps any.

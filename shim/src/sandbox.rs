@@ -12,7 +12,7 @@ use wasock_cli::ContainedRun;
 
 use crate::policy::{self, Configuration};
 use crate::program::{self, Found};
-use crate::{memory, mounts, precompiled, streams};
+use crate::{keeper, memory, mounts, precompiled, streams};
 
 /// The exit code where the program does not start.
 const FAILURE: i32 = 1;
@@ -35,6 +35,7 @@ impl Sandbox for Container {
 
     /// Takes every container: one that was refused here would say why in containerd's own log alone.
     async fn can_handle(&self, _context: &impl RuntimeContext) -> Result<()> {
+        keeper::leave();
         // Without the shim nobody would ever end this process: it ends with the one that the shim has forked it from.
         Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
     }
@@ -61,6 +62,7 @@ fn run(context: &impl RuntimeContext) -> Result<i32> {
     }
     let run = configuration.apply(run);
     let run = precompiled::precompiler().into_iter().fold(run, ContainedRun::precompiler);
+    let run = keeper::keeper().into_iter().fold(run, ContainedRun::keeper);
     // This thread is inside of a runtime already, and the command has one of its own.
     let running = thread::Builder::new().name("wasock".to_owned()).spawn(move || run.start());
     let code = running.context("cannot start a thread")?.join();

@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::workspace::{become_it, cargo};
+use crate::workspace::{become_it, build_wasock, cargo, succeed, target_dir};
 
 /// What builds the shim and what its tests start, and the packages of Debian that have it.
 const PROGRAMS: [(&str, &str); 7] = [
@@ -16,6 +16,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("curl", "curl"),
 ];
+
+/// Where the shim is, a workspace of its own.
+const MANIFEST: &str = "shim/Cargo.toml";
 
 /// Builds the shim and runs its tests.
 ///
@@ -35,20 +38,17 @@ pub fn test() -> Result<ExitCode> {
 /// As for [`test()`].
 pub fn bench() -> Result<ExitCode> {
     ensure_programs()?;
-    become_it(tests(&["--ignored", "--nocapture", "--test-threads=1", "bench::"]))
+    // Beside the shim there are the least that one takes, and the command outside of containers.
+    succeed(cargo(&["build", "--release", "--locked", "--manifest-path", MANIFEST, "--example", "floor"]))?;
+    build_wasock()?;
+    let mut command = tests(&["--ignored", "--nocapture", "--test-threads=1", "bench::"]);
+    command.env("WASOCK_COMMAND", target_dir().join("release").join("wasock"));
+    become_it(command)
 }
 
 fn tests(arguments: &[&str]) -> Command {
-    let mut command = cargo(&[
-        "test",
-        "--release",
-        "--locked",
-        "--manifest-path",
-        "shim/Cargo.toml",
-        "--test",
-        "containerd",
-        "--",
-    ]);
+    let mut command =
+        cargo(&["test", "--release", "--locked", "--manifest-path", MANIFEST, "--test", "containerd", "--"]);
     // With it nothing is passed over that root and these programs can do.
     command.args(arguments).env("WASOCK_TEST_KUBERNETES", "1");
     command

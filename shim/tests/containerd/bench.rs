@@ -12,7 +12,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{HttpClient, Running, Wasock};
 
-use crate::host::{Host, Imported, RUNC, WASOCK};
+use crate::host::{FLOOR, Host, Imported, RUNC, WASOCK, floor};
 use crate::network::Network;
 use crate::{left, programs};
 
@@ -22,24 +22,28 @@ const IDLE: usize = 50;
 const COUNTED: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 5;
 
-/// The shim, and the twin.
-struct Both {
+/// The shim, the twin, and the least that a shim of the same crate takes.
+struct All {
     host: Host,
-    images: [(Imported, &'static str); 2],
+    images: Vec<(Imported, &'static str)>,
 }
 
-impl Both {
+impl All {
     fn import() -> Result<Option<Self>> {
         let Some(host) = Host::start()? else { return Ok(None) };
-        let images = [
+        let mut images = vec![
             (host.import(&programs::http_server()?)?, WASOCK),
             (host.import(&programs::native_http_server()?)?, RUNC),
         ];
+        match floor() {
+            Some(_) => images.push((host.import(&programs::http_server()?)?, FLOOR)),
+            None => eprintln!("without the least that a shim takes: `cargo build --example floor` makes it"),
+        }
         Ok(Some(Self { host, images }))
     }
 
     fn start(&self, which: usize, network: &Network) -> Result<(String, Duration)> {
-        let (image, runtime) = self.images.get(which).context("one of two")?;
+        let (image, runtime) = self.images.get(which).context("one of them")?;
         let begun = Instant::now();
         let run = self.host.run(image).runtime(runtime).in_network(network).args(&["0.0.0.0:8080"]);
         let id = run.detach()?;
@@ -70,31 +74,37 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn compare(what: &str, unit: &str, own: f64, of_twin: f64) {
+fn compare(what: &str, unit: &str, found: &[f64]) {
+    let [own, of_twin, rest @ ..] = found else { return };
     println!(
-        "{what}: wasock {own:.3} {unit}, runc with the native twin {of_twin:.3} {unit}, ratio {:.2}",
+        "{what}: wasock {own:.2} {unit}, runc with the native twin {of_twin:.2} {unit}, ratio {:.2}",
         own / of_twin
     );
+    if let [floor] = rest {
+        println!("{what}: a shim without an engine {floor:.2} {unit}, ratio {:.2}", floor / of_twin);
+    }
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn start_to_first_answer() -> Result<()> {
-    let Some(both) = Both::import()? else { return Ok(()) };
-    let mut times = [Vec::new(), Vec::new()];
+    let Some(all) = All::import()? else { return Ok(()) };
+    let mut times = vec![Vec::new(); all.images.len()];
     for round in 0..=STARTS {
         for (which, times) in times.iter_mut().enumerate() {
             let network = Network::make()?;
-            let (id, time) = both.start(which, &network)?;
-            both.end(&id)?;
-            // The first one fills caches.
+            let (id, time) = all.start(which, &network)?;
+            all.end(&id)?;
+            // The first one fills caches, and compiles.
             if round > 0 {
                 times.push(time.as_secs_f64() * 1e3);
+            } else if which == 0 {
+                println!("the first start of a module on a host: {:.0} ms", time.as_secs_f64() * 1e3);
             }
         }
     }
-    let [own, of_twin] = times.map(median);
-    compare("from `ctr run` to the first answer", "ms", own, of_twin);
+    let medians: Vec<_> = times.into_iter().map(median).collect();
+    compare("from `ctr run` to the first answer", "ms", &medians);
     Ok(())
 }
 
@@ -113,24 +123,23 @@ fn memory(host: &Host) -> Result<f64> {
 #[test]
 #[ignore = "a measurement"]
 fn memory_of_idle_containers() -> Result<()> {
-    let Some(both) = Both::import()? else { return Ok(()) };
-    let mut found = [0.0; 2];
+    let Some(all) = All::import()? else { return Ok(()) };
+    let mut found = vec![0.0; all.images.len()];
     for (which, found) in found.iter_mut().enumerate() {
         let mut ids = Vec::new();
         let mut networks = Vec::new();
         for _ in 0..IDLE {
             let network = Network::make()?;
-            ids.push(both.start(which, &network)?.0);
+            ids.push(all.start(which, &network)?.0);
             networks.push(network);
         }
-        *found = memory(&both.host)? / f64::from(u32::try_from(IDLE)?);
+        *found = memory(&all.host)? / f64::from(u32::try_from(IDLE)?);
         for id in ids {
-            both.end(&id)?;
+            all.end(&id)?;
         }
-        both.host.wait_until_nothing_is_left()?;
+        all.host.wait_until_nothing_is_left()?;
     }
-    let [own, of_twin] = found;
-    compare("memory of an idle container, its share of the shims included", "MiB", own, of_twin);
+    compare("memory of an idle container, its share of the shims included", "MiB", &found);
     Ok(())
 }
 
@@ -159,11 +168,11 @@ fn outside() -> Result<Option<Running>> {
 #[test]
 #[ignore = "a measurement"]
 fn requests_in_a_container_and_outside() -> Result<()> {
-    let (Some(both), Some(mut outside)) = (Both::import()?, outside()?) else { return Ok(()) };
+    let (Some(all), Some(mut outside)) = (All::import()?, outside()?) else { return Ok(()) };
     let port = outside.listening()?.port();
-    let (image, _) = both.images.first().context("one of two")?;
+    let (image, _) = all.images.first().context("one of them")?;
     // In the host's network, as the other one: the interface between two namespaces is none of ours.
-    let mut inside = both.host.run(image).flags(&["--net-host"]).args(&["0.0.0.0:0"]).start()?;
+    let mut inside = all.host.run(image).flags(&["--net-host"]).args(&["0.0.0.0:0"]).start()?;
     let addr = SocketAddr::from(([127, 0, 0, 1], inside.listening()?.port()));
     let mut rates = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {

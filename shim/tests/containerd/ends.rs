@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use guest_tests::{HttpClient, is_refused};
+use guest_tests::{HttpClient, Running, is_refused};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::host::{Host, holds};
@@ -18,12 +18,16 @@ fn a_trap_is_the_exit_code_of_the_command() -> Result<()> {
     host.wait_until_nothing_is_left()
 }
 
-#[test]
-fn sigterm_lets_connections_end() -> Result<()> {
-    let Some(host) = Host::start()? else { return Ok(()) };
+/// A server that has been told to end, and still has a connection.
+struct Draining {
+    id: String,
+    running: Running,
+    client: HttpClient,
+}
+
+fn draining(host: &Host, network: &Network) -> Result<Draining> {
     let image = host.import(&programs::http_server()?)?;
-    let network = Network::make()?;
-    let run = host.run(&image).in_network(&network).args(&["0.0.0.0:8080"]);
+    let run = host.run(&image).in_network(network).args(&["0.0.0.0:8080"]);
     let id = run.id();
     let mut running = run.start()?;
     running.wait_for_stderr("listening on")?;
@@ -31,6 +35,14 @@ fn sigterm_lets_connections_end() -> Result<()> {
     client.get("/")?;
     host.asked(&["task", "kill", "--signal", "SIGTERM", &id])?;
     running.wait_for_stderr("SIGTERM: the connections may end")?;
+    Ok(Draining { id, running, client })
+}
+
+#[test]
+fn sigterm_lets_connections_end() -> Result<()> {
+    let Some(host) = Host::start()? else { return Ok(()) };
+    let network = Network::make()?;
+    let Draining { running, mut client, .. } = draining(&host, &network)?;
     is_refused(network.inside(8080))?;
     ensure!(client.get("/")?.status == 200, "the connection has ended");
     drop(client);
@@ -41,16 +53,8 @@ fn sigterm_lets_connections_end() -> Result<()> {
 #[test]
 fn a_second_sigterm_ends_it_at_once() -> Result<()> {
     let Some(host) = Host::start()? else { return Ok(()) };
-    let image = host.import(&programs::http_server()?)?;
     let network = Network::make()?;
-    let run = host.run(&image).in_network(&network).args(&["0.0.0.0:8080"]);
-    let id = run.id();
-    let mut running = run.start()?;
-    running.wait_for_stderr("listening on")?;
-    let mut client = HttpClient::connect(network.inside(8080))?;
-    client.get("/")?;
-    host.asked(&["task", "kill", "--signal", "SIGTERM", &id])?;
-    running.wait_for_stderr("SIGTERM: the connections may end")?;
+    let Draining { id, running, client: _open } = draining(&host, &network)?;
     host.asked(&["task", "kill", "--signal", "SIGTERM", &id])?;
     running.finish()?.expect_code(143)?;
     host.wait_until_nothing_is_left()

@@ -34,6 +34,18 @@ pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_containerd-shim-wasock-v1");
 pub(crate) const WASOCK: &str = "io.containerd.wasock.v1";
 pub(crate) const RUNC: &str = "io.containerd.runc.v2";
 
+/// That of the example `floor`, where it has been built.
+pub(crate) const FLOOR: &str = "io.containerd.floor.v1";
+
+/// Its shim.
+pub(crate) fn floor() -> Option<PathBuf> {
+    let path = Path::new(SHIM).parent()?.join("examples/floor");
+    path.exists().then_some(path)
+}
+
+/// Where the shims keep what they compile, in the folder of a host.
+pub(crate) const KEPT: &str = "shim";
+
 /// A number of this process's, for names.
 pub(crate) fn next_number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -53,6 +65,8 @@ struct Around<'a> {
     /// It answers the kubelet's calls, with these settings.
     for_kubelets: Option<&'a str>,
     lacks_groups: bool,
+    /// Its shims have no folder for code.
+    lacks_folder: bool,
 }
 
 /// A containerd that runs. It goes with this value, and so does everything that it has started.
@@ -71,6 +85,11 @@ impl Host {
     /// Starts one that sees no control groups.
     pub(crate) fn start_without_groups() -> Result<Option<Self>> {
         Self::start_in(&Around { lacks_groups: true, ..Around::default() })
+    }
+
+    /// Starts one whose shims keep no code.
+    pub(crate) fn start_without_folder() -> Result<Option<Self>> {
+        Self::start_in(&Around { lacks_folder: true, ..Around::default() })
     }
 
     /// Starts one that answers the kubelet's calls, whose containers are in the namespace `k8s.io`.
@@ -102,24 +121,31 @@ impl Host {
         let programs = folder.path().join("bin");
         fs::create_dir(&programs)?;
         symlink(SHIM, programs.join("containerd-shim-wasock-v1"))?;
-        let child = Self::spawn(folder.path(), around.lacks_groups)?;
+        if let Some(floor) = floor() {
+            symlink(floor, programs.join("containerd-shim-floor-v1"))?;
+        }
+        left::sweep();
+        let child = Self::spawn(folder.path(), around)?;
         let host = Self { folder, namespace, child };
         host.wait_until_it_answers()?;
         Ok(Some(host))
     }
 
-    fn spawn(folder: &Path, lacks_groups: bool) -> Result<Child> {
+    fn spawn(folder: &Path, around: &Around<'_>) -> Result<Child> {
         let log = File::options().create(true).append(true).open(folder.join("log"))?;
         let path = format!("{}:{}", folder.join("bin").display(), env::var("PATH")?);
         // It ends with this process, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
-        if lacks_groups {
+        if around.lacks_groups {
             // Of this containerd alone: the mounts of the machine stay.
             let unmount = "umount --recursive /sys/fs/cgroup; exec \"$@\"";
             command.args(["unshare", "--mount", "--propagation", "slave", "sh", "-c", unmount, "sh"]);
         }
         command.args(["containerd", "--config"]).arg(folder.join("config.toml"));
+        // What this test's shims compile is this test's.
+        let kept = if around.lacks_folder { PathBuf::new() } else { folder.join(KEPT) };
+        command.env("WASOCK_SHIM_FOLDER", kept);
         command.env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command.spawn().context("cannot start containerd")
     }
@@ -261,7 +287,7 @@ impl Host {
     /// Ends containerd and starts it again, as an update of the machine does. Containers are to go on.
     pub(crate) fn restart(&mut self) -> Result<()> {
         self.stop()?;
-        self.child = Self::spawn(self.folder.path(), false)?;
+        self.child = Self::spawn(self.folder.path(), &Around::default())?;
         self.wait_until_it_answers()
     }
 }

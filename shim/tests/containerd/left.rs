@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -90,6 +93,20 @@ fn groups(host: &Host) -> Vec<PathBuf> {
 fn below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+/// Removes the sockets at which nobody answers any more: of shims whose tests were killed.
+pub(crate) fn sweep() {
+    for socket in below(Path::new(SOCKETS)) {
+        // One that is just being made has nobody there either.
+        let age = fs::metadata(&socket).and_then(|found| found.modified()).map(|at| at.elapsed());
+        let is_old = age.is_ok_and(|age| age.is_ok_and(|age| age > Duration::from_secs(10 * 60)));
+        if is_old
+            && UnixStream::connect(&socket).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        {
+            let _gone = fs::remove_file(socket);
+        }
+    }
 }
 
 /// Removes what is left.

@@ -10,6 +10,7 @@ mod cri;
 mod ends;
 mod host;
 mod image;
+mod kept;
 mod left;
 mod many;
 mod mistakes;
