@@ -309,7 +309,13 @@ pub(super) fn accept(thread: &Thread, listener: &GuestSocket) -> Result<Tcp, Fai
             accepted.socket.connect()?;
             Ok(accepted)
         }
-        Poll::Ready(Err(refusal)) => Err(refusal.errno().into()),
+        Poll::Ready(Err(refusal)) => {
+            // What keeps the connection waiting was told.
+            if matches!(refusal.errno(), Errno::EMFILE | Errno::ENFILE) {
+                listener.stream()?.note_shortage(true);
+            }
+            Err(refusal.errno().into())
+        }
         Poll::Pending => Err(Errno::EAGAIN.into()),
     }
 }
@@ -317,18 +323,27 @@ pub(super) fn accept(thread: &Thread, listener: &GuestSocket) -> Result<Tcp, Fai
 /// May the guest take a connection of `listener`, as far as descriptors and limits go? `is_short` says that the host had
 /// no descriptor for the last one, until it has one.
 ///
-/// docs/listen.md, rule 12: without one an accept takes nothing, and a poll that said so would spin.
+/// docs/listen.md, rule 12: without one an accept takes nothing, and a poll that said so would spin. So no call of the guest's
+/// tells of the connection that is kept waiting, and this does, once.
 pub(super) fn may_accept(process: &Process, is_short: &mut bool, listener: &Socket) -> bool {
-    if !process.fds().has_room() {
-        return false;
+    let Ok(stream) = listener.stream() else { return process.fds().has_room() };
+    let may_accept = has_means(process, is_short, listener, stream);
+    let is_kept = !may_accept && is_ready(listener, Events::READ);
+    if stream.note_shortage(is_kept) {
+        // One of the two keeps it.
+        let _told = process.fds().check_room();
+        stream.tell_limit();
     }
-    let stream = listener.stream().ok();
-    if stream.is_some_and(|stream| stream.reached_limit().is_some()) {
+    may_accept
+}
+
+fn has_means(process: &Process, is_short: &mut bool, listener: &Socket, stream: &Stream) -> bool {
+    if !process.fds().has_room() || stream.reached_limit().is_some() {
         return false;
     }
     if *is_short {
         // What wasock's own queue has taken has its descriptor, which may have been the last.
-        let is_taken = || stream.and_then(Stream::queue).is_some_and(|queue| queue.waiting().0 > 0);
+        let is_taken = || stream.queue().is_some_and(|queue| queue.waiting().0 > 0);
         *is_short = !is_taken() && listener.poll_fd().try_clone_to_owned().is_err();
     }
     !*is_short

@@ -32,6 +32,9 @@ pub(super) struct Listening {
     pending: PendingQueue,
     /// Does the service hold the socket? Then a queue of the host's is not the guest's to end.
     is_held: bool,
+    /// May the guest not take the connection that waits? That is known where somebody has told of it.
+    #[cfg(feature = "components")]
+    is_short: bool,
 }
 
 /// Where pending connections wait.
@@ -118,7 +121,15 @@ impl Listening {
         if let (Some(claim), Some((keeper, _))) = (endpoint.claim(), keeper) {
             keeper.takes_in(claim);
         }
-        let listening = Self { config, backlog, capacity, pending, is_held };
+        let listening = Self {
+            config,
+            backlog,
+            capacity,
+            pending,
+            is_held,
+            #[cfg(feature = "components")]
+            is_short: false,
+        };
         listening.config.accept_filter.listens(&local, listening.capacity());
         if let PendingQueue::Queue(queue) = &listening.pending {
             queue.serve();
@@ -189,6 +200,21 @@ impl Listening {
     #[cfg(feature = "components")]
     pub(super) fn reached_limit(&self) -> Option<LimitExceeded> {
         self.config.accept_filter.quota()?.lock_counts().check().err()
+    }
+
+    /// Notes whether the guest may not take the connection that waits; returns whether that is new.
+    #[cfg(feature = "components")]
+    pub(super) fn note_shortage(&mut self, is_short: bool) -> bool {
+        let was_short = std::mem::replace(&mut self.is_short, is_short);
+        is_short && !was_short
+    }
+
+    /// Tells whoever runs the guest of the limit that is reached.
+    #[cfg(feature = "components")]
+    pub(super) fn tell_limit(&self) {
+        if let Some(reached) = self.reached_limit() {
+            self.config.accept_filter.is_full(reached);
+        }
     }
 
     pub(super) fn backlog(&self) -> u32 {

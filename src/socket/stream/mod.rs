@@ -345,6 +345,23 @@ impl Stream {
         }
     }
 
+    /// Notes whether the guest of a listener may not take the connection that waits; returns whether that is new.
+    #[cfg(feature = "components")]
+    pub fn note_shortage(&self, is_short: bool) -> bool {
+        match &mut self.lock().state {
+            Some(StreamState::Listening(listening)) => listening.note_shortage(is_short),
+            _ => false,
+        }
+    }
+
+    /// Tells whoever runs the guest of the limit that keeps a listener from the next connection.
+    #[cfg(feature = "components")]
+    pub fn tell_limit(&self) {
+        if let Some(StreamState::Listening(listening)) = &self.lock().state {
+            listening.tell_limit();
+        }
+    }
+
     /// Does the socket listen?
     pub fn is_listening(&self) -> bool {
         self.inspect(|state| matches!(state, StreamState::Listening(_))).unwrap_or(false)
