@@ -45,7 +45,8 @@ pub(crate) fn processes(host: &Host) -> Result<BTreeMap<u32, String>> {
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         let group = fs::read_to_string(path.join("cgroup")).unwrap_or_default();
         let address = host.address();
-        let is_shim = line.contains("containerd-shim") && line.contains(&*address.to_string_lossy());
+        // `ctr` has the address, too.
+        let is_shim = line.contains(&*address.to_string_lossy()) && !line.starts_with("ctr ");
         if is_shim || group.lines().any(|line| line.contains(&format!("/{}/", host.namespace()))) {
             found.insert(pid, line);
         }
