@@ -268,7 +268,7 @@ mod tests {
         let (asking, answering) = pair()?;
         let asking: &'static OwnedFd = Box::leak(Box::new(asking));
         // What has only one descriptor is no request, and who waits for an answer sees its end.
-        let answers = thread::spawn(move || Request::receive(answering.as_fd()).map(|request| drop(request)));
+        let answers = thread::spawn(move || Request::receive(answering.as_fd()).map(drop));
         assert!(Keeper(asking).code(b"key", b"program").is_err());
         answers.join().map_err(|_| io::ErrorKind::Other)?
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use guest_tests::HttpClient;
 
 use crate::host::{Host, Imported, KEPT, holds};
@@ -59,7 +59,7 @@ fn code_that_was_changed_on_the_disk_is_compiled_anew() -> Result<()> {
     for file in kept(&host) {
         let mut code = fs::read(&file)?;
         let middle = code.len() / 2;
-        code.get_mut(middle).map(|byte| *byte ^= 1);
+        *code.get_mut(middle).context("it is empty")? ^= 1;
         fs::remove_file(&file)?;
         fs::write(&file, &code)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400))?;
