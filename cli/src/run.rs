@@ -174,8 +174,10 @@ pub(crate) fn load(module: &Path, args: &RunArgs) -> Result<Guest> {
 /// Loads by several threads or, where the host has none to spare, by this one.
 fn load_with(module: &Path, args: &RunArgs, has_async: bool) -> Result<Result<Guest, LoadError>> {
     // A folder that was named is used in a container, too.
-    let named = args.cache.as_ref().and_then(|_| cache::open(args));
-    let cache = named.or_else(|| args.compiler()).or_else(|| cache::open(args));
+    let cache = match args.cache {
+        Some(_) => cache::open(args).or_else(|| args.compiler()),
+        None => args.compiler().or_else(|| cache::open(args)),
+    };
     let parallel = engine_for(args, true, has_async)?;
     let before = start::threads();
     // Wasmtime panics where it can't start the threads that compile.
