@@ -90,13 +90,13 @@ impl Image {
             let files = tar_of(
                 self.files.iter().map(|(path, bytes, mode)| (path.as_str(), bytes.as_slice(), *mode)),
             )?;
-            layers.push(layout.add(LAYER, files));
+            let layer = layout.add(LAYER, files);
+            // Of file systems alone: containerd counts those of other layers as missing.
+            sums.push(layer.get("digest").cloned().unwrap_or_default());
+            layers.push(layer);
         }
         for (kind, bytes) in &self.layers {
             layers.push(layout.add(kind, bytes.clone()));
-        }
-        for layer in &layers {
-            sums.push(layer.get("digest").cloned().unwrap_or_default());
         }
         let mut settings = json!({ "Entrypoint": self.entrypoint });
         for (key, value) in &self.settings {
