@@ -17,8 +17,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("curl", "curl"),
 ];
 
-/// Where the shim is, a workspace of its own.
+/// Where the shim is, a workspace of its own, and how its tests are compiled.
 const MANIFEST: &str = "shim/Cargo.toml";
+const TESTS_CONFIG: &str = "shim/.cargo/tests.toml";
 
 /// Builds the shim and runs its tests.
 ///
@@ -28,7 +29,7 @@ const MANIFEST: &str = "shim/Cargo.toml";
 pub fn test() -> Result<ExitCode> {
     ensure_programs()?;
     // Each test has a containerd of its own, and waits for it more than it computes.
-    become_it(tests(&["--test-threads=4"]))
+    become_it(tests(&["--config", TESTS_CONFIG], &["--test-threads=4"]))
 }
 
 /// Builds the shim and prints its figures.
@@ -41,16 +42,18 @@ pub fn bench() -> Result<ExitCode> {
     // Beside the shim there are the least that one takes, and the command outside of containers.
     succeed(cargo(&["build", "--release", "--locked", "--manifest-path", MANIFEST, "--example", "floor"]))?;
     build_wasock()?;
-    let mut command = tests(&["--ignored", "--nocapture", "--test-threads=1", "bench::"]);
+    // What is measured is what is shipped.
+    let mut command = tests(&[], &["--ignored", "--nocapture", "--test-threads=1", "bench::"]);
     command.env("WASOCK_COMMAND", target_dir().join("release").join("wasock"));
     become_it(command)
 }
 
-fn tests(arguments: &[&str]) -> Command {
-    let mut command =
-        cargo(&["test", "--release", "--locked", "--manifest-path", MANIFEST, "--test", "containerd", "--"]);
+/// The tests, compiled with these flags of cargo's, and run with these arguments.
+fn tests(flags: &[&str], arguments: &[&str]) -> Command {
+    let mut command = cargo(&["test", "--release", "--locked", "--manifest-path", MANIFEST]);
+    command.args(flags).args(["--test", "containerd", "--"]).args(arguments);
     // With it nothing is passed over that root and these programs can do.
-    command.args(arguments).env("WASOCK_TEST_KUBERNETES", "1");
+    command.env("WASOCK_TEST_KUBERNETES", "1");
     command
 }
 

@@ -10,7 +10,8 @@ use crate::host::{SHIM, WAIT_TIMEOUT, missing};
 
 /// What they are executed in: a machine of its own as far as mounts and the network are concerned. What they write
 /// goes to a folder of the test's, in the project and in `/usr/local` too, and containerd is there as a service
-/// of the system would be. The project keeps its path, so nothing is built that is built already.
+/// of the system would be. The project keeps its path, and what is compiled is compiled as for the tests, so nothing is
+/// built that is built already.
 const AROUND: &str = r#"
 set -eu
 folder="$1" project="$2" program="$3"
@@ -35,6 +36,7 @@ trap end EXIT
 until ctr --connect-timeout 2s version > "$folder/version" 2>&1; do sleep 0.1; done
 cd "$project"
 cp "$program" server.wasm
+cp shim/.cargo/tests.toml shim/.cargo/config.toml
 sh -eux "$folder/commands.sh"
 # Nothing of the container is left.
 test -z "$(ctr task list --quiet)"
