@@ -55,6 +55,16 @@ impl fmt::Debug for Compiler {
     }
 }
 
+/// What a run waits for.
+#[derive(Clone)]
+pub(crate) struct Order(Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Order")
+    }
+}
+
 /// What the program that makes a run has decided, besides the words of the command line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Terms {
@@ -68,6 +78,17 @@ pub(crate) struct Terms {
     pub(crate) compiler: Option<Compiler>,
     /// What the guest's environment begins with; this process's own is none of its business.
     pub(crate) variables: Vec<(String, String)>,
+    /// What it waits for, once it is loaded.
+    pub(crate) order: Option<Order>,
+}
+
+impl Terms {
+    /// Waits until the guest is to begin.
+    pub(crate) fn wait_for_order(&self) {
+        if let Some(Order(wait)) = &self.order {
+            wait();
+        }
+    }
 }
 
 /// `wasock run` in a process that another program has made for it: that one chooses the words, and the process is
@@ -143,6 +164,14 @@ impl ContainedRun {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.terms.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has the run load the program at once, and begin when `wait` returns: until then it has done nothing that can be
+    /// seen, but for what prevents it.
+    #[must_use]
+    pub fn begin_after(mut self, wait: impl Fn() + Send + Sync + 'static) -> Self {
+        self.terms.order = Some(Order(Arc::new(wait)));
         self
     }
 

@@ -16,6 +16,7 @@ use wasock::{
 };
 
 use crate::args::{DirectoryArg, GrantArgs, Orphans, RunArgs};
+use crate::contained::Terms;
 use crate::invocation::Invocation;
 use crate::progress::Progress;
 use crate::report::{self, Lines, say};
@@ -40,6 +41,7 @@ pub(crate) fn run(args: RunArgs, invocation: Invocation) -> Result<ExitCode> {
     let watched = args.terms.is_some().then(|| Watched::start(args.service.reload_signal)).transpose()?;
     let module = args.command.first().context("no module was named")?;
     let guest = load(Path::new(module), &args)?.own_thread(true);
+    args.terms.iter().for_each(Terms::wait_for_order);
     manager::reserve_socket();
     if args.service.is_service() || args.connections.is_asked() || args.admin.is_service() {
         return serve(args, guest, invocation, watched);
