@@ -2,10 +2,15 @@
 //!
 //! # Correctness
 //!
-//! A waker stores `is_due` and then loads `is_polling`; the thread stores
-//! `is_polling` and then loads `is_due`. All of it is sequentially consistent, so
+//! A waker stores `is_due` and then looks where the thread is; the thread stores that it
+//! is in the kernel and then loads `is_due`. All of it is sequentially consistent, so
 //! either the thread sees that it is due and does not park, or the waker sees where it
 //! parks.
+//!
+//! One waker of each sleep in the kernel rings the wake descriptor, and *claims* that before it
+//! does. The thread that comes back sees the claim, and takes the ring away before it goes on, even where it has to
+//! wait for it. So the descriptor is quiet unless its thread sleeps or is about to run: an epoll that
+//! other threads wait at may have it.
 
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock, Weak};
@@ -13,9 +18,18 @@ use std::task::{Wake, Waker};
 
 use super::wake_fd::{PollAnswer, PollInterest, WakeFd};
 use crate::error::Errno;
-use crate::sync::atomic::AtomicBool;
 use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::atomic::{AtomicBool, AtomicU8};
 use crate::sync::thread::{self, Thread};
+
+/// It is not in the kernel's poll.
+const AWAY: u8 = 0;
+
+/// It is there, or about to be: then the wake descriptor wakes it.
+const POLLING: u8 = 1;
+
+/// So it is, and a waker rings the wake descriptor.
+const RUNG: u8 = 2;
 
 /// The current thread, which parks.
 ///
@@ -33,8 +47,8 @@ struct Shared {
     /// It was woken. The thread's own park token is not enough: a
     /// guest that waits in `memory.atomic.wait` in between parks too, and uses it up.
     is_due: AtomicBool,
-    /// It is in the kernel's poll, or about to be: then the wake descriptor wakes it.
-    is_polling: AtomicBool,
+    /// [`AWAY`], [`POLLING`] or [`RUNG`].
+    place: AtomicU8,
     /// The thread's, which is there while it polls.
     wake_fd: OnceLock<Weak<WakeFd>>,
 }
@@ -44,11 +58,10 @@ impl Wake for Shared {
         self.wake_by_ref();
     }
 
-    /// Either the thread sees that it is due after it set `is_polling`, or this sees `is_polling`.
-    ///
+    /// Either the thread sees that it is due after it set its place, or this sees the place.
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_due.store(true, SeqCst);
-        if self.is_polling.load(SeqCst)
+        if self.place.compare_exchange(POLLING, RUNG, SeqCst, SeqCst).is_ok()
             && let Some(wake_fd) = self.wake_fd.get().and_then(Weak::upgrade)
         {
             wake_fd.wake();
@@ -64,7 +77,7 @@ impl Parker {
         let shared = Arc::new(Shared {
             thread: thread::current(),
             is_due: AtomicBool::new(false),
-            is_polling: AtomicBool::new(false),
+            place: AtomicU8::new(AWAY),
             wake_fd: OnceLock::new(),
         });
         Self { shared, wake_fd: OnceCell::new() }
@@ -90,6 +103,18 @@ impl Parker {
     ///
     /// `ENFILE`, `ENOMEM`: then it did not park.
     pub fn park_in_poll(&self, watched: &[PollInterest]) -> Result<Vec<PollAnswer>, Errno> {
+        Ok(self.park_by(|wake_fd| wake_fd.poll(watched))?.unwrap_or_default())
+    }
+
+    /// Parks by `sleep`, which the ring of the wake descriptor is to end. `None` where it was woken before it parked.
+    ///
+    /// # Errors
+    ///
+    /// `ENFILE`, `ENOMEM`, and those of `sleep`.
+    pub(super) fn park_by<T>(
+        &self,
+        sleep: impl FnOnce(&WakeFd) -> Result<T, Errno>,
+    ) -> Result<Option<T>, Errno> {
         let wake_fd = match self.wake_fd.get() {
             Some(wake_fd) => wake_fd,
             None => {
@@ -98,15 +123,13 @@ impl Parker {
                 self.wake_fd.get_or_init(|| wake_fd)
             }
         };
-        let Shared { is_due, is_polling, .. } = &*self.shared;
-        is_polling.store(true, SeqCst);
-        let polled = if is_due.load(SeqCst) { Ok((false, Vec::new())) } else { wake_fd.poll(watched) };
-        is_polling.store(false, SeqCst);
-        is_due.swap(false, SeqCst);
-        let (was_woken, answers) = polled?;
-        if was_woken {
+        let Shared { is_due, place, .. } = &*self.shared;
+        place.store(POLLING, SeqCst);
+        let slept = if is_due.load(SeqCst) { Ok(None) } else { sleep(wake_fd).map(Some) };
+        if place.swap(AWAY, SeqCst) == RUNG {
             wake_fd.reset();
         }
-        Ok(answers)
+        is_due.swap(false, SeqCst);
+        slept
     }
 }

@@ -21,7 +21,9 @@ pub(super) struct PollAnswer {
 }
 
 /// One thread polls it, any thread may wake it.
-pub(super) struct WakeFd(OwnedFd);
+pub(super) struct WakeFd {
+    fd: OwnedFd,
+}
 
 impl WakeFd {
     /// One that has not been woken yet.
@@ -30,44 +32,44 @@ impl WakeFd {
     ///
     /// `ENFILE`, `ENOMEM`; `ENOTSUP` where the host has none.
     pub(super) fn new() -> Result<Self, Errno> {
-        new_event_fd().map(Self)
+        Ok(Self { fd: new_event_fd()? })
     }
 
     /// Ends the poll, the next one if there is none now.
     pub(super) fn wake(&self) {
         // A full counter is a wake-up already.
-        let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        let _full = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
     }
 
-    /// Blocks the thread until one of `watched` is ready, or it is woken. Returns whether it was woken; and
+    /// Blocks the thread until one of `watched` is ready, or it is woken. Returns
     /// what the kernel reports of each, in that order, or nothing after an interruption by a signal.
     ///
     /// # Errors
     ///
     /// Those of poll(2): then it did not stop.
-    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<(bool, Vec<PollAnswer>), Errno> {
+    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<Vec<PollAnswer>, Errno> {
         let mut asked: Vec<PollFd<'_>> = Vec::with_capacity(watched.len() + 1);
-        asked.push(PollFd::new(&self.0, PollFlags::IN));
+        asked.push(PollFd::new(&self.fd, PollFlags::IN));
         asked.extend(watched.iter().map(|(fd, mask)| PollFd::new(fd, mask.to_poll())));
         let is_told = match rustix::event::poll(&mut asked, None) {
             Ok(_) => true,
             Err(rustix::io::Errno::INTR) => false,
             Err(errno) => return Err(errno.into()),
         };
-        let (own, others) = asked.split_first().unzip();
-        let was_woken = own.is_some_and(|own| !own.revents().is_empty());
-        let answers = others.filter(|_| is_told).unwrap_or_default().iter().zip(watched);
+        let others = asked.get(1..).filter(|_| is_told).unwrap_or_default().iter().zip(watched);
         let answer = |(asked, (fd, mask)): (&PollFd<'_>, &PollInterest)| PollAnswer {
             fd: fd.as_raw_fd(),
             mask: *mask,
             found: asked.revents(),
         };
-        Ok((was_woken, answers.map(answer).collect()))
+        Ok(others.map(answer).collect())
     }
 
-    /// Resets the wake-up.
+    /// Resets the wake-up, which is there or about to be.
     pub(super) fn reset(&self) {
-        let _rung = rustix::io::read(&self.0, &mut [0; 8]);
+        while rustix::io::read(&self.fd, &mut [0; 8]) == Err(rustix::io::Errno::AGAIN) {
+            let _rings = rustix::event::poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], None);
+        }
     }
 }
 

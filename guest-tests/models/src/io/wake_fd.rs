@@ -61,13 +61,13 @@ impl WakeFd {
         self.0.changed.notify_all();
     }
 
-    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<(bool, Vec<PollAnswer>), Errno> {
+    pub(super) fn poll(&self, watched: &[PollInterest]) -> Result<Vec<PollAnswer>, Errno> {
         self.0.state.lock().unwrap().is_ready = false;
         for descriptor in watched {
             let mut state = descriptor.state.lock().unwrap();
             if state.0 {
                 drop(state);
-                return Ok((self.0.state.lock().unwrap().was_woken, Vec::new()));
+                return Ok(Vec::new());
             }
             state.1.push(Arc::clone(&self.0));
         }
@@ -75,10 +75,23 @@ impl WakeFd {
         while !ends.was_woken && !ends.is_ready {
             ends = self.0.changed.wait(ends).unwrap();
         }
-        Ok((ends.was_woken, Vec::new()))
+        Ok(Vec::new())
     }
 
     pub(super) fn reset(&self) {
-        self.0.state.lock().unwrap().was_woken = false;
+        let mut ends = self.0.state.lock().unwrap();
+        while !ends.was_woken {
+            ends = self.0.changed.wait(ends).unwrap();
+        }
+        ends.was_woken = false;
+    }
+}
+
+/// Whoever has it in an epoll hears of it only while its thread sleeps, or is on its way out.
+impl Drop for WakeFd {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(!self.0.state.lock().unwrap().was_woken, "it still rings");
+        }
     }
 }
