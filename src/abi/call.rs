@@ -101,4 +101,9 @@ pub(crate) enum Tried<T> {
 impl<T> Tried<T> {
     /// Would wait, and has not polled yet.
     pub(crate) const UNTRIED: Self = Self::Waits { has_polled: false };
+
+    /// Would it wait, and has not polled?
+    pub(crate) fn has_not_polled(&self) -> bool {
+        matches!(self, Self::Waits { has_polled: false })
+    }
 }

@@ -142,7 +142,14 @@ impl Call<'_> {
         flags: RecvFlags,
         write: impl FnOnce(&mut GuestMemory<'_>, &OpenFile, Answer) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
-        match transfer::try_receive(self, memory, &buffers, &open, flags)? {
+        let mut tried = transfer::try_receive(self, memory, &buffers, &open, flags, false)?;
+        while !flags.wait_all && !flags.dont_wait && self.parks_after(&tried, &open) {
+            tried = transfer::try_receive(self, memory, &buffers, &open, flags, true)?;
+            if tried.has_not_polled() {
+                break;
+            }
+        }
+        match tried {
             Tried::Done(received) => {
                 if let Some(dropped) = self.dropped(&open) {
                     self.annotation = Some(dropped);
@@ -160,6 +167,13 @@ impl Call<'_> {
         }
     }
 
+    /// Parks this thread, where calls may, after a try to receive that would wait; returns whether there is something to be
+    /// received now.
+    #[inline]
+    fn parks_after<T>(&self, tried: &Tried<T>, open: &OpenFile) -> bool {
+        self.parks && matches!(tried, Tried::Waits { .. }) && self.parks_to_receive(open)
+    }
+
     /// Reads from `open`, and writes how much that was at `ret_n`.
     ///
     /// # Errors
@@ -173,7 +187,14 @@ impl Call<'_> {
         buffers: Buffers,
         ret_n: GuestPtr<u32>,
     ) -> Result<(), Error> {
-        match transfer::try_read(self, memory, &buffers, &open)? {
+        let mut tried = transfer::try_read(self, memory, &buffers, &open, false)?;
+        while self.parks_after(&tried, &open) {
+            tried = transfer::try_read(self, memory, &buffers, &open, true)?;
+            if tried.has_not_polled() {
+                break;
+            }
+        }
+        match tried {
             Tried::Done(count) => write_count(memory, ret_n, count),
             Tried::Waits { has_polled } => Err(self.wait(move |call, memory| {
                 Box::pin(async move {

@@ -98,7 +98,8 @@ fn tried<T>(polled: Option<Poll<Result<T, Errno>>>, waits: bool) -> Result<Tried
     }
 }
 
-/// Reads from `open` into the guest's buffers what is there.
+/// Reads from `open` into the guest's buffers what is there. `has_parked` says that the thread has
+/// [parked](Thread::parks_to_receive) for it.
 ///
 /// # Errors
 ///
@@ -108,9 +109,10 @@ pub(crate) fn try_read(
     memory: &mut GuestMemory<'_>,
     buffers: &Buffers,
     open: &OpenFile,
+    has_parked: bool,
 ) -> Result<Tried<u32>, Error> {
     let waits = !open.is_nonblocking();
-    let attempt = |thread: &Thread, buffer: &mut [u8]| thread.try_read(open, waits, buffer);
+    let attempt = |thread: &Thread, buffer: &mut [u8]| thread.try_read(open, waits, has_parked, buffer);
     let read = try_into(thread, memory, buffers, attempt, |read| *read)?;
     Ok(match tried(read, waits)? {
         Tried::Done(read) => Tried::Done(count(read)?),
@@ -118,7 +120,8 @@ pub(crate) fn try_read(
     })
 }
 
-/// Receives from the socket `open` into the guest's buffers what is there.
+/// Receives from the socket `open` into the guest's buffers what is there. `has_parked` says that the thread has
+/// [parked](Thread::parks_to_receive) for it.
 ///
 /// # Errors
 ///
@@ -129,6 +132,7 @@ pub(crate) fn try_receive(
     buffers: &Buffers,
     open: &OpenFile,
     flags: RecvFlags,
+    has_parked: bool,
 ) -> Result<Tried<Answer>, Error> {
     let waits = !open.is_nonblocking() && !flags.dont_wait;
     let socket = open.open.socket()?;
@@ -148,7 +152,8 @@ pub(crate) fn try_receive(
             Tried::Waits { has_polled } => Tried::Waits { has_polled },
         });
     }
-    let attempt = |_: &Thread, buffer: &mut [u8]| ready::try_recv(socket, waits, buffer, flags.peek);
+    let attempt =
+        |_: &Thread, buffer: &mut [u8]| ready::try_recv(socket, waits, has_parked, buffer, flags.peek);
     let received = try_into(thread, memory, buffers, attempt, |(count, _)| *count)?;
     Ok(match tried(received, waits)? {
         Tried::Done((count, length)) => {

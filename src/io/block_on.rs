@@ -9,6 +9,14 @@ use super::parker_poll::ParkerPoll;
 use super::reactor::own_reactor;
 use crate::error::Errno;
 
+thread_local! {
+    pub(super) static HERE: (Parker, Waker) = {
+        let parker = Parker::new();
+        let waker = parker.waker();
+        (parker, waker)
+    };
+}
+
 /// Runs `future` to its end on this thread, which parks while nothing is ready.
 ///
 /// For embedders without an executor. It works inside a tokio runtime too, where
@@ -29,13 +37,6 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, Errno> {
 /// As [`block_on`], on a thread that is inside of the reactor already that drives what it can't
 /// watch itself.
 pub(crate) fn park_on<F: Future>(future: F) -> F::Output {
-    thread_local! {
-        static HERE: (Parker, Waker) = {
-            let parker = Parker::new();
-            let waker = parker.waker();
-            (parker, waker)
-        };
-    }
     // A task of the caller's runtime has a budget, and what is over it waits for the
     // scheduler, which does not run while this thread is ours.
     let mut future = pin!(tokio::task::unconstrained(future));

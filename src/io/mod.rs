@@ -29,6 +29,7 @@ mod descriptors;
 mod either;
 mod host_runtime;
 mod look;
+mod park_at;
 mod parker;
 mod parker_poll;
 mod pollable;
@@ -52,6 +53,7 @@ pub(crate) use host_runtime::HostRuntime;
 #[cfg(test)]
 pub(crate) use look::ASKED;
 pub(crate) use look::{ask, look_at, look_at_all};
+pub(crate) use park_at::{park_at, with_waker};
 pub(crate) use parker_poll::{RoundId, take_answers, this_round};
 pub use pollable::{Events, KernelFd, OnReport, Pollable};
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A descriptor by which a thread that sleeps at descriptors is woken.
 
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags};
@@ -63,6 +63,18 @@ impl WakeFd {
             found: asked.revents(),
         };
         Ok(others.map(answer).collect())
+    }
+
+    /// As [`poll`](Self::poll), of one descriptor: does the kernel report anything of it?
+    ///
+    /// # Errors
+    ///
+    /// Those of poll(2), an interruption among them.
+    pub(super) fn poll_one(&self, fd: BorrowedFd<'_>, mask: Events) -> Result<bool, Errno> {
+        let mut asked = [PollFd::new(&self.fd, PollFlags::IN), PollFd::from_borrowed_fd(fd, mask.to_poll())];
+        rustix::event::poll(&mut asked, None)?;
+        let [_, asked] = asked;
+        Ok(!asked.revents().is_empty())
     }
 
     /// Resets the wake-up, which is there or about to be.

@@ -29,6 +29,7 @@ mod launch;
 mod lineage;
 mod moves;
 mod open;
+mod park;
 mod passing;
 mod paths;
 mod personality;

@@ -65,7 +65,8 @@ impl Thread {
     }
 
     /// As [`read`](Self::read), once and without a future: `Pending` where nothing is there,
-    /// `None` where that was not looked for.
+    /// `None` where that was not looked for: by a call that `waits`, unless the thread
+    /// [`has_parked`](Self::parks_to_receive) for it.
     ///
     /// # Errors
     ///
@@ -74,6 +75,7 @@ impl Thread {
         &self,
         open: &OpenFile,
         waits: bool,
+        has_parked: bool,
         buffer: &mut [u8],
     ) -> Option<Poll<Result<usize, Errno>>> {
         match &open.open {
@@ -85,7 +87,7 @@ impl Thread {
                         received.map(|received| received.inspect(|count| self.note_received(*count))),
                     );
                 }
-                let received = ready::try_recv(socket, waits, buffer, false)?;
+                let received = ready::try_recv(socket, waits, has_parked, buffer, false)?;
                 let received = received.map(|received| received.map(|(count, _)| count));
                 Some(received.map(|received| received.inspect(|count| self.note_received(*count))))
             }

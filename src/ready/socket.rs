@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -260,7 +261,7 @@ fn message_once(datagram: &Datagram, buffer: &mut [u8], peek: bool) -> Poll<Resu
 /// As [`recv`] of a stream, once and without a future, and without `wait_all`: tells how many
 /// bytes there are, and how long a message was. `Pending` where nothing is
 /// there, `None` where that was not looked for. A descriptor that `waits` does not look where it is
-/// likely to have to wait.
+/// likely to have to wait, unless its thread `has_parked` for that.
 ///
 /// # Errors
 ///
@@ -269,6 +270,7 @@ fn message_once(datagram: &Datagram, buffer: &mut [u8], peek: bool) -> Poll<Resu
 pub fn try_recv(
     socket: &Socket,
     waits: bool,
+    has_parked: bool,
     buffer: &mut [u8],
     peek: bool,
 ) -> Option<Poll<Result<(usize, usize), Errno>>> {
@@ -279,15 +281,28 @@ pub fn try_recv(
     if is_stream && buffer.is_empty() {
         return Some(Poll::Ready(Ok((0, 0))));
     }
-    if waits && (connected.is_slow() || is_stream && socket.receive_low_water() > 1) {
+    if waits && (connected.is_slow() && !has_parked || is_stream && socket.receive_low_water() > 1) {
         return None;
     }
     let received =
         connected.try_io(Events::READ, || pending_on(Errno::EAGAIN, connected.try_recv(&mut *buffer, peek)));
-    if received.is_pending() && waits {
-        connected.note_slow(true);
+    match &received {
+        Poll::Pending if waits => connected.note_slow(true),
+        Poll::Ready(Ok(received)) if has_parked && received.count == buffer.len() => {
+            connected.note_slow(false)
+        }
+        _ => {}
     }
     Some(received.map(|received| received.map(|received| (received.count, received.length))))
+}
+
+/// The descriptor at which a thread may park for a receive that blocks: where this waits for nothing but that
+/// something comes in, for however long.
+pub fn received_by(socket: &Socket) -> Option<BorrowedFd<'_>> {
+    let Socket::Stream(stream) = socket else { return None };
+    let connected = stream.known_connection()?;
+    let is_usual = socket.timeout(TimeOption::Receive).is_none() && socket.receive_low_water() <= 1;
+    is_usual.then(|| connected.fd())
 }
 
 /// As [`recv`] of a message, once and without a future: `Pending` where none is there, `None` where

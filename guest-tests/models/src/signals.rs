@@ -6,6 +6,7 @@ use std::sync::Arc;
 use shuttle::future::block_on;
 
 use crate::error::Errno;
+use crate::io::Parker;
 use crate::process::signal::SignalDelivery;
 use crate::process::{MAIN, PendingSignals, Signal, Signals};
 use crate::ready::interruptible;
@@ -37,6 +38,18 @@ fn handling() -> (Arc<Signals>, PendingSignals) {
 pub fn a_signal_ends_a_wait() {
     let (signals, main) = handling();
     let sends = thread::spawn(move || signals.to_thread(MAIN, Signal::Usr1));
+    assert_eq!(waits(&main), Signal::Usr1);
+    sends.join().expect("no panic");
+}
+
+/// One thread parks, and another one sends it a signal: it does not park, or is woken, and finds the signal in a wait.
+pub fn a_signal_ends_a_park() {
+    let (signals, main) = handling();
+    let sends = thread::spawn(move || signals.to_thread(MAIN, Signal::Usr1));
+    let parker = Parker::new();
+    if let Some(_listening) = main.listen(&parker.waker()) {
+        parker.park();
+    }
     assert_eq!(waits(&main), Signal::Usr1);
     sends.join().expect("no panic");
 }

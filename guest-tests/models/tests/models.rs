@@ -55,6 +55,11 @@ fn a_signal_ends_a_wait() {
 }
 
 #[test]
+fn a_signal_ends_a_park() {
+    holds(signals::a_signal_ends_a_park);
+}
+
+#[test]
 fn each_signal_is_handled_once() {
     holds(signals::each_signal_is_handled_once);
 }

@@ -100,6 +100,14 @@ impl PendingSignals {
         .await
     }
 
+    /// Has `waker` called when there is something to handle, until what this returns is dropped. `None` where there may
+    /// be something already: [`waiting`](Self::waiting) finds out what.
+    pub(crate) fn listen(&self, waker: &Waker) -> Option<WaitGuard<'_>> {
+        let wait_guard = WaitGuard { thread_waker: &self.thread_waker };
+        wait_guard.listen(waker);
+        (self.thread_waker.due.load(SeqCst) == 0).then_some(wait_guard)
+    }
+
     /// The next signal to handle. [`PendingSignals::finished`] is to follow.
     pub(crate) fn next(&self) -> Option<SignalDelivery> {
         self.signals.next(self)
@@ -147,7 +155,7 @@ impl PendingSignals {
 }
 
 /// The time that a thread spends in one wait.
-struct WaitGuard<'a> {
+pub(crate) struct WaitGuard<'a> {
     thread_waker: &'a ThreadWaker,
 }
 
