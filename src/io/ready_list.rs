@@ -22,7 +22,7 @@
 //! The list keeps no thing open. Its locks, that of the nodes and that of the waiters, are held while
 //! nothing else is locked, woken or looked at.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 
@@ -48,9 +48,16 @@ pub struct ReadyList<T> {
 
 #[derive(Default)]
 struct Waiters {
-    /// In the order in which they came.
-    by_number: BTreeMap<u64, Waker>,
+    /// In the order in which they came, which is that of their numbers. What it has taken stays, since waiters come and go.
+    by_number: Vec<(u64, Waker)>,
     next: u64,
+}
+
+impl Waiters {
+    /// Where the waiter with this number is.
+    fn place(&self, number: u64) -> Option<usize> {
+        self.by_number.binary_search_by_key(&number, |(known, _)| *known).ok()
+    }
 }
 
 /// A watched thing.
@@ -224,7 +231,7 @@ impl<T> ReadyList<T> {
 
     /// Wakes one of the waiters.
     pub fn wake_one(&self) {
-        let last = unpoisoned(&self.waiters).by_number.pop_last();
+        let last = unpoisoned(&self.waiters).by_number.pop();
         if let Some((_, waiter)) = last {
             waiter.wake();
         }
@@ -240,7 +247,7 @@ impl<T> ReadyList<T> {
         self.is_closed.store(true, SeqCst);
         self.watchers.wake_all();
         let waiters = std::mem::take(&mut unpoisoned(&self.waiters).by_number);
-        waiters.into_values().for_each(Waker::wake);
+        waiters.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Has it been closed?
@@ -248,10 +255,10 @@ impl<T> ReadyList<T> {
         self.is_closed.load(SeqCst)
     }
 
-    /// Does anyone wait?
+    /// How many wait.
     #[cfg(test)]
-    pub fn has_waiters(&self) -> bool {
-        !unpoisoned(&self.waiters).by_number.is_empty()
+    pub fn waiters(&self) -> usize {
+        unpoisoned(&self.waiters).by_number.len()
     }
 }
 
@@ -268,7 +275,8 @@ impl<T> WaiterSlot<'_, T> {
     pub fn take(&mut self, waker: &Waker) {
         let mut waiters = unpoisoned(&self.list.waiters);
         if let Some(number) = self.number {
-            if let Some(known) = waiters.by_number.get_mut(&number) {
+            let place = waiters.place(number);
+            if let Some((_, known)) = place.and_then(|place| waiters.by_number.get_mut(place)) {
                 known.clone_from(waker);
                 return;
             }
@@ -276,7 +284,7 @@ impl<T> WaiterSlot<'_, T> {
         }
         let number = waiters.next;
         waiters.next += 1;
-        waiters.by_number.insert(number, waker.clone());
+        waiters.by_number.push((number, waker.clone()));
         self.number = Some(number);
     }
 
@@ -284,8 +292,11 @@ impl<T> WaiterSlot<'_, T> {
     /// one woken for what it leaves.
     pub fn leave(&mut self) -> bool {
         if let Some(number) = self.number.take() {
-            let was_there = unpoisoned(&self.list.waiters).by_number.remove(&number).is_some();
-            self.was_woken |= !was_there;
+            let left = {
+                let mut waiters = unpoisoned(&self.list.waiters);
+                waiters.place(number).map(|place| waiters.by_number.remove(place))
+            };
+            self.was_woken |= left.is_none();
         }
         std::mem::take(&mut self.was_woken)
     }

@@ -11,15 +11,15 @@ use crate::policy::Policy;
 use crate::ready::{finish_connect, recv, send};
 use crate::socket::{Domain, Inherited, Kind, RecvFlags, Socket};
 
-fn pair() -> [Arc<Socket>; 2] {
+pub(super) fn pair() -> [Arc<Socket>; 2] {
     Socket::pair(&Domain::Inet4, Kind::Stream).unwrap().map(Arc::new)
 }
 
-fn target(socket: &Arc<Socket>) -> Arc<dyn Pollable> {
+pub(super) fn target(socket: &Arc<Socket>) -> Arc<dyn Pollable> {
     Arc::clone(socket) as Arc<dyn Pollable>
 }
 
-fn write(socket: &Socket) {
+pub(super) fn write(socket: &Socket) {
     assert_eq!(block_on(send(socket, true, &mut [IoSlice::new(b"x")])), Ok(Ok(1)));
 }
 
@@ -214,7 +214,7 @@ fn a_sleeping_waiter_is_woken_by_the_first_socket() {
         write(&far);
         thread::scope(|scope| {
             let waits = scope.spawn(|| block_on(epoll.wait(8, None, false)).unwrap().unwrap());
-            while !epoll.list.has_waiters() {
+            while epoll.list.waiters() == 0 {
                 thread::yield_now();
             }
             epoll.add(3, &target(&near), request(Mode::Level)).unwrap();
