@@ -53,7 +53,7 @@ pub(crate) use host_runtime::HostRuntime;
 #[cfg(test)]
 pub(crate) use look::ASKED;
 pub(crate) use look::{ask, look_at, look_at_all};
-pub(crate) use park_at::{park_at, with_waker};
+pub(crate) use park_at::{park_at, park_in_epoll, with_waker};
 pub(crate) use parker_poll::{RoundId, take_answers, this_round};
 pub use pollable::{Events, KernelFd, OnReport, Pollable};
 #[cfg(test)]
@@ -70,4 +70,5 @@ pub(crate) use thread::{
 pub(crate) use thread_time::{thread_time, thread_time_ns};
 pub(crate) use timer::coarse_until;
 pub use timer::{Timer, sleep, yield_now};
+pub(crate) use wake_fd::WAKE_WORD;
 pub use watchers::Watchers;

@@ -1,8 +1,11 @@
 //! A descriptor by which a thread that sleeps at descriptors is woken.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags};
 
 use super::Events;
@@ -23,7 +26,17 @@ pub(super) struct PollAnswer {
 /// One thread polls it, any thread may wake it.
 pub(super) struct WakeFd {
     fd: OwnedFd,
+    /// No other one of this process has it.
+    number: u32,
+    /// The numbers of the epolls that it was last put into.
+    joined: Mutex<[u64; JOINED]>,
 }
+
+/// How many epolls it notes.
+const JOINED: usize = 4;
+
+/// The lower half of the event data of every wake descriptor, by which it is told from what else an epoll watches.
+pub(crate) const WAKE_WORD: u32 = u32::MAX;
 
 impl WakeFd {
     /// One that has not been woken yet.
@@ -32,7 +45,8 @@ impl WakeFd {
     ///
     /// `ENFILE`, `ENOMEM`; `ENOTSUP` where the host has none.
     pub(super) fn new() -> Result<Self, Errno> {
-        Ok(Self { fd: new_event_fd()? })
+        static NUMBERS: AtomicU32 = AtomicU32::new(0);
+        Ok(Self { fd: new_event_fd()?, number: NUMBERS.fetch_add(1, Relaxed), joined: Mutex::default() })
     }
 
     /// Ends the poll, the next one if there is none now.
@@ -75,6 +89,33 @@ impl WakeFd {
         rustix::event::poll(&mut asked, None)?;
         let [_, asked] = asked;
         Ok(!asked.revents().is_empty())
+    }
+
+    /// The event data by which an epoll reports it.
+    pub(super) fn word(&self) -> u64 {
+        u64::from(self.number) << 32 | u64::from(WAKE_WORD)
+    }
+
+    /// Has `epoll` report it, whose number in this process is `epoll_number`. Once for each.
+    ///
+    /// # Errors
+    ///
+    /// Those of epoll_ctl(2).
+    pub(super) fn join(&self, epoll: BorrowedFd<'_>, epoll_number: u64) -> Result<(), Errno> {
+        let mut joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        if joined.contains(&epoll_number) {
+            return Ok(());
+        }
+        match epoll::add(epoll, &self.fd, EventData::new_u64(self.word()), EventFlags::IN) {
+            // It is not noted any more.
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        joined.rotate_right(1);
+        if let Some(latest) = joined.first_mut() {
+            *latest = epoll_number;
+        }
+        Ok(())
     }
 
     /// Resets the wake-up, which is there or about to be.

@@ -83,7 +83,7 @@ pub(crate) use launch::{Image, Launcher, Program};
 pub use open::{Directory, Open, OpenFile};
 pub(crate) use passing::{Installed, Passing};
 pub(crate) use personality::Personality;
-pub(crate) use poll_scratch::{LookGuess, PollScratch, Subscription};
+pub(crate) use poll_scratch::{PollScratch, Subscription};
 pub use settings::Settings;
 pub(crate) use signal::{Ending, SignalDelivery, SignalSender, Signals};
 pub use signal::{Numbering, PendingSignals, Signal};

@@ -13,7 +13,7 @@ use super::thread_local::ThreadLocals;
 use super::threads::{MAIN, Threads};
 use super::unwind::{HeldArea, Unwinding};
 use super::vfork::Vforked;
-use super::{LookGuess, OpenFile, PendingSignals, Personality, PollScratch, Process};
+use super::{OpenFile, PendingSignals, Personality, PollScratch, Process};
 use crate::account::Charge;
 use crate::address::Address;
 use crate::error::{Errno, Error, Trap};
@@ -53,8 +53,6 @@ pub struct Thread {
     pub(crate) happened: Vec<Happened>,
     /// The buffers of a poll, but while it uses them.
     pub(crate) poll_scratch: Option<Box<PollScratch>>,
-    /// Whether a wait at an epoll is to look before it sleeps.
-    pub(crate) epoll_guess: LookGuess,
     /// The host's calls into it, and where it may jump back to.
     pub(crate) unwinding: Unwinding,
     /// The children that it is before its process goes on, the last one first.
@@ -87,7 +85,6 @@ impl Thread {
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: None,
-            epoll_guess: LookGuess::default(),
             unwinding: Unwinding::default(),
             children: Vec::new(),
             _held: None,
@@ -107,7 +104,6 @@ impl Thread {
             scratch: Vec::new(),
             happened: Vec::new(),
             poll_scratch: None,
-            epoll_guess: LookGuess::default(),
             unwinding: Unwinding::default(),
             children: Vec::new(),
             _held: Some(held),

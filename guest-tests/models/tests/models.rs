@@ -40,6 +40,11 @@ fn the_kernels_part_has_a_leader() {
 }
 
 #[test]
+fn what_is_listed_ends_a_park() {
+    holds(lists::what_is_listed_ends_a_park);
+}
+
+#[test]
 fn a_dropped_waiter_hands_on() {
     holds(lists::a_dropped_waiter_hands_on);
 }

@@ -1,7 +1,7 @@
 //! epoll, and what has no other use than to wait for: event descriptors, pipes, pairs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wiggle::{GuestMemory, GuestPtr};
 
@@ -33,6 +33,39 @@ const EDGE: u32 = 64;
 const ONE_SHOT: u32 = 128;
 
 const SEMAPHORE: u16 = 1;
+
+/// What is left of a wait at an epoll after its first phase.
+struct LeftToWait {
+    has_polled: bool,
+    limit: Option<Duration>,
+}
+
+impl Call<'_> {
+    /// Adds what is ready in `epoll` to `found`: after a park where the thread may park there, else what is ready now. `None` where that is
+    /// all that the call returns.
+    fn try_epoll(
+        &self,
+        epoll: &Epoll,
+        most: usize,
+        limit: Option<Duration>,
+        found: &mut Vec<Happened>,
+    ) -> Option<LeftToWait> {
+        let polls_only = limit == Some(Duration::ZERO);
+        if self.parks && !polls_only && epoll.is_kernels_alone() {
+            let begun = limit.map(|_| Instant::now());
+            let parked = self.park(None, |waker| epoll.park(most, limit, &mut *found, waker));
+            let left = |limit: Duration, begun: Instant| limit.saturating_sub(begun.elapsed());
+            let limit = limit.zip(begun).map(|(limit, begun)| left(limit, begun));
+            // A sleep looks first, whatever has woken the thread.
+            let has_polled = limit != Some(Duration::ZERO);
+            return parked.is_none().then_some(LeftToWait { has_polled, limit });
+        }
+        let has_polled = epoll.take(most, found);
+        // Only what the kernel keeps does not need the reactor to run.
+        let is_all = !found.is_empty() || polls_only && epoll.is_kernels_alone();
+        (!is_all).then_some(LeftToWait { has_polled, limit })
+    }
+}
 
 impl WasixWait for Call<'_> {
     fn epoll_create(&mut self, memory: &mut GuestMemory<'_>, ret_fd: GuestPtr<u32>) -> Result<(), Error> {
@@ -99,32 +132,17 @@ impl WasixWait for Call<'_> {
         check_out_value(memory, ret_nevents)?;
         let most = usize::try_from(maxevents).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
         let limit = (timeout != u64::MAX).then(|| Duration::from_nanos(timeout));
-        let sleeps_first = self.parks
-            && self.epoll_guess.may_sleep_first()
-            && limit != Some(Duration::ZERO)
-            && epoll.is_kernels_alone();
-        let has_polled = if sleeps_first {
-            self.epoll_guess.sleeps_first();
-            true
-        } else {
-            let mut found = std::mem::take(&mut self.happened);
-            let has_polled = epoll.take(most, &mut found);
-            let written = write_events(memory, events, found.drain(..));
-            self.happened = found;
-            let written = written?;
-            self.epoll_guess.has_looked(written == 0);
-            // Only what the kernel keeps does not need the reactor to run.
-            if written > 0 || limit == Some(Duration::ZERO) && epoll.is_kernels_alone() {
-                return write_count(memory, ret_nevents, written);
-            }
-            has_polled
+        let mut found = std::mem::take(&mut self.happened);
+        let left = self.try_epoll(&epoll, most, limit, &mut found);
+        let written = write_events(memory, events, found.drain(..));
+        self.happened = found;
+        let written = written?;
+        let Some(LeftToWait { has_polled, limit }) = left else {
+            return write_count(memory, ret_nevents, written);
         };
-        Err(self.wait(move |call, memory| {
+        Err(self.wait(move |_, memory| {
             Box::pin(async move {
                 let found = epoll.wait(most, limit, has_polled).await?;
-                if found.len() > 1 {
-                    call.epoll_guess.has_found_several();
-                }
                 let written = write_events(memory, events, found)?;
                 Ok(memory.write(ret_nevents, written)?)
             })

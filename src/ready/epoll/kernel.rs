@@ -14,12 +14,20 @@
 //! no other process has it, else it is not stable. A record whose thing is gone is removed with the
 //! entries of the epoll.
 //!
+//! A thread that [parks](Kernel::park) here has its wake descriptor in the kernel's epoll. Events of that are no entry's, and are told from
+//! the others by their data. It rings only while its thread is on its way out of a park, here or elsewhere (`io/parker.rs`). Until then the epoll
+//! seems to be ready to other threads, and to epolls that watch it: they look, and find nothing. The ring stays until its own thread has
+//! seen it, for it is a level: whoever takes it leaves it, and the kernel wakes the next one.
+//!
 //! Lock: that of the records, below the map of entries. No other one is taken under it.
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -27,7 +35,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::{Data, Happened, Request, unpoisoned};
 use crate::error::Errno;
-use crate::io::{AsyncFd, Events, HostRuntime, OnReport, Pollable, look_at, sleep};
+use crate::io::{AsyncFd, Events, HostRuntime, OnReport, Pollable, WAKE_WORD, look_at, park_in_epoll, sleep};
 
 /// How many events one system call returns: further ones are returned by the next call. They are on
 /// the stack.
@@ -36,14 +44,27 @@ const MOST_AT_ONCE: usize = 256;
 /// How long to wait between two polls, if the host cannot register the descriptor.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often it is asked again where all that it reports is which threads are woken.
+const MOST_RINGS: u32 = 8;
+
 /// What the kernel watches for an epoll.
-#[derive(Default)]
 pub(super) struct Kernel {
+    /// No other one of this process has it.
+    number: u64,
     /// The host's epoll, made when it is first needed.
     fd: OnceLock<Arc<OwnedFd>>,
     /// Its registration with the reactor, made at the first wait.
     registration: OnceLock<Arc<AsyncFd>>,
     records: Mutex<Records>,
+}
+
+/// What the kernel has reported.
+enum Reported {
+    /// Events of the guest's.
+    Events,
+    /// Only that threads are woken which sleep there.
+    Rings,
+    Nothing,
 }
 
 #[derive(Default)]
@@ -64,6 +85,18 @@ struct KernelWatch {
     data: Data,
     /// Notes what is reported to the guest. Listeners have one: apart, for connections are more.
     on_report: Option<Box<Weak<dyn OnReport>>>,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NUMBERS.fetch_add(1, Relaxed),
+            fd: OnceLock::new(),
+            registration: OnceLock::new(),
+            records: Mutex::default(),
+        }
+    }
 }
 
 impl Kernel {
@@ -136,14 +169,56 @@ impl Kernel {
     fn ask(&self, host: &OwnedFd, room: usize, found: &mut Vec<Happened>) -> Poll<()> {
         let mut events = [const { MaybeUninit::<Event>::uninit() }; MOST_AT_ONCE];
         let events = events.get_mut(..room).unwrap_or_default();
-        // An error does not mean that nothing is ready.
-        let Ok((events, _)) = epoll::wait(host, events, Some(&Timespec::default())) else {
-            return Poll::Ready(());
+        for _ in 0..=MOST_RINGS {
+            // An error does not mean that nothing is ready.
+            let Ok((events, _)) = epoll::wait(host, &mut *events, Some(&Timespec::default())) else {
+                return Poll::Ready(());
+            };
+            match self.report(events, found) {
+                Reported::Nothing => return Poll::Pending,
+                Reported::Events => return Poll::Ready(()),
+                // Each that rings took a place. What was reported is reported again after what was not.
+                Reported::Rings => thread::yield_now(),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Parks this thread, which may stop, in the host's epoll until something is ready, or `limit` has passed, and adds
+    /// what is ready to `found`, until that has `most`. One system call. `None` where the thread is to look elsewhere: something
+    /// else has woken it, or it may not park.
+    pub(super) fn park(&self, most: usize, limit: Option<Duration>, found: &mut Vec<Happened>) -> Option<()> {
+        let host = self.fd.get()?;
+        let mut events = [const { MaybeUninit::<Event>::uninit() }; MOST_AT_ONCE];
+        let events = events.get_mut(..most.min(MOST_AT_ONCE))?;
+        let limit = match limit {
+            Some(limit) => Some(Timespec::try_from(limit).ok()?),
+            None => None,
         };
+        let events = park_in_epoll(host.as_fd(), self.number, events, limit.as_ref())?;
+        let is_over = events.is_empty() && limit.is_some();
+        match self.report(events, found) {
+            Reported::Events => Some(()),
+            Reported::Nothing => is_over.then_some(()),
+            Reported::Rings => {
+                // Maybe another thread's, which is about to run.
+                thread::yield_now();
+                None
+            }
+        }
+    }
+
+    /// Adds what the kernel has reported to `found`.
+    fn report(&self, events: &[Event], found: &mut Vec<Happened>) -> Reported {
         let before = found.len();
+        let mut rings = false;
         let records = unpoisoned(&self.records);
         for event in events.iter() {
             let Event { flags, data, .. } = *event;
+            if data.u64() & u64::from(u32::MAX) == u64::from(WAKE_WORD) {
+                rings = true;
+                continue;
+            }
             // One that was removed, or closed, since the kernel reported it.
             let Some(watched) = records.of_word(data.u64()) else { continue };
             if let Some(on_report) = watched.on_report.as_deref().and_then(Weak::upgrade) {
@@ -151,7 +226,11 @@ impl Kernel {
             }
             found.push(Happened { fd: watched.fd, events: told(flags), data: watched.data });
         }
-        if found.len() > before { Poll::Ready(()) } else { Poll::Pending }
+        match (found.len() > before, rings) {
+            (true, _) => Reported::Events,
+            (false, true) => Reported::Rings,
+            (false, false) => Reported::Nothing,
+        }
     }
 
     /// Waits until something may be ready.
@@ -212,7 +291,7 @@ impl Records {
         let number = match self.free.pop() {
             Some(number) => number,
             None => {
-                let number = u32::try_from(self.all.len()).ok()?;
+                let number = u32::try_from(self.all.len()).ok().filter(|number| *number != WAKE_WORD)?;
                 self.all.push(Record { generation: 0, watched: None });
                 number
             }

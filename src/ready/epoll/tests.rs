@@ -5,6 +5,8 @@
 
 #[path = "tests/kernel.rs"]
 mod kernel;
+#[path = "tests/parks.rs"]
+mod parks;
 #[path = "tests/waiters.rs"]
 mod waiters;
 

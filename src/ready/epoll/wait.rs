@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
@@ -63,6 +63,25 @@ impl Epoll {
         let outcome = self.sleep(most, Deadline::set(&mut timer, limit), &mut found).await;
         *unpoisoned(&self.timer) = timer;
         outcome.map(|()| found)
+    }
+
+    /// As [`wait`](Self::wait), on a thread that may stop and is woken by `waker`: parks it, where all is
+    /// [the kernel's](Self::is_kernels_alone). One system call, which adds what it finds to `found`. `None` where that has to wait in the other way: there is
+    /// something else to look at, or the thread was woken.
+    pub fn park(
+        &self,
+        most: usize,
+        limit: Option<Duration>,
+        found: &mut Vec<Happened>,
+        waker: &Waker,
+    ) -> Option<()> {
+        // Its slot first, so that what is watched or listed after the look wakes it.
+        let mut waiter = Waiter::new(&self.list, &self.leadership);
+        waiter.take_slot(waker);
+        if self.list.is_closed() || !self.is_kernels_alone() {
+            return None;
+        }
+        self.kernel.park(most, limit, found)
     }
 
     /// Sleeps until something is found, or the deadline has passed.

@@ -8,9 +8,9 @@ use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
 
 use super::leader::{Leadership, Waiter};
-use crate::io::{Events, Node, Pollable, READ, ReadyList, WRITE, Watchers};
-use crate::sync::atomic::AtomicU32;
+use crate::io::{Descriptor, Events, Node, Parker, Pollable, READ, ReadyList, WRITE, Watchers};
 use crate::sync::atomic::Ordering::SeqCst;
+use crate::sync::atomic::{AtomicBool, AtomicU32};
 use crate::sync::thread;
 
 /// How often each source changes.
@@ -54,6 +54,10 @@ struct World {
     things: Vec<Arc<Thing>>,
     nodes: Vec<Arc<Node<usize>>>,
     kernel: Thing,
+    /// The kernel's part, for a thread that parks there.
+    kernel_fd: Arc<Descriptor>,
+    /// Is anything watched that is not the kernel's?
+    has_own: AtomicBool,
     /// How much was found.
     found: AtomicU32,
 }
@@ -70,7 +74,36 @@ impl World {
         };
         let nodes = things.iter().enumerate().map(node).collect();
         let (leadership, kernel, found) = (Leadership::default(), Thing::default(), AtomicU32::new(0));
-        Arc::new(Self { list, leadership, things, nodes, kernel, found })
+        let (kernel_fd, has_own) = (Arc::default(), AtomicBool::new(true));
+        Arc::new(Self { list, leadership, things, nodes, kernel, kernel_fd, has_own, found })
+    }
+
+    /// One in which everything is the kernel's yet.
+    fn of_kernel_alone() -> Arc<Self> {
+        let world = Self::new();
+        world.list.keep(|_| false);
+        world.has_own.store(false, SeqCst);
+        world.leadership.need(&world.list);
+        world
+    }
+
+    /// The kernel's part has something.
+    fn comes_to_kernel(&self) {
+        self.kernel.comes();
+        self.kernel_fd.set_ready();
+    }
+
+    /// As the park of an epoll: nothing where the thread is to wait in the other way, or finds nothing.
+    fn park(&self, parker: &Parker) -> u32 {
+        let mut waiter = Waiter::new(&self.list, &self.leadership);
+        waiter.take_slot(&parker.waker());
+        if self.list.is_closed() || self.has_own.load(SeqCst) {
+            return 0;
+        }
+        parker.park_in_poll(&[Arc::clone(&self.kernel_fd)]).expect("there is a descriptor");
+        // Ready as long as something is there.
+        self.kernel_fd.take();
+        self.kernel.take()
     }
 
     /// Takes all that is listed, arms it, and looks.
@@ -137,6 +170,36 @@ impl World {
             }
         }
     }
+}
+
+/// Waiters park at the kernel's part, until something else is watched too: all of it is found.
+pub fn what_is_listed_ends_a_park() {
+    let world = World::of_kernel_alone();
+    let theirs = Arc::clone(&world);
+    let comes = thread::spawn(move || (0..EACH).for_each(|_| theirs.comes_to_kernel()));
+    let theirs = Arc::clone(&world);
+    let adds = thread::spawn(move || {
+        theirs.has_own.store(true, SeqCst);
+        theirs.list.mark_ready(&theirs.nodes[0], READ | WRITE);
+        (0..EACH).for_each(|_| theirs.things[0].comes());
+    });
+    let parking: Vec<_> = (0..2)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let parker = Parker::new();
+                while !world.list.is_closed() {
+                    let parked = world.park(&parker);
+                    let found =
+                        if parked == 0 && world.has_own.load(SeqCst) { world.wait(false) } else { parked };
+                    if world.found.fetch_add(found, SeqCst) + found == 2 * EACH {
+                        world.list.close();
+                    }
+                }
+            })
+        })
+        .collect();
+    parking.into_iter().chain([comes, adds]).for_each(|thread| thread.join().expect("no panic"));
 }
 
 fn changes(world: &Arc<World>, of: impl Fn(&World) -> &Thing + Send + 'static) -> thread::JoinHandle<()> {
