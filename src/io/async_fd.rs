@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+#[cfg(feature = "components")]
+use std::task::ready;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::Interest;
@@ -71,6 +73,32 @@ struct Watched {
     /// The reactor has one waker a direction, which wakes all of these.
     /// Each is made at the first watch.
     watchers: [OnceLock<Arc<Watchers>>; 2],
+}
+
+/// What an attempt took, or gave.
+#[cfg(feature = "components")]
+pub(crate) enum Took<T> {
+    /// There may be more.
+    Some(T),
+    /// The kernel had no more, or takes no more: it reports the next change.
+    All(T),
+}
+
+#[cfg(feature = "components")]
+impl<T> Took<T> {
+    /// Of a stream: `length` bytes where there was room for `room`.
+    pub(crate) fn of_stream(what: T, length: usize, room: usize) -> Self {
+        // "For stream-oriented files (e.g., pipe, FIFO, stream socket), the condition that the read/write I/O space is
+        // exhausted can also be detected by checking the amount of data read from / written to the target file
+        // descriptor." - epoll(7)
+        if length < room { Self::All(what) } else { Self::Some(what) }
+    }
+
+    fn what(self) -> T {
+        match self {
+            Self::Some(what) | Self::All(what) => what,
+        }
+    }
 }
 
 type ReactorFd = TokioFd<Arc<OwnedFd>>;
@@ -249,6 +277,59 @@ impl AsyncFd {
         })
     }
 
+    /// Makes `attempt`, for the only one that waits in the direction of `mask`, and wakes `context` to try again where
+    /// it finds nothing (`EAGAIN`). After an attempt that took all there was, which `is_spent` notes between the
+    /// calls, the next one is made when something was reported since.
+    ///
+    /// # Errors
+    ///
+    /// Those of `attempt`, and of the operating system's event queue.
+    #[cfg(feature = "components")]
+    pub(crate) fn poll_io<T>(
+        &self,
+        mask: Events,
+        context: &mut Context<'_>,
+        is_spent: &mut bool,
+        mut attempt: impl FnMut() -> Result<Took<T>, Errno>,
+    ) -> Poll<Result<T, Errno>> {
+        if !*is_spent {
+            match attempt() {
+                Err(Errno::EAGAIN) => {}
+                Ok(Took::All(all)) => {
+                    // What the reactor has reported before is still to be cleared.
+                    *is_spent = !self.is_registered();
+                    return Poll::Ready(Ok(all));
+                }
+                done => return Poll::Ready(done.map(Took::what)),
+            }
+        }
+        *is_spent = true;
+        let mut io = self.io()?;
+        loop {
+            let reported = match mask.are_of_writers() {
+                false => io.poll_read_ready(context),
+                true => io.poll_write_ready(context),
+            };
+            let Ok(mut guard) = ready!(reported) else {
+                // Its runtime has ended.
+                io = self.moved()?;
+                continue;
+            };
+            match attempt() {
+                Err(Errno::EAGAIN) => guard.clear_ready(),
+                Ok(Took::All(all)) => {
+                    guard.clear_ready();
+                    return Poll::Ready(Ok(all));
+                }
+                done => {
+                    guard.retain_ready();
+                    *is_spent = false;
+                    return Poll::Ready(done.map(Took::what));
+                }
+            }
+        }
+    }
+
     /// Calls `attempt` once. If it is pending, the readiness that was reported before
     /// is cleared, without a system call.
     pub fn try_io<T>(&self, mask: Events, mut attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
@@ -425,6 +506,52 @@ mod tests {
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {
             self.0.store(true, SeqCst);
+        }
+    }
+
+    /// Who has taken all waits for a report, and asks the kernel for nothing before.
+    #[cfg(feature = "components")]
+    #[test]
+    fn what_is_spent_is_tried_again_when_something_was_reported() {
+        use std::io::Write as _;
+
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let watched = AsyncFd::with(&own_reactor().unwrap(), Arc::new(near.into()));
+        let (mut attempts, mut is_spent) = (0, false);
+        let mut buffer = [0; 8];
+        let mut receive = |context: &mut Context<'_>| {
+            let received = watched.poll_io(Events::READ, context, &mut is_spent, || {
+                attempts += 1;
+                let count = rustix::io::read(watched.host_fd(), &mut buffer)?;
+                Ok(Took::of_stream(count, count, 8))
+            });
+            (received, attempts)
+        };
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        assert_eq!(receive(&mut context), (Poll::Pending, 1));
+        for message in [b"one".as_slice(), b"another", b"a message in two parts"] {
+            far.write_all(message).unwrap();
+            let mut left = message.len();
+            while left > 0 {
+                let (received, before) = receive(&mut context);
+                match received {
+                    Poll::Ready(count) => left -= count.unwrap(),
+                    Poll::Pending => std::thread::yield_now(),
+                }
+                assert!(before > 1 || received.is_pending());
+            }
+            // The reactor has cleared nothing since, and reports nothing new.
+            let (received, before) = receive(&mut context);
+            assert_eq!(received, Poll::Pending);
+            assert_eq!(receive(&mut context), (Poll::Pending, before), "the kernel is asked again");
+        }
+        assert!(woken.0.load(SeqCst));
+        drop(far);
+        while receive(&mut context).0 != Poll::Ready(Ok(0)) {
+            std::thread::yield_now();
         }
     }
 

@@ -43,6 +43,8 @@ mod wake_fd;
 mod watchers;
 
 pub use async_fd::AsyncFd;
+#[cfg(feature = "components")]
+pub(crate) use async_fd::Took;
 pub use block_on::block_on;
 pub(crate) use block_on::park_on;
 pub use blocking::BlockingPool;

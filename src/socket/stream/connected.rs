@@ -12,6 +12,8 @@ use rustix::net as host;
 use super::{Status, Stream, StreamState};
 use crate::address::Address;
 use crate::error::Errno;
+#[cfg(feature = "components")]
+use crate::io::Took;
 use crate::io::{AsyncFd, Events, Pollable as _};
 use crate::socket::{Ancillary, Kind, Received, ShutdownHow, rights, transfer};
 
@@ -65,6 +67,22 @@ impl Connected {
     /// Calls `attempt`, as [`AsyncFd::try_io`] does.
     pub fn try_io<T>(&self, mask: Events, attempt: impl FnMut() -> Poll<T>) -> Poll<T> {
         self.registration.try_io(mask, attempt)
+    }
+
+    /// Makes `attempt`, as [`AsyncFd::poll_io`] does.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(feature = "components")]
+    pub(crate) fn poll_io<T>(
+        &self,
+        mask: Events,
+        context: &mut Context<'_>,
+        is_spent: &mut bool,
+        attempt: impl FnMut() -> Result<Took<T>, Errno>,
+    ) -> Poll<Result<T, Errno>> {
+        self.registration.poll_io(mask, context, is_spent, attempt)
     }
 
     /// Is there likely nothing to receive, as [`AsyncFd::is_slow`] guesses?

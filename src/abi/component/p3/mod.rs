@@ -1,7 +1,8 @@
 //! WASI 0.3: `wasi:sockets`, whose calls are async functions, streams and futures of the component model.
 //!
 //! What waits is a future of the engine's, which is woken as every wait of wasock is. A stream of bytes is read
-//! from the kernel to the guest's memory and back without a copy between. Nothing is buffered here.
+//! from the kernel to the guest's memory and back without a copy between. Nothing is buffered here. After a read that
+//! took all there was the kernel is asked again when it has reported something: a stream has no other reader.
 
 mod error;
 mod name;

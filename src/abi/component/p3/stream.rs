@@ -1,8 +1,9 @@
 //! The streams of a socket: its connections, what is received, what is sent.
 
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, Resource, Source, StreamConsumer, StreamProducer, StreamResult};
@@ -17,8 +18,8 @@ use crate::abi::component::descriptor::GuestSocket;
 use crate::abi::component::failure::Failure;
 use crate::abi::component::tcp::{accept, may_accept};
 use crate::error::Errno;
-use crate::io::{Events, HostRuntime, Pollable};
-use crate::socket::ShutdownHow;
+use crate::io::{Events, HostRuntime, Pollable, Took};
+use crate::socket::{Connected, ShutdownHow};
 
 /// How much is received where the guest has no buffer of its own waiting.
 const CAPACITY: usize = 8 * 1024;
@@ -121,11 +122,13 @@ pub(super) struct Receiving {
     socket: Arc<GuestSocket>,
     connection: Arc<Connection>,
     outcome: Outcome,
+    /// Has all been taken that was there?
+    is_spent: bool,
 }
 
 impl Receiving {
     pub(super) fn of(socket: Arc<GuestSocket>, connection: Arc<Connection>, outcome: Outcome) -> Self {
-        Self { socket, connection, outcome }
+        Self { socket, connection, outcome, is_spent: false }
     }
 
     fn end(&self, outcome: Result<(), Errno>) -> Produced {
@@ -148,36 +151,40 @@ impl<T> StreamProducer<T> for Receiving {
         if finish {
             return given_up();
         }
-        let connected = self.connection.connected();
+        let this = self.get_mut();
+        let connected = this.connection.connected();
         let only_asks = destination.remaining(&mut store) == Some(0);
         if only_asks {
-            return match connected.poll(Events::READ, context).is_empty() {
-                true => Poll::Pending,
-                false => Poll::Ready(Ok(StreamResult::Completed)),
-            };
+            return wait_for(connected, Events::READ, context, &mut this.is_spent);
         }
         let mut direct = destination.as_direct(store, CAPACITY);
-        loop {
-            let buffer = direct.remaining();
-            let attempt = || match connected.try_recv(&mut *buffer, false) {
-                Err(Errno::EAGAIN) => Poll::Pending,
-                done => Poll::Ready(done),
-            };
-            match connected.try_io(Events::READ, attempt) {
-                Poll::Ready(Ok(received)) if received.count == 0 => return self.end(Ok(())),
-                Poll::Ready(Ok(received)) => {
-                    self.socket.process().instance().usage().received(received.count);
-                    direct.mark_written(received.count);
-                    return Poll::Ready(Ok(StreamResult::Completed));
-                }
-                Poll::Ready(Err(errno)) => return self.end(Err(errno)),
-                Poll::Pending => {}
+        let buffer = direct.remaining();
+        let room = buffer.len();
+        let attempt = || {
+            let count = connected.try_recv(&mut *buffer, false)?.count;
+            Ok(Took::of_stream(count, count, room))
+        };
+        match ready!(connected.poll_io(Events::READ, context, &mut this.is_spent, attempt)) {
+            Ok(0) => this.end(Ok(())),
+            Ok(count) => {
+                this.socket.process().instance().usage().received(count);
+                direct.mark_written(count);
+                Poll::Ready(Ok(StreamResult::Completed))
             }
-            if connected.poll(Events::READ, context).is_empty() {
-                return Poll::Pending;
-            }
+            Err(errno) => this.end(Err(errno)),
         }
     }
+}
+
+/// Waits until `connected` is ready, and takes nothing.
+fn wait_for(connected: &Connected, mask: Events, context: &mut Context<'_>, is_spent: &mut bool) -> Produced {
+    let look = || match connected.look().and(mask.or(Events::ALWAYS)).is_empty() {
+        true => Err(Errno::EAGAIN),
+        false => Ok(Took::Some(())),
+    };
+    // Without the event queue the next read or write tells.
+    let _looked = ready!(connected.poll_io(mask, context, is_spent, look));
+    Poll::Ready(Ok(StreamResult::Completed))
 }
 
 /// "dropping the stream is equivalent to shutdown(SHUT_RD)": the guest receives no more.
@@ -194,11 +201,13 @@ pub(super) struct Sending {
     socket: Arc<GuestSocket>,
     connection: Arc<Connection>,
     outcome: Outcome,
+    /// Has the kernel taken as much as it takes?
+    is_spent: bool,
 }
 
 impl Sending {
     pub(super) fn of(socket: Arc<GuestSocket>, connection: Arc<Connection>, outcome: Outcome) -> Self {
-        Self { socket, connection, outcome }
+        Self { socket, connection, outcome, is_spent: false }
     }
 }
 
@@ -212,37 +221,32 @@ impl<T> StreamConsumer<T> for Sending {
         source: Source<'_, u8>,
         finish: bool,
     ) -> Produced {
-        let connected = self.connection.connected();
+        let this = self.get_mut();
+        let connected = this.connection.connected();
         let mut direct = source.as_direct(store);
         // A write of nothing asks whether there is room.
         if direct.remaining().is_empty() {
-            return match connected.poll(Events::WRITE, context).is_empty() {
-                true => nothing(finish),
-                false => Poll::Ready(Ok(StreamResult::Completed)),
-            };
+            let asked = wait_for(connected, Events::WRITE, context, &mut this.is_spent);
+            return if asked.is_pending() { nothing(finish) } else { asked };
         }
-        loop {
-            let bytes = [std::io::IoSlice::new(direct.remaining())];
-            let attempt = || match connected.try_send(&bytes) {
-                Err(Errno::EAGAIN) => Poll::Pending,
-                done => Poll::Ready(done),
-            };
-            match connected.try_io(Events::WRITE, attempt) {
-                Poll::Ready(Ok(count)) => {
-                    self.socket.process().instance().usage().sent(count);
-                    direct.mark_read(count);
-                    return Poll::Ready(Ok(StreamResult::Completed));
-                }
-                Poll::Ready(Err(errno)) => {
-                    self.outcome.tell(Err(errno));
-                    return Poll::Ready(Ok(StreamResult::Dropped));
-                }
-                Poll::Pending if finish => return nothing(finish),
-                Poll::Pending => {}
+        let bytes = direct.remaining();
+        let length = bytes.len();
+        let bytes = [IoSlice::new(bytes)];
+        let attempt = || {
+            let count = connected.try_send(&bytes)?;
+            Ok(Took::of_stream(count, count, length))
+        };
+        match connected.poll_io(Events::WRITE, context, &mut this.is_spent, attempt) {
+            Poll::Ready(Ok(count)) => {
+                this.socket.process().instance().usage().sent(count);
+                direct.mark_read(count);
+                Poll::Ready(Ok(StreamResult::Completed))
             }
-            if connected.poll(Events::WRITE, context).is_empty() {
-                return Poll::Pending;
+            Poll::Ready(Err(errno)) => {
+                this.outcome.tell(Err(errno));
+                Poll::Ready(Ok(StreamResult::Dropped))
             }
+            Poll::Pending => nothing(finish),
         }
     }
 }
