@@ -72,7 +72,14 @@ pub(crate) fn no_longer_drives(runtime: &Handle) {
 }
 
 /// A runtime of the caller's thread, which drives sockets as long as this lives.
-pub(crate) struct DrivingRuntime(Runtime);
+pub(crate) struct DrivingRuntime {
+    // Before the runtime: nothing is registered with one that ends.
+    named: Named,
+    runtime: Runtime,
+}
+
+/// A runtime is [named](can_drive) as long as this lives.
+struct Named(Handle);
 
 impl DrivingRuntime {
     /// What `builder` builds, with every driver.
@@ -83,18 +90,25 @@ impl DrivingRuntime {
     pub(crate) fn build(builder: &mut Builder) -> Result<Self, Errno> {
         let runtime = builder.enable_all().build()?;
         can_drive(runtime.handle());
-        Ok(Self(runtime))
+        Ok(Self { named: Named(runtime.handle().clone()), runtime })
     }
 
     /// As [`Runtime::block_on`].
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.0.block_on(future)
+        self.runtime.block_on(future)
+    }
+
+    /// Ends it without a wait for what its threads still do, where a drop waits for that.
+    #[cfg(feature = "components")]
+    pub(crate) fn end_in_background(self) {
+        drop(self.named);
+        self.runtime.shutdown_background();
     }
 }
 
-impl Drop for DrivingRuntime {
+impl Drop for Named {
     fn drop(&mut self) {
-        no_longer_drives(self.0.handle());
+        no_longer_drives(&self.0);
     }
 }
 

@@ -21,7 +21,7 @@
 //!
 //! A call that waits is an async function, whose future is dropped at the end of the guest. All others do what
 //! they can at once, and are none. A guest that the host runs has a thread of its own, which parks at
-//! what the future waits for.
+//! what the future waits for, or drives what its many futures wait for.
 
 mod address;
 mod calls;

@@ -18,7 +18,7 @@ use super::super::{Guest, WasockCtx};
 use super::data::{Data, RESOURCES_PER_DESCRIPTOR};
 use super::fit::check_run;
 use super::link::{link_p2, link_p3};
-use super::thread::run_on_own_thread;
+use super::thread::{WaitsBy, run_on_own_thread};
 use crate::abi::component::CommandVersion;
 use crate::error::Errno;
 use crate::io::sleep;
@@ -62,7 +62,8 @@ pub(in crate::host) async fn run_component(
         ctx.calls = CallMode::OwnThread;
         let reserved = ctx.host_thread.take();
         let life = live(ctx, command, guest.epochs);
-        let outcome = run_on_own_thread(Arc::clone(&process), threads, reserved, life).await;
+        let waits_by = if program.needs_p3() { WaitsBy::Reactor } else { WaitsBy::Poll };
+        let outcome = run_on_own_thread(Arc::clone(&process), threads, reserved, waits_by, life).await;
         if outcome.is_ok() {
             deliver_the_rest(&process).await;
         }
@@ -83,7 +84,7 @@ pub(in crate::host) async fn run_component(
 
 /// Waits a while for what the guest has written to be delivered, unless something ends it: what is left is
 /// reset with all that it has open. After a trap nobody waits, for the next start would have to wait too.
-async fn deliver_the_rest(process: &Process) {
+pub(super) async fn deliver_the_rest(process: &Process) {
     tokio::select! {
         biased;
         _ = process.signals().ended() => {}
