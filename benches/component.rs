@@ -1,7 +1,8 @@
 //! Runs a component as the command does not, for `cargo xtask bench` to compare with:
 //! `component HOST FILE ADDRESS ARGUMENT...`, with one of these hosts:
 //!
-//! * `wasmtime`: `wasmtime_wasi` whole, in an engine, a runtime and a store as `wasmtime run -Sinherit-network` makes them.
+//! * `wasmtime`: `wasmtime_wasi` whole, in an engine, a runtime and a store as `wasmtime run -Sinherit-network` makes them,
+//!   with `-Sp3` for a component of WASI 0.3.
 //! * `wasock`: this library, as the command uses it, with a grant to listen at the address.
 //! * `wasock-with-async`: the same in an engine that has the async functions of the component model, which a
 //!   component of WASI 0.2 does not need.
@@ -11,8 +12,7 @@ use std::path::Path;
 use tokio::runtime::Builder;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Error, Result, Store};
-use wasmtime_wasi::p2::bindings::Command;
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p2};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p2, p3};
 use wasock::{Guest, WasockCtx};
 
 fn main() -> Result<()> {
@@ -51,11 +51,21 @@ async fn wasmtime(file: &Path, arguments: &[String]) -> Result<()> {
     let component = Component::from_file(&engine, file)?;
     let mut linker: Linker<State> = Linker::new(&engine);
     p2::add_to_linker_async(&mut linker)?;
+    p3::add_to_linker(&mut linker)?;
     let mut wasi = WasiCtx::builder();
     wasi.inherit_stdio().inherit_network().allow_tcp(true).arg(file.to_string_lossy()).args(arguments);
     let mut store = Store::new(&engine, State { wasi: wasi.build(), table: ResourceTable::new() });
-    let command = Command::instantiate_async(&mut store, &component, &linker).await?;
-    let ended = command.wasi_cli_run().call_run(&mut store).await;
+    let ended = match p3::bindings::CommandPre::new(linker.instantiate_pre(&component)?) {
+        Ok(command) => {
+            let command = command.instantiate_async(&mut store).await?;
+            let run = store.run_concurrent(async |store| command.wasi_cli_run().call_run(store).await);
+            run.await.flatten()
+        }
+        Err(_) => {
+            let command = p2::bindings::Command::instantiate_async(&mut store, &component, &linker).await?;
+            command.wasi_cli_run().call_run(&mut store).await
+        }
+    };
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(())) => Err(I32Exit(1).into()),

@@ -5,7 +5,7 @@ use super::process::{Process, child};
 use super::workload::Module;
 use anyhow::Result;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Which of the two.
@@ -43,7 +43,7 @@ enum Listens {
     /// The program as a component.
     Component(Beside),
     /// One of WASI 0.3 that does what the program does.
-    AsyncComponent,
+    AsyncComponent(Beside),
 }
 
 /// What stands beside a component.
@@ -81,9 +81,9 @@ impl Service {
         Self { listens: Listens::Component(beside), ..Self::http("poll") }
     }
 
-    /// HTTP by a component of WASI 0.3, beside the native server that waits by poll.
-    pub(super) fn async_component() -> Self {
-        Self { listens: Listens::AsyncComponent, ..Self::http("poll") }
+    /// HTTP by a component of WASI 0.3, beside the native server that waits by poll, or Wasmtime's own run.
+    pub(super) fn async_component(beside: Beside) -> Self {
+        Self { listens: Listens::AsyncComponent(beside), ..Self::http("poll") }
     }
 
     /// `echo`, `sink` or `source`.
@@ -141,13 +141,16 @@ impl Service {
     ) -> Invocation {
         match (self.listens, side) {
             (Listens::Component(Beside::Wasmtime), Side::Twin) => {
-                return component_by(built, "wasmtime", address);
+                return component_by(built, "wasmtime", &built.component, address);
+            }
+            (Listens::AsyncComponent(Beside::Wasmtime), Side::Twin) => {
+                return component_by(built, "wasmtime", &built.async_component, address);
             }
             (Listens::Component(Beside::Async), Side::Guest) => {
-                return component_by(built, "wasock", address);
+                return component_by(built, "wasock", &built.component, address);
             }
             (Listens::Component(Beside::Async), Side::Twin) => {
-                return component_by(built, "wasock-with-async", address);
+                return component_by(built, "wasock-with-async", &built.component, address);
             }
             (
                 Listens::HostBesideOne | Listens::ProgramIn(_) | Listens::Component(Beside::Module),
@@ -172,7 +175,7 @@ impl Service {
                 let module = match self.listens {
                     Listens::ProgramIn(dialect) => built.module_in(self.program, dialect),
                     Listens::Component(_) => built.component.clone(),
-                    Listens::AsyncComponent => built.async_component.clone(),
+                    Listens::AsyncComponent(_) => built.async_component.clone(),
                     _ => built.module(self.program, module),
                 };
                 arguments.push(module.display().to_string());
@@ -191,9 +194,9 @@ impl Service {
     }
 }
 
-/// `http_server` as a component, run by one of the hosts of `benches/component.rs`.
-pub(super) fn component_by(built: &Built, host: &str, address: SocketAddr) -> Invocation {
-    let component = built.component.display().to_string();
+/// `component`, which serves HTTP, run by one of the hosts of `benches/component.rs`.
+pub(super) fn component_by(built: &Built, host: &str, component: &Path, address: SocketAddr) -> Invocation {
+    let component = component.display().to_string();
     let arguments = vec![host.to_owned(), component, address.to_string(), "poll".to_owned()];
     Invocation::new(built.component_host.clone(), arguments, built)
 }

@@ -165,7 +165,7 @@ impl Host {
             Self::OurComponent => {
                 Service::component(Beside::Native).command(built, Side::Guest, Module::Small, address)
             }
-            Self::WasmtimeLibrary => component_by(built, "wasmtime", address),
+            Self::WasmtimeLibrary => component_by(built, "wasmtime", &built.component, address),
             Self::Peer(peer, Installed { program, guest, .. }) => {
                 Invocation::new(program.clone(), arguments(peer, guest, way, address), built)
             }

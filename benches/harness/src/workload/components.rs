@@ -8,13 +8,14 @@ pub(super) fn workloads() -> Vec<Workload> {
     let workload = |name: &str, beside, drive, measures: &[Measure]| {
         Workload::new(name, Service::component(beside), drive, measures)
     };
-    let keep_alive = |name: &str, beside, goal| {
+    let served = |name: &str, service, goal| {
         let measures = [
             measure("", "rate", REQUESTS, goal),
             measure("processor time a request", "server_us", "us", Goal::None),
         ];
-        workload(name, beside, Drive::Http { connections: 32 }, &measures)
+        Workload::new(name, service, Drive::Http { connections: 32 }, &measures)
     };
+    let keep_alive = |name: &str, beside, goal| served(name, Service::component(beside), goal);
     vec![
         keep_alive(
             "keep-alive HTTP by a component, 32 connections",
@@ -32,14 +33,15 @@ pub(super) fn workloads() -> Vec<Workload> {
             Goal::None,
         )
         .in_full(),
-        Workload::new(
+        served(
             "keep-alive HTTP by a component of WASI 0.3, 32 connections",
-            Service::async_component(),
-            Drive::Http { connections: 32 },
-            &[
-                measure("", "rate", REQUESTS, Goal::None),
-                measure("processor time a request", "server_us", "us", Goal::None),
-            ],
+            Service::async_component(Beside::Native),
+            Goal::None,
+        ),
+        served(
+            "keep-alive HTTP by a component of WASI 0.3, 32 connections, beside Wasmtime's own run",
+            Service::async_component(Beside::Wasmtime),
+            Goal::RatioAtLeast(1.0),
         ),
         workload(
             "churn by a component, 16 at once",
