@@ -20,10 +20,13 @@ pub(super) struct Clients {
     pub(super) seconds: f64,
 }
 
+/// How what a client says is read.
+pub(super) type Reading = fn(&str) -> Result<Values>;
+
 /// A client's command, and how to read what it says.
 pub(super) struct Client {
     pub(super) command: Command,
-    pub(super) read: fn(&str) -> Result<Values>,
+    pub(super) read: Reading,
 }
 
 impl Clients {
@@ -96,6 +99,15 @@ impl Clients {
     /// These two know no others, and 0 is none.
     fn whole_seconds(&self) -> u64 {
         std::time::Duration::try_from_secs_f64(self.seconds.ceil()).map_or(1, |time| time.as_secs().max(1))
+    }
+}
+
+/// How what this program says is read, where it is one that is known here.
+pub(super) fn reading_of(program: &str) -> Option<Reading> {
+    match program.rsplit('/').next()? {
+        "wrk" => Some(wrk_values),
+        "ab" => Some(ab_values),
+        _ => None,
     }
 }
 

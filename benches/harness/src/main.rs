@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod measure;
 mod options;
+mod own;
 mod peers;
 mod process;
 mod processes;
@@ -94,6 +95,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     if options.part == Some(Part::Peers) {
         let runner = Runner { built: &Built::build()?, clients };
         return peers::run(&options, &runner, format!("{how}, all hosts in turn."));
+    }
+    if let Some(file) = &options.own {
+        return own::run(&options, file);
     }
     let has_strace = has("strace", "strace");
     let built = Built::build()?;

@@ -77,8 +77,7 @@ pub(super) fn measure(runner: &Runner<'_>, workload: &Workload, rounds: usize) -
         let (Some(guest), Some(twin)) = (pair.next(), pair.next()) else { bail!("two sides") };
         runs.push((guest?, twin?));
     }
-    let rows =
-        workload.measures.iter().map(|measure| row(&workload, measure, &runs)).collect::<Result<Vec<_>>>()?;
+    let rows = rows(&workload.name, &workload.measures, &runs, workload.series)?;
     Ok(Outcome { rows, commands: commands(runner, &workload, rate)? })
 }
 
@@ -92,20 +91,26 @@ fn half_load(runner: &Runner<'_>, workload: &Workload) -> Result<f64> {
     Ok((slower / 2.0).floor())
 }
 
-fn row(workload: &Workload, measure: &Measure, runs: &[(Run, Run)]) -> Result<Row> {
-    let value = |run: &Run| {
-        let value = run.values.get(measure.key).copied();
-        value.with_context(|| format!("{} tells no {}", workload.name, measure.key))
-    };
-    let pairs = runs.iter().map(|(guest, twin)| Ok((value(guest)?, value(twin)?))).collect::<Result<_>>()?;
-    let what = match measure.what {
-        "" => workload.name.clone(),
-        what => format!("{}: {what}", workload.name),
-    };
-    let loads = loads(runs);
-    let is_first = workload.measures.first().is_some_and(|first| first.key == measure.key);
-    let (unit, goal, series) = (measure.unit, measure.goal, workload.series);
-    Ok(Row { what, unit, goal, pairs, loads, is_first, series })
+/// The rows of what is called `name`, one for each measure.
+pub(super) fn rows(
+    name: &str,
+    measures: &[Measure],
+    runs: &[(Run, Run)],
+    series: Option<(&'static str, usize)>,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for Measure { what, key, unit, goal } in measures {
+        let value = |run: &Run| {
+            let value = run.values.get(*key).copied();
+            value.with_context(|| format!("{name} tells no {key}"))
+        };
+        let pairs =
+            runs.iter().map(|(guest, twin)| Ok((value(guest)?, value(twin)?))).collect::<Result<_>>()?;
+        let what = if what.is_empty() { name.to_owned() } else { format!("{name}: {what}") };
+        let (loads, is_first) = (loads(runs), rows.is_empty());
+        rows.push(Row { what, unit, goal: *goal, pairs, loads, is_first, series });
+    }
+    Ok(rows)
 }
 
 fn loads(runs: &[(Run, Run)]) -> Option<Loads> {

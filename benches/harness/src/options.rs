@@ -1,7 +1,8 @@
 //! The arguments, and what they ask for.
 
-use super::{peers, syscalls, workload};
+use super::{own, peers, syscalls, workload};
 use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 
 pub(super) const HELP: &str = "\
 cargo xtask bench    measure guests against their native twins
@@ -17,6 +18,7 @@ cargo xtask bench    measure guests against their native twins
     --service        services instead: reloads and restarts under clients, workers, processes, instances;
                      --only takes one of these four
     --peers          compare with other hosts instead, where they are installed
+    --own FILE       servers of your own instead, which the file lists: benches/README.md has an example
     --accept         write what --instructions counts to that file, or what --peers shows
                      to docs/performance/peers.md
 The full run writes docs/performance/results.md; any other writes it below the target folder.
@@ -41,6 +43,8 @@ pub(super) struct Options {
     /// Nothing but this, where it is something.
     pub(super) part: Option<Part>,
     pub(super) is_accepted: bool,
+    /// The file of `--own`.
+    pub(super) own: Option<PathBuf>,
 }
 
 /// A part of the full run, or none of it.
@@ -51,12 +55,20 @@ pub(super) enum Part {
     Instructions,
     Service,
     Peers,
+    Own,
 }
 
 impl Options {
     pub(super) fn parse(arguments: &[String]) -> Result<Self> {
-        let (only, part) = (None, None);
-        let mut options = Self { is_quick: false, only, rounds: 5, seconds: 3.0, part, is_accepted: false };
+        let mut options = Self {
+            is_quick: false,
+            only: None,
+            rounds: 5,
+            seconds: 3.0,
+            part: None,
+            is_accepted: false,
+            own: None,
+        };
         if arguments.iter().any(|argument| argument == "--quick") {
             options = Self { is_quick: true, rounds: 3, seconds: 0.6, ..options };
         }
@@ -73,6 +85,10 @@ impl Options {
                 "--instructions" => options.part = Some(Part::Instructions),
                 "--service" => options.part = Some(Part::Service),
                 "--peers" => options.part = Some(Part::Peers),
+                "--own" => {
+                    options.own = Some(value()?.into());
+                    options.part = Some(Part::Own);
+                }
                 "--accept" => options.is_accepted = true,
                 _ => bail!("no such option: {argument}\n{HELP}"),
             }
@@ -103,6 +119,7 @@ impl Options {
             Some(Part::Service) => Ok(owned(&SERVICE_TABLES)),
             Some(Part::Syscalls) => Ok(owned(&syscalls::names())),
             Some(Part::Peers) => Ok(owned(&peers::names())),
+            Some(Part::Own) => own::names(self.own.as_deref().context("--own")?),
             Some(Part::Calls | Part::Instructions) => {
                 bail!("--only is for neither --calls nor --instructions")
             }

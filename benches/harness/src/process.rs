@@ -114,6 +114,12 @@ impl Process {
         Ok(Duration::from_nanos(sum))
     }
 
+    /// The threads that it has now.
+    pub(super) fn threads(&self) -> Result<Vec<u32>> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()))?;
+        tasks.map(|task| Ok(task?.file_name().to_string_lossy().parse()?)).collect()
+    }
+
     /// Waits until it listens there.
     pub(super) fn wait_until_it_listens(&mut self, address: SocketAddr) -> Result<()> {
         let deadline = Instant::now() + WAIT_TIMEOUT;

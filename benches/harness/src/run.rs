@@ -13,6 +13,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -67,8 +68,8 @@ impl Runner<'_> {
         let outcome = match drive {
             Drive::MostlyIdle { idle, active, .. } => self.mostly_idle(&server, client, idle + active),
             // So that the latency is the server's, and not of two that get in each other's way.
-            Drive::HalfLoad { .. } => self.drive(&server, client, apart),
-            _ => self.drive(&server, client, |_, _| Ok(())),
+            Drive::HalfLoad { .. } => drive_by(&server, client, &self.client_log(), apart),
+            _ => drive_by(&server, client, &self.client_log(), |_, _| Ok(())),
         };
         let run = outcome.with_context(|| format!("the server said {:?}", server.said()))?;
         server.stop()?;
@@ -79,23 +80,14 @@ impl Runner<'_> {
     pub(super) fn capacity(&self, service: &Service, connections: usize, side: Side) -> Result<f64> {
         let address = free_address()?;
         let server = service.start(self.built, side, address)?;
-        let run = self.drive(&server, self.clients.full_load(connections, address)?, |_, _| Ok(()))?;
+        let client = self.clients.full_load(connections, address)?;
+        let run = drive_by(&server, client, &self.client_log(), |_, _| Ok(()))?;
         server.stop()?;
         run.values.get("rate").copied().context("no rate")
     }
 
-    fn drive(
-        &self,
-        server: &Process,
-        mut client: Client,
-        place: impl FnOnce(&Process, &Process) -> Result<()>,
-    ) -> Result<Run> {
-        client.command.stdout(Stdio::piped());
-        let watch = Watch::begin(server)?;
-        let client_runs = Process::start(client.command, &self.built.folder.log("client"))?;
-        place(server, &client_runs)?;
-        let finished = client_runs.finish(WAIT_TIMEOUT)?;
-        watch.end(server, finished.processor_time, (client.read)(&finished.stdout)?)
+    fn client_log(&self) -> PathBuf {
+        self.built.folder.log("client")
     }
 
     /// A client with many connections: the server's memory is looked at before them, and
@@ -163,16 +155,34 @@ impl Runner<'_> {
     }
 }
 
+/// One run of a client, which is placed when it has begun; what it says on stderr goes to `log`.
+pub(super) fn drive_by(
+    server: &Process,
+    mut client: Client,
+    log: &Path,
+    place: impl FnOnce(&Process, &Process) -> Result<()>,
+) -> Result<Run> {
+    client.command.stdout(Stdio::piped());
+    let watch = Watch::begin(server)?;
+    let client_runs = Process::start(client.command, log)?;
+    place(server, &client_runs)?;
+    let finished = client_runs.finish(WAIT_TIMEOUT)?;
+    watch.end(server, finished.processor_time, (client.read)(&finished.stdout)?)
+}
+
 /// Gives a server and its client, each of which is one thread that is busy, a processor
 /// each, where there are two.
-fn apart(server: &Process, client: &Process) -> Result<()> {
+pub(super) fn apart(server: &Process, client: &Process) -> Result<()> {
     let all = sched_getaffinity(None)?;
     let mut processors = (0..CpuSet::MAX_CPU).filter(|processor| all.is_set(*processor));
     let (Some(first), Some(second)) = (processors.next(), processors.next()) else { return Ok(()) };
     for (process, processor) in [(client, first), (server, second)] {
         let mut own = CpuSet::new();
         own.set(processor);
-        sched_setaffinity(Some(pid(process.id())?), &own)?;
+        // Of a thread the kernel asks, not of a process; the next ones are placed as those that begin them.
+        for thread in process.threads()? {
+            sched_setaffinity(Some(pid(thread)?), &own)?;
+        }
     }
     Ok(())
 }

@@ -45,7 +45,12 @@ pub(super) struct Measure {
     pub(super) goal: Goal,
 }
 
-const fn measure(what: &'static str, key: &'static str, unit: &'static str, goal: Goal) -> Measure {
+pub(super) const fn measure(
+    what: &'static str,
+    key: &'static str,
+    unit: &'static str,
+    goal: Goal,
+) -> Measure {
     Measure { what, key, unit, goal }
 }
 
