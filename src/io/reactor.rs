@@ -74,7 +74,7 @@ pub(crate) fn no_longer_drives(runtime: &Handle) {
 /// A runtime of the caller's thread, which drives sockets as long as this lives.
 pub(crate) struct DrivingRuntime {
     // Before the runtime: nothing is registered with one that ends.
-    named: Named,
+    _named: Named,
     runtime: Runtime,
 }
 
@@ -90,7 +90,7 @@ impl DrivingRuntime {
     pub(crate) fn build(builder: &mut Builder) -> Result<Self, Errno> {
         let runtime = builder.enable_all().build()?;
         can_drive(runtime.handle());
-        Ok(Self { named: Named(runtime.handle().clone()), runtime })
+        Ok(Self { _named: Named(runtime.handle().clone()), runtime })
     }
 
     /// As [`Runtime::block_on`].
@@ -101,7 +101,7 @@ impl DrivingRuntime {
     /// Ends it without a wait for what its threads still do, where a drop waits for that.
     #[cfg(feature = "components")]
     pub(crate) fn end_in_background(self) {
-        drop(self.named);
+        no_longer_drives(self.runtime.handle());
         self.runtime.shutdown_background();
     }
 }
