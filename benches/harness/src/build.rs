@@ -4,6 +4,7 @@ use super::workload::Module;
 use super::{big_module, instructions};
 use anyhow::{Context, Result, ensure};
 use guest_toolchain::{TARGET, THREADS_TARGET, Toolchain, WASM_OPT_PACKAGE, asyncify};
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,6 +59,24 @@ impl Folder {
     }
 }
 
+/// The variable that names another command to measure than the one of this tree, as for `bench --kubernetes`.
+pub(super) const COMMAND: &str = "WASOCK_COMMAND";
+
+/// The command that is measured.
+///
+/// # Errors
+///
+/// When it does not compile, or the variable names nothing.
+pub(super) fn wasock() -> Result<PathBuf> {
+    let Some(other) = env::var_os(COMMAND) else {
+        eprintln!("compiling wasock");
+        build_wasock()?;
+        return Ok(target_dir().join("release/wasock"));
+    };
+    // Some commands are run in another folder.
+    fs::canonicalize(&other).with_context(|| format!("{COMMAND}={}", other.display()))
+}
+
 impl Built {
     /// Builds it all.
     pub(super) fn build() -> Result<Self> {
@@ -71,15 +90,14 @@ impl Built {
         for (feature, _) in DIALECTS {
             toolchain.build_for_dialect(&programs, &in_dialect(feature), feature, &["http_server"])?;
         }
-        eprintln!("compiling wasock");
-        build_wasock()?;
+        let wasock = wasock()?;
         let component_host = instructions::build("component")?;
         let (component, async_component) = components(&toolchain, &modules, &folder)?;
         let big = folder.file("http_server_big.wasm");
         let small = fs::read(modules.join("http_server.wasm"))?;
         fs::write(&big, big_module::padded(&small).context("http_server.wasm")?)?;
         Ok(Self {
-            wasock: target.join("release/wasock"),
+            wasock,
             cache: folder.file("cache"),
             modules,
             modules_with_threads: target.join("guests").join(THREADS_TARGET).join("release"),

@@ -1,6 +1,8 @@
 //! The machine: what it is, and how busy it is.
 
+use super::build::COMMAND;
 use anyhow::{Context, Result};
+use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -36,14 +38,18 @@ pub(super) fn description(workspace: &Path) -> Vec<(&'static str, String)> {
     if !said(workspace, "git", &["status", "--porcelain", "--untracked-files=no"]).is_empty() {
         commit += ", with changes that are not committed";
     }
-    vec![
+    let mut lines = vec![
         ("processor", format!("{cpu}, {} cores", processors())),
         ("memory", memory),
         ("system", kernel),
         ("compiler", said(workspace, "rustc", &["--version"])),
         ("commit", commit),
         ("date", said(workspace, "date", &["-u", "+%Y-%m-%d %H:%M UTC"])),
-    ]
+    ];
+    lines.extend(
+        env::var(COMMAND).ok().map(|command| ("measured", format!("{command}, which is not of this tree"))),
+    );
+    lines
 }
 
 /// The value behind the first line of that name.

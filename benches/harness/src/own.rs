@@ -3,7 +3,7 @@
 //! The file lists them with their clients. One run is of one server in a new process, with a processor of its own, and the
 //! client on another.
 
-use super::build::Folder;
+use super::build::{Folder, wasock};
 use super::client::{Client, Reading, Values, reading_of};
 use super::goal::Goal;
 use super::machine;
@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
-use xtask::workspace::{build_wasock, succeed, target_dir, workspace_dir};
+use xtask::workspace::{succeed, target_dir, workspace_dir};
 
 /// The file.
 #[derive(Deserialize)]
@@ -68,11 +68,9 @@ pub(super) fn run(options: &Options, file: &Path) -> Result<ExitCode> {
         "By `cargo xtask bench --own`: medians of {} rounds, guest and native program in turn.",
         options.rounds
     );
-    build_wasock()?;
-    let target = target_dir();
     let bench = Bench {
-        wasock: target.join("release/wasock"),
-        results: Folder::new(target.join("bench"))?,
+        wasock: wasock()?,
+        results: Folder::new(target_dir().join("bench"))?,
         folder: fs::canonicalize(file)?.parent().context("a file lies in a folder")?.to_owned(),
     };
     let mut report = Report { how, machine: machine::description(&workspace_dir()), ..Report::default() };
