@@ -2,15 +2,19 @@
 //!
 //! The process of a container can't see it any more.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Where it is: "The configuration file MUST reside in the root of the bundle directory and MUST be named config.json" -
 /// the runtime specification of OCI, `bundle.md`
 const FILE: &str = "config.json";
+
+/// What takes its place, while that is being written.
+const NEXT_FILE: &str = "config.json.next";
 
 /// More than this is not read.
 const LARGEST: u64 = 16 << 20;
@@ -46,10 +50,30 @@ struct Memory {
 
 /// Reads it, before there is any other process.
 pub(crate) fn read() {
-    let mut text = Vec::new();
-    let is_read = File::open(FILE).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).is_ok();
-    let spec = serde_json::from_slice(&text).ok().filter(|_| is_read);
+    let spec = text().and_then(|text| serde_json::from_slice(&text).ok());
     _ = SPEC.set(spec.unwrap_or_default());
+}
+
+/// All that is in it; `None` where there is no such thing.
+pub(crate) fn whole() -> Option<Value> {
+    serde_json::from_slice(&text()?).ok()
+}
+
+fn text() -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(FILE).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).ok()?;
+    Some(text)
+}
+
+/// Puts `spec` in the place of what containerd has written, whole or not at all.
+///
+/// # Errors
+///
+/// What the system reports.
+pub(crate) fn replace(spec: &Value) -> io::Result<()> {
+    fs::write(NEXT_FILE, serde_json::to_vec(spec)?)?;
+    fs::set_permissions(NEXT_FILE, fs::metadata(FILE)?.permissions())?;
+    fs::rename(NEXT_FILE, FILE)
 }
 
 /// How many bytes of memory the container may have; `None` where nothing was said. Of a pod that is its first

@@ -7,6 +7,7 @@
 //! such.
 
 mod bundle;
+mod hooks;
 mod keeper;
 mod leftovers;
 mod memory;
@@ -50,6 +51,7 @@ fn main() {
     }
     keeper::open();
     bundle::read();
+    hooks::mend(&arguments);
     leftovers::delete(&arguments);
     Wasock::run(None);
 }

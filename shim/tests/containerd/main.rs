@@ -8,6 +8,7 @@ mod artifacts;
 mod bench;
 mod cri;
 mod ends;
+mod hooks;
 mod host;
 mod image;
 mod kept;
