@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -50,30 +51,31 @@ struct Memory {
 
 /// Reads it, before there is any other process.
 pub(crate) fn read() {
-    let spec = text().and_then(|text| serde_json::from_slice(&text).ok());
+    let spec = text(Path::new(".")).and_then(|text| serde_json::from_slice(&text).ok());
     _ = SPEC.set(spec.unwrap_or_default());
 }
 
-/// All that is in it; `None` where there is no such thing.
-pub(crate) fn whole() -> Option<Value> {
-    serde_json::from_slice(&text()?).ok()
+/// All that is in that of the folder `bundle`; `None` where there is no such thing.
+pub(crate) fn whole(bundle: &Path) -> Option<Value> {
+    serde_json::from_slice(&text(bundle)?).ok()
 }
 
-fn text() -> Option<Vec<u8>> {
+fn text(bundle: &Path) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    File::open(FILE).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).ok()?;
+    File::open(bundle.join(FILE)).and_then(|file| file.take(LARGEST).read_to_end(&mut text)).ok()?;
     Some(text)
 }
 
-/// Puts `spec` in the place of what containerd has written, whole or not at all.
+/// Puts `spec` in the place of what containerd has written to the folder `bundle`, whole or not at all.
 ///
 /// # Errors
 ///
 /// What the system reports.
-pub(crate) fn replace(spec: &Value) -> io::Result<()> {
-    fs::write(NEXT_FILE, serde_json::to_vec(spec)?)?;
-    fs::set_permissions(NEXT_FILE, fs::metadata(FILE)?.permissions())?;
-    fs::rename(NEXT_FILE, FILE)
+pub(crate) fn replace(bundle: &Path, spec: &Value) -> io::Result<()> {
+    let (file, next) = (bundle.join(FILE), bundle.join(NEXT_FILE));
+    fs::write(&next, serde_json::to_vec(spec)?)?;
+    fs::set_permissions(&next, fs::metadata(&file)?.permissions())?;
+    fs::rename(next, file)
 }
 
 /// How many bytes of memory the container may have; `None` where nothing was said. Of a pod that is its first

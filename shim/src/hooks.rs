@@ -5,22 +5,18 @@
 //! ones of `createRuntime`, which are called at the same time, "after the runtime environment has been created … but
 //! before the `pivot_root`" - the runtime specification of OCI, `config.md`
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::bundle;
 
-/// containerd's order to start a shim, which is the last argument. It comes before the container is created.
-const START: &str = "start";
-
-/// Has each hook be called once, if `arguments` are the order to start.
-pub(crate) fn mend(arguments: &[String]) {
-    if arguments.last().is_none_or(|order| order != START) {
-        return;
-    }
-    let Some(mut spec) = bundle::whole() else { return };
+/// Has each hook be called once, of the container that is about to be created from the folder `bundle`.
+pub(crate) fn mend(bundle: &Path) {
+    let Some(mut spec) = bundle::whole(bundle) else { return };
     if move_prestart(&mut spec) {
         // Where that fails the container is as it would be without this.
-        let _as_it_is = bundle::replace(&spec);
+        let _as_it_is = bundle::replace(bundle, &spec);
     }
 }
 

@@ -47,10 +47,8 @@ struct State {
 pub(crate) fn delete(arguments: &[String]) {
     let Some(Named { namespace, id }) = Named::to_be_deleted(arguments) else { return };
     let state = Path::new(STATES).join(&namespace).join(&id);
-    let text = fs::read(state.join("state.json")).unwrap_or_default();
-    let pid = serde_json::from_slice(&text).ok().and_then(|state: State| Pid::from_raw(state.pid?));
     // The number may be another process's by now.
-    if let Some(pid) = pid.filter(|pid| is_in_group(*pid, &id)) {
+    if let Some(pid) = pid_in(&state).filter(|pid| is_in_group(*pid, &id)) {
         kill(pid);
     }
     bundle::control_group().into_iter().flat_map(|group| places_of(&group)).for_each(|place| remove(&place));
@@ -59,6 +57,23 @@ pub(crate) fn delete(arguments: &[String]) {
     if let Some(socket) = socket_of(&fs::read_to_string(ADDRESS).unwrap_or_default()) {
         remove_socket(&socket);
     }
+}
+
+/// The process of a container, as the crate's state has it.
+pub(crate) fn process_of(namespace: &str, id: &str) -> Option<u32> {
+    let are_names = [namespace, id].iter().all(|name| is_name(name));
+    let pid = are_names.then(|| pid_in(&Path::new(STATES).join(namespace).join(id)))?;
+    u32::try_from(pid?.as_raw_nonzero().get()).ok()
+}
+
+fn pid_in(state: &Path) -> Option<Pid> {
+    let text = fs::read(state.join("state.json")).ok()?;
+    Pid::from_raw(serde_json::from_slice::<State>(&text).ok()?.pid?)
+}
+
+/// Can it be the name of a folder?
+fn is_name(name: &str) -> bool {
+    !name.contains('/') && !["", ".", ".."].contains(&name)
 }
 
 /// The socket that an address names, if that is one of a shim's.
@@ -83,8 +98,7 @@ impl Named {
         }
         let value = |flag: &str| {
             let place = arguments.iter().position(|argument| argument.trim_start_matches('-') == flag)?;
-            // It is to be the name of a folder.
-            arguments.get(place + 1).filter(|name| !name.contains('/') && *name != "..").cloned()
+            arguments.get(place + 1).filter(|name| is_name(name)).cloned()
         };
         Some(Self { namespace: value("namespace")?, id: value("id")? })
     }

@@ -7,6 +7,8 @@
 //! such.
 
 mod bundle;
+mod front;
+mod groups;
 mod hooks;
 mod keeper;
 mod leftovers;
@@ -18,7 +20,12 @@ mod program;
 mod sandbox;
 mod streams;
 
+use std::process::exit;
+
 use containerd_shim_wasm::shim::{Cli as _, Compiler, Shim, Version, version};
+
+/// The exit code of a shim that can't answer containerd.
+const FAILURE: i32 = 1;
 
 /// What containerd calls `wasock`.
 struct Wasock;
@@ -51,7 +58,10 @@ fn main() {
     }
     keeper::open();
     bundle::read();
-    hooks::mend(&arguments);
     leftovers::delete(&arguments);
+    if let Err(error) = front::open(&arguments) {
+        eprintln!("wasock: {error:#}");
+        exit(FAILURE);
+    }
     Wasock::run(None);
 }

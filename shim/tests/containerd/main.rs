@@ -8,6 +8,7 @@ mod artifacts;
 mod bench;
 mod cri;
 mod ends;
+mod front;
 mod hooks;
 mod host;
 mod image;
