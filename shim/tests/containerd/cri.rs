@@ -90,9 +90,9 @@ impl Kubelet {
         let archive = self.host.folder().join("image.tar");
         fs::write(&archive, image.archive()?)?;
         let archive = archive.to_str().context("a path")?;
-        self.host
-            .asked(&["image", "import", "--snapshotter", "native", "--base-name", name, archive])
-            .map(drop)
+        // containerd unpacks it as the first container of it is made: `ctr` of 2.3 does not for another snapshotter than
+        // its own.
+        self.host.asked(&["image", "import", "--no-unpack", "--base-name", name, archive]).map(drop)
     }
 
     /// Makes one call.
