@@ -117,6 +117,23 @@ fn a_container_outlives_its_containerd() -> Result<()> {
     host.wait_until_nothing_is_left()
 }
 
+/// Its exit code is kept for the next one.
+#[test]
+fn a_container_may_end_while_there_is_no_containerd() -> Result<()> {
+    let Some(mut host) = Host::start()? else { return Ok(()) };
+    let image = host.import(&programs::http_server()?)?;
+    let network = Network::make()?;
+    let id = host.run(&image).in_network(&network).args(&["0.0.0.0:8080"]).detach()?;
+    host.wait_until(|| Ok(HttpClient::connect(network.inside(8080)).is_ok()))?;
+    let process = i32::try_from(host.pid_of(&id)?).ok().and_then(Pid::from_raw).context("a process")?;
+    host.restart_after(|| Ok(kill_process(process, Signal::KILL)?))?;
+    host.wait_for_state(&id, "STOPPED")?;
+    let output = host.ctr(&["task", "delete", &id]).output()?;
+    holds(&String::from_utf8(output.stderr)?, "exit code 137")?;
+    host.asked(&["container", "delete", &id])?;
+    host.wait_until_nothing_is_left()
+}
+
 #[test]
 fn nothing_is_left_of_a_shim_that_was_killed() -> Result<()> {
     let Some(host) = Host::start()? else { return Ok(()) };

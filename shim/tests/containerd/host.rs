@@ -286,7 +286,13 @@ impl Host {
 
     /// Ends containerd and starts it again, as an update of the machine does. Containers are to go on.
     pub(crate) fn restart(&mut self) -> Result<()> {
+        self.restart_after(|| Ok(()))
+    }
+
+    /// The same, with something done while there is none.
+    pub(crate) fn restart_after(&mut self, done: impl FnOnce() -> Result<()>) -> Result<()> {
         self.stop()?;
+        done()?;
         self.child = Self::spawn(self.folder.path(), &Around::default())?;
         self.wait_until_it_answers()
     }
