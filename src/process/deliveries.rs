@@ -45,7 +45,9 @@ impl Delivery {
         reset(&self.socket);
     }
 
-    /// What `work` returns, unless the guest is closed before, with all that it had open.
+    /// What `work` returns, unless the guest is closed before, with all that it had open, or is ordered to end. That closes
+    /// it too, but in a store of the embedder's: there this is all that is left of the guest once the store is dropped, and keeps
+    /// the process that would be closed.
     ///
     /// # Cancel safety
     ///
@@ -54,6 +56,7 @@ impl Delivery {
         tokio::select! {
             biased;
             () = self.process.deliveries.wait_for(|state| state.is_cut) => None,
+            _ = self.process.signals().ended() => None,
             outcome = work => Some(outcome),
         }
     }

@@ -1,12 +1,17 @@
 //! Components in an embedder's own program.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::Client;
 use guest_tests::components::{COMPONENT_ECHO, COMPONENT_LIFE};
-use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Engine, Trap};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi::p2::bindings::Command;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasock::{Guest, LoadError, Observer as _, Terminated, WasockCtx, WasockCtxView, WasockView};
 
 use super::{events, granted, listening_async, plain};
@@ -67,7 +72,7 @@ async fn a_component_is_ended_wherever_it_is() -> Result<()> {
             let handle = ctx.handle();
             // A guest that computes has the thread of this test.
             let ends = std::thread::spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(200));
+                std::thread::sleep(Duration::from_millis(200));
                 handle.terminate();
             });
             let why = guest.run(ctx).await.err().context("it ended by itself")?;
@@ -90,8 +95,51 @@ async fn what_a_dropped_component_has_is_closed() -> Result<()> {
         running.abort();
         ensure!(running.await.is_err_and(|error| error.is_cancelled()), "it ended by itself");
         ensure!(handle.is_ended(), "it lives");
-        ensure!(std::net::TcpStream::connect(address).is_err(), "it listens");
+        ensure!(TcpStream::connect(address).is_err(), "it listens");
     }
+    Ok(())
+}
+
+/// In a store of the embedder's nobody sees to the end but by an order: what the component has written goes out after the
+/// store is dropped, and keeps all that the guest has until it is taken.
+#[tokio::test]
+async fn an_order_ends_what_a_dropped_store_has_still_to_deliver() -> Result<()> {
+    let (observer, received) = events();
+    let engine = Engine::default();
+    let mut linker: Linker<Whole> = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(plain)?;
+    linker.allow_shadowing(true);
+    wasock::add_to_component_linker(&mut linker).map_err(plain)?;
+    let component = Component::from_file(&engine, COMPONENT_ECHO).map_err(plain)?;
+    let wasock = granted()?.observer(observer).build_for_any_module()?;
+    let handle = wasock.handle();
+    let wasi = WasiCtx::builder().args(&["echo", "127.0.0.1:0", "hello "]).build();
+    let mut store = Store::new(&engine, Whole { wasi, wasock, table: ResourceTable::new() });
+    let serving = tokio::spawn(async move {
+        let command = Command::instantiate_async(&mut store, &component, &linker).await?;
+        command.wasi_cli_run().call_run(&mut store).await
+    });
+    let address = listening_async(received).await?;
+    // It is sent more than it takes, and the component goes on to the next one.
+    let client = tokio::task::spawn_blocking(move || -> Result<TcpStream> {
+        let mut client = TcpStream::connect(address)?;
+        client.read_exact(&mut [0; 6])?;
+        client.write_all(b"much")?;
+        TcpStream::connect(address)?.read_exact(&mut [0; 6])?;
+        Ok(client)
+    });
+    let mut client = client.await??;
+    serving.abort();
+    ensure!(serving.await.is_err_and(|error| error.is_cancelled()), "it ended by itself");
+    ensure!(!handle.is_ended(), "what was written is lost");
+    handle.terminate();
+    let begun = Instant::now();
+    while !handle.is_ended() {
+        ensure!(begun.elapsed() < Duration::from_secs(20), "it is there for good");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let ended = client.read_to_end(&mut Vec::new());
+    ensure!(ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "it lost bytes in order");
     Ok(())
 }
 
@@ -154,5 +202,24 @@ struct State {
 impl WasockView for State {
     fn wasock(&mut self) -> WasockCtxView<'_> {
         WasockCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+/// What a store holds beside a `WasiCtx`.
+struct Whole {
+    wasi: WasiCtx,
+    wasock: WasockCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Whole {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasockView for Whole {
+    fn wasock(&mut self) -> WasockCtxView<'_> {
+        WasockCtxView { ctx: &mut self.wasock, table: &mut self.table }
     }
 }
