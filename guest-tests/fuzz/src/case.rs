@@ -69,6 +69,39 @@ fn limit(random: &mut Random) -> Option<u32> {
     random.once_in(3).then(|| random.pick(&[0, 1, 2, 3, 5, 16]))
 }
 
+impl Terms {
+    /// One guest in `traced_in` is traced.
+    pub(crate) fn choose(random: &mut Random, traced_in: u64) -> Self {
+        Self {
+            profile: random.index(5),
+            max_fds: random.pick(&[1024, 1024, 256, 64, 16, 8, 5]),
+            max_threads: random.pick(&[1024, 8, 4, 2, 1]),
+            max_blocking_calls: limit(random),
+            // Always enough for the start.
+            max_memory: random.once_in(4).then(|| random.pick(&[MEMORY, MEMORY + 1, 2 * MEMORY])),
+            max_host_memory: random
+                .once_in(4)
+                .then(|| random.pick(&[64 << 10, 256 << 10, 1 << 20, 16 << 20])),
+            max_cpu_time: random.once_in(12).then(|| random.below(20_000)),
+            timeout: random.once_in(12).then(|| random.below(20_000)),
+            is_terminated: random.once_in(2),
+            has_fifo: random.once_in(8),
+            max_backlog: limit(random),
+            max_connections: limit(random),
+            max_per_listener: limit(random),
+            max_per_peer: limit(random),
+            max_socket_buffer: random.once_in(4).then(|| random.pick(&[0, 1, 4096, 65_536])),
+            blocks_on_files: random.once_in(2),
+            removes_unix_names: random.once_in(2),
+            restarts: random.once_in(16),
+            is_traced: random.once_in(traced_in),
+            is_observed: random.once_in(2),
+            has_peers: random.once_in(2),
+            is_read_only: random.once_in(16),
+        }
+    }
+}
+
 impl Case {
     /// Guest `index` of the run with `seed`.
     pub(crate) fn new(seed: u64, index: u64) -> Self {
@@ -94,33 +127,7 @@ impl Case {
         ]);
         let is_run = dialect.has_threads() || random.once_in(3);
         let way = if is_run { Way::Run } else { Way::Linker };
-        let terms = Terms {
-            profile: random.index(5),
-            max_fds: random.pick(&[1024, 1024, 256, 64, 16, 8, 5]),
-            max_threads: random.pick(&[1024, 8, 4, 2, 1]),
-            max_blocking_calls: limit(&mut random),
-            // Always enough for the start.
-            max_memory: random.once_in(4).then(|| random.pick(&[MEMORY, MEMORY + 1, 2 * MEMORY])),
-            max_host_memory: random
-                .once_in(4)
-                .then(|| random.pick(&[64 << 10, 256 << 10, 1 << 20, 16 << 20])),
-            max_cpu_time: random.once_in(12).then(|| random.below(20_000)),
-            timeout: random.once_in(12).then(|| random.below(20_000)),
-            is_terminated: random.once_in(2),
-            has_fifo: random.once_in(8),
-            max_backlog: limit(&mut random),
-            max_connections: limit(&mut random),
-            max_per_listener: limit(&mut random),
-            max_per_peer: limit(&mut random),
-            max_socket_buffer: random.once_in(4).then(|| random.pick(&[0, 1, 4096, 65_536])),
-            blocks_on_files: random.once_in(2),
-            removes_unix_names: random.once_in(2),
-            restarts: random.once_in(16),
-            is_traced: random.once_in(if dialect.has_threads() { 6 } else { 16 }),
-            is_observed: random.once_in(2),
-            has_peers: random.once_in(2),
-            is_read_only: random.once_in(16),
-        };
+        let terms = Terms::choose(&mut random, if dialect.has_threads() { 6 } else { 16 });
         let arbitrariness = match (way, random.below(4)) {
             (Way::Run, 0 | 1) => Arbitrariness::Tame,
             (Way::Run, _) | (Way::Linker, 0 | 1) => Arbitrariness::Low,

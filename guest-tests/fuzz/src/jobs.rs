@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::case::Case;
-use crate::coverage::Coverage;
+use crate::guest::{Compiled, Covered, Fuzzed, Which};
 use crate::layout::PeerPorts;
-use crate::module::Dialect;
 use crate::options::Options;
 use crate::peers::Peers;
-use crate::run::{Interpreters, Surroundings, run as run_guest};
+use crate::run::Surroundings;
 use crate::shrink;
 use crate::watch::{Holds, Jobs, LOOK, count_panics, last_panic, panics, stays_open};
 
@@ -27,6 +25,8 @@ const ROUND: Duration = Duration::from_secs(10);
 const FLOOR_CALLS: u64 = 1_000_000;
 const FLOOR: u64 = 10;
 const STATE_CALLS: u64 = 4 * FLOOR_CALLS;
+/// The same for those of components, which have fewer functions.
+const COMPONENT_FLOOR_CALLS: u64 = 100_000;
 
 /// Threads that a host keeps for the next guest, and its reactors.
 const IDLE_THREADS: usize = 64;
@@ -42,14 +42,14 @@ const MAX_FAULTS: usize = 24;
 /// What all jobs know.
 struct Shared<'a> {
     options: &'a Options,
-    interpreters: Interpreters,
+    compiled: Compiled,
     jobs: Jobs,
     next: AtomicU64,
     calls: AtomicU64,
     guests: AtomicU64,
     waits: AtomicU64,
     traps: AtomicU64,
-    coverage: Mutex<Coverage>,
+    covered: Mutex<Covered>,
     /// What went wrong, and the guests with which it did.
     faults: Mutex<BTreeMap<String, Vec<u64>>>,
 }
@@ -59,14 +59,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     count_panics();
     let shared = Shared {
         options,
-        interpreters: Interpreters::compile(&Dialect::ALL)?,
+        compiled: Compiled::for_all(options.which)?,
         jobs: Jobs::new(options.jobs),
         next: AtomicU64::new(0),
         calls: AtomicU64::new(0),
         guests: AtomicU64::new(0),
         waits: AtomicU64::new(0),
         traps: AtomicU64::new(0),
-        coverage: Mutex::new(Coverage::new()),
+        covered: Mutex::new(Covered::new()),
         faults: Mutex::default(),
     };
     println!("fuzz: seed {}, {} jobs", options.seed, options.jobs);
@@ -163,57 +163,69 @@ impl Shared<'_> {
         let mut folder = tempfile::tempdir()?;
         let seed = self.options.seed ^ self.next.load(Relaxed) ^ job as u64;
         let mut peers = Peers::start(folder.path(), seed).context("cannot start peers")?;
-        let mut coverage = Coverage::new();
+        let mut covered = Covered::new();
         while Instant::now() < end && !self.is_over(begun) {
-            let case = Case::new(self.options.seed, self.next.fetch_add(1, Relaxed));
+            let index = self.options.which.index(self.next.fetch_add(1, Relaxed));
+            let guest = Fuzzed::new(self.options.seed, index);
             empty(folder.path());
             let here = Surroundings { folder: folder.path(), ports: peers.ports, orders: peers.orders() };
             let before = panics();
-            self.jobs.begin(job, case.command());
+            self.jobs.begin(job, guest.command());
             let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                runtime.block_on(run_guest(&case, &self.interpreters, &here, &mut coverage))
+                runtime.block_on(self.compiled.run(&guest, &here, &mut covered))
             }));
             self.jobs.end(job);
             self.guests.fetch_add(1, Relaxed);
             if panics() != before {
-                self.fault(&last_panic(), Some(case.index));
+                self.fault(&last_panic(), Some(index));
             }
             if stays_open(folder.path()) {
-                self.fault(LEFT_OPEN, Some(case.index));
+                self.fault(LEFT_OPEN, Some(index));
                 // It is not to be the next one's fault too.
                 folder = tempfile::tempdir()?;
                 peers = Peers::start(folder.path(), seed).context("cannot start peers")?;
             }
             // One that panicked has no outcome.
             let Ok(outcome) = ran else { continue };
-            let outcome = outcome.with_context(|| case.command())?;
+            let outcome = outcome.with_context(|| guest.command())?;
             self.calls.fetch_add(outcome.calls, Relaxed);
             self.waits.fetch_add(outcome.waits as u64, Relaxed);
             self.traps.fetch_add(outcome.traps as u64, Relaxed);
             if let Some(fault) = outcome.fault {
-                self.fault(&fault, Some(case.index));
+                self.fault(&fault, Some(index));
             }
         }
-        self.coverage.lock().unwrap_or_else(PoisonError::into_inner).add(&coverage);
+        self.covered.lock().unwrap_or_else(PoisonError::into_inner).add(&covered);
         Ok(())
     }
 
     /// What it all came to.
     fn judge(&self, begun: Instant) -> Result<ExitCode> {
-        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
-        println!("{}", coverage.table());
-        for unknown in coverage.unknown_answers() {
+        let covered = self.covered.lock().unwrap_or_else(PoisonError::into_inner);
+        let (modules, components) = (&covered.modules, &covered.components);
+        let (all, of_components) = (self.calls.load(Relaxed), components.calls());
+        let calls = all - of_components.min(all);
+        if self.options.which != Which::Components {
+            println!("{}", modules.table());
+        }
+        if self.options.which != Which::Modules {
+            println!("{}", components.table());
+        }
+        for unknown in modules.unknown_answers() {
             self.fault(&format!("an unknown error number: {unknown}"), None);
         }
-        let calls = self.calls.load(Relaxed);
-        let floor = (calls >= FLOOR_CALLS).then(|| (calls / (FLOOR_CALLS / 2)).min(FLOOR));
-        let floor = self.options.floor.or(floor).unwrap_or(0);
-        for low in coverage.below(floor, calls >= STATE_CALLS) {
+        let floor = |calls: u64, enough: u64| match self.options.floor {
+            Some(floor) if calls > 0 => floor,
+            _ if calls >= enough => (calls / (enough / 2)).min(FLOOR),
+            _ => 0,
+        };
+        let low = modules.below(floor(calls, FLOOR_CALLS), calls >= STATE_CALLS);
+        for low in low.into_iter().chain(components.below(floor(of_components, COMPONENT_FLOOR_CALLS))) {
             self.fault(&format!("too few successes: {low}"), None);
         }
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
         println!(
-            "fuzz: {calls} calls by {} guests in {:.0} s: {} kinds of faults",
+            "fuzz: {all} calls, {of_components} of them by components, by {} guests in {:.0} s: {} kinds of faults",
             self.guests.load(Relaxed),
             begun.elapsed().as_secs_f64(),
             faults.len()
@@ -240,18 +252,18 @@ fn empty(folder: &std::path::Path) {
     }
 }
 
-/// Runs `case` alone; tells what went wrong.
-pub(crate) fn run_alone(case: &Case) -> Result<Option<String>> {
-    let interpreters = Interpreters::compile(&[case.dialect])?;
+/// Runs `guest` alone; tells what went wrong.
+pub(crate) fn run_alone(guest: &Fuzzed, seed: u64) -> Result<Option<String>> {
+    let compiled = Compiled::for_one(guest)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let peers = Peers::start(folder.path(), case.seed ^ case.index)?;
-    let ports = if case.terms.has_peers { peers.ports } else { PeerPorts::default() };
+    let peers = Peers::start(folder.path(), seed ^ guest.index())?;
+    let ports = if guest.has_peers() { peers.ports } else { PeerPorts::default() };
     let here = Surroundings { folder: folder.path(), ports, orders: peers.orders() };
     let before = panics();
-    let mut coverage = Coverage::new();
+    let mut covered = Covered::new();
     let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        runtime.block_on(run_guest(case, &interpreters, &here, &mut coverage))
+        runtime.block_on(compiled.run(guest, &here, &mut covered))
     }));
     if panics() != before {
         return Ok(Some(last_panic()));

@@ -1,10 +1,10 @@
-//! Makes guests that call every function of every dialect, with arguments biased to small
-//! descriptors, valid pointers and edges, and looks for panics, hangs, leaks and ends of no
-//! known kind. `cargo xtask fuzz` runs it; docs/testing.md has the manual.
+//! Makes guests that call every function of every dialect, and components that call all of
+//! `wasi:sockets`, with arguments biased to small descriptors, valid pointers and edges, and
+//! looks for panics, hangs, leaks and ends of no known kind. `cargo xtask fuzz` runs it; docs/testing.md has the manual.
 //!
 //! Everything happens on loopback and below one folder, in this process. A guest is made
-//! whole from the seed and its index ([`case`]); [`run`] runs it, [`shrink`] makes a short
-//! module of one that went wrong.
+//! whole from the seed and its index ([`case`], [`component`]); [`run`] runs it, [`shrink`] makes
+//! a short module of one that went wrong.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -16,8 +16,10 @@
 
 mod arguments;
 mod case;
+mod component;
 mod coverage;
 mod generate;
+mod guest;
 mod jobs;
 mod layout;
 mod module;

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::guest::Which;
+
 pub(crate) const HELP: &str = "\
 cargo xtask fuzz [--seconds N] [--calls N] [--seed S] [--jobs N] [--floor N]
+                 [--modules | --components]
     run guests that call everything until the time is over or so many calls were made; the
-    run fails below N successes of each function (2 from a million calls on, 10 from five)
+    run fails below N successes of each function (2 from a million calls on, 10 from five;
+    of components, from a tenth of that). One guest in five is a component; with a flag,
+    none or all of them are
 cargo xtask fuzz --seed S --guest I [--wat FILE] [--no-shrink]
     run that guest again, and shrink it to a module where it still fails
 ";
@@ -25,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) keep: Option<PathBuf>,
     pub(crate) wat: PathBuf,
     pub(crate) shrinks: bool,
+    pub(crate) which: Which,
 }
 
 impl Options {
@@ -40,32 +46,38 @@ impl Options {
             keep: None,
             wat: "shrunk.wat".into(),
             shrinks: true,
+            which: Which::All,
         };
         while let Some(arg) = args.next() {
-            if arg == "--no-shrink" {
-                options.shrinks = false;
-                continue;
-            }
-            if matches!(arg.as_str(), "--help" | "-h") {
-                bail!("usage:\n{HELP}");
-            }
-            let value = args.next().with_context(|| format!("{arg} needs a value\n{HELP}"))?;
-            let number = || value.parse::<u64>().with_context(|| format!("{arg} {value}: expected a number"));
             match arg.as_str() {
-                "--seconds" => options.seconds = Some(Duration::from_secs(number()?)),
-                "--calls" => options.calls = Some(number()?),
-                "--seed" => options.seed = number()?,
-                "--jobs" => options.jobs = usize::try_from(number()?)?.max(1),
-                "--floor" => options.floor = Some(number()?),
-                "--guest" => options.guest = Some(number()?),
-                "--keep" => options.keep = Some(value.into()),
-                "--wat" => options.wat = value.into(),
-                _ => bail!("unknown option {arg}\n{HELP}"),
+                "--no-shrink" => options.shrinks = false,
+                "--modules" => options.which = Which::Modules,
+                "--components" => options.which = Which::Components,
+                "--help" | "-h" => bail!("usage:\n{HELP}"),
+                _ => options.read_value(&arg, args.next())?,
             }
         }
         if options.seconds.is_none() && options.calls.is_none() {
             options.seconds = Some(Duration::from_secs(60));
         }
         Ok(options)
+    }
+
+    /// Takes in an option that has a value.
+    fn read_value(&mut self, arg: &str, value: Option<String>) -> Result<()> {
+        let value = value.with_context(|| format!("{arg} needs a value\n{HELP}"))?;
+        let number = || value.parse::<u64>().with_context(|| format!("{arg} {value}: expected a number"));
+        match arg {
+            "--seconds" => self.seconds = Some(Duration::from_secs(number()?)),
+            "--calls" => self.calls = Some(number()?),
+            "--seed" => self.seed = number()?,
+            "--jobs" => self.jobs = usize::try_from(number()?)?.max(1),
+            "--floor" => self.floor = Some(number()?),
+            "--guest" => self.guest = Some(number()?),
+            "--keep" => self.keep = Some(value.into()),
+            "--wat" => self.wat = value.into(),
+            _ => bail!("unknown option {arg}\n{HELP}"),
+        }
+        Ok(())
     }
 }

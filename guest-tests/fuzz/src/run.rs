@@ -15,10 +15,10 @@ use wasmtime::{Engine, InstancePre, Linker, Module, Store};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasock::{
     Access, Address, Event, Guest, Handle, ListenProfile, OnTrap, Signal, Terminated, WasockCtx,
-    add_to_linker,
+    WasockCtxBuilder, add_to_linker,
 };
 
-use crate::case::{Case, Way};
+use crate::case::{Case, Terms, Way};
 use crate::coverage::{Coverage, States};
 use crate::layout::{ANSWERS, COUNTS, LISTS, OP_SIZE, PeerPorts, REPORT, REPORTED, start};
 use crate::module::{Dialect, interpreter};
@@ -116,7 +116,12 @@ pub(crate) async fn run(
         _ => whole(case, guest, ctx, &calls).await,
     };
     coverage.add(&states.take());
-    // What the guest had is closed in other threads, where it had threads.
+    settle(&handle, &mut outcome).await;
+    Ok(outcome)
+}
+
+/// Waits until what a guest had is closed: that is done in other threads, where it had threads.
+pub(crate) async fn settle(handle: &Handle, outcome: &mut Outcome) {
     let mut patience = Patience::new(END, TICK);
     while outcome.fault.is_none() && !handle.is_ended() {
         if patience.is_over() {
@@ -124,7 +129,6 @@ pub(crate) async fn run(
         }
         tokio::time::sleep(TICK).await;
     }
-    Ok(outcome)
 }
 
 fn context(
@@ -134,24 +138,8 @@ fn context(
     calls: &Arc<AtomicU64>,
 ) -> Result<WasockCtx> {
     let terms = &case.terms;
-    let mut builder = WasockCtx::builder()
-        .arg("guest")
-        .env("NAME", "value")
-        .resolve("localhost".parse()?)
-        .max_fds(terms.max_fds)
-        .max_threads(terms.max_threads)
-        .blocks_on_files(terms.blocks_on_files)
-        .unix_unlink(terms.removes_unix_names)
-        .listen_profile(PROFILES[terms.profile])
-        .on_trap(if terms.restarts { OnTrap::Restart } else { OnTrap::Stop })
-        .stdout(&Reports(Arc::clone(calls)))
-        .stdin(&Lists(case.encode().into()));
-    for grant in ["127.0.0.0/8:*", "[::1]:*"] {
-        let grant = grant.parse()?;
-        builder = builder.listen(&grant).connect(&grant).udp_bind(&grant).udp_send(&grant);
-    }
-    let paths = "unix:*".parse()?;
-    builder = builder.listen(&paths).connect(&paths);
+    let mut builder =
+        builder(terms, here)?.stdout(&Reports(Arc::clone(calls))).stdin(&Lists(case.encode().into()));
     if terms.has_fifo {
         _ = rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -165,6 +153,31 @@ fn context(
     // Twice: a guest that closes one of them has the other.
     builder =
         builder.preopened_dir(here.folder, "/", access)?.preopened_dir(here.folder, "/again", access)?;
+    if terms.is_traced {
+        let states = Arc::clone(states);
+        builder = builder.trace(move |line: &wasock::observe::TraceLine<'_>| states.line(line));
+    }
+    Ok(builder.build_for_any_module()?)
+}
+
+/// What every guest may do, and where its events go.
+pub(crate) fn builder(terms: &Terms, here: &Surroundings<'_>) -> Result<WasockCtxBuilder> {
+    let mut builder = WasockCtx::builder()
+        .arg("guest")
+        .env("NAME", "value")
+        .resolve("localhost".parse()?)
+        .max_fds(terms.max_fds)
+        .max_threads(terms.max_threads)
+        .blocks_on_files(terms.blocks_on_files)
+        .unix_unlink(terms.removes_unix_names)
+        .listen_profile(PROFILES[terms.profile])
+        .on_trap(if terms.restarts { OnTrap::Restart } else { OnTrap::Stop });
+    for grant in ["127.0.0.0/8:*", "[::1]:*"] {
+        let grant = grant.parse()?;
+        builder = builder.listen(&grant).connect(&grant).udp_bind(&grant).udp_send(&grant);
+    }
+    let paths = "unix:*".parse()?;
+    builder = builder.listen(&paths).connect(&paths);
     if let Some(limit) = terms.max_blocking_calls {
         builder = builder.max_blocking_calls(limit);
     }
@@ -195,10 +208,6 @@ fn context(
     if let Some(limit) = terms.max_socket_buffer {
         builder = builder.max_socket_buffer(limit);
     }
-    if terms.is_traced {
-        let states = Arc::clone(states);
-        builder = builder.trace(move |line: &wasock::observe::TraceLine<'_>| states.line(line));
-    }
     if terms.has_peers || terms.is_observed {
         let orders = terms.has_peers.then(|| here.orders.clone());
         builder = builder.observer(move |event: &Event| {
@@ -207,7 +216,7 @@ fn context(
             }
         });
     }
-    Ok(builder.build_for_any_module()?)
+    Ok(builder)
 }
 
 /// Runs it by `Guest::run`.
@@ -311,7 +320,8 @@ async fn in_own_store(
 }
 
 /// The lists of operations, as standard input.
-struct Lists(Arc<[u8]>);
+#[derive(Clone)]
+pub(crate) struct Lists(pub(crate) Arc<[u8]>);
 
 struct Reading(Arc<[u8]>, usize);
 

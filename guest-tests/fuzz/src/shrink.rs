@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::case::Case;
+use crate::guest::Fuzzed;
 use crate::jobs::run_alone;
 use crate::options::Options;
-use crate::text::wat;
 use crate::watch::count_panics;
 
 /// How long an attempt may take before it counts as a hang.
@@ -28,11 +27,11 @@ const FAULT_CODE: i32 = 4;
 /// Runs the operations of `guest` alone whose numbers `keep` has: a child of [`reproduce`].
 pub(crate) fn run_kept(options: &Options, guest: u64, keep: &Path) -> Result<ExitCode> {
     count_panics();
-    let mut case = Case::new(options.seed, guest);
+    let mut case = Fuzzed::new(options.seed, guest);
     let kept: Vec<usize> =
         fs::read_to_string(keep)?.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     case.keep(&kept);
-    match run_alone(&case)? {
+    match run_alone(&case, options.seed)? {
         None => Ok(ExitCode::SUCCESS),
         Some(fault) => {
             println!("{fault}");
@@ -44,14 +43,11 @@ pub(crate) fn run_kept(options: &Options, guest: u64, keep: &Path) -> Result<Exi
 /// Runs guest `guest` again and again with less and less, and writes the shortest one that
 /// still fails as a module.
 pub(crate) fn reproduce(options: &Options, guest: u64) -> Result<ExitCode> {
-    let case = Case::new(options.seed, guest);
+    let case = Fuzzed::new(options.seed, guest);
     let folder = tempfile::tempdir()?;
     let attempt = |kept: &[usize]| fails(options, guest, kept, folder.path());
     let all: Vec<usize> = (0..case.op_count()).collect();
-    println!(
-        "fuzz: guest {guest} of seed {}: {:?} {:?} {:?}",
-        options.seed, case.dialect, case.way, case.terms
-    );
+    println!("fuzz: guest {guest} of seed {}: {}", options.seed, case.describe());
     let Some(fault) = attempt(&all)? else {
         println!("fuzz: alone, it does not fail in {ATTEMPTS} attempts");
         return Ok(ExitCode::SUCCESS);
@@ -60,7 +56,7 @@ pub(crate) fn reproduce(options: &Options, guest: u64) -> Result<ExitCode> {
     let kept = if options.shrinks { minimal(all, Instant::now() + BUDGET, attempt)? } else { all };
     let mut case = case;
     case.keep(&kept);
-    fs::write(&options.wat, wat(&case, &fault)).with_context(|| options.wat.display().to_string())?;
+    fs::write(&options.wat, case.wat(&fault)).with_context(|| options.wat.display().to_string())?;
     println!("fuzz: {} operations are left, in {}", kept.len(), options.wat.display());
     Ok(ExitCode::FAILURE)
 }
