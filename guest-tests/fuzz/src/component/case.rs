@@ -48,16 +48,17 @@ impl Case {
         let mut random = Random::of_guest(seed, index);
         let way = random.pick(&[Way::OwnThread, Way::OwnThread, Way::Run, Way::Run, Way::Linker]);
         let terms = Terms::choose(&mut random, 6);
+        let leaks = match way {
+            // These may not be dropped before their pollables.
+            Way::Linker => 1 << Kind::Input as u32 | 1 << Kind::Output as u32,
+            Way::OwnThread | Way::Run if random.once_in(6) => u32::MAX,
+            Way::OwnThread | Way::Run => 0,
+        };
         let manners = Manners {
             wild_once_in: random.pick(&[0, 0, 2000, 300, 40]),
             blocks: random.once_in(8),
             has_children: way == Way::Linker,
-        };
-        let leaks = match way {
-            // These may not be dropped before their pollables.
-            Way::Linker => 1 << Kind::Input as u32 | 1 << Kind::Output as u32,
-            Way::OwnThread | Way::Run if random.once_in(8) => u32::MAX,
-            Way::OwnThread | Way::Run => 0,
+            hoards: leaks == u32::MAX && random.once_in(3),
         };
         let has_held = random.once_in(3);
         let rounds = random.pick(&[1, 1, 2, 3]);
@@ -68,7 +69,7 @@ impl Case {
             _ => 500_000,
         };
         let patience = Duration::from_micros(patience);
-        let length = random.pick(&[100, 400, 1200]);
+        let length = if manners.hoards { 100 } else { random.pick(&[100, 400, 1200]) };
         let ops = Generator::new(Random::new(random.next()), manners).list(length);
         Self { seed, index, way, terms, patience, has_held, leaks, rounds, manners, ops }
     }

@@ -22,7 +22,12 @@ pub(super) struct Manners {
     pub(super) blocks: bool,
     /// May a stream not be dropped before its pollables? That is so where another host than wasock's own has them.
     pub(super) has_children: bool,
+    /// Does it fill the table of resources, and goes on?
+    pub(super) hoards: bool,
 }
+
+/// As many pollables as there are resources where descriptors are few.
+const HOARD: usize = 1150;
 
 /// The word of a pollable of a clock, for waits that are to be short.
 const CLOCK: u64 = HANDLES_A_KIND - 1;
@@ -56,6 +61,17 @@ impl Generator {
     /// `count` operations or a few more.
     pub(super) fn list(mut self, count: usize) -> Vec<Op> {
         self.call("instance-network", &[], 0);
+        self.until(count);
+        if self.manners.hoards {
+            for _ in 0..HOARD {
+                self.call("subscribe-duration", &[Arg::Is(0)], CLOCK);
+            }
+            self.until(self.ops.len() + 50);
+        }
+        self.ops
+    }
+
+    fn until(&mut self, count: usize) {
         while self.ops.len() < count {
             match self.random.below(12) {
                 0 | 1 => self.sequence(),
@@ -63,7 +79,6 @@ impl Generator {
                 _ => self.any_call(),
             }
         }
-        self.ops
     }
 
     fn any_call(&mut self) {
