@@ -4,7 +4,7 @@ use super::path::{check, has_trailing_slash};
 use super::{File, OpenOptions, Opened, Stat, Times};
 use crate::error::Errno;
 use crate::io::HostRuntime;
-use cap_fs_ext::DirExt;
+use cap_fs_ext::{DirExt, MetadataExt as _};
 use rustix::fs::{AtFlags, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::io::retry_on_intr;
 use std::io;
@@ -108,10 +108,15 @@ impl Dir {
                 errno => errno,
             }
         })?;
-        if rustix::fs::fstatfs(&file)?.f_type == PROC_SUPER_MAGIC {
+        let metadata = file.metadata()?;
+        // What is on no block device has a number with the major 0, and `/proc` is on none, wherever it is mounted: none of
+        // its files has another number. So what is on a disk is known by its number, which was asked for anyway. The others
+        // that are on no device (tmpfs, sysfs, cgroups, overlays, btrfs, NFS) are asked what they are.
+        let may_be_processes = rustix::fs::major(metadata.dev()) == 0;
+        if may_be_processes && rustix::fs::fstatfs(&file)?.f_type == PROC_SUPER_MAGIC {
             return Err(Errno::EACCES);
         }
-        if file.metadata()?.is_dir() {
+        if metadata.is_dir() {
             let dir = cap_std::fs::Dir::from_std_file(file.into_std());
             return Ok(Opened::Dir(Self::from_cap(dir, self.access)));
         }

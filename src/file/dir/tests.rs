@@ -468,11 +468,44 @@ fn times_before_all_others_are_read() -> TestResult {
 fn what_tells_of_processes_is_not_opened_whatever_was_granted() -> TestResult {
     let root = Dir::open_ambient("/".as_ref(), Access::ReadWrite)?;
     let own = format!("proc/{}", std::process::id());
-    for path in ["proc/self/mem", "proc/self/status", &format!("{own}/mem"), &own, "proc"] {
+    let task = format!("{own}/task/{}/mem", std::process::id());
+    for path in [
+        "proc/self/mem",
+        "proc/self/status",
+        "proc/self/net/tcp",
+        "proc/self/fdinfo",
+        "proc/sys/kernel/ostype",
+        "proc/uptime",
+        &format!("{own}/mem"),
+        &task,
+        &own,
+        "proc",
+    ] {
         assert_eq!(errno(root.open(path, &FOLLOW)), Some(Errno::EACCES), "{path}");
     }
     assert_eq!(errno(root.open("proc/self/mem", &WRITE)), Some(Errno::EACCES));
     let named = Dir::open_ambient("/proc/self".as_ref(), Access::ReadWrite)?;
     assert_eq!(errno(named.open("mem", &READ_WRITE)), Some(Errno::EACCES));
+    Ok(())
+}
+
+/// By that number they are told from what need not be asked about.
+#[test]
+fn what_tells_of_processes_is_on_no_device() -> TestResult {
+    let own = format!("/proc/{}", std::process::id());
+    for path in
+        ["mem", "status", "net/tcp", "fd", "fdinfo", "task", "ns", "../uptime", "../sys/kernel/ostype"]
+    {
+        let file = std::fs::File::open(format!("{own}/{path}"))?;
+        assert_eq!(rustix::fs::fstatfs(&file)?.f_type, PROC_SUPER_MAGIC, "{path}");
+        assert_eq!(rustix::fs::major(file.metadata()?.dev()), 0, "{path}");
+    }
+    // Each mount of one. "(3) major:minor: the value of st_dev for files on this filesystem" - proc_pid_mountinfo(5)
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let of_processes = mounts.lines().filter(|mount| mount.contains(" - proc "));
+    assert!(of_processes.clone().count() > 0);
+    for mount in of_processes {
+        assert!(mount.split(' ').nth(2).is_some_and(|number| number.starts_with("0:")), "{mount}");
+    }
     Ok(())
 }
