@@ -49,6 +49,8 @@ mod processes;
 mod profiles;
 #[path = "embed/runtimes.rs"]
 mod runtimes;
+#[path = "embed/send_file.rs"]
+mod send_file;
 #[path = "embed/shared.rs"]
 mod shared;
 #[path = "embed/signals.rs"]

@@ -244,7 +244,9 @@ pub(crate) fn signal_abort() -> Result<()> {
 
 #[test]
 pub(crate) fn broken_pipe() -> Result<()> {
-    run_on_loopback().arg(guest_tests::BROKEN_PIPE).succeed().map(drop)
+    let folder = tempfile::tempdir()?;
+    let dir = format!("{}::/", folder.path().display());
+    run_on_loopback().args(["--dir", &dir, guest_tests::BROKEN_PIPE]).succeed().map(drop)
 }
 
 /// Each with its number in WASIX.

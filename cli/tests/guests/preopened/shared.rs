@@ -7,6 +7,7 @@ use guest_tests::{Attempt, Client, Running, Wasock};
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::net::sockopt;
 use rustix::process::Signal;
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -126,6 +127,26 @@ fn the_mode_of_what_carries_data_is_never_touched() -> Result<()> {
     rustix::io::write(&near, b"hello")?;
     guest.finish()?.expect_code(0)?;
     ensure!(!is_nonblocking(&far)?);
+    Ok(())
+}
+
+/// The kernel, which sends files by itself, goes by the mode of the socket: not where that is another owner's.
+#[test]
+fn a_file_is_sent_over_a_connection_of_others_in_the_guests_mode() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dir = format!("{}::/", folder.path().display());
+    let (mut near, far) = std::os::unix::net::UnixStream::pair()?;
+    near.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    let program = ["--dir", &dir, "--listen-fds", guest_tests::SEND_FILE, "shared"];
+    let guest = with_clone(run().args(program), &far)?;
+    let finished = guest.finish()?.expect_code(0)?;
+    ensure!(!is_nonblocking(&far)?);
+    drop(far);
+    let mut came = Vec::new();
+    near.read_to_end(&mut came)?;
+    finished.expect_stdout(&format!("sent {}\n", came.len()))?;
+    let content = std::fs::read(folder.path().join("file"))?;
+    ensure!(!came.is_empty() && content.starts_with(&came), "{} bytes came", came.len());
     Ok(())
 }
 

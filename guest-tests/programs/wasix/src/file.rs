@@ -208,6 +208,10 @@ pub fn folder(name: &str) -> Result<Fd> {
     for fd in 3.. {
         let mut prestat = [0u32; 2];
         outcome(unsafe { raw::fd_prestat_get(fd, address_of_mut(&mut prestat)) })?;
+        if prestat[0] != 0 {
+            // A socket.
+            continue;
+        }
         let mut path = vec![0u8; prestat[1] as usize];
         outcome(unsafe { raw::fd_prestat_dir_name(fd, address_of_mut(&mut path[..]), prestat[1]) })?;
         if path == name.as_bytes() {

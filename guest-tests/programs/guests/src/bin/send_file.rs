@@ -1,7 +1,11 @@
 //! `sock_send_file`: from files, pipes and connections into sockets of every kind, files and
 //! pipes. Needs a folder.
+//!
+//! `send_file shared` fills a connection that it was handed with the file, and says how much that was.
 
-use wasix::descriptor::{APPEND, NONBLOCK, close, drop_rights, read, right, set_flags, write};
+use wasix::descriptor::{
+    APPEND, NONBLOCK, SOCKET_STREAM, close, drop_rights, fdstat, read, right, set_flags, write,
+};
 use wasix::ends::KINDS;
 use wasix::errno::*;
 use wasix::file::{self, CREAT};
@@ -19,8 +23,17 @@ fn main() {
     while written < LENGTH {
         written += check_ok!(write(file, &content[written..]));
     }
-    offsets(file, &content);
-    full_buffers(file, &content);
+    if std::env::args().nth(1).as_deref() == Some("shared") {
+        return shared(file);
+    }
+    let (listener, _) = check_ok!(listener());
+    for (near, far) in [pair(), check_ok!(connected(listener))] {
+        offsets(near, far, file, &content);
+    }
+    far_offsets(folder);
+    changes(folder);
+    ends(listener, file);
+    full_buffers(listener, file, &content);
     messages(file, &content);
     pipes(&content);
     connections(&content);
@@ -72,8 +85,7 @@ fn receive(fd: Fd, length: usize) -> Vec<u8> {
 }
 
 /// The file's own position does not matter, and is not changed.
-fn offsets(file: Fd, content: &[u8]) {
-    let (near, far) = pair();
+fn offsets(near: Fd, far: Fd, file: Fd, content: &[u8]) {
     check_eq!(file::seek(file, 7, file::SET), Ok(7));
     let end = LENGTH as u64;
     for (offset, count, sent) in [
@@ -85,7 +97,9 @@ fn offsets(file: Fd, content: &[u8]) {
         (end, 100, 0),
         (end + 5, 100, 0),
         (1 << 40, 1, 0),
+        (1 << 40, u64::MAX, 0),
         (10, 0, 0),
+        (end + 5, 0, 0),
     ] {
         let answer = send_file(near, file, offset, count);
         check_eq!(answer, Ok(sent), "{count} from {offset}");
@@ -94,19 +108,103 @@ fn offsets(file: Fd, content: &[u8]) {
         check!(receive(far, sent) == content[from..from + sent], "{count} from {offset}");
     }
     check_eq!(file::tell(file), Ok(7));
-    let beyond = send_file(near, file, u64::MAX, 1);
-    check!(matches!(beyond, Err(EINVAL | EOVERFLOW)), "{beyond:?}");
+    for count in [1, 100_000, u64::MAX] {
+        let beyond = send_file(near, file, u64::MAX, count);
+        check!(matches!(beyond, Err(EINVAL | EOVERFLOW)), "{count}: {beyond:?}");
+    }
     check_eq!(recv(far, &mut [0; 4], RECV_DONT_WAIT), Err(EAGAIN), "nothing more");
 }
 
+/// Beyond what 32 bits hold, in a file that is mostly a hole.
+fn far_offsets(folder: Fd) {
+    const FAR: u64 = 5 << 30;
+    let file = check_ok!(file::open(folder, "far", CREAT, 0));
+    check_eq!(file::pwrite(file, b"the end", FAR), Ok(7));
+    let (near, far) = pair();
+    for before in [4, 50_000] {
+        check_eq!(send_file(near, file, FAR - before, u64::MAX), Ok(before + 7));
+        let came = receive(far, before as usize + 7);
+        check!(came.strip_suffix(b"the end") == Some(&vec![0; before as usize]), "{before} before it");
+    }
+    check_eq!(send_file(near, file, FAR + 7, u64::MAX), Ok(0));
+    check_ok!(close(file));
+}
+
+/// A file is as long as it is at the call. What was sent of it is received before it changes: the kernel may send the
+/// pages of the file themselves.
+fn changes(folder: Fd) {
+    let file = check_ok!(file::open(folder, "changes", CREAT, 0));
+    let (near, far) = pair();
+    for unit in [10, 20_000] {
+        check_ok!(file::set_size(file, 0));
+        let count = unit as u64;
+        check_eq!(send_file(near, file, 0, count), Ok(0), "empty");
+        check_eq!(file::pwrite(file, &vec![b'a'; 4 * unit], 0), Ok(4 * unit));
+        check_eq!(send_file(near, file, 0, 10 * count), Ok(4 * count));
+        check!(receive(far, 4 * unit) == vec![b'a'; 4 * unit], "whole");
+        check_ok!(file::set_size(file, 2 * count));
+        check_eq!(send_file(near, file, 0, 4 * count), Ok(2 * count), "cut");
+        check!(receive(far, 2 * unit) == vec![b'a'; 2 * unit], "cut");
+        check_eq!(send_file(near, file, 2 * count, 4 * count), Ok(0), "cut there");
+        check_ok!(file::set_size(file, 3 * count));
+        check_eq!(send_file(near, file, count, 10 * count), Ok(2 * count), "filled up");
+        check!(receive(far, 2 * unit) == [vec![b'a'; unit], vec![0; unit]].concat(), "filled up");
+    }
+    check_ok!(close(file));
+}
+
+/// The end of this side, of the peer, and a reset: as a send has them. At the end of the file nothing is sent, and so
+/// nothing is found out.
+fn ends(listener: Fd, file: Fd) {
+    for (near, _far) in [pair(), check_ok!(connected(listener))] {
+        check_ok!(shutdown(near, SHUT_WR));
+        for flags in [0, NONBLOCK] {
+            check_ok!(set_flags(near, flags));
+            check_eq!(send_file(near, file, 0, 100), Err(EPIPE));
+            check_eq!(send_file(near, file, 0, u64::MAX), Err(EPIPE));
+            check_eq!(send_file(near, file, LENGTH as u64, 5), Ok(0));
+        }
+    }
+    for count in [100, 100_000, u64::MAX] {
+        let (near, far) = check_ok!(connected(listener));
+        check_eq!(send(near, b"nobody reads this", 0), Ok(17));
+        check_ok!(close(far));
+        check_eq!(send_file(near, file, LENGTH as u64, count), Ok(0));
+        check_eq!(send_file(near, file, 0, count), Err(ECONNRESET));
+        check_eq!(send_file(near, file, 0, count), Err(EPIPE));
+    }
+}
+
+/// The mode of the connection is another owner's.
+fn shared(file: Fd) {
+    let is_connection = |fd: &Fd| fdstat(*fd).is_ok_and(|stat| stat.filetype == SOCKET_STREAM);
+    let out = (3..10).find(is_connection).expect("a connection");
+    check_ok!(set_flags(out, NONBLOCK));
+    let mut sent = 0;
+    loop {
+        match send_file(out, file, sent, u64::MAX) {
+            Ok(count) => sent += count,
+            Err(errno) => {
+                check_eq!(errno, EAGAIN);
+                break;
+            }
+        }
+    }
+    println!("sent {sent}");
+}
+
 /// A socket without room takes a part, and tells how much: nothing is sent twice or lost.
-fn full_buffers(file: Fd, content: &[u8]) {
-    let (listener, _) = check_ok!(listener());
-    for (near, far) in [pair(), check_ok!(connected(listener))] {
+fn full_buffers(listener: Fd, file: Fd, content: &[u8]) {
+    for is_tcp in [false, true] {
+        let ends = || {
+            let (near, far) = if is_tcp { check_ok!(connected(listener)) } else { pair() };
+            // A kernel makes a connection's buffers as large as it likes, unless told otherwise.
+            check_ok!(set_size(near, option::SEND_BUF_SIZE, 100_000));
+            check_ok!(set_size(far, option::RECV_BUF_SIZE, 100_000));
+            (near, far)
+        };
+        let (near, far) = ends();
         check_ok!(set_flags(near, NONBLOCK));
-        // A kernel makes a connection's buffers as large as it likes, unless told otherwise.
-        check_ok!(set_size(near, option::SEND_BUF_SIZE, 100_000));
-        check_ok!(set_size(far, option::RECV_BUF_SIZE, 100_000));
         let mut sent = 0;
         let mut back = Vec::new();
         let mut refusals = 0;
@@ -126,11 +224,15 @@ fn full_buffers(file: Fd, content: &[u8]) {
         back.extend(receive(far, LENGTH));
         check!(back == content, "{} bytes came", back.len());
         // One that waits sends what it can until its time is over.
-        let (near, far) = pair();
+        let (near, far) = ends();
         check_ok!(set_time(near, option::SEND_TIMEOUT, Some(50_000_000)));
         let sent = check_ok!(send_file(near, file, 0, u64::MAX)) as usize;
         check!(0 < sent && sent < LENGTH, "{sent} sent");
-        check_eq!(send_file(near, file, 0, 100), Err(EAGAIN));
+        if !is_tcp {
+            // TCP finds room for more by and by.
+            check_eq!(send_file(near, file, 0, 100), Err(EAGAIN));
+        }
+        check_eq!(send_file(near, file, LENGTH as u64, 100), Ok(0), "the end needs no room");
         check_ok!(close(near));
         check!(receive(far, LENGTH) == content[..sent], "it returned what was sent");
     }
