@@ -287,9 +287,27 @@ impl Thread {
         data: &mut [IoSlice<'_>],
         dont_wait: bool,
     ) -> Result<usize, Error> {
+        self.writing(open, self.write_alone(open, data, dont_wait)).await
+    }
+
+    /// Does `write`, which writes to `open`: with the end that another thread makes of it, and the signal.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `write`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` where another thread closes the last descriptor meanwhile, and those of `write`. With `EPIPE` comes a
+    /// `SIGPIPE`, where the guest handles it.
+    pub(super) async fn writing(
+        &self,
+        open: &OpenFile,
+        write: impl Future<Output = Result<usize, Error>>,
+    ) -> Result<usize, Error> {
         let written = match self.threads.are_many() {
-            true => open.unless_closed(self.write_alone(open, data, dont_wait)).await,
-            false => self.write_alone(open, data, dont_wait).await,
+            true => open.unless_closed(write).await,
+            false => write.await,
         };
         if matches!(written, Err(Error::Errno(Errno::EPIPE))) {
             self.signal_broken_pipe(open);
