@@ -2,7 +2,7 @@
 
 use super::{Access, OpenOptions, SetTime, Stat, Times};
 use crate::error::Errno;
-use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
+use rustix::fs::{FallocateFlags, FileType, OFlags, SeekFrom};
 use rustix::io::retry_on_intr;
 use std::io::{IoSlice, Read as _};
 use std::num::NonZeroU64;
@@ -187,6 +187,13 @@ impl File {
     /// `ESPIPE` on a FIFO or terminal.
     pub fn tell(&self) -> Result<u64, Errno> {
         self.seek(0, Whence::Current)
+    }
+
+    /// How many bytes it has, as its file system counts them; nothing for what is no regular file.
+    pub fn length(&self) -> Option<u64> {
+        let stat = rustix::fs::fstat(&self.file).ok()?;
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_regular.then(|| u64::try_from(stat.st_size).ok()).flatten()
     }
 
     /// The attributes.

@@ -1,21 +1,34 @@
 //! From a file, a pipe or a connection into a socket, a file or a pipe, past the guest's
 //! memory.
 //!
+//! A file goes into a connection past the host's memory too: the kernel sends it by itself, where it can, and every
+//! answer is that of a copy. The peer alone may see a difference: what the kernel sends are the pages of the file, and a
+//! change of these shows in what it has not received yet, as natively. Everything else is copied, and so is what the
+//! kernel does not take.
+//!
 //! A flowing source (all but a file) is peeked at first and taken only as far as it was
 //! sent: a full socket costs no byte.
 
 use std::io::IoSlice;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use super::{Open, OpenFile, Thread};
 use crate::error::{Errno, Error};
 use crate::fd::Rights;
 use crate::file::File;
-use crate::ready::TimeSlice;
-use crate::socket::{Kind, RecvFlags};
+use crate::ready::{self, TimeSlice};
+use crate::socket::{Connected, Kind, RecvFlags, Socket};
 
 /// The most that goes through the host's memory at a time.
 const CHUNK: usize = 64 * 1024;
+
+/// The least that the kernel is asked to send by itself: it has to make ready for that, and less is copied sooner
+/// (docs/performance/path-of-a-byte.md).
+const LEAST: u64 = 16 * 1024;
+
+/// The most that the kernel is asked for at a time: a fraction of a millisecond, after which a call may have to end.
+const PIECE: usize = 256 * 1024;
 
 /// Where the bytes come from.
 pub(crate) enum FileSource {
@@ -23,6 +36,17 @@ pub(crate) enum FileSource {
     File(Arc<File>, u64),
     /// What comes by itself.
     Flowing(Arc<OpenFile>),
+}
+
+/// A file that the kernel may send over a connection by itself.
+struct ByKernel<'a> {
+    socket: &'a Socket,
+    connected: &'a Connected,
+    file: &'a File,
+    offset: u64,
+    /// How many bytes there are from `offset` on when the call begins. A kernel before 6.5 that is asked for more holds the
+    /// last segment back for a while, as if more were to come. So what is added meanwhile is copied.
+    length: u64,
 }
 
 /// How much was there, and how much of it was sent.
@@ -52,7 +76,8 @@ impl Thread {
         let is_message = carries_messages(&out.open);
         // One byte more shows that there is too much for one message.
         let room = if is_message { CHUNK + 1 } else { CHUNK };
-        let mut buffer = vec![0; usize::try_from(count).unwrap_or(room).min(room)];
+        let mut buffer = Vec::new();
+        let mut by_kernel = self.by_kernel(out, source, count);
         let mut sent = 0_u64;
         let mut slice = TimeSlice::new();
         while sent < count {
@@ -60,11 +85,22 @@ impl Thread {
             if slice.step().await.is_err() && sent > 0 {
                 break;
             }
-            let most = usize::try_from(count - sent).unwrap_or(room).min(buffer.len());
-            let chunk = buffer.get_mut(..most).unwrap_or_default();
-            let step = match source {
-                FileSource::File(file, offset) => self.send_of_file(out, file, *offset, sent, chunk).await,
-                FileSource::Flowing(from) => self.send_of_flow(out, from, chunk).await,
+            let step = match self.send_by_kernel(out, &mut by_kernel, sent, count - sent).await {
+                Some(step) => step,
+                None => {
+                    let most = usize::try_from(count - sent).unwrap_or(room).min(room);
+                    if buffer.is_empty() {
+                        // Less is left each time.
+                        buffer = vec![0; most];
+                    }
+                    let chunk = buffer.get_mut(..most).unwrap_or_default();
+                    match source {
+                        FileSource::File(file, offset) => {
+                            self.send_of_file(out, file, *offset, sent, chunk).await
+                        }
+                        FileSource::Flowing(from) => self.send_of_flow(out, from, chunk).await,
+                    }
+                }
             };
             match step {
                 Ok(CopyStep { found, sent: now }) => {
@@ -136,6 +172,53 @@ impl Thread {
             // "ESPIPE: offset is not NULL but the input file is not seekable." - sendfile(2)
             FileSource::Flowing(_) if offset > 0 => Err(Errno::ESPIPE),
             source => Ok(source),
+        }
+    }
+
+    /// What the kernel may send by itself, where `count` bytes are asked for. It reads the file on the thread that asks.
+    fn by_kernel<'a>(&self, out: &'a OpenFile, source: &'a FileSource, count: u64) -> Option<ByKernel<'a>> {
+        let (Open::Socket(socket), FileSource::File(file, offset)) = (&out.open, source) else { return None };
+        let Socket::Stream(stream) = socket.as_ref() else { return None };
+        if count < LEAST || !self.blocks_on_files() {
+            return None;
+        }
+        let connected = stream.takes_files()?;
+        let length = file.length()?.checked_sub(*offset)?;
+        (length >= LEAST).then_some(ByKernel { socket, connected, file, offset: *offset, length })
+    }
+
+    /// Has the kernel send what comes after the first `sent` bytes, `left` at most. `None` where it sent nothing, and they
+    /// are to be copied: it is not asked again then.
+    async fn send_by_kernel(
+        &self,
+        out: &OpenFile,
+        by_kernel: &mut Option<ByKernel<'_>>,
+        sent: u64,
+        left: u64,
+    ) -> Option<Result<CopyStep, Error>> {
+        let ByKernel { socket, connected, file, offset, length } = by_kernel.as_ref()?;
+        let asked = usize::try_from(length.saturating_sub(sent).min(left)).unwrap_or(PIECE).min(PIECE);
+        if asked == 0 {
+            // Whether it has grown meanwhile a read finds out.
+            *by_kernel = None;
+            return None;
+        }
+        let waits = !out.is_nonblocking();
+        let send = async {
+            let from = offset.checked_add(sent).ok_or(Errno::EOVERFLOW)?;
+            Ok(self.note_sent(ready::send_file(socket, connected, waits, file.as_fd(), from, asked).await?))
+        };
+        match self.writing(out, send).await {
+            // "EINVAL: ... an mmap(2)-like operation is not available for in_fd" - sendfile(2). The others are what the
+            // kernel itself lacks for it, or the sandbox that the host is in.
+            Err(Error::Errno(
+                Errno::EINVAL | Errno::ENOMEM | Errno::ENOSYS | Errno::EOVERFLOW | Errno::EPERM,
+            )) => {
+                *by_kernel = None;
+                None
+            }
+            // What does not wait ends with the first piece of which a part found room; what waits goes on after it.
+            sent => Some(sent.map(|sent| CopyStep { found: if waits { sent } else { asked }, sent })),
         }
     }
 

@@ -44,7 +44,7 @@ pub use poll::{Before, PollSet, PollSetBuffer, PollSource, Readiness, Watched, p
 pub use poll::{is_ready, take_turn};
 pub use readiness::{retry_with_backoff, timeout};
 pub use socket::{
-    accept, finish_connect, received_by, recv, send, send_to, try_accept, try_recv, try_recv_message,
-    try_send, try_send_to,
+    accept, finish_connect, received_by, recv, send, send_file, send_to, try_accept, try_recv,
+    try_recv_message, try_send, try_send_to,
 };
 pub use time_slice::TimeSlice;

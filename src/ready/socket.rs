@@ -386,6 +386,30 @@ pub fn try_send(socket: &Socket, data: &[IoSlice<'_>]) -> Option<Poll<Result<usi
     }
 }
 
+/// Has the kernel send at most `count` bytes of `file`, from `offset` on, over `connected`, the connection of `socket`,
+/// which [takes files](Stream::takes_files): as much as finds room, and returns how much that was; 0 at the end of the
+/// file.
+///
+/// # Cancel safety
+///
+/// What was sent before the future is dropped is sent.
+///
+/// # Errors
+///
+/// `EAGAIN` if the buffer is full or the time is over, and those of [`Connected::try_send_file`].
+pub async fn send_file(
+    socket: &Socket,
+    connected: &Connected,
+    waits: bool,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    count: usize,
+) -> Result<usize, Errno> {
+    let limit = limit(socket, waits, TimeOption::Send);
+    let attempt = || pending_on(Errno::EAGAIN, connected.try_send_file(file, offset, count));
+    blocking(&connected.registration(), Events::WRITE, limit, attempt, false).await?
+}
+
 /// As [`send_to`], once and without a future: `None` for a name, and where nothing was tried.
 ///
 /// # Errors

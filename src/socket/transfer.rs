@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 
 #[cfg(feature = "components")]
 use rustix::buffer::spare_capacity;
@@ -116,6 +117,37 @@ pub(super) fn send(fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> Result<usize, Er
     Ok(sent?)
 }
 
+/// Has the kernel send `count` bytes of the file `from`, from `offset` on, or what finds room; returns how much that
+/// was, and 0 at the end of the file. The socket has to be in nonblocking mode, and this process to [ignore
+/// `SIGPIPE`](ignores_sigpipe): the call has no flag of its own for either.
+pub(super) fn send_file(
+    fd: BorrowedFd<'_>,
+    from: BorrowedFd<'_>,
+    mut offset: u64,
+    count: usize,
+) -> Result<usize, Errno> {
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::sendfile(fd, from, Some(&mut offset), count))?)
+}
+
+/// Does this process ignore `SIGPIPE`, as Rust's runtime has it do before `main`? Otherwise one that comes with `EPIPE`
+/// would end the host, or run a handler of the embedder's. No safe interface to the kernel asks for that, but a file
+/// tells: it is read once, and where it cannot be read the answer is no. An embedder leaves it so (docs/embedding.md).
+pub(super) fn ignores_sigpipe() -> bool {
+    static IGNORES: OnceLock<bool> = OnceLock::new();
+    *IGNORES
+        .get_or_init(|| std::fs::read_to_string("/proc/self/status").is_ok_and(|status| is_ignored(&status)))
+}
+
+/// Is `SIGPIPE` ignored, by the text of that file? "SigIgn, SigCgt: Masks (expressed in hexadecimal) indicating signals
+/// being ignored and caught" - proc_pid_status(5)
+fn is_ignored(status: &str) -> bool {
+    // Signal 1 is the lowest bit, and this is 13.
+    const SIGPIPE: u64 = 1 << 12;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & SIGPIPE != 0)
+}
+
 /// Sends one message to `to`.
 pub(super) fn send_to(
     fd: BorrowedFd<'_>,
@@ -137,4 +169,35 @@ pub(super) fn shutdown(fd: BorrowedFd<'_>, how: ShutdownHow) -> Result<(), Errno
         ShutdownHow::Both => host::Shutdown::Both,
     };
     Ok(host::shutdown(fd, how)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_that_sigpipe_is_ignored_is_believed() {
+        let status =
+            |mask: &str| format!("SigBlk:\t0000000000001000\nSigIgn:\t{mask}\nSigCgt:\t0000000000001000\n");
+        for (mask, expected) in [
+            ("0000000000001000", true),
+            ("ffffffffffffffff", true),
+            ("0000000000000000", false),
+            ("ffffffffffffefff", false),
+            ("0000000000002000", false),
+            ("", false),
+            ("1000 and more", false),
+            ("-1000", false),
+        ] {
+            assert_eq!(is_ignored(&status(mask)), expected, "{mask}");
+        }
+        for other in ["", "SigCgt:\t0000000000001000\n", "ShdSigIgn:\t0000000000001000\n"] {
+            assert!(!is_ignored(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_program_in_rust_ignores_sigpipe() {
+        assert!(ignores_sigpipe());
+    }
 }

@@ -268,3 +268,13 @@ fn sync_and_datasync_work_without_write_access() -> TestResult {
     assert_eq!((file.sync(), file.datasync()), (Ok(()), Ok(())));
     Ok(())
 }
+
+#[test]
+fn only_a_regular_file_has_a_length() -> TestResult {
+    let scratch = Scratch::new()?;
+    assert_eq!(scratch.file("hello", READ)?.length(), Some(5));
+    assert_eq!(scratch.file("", WRITE)?.length(), Some(0));
+    scratch.fifo("fifo")?;
+    assert_eq!(open_file(&scratch.dir()?, "fifo", READ)?.length(), None);
+    Ok(())
+}

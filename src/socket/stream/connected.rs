@@ -185,6 +185,19 @@ impl Connected {
         Ok(sent)
     }
 
+    /// Has the kernel send at most `count` bytes of `file`, from `offset` on: as much as fits, and returns how much that
+    /// was; 0 at the end of the file. For the connection of a stream that [takes files](Stream::takes_files).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Self::try_send) and of the file; `EINVAL` for a file that the kernel cannot send so, and for
+    /// what else it lacks `ENOMEM`, `ENOSYS`, `EOVERFLOW`, `EPERM`.
+    pub fn try_send_file(&self, file: BorrowedFd<'_>, offset: u64, count: usize) -> Result<usize, Errno> {
+        let sent = transfer::send_file(self.fd(), file, offset, count)?;
+        self.registration.note_sent(sent);
+        Ok(sent)
+    }
+
     /// Ends one direction, or both.
     ///
     /// # Errors
@@ -263,5 +276,99 @@ impl Stream {
     /// The connection, where it is there.
     pub fn known_connection(&self) -> Option<&Connected> {
         self.connection.get()
+    }
+
+    /// The connection, where the kernel may send files over it by itself: it carries bytes and no messages, nobody else can
+    /// have put its socket into blocking mode, and this process survives the signal of a peer that is gone.
+    pub fn takes_files(&self) -> Option<&Connected> {
+        let connected = self.connection.get()?;
+        (!connected.keeps_boundaries() && !self.endpoint.is_shared() && transfer::ignores_sigpipe())
+            .then_some(connected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+    use std::os::fd::{AsFd as _, OwnedFd};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::socket::{Domain, Inherited, Socket};
+
+    fn of(socket: &Socket) -> Option<&Connected> {
+        socket.stream().unwrap().takes_files()
+    }
+
+    fn pair() -> [Socket; 2] {
+        Socket::pair(&Domain::Inet4, Kind::Stream).unwrap()
+    }
+
+    fn file_of(content: &[u8]) -> std::fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, content).unwrap();
+        file
+    }
+
+    fn received(socket: &Socket, most: usize) -> Vec<u8> {
+        let mut buffer = vec![0; most];
+        let received = socket.stream().unwrap().connected().unwrap().try_recv(&mut buffer, false).unwrap();
+        buffer.truncate(received.count);
+        buffer
+    }
+
+    #[test]
+    fn a_file_is_sent_from_an_offset_up_to_its_end() {
+        let [near, far] = pair();
+        let (connected, file) = (of(&near).unwrap(), file_of(b"the content"));
+        assert_eq!(connected.try_send_file(file.as_fd(), 4, 3), Ok(3));
+        assert_eq!(connected.try_send_file(file.as_fd(), 7, 100), Ok(4));
+        assert_eq!(connected.try_send_file(file.as_fd(), 11, 100), Ok(0));
+        assert_eq!(received(&far, 100), b"content");
+        assert_eq!(connected.registration().sent(), 7);
+        assert_eq!(connected.try_send_file(file.as_fd(), u64::MAX, 1), Err(Errno::EINVAL));
+        let folder = std::fs::File::open("/").unwrap();
+        assert_eq!(connected.try_send_file(folder.as_fd(), 0, 1), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn what_is_full_takes_a_part_and_then_nothing() {
+        let [near, far] = pair();
+        let content: Vec<u8> = (0..4_000_000_u32).map(|n| (n ^ n >> 8).to_le_bytes()[0]).collect();
+        let (connected, file) = (of(&near).unwrap(), file_of(&content));
+        let (mut sent, mut came) = (0, Vec::new());
+        loop {
+            match connected.try_send_file(file.as_fd(), u64::try_from(sent).unwrap(), content.len()) {
+                Ok(count) => sent += count,
+                Err(errno) => {
+                    assert_eq!(errno, Errno::EAGAIN);
+                    break;
+                }
+            }
+        }
+        assert!(0 < sent && sent < content.len(), "{sent}");
+        while came.len() < sent {
+            came.extend(received(&far, sent));
+        }
+        assert!(content.starts_with(&came));
+        drop(far);
+        assert_eq!(connected.try_send_file(file.as_fd(), 0, 1), Err(Errno::EPIPE), "and this process lives");
+    }
+
+    #[test]
+    fn messages_and_what_others_have_too_take_no_files() {
+        let [near, _far] = Socket::pair(&Domain::Inet4, Kind::SeqPacket).unwrap();
+        assert!(of(&near).is_none());
+        let inherit = |is_shared| {
+            let (near, far) = UnixStream::pair().unwrap();
+            let inherited = Inherited { is_shared, ..Inherited::inspect(near.as_fd()).unwrap() };
+            let socket = Socket::from_inherited(OwnedFd::from(near), inherited, Domain::Inet4, None).unwrap();
+            (of(&socket).is_some(), far)
+        };
+        assert!(!inherit(true).0);
+        assert!(inherit(false).0);
+        let fresh = Socket::open(Domain::Inet4, Kind::Stream, 0).unwrap();
+        assert!(of(&fresh).is_none(), "not connected");
     }
 }
