@@ -65,7 +65,10 @@ pub(crate) fn open(arguments: &[String]) -> Result<()> {
     fs::remove_file(INNER)?;
     let front = Front { inner: TaskClient::new(client?), namespace };
     let service = create_task(Arc::new(Box::new(front)));
-    let mut server = Server::new().add_listener(socket.into_raw_fd())?.register_service(service);
+    let server = Server::new().add_listener(socket.into_raw_fd())?.register_service(service);
+    // Threads of each connection that wait for requests: as few as the crate takes, for each has memory of its own. One
+    // that waits for the end of a container is not counted, and others are made in its place.
+    let mut server = server.set_thread_count_min(1).set_thread_count_default(2).set_thread_count_max(3);
     server.start()?;
     // It goes on until this process ends.
     std::mem::forget(server);
