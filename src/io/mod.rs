@@ -55,8 +55,8 @@ pub(crate) use host_runtime::HostRuntime;
 #[cfg(test)]
 pub(crate) use look::ASKED;
 pub(crate) use look::{ask, look_at, look_at_all};
-pub(crate) use park_at::{park_at, park_in_epoll, with_waker};
-pub(crate) use parker_poll::{RoundId, take_answers, this_round};
+pub(crate) use park_at::{park_at, park_by, park_in_epoll, with_waker};
+pub(crate) use parker_poll::{MOST_WATCHED, RoundId, take_answers, this_round};
 pub use pollable::{Events, KernelFd, OnReport, Pollable};
 #[cfg(test)]
 pub(crate) use reactor::no_longer_drives;

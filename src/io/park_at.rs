@@ -1,4 +1,4 @@
-//! Parks a thread at one descriptor, without a future.
+//! Parks a thread at descriptors, without a future.
 //!
 //! The waker is that of [`park_on`](super::park_on) on this thread. The caller hands it to whatever is to end the sleep,
 //! looks whether any of that has happened already, and parks then: a wake-up since is not lost.
@@ -12,6 +12,7 @@ use rustix::event::epoll::{self, Event};
 
 use super::Events;
 use super::block_on::HERE;
+use crate::error::Errno;
 
 /// Calls `run` with what wakes this thread.
 pub(crate) fn with_waker<T>(run: impl FnOnce(&Waker) -> T) -> T {
@@ -21,6 +22,12 @@ pub(crate) fn with_waker<T>(run: impl FnOnce(&Waker) -> T) -> T {
 /// Parks this thread until `fd` is ready for `mask`; false where it was woken before, or may not park.
 pub(crate) fn park_at(fd: BorrowedFd<'_>, mask: Events) -> bool {
     HERE.with(|(parker, _)| parker.park_by(|wake_fd| wake_fd.poll_one(fd, mask)).ok().flatten() == Some(true))
+}
+
+/// Parks this thread by `sleep`, which the readability of the descriptor that it gets is to end. `None` where it was woken
+/// before, or may not park.
+pub(crate) fn park_by<T>(sleep: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>) -> Option<T> {
+    HERE.with(|(parker, _)| parker.park_by(|wake_fd| sleep(wake_fd.fd())).ok().flatten())
 }
 
 /// Parks this thread in `epoll`, which has the number `number` in this process, until that has events, or for as long as

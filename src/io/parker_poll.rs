@@ -30,9 +30,9 @@ use super::Events;
 use super::wake_fd::PollAnswer;
 use crate::error::Errno;
 
-/// How many are noted at most; others go to the reactor. Every sleep asks the kernel
+/// How many a thread watches by itself at most; others go to the reactor. Every sleep asks the kernel
 /// about each.
-const MOST: usize = 512;
+pub(crate) const MOST_WATCHED: usize = 512;
 
 thread_local! {
     static HERE: RefCell<Option<PollRound>> = const { RefCell::new(None) };
@@ -122,7 +122,7 @@ pub(super) fn poll_wait(
         match (*interests, round) {
             (Some(before), Some(round)) if before == (round.thread, round.number) => Poll::Pending,
             (Some(_), _) => Poll::Ready(true),
-            (None, Some(round)) if !round.is_off && round.interests.len() < MOST => {
+            (None, Some(round)) if !round.is_off && round.interests.len() < MOST_WATCHED => {
                 round.interests.push((Arc::downgrade(fd), mask));
                 *interests = Some((round.thread, round.number));
                 Poll::Pending
@@ -172,7 +172,7 @@ pub(super) fn note(context: &Context<'_>, fd: &Arc<OwnedFd>, mask: Events) -> bo
             round.next = (round.next + 1) % round.interests.len();
             return true;
         }
-        if round.interests.len() >= MOST {
+        if round.interests.len() >= MOST_WATCHED {
             return false;
         }
         round.interests.push((Arc::downgrade(fd), mask));

@@ -1,6 +1,6 @@
 //! A descriptor by which a thread that sleeps at descriptors is woken.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,6 +89,11 @@ impl WakeFd {
         rustix::event::poll(&mut asked, None)?;
         let [_, asked] = asked;
         Ok(!asked.revents().is_empty())
+    }
+
+    /// What is readable once it is woken.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// The event data by which an epoll reports it.

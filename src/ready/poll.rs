@@ -18,7 +18,8 @@ use super::interrupt::interruptible_by_all;
 use super::time_slice::TimeSlice;
 use crate::error::Errno;
 use crate::io::{
-    Events, KernelFd, OnReport as _, Pollable, RoundId, Timer, ask, coarse_until, take_answers, this_round,
+    Events, KernelFd, MOST_WATCHED, OnReport as _, Pollable, RoundId, Timer, ask, coarse_until, take_answers,
+    this_round,
 };
 use crate::socket::{Socket, Stream};
 
@@ -353,6 +354,28 @@ impl<'a> PollSet<'a> {
             return None;
         }
         ask(&mut self.asked).ok()
+    }
+
+    /// As [`poll`](Self::poll), on a thread that may stop: waits until something has an event, or `woken` is readable.
+    /// `None` where there is too much to wait for, and where the host cannot poll.
+    pub fn wait(&mut self, woken: BorrowedFd<'a>) -> Option<usize> {
+        if self.asked.is_empty() || self.asked.len() > MOST_WATCHED {
+            return None;
+        }
+        self.asked.push(PollFd::from_borrowed_fd(woken, PollFlags::IN));
+        let found = match rustix::event::poll(&mut self.asked, None) {
+            Ok(found) => found,
+            // By a signal of the host's: nothing was reported.
+            Err(rustix::io::Errno::INTR) => 0,
+            Err(_) => return None,
+        };
+        let was_woken = self.asked.pop().is_some_and(|woken| !woken.revents().is_empty());
+        Some(found.saturating_sub(usize::from(was_woken)))
+    }
+
+    /// Will the kernel report whatever `socket` becomes ready for, for as long as it is open?
+    pub fn is_all_of_kernel(socket: &Socket) -> bool {
+        socket.kernel_fd().stable().is_some()
     }
 
     /// What the kernel reported, in the order of the set.

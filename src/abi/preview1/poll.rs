@@ -97,7 +97,7 @@ impl Call<'_> {
         }))
     }
 
-    /// Tries, and writes what was found; else returns what there is to wait for, and whether it was
+    /// Tries, or parks, and writes what was found; else returns what there is to wait for, and whether it was
     /// polled, or need not be before the thread sleeps. One that is likely to find nothing is not tried: that saves a system call.
     fn try_poll(
         &mut self,
@@ -117,7 +117,7 @@ impl Call<'_> {
         let sleeps_first = self.parks
             && scratch.guess.may_sleep_first()
             && poll_set::can_sleep_first(self, &scratch.subscriptions);
-        let found = if sleeps_first {
+        let mut found = if sleeps_first {
             scratch.guess.sleeps_first();
             Some(0)
         } else {
@@ -125,6 +125,13 @@ impl Call<'_> {
             scratch.guess.has_looked(found == Some(0));
             found
         };
+        if found == Some(0) && self.parks && poll_set::can_park(self, &scratch.subscriptions) {
+            // Where it was woken, the half that waits finds out by what.
+            found = poll_set::park_at_sockets(self, scratch);
+            if found > Some(1) {
+                scratch.guess.has_found_several();
+            }
+        }
         if let Some(found @ 1..) = found {
             write_bytes(memory, events.cast(), scratch.events.as_flattened())?;
             write_count(memory, ret_n, found)?;

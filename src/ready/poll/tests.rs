@@ -167,3 +167,44 @@ fn a_poll_set_reports_what_is_ready_and_keeps_its_buffer() {
     }
     assert_eq!(places.first(), places.last());
 }
+
+/// What wakes the thread is told from what the set is of, in every order.
+#[test]
+fn a_poll_set_waits_until_something_is_ready_or_the_thread_is_woken() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let [near, far] = Socket::pair(&Domain::Inet4, Kind::Stream).unwrap();
+    let [rings, woken] = Socket::pair(&Domain::Inet4, Kind::Stream).unwrap();
+    let mut buffer = PollSetBuffer::new();
+    let mut wait = |sockets: &[&Socket]| {
+        let mut poll_set = PollSet::new(&mut buffer, sockets.len());
+        for socket in sockets {
+            poll_set.add(socket, Events::READ).unwrap();
+        }
+        let found = poll_set.wait(woken.poll_fd());
+        let are_ready: Vec<bool> = poll_set.answers().map(|answer| !answer.revents().is_empty()).collect();
+        poll_set.end(&mut buffer);
+        found.map(|found| (found, are_ready))
+    };
+    assert_eq!(wait(&[]), None);
+    assert_eq!(wait(&vec![&far; MOST_WATCHED + 1]), None);
+    let sender = |socket: &Socket| {
+        let fd = socket.poll_fd().try_clone_to_owned().unwrap();
+        thread::spawn(move || {
+            rustix::net::send(fd, b"x", rustix::net::SendFlags::empty()).unwrap();
+        })
+    };
+    // One that sleeps already, or is about to.
+    let sending = sender(&rings);
+    assert_eq!(wait(&[&far, &near]), Some((0, vec![false, false])));
+    sending.join().unwrap();
+    let sending = sender(&near);
+    sending.join().unwrap();
+    assert_eq!(wait(&[&near, &far]), Some((1, vec![false, true])));
+    rustix::net::recv(woken.poll_fd(), &mut [0; 1], rustix::net::RecvFlags::empty()).unwrap();
+    assert_eq!(wait(&[&far, &near]), Some((1, vec![true, false])));
+    rustix::net::recv(far.poll_fd(), &mut [0; 1], rustix::net::RecvFlags::empty()).unwrap();
+    let sending = sender(&near);
+    assert_eq!(wait(&[&near, &far]), Some((1, vec![false, true])));
+    sending.join().unwrap();
+}

@@ -1,9 +1,10 @@
-//! The try of a poll: the kernel is asked once about the sockets in it.
+//! The try of a poll: the kernel is asked once about the sockets in it, or the thread parks there.
 
 use std::sync::Arc;
 
 use super::subscription::{WantedEvent, ready_event, wanted};
 use crate::fd::{Descriptor, FdTable, Rights};
+use crate::io::park_by;
 use crate::process::{OpenFile, PollScratch, Subscription, Thread};
 use crate::ready::{PollSet, PollSetBuffer};
 use crate::socket::Socket;
@@ -24,14 +25,51 @@ pub(super) fn poll_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option
             events,
             |fd, _| pollable(&fds, fd).map(Arc::as_ref),
             true,
+            PollSet::poll,
         );
     }
     held.clear();
     hold(thread, subscriptions, held)?;
-    let found =
-        poll_descriptors(subscriptions, poll_set, events, |_, place| held.get(place).map(Arc::as_ref), false);
+    let open = |_, place: usize| held.get(place).map(Arc::as_ref);
+    let found = poll_descriptors(subscriptions, poll_set, events, open, false, PollSet::poll);
     held.clear();
     found
+}
+
+/// As [`poll_sockets`], of a thread that [may park](can_park) at them: until there is an event, or it is woken. `None` where
+/// it has not parked, or what the kernel alone cannot report has happened.
+pub(super) fn park_at_sockets(thread: &Thread, scratch: &mut PollScratch) -> Option<u32> {
+    let PollScratch { subscriptions, poll_set, held, events, .. } = scratch;
+    events.clear();
+    held.clear();
+    // The host may ask for the table while the thread is parked.
+    hold(thread, subscriptions, held)?;
+    let found = thread.park(None, |_| {
+        park_by(|woken| {
+            let open = |_, place: usize| held.get(place).map(Arc::as_ref);
+            let found = poll_descriptors(subscriptions, poll_set, events, open, true, |poll_set| {
+                poll_set.wait(woken)
+            });
+            Ok(found)
+        })
+        .flatten()
+    });
+    held.clear();
+    found
+}
+
+/// May the thread park until one of them is ready? Only where the kernel reports all that may happen to them: no other
+/// thread closes one, and no clock is among them.
+pub(super) fn can_park(thread: &Thread, all: &[Subscription]) -> bool {
+    if thread.shares_files() {
+        return false;
+    }
+    let fds = thread.process().fds();
+    all.iter().all(|subscription| {
+        let Ok(WantedEvent::Fd(fd, _)) = wanted(subscription) else { return false };
+        let socket = pollable(&fds, fd).and_then(|open| open.open.socket().ok());
+        socket.is_some_and(|socket| PollSet::is_all_of_kernel(socket))
+    })
 }
 
 /// May the thread sleep before it looks? The kernel tells one that parks at sockets what is ready already, and so does a
@@ -70,7 +108,7 @@ fn pollable(fds: &FdTable<OpenFile>, fd: u32) -> Option<&Arc<OpenFile>> {
     Some(open)
 }
 
-/// Polls what `open` returns: by the number of a descriptor, and its index among them.
+/// Polls by `poll` what `open` returns: by the number of a descriptor, and its index among them.
 /// `is_alone` says that no other thread waits for any of it.
 fn poll_descriptors<'a>(
     all: &[Subscription],
@@ -78,22 +116,23 @@ fn poll_descriptors<'a>(
     events: &mut RawEvents,
     open: impl Fn(u32, usize) -> Option<&'a OpenFile>,
     is_alone: bool,
+    poll: impl FnOnce(&mut PollSet<'a>) -> Option<usize>,
 ) -> Option<u32> {
     let socket = |fd, place| -> Option<&'a Socket> { open(fd, place)?.open.socket().ok().map(Arc::as_ref) };
     let mut poll_set = PollSet::new(buffer, all.len());
-    let asked = ask(all, &mut poll_set, socket);
+    let asked = add(all, &mut poll_set, socket).and_then(|()| poll(&mut poll_set));
     let found = asked.and_then(|left| take(all, left, &poll_set, events, socket, is_alone));
     poll_set.end(buffer);
     found?;
     u32::try_from(events.len()).ok()
 }
 
-/// Polls all; returns how many have events.
-fn ask<'a>(
+/// Adds all to the set.
+fn add<'a>(
     all: &[Subscription],
     poll_set: &mut PollSet<'a>,
     socket: impl Fn(u32, usize) -> Option<&'a Socket>,
-) -> Option<usize> {
+) -> Option<()> {
     let mut place = 0;
     for subscription in all {
         match wanted(subscription).ok()? {
@@ -106,7 +145,7 @@ fn ask<'a>(
             WantedEvent::Clock { .. } => return None,
         }
     }
-    poll_set.poll()
+    Some(())
 }
 
 /// Makes events of the results, of which `left` are not empty.
