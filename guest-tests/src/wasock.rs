@@ -248,6 +248,11 @@ impl Running {
     pub fn finish(mut self) -> Result<Finished> {
         // A guest that reads to the end of its input gets there.
         self.stdin = None;
+        self.ended()
+    }
+
+    /// Waits for its end, its input as it is.
+    fn ended(mut self) -> Result<Finished> {
         let deadline = Instant::now() + WAIT_TIMEOUT;
         // Both pipes close when the process ends, and not before.
         let closed = self.stdout.wait_until_closed(deadline) && self.stderr.wait_until_closed(deadline);
@@ -265,14 +270,14 @@ impl Running {
         })
     }
 
-    /// Ends it with SIGTERM and waits.
+    /// Ends it with SIGTERM and waits. Until then its input is open: it is the signal that ends it.
     ///
     /// # Errors
     ///
     /// When it does not end with 143, as a shell expects.
     pub fn stop(self) -> Result<Finished> {
         self.signal(Signal::TERM)?;
-        self.finish()?.expect_code(143)
+        self.ended()?.expect_code(143)
     }
 
     fn describe(&self) -> String {

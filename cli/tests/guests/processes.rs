@@ -4,7 +4,6 @@ use super::families::leaves_nothing;
 use super::{run, run_on_loopback};
 use anyhow::{Context as _, Result, ensure};
 use guest_tests::{Client, Finished, Wasock};
-use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -160,8 +159,7 @@ fn orphans_are_kept_until_they_end_or_something_ends_the_guest() -> Result<()> {
     let mut host = folders.granted(run().with_stdin().args(["--orphans", "keep"])).arg("goes").start()?;
     host.wait_for_stdout("goes")?;
     ensure!(host.is_running()?, "it ended with its first process");
-    host.signal(Signal::TERM)?;
-    host.finish()?.expect_code(143).map(drop)
+    host.stop().map(drop)
 }
 
 #[test]
