@@ -35,8 +35,14 @@ fn main() {
             }
             if data.starts_with(b"much") || data.starts_with(b"last") {
                 let peer = from_wasi(socket.remote_address().expect("it is connected"));
-                println!("wrote {} bytes to {peer}", write_much(&output));
-                if data.starts_with(b"last") {
+                let written = write_much(&output);
+                let is_last = data.starts_with(b"last");
+                if !is_last {
+                    // Who reads the line may end this program: by then the rest is the host's to deliver.
+                    drop((input, output, socket));
+                }
+                println!("wrote {written} bytes to {peer}");
+                if is_last {
                     return;
                 }
                 break;
